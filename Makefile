@@ -1,0 +1,46 @@
+# Two commands for a fresh machine: `make run` opens the workstation, `make test` checks the project.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKED := -c constraints.txt
+
+.PHONY: run test test-all test-engines lint snapshots bench clean
+
+run: $(VENV)/.installed
+	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/llmopt-tui; else exec $(BIN)/llmopt quantize bundled:base; fi
+
+test: $(VENV)/.installed-dev lint
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+test-all: $(VENV)/.installed-dev lint
+	$(BIN)/pytest -n 2 --dist loadgroup -m 'not engines and not gpu'
+
+test-engines: $(VENV)/.installed-dev
+	$(BIN)/pytest -m engines
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+snapshots: $(VENV)/.installed-dev
+	$(BIN)/pytest tests/tui --snapshot-update
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.benchmarks
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "llmopt-tui needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install $(LOCKED) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install $(LOCKED) -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,33 @@
+"""What can go wrong, with the exit code that the command line answers."""
+
+from __future__ import annotations
+
+
+class LlmoptError(Exception):
+    """One sentence for the person: what, where, how to mend it. Never shown as a traceback."""
+
+    exit_code = 1
+
+
+class RunFailed(LlmoptError):
+    """The work was begun and could not be finished."""
+
+    exit_code = 1
+
+
+class RequestError(LlmoptError):
+    """The request was wrong; nothing was begun."""
+
+    exit_code = 2
+
+
+class CheckFellShort(LlmoptError):
+    """The work was done and a check or threshold was missed."""
+
+    exit_code = 3
+
+
+class Cancelled(LlmoptError):
+    """The person stopped it."""
+
+    exit_code = 130

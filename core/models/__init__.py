@@ -1,0 +1,1 @@
+"""Models: resolve a name, read its card, find its parts, stream its blocks."""

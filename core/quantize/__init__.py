@@ -1,0 +1,1 @@
+"""Quantization: make the weights smaller, measure what it cost."""

@@ -1,0 +1,53 @@
+"""What every experiment's specification shares: one model, three faces (form, command line, saved file)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import RequestError
+
+Unit = Literal["bit", "weight", "token", "sequence", "step", "byte", "second", "percent", "1"]
+
+
+def unit(name: Unit) -> dict[str, Any]:
+    """The `json_schema_extra` that tells a form which unit to print behind a field."""
+    return {"unit": name}
+
+
+class Spec(BaseModel):
+    """A frozen request. Field names are the command line's options in snake case; bounds, default, unit and description stand here only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
+
+    capability: ClassVar[str]
+    """Key of the registry in `core.runs`."""
+
+    model: Annotated[str, Field(description="Model: bundled:base, a folder, a .gguf file or a Hugging Face id", min_length=1)]
+    device: Annotated[str, Field(description="Where the arithmetic runs: auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    seed: Annotated[int, Field(description="Seed of every random draw", ge=0, lt=2**63)] = 0
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Spec:
+        """Build a spec from plain values, for example a saved spec.json.
+
+        Raises:
+            RequestError: with one sentence for the first thing that is wrong.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise RequestError(sentence(error)) from error
+
+
+def sentence(error: ValidationError) -> str:
+    """The first complaint of a validation as one sentence in the words of the command line."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"]).replace("_", "-")
+    if first["type"] == "extra_forbidden":
+        return f"unknown field {name}: remove it, or check its spelling"
+    message = first["msg"].removeprefix("Value error, ")
+    if not name:
+        return message
+    return f"{name} = {first['input']!r} cannot be used: {message[:1].lower()}{message[1:]}"

@@ -1,0 +1,1 @@
+"""Engines that run models elsewhere, spoken to through `core.engine.Engine`."""
