@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from core.errors import RequestError
 
@@ -43,11 +44,24 @@ class Spec(BaseModel):
 
 def sentence(error: ValidationError) -> str:
     """The first complaint of a validation as one sentence in the words of the command line."""
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"]).replace("_", "-")
-    if first["type"] == "extra_forbidden":
+    return _complaint(error.errors()[0])
+
+
+def sentences(error: ValidationError) -> dict[str, str]:
+    """Every complaint of a validation by the field it concerns, "" for the request as a whole; the first of a field counts."""
+    found: dict[str, str] = {}
+    for details in error.errors():
+        found.setdefault(str(details["loc"][0]) if details["loc"] else "", _complaint(details))
+    return found
+
+
+def _complaint(details: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in details["loc"]).replace("_", "-")
+    if details["type"] == "extra_forbidden":
         return f"unknown field {name}: remove it, or check its spelling"
-    message = first["msg"].removeprefix("Value error, ")
+    if details["type"] == "missing":
+        return f"{name} is missing: it has no default"
+    message = details["msg"].removeprefix("Value error, ")
     if not name:
         return message
-    return f"{name} = {first['input']!r} cannot be used: {message[:1].lower()}{message[1:]}"
+    return f"{name} = {details['input']!r} cannot be used: {message[:1].lower()}{message[1:]}"
