@@ -1,0 +1,223 @@
+"""Safetensors headers and shard indexes, read without torch and believed only after every figure was checked.
+
+Format: 8 bytes little-endian length, that many bytes of JSON, then the tensors' bytes without holes
+(https://github.com/huggingface/safetensors, "Format").
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from core.errors import RequestError
+from core.models.files import MAX_INDEX_BYTES, parse_json, read_object, reason, shown
+from core.sanitize import clean
+
+MAX_HEADER_BYTES = 100_000_000
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
+DTYPE_BITS: dict[str, int] = {
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
+    **dict.fromkeys(("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    "F4": 4,
+}
+
+_MAX_RANK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor of a file. `begin` and `end` are byte positions in the file (not in its data part)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk."""
+        return self.end - self.begin
+
+    @property
+    def numel(self) -> int:
+        """Number of values."""
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a safetensors file says it holds."""
+
+    tensors: dict[str, TensorInfo]
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorLocation:
+    """A tensor and the file that holds it."""
+
+    file: Path
+    info: TensorInfo
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header of a safetensors file. The answer is cached while size and time of the file stay.
+
+    Raises:
+        RequestError: naming the file, and the tensor where it is one, for a file that cannot be read, is truncated,
+            or says something about itself that is not so.
+    """
+    try:
+        status = path.stat()
+        return _read_header(path, status.st_mtime_ns, status.st_size)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"cannot read {shown(path)}: {reason(error)}") from error
+
+
+@lru_cache(maxsize=1024)
+def _read_header(path: Path, _modified: int, _size: int) -> Header:
+    with path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size < 8:
+            raise RequestError(f"{shown(path)} is not a safetensors file: it has {size} bytes; fetch it again")
+        length = int.from_bytes(stream.read(8), "little")
+        if length > MAX_HEADER_BYTES:
+            raise RequestError(f"{shown(path)} is not a safetensors file: it announces a header of {length:,} bytes, the format allows 100,000,000")
+        if length > size - 8:
+            raise RequestError(f"{shown(path)} is truncated: it announces a header of {length:,} bytes and has {size - 8:,}; fetch it again")
+        text = stream.read(length)
+    if len(text) != length:
+        raise RequestError(f"{shown(path)} is truncated: its header ends after {len(text):,} of {length:,} bytes; fetch it again")
+    return parse_header(text, shown(path), data_begin=8 + length, file_size=size)
+
+
+def parse_header(text: bytes, what: str, *, data_begin: int, file_size: int) -> Header:
+    """Check the JSON of a header against the size of its file.
+
+    Args:
+        text: the header's bytes.
+        what: names the file in a complaint, already fit to be shown.
+        data_begin: position of the first byte of tensor data in the file.
+        file_size: bytes of the whole file.
+    """
+    what_header = f"the header of {what}"
+    entries = parse_json(text, what_header, unique_keys=True)
+    if not isinstance(entries, dict):
+        raise RequestError(f"{what_header} is not a JSON object: the file is damaged, fetch it again")
+    metadata = _metadata(entries.pop("__metadata__", {}), what_header)
+    tensors = {name: _tensor(name, entry, what, data_begin, file_size) for name, entry in entries.items()}
+    _check_layout(tensors, what, data_begin, file_size)
+    return Header(tensors, metadata)
+
+
+def model_tensors(folder: Path) -> dict[str, TensorLocation]:
+    """Every tensor of a model folder by name: from `model.safetensors`, or from the index and all its shards.
+
+    Raises:
+        RequestError: no safetensors, a shard that is missing or damaged, an index that points out of the folder
+            or names a tensor its shard does not hold.
+    """
+    index = folder / INDEX_FILE
+    if index.exists():
+        return _indexed(folder, index)
+    single = folder / SINGLE_FILE
+    if single.exists():
+        return {name: TensorLocation(single, info) for name, info in read_header(single).tensors.items()}
+    others = sorted(folder.glob("*.safetensors"))
+    if len(others) == 1:
+        return {name: TensorLocation(others[0], info) for name, info in read_header(others[0]).tensors.items()}
+    if others:
+        raise RequestError(f"{shown(folder)} has {len(others)} safetensors files and no {INDEX_FILE}: fetch the index that belongs to them")
+    raise RequestError(f"{shown(folder)} has no safetensors weights: give a folder with {SINGLE_FILE} or {INDEX_FILE}")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that `model_tensors` reads, sorted by name."""
+    return sorted({location.file for location in model_tensors(folder).values()})
+
+
+def _indexed(folder: Path, index: Path) -> dict[str, TensorLocation]:
+    weight_map = read_object(index, limit=MAX_INDEX_BYTES).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+        raise RequestError(f"{shown(index)} has no weight_map of names to files: the file is damaged, fetch it again")
+    headers: dict[str, Header] = {}
+    for file in sorted(set(weight_map.values())):
+        if not _is_plain_name(file):
+            raise RequestError(
+                f"{shown(index)} points to {clean(file, limit=120)!r}, which is not a file of that folder: do not trust this checkpoint"
+            )
+        if not (folder / file).is_file():
+            raise RequestError(f"the shard {clean(file, limit=120)} of {shown(folder)} is missing: fetch the model again")
+        headers[file] = read_header(folder / file)
+    result: dict[str, TensorLocation] = {}
+    for name, file in weight_map.items():
+        info = headers[file].tensors.get(name)
+        if info is None:
+            raise RequestError(
+                f"{shown(index)} says that {clean(file, limit=120)} holds {clean(name, limit=120)!r}, and it does not: fetch the model again"
+            )
+        result[name] = TensorLocation(folder / file, info)
+    return result
+
+
+def _is_plain_name(file: str) -> bool:
+    return bool(file) and file.endswith(".safetensors") and not set(file) & {"/", "\\", "\0"} and file not in {".", ".."}
+
+
+def _metadata(value: Any, what: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise RequestError(f"{what} has a __metadata__ that is not text: the file is damaged, fetch it again")
+    return value
+
+
+def _tensor(name: str, entry: Any, what: str, data_begin: int, file_size: int) -> TensorInfo:
+    tensor = f"the tensor {clean(name, limit=120)!r} in {what}"
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise RequestError(f"{tensor} is not described by dtype, shape and data_offsets: the file is damaged, fetch it again")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
+        raise RequestError(f"{tensor} has the unknown dtype {clean(str(dtype), limit=40)!r}: known are {', '.join(sorted(DTYPE_BITS))}")
+    if not _are_counts(shape) or len(shape) > _MAX_RANK:
+        raise RequestError(f"{tensor} has a shape that is not a short list of sizes: the file is damaged, fetch it again")
+    if not _are_counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise RequestError(f"{tensor} has data_offsets that are not a begin and an end: the file is damaged, fetch it again")
+    begin, end = offsets[0] + data_begin, offsets[1] + data_begin
+    if end > file_size:
+        raise RequestError(f"{tensor} ends {end - file_size:,} bytes behind the end of the file: the file is truncated, fetch it again")
+    info = TensorInfo(name, dtype, tuple(shape), begin, end)
+    if info.numel * DTYPE_BITS[dtype] != info.nbytes * 8:
+        raise RequestError(
+            f"{tensor} holds {info.nbytes:,} bytes, which its shape and dtype {dtype} do not need: the file is damaged, fetch it again"
+        )
+    return info
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**63 for item in value)
+
+
+def _check_layout(tensors: dict[str, TensorInfo], what: str, data_begin: int, file_size: int) -> None:
+    position = data_begin
+    for info in sorted(tensors.values(), key=lambda info: (info.begin, info.end)):
+        tensor = f"the tensor {clean(info.name, limit=120)!r} in {what}"
+        if info.begin < position:
+            raise RequestError(f"{tensor} overlaps the one before it: the file is damaged, fetch it again")
+        if info.begin > position:
+            raise RequestError(
+                f"{tensor} leaves {info.begin - position:,} bytes before it that belong to no tensor: the file is damaged, fetch it again"
+            )
+        position = info.end
+    if position != file_size:
+        raise RequestError(f"{what} has {file_size - position:,} bytes behind its last tensor: the file is damaged, fetch it again")
