@@ -17,6 +17,11 @@ def unit(name: Unit) -> dict[str, Any]:
     return {"unit": name}
 
 
+def applies(name: Unit | None = None, /, **when: tuple[Any, ...]) -> dict[str, Any]:
+    """The `json_schema_extra` of a field that means something only beside certain values of other fields, for example `method=("gptq",)`."""
+    return ({} if name is None else unit(name)) | {"applies": {other: list(allowed) for other, allowed in when.items()}}
+
+
 class Spec(BaseModel):
     """A frozen request. Field names are the command line's options in snake case; bounds, default, unit and description stand here only."""
 

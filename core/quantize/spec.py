@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.spec import Spec, unit
+from core.spec import Spec, applies, unit
 
 Method = Literal["rtn", "gptq"]
 Granularity = Literal["group", "channel", "tensor"]
@@ -22,21 +22,35 @@ class QuantizeSpec(Spec):
     method: Annotated[Method, Field(description="Method: rtn rounds to nearest, gptq corrects each rounding by second-order information")] = "gptq"
     bits: Annotated[int, Field(description="Bits of a weight", ge=2, le=8, json_schema_extra=unit("bit"))] = 4
     granularity: Annotated[Granularity, Field(description="What shares a scale: a group of a row, an output channel, the whole matrix")] = "group"
-    group_size: Annotated[int, Field(description="Weights of a row that share a scale", ge=8, le=65536, json_schema_extra=unit("weight"))] = 128
+    group_size: Annotated[
+        int, Field(description="Weights of a row that share a scale", ge=8, le=65536, json_schema_extra=applies("weight", granularity=("group",)))
+    ] = 128
     symmetric: Annotated[bool, Field(description="Grid symmetric around zero; otherwise each scale has a zero point")] = True
     clipping: Annotated[Clipping, Field(description="Range of the grid: the largest magnitude, or the range with the least squared error")] = "absmax"
-    act_order: Annotated[bool, Field(description="gptq: quantize columns with the largest activations first")] = False
-    static_groups: Annotated[bool, Field(description="gptq with act-order: keep groups contiguous in the file")] = True
-    damp: Annotated[float, Field(description="gptq: damping as a share of the Hessian's mean diagonal", gt=0, le=1, json_schema_extra=unit("1"))] = (
-        0.01
-    )
+    act_order: Annotated[
+        bool, Field(description="gptq: quantize columns with the largest activations first", json_schema_extra=applies(method=("gptq",)))
+    ] = False
+    static_groups: Annotated[
+        bool,
+        Field(description="gptq with act-order: keep groups contiguous in the file", json_schema_extra=applies(method=("gptq",), act_order=(True,))),
+    ] = True
+    damp: Annotated[
+        float,
+        Field(description="gptq: damping as a share of the Hessian's mean diagonal", gt=0, le=1, json_schema_extra=applies("1", method=("gptq",))),
+    ] = 0.01
     activation_bits: Annotated[
         Literal[8, 16],
         Field(description="8: W8A8, activations quantized per token at run time (needs 8-bit channels)", json_schema_extra=unit("bit")),
     ] = 16
-    calibration: Annotated[str, Field(description="Calibration text: builtin or a UTF-8 file")] = "builtin"
-    calibration_samples: Annotated[int, Field(description="Calibration sequences", ge=1, le=65536, json_schema_extra=unit("sequence"))] = 64
-    calibration_length: Annotated[int, Field(description="Tokens of a calibration sequence", ge=8, le=131072, json_schema_extra=unit("token"))] = 512
+    calibration: Annotated[str, Field(description="Calibration text: builtin or a UTF-8 file", json_schema_extra=applies(method=("gptq",)))] = (
+        "builtin"
+    )
+    calibration_samples: Annotated[
+        int, Field(description="Calibration sequences", ge=1, le=65536, json_schema_extra=applies("sequence", method=("gptq",)))
+    ] = 64
+    calibration_length: Annotated[
+        int, Field(description="Tokens of a calibration sequence", ge=8, le=131072, json_schema_extra=applies("token", method=("gptq",)))
+    ] = 512
     text: Annotated[str, Field(description="Evaluation text: builtin or a UTF-8 file")] = "builtin"
     context: Annotated[int, Field(description="Evaluation window", ge=8, le=1048576, json_schema_extra=unit("token"))] = 512
     eval_tokens: Annotated[

@@ -1,0 +1,75 @@
+"""One of a few values on one line: left and right or space go through them. Flags are a choice of off and on."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from core.sanitize import clean
+from tui.widgets.fields.describe import FieldView, shown
+from tui.widgets.fields.editor import Edited, Finished
+
+
+class ChoiceEditor(Widget, can_focus=True):
+    """All choices side by side when they fit, otherwise the chosen one between arrows."""
+
+    DEFAULT_CSS = """
+    ChoiceEditor { height: 1; width: 1fr; }
+    ChoiceEditor:focus { background: $surface-lighten-1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,space", "step(1)", "Next choice", id="form.next-choice", show=False, tooltip="Choose the next value of the field"),
+        Binding("left", "step(-1)", "Previous choice", id="form.previous-choice", show=False, tooltip="Choose the previous value of the field"),
+        Binding("enter", "finish", "Next field", show=False),
+    ]
+    index: reactive[int] = reactive(0)
+
+    def __init__(self, view: FieldView) -> None:
+        super().__init__()
+        self.view = view
+        self.choices: tuple[Any, ...] = (False, True) if view.kind == "flag" else view.choices
+        self.put(view.default)
+
+    def get(self) -> Any:
+        """The chosen value, of the type the spec declares."""
+        return self.choices[self.index]
+
+    def put(self, value: Any) -> None:
+        """Choose a value; one that is not among the choices chooses the first."""
+        self.set_reactive(ChoiceEditor.index, self.choices.index(value) if value in self.choices else 0)
+        self.refresh()
+
+    def as_widget(self) -> Widget:
+        """Itself."""
+        return self
+
+    def action_step(self, by: int) -> None:
+        """Choose a neighbour, around the ends."""
+        if len(self.choices) > 1:
+            self.index = (self.index + by) % len(self.choices)
+            self.post_message(Edited(self))
+
+    def action_finish(self) -> None:
+        """Go on to the next field."""
+        self.post_message(Finished(self))
+
+    def on_click(self) -> None:
+        """A mouse, where there is one, steps too."""
+        self.action_step(1)
+
+    def render(self) -> Content:
+        """`○ rtn  ● gptq`, or `‹ gptq › 2 of 7` where that is too wide."""
+        labels = [clean(shown(choice)) for choice in self.choices]
+        if len(labels) == 1:
+            return Content(labels[0])
+        if sum(len(label) + 4 for label in labels) - 2 <= self.size.width:
+            parts = [
+                Content.styled(f"{'●' if i == self.index else '○'} {label}", "bold" if i == self.index else "dim")
+                for i, label in enumerate(labels)
+            ]
+            return Content("  ").join(parts)
+        return Content.assemble("‹ ", labels[self.index], " › ", (f"{self.index + 1} of {len(labels)}", "dim"))

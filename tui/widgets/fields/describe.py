@@ -1,0 +1,114 @@
+"""What a form needs to know about a field of a spec, as data. No screen, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from core.spec import Spec
+
+Kind = Literal["choice", "flag", "integer", "number", "text"]
+
+_UNITS = {"1": "", "percent": "%"}
+_NO_REAL_LIMIT = 2**31
+"""Bounds from here on only guard the arithmetic: telling a person of them helps nobody."""
+_KINDS: dict[Any, Kind] = {bool: "flag", int: "integer", float: "number"}
+
+
+@dataclass(frozen=True)
+class FieldView:
+    """A field as a person sees it."""
+
+    name: str
+    kind: Kind
+    description: str
+    default: Any = None
+    required: bool = False
+    optional: bool = False
+    unit: str = ""
+    choices: tuple[Any, ...] = ()
+    bounds: str = ""
+    applies: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Other field -> its values for which this one means anything; empty: always."""
+
+    @property
+    def label(self) -> str:
+        """The name in words."""
+        return self.name.replace("_", " ")
+
+    @property
+    def option(self) -> str:
+        """The name on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    def help(self) -> str:
+        """One line: what the field is, its range, its default."""
+        parts = [self.description]
+        if self.bounds:
+            parts.append(self.bounds)
+        if not self.required and self.default is not None:
+            parts.append(f"default {shown(self.default)}")
+        return " · ".join(parts)
+
+    def applies_to(self, values: Mapping[str, Any]) -> bool:
+        """Whether the field means anything beside these values of the other fields."""
+        return all(values.get(name) in allowed for name, allowed in self.applies.items())
+
+
+def describe(spec_class: type[Spec]) -> tuple[FieldView, ...]:
+    """Every field of a spec, in the order in which it is declared."""
+    return tuple(_view(name, info) for name, info in spec_class.model_fields.items())
+
+
+def shown(value: Any) -> str:
+    """A value as a form and a help line write it: booleans as on and off, nothing as an empty string."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "" if value is None else str(value)
+
+
+def _view(name: str, info: FieldInfo) -> FieldView:
+    annotation, optional = _without_none(info.annotation)
+    choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    default = info.get_default(call_default_factory=True, validated_data={})
+    applies: Any = extra.get("applies", {})
+    unit = str(extra.get("unit", "1"))
+    return FieldView(
+        name=name,
+        kind="choice" if choices else _KINDS.get(annotation, "text"),
+        description=info.description or name,
+        default=None if default is PydanticUndefined else default,
+        required=info.is_required(),
+        optional=optional,
+        unit=_UNITS.get(unit, f"{unit}s"),
+        choices=choices,
+        bounds=_bounds(info),
+        applies={other: tuple(allowed) for other, allowed in applies.items()},
+    )
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation, False
+    members = [member for member in get_args(annotation) if member is not NoneType]
+    return (members[0] if len(members) == 1 else str), len(members) < len(get_args(annotation))
+
+
+def _bounds(info: FieldInfo) -> str:
+    """The numeric range in words, for example `2 to 8` or `above 0, at most 1`."""
+    limits: dict[str, Any] = {}
+    for item in info.metadata:
+        for kind, attribute in ((annotated_types.Ge, "ge"), (annotated_types.Gt, "gt"), (annotated_types.Le, "le"), (annotated_types.Lt, "lt")):
+            if isinstance(item, kind) and abs(getattr(item, attribute)) < _NO_REAL_LIMIT:
+                limits[attribute] = getattr(item, attribute)
+    if "ge" in limits and "le" in limits:
+        return f"{limits['ge']} to {limits['le']}"
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    return ", ".join(f"{words[kind]} {limits[kind]}" for kind in words if kind in limits)

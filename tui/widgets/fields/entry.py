@@ -1,0 +1,73 @@
+"""Typed values: text and numbers on one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual import events
+from textual.widget import Widget
+from textual.widgets import Input
+
+from core.sanitize import clean
+from tui.widgets.fields.describe import FieldView, shown
+from tui.widgets.fields.editor import UNSET, Edited, Finished
+
+
+class EntryEditor(Input):
+    """An input that shows the default, dimmed, while it is empty."""
+
+    DEFAULT_CSS = """
+    EntryEditor { width: 1fr; background: transparent; }
+    EntryEditor:focus { background: $surface-lighten-1; }
+    """
+
+    def __init__(self, view: FieldView) -> None:
+        super().__init__(placeholder=clean(shown(view.default)), compact=True, select_on_focus=False)
+        self.view = view
+        self._told = ""
+
+    def get(self) -> Any:
+        """The text, `UNSET` when there is none."""
+        text = self.value.strip()
+        return text or UNSET
+
+    def put(self, value: Any) -> None:
+        """Show another text; the default of an optional field shows as an empty editor."""
+        self._told = clean(shown(value))
+        self.value = self._told
+
+    def as_widget(self) -> Widget:
+        """Itself."""
+        return self
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Tell the form what was typed, not what was put."""
+        event.stop()
+        if event.value != self._told:
+            self._told = event.value
+            self.post_message(Edited(self))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter goes on to the next field."""
+        event.stop()
+        self.post_message(Finished(self))
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Strip what a clipboard may carry beside text."""
+        event.text = clean(event.text)
+
+
+class NumberEditor(EntryEditor):
+    """A whole or decimal number; anything else is handed to the spec as typed, which then says what is wrong."""
+
+    def get(self) -> Any:
+        """An int or float where the text is one."""
+        text = super().get()
+        if text is UNSET:
+            return UNSET
+        for read in (int, float) if self.view.kind == "integer" else (float,):
+            try:
+                return read(text.replace("_", ""))
+            except ValueError:
+                continue
+        return text
