@@ -1,0 +1,182 @@
+"""The application: a line of tabs, one pane at a time, a line of keys. Everything else is imported when it is used."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import ContentSwitcher, Static
+
+from core.sanitize import clean
+from tui import crash, theme
+from tui.driver import TerminalBehind, TerminalGone
+from tui.panes import PANES, PaneEntry, entry
+from tui.services import Services
+from tui.ssh import Terminal
+from tui.widgets.hints import Hints
+from tui.widgets.topbar import TopBar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from textual.command import Provider
+    from textual.driver import Driver
+    from textual.filter import LineFilter
+    from textual.widget import Widget
+
+
+def _commands() -> type[Provider]:
+    from tui.commands import Actions
+
+    return Actions
+
+
+class LlmoptApp(App[None]):
+    """The workstation. `services` is what panes may use; `terminal` is what was found out about the terminal."""
+
+    TITLE = "llmopt"
+    CSS_PATH = "app.tcss"
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(pane.key, f"open_pane('{pane.id}')", pane.title, show=False, id=f"app.{pane.id}", tooltip=f"{pane.title}: {pane.summary}")
+            for pane in PANES
+        ),
+        Binding("ctrl+r", "runs", "Runs", id="app.runs", tooltip="All runs: follow, cancel, compare"),
+        Binding("ctrl+o", "jump", "Jump", id="app.jump", tooltip="Jump to a tab or a widget by a letter"),
+        Binding("ctrl+p", "command_palette", "Commands", id="app.palette", tooltip="Find and run any command", priority=True),
+        Binding("f1", "help", "Help", id="app.help", tooltip="Help for the focused widget, and every key", priority=True),
+        Binding("ctrl+q", "quit", "Quit", id="app.quit", tooltip="Leave; runs go on", priority=True),
+        Binding(
+            "escape",
+            "leave_field",
+            "Leave field",
+            show=False,
+            id="app.leave-field",
+            tooltip="Take the focus out of a field, so that digits open tabs",
+        ),
+    ]
+
+    def __init__(self, services: Services, terminal: Terminal, *, driver_class: type[Driver] | None = None) -> None:
+        self._terminal = terminal
+        super().__init__(driver_class=driver_class)
+        self.services = services
+        self._drawing_paused = ExitStack()
+        self._lost_a_frame = False
+        self._palette_filter = theme.PaletteFilter(enabled=terminal.colors == "256")
+
+    # -- what is on the screen
+
+    def compose(self) -> ComposeResult:
+        """The shell around the panes."""
+        yield TopBar()
+        yield ContentSwitcher(id="panes")
+        yield Hints()
+
+    def on_mount(self) -> None:
+        """Paint first, then open the first tab."""
+        for each in theme.THEMES:
+            self.register_theme(each)
+        self.theme = self._chosen_theme()
+        self.set_keymap(dict(self.services.settings.keymap))
+        self.query_one(TopBar).place = "read-only" if self.services.read_only else clean(platform.node(), limit=24)
+        self.call_after_refresh(self.open_pane, PANES[0].id)
+
+    def open_pane(self, pane_id: str, prefill: dict[str, Any] | None = None) -> None:
+        """Open a tab, made on its first opening; `prefill` is handed to the pane's `prefill(values)`."""
+        row = entry(pane_id)
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.query_one(TopBar).active = row.id
+        self.run_worker(self._show(row, prefill), group="panes", description=f"open {row.title}", exit_on_error=False)
+
+    def pane(self, pane_id: str) -> Widget | None:
+        """The widget of a tab, if it was opened before."""
+        return next(iter(self.query_one("#panes").query_children(f"#{pane_id}")), None)
+
+    async def _show(self, row: PaneEntry, prefill: dict[str, Any] | None) -> None:
+        switcher = self.query_one("#panes", ContentSwitcher)
+        pane = self.pane(row.id)
+        if pane is None:
+            pane = await self._make(row)
+            await switcher.add_content(pane, id=row.id)
+        if self.query_one(TopBar).active != row.id:
+            return
+        switcher.current = row.id
+        if prefill is not None and (take := getattr(pane, "prefill", None)):
+            take(prefill)
+        if pane.focusable:
+            pane.focus()
+
+    async def _make(self, row: PaneEntry) -> Widget:
+        try:
+            pane = (await asyncio.to_thread(row.load))()
+        except Exception as error:
+            return Static(f"{row.title} cannot be opened: {crash.record(error)}", markup=False, id=row.id, classes="problem")
+        pane.id = row.id
+        pane.can_focus = True
+        return pane
+
+    # -- actions
+
+    def action_open_pane(self, pane_id: str) -> None:
+        """Open a tab by its key."""
+        self.open_pane(pane_id)
+
+    def action_leave_field(self) -> None:
+        """Give the focus to the pane itself."""
+        active = self.pane(self.query_one(TopBar).active)
+        if active is not None:
+            active.focus()
+
+    @on(TopBar.Chosen)
+    def _tab_clicked(self, event: TopBar.Chosen) -> None:
+        self.open_pane(event.pane_id)
+
+    def notify_text(self, text: str, *, title: str = "", severity: str = "information") -> None:
+        """Show a note made of text that may have come from outside."""
+        self.notify(clean(text, limit=400), title=clean(title, limit=80), severity=severity, markup=False)  # type: ignore[arg-type]
+
+    # -- the terminal
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, and on 256 colours ours, last."""
+        filters = list(super().get_line_filters())
+        return [*filters, self._palette_filter] if self._palette_filter.enabled else filters
+
+    @on(TerminalBehind)
+    def _line_is_full_or_free(self, message: TerminalBehind) -> None:
+        if message.behind:
+            self._drawing_paused.enter_context(self.batch_update())
+            return
+        self._drawing_paused.close()
+        if self._lost_a_frame:
+            self._lost_a_frame = False
+            self.screen.refresh()
+
+    def post_display_hook(self) -> None:
+        """Remember that a frame was thrown away, as textual does while drawing is paused."""
+        if self._batch_count:
+            self._lost_a_frame = True
+
+    @on(TerminalGone)
+    def _nobody_watches(self) -> None:
+        self.exit()
+
+    def _chosen_theme(self) -> str:
+        wanted = self.services.settings.theme
+        if wanted is not None and wanted not in self.available_themes:
+            self.notify_text(f"There is no theme {wanted}; the command palette lists them.", severity="warning")
+            wanted = None
+        return wanted or theme.default_theme(self._terminal.colors)
+
+    # -- the unexpected
+
+    def _fatal_error(self) -> None:
+        self.panic(Text(crash.record(self._exception) if self._exception else "unexpected error"))

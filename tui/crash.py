@@ -1,0 +1,32 @@
+"""The unexpected: its traceback goes to a file, the person gets a sentence."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from pathlib import Path
+
+from core.sanitize import clean
+
+
+def record(error: BaseException) -> str:
+    """Append the traceback to `crash.log` in the home folder; answer one sentence for the person."""
+    what = clean(f"{type(error).__name__}: {error}", limit=200) if str(error) else type(error).__name__
+    try:
+        file = _folder() / "crash.log"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8", errors="replace") as stream:
+            stream.write(time.strftime("%Y-%m-%d %H:%M:%S") + "\n")
+            traceback.print_exception(error, file=stream)
+    except OSError as refused:
+        return f"unexpected error ({what}), and its details could not be saved: {clean(str(refused))}"
+    return f"unexpected error ({what}): the details are in {clean(str(file))}, please report them"
+
+
+def _folder() -> Path:
+    if home := os.environ.get("LLMOPT_HOME"):
+        return Path(home)
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("llmopt"))

@@ -1,0 +1,45 @@
+"""The tabs, as data. A pane's module is imported when the tab is first opened."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.widget import Widget
+
+
+@dataclass(frozen=True)
+class PaneEntry:
+    """One tab: the key that opens it, its id and title, and `module:Class` of the widget that fills it."""
+
+    key: str
+    id: str
+    title: str
+    module: str
+    summary: str
+
+    def load(self) -> type[Widget]:
+        """Import the pane's class. It is constructed without arguments and finds its services at `self.app.services`."""
+        module, _, name = self.module.partition(":")
+        pane: type[Widget] = getattr(importlib.import_module(module), name)
+        return pane
+
+
+PANES = (
+    PaneEntry("1", "hardware", "Hardware", "tui.hardware.pane:HardwarePane", "Live hardware, memory estimate, advice"),
+    PaneEntry("2", "quantize", "Quantize", "tui.quantize.pane:QuantizePane", "Fewer bits for the weights, cost measured"),
+)
+
+
+def entry(pane_id: str) -> PaneEntry:
+    """The row of a pane.
+
+    Raises:
+        KeyError: there is no such pane.
+    """
+    for row in PANES:
+        if row.id == pane_id:
+            return row
+    raise KeyError(pane_id)

@@ -1,0 +1,1 @@
+"""The Runs screen, and the watcher that notices when runs end."""

@@ -1,0 +1,50 @@
+"""The runs of this machine, as panes see them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.runs.launch import Launcher
+    from core.runs.state import State
+    from core.runs.store import Run
+    from core.spec import Spec
+
+
+class LiveRuns:
+    """`core.runs`, imported when it is first needed."""
+
+    @cached_property
+    def _launcher(self) -> Launcher:
+        from core.runs.launch import LocalLauncher
+
+        return LocalLauncher()
+
+    def list_runs(self) -> list[Run]:
+        """All runs, newest first."""
+        from core.runs import store
+
+        return store.list_runs()
+
+    def get(self, run_id: str) -> Run:
+        """One run; RequestError when there is none."""
+        from core.runs import store
+
+        return store.find(run_id)
+
+    def state(self, run: Run) -> State:
+        """The state of a run, after a look whether its worker still lives."""
+        return self._launcher.refresh(run)
+
+    def start(self, spec: Spec) -> Run:
+        """Create the run and start its worker."""
+        from core.runs import store
+
+        run = store.create(spec)
+        self._launcher.start(run)
+        return run
+
+    def cancel(self, run: Run) -> State:
+        """SIGTERM to the worker's group, SIGKILL after its grace; returns when the run is over."""
+        return self._launcher.cancel(run)

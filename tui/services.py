@@ -1,0 +1,130 @@
+"""What panes are given instead of globals: hardware readings, runs, models, settings, the time.
+
+`LiveServices` imports each room when it is first asked for. Tests hand in fakes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from tui.config import Settings
+
+if TYPE_CHECKING:
+    from core.models.listing import ModelListing
+    from core.models.resolve import ModelSource
+
+    from core.hardware.sampler import Sampler
+    from core.runs.state import State
+    from core.runs.store import Run
+    from core.spec import Spec
+
+
+class Runs(Protocol):
+    """The runs of this home. Every call touches the disk: keep it off the event loop."""
+
+    def list_runs(self) -> list[Run]:
+        """All runs, newest first."""
+
+    def get(self, run_id: str) -> Run:
+        """One run; RequestError when there is none."""
+
+    def state(self, run: Run) -> State:
+        """The state of a run, after a look whether its worker still lives."""
+
+    def start(self, spec: Spec) -> Run:
+        """Create a run and its worker, which outlives this process."""
+
+    def cancel(self, run: Run) -> State:
+        """Stop the worker of a run; returns when it is over."""
+
+
+class Models(Protocol):
+    """The models that are on this machine. Every call touches the disk."""
+
+    def listing(self) -> ModelListing:
+        """All that were found, and what was skipped with its reason."""
+
+    def resolve(self, name: str) -> ModelSource:
+        """One model by name; RequestError when it cannot be used."""
+
+
+class Services(Protocol):
+    """Everything a pane may reach beyond its own widgets."""
+
+    @property
+    def sampler(self) -> Sampler:
+        """Hardware readings; started by the first pane that asks."""
+
+    @property
+    def runs(self) -> Runs:
+        """The runs."""
+
+    @property
+    def models(self) -> Models:
+        """The models."""
+
+    @property
+    def settings(self) -> Settings:
+        """The person's settings."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds since 1970; frozen in tests."""
+
+    @property
+    def read_only(self) -> bool:
+        """Nothing may be started, stopped or killed from here."""
+
+
+class LiveServices:
+    """The real ones."""
+
+    def __init__(self, settings: Settings, *, read_only: bool = False) -> None:
+        self.settings = settings
+        self.read_only = read_only or settings.read_only
+        self.clock = time.time
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """Started on first use, every `refresh_interval` seconds."""
+        from core.hardware.sampler import Sampler
+
+        sampler = Sampler(interval=self.settings.refresh_interval)
+        sampler.start()
+        return sampler
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Runs on this machine."""
+        from tui.runs.live import LiveRuns
+
+        return LiveRuns()
+
+    @cached_property
+    def models(self) -> Models:
+        """Bundled, local and cached models."""
+        return LiveModels()
+
+    def close(self) -> None:
+        """Stop what was started."""
+        if sampler := self.__dict__.get("sampler"):
+            sampler.stop()
+
+
+class LiveModels:
+    """The models that `core.models` finds."""
+
+    def listing(self) -> ModelListing:
+        """Bundled, local folders, artifacts of runs, the Hugging Face cache."""
+        from core.models.listing import list_models
+
+        return list_models()
+
+    def resolve(self, name: str) -> ModelSource:
+        """As `core.models.resolve`."""
+        from core.models.resolve import resolve
+
+        return resolve(name)
