@@ -1,1 +1,1 @@
-"""runs."""
+"""Runs that outlive the terminal: registry, folders, worker, launcher."""

@@ -1,0 +1,143 @@
+"""Start a run, stop it, and find out whether it still lives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Protocol
+
+import core
+from core.errors import RequestError, RunFailed
+from core.runs.files import why
+from core.runs.process import alive
+from core.runs.state import State
+from core.runs.store import Run
+from core.runs.verdict import close, died
+
+GRACE = 10.0
+"""Seconds between the request to stop and SIGKILL."""
+_START_WITHIN = 60.0
+_POLL = 0.02
+
+
+class Launcher(Protocol):
+    """Brings runs to a machine."""
+
+    def start(self, run: Run) -> State:
+        """Start a queued run and return when it has begun."""
+
+    def cancel(self, run: Run, grace: float = GRACE) -> State:
+        """Stop a run and return when it is over."""
+
+    def refresh(self, run: Run) -> State:
+        """The state of a run, after a look whether its worker still lives."""
+
+
+class LocalLauncher:
+    """Runs on this machine, each in a session of its own that outlives the terminal."""
+
+    def __init__(self, command: tuple[str, ...] = (sys.executable, "-P", "-X", "faulthandler", "-m", "core.runs.worker")) -> None:
+        self._command = command
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def start(self, run: Run) -> State:
+        """Start the worker of a queued run; return once it has begun, or has failed to.
+
+        Raises:
+            RunFailed: the worker's process could not be made.
+        """
+        try:
+            with run.log_file.open("ab") as log:
+                child = subprocess.Popen(
+                    [*self._command, str(run.path)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=_environment(),
+                )
+        except OSError as error:
+            close(run, run.state, "failed", why(error, run.log_file), 1)
+            raise RunFailed(why(error, run.log_file)) from error
+        self._children.append(child)
+        deadline = time.monotonic() + _START_WITHIN
+        while (state := run.state).status == "queued" and time.monotonic() < deadline:
+            if child.poll() is not None and run.state.status == "queued":
+                return close(run, state, "failed", f"the worker did not start: see {run.log_file}", 1)
+            time.sleep(_POLL)
+        return state
+
+    def cancel(self, run: Run, grace: float = GRACE) -> State:
+        """Ask the run to stop (SIGTERM to its process group), after `grace` seconds end it (SIGKILL); return when it is over.
+
+        Raises:
+            RequestError: it is over already, or runs on another machine.
+        """
+        state = self.refresh(run)
+        if state.is_over:
+            raise RequestError(f"run {run.id} is over already ({state.status})")
+        if not state.place.is_here():
+            raise RequestError(f"run {run.id} runs on {state.host}: cancel it there")
+        _signal(state, signal.SIGTERM)
+        deadline = time.monotonic() + grace
+        while not (state := self.refresh(run)).is_over:
+            if time.monotonic() > deadline:
+                _signal(state, signal.SIGKILL)
+                return close(run, state, "cancelled", f"cancelled; it did not stop within {grace:.0f} s and was killed", 130)
+            time.sleep(_POLL)
+        return state
+
+    def refresh(self, run: Run) -> State:
+        """The state of a run; one whose worker died without a word is closed as failed, with the signal where it is known."""
+        self._children = [child for child in self._children if child.poll() is None]
+        return refresh(run)
+
+
+def refresh(run: Run, patience: float = 1.0) -> State:
+    """As `LocalLauncher.refresh`. Waits up to `patience` seconds for the supervisor of a dead worker to name its signal."""
+    deadline = time.monotonic() + patience
+    while True:
+        state = run.state
+        if state.is_over or _may_live(state):
+            return state
+        if alive(state.supervisor, state.supervisor_started) and time.monotonic() < deadline:
+            time.sleep(_POLL)
+            continue
+        return died(run, state)
+
+
+def _may_live(state: State) -> bool:
+    if not state.place.is_here():
+        return not state.place.was_restarted()
+    if state.status == "queued":
+        return time.time() - state.created < _START_WITHIN
+    return alive(state.pid, state.pid_started)
+
+
+def _signal(state: State, number: signal.Signals) -> None:
+    """To the worker's process group; the request to stop goes through its supervisor, which follows it up.
+
+    Each only while it is the very process that state.json names.
+    """
+    try:
+        if number == signal.SIGTERM and state.supervisor is not None and alive(state.supervisor, state.supervisor_started):
+            os.kill(state.supervisor, number)
+        elif state.pid is not None and alive(state.pid, state.pid_started):
+            os.killpg(state.pid, number)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise RequestError(f"process {state.pid} belongs to another user: cancel the run as that user") from error
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment; a checkout that is not installed is added to the import path."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    root = Path(core.__file__).parents[1]
+    if root.name not in {"site-packages", "dist-packages"}:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), environment.get("PYTHONPATH")]))
+    return environment

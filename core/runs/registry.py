@@ -1,0 +1,62 @@
+"""What can be run, as data: nothing is imported before a spec is built or a run starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from core.errors import RequestError
+from core.runs.context import RunContext
+from core.spec import Spec
+
+RunFunction = Callable[[Any, RunContext], Any]
+
+
+@dataclass(frozen=True)
+class Capability:
+    """`module:name` of the spec (imports no torch), of the function that runs it, and of what it answers."""
+
+    spec: str
+    run: str
+    title: str
+
+
+CAPABILITIES: dict[str, Capability] = {
+    "quantize": Capability("core.quantize.spec:QuantizeSpec", "core.quantize.run:run", "Quantize"),
+    "quantize-compare": Capability("core.quantize.compare_spec:QuantizeCompareSpec", "core.quantize.compare:run", "Compare quantizations"),
+    "evaluate": Capability("core.evaluate.spec:EvaluateSpec", "core.evaluate.run:run", "Evaluate"),
+}
+
+
+def capability(key: str) -> Capability:
+    """The entry of `key`.
+
+    Raises:
+        RequestError: there is none.
+    """
+    try:
+        return CAPABILITIES[key]
+    except KeyError:
+        raise RequestError(f"unknown capability {key!r}: this version has {', '.join(sorted(CAPABILITIES))}") from None
+
+
+def spec_class(key: str) -> type[Spec]:
+    """The spec of a capability, without torch."""
+    found = load(capability(key).spec)
+    if not (isinstance(found, type) and issubclass(found, Spec)):
+        raise TypeError(f"{capability(key).spec} is not a Spec")
+    return found
+
+
+def run_function(key: str) -> RunFunction:
+    """The function that carries a spec out. Imports torch: only in a worker."""
+    function: RunFunction = load(capability(key).run)
+    return function
+
+
+def load(reference: str) -> Any:
+    """The object that `module:name` names."""
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)

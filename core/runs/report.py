@@ -1,0 +1,108 @@
+"""The context of a run inside its worker: writes events.jsonl and state.json."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from core.errors import Cancelled
+from core.runs.device import resolve_device
+from core.runs.events import Artifact, Event, EventWriter, Log, Metric, Progress, StateChange, now
+from core.runs.state import Position, State, Status
+from core.runs.store import Run
+from core.spec import Spec
+
+_STATE_EVERY = 0.5
+_BALLAST = 64 << 10
+
+
+class WorkerContext:
+    """`core.runs.context.RunContext`, kept in the run's folder.
+
+    A small ballast file is held while the run works: on a full disk it makes room for the sentence that says so.
+    """
+
+    def __init__(self, run: Run, state: State) -> None:
+        self.device = "cpu"
+        self.seed = 0
+        self.artifacts = run.artifacts
+        self.artifacts_made: list[dict[str, str]] = []
+        self._run = run
+        self._state = state
+        self._events = EventWriter(run.events_file)
+        self._ballast = run.path / ".ballast"
+        self._cancelled = threading.Event()
+        self._state_written = 0.0
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Say that the run works, and listen for the request to stop it."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._run.save_state(self._state)
+        self._write(StateChange(now(), "running", ""))
+        self._ballast.write_bytes(os.urandom(_BALLAST))
+
+    def prepare(self, spec: Spec) -> None:
+        """Take device and seed from the spec. Raises RequestError when the device is not there."""
+        self.device = resolve_device(spec.device)
+        self.seed = spec.seed
+
+    def progress(self, done: int, total: int, label: str) -> None:
+        """`done` of `total` steps are finished; `label` says what comes next."""
+        self._write(Progress(now(), done, total, label))
+        self._state = self._state.model_copy(update={"progress": Position(done=done, total=total, label=label)})
+        if time.monotonic() - self._state_written >= _STATE_EVERY:
+            self._run.save_state(self._state, durable=False)
+            self._state_written = time.monotonic()
+
+    def metric(self, name: str, value: float, step: int = 0, label: str = "") -> None:
+        """A measured figure."""
+        self._write(Metric(now(), name, float(value), step, label))
+
+    def log(self, text: str) -> None:
+        """A line for the person."""
+        self._write(Log(now(), text))
+
+    def artifact(self, path: Path, kind: str) -> None:
+        """A finished file or folder of the run."""
+        self.artifacts_made.append({"path": str(path.absolute()), "kind": kind})
+        self._write(Artifact(now(), str(path.absolute()), kind))
+
+    def check_cancelled(self) -> None:
+        """Raise `Cancelled` when the person has cancelled the run."""
+        if self._cancelled.is_set():
+            raise Cancelled("cancelled")
+
+    def end(self, status: Status, reason: str, exit_code: int) -> int:
+        """Write the final state; returns the exit code."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with contextlib.suppress(OSError):
+            self._ballast.unlink()
+        position = self._state.progress
+        if status == "done" and position is not None:
+            position = Position(done=position.total, total=position.total, label="")
+        self._run.save_state(
+            self._state.model_copy(
+                update={"status": status, "ended": time.time(), "exit_reason": reason or None, "exit_code": exit_code, "progress": position}
+            )
+        )
+        with contextlib.suppress(OSError):
+            self._write(StateChange(now(), status, reason))
+        return exit_code
+
+    def _write(self, event: Event) -> None:
+        with self._lock:
+            self._events.write(event)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        """The first request is answered at the next step; a second one at once."""
+        if self._cancelled.is_set():
+            raise Cancelled("cancelled")
+        self._cancelled.set()

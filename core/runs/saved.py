@@ -1,0 +1,77 @@
+"""spec.json: what was asked, with what versions, in a form that runs again."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from core import __version__
+from core.errors import RequestError
+from core.runs.files import read_json
+from core.runs.registry import spec_class
+from core.sanitize import clean
+from core.spec import Spec
+
+SCHEMA = "llmopt.spec/1"
+_FIELDS = {"schema", "llmopt_version", "capability", "versions", "folder", "spec"}
+_MEASURED_WITH = ("torch", "transformers")
+
+
+def document(spec: Spec) -> dict[str, Any]:
+    """The content of spec.json."""
+    return {
+        "schema": SCHEMA,
+        "llmopt_version": __version__,
+        "capability": spec.capability,
+        "versions": versions(),
+        "folder": str(Path.cwd()),
+        "spec": spec.model_dump(mode="json"),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Versions that a result depends on; None for what is not installed. Imports none of them."""
+    found: dict[str, str | None] = {"llmopt": __version__, "python": platform.python_version()}
+    for name in _MEASURED_WITH:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def load(path: Path) -> Spec:
+    """The spec in a saved file: a spec.json, or only its fields with a `capability` beside them.
+
+    Raises:
+        RequestError: no such file, not JSON, another schema, an unknown field, or a value that its field refuses.
+    """
+    return parse(_read(path), clean(str(path)))
+
+
+def parse(saved: Any, where: str) -> Spec:
+    """As `load`, for a document that was read from `where`."""
+    if not isinstance(saved, dict):
+        raise RequestError(f"{where} does not hold a saved spec: give a spec.json of an earlier run")
+    if saved.get("schema") != SCHEMA:
+        raise RequestError(f"{where} has schema {clean(repr(saved.get('schema')), limit=60)}, not {SCHEMA}: give a spec.json of this version")
+    if unknown := sorted(set(saved) - _FIELDS):
+        raise RequestError(f"{where} has the unknown field {clean(unknown[0], limit=60)}: remove it, or check its spelling")
+    values, key = saved.get("spec"), saved.get("capability")
+    if not isinstance(values, dict) or not isinstance(key, str):
+        raise RequestError(f"{where} lacks the fields capability and spec: give a spec.json of an earlier run")
+    try:
+        return spec_class(key).parse(values)
+    except RequestError as error:
+        raise RequestError(f"{where}: {clean(str(error))}") from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except OSError as error:
+        raise RequestError(f"cannot read the saved spec {clean(str(path))}: {(error.strerror or 'refused').lower()}") from error
+    except ValueError as error:
+        raise RequestError(f"{clean(str(path))} is not JSON ({clean(str(error), limit=80)}): give a spec.json of an earlier run") from error

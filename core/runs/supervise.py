@@ -1,0 +1,96 @@
+"""The small process above a worker: passes on the request to stop, and says which signal ended it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from core.runs.process import started
+from core.runs.store import Run
+from core.runs.verdict import by_signal, close, sweep
+
+_STEPS = (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL)
+_STEP_SECONDS = 5
+
+
+def supervise(run: Run, work: Callable[[], int]) -> int:
+    """Do `work` in a child process and wait for it; returns its exit code.
+
+    The child leads a process group of its own. SIGTERM to this process becomes SIGTERM, SIGTERM, SIGKILL to that group,
+    five seconds apart. Should the child die of a signal, its run is closed with the signal's name.
+    """
+    killed_before = _oom_kills()
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        _leave(work)
+    _pass_on(child)
+    _, status, usage = os.wait4(child, 0)
+    signal.alarm(0)
+    _end_group(child)
+    sweep(run, child)
+    code = os.waitstatus_to_exitcode(status)
+    state = run.state
+    if not state.is_over:
+        if code < 0:
+            peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+            reason = by_signal(-code, out_of_memory=_oom_kills() > killed_before, peak_bytes=peak)
+        else:
+            reason = f"the worker ended with exit code {code} and without a word: see log.txt"
+        asked = _asked[0]
+        close(run, state, "cancelled" if asked else "failed", f"cancelled; {reason}" if asked else reason, 130 if asked else 1)
+    return max(code, 1) if code else 0
+
+
+_asked = [0]
+
+
+def _leave(work: Callable[[], int]) -> None:
+    code = 1
+    try:
+        code = work()
+        sys.stdout.flush()
+    finally:
+        os._exit(code)
+
+
+def _pass_on(child: int) -> None:
+    def next_step(_number: int, _frame: FrameType | None) -> None:
+        step = _STEPS[min(_asked[0], len(_STEPS) - 1)]
+        _asked[0] += 1
+        signal.alarm(_STEP_SECONDS)
+        _signal_group(child, step)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        signal.signal(number, next_step)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    if started(group) is not None:
+        os.killpg(group, number)
+
+
+def _end_group(group: int) -> None:
+    """What the worker had started ends with it."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory, where it says so."""
+    total = 0
+    for path in (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events")):
+        try:
+            words = path.read_text().split()
+        except OSError:
+            continue
+        counts = dict(zip(words[::2], words[1::2], strict=False))
+        total += int(counts.get("oom_kill", 0))
+    return total

@@ -1,0 +1,69 @@
+"""How a run ended that could not say so itself."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from core.runs.events import EventWriter, StateChange, now
+from core.runs.state import State, Status
+from core.runs.store import Run
+
+
+def close(run: Run, state: State, status: Status, reason: str, exit_code: int) -> State:
+    """The final state, saved where the disk allows; what was said first stays."""
+    current = run.state
+    if current.is_over:
+        return current
+    final = state.model_copy(update={"status": status, "ended": time.time(), "exit_reason": reason, "exit_code": exit_code})
+    # Whoever looks shall be told, even when a full disk keeps it from being written.
+    with contextlib.suppress(OSError):
+        run.save_state(final)
+        writer = EventWriter(run.events_file)
+        writer.write(StateChange(now(), status, reason))
+        writer.close()
+    return final
+
+
+def died(run: Run, state: State) -> State:
+    """Close a run whose worker and supervisor are gone."""
+    if state.status == "queued":
+        reason = "it was never started: the program that asked for it ended first"
+    elif state.place.was_restarted():
+        reason = "the machine was restarted in the middle of the run"
+    elif shutil.disk_usage(run.path).free == 0:
+        reason = f"no space left on the disk of {run.path}, so that the run could not say how it ended: free some space and run again"
+    else:
+        reason = "killed without a word, and its supervisor with it (by SIGKILL, as far as that can be told)"
+    if state.pid is not None:
+        sweep(run, state.pid)
+    return close(run, state, "failed", reason, 1)
+
+
+def by_signal(number: int, *, out_of_memory: bool, peak_bytes: int) -> str:
+    """The sentence for a worker that a signal ended."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    peak = f"its memory had peaked at {peak_bytes / 2**30:.1f} GiB"
+    if number == signal.SIGKILL and out_of_memory:
+        return f"killed by {name}: the kernel ran out of memory, {peak}; choose a smaller setting or a smaller model"
+    if number == signal.SIGKILL:
+        return f"killed by {name} from outside (kill -9, or a memory limit); {peak}"
+    return f"killed by {name}: see log.txt; {peak}"
+
+
+def sweep(run: Run, pid: int) -> None:
+    """Remove what the dead worker `pid` left under temporary names."""
+    folders = [run.artifacts]
+    out = run.values.get("out")
+    if isinstance(out, str):
+        folders.append((Path(str(run.document.get("folder", "."))) / out).parent)
+    for folder in folders:
+        for left in folder.glob(f"*.partial-{pid}"):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()

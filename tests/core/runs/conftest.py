@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import pytest
+
+from core.runs import registry
+from core.runs.launch import LocalLauncher
+from tests.core.runs import tick
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.CAPABILITIES, "tick", tick.CAPABILITY)
+
+
+@pytest.fixture
+def launcher() -> LocalLauncher:
+    return tick.launcher()
