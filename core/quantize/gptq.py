@@ -1,0 +1,271 @@
+"""GPTQ: round a weight column by column and let the columns not yet rounded make up for each error.
+
+Source: Frantar et al., arXiv 2210.17323. The original keeps R, the upper Cholesky factor of the inverse Hessian, and
+subtracts err_i * R[i, j] from every later column j. Here the factor U of the Hessian itself is used, H = U Uᵀ with U upper
+triangular (one Cholesky of the Hessian with rows and columns reversed): R = U⁻¹, and with D = W - Q the same corrections
+are W + D U[:, block] U[block, block]⁻¹. So no inverse larger than a block is ever formed, and apart from the
+columns inside a leaf all work is matrix products. Weights are held transposed, so that a column is contiguous.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.calibration.statistics import InputStatistics
+from core.errors import RunFailed
+from core.numerics.grid import Clipping, Granularity, Grid
+from core.numerics.tensor import QuantizedTensor
+
+_BLOCK = 128
+_LEAF = 16
+_DAMPING_STEPS = 4
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A damped Hessian [in, in], factored once for all linears that share the input."""
+
+    upper: Tensor
+    """float32 [in, in] upper triangular U with U Uᵀ = the damped Hessian in the order of `order`."""
+    order: Tensor | None
+    """int64 [in]: column of the weight that is rounded at each step; None for left to right."""
+    dead: Tensor
+    """bool [in]: inputs that were always zero."""
+    damp: float
+    """Damping used, as a share of the mean diagonal."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GptqConfig:
+    """What `quantize` is told."""
+
+    grid: Grid
+    damp: float = 0.01
+    act_order: bool = False
+    static_groups: bool = True
+
+
+def quantize(weight: Tensor, statistics: InputStatistics, config: GptqConfig) -> QuantizedTensor:
+    """Quantize one weight by the statistics of its input, whose factor is kept for the linears that share it; errors as `gptq`."""
+    factor = statistics.once(
+        ("gptq", config.damp, config.act_order), lambda: factorize(statistics.hessian, damp=config.damp, act_order=config.act_order)
+    )
+    return solve(weight, factor, config.grid, static_groups=config.act_order and config.static_groups)
+
+
+def gptq(
+    weight: Tensor,
+    hessian: Tensor,
+    *,
+    bits: int = 4,
+    group_size: int | None = 128,
+    symmetric: bool = True,
+    act_order: bool = False,
+    damp: float = 0.01,
+    static_groups: bool = False,
+    granularity: Granularity | None = None,
+    clipping: Clipping = "absmax",
+    scale_dtype: torch.dtype = torch.float32,
+) -> QuantizedTensor:
+    """Quantize one weight by its Hessian.
+
+    Args:
+        weight: [out, in]; columns whose input was always zero become zero.
+        hessian: float32 [in, in], (2/N) Σ x xᵀ of the linear's inputs; left unchanged.
+        bits: 2 to 8.
+        group_size: weights of a row that share a scale; None for one scale a row.
+        symmetric: without zero points.
+        act_order: round the columns with the largest Hessian diagonal first.
+        damp: added to the diagonal, as a share of its mean; raised in steps of ten when the Hessian is not positive definite.
+        static_groups: with `act_order`, groups are runs of neighbouring columns with scales from the original weight; otherwise
+            groups follow the order of rounding.
+        granularity: overrides what `group_size` says, for one scale a tensor.
+        clipping: how the range of a group is chosen.
+        scale_dtype: dtype in which scales are stored.
+
+    Returns:
+        The codes with `losses` per column, which sum to ½ tr(ΔW H_damped ΔWᵀ), and notes on raised damping.
+
+    Raises:
+        RunFailed: the weight or the Hessian holds NaN or infinity, or no damping made the Hessian positive definite.
+    """
+    chosen: Granularity = granularity or ("group" if group_size else "channel")
+    grid = Grid(bits, symmetric, chosen, group_size or weight.shape[1], clipping, scale_dtype)
+    return solve(weight, factorize(hessian, damp=damp, act_order=act_order), grid, static_groups=static_groups)
+
+
+def factorize(hessian: Tensor, *, damp: float = 0.01, act_order: bool = False) -> Factor:
+    """Damp, order and factor a Hessian; see `gptq` for the arguments and errors."""
+    diagonal = hessian.diagonal().clone()
+    if not torch.isfinite(diagonal).all():
+        raise RunFailed("the calibration inputs hold NaN or infinity: check the model with an evaluation, or calibrate in float32")
+    dead = diagonal <= 0
+    mean = float(diagonal[~dead].mean()) if bool((~dead).any()) else 1.0
+    diagonal[dead] = mean
+    order = torch.argsort(diagonal, descending=True, stable=True) if act_order else None
+    notes: list[str] = []
+    for step in range(_DAMPING_STEPS):
+        used = damp * 10**step
+        upper = _reversed_cholesky(hessian, diagonal + used * mean, order)
+        if upper is not None:
+            if step:
+                notes.append(f"the Hessian was not positive definite: damping was raised from {damp:g} to {used:g} of its mean diagonal")
+            return Factor(upper, order, dead, used, tuple(notes))
+    raise RunFailed(f"the Hessian is not positive definite even with damping {used:g}: calibrate on more tokens, or use rtn")
+
+
+def solve(weight: Tensor, factor: Factor, grid: Grid, *, static_groups: bool = False) -> QuantizedTensor:
+    """Quantize one weight by a factored Hessian; see `gptq`."""
+    columns = weight.shape[1]
+    if not torch.isfinite(weight).all():
+        raise RunFailed("the weight holds NaN or infinity: the checkpoint is damaged, fetch it again")
+    if columns % grid.span(columns):
+        raise RunFailed(f"groups of {grid.group_size} do not divide a row of {columns}: choose a group size that does")
+    transposed = weight.t().to(torch.float32, copy=True).contiguous()
+    transposed[factor.dead] = 0
+    fixed = _Scales.fixed(transposed, grid) if static_groups or grid.granularity != "group" else None
+    if factor.order is not None:
+        transposed = transposed[factor.order]
+    work = _Work(transposed, factor, grid, fixed)
+    step = max(_BLOCK // work.span, 1) * work.span if fixed is None else _BLOCK
+    for begin in range(0, columns, step):
+        work.block(begin, min(begin + step, columns))
+    return work.result()
+
+
+def _reversed_cholesky(hessian: Tensor, diagonal: Tensor, order: Tensor | None) -> Tensor | None:
+    """U, upper triangular, with U Uᵀ = the Hessian with this diagonal, rows and columns in `order`; None when not positive definite."""
+    if order is None:
+        turned = hessian.flip(0, 1)
+    else:
+        backwards = order.flip(0)
+        turned, diagonal = hessian.index_select(0, backwards).index_select(1, backwards), diagonal[order]
+    turned.diagonal().copy_(diagonal.flip(0))
+    lower: Tensor
+    lower, failed = torch.linalg.cholesky_ex(turned)
+    del turned
+    if int(failed) or not bool(torch.isfinite(lower.diagonal()).all()):
+        return None
+    return lower.flip(0, 1)
+
+
+@dataclass
+class _Scales:
+    """Scales and zero points, transposed: [groups, out] float32."""
+
+    scales: Tensor
+    zeros: Tensor | None
+
+    @classmethod
+    def fixed(cls, transposed: Tensor, grid: Grid) -> _Scales:
+        """From the original weight [in, out], before any rounding."""
+        columns, rows = transposed.shape
+        scales, zeros = grid.fit(transposed.view(-1, grid.span(columns), rows), dim=1)
+        return cls(scales.squeeze(1), None if zeros is None else zeros.squeeze(1))
+
+    @classmethod
+    def empty(cls, groups: int, like: Tensor, symmetric: bool) -> _Scales:
+        """To be filled while rounding."""
+        scales = like.new_empty(groups, like.shape[1])
+        return cls(scales, None if symmetric else torch.empty_like(scales))
+
+
+class _Work:
+    """State of one solve. Rows below `begin` of `weights` already hold W - Q; the others still hold W."""
+
+    def __init__(self, weights: Tensor, factor: Factor, grid: Grid, fixed: _Scales | None) -> None:
+        self.weights, self.factor, self.grid = weights, factor, grid
+        columns, rows = weights.shape
+        self.span = grid.span(columns)
+        self.dynamic = fixed is None
+        self.table = fixed or _Scales.empty(columns // self.span, weights, grid.symmetric)
+        original = torch.arange(columns, device=weights.device)
+        position = factor.order if factor.order is not None and not self.dynamic else original
+        self.group_of: list[int] = (position // self.span).tolist()
+        self.codes = torch.empty(columns, rows, dtype=torch.int8, device=weights.device)
+        self.losses = torch.empty(columns, device=weights.device)
+
+    def block(self, begin: int, end: int) -> None:
+        """Round columns begin..end: bring in all earlier errors by one product, then recurse."""
+        upper, original = self.factor.upper, self.weights[begin:end]
+        diagonal = upper[begin:end, begin:end]
+        identity = torch.eye(end - begin, device=upper.device)
+        self.inverse = torch.linalg.solve_triangular(diagonal, identity, upper=True)
+        self.pivots: list[float] = diagonal.diagonal().tolist()
+        self.begin = begin
+        self.current = original.clone()
+        if begin:
+            self.current.addmm_(self.inverse.t(), upper[:begin, begin:end].t() @ self.weights[:begin])
+        self.rounded = torch.empty_like(self.current)
+        self.errors = torch.empty_like(self.current)
+        self._round(0, end - begin)
+        original -= self.rounded
+        self.losses[begin:end] = 0.5 * self.errors.square().sum(dim=1)
+
+    def _round(self, first: int, last: int) -> None:
+        """Halve until a leaf; after the left half is rounded, its errors correct the right half."""
+        if self.dynamic and (self.begin + first) % self.span == 0 and last - first == self.span:
+            self._fit(first, last)
+        if last - first <= _LEAF and not (self.dynamic and last - first > self.span):
+            self._leaf(first, last)
+            return
+        middle = self._middle(first, last)
+        self._round(first, middle)
+        self.current[middle:last].addmm_(self.inverse[first:middle, middle:last].t(), self.errors[first:middle], alpha=-1)
+        self._round(middle, last)
+
+    def _middle(self, first: int, last: int) -> int:
+        """A split that never cuts a group whose scales are still to be found."""
+        width = last - first
+        if self.dynamic and width > self.span:
+            return first + max(width // self.span // 2, 1) * self.span
+        return first + max(width // 2 // _LEAF, 1) * _LEAF if width > _LEAF else first + width // 2
+
+    def _fit(self, first: int, last: int) -> None:
+        group = (self.begin + first) // self.span
+        scales, zeros = self.grid.fit(self.current[first:last], dim=0)
+        self.table.scales[group] = scales[0]
+        if zeros is not None and self.table.zeros is not None:
+            self.table.zeros[group] = zeros[0]
+
+    def _leaf(self, first: int, last: int) -> None:
+        """Column by column: round, then correct the rest of the leaf by a rank-one update."""
+        grid, zeros = self.grid, None
+        for index in range(first, last):
+            group = self.group_of[self.begin + index]
+            scales = self.table.scales[group]
+            if self.table.zeros is not None:
+                zeros = self.table.zeros[group]
+            column, rounded, error = self.current[index], self.rounded[index], self.errors[index]
+            codes = grid.encode(column, scales, zeros)
+            self.codes[self.begin + index] = codes
+            torch.mul(codes if zeros is None else codes - zeros, scales, out=rounded)
+            torch.sub(column, rounded, out=error)
+            error *= self.pivots[index]
+            if index + 1 < last:
+                self.current[index + 1 : last].addr_(self.inverse[index, index + 1 : last], error, alpha=-1)
+
+    def result(self) -> QuantizedTensor:
+        """Back to [out, in] and to the original order of the columns."""
+        codes, losses, order = self.codes, self.losses, self.factor.order
+        index = torch.tensor(self.group_of, dtype=torch.int32, device=codes.device)
+        if order is not None:
+            back = torch.argsort(order)
+            codes, losses, index = codes[back], losses[back], index[back]
+        scales, zeros = self.table.scales.t(), self.table.zeros
+        if self.grid.granularity == "tensor":
+            scales, zeros = scales[:1], zeros if zeros is None else zeros[:, :1]
+        return QuantizedTensor(
+            codes=codes.t().contiguous(),
+            scales=scales.to(self.grid.scale_dtype).contiguous(),
+            zeros=None if zeros is None else zeros.t().to(torch.int8).contiguous(),
+            group_index=index,
+            bits=self.grid.bits,
+            granularity=self.grid.granularity,
+            losses=losses,
+            notes=self.factor.notes,
+        )
