@@ -132,6 +132,8 @@ class GpuState:
     mig: tuple[MigDevice, ...] = ()
     unified_memory: bool = False
     """The GPU works in the host's memory: look at `Snapshot.memory`."""
+    processes_listed: bool = True
+    """Whether the driver tells which processes use the GPU."""
     problem: str | None = None
 
 
