@@ -1,0 +1,62 @@
+"""A model that was found, and what it must be for a piece of work. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from core.errors import RequestError
+from core.models.card import ModelCard
+from core.models.files import shown
+from core.models.gguf_card import gguf_card
+from core.sanitize import clean
+
+Kind = Literal["folder", "gguf"]
+Origin = Literal["bundled", "local", "cache", "hub"]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model on this machine."""
+
+    name: str
+    """As it was asked for; resolves to the same model again. Not fit to be shown: see `title`."""
+    path: Path
+    kind: Kind
+    origin: Origin
+
+    @property
+    def title(self) -> str:
+        """The name, fit to be shown."""
+        return clean(self.name, limit=200)
+
+    def card(self) -> ModelCard:
+        """Read the model's card.
+
+        Raises:
+            RequestError: its files are damaged.
+        """
+        return gguf_card(self.path, self.name) if self.kind == "gguf" else ModelCard.from_folder(self.path, self.name)
+
+
+def require_folder(source: ModelSource) -> Path:
+    """The folder with config.json and safetensors.
+
+    Raises:
+        RequestError: the source is a GGUF file.
+    """
+    if source.kind != "folder":
+        raise RequestError(f"{shown(source.path)} is a GGUF file, and this needs the folder it was made from: give the original Hugging Face folder")
+    return source.path
+
+
+def require_unquantized(card: ModelCard) -> None:
+    """Nothing, when the weights are plain numbers.
+
+    Raises:
+        RequestError: the checkpoint is quantized already.
+    """
+    if card.quantization is not None:
+        method = card.quantization.get("quant_method", "an unnamed method")
+        raise RequestError(f"{card.name} is already quantized ({method}): give the original model, with bf16, fp16 or fp32 weights")
