@@ -1,0 +1,47 @@
+"""What can be asked of `llmopt evaluate`."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from core.spec import Spec, unit
+
+Scoring = Literal["all-targets", "llama.cpp"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Streaming = Literal["auto", "on", "off"]
+
+
+class EvaluateSpec(Spec):
+    """Measure a model's perplexity, and its divergence from a reference model."""
+
+    capability: ClassVar[str] = "evaluate"
+
+    reference: Annotated[str | None, Field(description="Model to compare with: KL divergence, top-1 agreement and the ratio of perplexities")] = None
+    text: Annotated[str, Field(description="Evaluation text: builtin or a UTF-8 file", min_length=1)] = "builtin"
+    context: Annotated[int, Field(description="Window of tokens that the model sees at once", ge=8, le=1048576, json_schema_extra=unit("token"))] = (
+        512
+    )
+    stride: Annotated[
+        int | None,
+        Field(description="Step between overlapping windows; default: the context, windows side by side", ge=1, json_schema_extra=unit("token")),
+    ] = None
+    tokens: Annotated[int, Field(description="Tokens of the text to evaluate on", ge=8, le=2**31, json_schema_extra=unit("token"))] = 16384
+    scoring: Annotated[
+        Scoring, Field(description="Targets that count: all of a window, or llama.cpp's second half of windows opened by the BOS token")
+    ] = "all-targets"
+    dtype: Annotated[Dtype, Field(description="Arithmetic of the model; auto: float32 on a CPU, the checkpoint's own on a GPU")] = "auto"
+    streaming: Annotated[
+        Streaming, Field(description="Hold one decoder block at a time instead of the whole model; auto: when the model would not fit in memory")
+    ] = "auto"
+
+    @model_validator(mode="after")
+    def _fields_fit_together(self) -> Self:
+        if self.tokens < self.context:
+            raise ValueError(f"tokens {self.tokens} do not fill one window of context {self.context}: raise --tokens or lower --context")
+        if self.stride is not None and self.stride > self.context:
+            raise ValueError(f"stride {self.stride} would skip text between windows of context {self.context}: lower --stride")
+        if self.scoring == "llama.cpp" and self.stride not in {None, self.context}:
+            raise ValueError("llama.cpp's scoring has windows side by side: leave --stride out")
+        return self
