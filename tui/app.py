@@ -11,6 +11,8 @@ from rich.text import Text
 from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+from textual.screen import ModalScreen
 from textual.widgets import ContentSwitcher, Static
 
 from core.sanitize import clean
@@ -28,7 +30,12 @@ if TYPE_CHECKING:
     from textual.command import Provider
     from textual.driver import Driver
     from textual.filter import LineFilter
+    from textual.notifications import SeverityLevel
     from textual.widget import Widget
+
+    from tui.runs.watcher import Activity, RunEvent
+
+_SEVERITY: dict[str, SeverityLevel] = {"done": "information", "cancelled": "warning", "failed": "error"}
 
 
 def _commands() -> type[Provider]:
@@ -43,6 +50,10 @@ class LlmoptApp(App[None]):
     TITLE = "llmopt"
     CSS_PATH = "app.tcss"
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
+    open_tab: reactive[str] = reactive("")
+    """Id of the tab that is shown, or about to be."""
+    activity: reactive[str] = reactive("")
+    """What runs now."""
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(pane.key, f"open_pane('{pane.id}')", pane.title, show=False, id=f"app.{pane.id}", tooltip=f"{pane.title}: {pane.summary}")
@@ -85,15 +96,24 @@ class LlmoptApp(App[None]):
             self.register_theme(each)
         self.theme = self._chosen_theme()
         self.set_keymap(dict(self.services.settings.keymap))
-        self.query_one(TopBar).place = "read-only" if self.services.read_only else clean(platform.node(), limit=24)
-        self.call_after_refresh(self.open_pane, PANES[0].id)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.open_pane(PANES[0].id)
+        self.run_worker(self._watch_runs(), group="runs", description="watch runs", exit_on_error=False)
+
+    @property
+    def place(self) -> str:
+        """Where this is, and whether it may change anything here."""
+        host = clean(platform.node(), limit=24)
+        return f"{host} · read-only" if self.services.read_only else host
 
     def open_pane(self, pane_id: str, prefill: dict[str, Any] | None = None) -> None:
         """Open a tab, made on its first opening; `prefill` is handed to the pane's `prefill(values)`."""
         row = entry(pane_id)
         while len(self.screen_stack) > 1:
             self.pop_screen()
-        self.query_one(TopBar).active = row.id
+        self.open_tab = row.id
         self.run_worker(self._show(row, prefill), group="panes", description=f"open {row.title}", exit_on_error=False)
 
     def pane(self, pane_id: str) -> Widget | None:
@@ -106,7 +126,7 @@ class LlmoptApp(App[None]):
         if pane is None:
             pane = await self._make(row)
             await switcher.add_content(pane, id=row.id)
-        if self.query_one(TopBar).active != row.id:
+        if self.open_tab != row.id:
             return
         switcher.current = row.id
         if prefill is not None and (take := getattr(pane, "prefill", None)):
@@ -131,17 +151,69 @@ class LlmoptApp(App[None]):
 
     def action_leave_field(self) -> None:
         """Give the focus to the pane itself."""
-        active = self.pane(self.query_one(TopBar).active)
+        active = self.pane(self.open_tab)
         if active is not None:
             active.focus()
+
+    async def action_runs(self) -> None:
+        """Open the Runs screen, once."""
+        from tui.runs.screen import RunsScreen
+
+        if not any(isinstance(screen, RunsScreen) for screen in self.screen_stack):
+            await self.push_screen(RunsScreen())
+
+    def action_help(self) -> None:
+        """Explain the focused widget and list the keys."""
+        from tui.help import HelpScreen, help_text
+
+        if isinstance(self.screen, HelpScreen):
+            self.pop_screen()
+            return
+        focused = self.screen.focused or self.pane(self.open_tab) or self.screen
+        self.push_screen(HelpScreen(help_text(focused), list(self.screen.active_bindings.values())))
+
+    def action_jump(self) -> None:
+        """Put a letter on everything that can take the focus."""
+        from tui.jump import JumpScreen, targets
+
+        if not isinstance(self.screen, ModalScreen):
+            self.push_screen(JumpScreen(targets(self.screen)), self._jumped)
+
+    def _jumped(self, target: str | Widget | None) -> None:
+        if isinstance(target, str):
+            self.open_pane(target)
+        elif target is not None:
+            self.screen.set_focus(target)
 
     @on(TopBar.Chosen)
     def _tab_clicked(self, event: TopBar.Chosen) -> None:
         self.open_pane(event.pane_id)
 
-    def notify_text(self, text: str, *, title: str = "", severity: str = "information") -> None:
+    def notify_text(self, text: str, *, title: str = "", severity: SeverityLevel = "information") -> None:
         """Show a note made of text that may have come from outside."""
-        self.notify(clean(text, limit=400), title=clean(title, limit=80), severity=severity, markup=False)  # type: ignore[arg-type]
+        self.notify(clean(text, limit=400), title=clean(title, limit=80), severity=severity, markup=False)
+
+    # -- runs
+
+    async def _watch_runs(self) -> None:
+        from tui.runs.watcher import RunWatcher
+
+        await RunWatcher(self.services.runs, self._tell, self._show_activity).watch()
+
+    def _show_activity(self, activity: Activity) -> None:
+        self.activity = activity.text
+
+    def _tell(self, event: RunEvent) -> None:
+        from tui.runs.watcher import RunEnded
+
+        listeners = [self.screen, *self.query_one("#panes").children]
+        for listener in listeners:
+            if (hear := getattr(listener, "on_run_event", None)) is not None:
+                listener.call_later(hear, event)
+        if isinstance(event, RunEnded):
+            severity: SeverityLevel = _SEVERITY.get(event.status, "error")
+            self.notify_text(event.summary, title="Run ended", severity=severity)
+            self.bell()
 
     # -- the terminal
 

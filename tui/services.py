@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 from tui.config import Settings
 
 if TYPE_CHECKING:
-    from core.models.listing import ModelListing
-    from core.models.resolve import ModelSource
+    from textual.message_pump import MessagePump
 
     from core.hardware.sampler import Sampler
+    from core.models.listing import ModelListing
+    from core.models.resolve import ModelSource
     from core.runs.state import State
     from core.runs.store import Run
     from core.spec import Spec
@@ -40,6 +41,9 @@ class Runs(Protocol):
     def cancel(self, run: Run) -> State:
         """Stop the worker of a run; returns when it is over."""
 
+    def remove(self, run: Run) -> None:
+        """Delete a run that is over; RequestError when it is not."""
+
 
 class Models(Protocol):
     """The models that are on this machine. Every call touches the disk."""
@@ -48,7 +52,7 @@ class Models(Protocol):
         """All that were found, and what was skipped with its reason."""
 
     def resolve(self, name: str) -> ModelSource:
-        """One model by name; RequestError when it cannot be used."""
+        """One model by name, never downloaded; RequestError when it cannot be used."""
 
 
 class Services(Protocol):
@@ -124,7 +128,13 @@ class LiveModels:
         return list_models()
 
     def resolve(self, name: str) -> ModelSource:
-        """As `core.models.resolve`."""
+        """As `core.models.resolve`, without downloading: only a run may take that time."""
         from core.models.resolve import resolve
 
-        return resolve(name)
+        return resolve(name, allow_download=False)
+
+
+def services_of(node: MessagePump) -> Services:
+    """The services of the app that a widget or screen belongs to."""
+    services: Services = node.app.services  # type: ignore[attr-defined]
+    return services

@@ -48,3 +48,9 @@ class LiveRuns:
     def cancel(self, run: Run) -> State:
         """SIGTERM to the worker's group, SIGKILL after its grace; returns when the run is over."""
         return self._launcher.cancel(run)
+
+    def remove(self, run: Run) -> None:
+        """Delete the folder of a run that is over."""
+        from core.runs import store
+
+        store.remove(run)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message
-from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
 
 from tui.panes import PANES, PaneEntry
+
+if TYPE_CHECKING:
+    from tui.app import LlmoptApp
 
 
 class TopBar(Widget):
@@ -19,19 +23,24 @@ class TopBar(Widget):
     TopBar { dock: top; height: 1; background: $panel; color: $foreground; }
     """
 
-    active: reactive[str] = reactive("")
-    """Id of the open tab."""
-    activity: reactive[str] = reactive("")
-    """What runs now, in a few words."""
-    place: reactive[str] = reactive("")
-    """Host name and, when it matters, the read-only mark."""
-
     class Chosen(Message):
         """A tab was clicked."""
 
         def __init__(self, pane_id: str) -> None:
             super().__init__()
             self.pane_id = pane_id
+
+    def on_mount(self) -> None:
+        """Follow the app: the open tab, and what runs."""
+        self.watch(self.app, "open_tab", self._changed)
+        self.watch(self.app, "activity", self._changed)
+
+    def _changed(self, _: str) -> None:
+        self.refresh()
+
+    @property
+    def _house(self) -> LlmoptApp:
+        return cast("LlmoptApp", self.app)
 
     def render(self) -> Content:
         """Tabs, then the right side if it fits."""
@@ -52,16 +61,16 @@ class TopBar(Widget):
 
     def _tabs(self, width: int) -> list[tuple[PaneEntry, Content]]:
         full = sum(len(row.title) + 4 for row in PANES)
-        return [(row, self._tab(row, short=full > width and row.id != self.active)) for row in PANES]
+        return [(row, self._tab(row, short=full > width and row.id != self._house.open_tab)) for row in PANES]
 
     def _tab(self, row: PaneEntry, *, short: bool) -> Content:
         title = row.title[:3] if short else row.title
-        if row.id == self.active:
+        if row.id == self._house.open_tab:
             return Content.styled(f" {row.key} {title} ", Style(bold=True, reverse=True))
         return Content.assemble((f" {row.key}", "bold $accent"), f" {title} ")
 
     def _right(self, room: int) -> Content:
-        parts = [part for part in (self.activity, self.place) if part]
+        parts = [part for part in (self._house.activity, self._house.place) if part]
         while parts and len(" · ".join(parts)) + 2 > room:
             parts.pop()
         return Content(f" {' · '.join(parts)} " if parts else "")

@@ -1,0 +1,74 @@
+"""What is known about one run, as text."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from core.runs import figures as names
+from core.runs.figures import duration, show
+from core.sanitize import clean
+from tui.runs.rows import RunRow, figures
+from tui.runs.words import STYLES
+
+if TYPE_CHECKING:
+    from core.runs.store import Run
+
+
+def detail(row: RunRow, now: float, width: int) -> Content:
+    """State, reason, place, what was asked and what was measured. Reads the disk: call it off the event loop."""
+    state = row.state
+    lines = [
+        Content.assemble((f"{row.status}", STYLES[state.status]), f"  {row.what}"),
+        Content(f"{row.id}"),
+    ]
+    if state.progress is not None and not state.is_over:
+        left = state.seconds_left(now)
+        lines.append(Content(f"{bar(state.progress.fraction, min(30, width - 30))} {clean(state.progress.label, limit=60)}"))
+        lines.append(Content(f"{row.took} so far" + (f", about {duration(left)} left" if left is not None else "")))
+    if state.exit_reason:
+        lines.append(Content.styled(clean(state.exit_reason, limit=400), STYLES[state.status]))
+    lines += _measured(row.run) + _asked(row.run) + _places(row.run)
+    return Content("\n").join(lines)
+
+
+def bar(fraction: float, width: int) -> str:
+    """`━━━━╌╌╌╌ 50 %`."""
+    full = round(fraction * max(width, 4))
+    return "━" * full + "╌" * (max(width, 4) - full) + f" {fraction:4.0%}"
+
+
+def _measured(run: Run) -> list[Content]:
+    found = figures(run.result)
+    if not found:
+        return []
+    return [Content.styled("\nMeasured", "bold $primary"), *(_pair(names.figure(name).title, show(name, value)) for name, value in found.items())]
+
+
+def _asked(run: Run) -> list[Content]:
+    values = run.values
+    if not values:
+        return []
+    pairs = [
+        _pair(clean(name, limit=40).replace("_", "-"), clean(value if isinstance(value, str) else json.dumps(value), limit=120))
+        for name, value in values.items()
+    ]
+    return [Content.styled("\nAsked", "bold $primary"), *pairs]
+
+
+def _places(run: Run) -> list[Content]:
+    lines = [Content.styled("\nFiles", "bold $primary"), Content(clean(str(run.path)))]
+    return lines + [Content(clean(str(path))) for path in artifacts(run)]
+
+
+def artifacts(run: Run) -> list[str]:
+    """Paths that the run says it has made, the newest last."""
+    from core.runs.events import Artifact
+
+    return [event.path for event in run.events if isinstance(event, Artifact)]
+
+
+def _pair(name: str, value: str) -> Content:
+    return Content.assemble((f"{name:<28} ", "$text-muted"), value)

@@ -1,0 +1,127 @@
+"""One run, live: how far it is, the latest of each figure, what it says."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Log, Static
+
+from core.runs.figures import duration, figure, show
+from core.sanitize import clean
+from tui.runs.detail import bar
+from tui.runs.rows import what
+from tui.runs.words import MARKS, STYLES
+from tui.services import services_of
+from tui.widgets.hints import Hints
+from tui.widgets.topbar import TopBar
+
+if TYPE_CHECKING:
+    from core.runs.events import Event, Metric
+    from core.runs.state import State
+    from core.runs.store import Run
+
+INTERVAL = 0.5
+"""Seconds between two readings of the events."""
+
+
+class FollowScreen(Screen[None]):
+    """Progress, figures and log of a run, until it is over and after."""
+
+    HELP = """
+    A run as it happens. Leaving this screen does not stop the run.
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,f", "app.pop_screen", "Back", id="follow.back", tooltip="Back to the runs; the run goes on"),
+    ]
+    DEFAULT_CSS = """
+    FollowScreen #follow-head { height: auto; max-height: 5; padding: 0 1; border-bottom: solid $panel; }
+    FollowScreen #follow-figures { height: auto; max-height: 50%; padding: 0 1; border-bottom: solid $panel; }
+    FollowScreen Log { height: 1fr; padding: 0 1; background: $background; }
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+        self._offset = 0
+        self._latest: dict[str, tuple[Metric, int]] = {}
+        self._head = Content()
+        self._over = False
+
+    def compose(self) -> ComposeResult:
+        """Head, figures, log."""
+        yield TopBar()
+        yield Static(id="follow-head")
+        with VerticalScroll(id="follow-figures"):
+            yield Static(id="follow-table")
+        yield Log(id="follow-log", max_lines=5000)
+        yield Hints()
+
+    async def on_mount(self) -> None:
+        """Read what was said so far, then go on reading."""
+        self.query_one(Log).focus()
+        await self._read()
+        self.set_interval(INTERVAL, self._read)
+
+    async def _read(self) -> None:
+        if self._over:
+            return
+        events, self._offset, state = await asyncio.to_thread(self._news)
+        self._take(events)
+        head = self._describe(state)
+        if head != self._head:
+            self._head = head
+            self.query_one("#follow-head", Static).update(head)
+        self._over = state.is_over and not events
+
+    def _news(self) -> tuple[list[Event], int, State]:
+        from core.runs import events
+
+        state = services_of(self).runs.state(self._run)
+        new, offset = events.follow(self._run, self._offset)
+        return new, offset, state
+
+    def _take(self, events: list[Event]) -> None:
+        from core.runs.events import Artifact, Metric, StateChange
+        from core.runs.events import Log as Line
+
+        log = self.query_one(Log)
+        for event in events:
+            if isinstance(event, Metric):
+                self._latest[event.name] = (event, self._latest.get(event.name, (event, 0))[1] + 1)
+            elif isinstance(event, Line):
+                log.write_line(event.text)
+            elif isinstance(event, Artifact):
+                log.write_line(f"made {event.kind}: {event.path}")
+            elif isinstance(event, StateChange):
+                log.write_line(f"{MARKS.get(event.status, '')} {event.status} {event.reason}".strip())
+        if any(isinstance(event, Metric) for event in events):
+            self.query_one("#follow-table", Static).update(self._figures())
+
+    def _figures(self) -> Content:
+        lines = []
+        for name, (metric, count) in self._latest.items():
+            value = "not finite" if metric.value is None else show(name, metric.value)
+            where = f"  {metric.label}" if metric.label else ""
+            lines.append(Content.assemble((f"{figure(name).title:<30} ", "$text-muted"), f"{value:<12}", (f"{count:>5} ×{where}", "$text-muted")))
+        return Content("\n").join(lines)
+
+    def _describe(self, state: State) -> Content:
+        seconds = state.seconds(services_of(self).clock())
+        took = "" if seconds is None else f"  {duration(seconds)}"
+        left = state.seconds_left(services_of(self).clock())
+        lines = [
+            Content.assemble((f"{MARKS[state.status]} {state.status}", STYLES[state.status]), f"  {what(self._run)}  {self._run.model}{took}"),
+            Content.styled(self._run.id, "$text-muted"),
+        ]
+        if state.progress is not None and not state.is_over:
+            rest = f"  about {duration(left)} left" if left is not None else ""
+            lines.append(Content(f"{bar(state.progress.fraction, 30)}{rest}  {clean(state.progress.label, limit=60)}"))
+        if state.exit_reason:
+            lines.append(Content.styled(clean(state.exit_reason, limit=400), STYLES[state.status]))
+        return Content("\n").join(lines)

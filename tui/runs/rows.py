@@ -1,0 +1,104 @@
+"""One line a run, gathered off the event loop. What is over is read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.runs.figures import duration, show
+from core.sanitize import clean
+from tui.runs.words import MARKS, when
+
+if TYPE_CHECKING:
+    from core.runs.state import State
+    from core.runs.store import Run
+    from tui.services import Runs
+
+_HEADLINE = ("method", "bits", "granularity", "group_size")
+_FIGURES = (("ppl_ratio", "ppl ×{}"), ("ppl", "ppl {}"), ("kl_mean", "KL {}"), ("bits_per_weight", "{} bit/weight"), ("top1_agreement", "top-1 {}"))
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """What the table shows of a run, in plain text."""
+
+    run: Run
+    state: State
+    what: str
+    model: str
+    started: str
+    took: str
+    figures: str
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.run.id
+
+    @property
+    def status(self) -> str:
+        """The state with its sign, and the progress while it runs."""
+        text = f"{MARKS[self.state.status]} {self.state.status}"
+        if self.state.status == "running" and self.state.progress is not None:
+            return f"{text} {self.state.progress.fraction:.0%}"
+        return text
+
+    def matches(self, query: str) -> bool:
+        """Whether every word of the query occurs somewhere in the line."""
+        text = f"{self.id} {self.run.capability} {self.status} {self.what} {self.model} {self.figures}".lower()
+        return all(word in text for word in query.lower().split())
+
+
+class RowReader:
+    """Keeps the lines of runs that are over."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._over: dict[str, RunRow] = {}
+
+    def read(self, now: float) -> list[RunRow]:
+        """Every run, newest first."""
+        return [self._over.get(run.id) or self._row(run, now) for run in self._runs.list_runs()]
+
+    def _row(self, run: Run, now: float) -> RunRow:
+        state = self._runs.state(run)
+        seconds = state.seconds(now)
+        row = RunRow(
+            run=run,
+            state=state,
+            what=what(run),
+            model=run.model,
+            started=when(state.started or state.created, now),
+            took="" if seconds is None else duration(seconds),
+            figures=headline_figures(run.result),
+        )
+        if state.is_over:
+            self._over[run.id] = row
+        return row
+
+
+def what(run: Run) -> str:
+    """The capability and the choices that name an experiment: `quantize gptq 4 bit group 128`."""
+    values = run.values
+    if values.get("granularity") != "group":
+        values = {name: value for name, value in values.items() if name != "group_size"}
+    words = [f"{values[name]} bit" if name == "bits" else str(values[name]) for name in _HEADLINE if values.get(name) is not None]
+    return clean(" ".join([run.capability, *words]), limit=60)
+
+
+def figures(result: dict[str, Any] | None) -> dict[str, float]:
+    """The numbers of a result: those under `metrics`, then those at the top."""
+    if result is None:
+        return {}
+    metrics = result.get("metrics")
+    found = dict(metrics) if isinstance(metrics, dict) else {}
+    found |= {name: value for name, value in result.items() if name not in found}
+    return {
+        clean(str(name), limit=60): float(value) for name, value in found.items() if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def headline_figures(result: dict[str, Any] | None) -> str:
+    """The few figures by which runs are told apart."""
+    found = figures(result)
+    return "  ".join(text.format(show(name, found[name])) for name, text in _FIGURES if name in found)[:60]

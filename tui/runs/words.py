@@ -1,0 +1,21 @@
+"""How runs are spoken about: states, times, and the durations and sizes of `core.runs.figures`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from core.runs.figures import duration, size
+
+__all__ = ["MARKS", "STYLES", "duration", "size", "when"]
+
+MARKS = {"queued": "○", "running": "●", "done": "✓", "failed": "✗", "cancelled": "–"}
+"""A sign for each state, so that colour is never needed to tell them apart."""
+
+STYLES = {"queued": "$text-muted", "running": "bold $accent", "done": "$text-success", "failed": "bold $text-error", "cancelled": "$text-warning"}
+
+
+def when(stamp: float, now: float) -> str:
+    """The local time, with the date when it was not today."""
+    then = datetime.fromtimestamp(stamp).astimezone()
+    today = datetime.fromtimestamp(now).astimezone().date()
+    return then.strftime("%H:%M:%S" if then.date() == today else "%Y-%m-%d %H:%M")
