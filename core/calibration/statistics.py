@@ -24,6 +24,8 @@ class InputStatistics:
 
     def add(self, inputs: Tensor) -> None:
         """Take in rows of features: any float [..., features], summed in float32."""
+        if self._scaled:
+            raise ValueError("the statistics have been read: no more inputs can be added")
         rows = inputs.detach().reshape(-1, inputs.shape[-1]).to(torch.float32)
         self._sum.addmm_(rows.t(), rows)
         self.tokens += rows.shape[0]

@@ -1,0 +1,155 @@
+"""Walk a model block by block with the inputs that calibration text really gives each linear.
+
+Each block is calibrated on the outputs of the blocks before it as they are now, that is already changed, and each group of
+linears inside it on the outputs of the linears before it (GPTQ's true sequential order).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from core.calibration.statistics import InputStatistics
+from core.errors import RunFailed
+from core.models.structure import find_linears
+from core.sanitize import clean
+
+OnWindows = Callable[[], None]
+"""Called after every chunk of windows; may raise to cancel."""
+
+_CHUNK_TOKENS = 4096
+
+
+class Streamed(Protocol):
+    """What is needed of a `core.models.streaming.StreamedModel`."""
+
+    n_blocks: int
+
+    def capture(self, windows: Tensor) -> Any:
+        """Inputs of the first block, `.hidden` [N, T, H] among them."""
+
+    def load_block(self, i: int) -> nn.Module:
+        """A block with its weights."""
+
+    def release_block(self, i: int) -> None:
+        """Let go of a block's weights."""
+
+    def run_block(self, block: nn.Module, hidden: Tensor, i: int, inputs: Any) -> Tensor:
+        """Hidden states [n, T, H] behind the block."""
+        ...
+
+
+@dataclass(frozen=True)
+class Group:
+    """Linears of a block that read the very same tensor, so that one set of statistics serves them all."""
+
+    names: tuple[str, ...]
+
+
+class _Reached(Exception):
+    """The input that was waited for has been seen; the rest of the block need not run."""
+
+
+class Block:
+    """One decoder block with its weights and the hidden states that enter it."""
+
+    def __init__(self, streamed: Streamed, index: int, inputs: Any, on_windows: OnWindows) -> None:
+        self.index = index
+        self.module = streamed.load_block(index)
+        self.linears = find_linears(self.module)
+        self._streamed, self._inputs, self._on_windows = streamed, inputs, on_windows
+        self.groups = self._find_groups()
+
+    @torch.no_grad()
+    def statistics(self, group: Group) -> InputStatistics:
+        """Second moments of the group's input over all windows, with the block's weights as they are now.
+
+        Raises:
+            RunFailed: the inputs hold NaN or infinity.
+        """
+        linear = self.linears[group.names[0]]
+        statistics = InputStatistics(linear.in_features, linear.weight.device)
+
+        def take(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
+            statistics.add(arguments[0])
+            if self._calls[group.names[0]] == 1:
+                raise _Reached
+
+        handle = linear.register_forward_pre_hook(take)
+        try:
+            for hidden in self._chunks():
+                with suppress(_Reached):
+                    self._run(hidden)
+                self._on_windows()
+        finally:
+            handle.remove()
+        if statistics.tokens and not bool(torch.isfinite(statistics.hessian.diagonal()).all()):
+            raise RunFailed(
+                f"the calibration inputs of {clean(group.names[0])} in block {self.index} hold NaN or infinity: "
+                "the checkpoint is damaged, or its dtype overflows"
+            )
+        return statistics
+
+    @torch.no_grad()
+    def advance(self) -> None:
+        """Replace the hidden states by the block's outputs, with its weights as they are now."""
+        for hidden in self._chunks():
+            hidden.copy_(self._run(hidden))
+            self._on_windows()
+
+    def _run(self, hidden: Tensor) -> Tensor:
+        dtype = next(self.module.parameters()).dtype
+        return self._streamed.run_block(self.module, hidden.to(dtype), self.index, self._inputs)
+
+    def _chunks(self) -> Iterator[Tensor]:
+        hidden: Tensor = self._inputs.hidden
+        return iter(hidden.split(max(_CHUNK_TOKENS // hidden.shape[1], 1)))
+
+    @torch.no_grad()
+    def _find_groups(self) -> list[Group]:
+        """Run one window through the block and see which linears are called in what order with which tensor."""
+        seen: list[tuple[str, Tensor]] = []
+        handles = [
+            linear.register_forward_pre_hook(lambda _module, arguments, name=name: seen.append((name, arguments[0])))
+            for name, linear in self.linears.items()
+        ]
+        try:
+            self._run(self._inputs.hidden[:1])
+        finally:
+            for handle in handles:
+                handle.remove()
+        self._calls = {name: sum(called == name for called, _ in seen) for name in self.linears}
+        groups: list[tuple[Tensor, list[str]]] = []
+        for name, tensor in seen:
+            if any(name in names for _, names in groups):
+                continue
+            same = next((names for first, names in groups if first is tensor and self._calls[name] == 1), None)
+            groups.append((tensor, [name])) if same is None else same.append(name)
+        unseen = [[name] for name in self.linears if not self._calls[name]]
+        return [Group(tuple(names)) for names in [*(names for _, names in groups), *unseen]]
+
+
+def calibrated_blocks(streamed: Streamed, windows: Tensor, on_windows: OnWindows = lambda: None, dtype: torch.dtype | None = None) -> Iterator[Block]:
+    """Every block in order, ready for `statistics`. Change its weights, then ask for the next: the hidden states move on by themselves.
+
+    Args:
+        streamed: the model.
+        windows: calibration tokens, int64 [N, T].
+        on_windows: called after every chunk of windows.
+        dtype: of the hidden states between blocks; None keeps the model's.
+    """
+    with torch.no_grad():
+        inputs = streamed.capture(windows)
+        if dtype is not None:
+            inputs.hidden = inputs.hidden.to(dtype)
+    for index in range(streamed.n_blocks):
+        block = Block(streamed, index, inputs, on_windows)
+        yield block
+        if index + 1 < streamed.n_blocks:
+            block.advance()
+        streamed.release_block(index)
