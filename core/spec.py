@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from core.errors import RequestError
+from core.sanitize import clean
 
 Unit = Literal["bit", "weight", "token", "sequence", "step", "byte", "second", "percent", "1"]
 
@@ -61,7 +62,7 @@ def sentences(error: ValidationError) -> dict[str, str]:
 
 
 def _complaint(details: ErrorDetails) -> str:
-    name = ".".join(str(part) for part in details["loc"]).replace("_", "-")
+    name = clean(".".join(str(part) for part in details["loc"]).replace("_", "-"), limit=80)
     if details["type"] == "extra_forbidden":
         return f"unknown field {name}: remove it, or check its spelling"
     if details["type"] == "missing":
@@ -69,4 +70,4 @@ def _complaint(details: ErrorDetails) -> str:
     message = details["msg"].removeprefix("Value error, ")
     if not name:
         return message
-    return f"{name} = {details['input']!r} cannot be used: {message[:1].lower()}{message[1:]}"
+    return f"{name} = {clean(repr(details['input']), limit=80)} cannot be used: {message[:1].lower()}{message[1:]}"

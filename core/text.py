@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.errors import RequestError
+from core.sanitize import clean
 
 Split = Literal["train", "held-out"]
 
@@ -83,15 +84,18 @@ def user(path: Path) -> Corpus:
     Raises:
         RequestError: the file cannot be read, is not UTF-8, or is empty.
     """
+    shown = clean(str(path), limit=200)
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise RequestError(f"{path} is not UTF-8 text (byte {error.start}): convert it, for example with iconv") from error
+        raise RequestError(f"{shown} is not UTF-8 text (byte {error.start}): convert it, for example with iconv") from error
     except OSError as error:
-        raise RequestError(f"cannot read the text {path}: {error.strerror or error}") from error
+        raise RequestError(f"cannot read the text {shown}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise RequestError(f"cannot read the text {shown}: it is not the name of a file") from error
     if not text.strip():
-        raise RequestError(f"the text {path} is empty: give a file with text in it")
-    return Corpus(path.name, text)
+        raise RequestError(f"the text {shown} is empty: give a file with text in it")
+    return Corpus(clean(path.name, limit=200), text)
 
 
 def load(name: str, split: Split = "held-out") -> Corpus:
