@@ -16,16 +16,26 @@ RunFunction = Callable[[Any, RunContext], Any]
 
 @dataclass(frozen=True)
 class Capability:
-    """`module:name` of the spec (imports no torch), of the function that runs it, and of what it answers."""
+    """`module:name` of what a capability is made of. Only `run` may import torch."""
 
     spec: str
     run: str
     title: str
+    check: str = ""
+    """A function of (spec, model card) that refuses what does not fit together; none when empty."""
+    needs_folder: bool = True
+    """Whether a .gguf file is refused."""
+    needs_unquantized: bool = False
+    """Whether a checkpoint that is quantized already is refused."""
 
 
 CAPABILITIES: dict[str, Capability] = {
-    "quantize": Capability("core.quantize.spec:QuantizeSpec", "core.quantize.run:run", "Quantize"),
-    "quantize-compare": Capability("core.quantize.compare_spec:QuantizeCompareSpec", "core.quantize.compare:run", "Compare quantizations"),
+    "quantize": Capability(
+        "core.quantize.spec:QuantizeSpec", "core.quantize.run:run", "Quantize", check="core.quantize.check:check", needs_unquantized=True
+    ),
+    "quantize-compare": Capability(
+        "core.quantize.compare_spec:QuantizeCompareSpec", "core.quantize.compare:run", "Compare quantizations", needs_unquantized=True
+    ),
     "evaluate": Capability("core.evaluate.spec:EvaluateSpec", "core.evaluate.run:run", "Evaluate"),
 }
 

@@ -168,6 +168,12 @@ def list_runs() -> list[Run]:
     return [Run(runs_folder() / name) for name in sorted(names, key=_order, reverse=True)]
 
 
+def running() -> dict[int, str]:
+    """{worker pid: run id} of what runs on this machine, as its state files say."""
+    states = [(run, run.state) for run in list_runs()]
+    return {state.pid: run.id for run, state in states if state.status == "running" and state.pid is not None and state.place.is_here()}
+
+
 def find(text: str) -> Run:
     """The run that `text` names: an id, its unique beginning or its unique end, or `last`.
 

@@ -11,7 +11,7 @@ from types import FrameType
 
 from core.runs.process import started
 from core.runs.store import Run
-from core.runs.verdict import by_signal, close, sweep
+from core.runs.verdict import close, how_it_ended, sweep
 
 _STEPS = (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL)
 _STEP_SECONDS = 5
@@ -35,14 +35,11 @@ def supervise(run: Run, work: Callable[[], int]) -> int:
     sweep(run, child)
     code = os.waitstatus_to_exitcode(status)
     state = run.state
-    if not state.is_over:
-        if code < 0:
-            peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-            reason = by_signal(-code, out_of_memory=_oom_kills() > killed_before, peak_bytes=peak)
-        else:
-            reason = f"the worker ended with exit code {code} and without a word: see log.txt"
-        asked = _asked[0]
-        close(run, state, "cancelled" if asked else "failed", f"cancelled; {reason}" if asked else reason, 130 if asked else 1)
+    if not state.is_over and _asked[0]:
+        close(run, state, "cancelled", "cancelled; it did not stop by itself and was killed", 130)
+    elif not state.is_over:
+        peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        close(run, state, "failed", how_it_ended(code, out_of_memory=_oom_kills() > killed_before, peak_bytes=peak), 1)
     return max(code, 1) if code else 0
 
 

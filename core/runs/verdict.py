@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from core.runs.events import EventWriter, StateChange, now
+from core.runs.figures import size
 from core.runs.state import State, Status
 from core.runs.store import Run
 
@@ -43,16 +44,24 @@ def died(run: Run, state: State) -> State:
     return close(run, state, "failed", reason, 1)
 
 
-def by_signal(number: int, *, out_of_memory: bool, peak_bytes: int) -> str:
-    """The sentence for a worker that a signal ended."""
+def how_it_ended(code: int, *, out_of_memory: bool, peak_bytes: int) -> str:
+    """The sentence for a worker that ended without a word.
+
+    Args:
+        code: as `os.waitstatus_to_exitcode` gives it: minus the signal, or the exit code.
+        out_of_memory: the kernel killed something for want of memory while the worker lived.
+        peak_bytes: the most memory the worker ever held.
+    """
+    if code >= 0:
+        return f"the worker ended with exit code {code} and without a word: see log.txt"
     try:
-        name = signal.Signals(number).name
+        name = signal.Signals(-code).name
     except ValueError:
-        name = f"signal {number}"
-    peak = f"its memory had peaked at {peak_bytes / 2**30:.1f} GiB"
-    if number == signal.SIGKILL and out_of_memory:
+        name = f"signal {-code}"
+    peak = f"its memory had peaked at {size(peak_bytes)}"
+    if -code == signal.SIGKILL and out_of_memory:
         return f"killed by {name}: the kernel ran out of memory, {peak}; choose a smaller setting or a smaller model"
-    if number == signal.SIGKILL:
+    if -code == signal.SIGKILL:
         return f"killed by {name} from outside (kill -9, or a memory limit); {peak}"
     return f"killed by {name}: see log.txt; {peak}"
 

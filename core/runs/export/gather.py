@@ -1,0 +1,73 @@
+"""What an export holds, whatever its format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from core.runs.compare import metrics_of
+from core.runs.events import Event, Metric
+from core.runs.figures import figure
+from core.runs.state import State
+from core.runs.store import Run
+from core.sanitize import clean
+
+
+@dataclass(frozen=True)
+class Series:
+    """One figure over the course of a run."""
+
+    name: str
+    points: tuple[Metric, ...]
+
+    @property
+    def title(self) -> str:
+        """How the figure is called."""
+        return figure(self.name).title
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A run, read once."""
+
+    id: str
+    capability: str
+    model: str
+    state: State
+    document: dict[str, Any]
+    """spec.json."""
+    result: dict[str, Any]
+    """result.json, or empty."""
+    series: tuple[Series, ...]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields that were asked for."""
+        values = self.document.get("spec")
+        return values if isinstance(values, dict) else {}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures of the result."""
+        return metrics_of(self.result)
+
+
+def gather(run: Run) -> Exported:
+    """Read a run."""
+    return Exported(
+        id=clean(run.id),
+        capability=run.capability,
+        model=run.model,
+        state=run.state,
+        document=run.document,
+        result=run.result or {},
+        series=_series(run.events),
+    )
+
+
+def _series(events: list[Event]) -> tuple[Series, ...]:
+    points: dict[str, list[Metric]] = {}
+    for event in events:
+        if isinstance(event, Metric):
+            points.setdefault(event.name, []).append(event)
+    return tuple(Series(name, tuple(found)) for name, found in points.items())

@@ -1,0 +1,138 @@
+"""Charts as SVG text: axes with round numbers, every label escaped, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 760, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 16, 16, 44
+_TICKS = 5
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value at a place, with the text that is shown when the pointer rests on it."""
+
+    x: float
+    y: float
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A range of values laid onto a range of pixels."""
+
+    low: float
+    high: float
+    begin: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """The pixel of a value."""
+        span = self.high - self.low
+        share = (value - self.low) / span if span else 0.5
+        return self.begin + share * (self.end - self.begin)
+
+
+def line_chart(lines: Sequence[tuple[str, Sequence[Point]]], *, x: str, y: str, show: Callable[[float], str] = lambda value: f"{value:.4g}") -> str:
+    """Lines through points; at most eight are told apart by dash and colour."""
+    points = [point for _, line in lines for point in line]
+    across, up = _scales(points, zero=False)
+    body = [_axes(across, up, x, y, show)]
+    for index, (_, line) in enumerate(lines):
+        path = " ".join(f"{across(point.x):.1f},{up(point.y):.1f}" for point in line)
+        body.append(f'<polyline class="line s{index % 8}" points="{path}"/>')
+        body += [_dot(across(point.x), up(point.y), point.hint, index) for point in line[:: max(len(line) // 400, 1)]]
+    return _svg(body, f"{y} by {x}") + _legend([name for name, _ in lines])
+
+
+def scatter_chart(points: Sequence[Point], *, x: str, y: str) -> str:
+    """Dots, with the diagonal on which both values are equal."""
+    across, up = _scales(points, zero=False)
+    low, high = max(across.low, up.low), min(across.high, up.high)
+    diagonal = f'<line class="grid" x1="{across(low):.1f}" y1="{up(low):.1f}" x2="{across(high):.1f}" y2="{up(high):.1f}"/>' if high > low else ""
+    dots = [_dot(across(point.x), up(point.y), point.hint, 0) for point in points]
+    return _svg([_axes(across, up, x, y, lambda value: f"{value:.3g}"), diagonal, *dots], f"{y} against {x}")
+
+
+def bar_chart(bars: Sequence[tuple[str, float]], *, y: str, show: Callable[[float], str] = lambda value: f"{value:.4g}") -> str:
+    """Bars from zero, each with its name below and its value above."""
+    _, up = _scales([Point(0, value) for _, value in bars], zero=True)
+    step = (WIDTH - _LEFT - _RIGHT) / max(len(bars), 1)
+    body = [_axes(None, up, "", y, show)]
+    for index, (name, value) in enumerate(bars):
+        left, top, base = _LEFT + index * step + 0.12 * step, up(value), up(0.0)
+        hint = f"<title>{escape(f'{name}: {show(value)}')}</title>"
+        body.append(
+            f'<rect class="bar" x="{left:.1f}" y="{min(top, base):.1f}" width="{0.76 * step:.1f}" height="{abs(base - top):.1f}">{hint}</rect>'
+        )
+        if len(bars) <= 12:
+            middle = left + 0.38 * step
+            body.append(_text(middle, HEIGHT - _BOTTOM + 16, name[: max(int(step / 7), 3)], "middle"))
+            body.append(_text(middle, min(top, base) - 4, show(value), "middle"))
+    return _svg(body, y)
+
+
+def ticks(low: float, high: float, count: int = _TICKS) -> list[float]:
+    """Round numbers from at most `low` to at least `high`, about `count` of them."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return [0.0, 1.0]
+    if high <= low:
+        margin = abs(low) * 0.1 or 1.0
+        low, high = low - margin, high + margin
+    raw = (high - low) / max(count - 1, 1)
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [index * step for index in range(first, last + 1)]
+
+
+def _scales(points: Sequence[Point], *, zero: bool) -> tuple[Scale, Scale]:
+    xs, ys = [point.x for point in points] or [0.0], [point.y for point in points] or [0.0]
+    if zero:
+        ys = [*ys, 0.0]
+    across, up = ticks(min(xs), max(xs)), ticks(min(ys), max(ys))
+    return Scale(min(xs), max(xs), _LEFT, WIDTH - _RIGHT) if max(xs) > min(xs) else Scale(across[0], across[-1], _LEFT, WIDTH - _RIGHT), Scale(
+        up[0], up[-1], HEIGHT - _BOTTOM, _TOP
+    )
+
+
+def _axes(across: Scale | None, up: Scale, x: str, y: str, show: Callable[[float], str]) -> str:
+    parts = []
+    for value in ticks(up.low, up.high):
+        if up.low - 1e-12 <= value <= up.high + 1e-12:
+            place = up(value)
+            parts.append(f'<line class="grid" x1="{_LEFT}" y1="{place:.1f}" x2="{WIDTH - _RIGHT}" y2="{place:.1f}"/>')
+            parts.append(_text(_LEFT - 6, place + 4, show(value), "end"))
+    if across is not None:
+        values = [value for value in ticks(across.low, across.high) if across.low <= value <= across.high]
+        parts += [_text(across(value), HEIGHT - _BOTTOM + 16, f"{value:.4g}", "middle") for value in values]
+    parts.append(_text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 8, x, "middle"))
+    parts.append(
+        f'<text class="label" transform="translate(12,{(HEIGHT - _BOTTOM + _TOP) / 2:.0f}) rotate(-90)" text-anchor="middle">{escape(y)}</text>'
+    )
+    return "".join(parts)
+
+
+def _dot(x: float, y: float, hint: str, index: int) -> str:
+    title = f"<title>{escape(hint)}</title>" if hint else ""
+    return f'<circle class="dot s{index % 8}" cx="{x:.1f}" cy="{y:.1f}" r="2.5">{title}</circle>'
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _legend(names: Sequence[str]) -> str:
+    if len(names) < 2:
+        return ""
+    items = "".join(f'<li><span class="key k{index % 8}"></span>{escape(name)}</li>' for index, name in enumerate(names))
+    return f'<ul class="legend">{items}</ul>'
+
+
+def _svg(body: Sequence[str], title: str) -> str:
+    inside = "".join(body)
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">{inside}</svg>'

@@ -1,0 +1,101 @@
+"""The figures of results: how they are called, what unit they have, which way is better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Better = Literal["lower", "higher", ""]
+
+
+def size(n_bytes: float) -> str:
+    """Bytes in binary units."""
+    value, units = float(n_bytes), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while abs(value) >= 1023.95 and len(units) > 1:
+        value /= 1024
+        units.pop(0)
+    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest units."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes_left} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def number(value: float) -> str:
+    """Five significant digits; whole numbers with separators."""
+    if isinstance(value, int) or (abs(value) < 1e15 and value == int(value) and abs(value) >= 1000):
+        return f"{int(value):,}"
+    return f"{value:.5g}"
+
+
+def percent(value: float) -> str:
+    """A share as a percentage."""
+    return f"{100 * value:.2f} %"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured quantity."""
+
+    title: str
+    better: Better = ""
+    show: Callable[[float], str] = number
+
+
+FIGURES: dict[str, Figure] = {
+    "ppl": Figure("perplexity", "lower"),
+    "ppl_before": Figure("perplexity before", "lower"),
+    "ppl_after": Figure("perplexity after", "lower"),
+    "ppl_ratio": Figure("perplexity ratio", "lower"),
+    "bits_per_byte": Figure("bits per byte", "lower"),
+    "kl_mean": Figure("KL divergence, nat", "lower"),
+    "kl_se": Figure("KL standard error, nat"),
+    "top1_agreement": Figure("top-1 agreement", "higher", percent),
+    "bytes_before": Figure("size before", "", size),
+    "bytes_after": Figure("size after", "lower", size),
+    "bits_per_weight": Figure("bits per weight", "lower"),
+    "seconds": Figure("time", "lower", duration),
+    "peak_rss_bytes": Figure("peak memory", "lower", size),
+    "layer_error": Figure("relative error of the output", "lower"),
+    "tokens": Figure("tokens"),
+}
+
+
+def figure(name: str) -> Figure:
+    """The entry of a figure; one that is not in the table is called by its own name, its unit told by its ending."""
+    if name in FIGURES:
+        return FIGURES[name]
+    title = name.replace("_", " ")
+    for ending, show in (("_bytes", size), ("_seconds", duration), ("_percent", lambda value: f"{number(value)} %"), ("_ms", number)):
+        if name.endswith(ending):
+            return Figure(title.removesuffix(ending.replace("_", " ")) if ending != "_ms" else f"{title[:-3]}, ms", "", show)
+    return Figure(title)
+
+
+def show(name: str, value: Any) -> str:
+    """A figure as a person reads it."""
+    if value is None:
+        return "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return figure(name).show(value)
+    return str(value)
+
+
+def numbers(document: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Every number of a nested mapping with its dotted name, lists left out."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            yield from numbers(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(document, int | float) and not isinstance(document, bool):
+        yield prefix, document

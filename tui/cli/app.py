@@ -1,0 +1,36 @@
+"""The tree of commands; a command's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from core import __version__
+
+_COMMANDS = (
+    ("hardware", "tui.cli.hardware:hardware", "Show GPUs, processors, memory and disks, once or live."),
+    ("models", "tui.cli.models:models", "List the models at hand: bundled, local folders, Hugging Face cache."),
+    ("estimate", "tui.cli.estimate:estimate", "Estimate the memory that a model needs, and what fits."),
+    ("recommend", "tui.cli.recommend:recommend", "Recommend an engine and a format for a model on this machine."),
+    ("evaluate", "tui.cli.experiments:evaluate", "Measure perplexity, and the divergence from a reference model."),
+    ("quantize", "tui.cli.experiments:quantize", "Quantize a model, measure the cost, write a checkpoint."),
+    ("quantize-compare", "tui.cli.experiments:quantize_compare", "Quantize one model in several ways and compare them."),
+    ("runs", "tui.cli.runs:app", "List, show, follow, cancel, compare, export and remove runs."),
+    ("completion", "tui.cli.completion:completion", "Print the completion script of a shell."),
+)
+
+
+def build() -> App:
+    """The application `llmopt`."""
+    app = App(
+        name="llmopt",
+        help="Make a language model smaller and faster, and measure what that cost.",
+        help_epilogue="Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 a check fell short, 130 interrupted. "
+        "--debug, anywhere, shows a traceback.",
+        version=f"llmopt {__version__}",
+        help_format="plaintext",
+        version_format="plaintext",
+    )
+    for name, where, explanation in _COMMANDS:
+        app.command(where, name=name, help=explanation)
+    app.register_install_completion_command()
+    return app

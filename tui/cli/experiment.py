@@ -1,0 +1,62 @@
+"""Carry out one experiment from the command line: check, start a run, follow it, print its result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from core.runs import registry, store
+from core.runs.admission import admit
+from core.runs.launch import Launcher, LocalLauncher
+from core.runs.state import State
+from core.runs.store import Run
+from core.spec import Spec
+from tui.cli import follow
+from tui.cli.options import build_spec
+from tui.cli.output import narrate, print_document
+from tui.cli.results import print_result
+
+
+def launcher() -> Launcher:
+    """What brings runs to this machine."""
+    return LocalLauncher()
+
+
+def experiment(key: str, model: str | None, given: dict[str, Any]) -> int:
+    """Run capability `key` with the options that were given; returns the exit code."""
+    as_json, detach = bool(given.pop("json", False)), bool(given.pop("detach", False))
+    saved_file: Path | None = given.pop("spec", None)
+    spec = build_spec(registry.spec_class(key), model, given, saved_file)
+    admit(spec)
+    return start(spec, as_json=as_json, detach=detach)
+
+
+def start(spec: Spec, *, as_json: bool, detach: bool) -> int:
+    """Start a run of an admitted spec and, unless detached, see it through."""
+    run = store.create(spec)
+    chosen = launcher()
+    state = chosen.start(run)
+    if detach and not state.is_over:
+        if as_json:
+            print_document("run", {"run": run.id, "path": str(run.path), "status": state.status})
+        else:
+            print(run.id)
+        return 0
+    narrate(f"run {run.id} in {run.path}")
+    return conclude(run, follow.until_over(run, chosen, cancel_on_interrupt=True), as_json=as_json)
+
+
+def conclude(run: Run, state: State, *, as_json: bool) -> int:
+    """Print the result of a run that is over, or why there is none; returns its exit code."""
+    result = run.result
+    if state.status == "done" and result is not None:
+        if as_json:
+            print_document(run.capability, result)
+        else:
+            print_result(result)
+        return state.exit_code or 0
+    reason = state.exit_reason or state.status
+    narrate(f"llmopt: {reason}")
+    if as_json:
+        print_document("error", {"error": reason, "exit_code": state.exit_code or 1, "run": run.id, "status": state.status})
+    return state.exit_code or 1

@@ -1,0 +1,22 @@
+"""The commands whose options are a spec."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.runs.registry import spec_class
+from tui.cli.experiment import experiment
+from tui.cli.options import from_spec
+
+_EXPLANATIONS = {
+    "evaluate": "Measure perplexity, and with --reference the divergence from that model.",
+    "quantize": "Quantize the linears of a model, measure what it cost, write a checkpoint.",
+    "quantize-compare": "Quantize one model in several ways and compare size, error and perplexity.",
+}
+
+
+def __getattr__(name: str) -> Any:
+    key = name.replace("_", "-")
+    if key not in _EXPLANATIONS:
+        raise AttributeError(name)
+    return from_spec(lambda model, **given: experiment(key, model, given), spec_class(key), _EXPLANATIONS[key])

@@ -1,0 +1,91 @@
+"""A command's options, made from the fields of its spec: a field is written once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from pydantic.fields import FieldInfo
+
+from core.errors import RequestError
+from core.runs import saved
+from core.sanitize import clean
+from core.spec import Spec
+
+_OPERATORS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+_FLAGS = (("json", "Print one JSON document"), ("detach", "Print the run's id and return; the run goes on"))
+
+
+def from_spec(command: Callable[..., int], spec_class: type[Spec], explanation: str) -> Callable[..., int]:
+    """`command` with the signature of a spec: MODEL, one option a field, then --spec, --json and --detach.
+
+    The command is called with the model and options that were given, and only those.
+    """
+
+    def wrapper(*args: Any, **given: Any) -> int:
+        return command(*(args or (given.pop("model", None),)), **given)
+
+    fields = spec_class.model_fields
+    parameters = [_parameter("model", fields["model"], inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    parameters += [_parameter(name, field, inspect.Parameter.KEYWORD_ONLY) for name, field in fields.items() if name != "model"]
+    parameters.append(
+        inspect.Parameter(
+            "spec",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[Path | None, Parameter(help="Run a saved spec.json again; options given beside it win")],
+        )
+    )
+    for name, text in _FLAGS:
+        annotation = Annotated[bool, Parameter(help=text, negative="", show_default=False)]
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation))
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__doc__ = explanation
+    return wrapper
+
+
+def build_spec(spec_class: type[Spec], model: str | None, given: dict[str, Any], saved_file: Path | None) -> Spec:
+    """The spec of a command: the saved file's fields, then what was given.
+
+    Raises:
+        RequestError: the file is not a saved spec of this command, or a value cannot be used.
+    """
+    values: dict[str, Any] = {}
+    if saved_file is not None:
+        spec = saved.load(saved_file)
+        if not isinstance(spec, spec_class):
+            raise RequestError(f"{clean(str(saved_file))} asks for {spec.capability}: use `llmopt {spec.capability} --spec`")
+        values = spec.model_dump()
+    if model is not None:
+        values["model"] = model
+    if "model" not in values:
+        raise RequestError("give a MODEL, for example bundled:base, or --spec FILE")
+    return spec_class.parse(values | given)
+
+
+def _parameter(name: str, field: FieldInfo, kind: inspect._ParameterKind) -> inspect.Parameter:
+    annotation: Any = field.annotation
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    if field.is_required():
+        annotation = annotation | None
+    help_text = " ".join(filter(None, [field.description or "", _bounds(field)]))
+    return inspect.Parameter(name, kind, default=default, annotation=Annotated[annotation, Parameter(help=help_text)])
+
+
+def _bounds(field: FieldInfo) -> str:
+    """For example `(2 to 8 bits)`, `(at least 1 token)`, `(more than 0, at most 1)`."""
+    limits = {name: getattr(constraint, name) for constraint in field.metadata for name in _OPERATORS if getattr(constraint, name, None) is not None}
+    limits = {name: limit for name, limit in limits.items() if limit < 2**31}
+    extra = field.json_schema_extra
+    unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+    words = f"{limits['ge']} to {limits['le']}" if {"ge", "le"} <= set(limits) else ", ".join(f"{_OPERATORS[name]} {limits[name]}" for name in limits)
+    if unit not in {"", "1"}:
+        words = f"{words} {unit if words.endswith(' 1') else _plural(unit)}".strip()
+    return f"({words})" if words else ""
+
+
+def _plural(unit: str) -> str:
+    return unit if unit == "percent" else f"{unit}s"

@@ -1,0 +1,51 @@
+"""A result document as tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.runs.figures import figure, show
+from tui.cli.output import print_facts, print_table
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """Figures before and after beside each other, then the other figures, the convention and what was made."""
+    metrics = result.get("metrics")
+    figures = metrics if isinstance(metrics, dict) else {name: value for name, value in result.items() if isinstance(value, int | float)}
+    _print_pairs(figures)
+    rest = {name: value for name, value in figures.items() if not name.endswith(("_before", "_after"))}
+    if rest:
+        print_table([(figure(name).title, show(name, value)) for name, value in rest.items()], right=(1,))
+    _print_rows(result.get("rows"))
+    evaluation = result.get("evaluation")
+    if isinstance(evaluation, dict):
+        print(f"\nmeasured on {convention(evaluation)}")
+    print_facts([(str(artifact.get("kind", "file")), str(artifact.get("path", ""))) for artifact in result.get("artifacts") or []])
+
+
+def convention(evaluation: dict[str, Any]) -> str:
+    """The stated convention of a measurement in one line."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {str(value)[:12] if 'sha' in name else value}" for name, value in evaluation.items() if value is not None
+    )
+
+
+def _print_pairs(figures: dict[str, Any]) -> None:
+    names = [name.removesuffix("_before") for name in figures if name.endswith("_before") and f"{name.removesuffix('_before')}_after" in figures]
+    rows = []
+    for name in names:
+        before, after = figures[f"{name}_before"], figures[f"{name}_after"]
+        ratio = f"{after / before:.3f}" if isinstance(before, int | float) and isinstance(after, int | float) and before else "—"
+        rows.append((figure(f"{name}_before").title.removesuffix(" before"), show(f"{name}_before", before), show(f"{name}_after", after), ratio))
+    if rows:
+        print_table(rows, ("", "before", "after", "ratio"), right=(1, 2, 3))
+        print()
+
+
+def _print_rows(rows: Any) -> None:
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        return
+    names = [name for name, value in rows[0].items() if isinstance(value, int | float | str)]
+    cells = [[show(name, row.get(name)) for name in names] for row in rows]
+    print()
+    print_table(cells, [figure(name).title for name in names], right=range(1, len(names)))

@@ -1,0 +1,204 @@
+"""`llmopt runs`: what was run, what runs, what came of it."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from core.errors import RunFailed
+from core.runs import store
+from core.runs.compare import compare as compare_runs
+from core.runs.compare import metrics_of
+from core.runs.export import FORMATS, export_run
+from core.runs.figures import duration, show
+from core.runs.files import why, write_bytes
+from core.runs.launch import GRACE
+from core.runs.state import State
+from core.runs.store import Run
+from tui.cli import experiment, follow
+from tui.cli.output import narrate, print_document, print_facts, print_table
+
+app = App(name="runs", help="List, show, follow, cancel, compare, export and remove runs.", help_format="plaintext")
+
+Json = Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)]
+Id = Annotated[str, Parameter(help="Id of a run, its beginning or end as far as it is unique, or `last`")]
+
+_HEADLINES = ("ppl_ratio", "ppl_after", "ppl", "bits_per_weight")
+
+
+@app.command(name="list")
+def list_runs(
+    *,
+    status: Annotated[Literal["queued", "running", "done", "failed", "cancelled"] | None, Parameter(help="Only runs in this state")] = None,
+    limit: Annotated[int, Parameter(help="At most so many, newest first; 0: all")] = 50,
+    json: Json = False,
+) -> int:
+    """List runs, newest first."""
+    launcher = experiment.launcher()
+    seen = [(run, state) for run in store.list_runs() for state in [launcher.refresh(run)] if status in {None, state.status}]
+    shown = seen[:limit] if limit > 0 else seen
+    if json:
+        print_document("runs", {"runs": [_summary(run, state) for run, state in shown]})
+    elif shown:
+        rows = [(run.id, state.status, run.model, _time(state), _headline(run, state)) for run, state in shown]
+        print_table(rows, ("run", "state", "model", "time", "result"), right=(3,), shrink=(4, 2))
+    else:
+        narrate("no runs yet: `llmopt quantize bundled:base` makes one")
+    if len(seen) > len(shown):
+        narrate(f"{len(seen) - len(shown)} older runs: --limit 0 lists them all")
+    return 0
+
+
+@app.command(name="show")
+def show_run(run_id: Id, /, *, json: Json = False, log: Annotated[bool, Parameter(help="Print log.txt as well", negative="")] = False) -> int:
+    """Show what was asked of a run, its state and its result."""
+    run = store.find(run_id)
+    state = experiment.launcher().refresh(run)
+    if json:
+        print_document("run", _summary(run, state) | {"spec": run.document, "result": run.result, "log": run.log() if log else None})
+        return 0
+    print_facts([(name, value) for name, value in _facts(run, state) if value])
+    if run.values:
+        print()
+        print_facts([(name.replace("_", "-"), _plain(value)) for name, value in run.values.items()])
+    if (result := run.result) is not None:
+        from tui.cli.results import print_result
+
+        print()
+        print_result(result)
+    if log:
+        print(f"\n{run.log()}", end="")
+    return 0
+
+
+@app.command(name="follow")
+def follow_run(run_id: Id, /, *, json: Json = False) -> int:
+    """Follow a run until it is over, then print its result; ctrl+c stops the following, not the run."""
+    run = store.find(run_id)
+    state = follow.until_over(run, experiment.launcher(), cancel_on_interrupt=False)
+    return experiment.conclude(run, state, as_json=json)
+
+
+@app.command(name="cancel")
+def cancel_run(run_id: Id, /, *, grace: Annotated[float, Parameter(help="Seconds it may take to stop by itself")] = GRACE, json: Json = False) -> int:
+    """Cancel a run."""
+    run = store.find(run_id)
+    state = experiment.launcher().cancel(run, grace)
+    if json:
+        print_document("run", _summary(run, state))
+    else:
+        print(f"{run.id} {state.status}")
+    return 0
+
+
+@app.command(name="compare")
+def compare_two(first: Id, second: Id, /, *more: Id, json: Json = False) -> int:
+    """Set runs beside each other: what was asked differently, and every figure."""
+    comparison = compare_runs([store.find(run_id) for run_id in (first, second, *more)])
+    if json:
+        print_document("comparison", comparison.to_json())
+        return 0
+    names = [chr(ord("A") + index % 26) for index in range(len(comparison.ids))]
+    print_table([(name, run_id, status) for name, run_id, status in zip(names, comparison.ids, comparison.statuses, strict=True)])
+    if comparison.settings:
+        print()
+        rows = [(setting.name.replace("_", "-"), *(_plain(value) for value in setting.values)) for setting in comparison.settings]
+        print_table(rows, ("asked", *names), shrink=range(1, len(names) + 1))
+    if comparison.measures:
+        print()
+        two = len(names) == 2
+        cells = [
+            (measure.title, *(show(measure.name, value) + ("*" if index == measure.best else " ") for index, value in enumerate(measure.values)))
+            + ((f"{ratio:.3f}" if (ratio := measure.ratios[1]) is not None else "—",) if two else ())
+            for measure in comparison.measures
+        ]
+        print_table(cells, ("measured", *names, *(("B/A",) if two else ())), right=range(1, len(cells[0])))
+        narrate("* the better of those that differ")
+    for warning in comparison.warnings:
+        narrate(f"note: {warning}")
+    return 0
+
+
+@app.command(name="export")
+def export(
+    run_id: Id,
+    /,
+    *,
+    to: Annotated[Literal["json", "csv", "md", "html"], Parameter(help="Format")] = "json",
+    out: Annotated[Path | None, Parameter(help="File to write; default: stdout")] = None,
+) -> int:
+    """Export a run: settings, figures and their course; html carries charts."""
+    run = store.find(run_id)
+    experiment.launcher().refresh(run)
+    text = export_run(run, FORMATS[to])
+    if out is None:
+        print(text, end="")
+        return 0
+    try:
+        write_bytes(out, text.encode())
+    except OSError as error:
+        raise RunFailed(why(error, out)) from error
+    narrate(f"wrote {out}")
+    return 0
+
+
+@app.command(name="rm")
+def remove(run_id: Id, /) -> int:
+    """Remove a run that is over, its artifacts included."""
+    run = store.find(run_id)
+    experiment.launcher().refresh(run)
+    store.remove(run)
+    print(f"removed {run.id}")
+    return 0
+
+
+def _summary(run: Run, state: State) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "capability": run.capability,
+        "model": run.model,
+        "path": str(run.path),
+        **state.model_dump(mode="json"),
+        "metrics": metrics_of(run.result or {}),
+    }
+
+
+def _facts(run: Run, state: State) -> list[tuple[str, str]]:
+    progress = state.progress
+    return [
+        ("run", run.id),
+        ("state", state.status),
+        ("reason", state.exit_reason or ""),
+        ("asked", _when(state.created)),
+        ("time", _time(state)),
+        ("progress", f"{100 * progress.fraction:.0f} %  {progress.label}" if progress is not None and not state.is_over else ""),
+        ("worker", f"pid {state.pid} on {state.host}" if state.status == "running" else ""),
+        ("folder", str(run.path)),
+    ]
+
+
+def _time(state: State) -> str:
+    seconds = state.seconds(time.time())
+    return "" if seconds is None else duration(seconds)
+
+
+def _when(stamp: float) -> str:
+    return datetime.fromtimestamp(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _headline(run: Run, state: State) -> str:
+    if state.status == "running" and state.progress is not None:
+        return f"{100 * state.progress.fraction:.0f} %"
+    if state.status == "failed":
+        return state.exit_reason or ""
+    metrics = metrics_of(run.result or {}) if state.status == "done" else {}
+    name = next((name for name in _HEADLINES if name in metrics), None)
+    return "" if name is None else f"{name.replace('_', ' ')} {show(name, metrics[name])}"
+
+
+def _plain(value: Any) -> str:
+    return "—" if value is None else str(value)
