@@ -156,7 +156,8 @@ class SpecForm(Widget):
         self._help.update(f"{row.view.option}  {clean(row.view.help())}" if row else "")
 
     def on_descendant_blur(self) -> None:
-        """Take the mark off the field that had the cursor."""
+        """Take mark and help off the field that had the cursor."""
+        self._help.update("")
         for row in self.rows.values():
             row.remove_class("-focused")
 

@@ -68,8 +68,7 @@ class ChoiceEditor(Widget, can_focus=True):
             return Content(labels[0])
         if sum(len(label) + 4 for label in labels) - 2 <= self.size.width:
             parts = [
-                Content.styled(f"{'●' if i == self.index else '○'} {label}", "bold" if i == self.index else "dim")
-                for i, label in enumerate(labels)
+                Content.styled(f"{'●' if i == self.index else '○'} {label}", "bold" if i == self.index else "dim") for i, label in enumerate(labels)
             ]
             return Content("  ").join(parts)
         return Content.assemble("‹ ", labels[self.index], " › ", (f"{self.index + 1} of {len(labels)}", "dim"))

@@ -25,14 +25,17 @@ class EntryEditor(Input):
         super().__init__(placeholder=clean(shown(view.default)), compact=True, select_on_focus=False)
         self.view = view
         self._told = ""
+        self._put: Any = None
 
     def get(self) -> Any:
-        """The text, `UNSET` when there is none."""
-        text = self.value.strip()
-        return text or UNSET
+        """The text, `UNSET` when there is none. What was put and not edited comes back as it was put, even where it could not be shown as it is."""
+        if isinstance(self._put, str) and self._put and self.value == clean(self._put):
+            return self._put
+        return self.value.strip() or UNSET
 
     def put(self, value: Any) -> None:
-        """Show another text; the default of an optional field shows as an empty editor."""
+        """Show another value; nothing shows as an empty editor."""
+        self._put = value
         self._told = clean(shown(value))
         self.value = self._told
 
@@ -50,6 +53,10 @@ class EntryEditor(Input):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter goes on to the next field."""
         event.stop()
+        self.finish()
+
+    def finish(self) -> None:
+        """What enter does."""
         self.post_message(Finished(self))
 
     def on_paste(self, event: events.Paste) -> None:

@@ -38,7 +38,8 @@ class FieldRow(Vertical):
         with Horizontal():
             yield self._label
             yield self.editor.as_widget()
-            yield Static(clean(self.view.unit), classes="field--unit", markup=False)
+            if self.view.unit:
+                yield Static(clean(self.view.unit), classes="field--unit", markup=False)
         yield self._error
 
     def on_mount(self) -> None:

@@ -1,0 +1,1 @@
+"""The Quantize tab."""

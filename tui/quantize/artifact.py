@@ -1,0 +1,78 @@
+"""The files of a finished checkpoint, and the lines that load it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from core.sanitize import clean
+from tui.widgets import words
+
+_MOST_FILES = 200
+
+
+class ArtifactScreen(ModalScreen[None]):
+    """Path, files with their sizes, how to load it."""
+
+    DEFAULT_CSS = """
+    ArtifactScreen { align: center middle; }
+    ArtifactScreen > VerticalScroll { width: 100; max-width: 100%; height: auto; max-height: 100%; }
+    ArtifactScreen > VerticalScroll { border: round $primary; background: $surface; padding: 0 1; }
+    ArtifactScreen Static { height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,o,q", "dismiss", "Close", id="artifact.close", tooltip="Back to the results"),
+        Binding("y", "copy", "Copy path", id="artifact.copy", tooltip="Copy the path to the clipboard"),
+    ]
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+        self._text = Static(markup=False)
+
+    def compose(self) -> ComposeResult:
+        """One text."""
+        with VerticalScroll() as box:
+            box.border_title = "Checkpoint"
+            yield self._text
+
+    def on_mount(self) -> None:
+        """Read the folder off the event loop."""
+        self._read()
+
+    def action_copy(self) -> None:
+        """Put the path on the clipboard (OSC 52)."""
+        self.app.copy_to_clipboard(self._path)
+
+    @work(thread=True, description="read a checkpoint's folder", exit_on_error=False)
+    def _read(self) -> None:
+        self.app.call_from_thread(self._text.update, describe(Path(self._path)))
+
+
+def describe(folder: Path) -> Content:
+    """The text about a checkpoint folder."""
+    head = [Content.styled(clean(str(folder)), "bold"), Content("")]
+    try:
+        with os.scandir(folder) as entries:
+            files = sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file())
+    except OSError as error:
+        return Content("\n").join([*head, Content.styled(f"! cannot be read: {(error.strerror or 'refused').lower()}", "$text-error")])
+    rows = [Content(f"{words.size(size):>10}  {clean(name)}") for name, size in files[:_MOST_FILES]]
+    rows.append(Content.styled(f"{words.size(sum(size for _, size in files)):>10}  in {len(files)} files", "bold"))
+    how = [
+        Content(""),
+        Content.styled("load it", "dim"),
+        Content(f"AutoModelForCausalLM.from_pretrained({clean(str(folder))!r})"),
+        Content(""),
+        Content.styled("y copy the path · esc close", "dim"),
+    ]
+    return Content("\n").join([*head, *rows, *how])

@@ -1,0 +1,63 @@
+"""An outcome as lines: what it cost, what it saved, how that was measured."""
+
+from __future__ import annotations
+
+import math
+
+from core.sanitize import clean
+from tui.quantize.outcome import Outcome
+from tui.widgets import words
+
+
+def lines(outcome: Outcome) -> list[tuple[str, str]]:
+    """(name, text) of every figure of a result."""
+    rows = [("perplexity", _perplexity(outcome)), ("KL divergence", _divergence(outcome)), ("top-1 agreement", _agreement(outcome))]
+    if not outcome.evaluation:
+        rows = [("quality", "not measured: eval tokens was 0")]
+    before, after = words.size(outcome.number("bytes_before")), words.size(outcome.number("bytes_after"))
+    return [
+        *rows,
+        ("size", f"{before} before, {after} after{_ratio(outcome)}, {words.figure(outcome.number('bits_per_weight'), 3)} bits a weight"),
+        ("cost", f"{words.duration(outcome.number('seconds'))}, peak memory {words.size(outcome.number('peak_rss_bytes'))}"),
+        *([("measured on", convention(outcome))] if outcome.evaluation else []),
+        ("checkpoint", clean(outcome.checkpoint) or "none"),
+        *(("note", note) for note in outcome.notes),
+    ]
+
+
+def convention(outcome: Outcome) -> str:
+    """The evaluation's convention in one sentence."""
+    told = outcome.evaluation
+    parts = [
+        f"{clean(str(told.get('corpus', 'unnamed text')))} (sha256 {clean(str(told.get('sha256', '')))[:8]})",
+        f"windows of {words.count(told.get('context'))}",
+        f"stride {words.count(told.get('stride'))}",
+        f"{words.count(told.get('tokens_scored', told.get('tokens')))} tokens scored",
+    ]
+    if "bos" in told:
+        parts.append(f"BOS {clean(str(told['bos']))}")
+    return ", ".join(parts)
+
+
+def _perplexity(outcome: Outcome) -> str:
+    before, after = outcome.number("ppl_before"), outcome.number("ppl_after")
+    ratio = words.figure(outcome.number("ppl_ratio"))
+    error = outcome.number("ln_ppl_ratio_se")
+    relative = outcome.number("ppl_ratio")
+    spread = None if error is None or relative is None else relative * error
+    return f"{words.figure(before)} before, {words.figure(after)} after, ratio {words.plus_minus(ratio, spread)}"
+
+
+def _divergence(outcome: Outcome) -> str:
+    return words.plus_minus(words.figure(outcome.number("kl_mean")), outcome.number("kl_se")) + " nats a token from the original"
+
+
+def _agreement(outcome: Outcome) -> str:
+    share, error = outcome.number("top1_agreement"), outcome.number("top1_se")
+    spread = f" ± {words.percent(error)}" if error is not None else ""
+    return f"{words.percent(share)}{spread} of tokens keep the most likely next token"
+
+
+def _ratio(outcome: Outcome) -> str:
+    before, after = outcome.number("bytes_before"), outcome.number("bytes_after")
+    return f" ({before / after:.2f} times smaller)" if before and after and math.isfinite(before / after) else ""

@@ -1,0 +1,34 @@
+"""Follows one run: state and new events. Touches the disk: call it off the event loop."""
+
+from __future__ import annotations
+
+from core.runs import events
+from core.runs.state import State
+from core.runs.store import Run
+from tui.quantize.tape import Tape
+from tui.services import Runs
+
+
+class Follower:
+    """A run, what was read of it, and where to read on."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.tape = Tape()
+        self.state: State = run.state
+        self._offset = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether everything was read of a run that is over."""
+        return self.state.is_over
+
+    def look(self, runs: Runs) -> None:
+        """Read what is new. The state comes first, so that a run seen as over has no events that were not read."""
+        state = runs.state(self.run)
+        before = -1
+        while before != self._offset:
+            before = self._offset
+            new, self._offset = events.follow(self.run, self._offset)
+            self.tape.add(new)
+        self.state = state

@@ -1,0 +1,29 @@
+"""The errors of a model's linears as one chart over its blocks. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tui.widgets.plot import Plot, Series
+
+_BLOCK = re.compile(r"\.(\d+)\.")
+
+
+def plot(errors: Sequence[tuple[str, float | None]]) -> Plot:
+    """Worst and mean relative error of the linears of each block; a name without a block number stands by its position."""
+    blocks: dict[int, list[float]] = {}
+    for position, (name, error) in enumerate(errors):
+        match = _BLOCK.search(name)
+        if error is not None:
+            blocks.setdefault(int(match.group(1)) if match else position, []).append(error)
+    places = sorted(blocks)
+    return Plot(
+        kind="line",
+        title="relative error of each block's linears",
+        series=(
+            Series.of([max(blocks[place]) for place in places], places, label="worst"),
+            Series.of([sum(blocks[place]) / len(blocks[place]) for place in places], places, label="mean"),
+        ),
+        x_label="block",
+    )

@@ -1,0 +1,123 @@
+"""A run as it goes: progress, time left, the error of each linear as it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import DataTable, Static
+
+from core.runs.state import State
+from core.runs.store import Run
+from core.sanitize import clean
+from tui.quantize.follower import Follower
+from tui.quantize.layers import plot
+from tui.quantize.live_head import heading
+from tui.services import services_of
+from tui.widgets import words
+from tui.widgets.chart import Chart
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at a run's events."""
+
+NOTHING = "No run yet. F5 starts one with the settings of the form; it goes on when this program ends."
+
+
+class LiveView(Vertical):
+    """Follows one run at a time."""
+
+    DEFAULT_CSS = """
+    LiveView { height: 1fr; }
+    LiveView .live--head { height: auto; }
+    LiveView .live--log { height: auto; max-height: 3; color: $text-muted; }
+    LiveView Chart { height: 1fr; min-height: 6; margin-top: 1; }
+    LiveView DataTable { height: 1fr; min-height: 4; background: transparent; }
+    LiveView.-nothing Chart, LiveView.-nothing DataTable { display: none; }
+    """
+
+    @dataclass
+    class Heard(Message):
+        """The run's state or its events were read anew."""
+
+        run: Run
+        state: State
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes="-nothing")
+        self.follower: Follower | None = None
+        self._head = Static(NOTHING, classes="live--head", markup=False)
+        self._chart = Chart()
+        self._table: DataTable[Text] = DataTable(cursor_type="row")
+        self._log = Static(classes="live--log", markup=False)
+        self._rows: tuple[str, int] = ("", 0)
+        self._reading = Lock()
+
+    @property
+    def going(self) -> bool:
+        """Whether the run that is followed is not over."""
+        return self.follower is not None and not self.follower.over
+
+    def compose(self) -> ComposeResult:
+        """Head, chart, table, last words."""
+        yield self._head
+        yield self._chart
+        yield self._table
+        yield self._log
+
+    def on_mount(self) -> None:
+        """Make the columns, and look from now on."""
+        self._table.add_column("linear", key="linear", width=36)
+        self._table.add_column("relative error", key="error", width=14)
+        self.set_interval(LOOK_EVERY, self.look)
+
+    def follow(self, run: Run) -> None:
+        """Show a run from now on."""
+        self.follower = Follower(run)
+        self.look(always=True)
+
+    def look(self, *, always: bool = False) -> None:
+        """Read what is new, off the event loop; not for a run that is over, nor while nobody sees it."""
+        if self.follower is not None and (always or (not self.follower.over and self.is_on_screen)):
+            self._read(self.follower)
+
+    @work(thread=True, group="follow", description="read a run's events", exit_on_error=False)
+    def _read(self, follower: Follower) -> None:
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            follower.look(services_of(self).runs)
+        finally:
+            self._reading.release()
+        self.app.call_from_thread(self._show, follower)
+
+    def _show(self, follower: Follower) -> None:
+        if follower is not self.follower:
+            return
+        tape, run = follower.tape, follower.run
+        self._head.update(heading(run, follower.state, tape, services_of(self).clock(), self.size.width or 60))
+        self._log.update(Content("\n").join(Content(f"· {clean(line)}") for line in tape.log[-2:]))
+        self.set_class(not tape.errors, "-nothing")
+        self._fill(run.id, tape.errors)
+        self.post_message(self.Heard(run, follower.state))
+
+    def _fill(self, run_id: str, errors: Sequence[tuple[str, float | None]]) -> None:
+        shown, count = self._rows
+        if shown != run_id:
+            self._table.clear()
+            count = 0
+        if count == len(errors):
+            return
+        at_end = self._table.cursor_row >= self._table.row_count - 1
+        for name, error in errors[count:]:
+            self._table.add_row(Text(clean(name)), Text(words.figure(error), justify="right"))
+        self._rows = (run_id, len(errors))
+        if at_end:
+            self._table.move_cursor(row=self._table.row_count - 1, animate=False)
+        self._chart.set_plot(plot(errors))

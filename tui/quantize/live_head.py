@@ -1,0 +1,47 @@
+"""The lines above a live run: what it is, how far, how long yet. Pure."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from core.runs.state import State
+from core.runs.store import Run
+from core.sanitize import clean
+from tui.quantize.bar import bar
+from tui.quantize.tape import Tape
+from tui.quantize.title import title
+from tui.runs.words import MARKS, STYLES
+from tui.widgets import words
+
+_STATUS = {"queued": "waits for its worker", "running": "runs", "done": "done", "failed": "failed", "cancelled": "cancelled"}
+_SO_FAR = ("ppl_before", "perplexity before"), ("ppl_after", "after"), ("kl_mean", "KL")
+
+
+def heading(run: Run, state: State, tape: Tape, now: float, width: int) -> Content:
+    """Title and state, then progress, or how it ended; figures that are known already in a last line."""
+    lines = [
+        Content.assemble((title(run), "bold"), "  ", (f"{MARKS[state.status]} {_STATUS[state.status]}", STYLES[state.status])),
+        Content.styled(run.id, "dim"),
+    ]
+    if state.is_over:
+        reason = f": {clean(state.exit_reason)}" if state.exit_reason else ""
+        lines.append(Content(f"{_STATUS[state.status]} after {words.duration(state.seconds(now))}{reason}"))
+    else:
+        lines.extend(_progress(state, tape, now, width))
+    if known := [f"{label} {words.figure(tape.metrics[name])}" for name, label in _SO_FAR if name in tape.metrics]:
+        lines.append(Content(", ".join(known)))
+    return Content("\n").join(lines)
+
+
+def _progress(state: State, tape: Tape, now: float, width: int) -> list[Content]:
+    step = tape.progress
+    elapsed = words.duration(state.seconds(now))
+    if step is None or step.total <= 0:
+        return [Content(f"{elapsed} so far, the worker is getting ready" if state.started else "the worker is starting")]
+    left = tape.seconds_left(now)
+    ends = f"about {words.duration(left)} left" if left is not None else "time left not known yet"
+    figures = f" {step.done / step.total:4.0%}  {step.done} of {step.total}  {elapsed}, {ends}"
+    return [
+        Content.assemble(bar(step.done / step.total, max(min(width - len(figures) - 1, 40), 8)), figures),
+        Content.styled(clean(step.label), "dim"),
+    ]

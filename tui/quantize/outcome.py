@@ -1,0 +1,78 @@
+"""What finished runs measured, read from their result.json. Other versions' results are read as far as they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.runs.events import Artifact
+from core.runs.store import Run
+from core.sanitize import clean
+from tui.quantize.title import recipe
+from tui.widgets import words
+
+_COMPARABLE = ("sha256", "context", "stride", "scoring", "bos")
+"""Parts of the convention that must agree before two perplexities may be compared."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One finished quantization."""
+
+    run_id: str
+    model: str
+    values: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: str = ""
+    """Path as the run told it; sanitize before showing."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def recipe(self) -> str:
+        """What was asked, in a few words."""
+        return recipe(self.values)
+
+    @property
+    def convention(self) -> tuple[Any, ...] | None:
+        """What must be equal for figures to be comparable; None when nothing was measured."""
+        return tuple(str(self.evaluation.get(name)) for name in _COMPARABLE) if self.evaluation else None
+
+    def number(self, name: str) -> float | None:
+        """A measured figure, None where there is none."""
+        return words.number(self.metrics.get(name))
+
+
+def read(run: Run) -> Outcome | None:
+    """The outcome of a run, None while it has none."""
+    result = run.result
+    if result is None or not isinstance(result.get("metrics"), dict):
+        return None
+    evaluation = result.get("evaluation")
+    return Outcome(
+        run_id=run.id,
+        model=str(run.values.get("model", "")),
+        values=run.values,
+        metrics=result["metrics"],
+        evaluation=evaluation if isinstance(evaluation, dict) else {},
+        checkpoint=_checkpoint(run, result),
+        notes=tuple(clean(str(note)) for key in ("warnings", "notes") for note in _texts(result.get(key))),
+    )
+
+
+def of_model(runs: Iterable[Run], model: str) -> list[Outcome]:
+    """Outcomes of the quantizations of a model, newest first."""
+    wanted = (run for run in runs if run.capability == "quantize" and run.values.get("model") == model)
+    return [outcome for run in wanted if (outcome := read(run)) is not None]
+
+
+def _checkpoint(run: Run, result: Mapping[str, Any]) -> str:
+    told = next((result[key] for key in ("checkpoint", "artifact", "path", "out") if isinstance(result.get(key), str)), None)
+    if told is not None:
+        return str(told)
+    return next((event.path for event in reversed(run.events) if isinstance(event, Artifact) and event.kind == "checkpoint"), "")
+
+
+def _texts(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []

@@ -1,0 +1,310 @@
+"""The Quantize tab: set up, start, follow, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal
+from textual.widgets import ContentSwitcher
+
+from core.errors import LlmoptError
+from core.quantize.spec import QuantizeSpec
+from core.runs.store import Run
+from core.spec import Spec
+from tui.confirm import Confirm
+from tui.quantize.artifact import ArtifactScreen
+from tui.quantize.comparison import ComparisonView
+from tui.quantize.fit import probe
+from tui.quantize.live import LiveView
+from tui.quantize.results import ResultsView
+from tui.quantize.setup import SetupView
+from tui.quantize.title import title
+from tui.quantize.view_bar import ViewBar
+from tui.services import services_of
+
+if TYPE_CHECKING:
+    from tui.app import LlmoptApp
+    from tui.runs.watcher import RunEvent
+
+CAPABILITY, COMPARISON = "quantize", "quantize-compare"
+SETUP, LIVE, RESULTS, COMPARE = "Setup", "Live", "Results", "Compare"
+WIDE = 110
+"""Columns from which on the form stays beside the other views."""
+
+
+class QuantizePane(Container):
+    """Form and fit check on the left, a run as it goes, results and comparison on the right; one at a time in a narrow window."""
+
+    HELP = (
+        "Quantize the weights of a model and measure what that costs.\n\n"
+        "Fill in the form (up and down move, left and right choose, enter on the model lists models); F5 starts a run. "
+        "It goes on without this program: close the terminal and find it again here. "
+        "F6 measures the usual methods on the same model and shows them side by side."
+    )
+    DEFAULT_CSS = """
+    QuantizePane { layout: vertical; }
+    QuantizePane #body { height: 1fr; }
+    QuantizePane SetupView, QuantizePane #views { width: 1fr; height: 1fr; }
+    QuantizePane.-wide SetupView { width: 54; border-right: solid $panel; }
+    QuantizePane.-wide #views { padding-left: 1; }
+    QuantizePane.-hide-setup SetupView, QuantizePane.-hide-views #views { display: none; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f5", "start", "Start", id="quantize.start", tooltip="Start a run with the settings of the form"),
+        Binding("f8", "cancel", "Cancel run", id="quantize.cancel", tooltip="Stop the run that is shown live, after a question"),
+        Binding("f6", "compare", "Compare", id="quantize.compare", tooltip="Measure the usual methods on this model, side by side"),
+        Binding("f4", "next_view", "View", id="quantize.view", tooltip="Show the next view: setup, live, results, comparison"),
+        Binding("f2", "pick_model", "Model", id="quantize.model", tooltip="Choose a model of this machine"),
+        Binding("f3", "advanced", "More fields", show=False, id="quantize.advanced", tooltip="Show or hide the advanced fields of the form"),
+        Binding("f7", "again", "Again", id="quantize.again", tooltip="Fill the form with the settings of the run that is shown"),
+        Binding("f9,y", "copy_path", "Copy path", id="quantize.copy", tooltip="Copy the path of the checkpoint to the clipboard"),
+        Binding("o", "open_artifact", "Files", show=False, id="quantize.files", tooltip="Show the files of the checkpoint and how to load it"),
+        Binding("m", "next_chart", "Next chart", show=False, id="quantize.chart", tooltip="Draw the next figure"),
+        Binding("f10", "reset", "Reset form", show=False, id="quantize.reset", tooltip="Set every field to its default; the model stays"),
+        Binding("down,enter", "enter", "Into the view", show=False, id="quantize.enter", tooltip="Go into the form or the table"),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.setup = SetupView(id=SETUP)
+        self.live = LiveView(id=LIVE)
+        self.results = ResultsView(id=RESULTS)
+        self.comparison = ComparisonView(id=COMPARE)
+        self.bar = ViewBar((SETUP, LIVE, RESULTS, COMPARE), SETUP)
+        self._starting = False
+        self._ended: set[str] = set()
+
+    # -- what is on the screen
+
+    def compose(self) -> ComposeResult:
+        """View bar, then setup and the other views beside each other."""
+        yield self.bar
+        with Horizontal(id="body"):
+            yield self.setup
+            with ContentSwitcher(id="views", initial=LIVE):
+                yield self.live
+                yield self.results
+                yield self.comparison
+
+    def on_mount(self) -> None:
+        """Find the runs that go on."""
+        self._find_runs()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Stack or spread the views."""
+        wide = event.size.width >= WIDE
+        self.set_class(wide, "-wide")
+        self.bar.views = (LIVE, RESULTS, COMPARE) if wide else (SETUP, LIVE, RESULTS, COMPARE)
+        self.show_view(LIVE if wide and self.bar.active == SETUP else self.bar.active)
+
+    def show_view(self, view: str) -> None:
+        """Bring a view to the front; in a wide window the form stays beside it, except beside the comparison."""
+        wide = self.has_class("-wide")
+        self.bar.active = LIVE if wide and view == SETUP else view
+        self.set_class(view == COMPARE if wide else view != SETUP, "-hide-setup")
+        self.set_class(not wide and view == SETUP, "-hide-views")
+        if view != SETUP:
+            self.query_one("#views", ContentSwitcher).current = view
+        if self.screen.focused is not None and self in self.screen.focused.ancestors and not self.screen.focused.is_on_screen:
+            self.focus()
+        self.refresh_bindings()
+
+    @on(ViewBar.Chosen)
+    def _view_chosen(self, event: ViewBar.Chosen) -> None:
+        event.stop()
+        self.show_view(event.view)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Offer only what can be done now."""
+        match action:
+            case "start" | "compare":
+                return not services_of(self).read_only
+            case "cancel":
+                return self.live.going and not services_of(self).read_only
+            case "copy_path" | "open_artifact":
+                return bool(self._checkpoint())
+            case "again":
+                return self._values_shown() is not None
+            case "next_chart":
+                return self.bar.active in (RESULTS, COMPARE)
+        return True
+
+    # -- starting
+
+    def prefill(self, values: Mapping[str, Any]) -> None:
+        """Fill the form, for example from a recommendation."""
+        unknown = self.setup.prefill(values)
+        if unknown:
+            self._shell.notify_text(f"left out, as this version has no such field: {', '.join(unknown)}", severity="warning")
+        self.show_view(SETUP)
+        self.setup.form.focus()
+
+    def action_start(self) -> None:
+        """Start what the form says."""
+        self._start(self.setup.spec())
+
+    def action_compare(self) -> None:
+        """Start the comparison of the methods on the form's model."""
+        from core.quantize.compare_spec import QuantizeCompareSpec
+
+        spec = self.setup.spec()
+        shared = {} if spec is None else {name: value for name, value in spec.model_dump().items() if name in QuantizeCompareSpec.model_fields}
+        self._start(None if spec is None else QuantizeCompareSpec.model_validate(shared))
+
+    def _start(self, spec: Spec | None) -> None:
+        if spec is None:
+            self.show_view(SETUP)
+            self.setup.form.focus()
+            self._not_started(self.setup.problem())
+        elif not self._starting:
+            self._starting = True
+            self.bar.note = "starting ..."
+            self._launch(spec)
+
+    @work(thread=True, group="start", description="start a run", exit_on_error=False)
+    def _launch(self, spec: Spec) -> None:
+        services = services_of(self)
+        try:
+            if isinstance(spec, QuantizeSpec) and (refusal := probe(services.models, spec).refusal):
+                self.app.call_from_thread(self._not_started, refusal)
+                return
+            run = services.runs.start(spec)
+        except LlmoptError as error:
+            self.app.call_from_thread(self._not_started, str(error))
+        else:
+            self.app.call_from_thread(self._started, run)
+
+    def _not_started(self, reason: str) -> None:
+        self._starting, self.bar.note = False, ""
+        self._shell.notify_text(reason, title="Not started", severity="error")
+
+    def _started(self, run: Run) -> None:
+        self._starting, self.bar.note = False, ""
+        self.live.follow(run)
+        self.show_view(LIVE)
+
+    # -- runs that go on, and that ended
+
+    @work(thread=True, exclusive=True, group="find", description="find runs", exit_on_error=False)
+    def _find_runs(self) -> None:
+        runs = services_of(self).runs
+        ours = [run for run in runs.list_runs() if run.capability in (CAPABILITY, COMPARISON)]
+        going = next((run for run in ours if not runs.state(run).is_over), None)
+        self.app.call_from_thread(self._found, going)
+
+    def _found(self, going: Run | None) -> None:
+        if going is not None and not self.live.going:
+            self.live.follow(going)
+            self.show_view(LIVE)
+
+    def on_run_event(self, event: RunEvent) -> None:
+        """A run began or ended, perhaps from another terminal."""
+        if self.live.follower is not None and event.run_id == self.live.follower.run.id:
+            self.live.look(always=True)
+        else:
+            self.results.reload()
+            self._find_runs()
+
+    @on(SetupView.ModelChanged)
+    def _model_changed(self, event: SetupView.ModelChanged) -> None:
+        event.stop()
+        self.results.load(event.model)
+        self.comparison.load(event.model)
+
+    @on(LiveView.Heard)
+    def _heard(self, event: LiveView.Heard) -> None:
+        event.stop()
+        self.refresh_bindings()
+        if not event.state.is_over or event.run.id in self._ended:
+            return
+        self._ended.add(event.run.id)
+        if event.state.status == "done":
+            view = self.comparison if event.run.capability == COMPARISON else self.results
+            view.load(str(event.run.values.get("model", "")), event.run.id)
+            if self.bar.active == LIVE:
+                self.show_view(COMPARE if event.run.capability == COMPARISON else RESULTS)
+
+    # -- the other actions
+
+    def action_next_view(self) -> None:
+        """Show the next view."""
+        self.show_view(self.bar.neighbour(1))
+
+    def action_pick_model(self) -> None:
+        """Open the list of models."""
+        self.show_view(SETUP)
+        self.setup.pick_model()
+
+    def action_advanced(self) -> None:
+        """Fold or unfold the advanced fields."""
+        self.show_view(SETUP)
+        self.setup.form.toggle_advanced()
+
+    def action_enter(self) -> None:
+        """From the pane into what it shows."""
+        if self.bar.active == SETUP or self.has_class("-wide"):
+            self.setup.form.focus()
+        else:
+            self.screen.focus_next()
+
+    def action_cancel(self) -> None:
+        """Ask, then stop the run."""
+        follower = self.live.follower
+        if follower is None or follower.over:
+            return
+        text = f"Stop {title(follower.run)}? What it has made so far is thrown away."
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._cancel(follower.run)
+
+        self.app.push_screen(Confirm(text, yes="Stop it", no="Let it run"), answered)
+
+    @work(thread=True, group="cancel", description="cancel a run", exit_on_error=False)
+    def _cancel(self, run: Run) -> None:
+        try:
+            services_of(self).runs.cancel(run)
+        except LlmoptError as error:
+            self.app.call_from_thread(self._shell.notify_text, str(error), severity="error")
+        self.app.call_from_thread(self.live.look, always=True)
+
+    def action_again(self) -> None:
+        """Fill the form as it was for the run that is shown."""
+        if (values := self._values_shown()) is not None:
+            self.prefill(values)
+
+    def action_copy_path(self) -> None:
+        """Put the checkpoint's path on the clipboard (OSC 52)."""
+        path = self._checkpoint()
+        self.app.copy_to_clipboard(path)
+        self._shell.notify_text(path, title="Copied, if the terminal allows it")
+
+    def action_open_artifact(self) -> None:
+        """Show what the checkpoint consists of."""
+        self.app.push_screen(ArtifactScreen(self._checkpoint()))
+
+    def action_next_chart(self) -> None:
+        """Another figure in the chart of the view."""
+        (self.comparison if self.bar.active == COMPARE else self.results).next_chart()
+
+    def action_reset(self) -> None:
+        """Defaults in every field."""
+        self.setup.reset()
+
+    def _checkpoint(self) -> str:
+        chosen = self.results.chosen
+        return chosen.checkpoint if self.bar.active == RESULTS and chosen is not None else ""
+
+    def _values_shown(self) -> Mapping[str, Any] | None:
+        if self.bar.active == RESULTS and self.results.chosen is not None:
+            return self.results.chosen.values
+        follower = self.live.follower
+        return follower.run.values if self.bar.active == LIVE and follower is not None and follower.run.capability == CAPABILITY else None
+
+    @property
+    def _shell(self) -> LlmoptApp:
+        return cast("LlmoptApp", self.app)

@@ -1,0 +1,114 @@
+"""What to do: the form, and beneath it whether that fits this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+from textual.timer import Timer
+from textual.worker import get_current_worker
+
+from core.quantize.spec import QuantizeSpec
+from tui.quantize.fit import Fit, FitPanel, probe
+from tui.services import services_of
+from tui.widgets.fields.model import ModelEditor
+from tui.widgets.form import SpecForm
+
+BASIC = ("model", "method", "bits", "granularity", "group_size", "symmetric", "clipping", "act_order", "calibration_samples", "eval_tokens")
+"""Fields that stand above the fold."""
+FIRST_MODEL = "bundled:base"
+_CHECK_AFTER = 0.25
+"""Seconds without a key before the check begins."""
+
+
+class SetupView(Vertical):
+    """The form and its fit check, which runs in a thread whenever the form comes to rest."""
+
+    DEFAULT_CSS = """
+    SetupView { height: 1fr; }
+    """
+
+    @dataclass
+    class ModelChanged(Message):
+        """Another model that can be read was named."""
+
+        model: str
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        advanced = [name for name in QuantizeSpec.model_fields if name not in BASIC]
+        editors = {"model": ModelEditor}
+        self.form = SpecForm(QuantizeSpec, {"model": FIRST_MODEL}, [*BASIC, *advanced], advanced, editors, id="form")
+        self.fit = FitPanel()
+        self._timer: Timer | None = None
+        self._model = ""
+
+    def compose(self) -> ComposeResult:
+        """Form above, verdict below."""
+        yield self.form
+        yield self.fit
+
+    def on_mount(self) -> None:
+        """Check what the form begins with."""
+        self.check_now()
+
+    def spec(self) -> QuantizeSpec | None:
+        """The valid request, or None."""
+        spec = self.form.spec()
+        return spec if isinstance(spec, QuantizeSpec) else None
+
+    def problem(self) -> str:
+        """The first complaint of the form."""
+        return next(iter(self.form.problems.values()), "the form is not complete")
+
+    def prefill(self, values: Mapping[str, Any]) -> list[str]:
+        """Fill the form; answers the fields that this version does not have, which are left out."""
+        known = {name: value for name, value in values.items() if name in QuantizeSpec.model_fields}
+        self.form.set_values({"model": self.form.values().get("model", FIRST_MODEL)} | known)
+        return sorted(set(values) - set(known))
+
+    def reset(self) -> None:
+        """Every field to its default; the model stays."""
+        self.prefill({})
+
+    def pick_model(self) -> None:
+        """Open the list of models."""
+        self.form.focus_field("model")
+        editor = self.form.rows["model"].editor
+        if isinstance(editor, ModelEditor):
+            editor.action_finish()
+
+    def check_now(self) -> None:
+        """Check the form as it stands."""
+        spec = self.spec()
+        if spec is None:
+            self.fit.show(Fit(refusal="the form has a mistake: see the line marked with !"))
+        else:
+            self._check(spec)
+
+    @on(SpecForm.Changed)
+    def _changed(self, event: SpecForm.Changed) -> None:
+        event.stop()
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(_CHECK_AFTER, self.check_now, name="check")
+
+    @work(thread=True, exclusive=True, group="check", description="check whether the model fits", exit_on_error=False)
+    def _check(self, spec: QuantizeSpec) -> None:
+        worker = get_current_worker()
+        found = probe(services_of(self).models, spec)
+        if not worker.is_cancelled:
+            self.app.call_from_thread(self._checked, spec, found)
+
+    def _checked(self, spec: QuantizeSpec, found: Fit) -> None:
+        if spec != self.spec():
+            return
+        self.fit.show(found)
+        if spec.model != self._model:
+            self._model = spec.model
+            self.post_message(self.ModelChanged(spec.model))

@@ -1,0 +1,55 @@
+"""A run's events folded into what the live view shows. Pure: no screen, no disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from core.runs.events import Artifact, Event, Log, Metric, Progress
+
+LAYER_ERROR = "layer_error"
+_LOG_LINES = 200
+
+
+@dataclass
+class Tape:
+    """What has been heard of one run so far."""
+
+    progress: Progress | None = None
+    began: float | None = None
+    """When the first progress was reported, seconds since 1970."""
+    errors: list[tuple[str, float | None]] = field(default_factory=list)
+    """(linear, relative error of its output) in the order of arrival; None where it is not finite."""
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    labelled: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    """metric -> label -> value, for figures that belong to something named."""
+    log: list[str] = field(default_factory=list)
+    artifacts: list[tuple[str, str]] = field(default_factory=list)
+    """(kind, path)."""
+
+    def add(self, events: list[Event]) -> None:
+        """Take in new events."""
+        for event in events:
+            self._take(event)
+        del self.log[:-_LOG_LINES]
+
+    def seconds_left(self, now: float) -> float | None:
+        """Time left by the pace so far, None while that cannot be told."""
+        if self.progress is None or self.began is None or not 0 < self.progress.done < self.progress.total:
+            return None
+        return max(now - self.began, 0.0) * (self.progress.total - self.progress.done) / self.progress.done
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Progress():
+                self.began = event.t if self.began is None else self.began
+                self.progress = event
+            case Metric(name=name) if name == LAYER_ERROR:
+                self.errors.append((event.label, event.value))
+            case Metric():
+                self.metrics[event.name] = event.value
+                if event.label:
+                    self.labelled.setdefault(event.name, {})[event.label] = event.value
+            case Log():
+                self.log.append(event.text)
+            case Artifact():
+                self.artifacts.append((event.kind, event.path))

@@ -1,0 +1,180 @@
+"""Choose a model: what is on this machine, filtered as you type, with the facts of the highlighted one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+from textual.worker import get_current_worker
+
+from core.errors import LlmoptError
+from core.sanitize import clean
+from tui.widgets.card_facts import facts
+
+if TYPE_CHECKING:
+    from core.models.listing import ModelListing
+    from tui.app import LlmoptApp
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One line of the list."""
+
+    name: str
+    """What `resolve` takes, as it is; only `shown` may reach the screen."""
+    origin: str
+    problem: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The name, safe to show."""
+        return clean(self.name)
+
+    def matches(self, text: str) -> bool:
+        """Whether every word that was typed occurs in name or origin."""
+        hay = f"{self.shown} {self.origin}".lower()
+        return all(word in hay for word in text.lower().split())
+
+
+def choices(listing: ModelListing) -> list[Choice]:
+    """Usable models in the order they were found, then the broken ones."""
+    good = [Choice(source.name, source.origin) for source in listing.sources]
+    return good + [Choice(problem.name, "cannot be used", problem.reason) for problem in listing.problems]
+
+
+class ModelPicker(ModalScreen[str | None]):
+    """Answers the chosen name, or None."""
+
+    DEFAULT_CSS = """
+    ModelPicker { align: center middle; }
+    ModelPicker > Vertical { width: 110; max-width: 100%; height: 26; max-height: 100%; border: round $primary; background: $surface; padding: 0 1; }
+    ModelPicker Input { background: $panel; }
+    ModelPicker Horizontal { height: 1fr; }
+    ModelPicker OptionList { width: 2fr; border: none; background: transparent; padding: 0; }
+    ModelPicker .picker--card { width: 3fr; padding-left: 2; height: 1fr; }
+    ModelPicker .picker--keys { height: 1; color: $text-muted; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", "Close", id="picker.close", tooltip="Keep the model as it was"),
+        Binding("down", "move('cursor_down')", "Next", show=False, id="picker.down", tooltip="Highlight the next model", priority=True),
+        Binding("up", "move('cursor_up')", "Previous", show=False, id="picker.up", tooltip="Highlight the previous model", priority=True),
+        Binding("pagedown", "move('page_down')", "Page down", show=False, id="picker.page-down", priority=True),
+        Binding("pageup", "move('page_up')", "Page up", show=False, id="picker.page-up", priority=True),
+    ]
+
+    def __init__(self, current: str = "") -> None:
+        super().__init__()
+        self._current = current
+        self._all: list[Choice] = []
+        self._shown: list[Choice] = []
+        self._filter = Input(placeholder="type to filter, or a folder, or a Hugging Face id", compact=True)
+        self._list = OptionList(markup=False)
+        self._list.can_focus = False
+        self._card = Static(classes="picker--card", markup=False)
+
+    def compose(self) -> ComposeResult:
+        """Filter above, list and card side by side."""
+        with Vertical() as box:
+            box.border_title = "Model"
+            yield self._filter
+            with Horizontal():
+                yield self._list
+                yield self._card
+            yield Static("enter choose · ↑ ↓ move · esc close", classes="picker--keys", markup=False)
+
+    def on_mount(self) -> None:
+        """Look for models off the event loop."""
+        self._filter.focus()
+        self._card.update("looking for models ...")
+        self._find()
+
+    @work(thread=True, group="listing", description="list models", exit_on_error=False)
+    def _find(self) -> None:
+        found = choices(cast("LlmoptApp", self.app).services.models.listing())
+        self.app.call_from_thread(self._found, found)
+
+    def _found(self, found: list[Choice]) -> None:
+        self._all = found
+        self._refill()
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._refill()
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._choose(self._list.highlighted)
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._choose(event.option_index)
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()
+        self._describe(self._shown[event.option_index])
+
+    def action_move(self, how: str) -> None:
+        """Move the highlight while the filter keeps the keyboard."""
+        getattr(self._list, f"action_{how}")()
+
+    def action_close(self) -> None:
+        """Answer nothing."""
+        self.dismiss(None)
+
+    def _refill(self) -> None:
+        text = self._filter.value.strip()
+        self._shown = [choice for choice in self._all if choice.matches(text)]
+        if text and all(choice.name != text for choice in self._shown):
+            self._shown.append(Choice(text, "as typed"))
+        self._list.set_options([Option(_line(choice)) for choice in self._shown])
+        wanted = next((i for i, choice in enumerate(self._shown) if choice.name == self._current and not text), 0)
+        self._list.highlighted = wanted if self._shown else None
+        if not self._shown:
+            self._card.update("no model here: type a folder or a Hugging Face id")
+
+    def _choose(self, index: int | None) -> None:
+        if index is None or index >= len(self._shown):
+            return
+        choice = self._shown[index]
+        if choice.problem:
+            self._card.update(_problem(choice.problem))
+            return
+        self.dismiss(choice.name)
+
+    def _describe(self, choice: Choice) -> None:
+        if choice.problem:
+            self._card.update(_problem(choice.problem))
+        else:
+            self._read_card(choice)
+
+    @work(thread=True, exclusive=True, group="card", description="read a model card", exit_on_error=False)
+    def _read_card(self, choice: Choice) -> None:
+        worker = get_current_worker()
+        try:
+            rows = facts(cast("LlmoptApp", self.app).services.models.resolve(choice.name).card())
+            text = Content("\n").join([Content(choice.shown), *(Content.assemble((f"{name:<13}", "dim"), value) for name, value in rows)])
+        except LlmoptError as error:
+            text = _problem(str(error))
+        if not worker.is_cancelled:
+            self.app.call_from_thread(self._card.update, text)
+
+
+def _line(choice: Choice) -> Content:
+    mark = "!" if choice.problem else " "
+    return Content.assemble(f"{mark} {choice.shown} ", (choice.origin, "dim"))
+
+
+def _problem(reason: str) -> Content:
+    return Content.styled(f"! {clean(reason)}", "$text-error")
