@@ -1,0 +1,213 @@
+"""Write a model folder tensor by tensor: bounded memory, and nothing under the final name before it is whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from torch import Tensor
+
+from core.errors import LlmoptError, RequestError, RunFailed
+from core.formats.safetensors_file import SafetensorsFile, stored_bytes
+from core.models.files import reason, shown
+from core.models.headers import INDEX_FILE, SINGLE_FILE
+from core.sanitize import clean
+
+MAX_SHARD_BYTES = 5_000_000_000
+
+_CARRIED = (
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "*.model",
+    "*.tiktoken",
+    "chat_template*",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "LICENSE*",
+    "LICENCE*",
+    "NOTICE*",
+    "COPYING*",
+    "USE_POLICY*",
+)
+
+
+def check_output(folder: Path) -> None:
+    """Nothing, when a checkpoint may be written to this path.
+
+    Raises:
+        RequestError: the path exists, its parent is no folder, or the parent may not be written to.
+    """
+    try:
+        if os.path.lexists(folder):
+            raise RequestError(f"the output {shown(folder)} exists: choose another path, or remove it first")
+        parent = next(parent for parent in folder.absolute().parents if parent.exists())
+    except OSError as error:
+        raise RequestError(f"the output {shown(folder)} cannot be used: {reason(error)}") from error
+    if not parent.is_dir():
+        raise RequestError(f"the output {shown(folder)} cannot be made: {shown(parent)} is not a folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise RequestError(f"the output {shown(folder)} cannot be made: you may not write to {shown(parent)}")
+
+
+class ShardWriter:
+    """Writes `<folder>.partial-<pid>` and renames it when whole. Use as a context manager: leaving it unfinished removes what was written.
+
+    Raises (every method):
+        RunFailed: the disk is full, or the folder cannot be written.
+    """
+
+    def __init__(self, folder_final: Path, max_shard_bytes: float = MAX_SHARD_BYTES) -> None:
+        check_output(folder_final)
+        self.folder = folder_final.absolute()
+        self.partial = self.folder.with_name(f"{self.folder.name}.partial-{os.getpid()}")
+        self._limit = int(max_shard_bytes)
+        self._shard: SafetensorsFile | None = None
+        self._files: list[Path] = []
+        self._where: dict[str, int] = {}
+        self._bytes = 0
+        self._finished = False
+        self._own(self._begin)
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        """Append a tensor; it is on its way to the disk and no longer held when this returns.
+
+        Raises:
+            RequestError: a name that was added before.
+        """
+        if name in self._where:
+            raise RequestError(f"the tensor {clean(name, limit=200)!r} was written twice: the model's tensors do not have different names")
+        self._own(lambda: self._append(name, tensor))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of tensor data added so far."""
+        return self._bytes
+
+    def finish(self, config: Mapping[str, Any], carry_from: Path) -> Path:
+        """Write index and config, copy tokenizer, generation settings, chat template and licence, and give the folder its name.
+
+        Args:
+            config: contents of config.json.
+            carry_from: folder of the original model.
+
+        Returns:
+            The final folder.
+        """
+        self._own(lambda: self._complete(config, carry_from))
+        self._finished = True
+        return self.folder
+
+    def abort(self) -> None:
+        """Remove what was written; nothing once finished."""
+        if not self._finished:
+            if self._shard is not None:
+                self._shard.discard()
+                self._shard = None
+            shutil.rmtree(self.partial, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.abort()
+
+    def _own(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except BaseException as error:
+            self.abort()
+            if isinstance(error, OSError) and not isinstance(error, LlmoptError):
+                raise RunFailed(_sentence(self.folder, error)) from error
+            raise
+
+    def _begin(self) -> None:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self.partial.mkdir()
+
+    def _append(self, name: str, tensor: Tensor) -> None:
+        size = stored_bytes(tensor)
+        if self._shard is not None and self._shard.nbytes and self._shard.nbytes + self._shard.held_bytes + size > self._limit:
+            self._close_shard()
+        if self._shard is None:
+            self._files.append(self.partial / f"shard-{len(self._files):05d}.part")
+            self._shard = SafetensorsFile(self._files[-1])
+        self._shard.append(name, tensor)
+        self._where[name] = len(self._files) - 1
+        self._bytes += size
+
+    def _close_shard(self) -> None:
+        if self._shard is not None:
+            self._shard.close()
+            self._shard = None
+
+    def _complete(self, config: Mapping[str, Any], carry_from: Path) -> None:
+        self._close_shard()
+        names = self._shard_names()
+        for file, name in zip(self._files, names, strict=True):
+            file.rename(self.partial / name)
+        if len(names) > 1:
+            weight_map = {tensor: names[index] for tensor, index in self._where.items()}
+            _write_json(self.partial / INDEX_FILE, {"metadata": {"total_size": self._bytes}, "weight_map": dict(sorted(weight_map.items()))})
+        _write_json(self.partial / "config.json", config)
+        self._carry(carry_from)
+        _sync(self.partial)
+        if os.path.lexists(self.folder):
+            raise RunFailed(f"the output {shown(self.folder)} was made by someone else meanwhile: choose another path")
+        self.partial.rename(self.folder)
+        _sync(self.folder.parent)
+
+    def _shard_names(self) -> list[str]:
+        count = len(self._files)
+        return [SINGLE_FILE] if count == 1 else [f"model-{index + 1:05d}-of-{count:05d}.safetensors" for index in range(count)]
+
+    def _carry(self, source: Path) -> None:
+        for pattern in _CARRIED:
+            for file in sorted(source.glob(pattern)):
+                target = self.partial / file.name
+                if file.is_file() and not target.exists() and file.suffix not in {".safetensors", ".bin", ".pt", ".pth", ".py"}:
+                    shutil.copyfile(file, target)
+                    _sync(target)
+                elif file.is_dir() and file.name == "chat_templates" and not target.exists():
+                    shutil.copytree(file, target)
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    with path.open("w", encoding="utf-8") as stream:
+        json.dump(value, stream, indent=2, ensure_ascii=True)
+        stream.write("\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync(path: Path) -> None:
+    """Make a file's, or a folder's entries', way to the disk certain, where the file system can."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _sentence(folder: Path, error: OSError) -> str:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"the disk of {shown(folder.parent)} is full: free some space, or choose another --out; nothing was left behind"
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return f"{shown(folder.parent)} cannot be written ({reason(error)}): choose another --out; nothing was left behind"
+    return f"the checkpoint could not be written to {shown(folder)} ({reason(error)}); nothing was left behind"
