@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, computed_field
 
-from core import __version__
 from core.evaluate.spec import Scoring
 
 Bos = Literal["none", "text", "window"]
@@ -15,7 +14,7 @@ PERCENTILES = (0.1, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Convention(_Frozen):
@@ -74,9 +73,6 @@ class Divergence(_Frozen):
 class EvaluateResult(_Frozen):
     """Result of `llmopt evaluate`. Figures of the comparison are None without a reference."""
 
-    schema_: str = Field("llmopt.evaluate/1", alias="schema")
-    llmopt_version: str = __version__
-    capability: Literal["evaluate"] = "evaluate"
     model: str
     reference: str | None
     ppl: float
@@ -105,6 +101,6 @@ class EvaluateResult(_Frozen):
     @property
     def metrics(self) -> dict[str, float]:
         """The figures that were measured, flat, as every capability's result has them."""
-        not_figures = {"schema_", "llmopt_version", "capability", "model", "reference", "kl_percentiles", "evaluation", "warnings"}
+        not_figures = {"model", "reference", "kl_percentiles", "evaluation", "warnings"}
         values = {name: getattr(self, name) for name in type(self).model_fields if name not in not_figures}
         return {name: value for name, value in values.items() if value is not None}

@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from core.errors import RequestError
 
+if TYPE_CHECKING:
+    from core.models.streaming import StreamedModel
+
 OnBlock = Callable[[int, int], None]
 
 _CHUNK_BYTES = {"cpu": 64 * 2**20, "cuda": 1024 * 2**20}
 _HIDDEN_BYTES = 512 * 2**20
-
-
-class Streamed(Protocol):
-    """What is needed of a `core.models.streaming.StreamedModel`."""
-
-    n_blocks: int
-    hidden_size: int
-
-    def capture(self, windows: Tensor) -> Any:
-        """Inputs of the first block, `.hidden` [N, T, H] among them."""
-
-    def load_block(self, i: int) -> nn.Module:
-        """A block with its weights."""
-
-    def release_block(self, i: int) -> None:
-        """Let go of a block's weights."""
-
-    def run_block(self, block: nn.Module, hidden: Tensor, i: int, inputs: Any) -> Tensor:
-        """Hidden states [n, T, H] behind the block."""
-        ...
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Logits [n, T, V] of the last block's hidden states."""
-        ...
+_TOKENS_IN_A_BLOCK = 2048
 
 
 @runtime_checkable
@@ -95,58 +75,62 @@ class ModelLogits:
 
 
 class StreamedLogits:
-    """Logits of a model that is read one decoder block at a time.
+    """Logits of a model that is read one decoder block at a time; the same as those of the whole model.
 
     Held at once: one block, the hidden states of as many windows as `hidden_bytes` allow, and logits of a few of them. Each such
     share of the windows reads the whole model once.
 
     Args:
         streamed: the model.
-        hidden_bytes: most bytes of float32 hidden states.
-        chunk_bytes: most bytes of float32 logits, and of hidden states that pass a block together; one window is the least.
-        on_block: called after each block with blocks done and blocks in all, over all shares; may raise to cancel.
+        hidden_bytes: most bytes of hidden states; one window is the least.
+        chunk_bytes: most bytes of float32 logits that are made at a time; one window is the least.
+        on_block: called after each block with blocks passed and blocks to pass, over all shares; may raise to cancel.
     """
 
     def __init__(
-        self, streamed: Streamed, *, hidden_bytes: int = _HIDDEN_BYTES, chunk_bytes: int | None = None, on_block: OnBlock | None = None
+        self, streamed: StreamedModel, *, hidden_bytes: int = _HIDDEN_BYTES, chunk_bytes: int | None = None, on_block: OnBlock | None = None
     ) -> None:
         self._streamed = streamed
         self._hidden_bytes = hidden_bytes
-        self._chunk_bytes = chunk_bytes or _CHUNK_BYTES["cpu"]
+        self._chunk_bytes = chunk_bytes or _CHUNK_BYTES.get(streamed.device.type, _CHUNK_BYTES["cpu"])
         self._on_block = on_block
+        self._hidden_size: int = streamed.config.get_text_config().hidden_size
+
+    def n_steps(self, windows: Tensor) -> int:
+        """How often `on_block` is called for these windows."""
+        return len(self._shares(windows)) * self._streamed.n_blocks
 
     def logits(self, windows: Tensor) -> Iterator[Tensor]:
         """Logits of windows int64 [N, T] as float32 tensors [n, T, V]."""
-        share = self._windows_at_once(windows)
-        shares = torch.split(windows, share)
-        for index, part in enumerate(shares):
-            hidden = self._final_hidden(part, index * self._streamed.n_blocks, len(shares) * self._streamed.n_blocks)
+        shares = self._shares(windows)
+        blocks = self._streamed.n_blocks
+        for index, share in enumerate(shares):
+            hidden = self._final_hidden(share, index * blocks, len(shares) * blocks)
             chunk = 1
             while len(hidden):
-                found = self._head(hidden[:chunk])
+                with torch.no_grad():
+                    found = self._streamed.logits(hidden[:chunk])
                 hidden = hidden[len(found) :]
                 chunk = max(self._chunk_bytes // (found[0].numel() * 4), 1)
                 yield found
-                del found
+                del found  # before the next chunk is made
+            self._streamed.release_outer()
 
     @torch.no_grad()
-    def _final_hidden(self, windows: Tensor, blocks_done: int, blocks: int) -> Tensor:
+    def _final_hidden(self, windows: Tensor, done: int, blocks: int) -> Tensor:
         inputs = self._streamed.capture(windows)
-        hidden: Tensor = inputs.hidden
-        step = max(self._chunk_bytes // (hidden[0].numel() * 4 * 8), 1)
+        hidden = inputs.hidden
+        step = max(_TOKENS_IN_A_BLOCK // windows.shape[1], 1)
         for i in range(self._streamed.n_blocks):
             block = self._streamed.load_block(i)
             for begin in range(0, len(hidden), step):
                 at = slice(begin, begin + step)
-                hidden[at] = self._streamed.run_block(block, hidden[at], i, inputs)
+                hidden[at] = self._streamed.run_block(block, hidden[at], i, inputs, first=begin)
             self._streamed.release_block(i)
             if self._on_block is not None:
-                self._on_block(blocks_done + i + 1, blocks)
+                self._on_block(done + i + 1, blocks)
         return hidden
 
-    @torch.no_grad()
-    def _head(self, hidden: Tensor) -> Tensor:
-        return self._streamed.logits(hidden)
-
-    def _windows_at_once(self, windows: Tensor) -> int:
-        return max(self._hidden_bytes // (windows.shape[1] * self._streamed.hidden_size * 4), 1)
+    def _shares(self, windows: Tensor) -> Sequence[Tensor]:
+        window_bytes = windows.shape[1] * self._hidden_size * self._streamed.dtype.itemsize
+        return torch.split(windows, max(self._hidden_bytes // window_bytes, 1))

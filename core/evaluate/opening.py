@@ -1,0 +1,56 @@
+"""Make models ready to answer: whole in memory when they fit, block by block when they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psutil
+import torch
+
+from core.errors import RequestError
+from core.evaluate.sources import LogitSource, ModelLogits, OnBlock, StreamedLogits
+from core.evaluate.spec import EvaluateSpec
+from core.models.card import ModelCard
+from core.models.load import load_model
+from core.models.source import ModelSource
+from core.models.streaming import StreamedModel
+from core.sanitize import clean
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_OF_CARDS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16} | _DTYPES
+_SHARE_OF_FREE_MEMORY = 0.5
+
+
+def dtype_for(spec: EvaluateSpec, card: ModelCard, device: str) -> torch.dtype:
+    """The arithmetic that was asked for; `auto` is float32 on a CPU, where it costs little, and the checkpoint's own elsewhere."""
+    if spec.dtype != "auto":
+        return _DTYPES[spec.dtype]
+    return torch.float32 if device == "cpu" else _OF_CARDS.get(card.dtype, torch.bfloat16)
+
+
+def streams(spec: EvaluateSpec, cards: Sequence[ModelCard], device: str) -> bool:
+    """Whether the models are read block by block.
+
+    Raises:
+        RequestError: it was asked for, and a checkpoint is quantized.
+    """
+    quantized = next((card for card in cards if card.quantization is not None), None)
+    if spec.streaming == "on" and quantized is not None:
+        raise RequestError(f"{clean(quantized.name)} is quantized and cannot be read block by block: give --streaming off")
+    if spec.streaming != "auto" or quantized is not None:
+        return spec.streaming == "on"
+    needed = sum(card.parameters * dtype_for(spec, card, device).itemsize for card in cards)
+    return needed > _SHARE_OF_FREE_MEMORY * _free_memory(device)
+
+
+def open_model(source: ModelSource, dtype: torch.dtype, device: str, *, streaming: bool, on_block: OnBlock) -> LogitSource:
+    """A model that is ready to answer."""
+    if streaming:
+        return StreamedLogits(StreamedModel.open(source, dtype=dtype, device=device), on_block=on_block)
+    return ModelLogits(load_model(source, dtype, device))
+
+
+def _free_memory(device: str) -> int:
+    if device.startswith("cuda"):
+        return torch.cuda.mem_get_info(device)[0]
+    return int(psutil.virtual_memory().available)
