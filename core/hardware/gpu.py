@@ -63,6 +63,7 @@ class GpuReader:
     rates: Rates = field(default_factory=Rates)
     _fault: str | None = None
     _retry: float = 0.0
+    _beyond_32_bits: bool = False
     _mig: tuple[float, list[_Mig]] = (0.0, [])
 
     def read(self, t: float) -> tuple[GpuState, list[RawProcess]]:
@@ -141,7 +142,8 @@ class GpuReader:
     def _pcie(self, device: Device, t: float, tx: FieldValue | None, rx: FieldValue | None) -> Pcie:
         rates: list[float | None] = []
         for direction, (counter, value) in enumerate((("tx", tx), ("rx", rx))):
-            if value is not None and value.wide:
+            self._beyond_32_bits = self._beyond_32_bits or (value is not None and value.value > _MOST_32_BITS)
+            if value is not None and self._beyond_32_bits:  # a counter of 32 bits would wrap within a sample, unseen
                 rates.append(self.rates.rate(counter, value.value, value.t or t))
             else:  # measured by the driver over 20 ms, in KiB/s
                 rates.append(_scaled(device.ask("nvmlDeviceGetPcieThroughput", direction), 1024))
@@ -215,6 +217,7 @@ _NVLINK_RX = 139  # NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX, KiB
 _PCIE_TX = 197  # NVML_FI_DEV_PCIE_COUNT_TX_BYTES
 _PCIE_RX = 198  # NVML_FI_DEV_PCIE_COUNT_RX_BYTES
 _MOST_LINKS = 36
+_MOST_32_BITS = 0xFFFFFFFF
 _PROCESS_LISTS: tuple[tuple[str, ProcessKind], ...] = (
     ("nvmlDeviceGetComputeRunningProcesses", "compute"),
     ("nvmlDeviceGetMPSComputeRunningProcesses", "compute"),
@@ -288,7 +291,7 @@ def _sum(values: list[FieldValue | None]) -> FieldValue | None:
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return None
-    return FieldValue(sum(value.value for value in known), max(value.t for value in known), True)
+    return FieldValue(sum(value.value for value in known), max(value.t for value in known))
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

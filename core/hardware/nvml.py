@@ -16,7 +16,6 @@ from core.sanitize import clean
 _NOT_AVAILABLE = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
 _FIELD_TYPES = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal", 6: "usVal"}
 """NVML_VALUE_TYPE_* to the member of the value union."""
-_WIDE = frozenset({2, 3, 4})
 
 _LOST = {
     "NVML_ERROR_GPU_IS_LOST": "the GPU has fallen off the bus: look for Xid errors in dmesg, then reset it or reboot",
@@ -41,8 +40,6 @@ class FieldValue(NamedTuple):
     value: float
     t: float
     """When the driver took it, seconds since the epoch; 0 when it does not say."""
-    wide: bool
-    """64 bits: as a counter it does not wrap."""
 
 
 class Nvml:
@@ -178,7 +175,7 @@ def _field(value: Any) -> FieldValue | None:
     if value.nvmlReturn != 0 or value.valueType not in _FIELD_TYPES:
         return None
     number = getattr(value.value, _FIELD_TYPES[value.valueType])
-    return None if number in _NOT_AVAILABLE else FieldValue(float(number), value.timestamp / 1e6, value.valueType in _WIDE)
+    return None if number in _NOT_AVAILABLE else FieldValue(float(number), value.timestamp / 1e6)
 
 
 def unread_gpus(pci: Path = Path("/sys/bus/pci/devices")) -> Iterable[tuple[str, str]]:

@@ -153,7 +153,7 @@ def _eight() -> list[FakeGpu]:
                 clocks=(1935, 2619) if busy else (345, 2619),
                 performance=0,
                 pcie=(5, 5, 16, 16),
-                pcie_counters=[4_000_000_000, 9_000_000_000],
+                pcie_counters=[40_000_000_000, 90_000_000_000],
                 replays=2 if index == 3 else 0,
                 links=18,
                 nvlink_counters=[1_000_000, 2_000_000],
