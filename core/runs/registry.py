@@ -36,7 +36,7 @@ CAPABILITIES: dict[str, Capability] = {
     "quantize-compare": Capability(
         "core.quantize.compare_spec:QuantizeCompareSpec", "core.quantize.compare:run", "Compare quantizations", needs_unquantized=True
     ),
-    "evaluate": Capability("core.evaluate.spec:EvaluateSpec", "core.evaluate.run:run", "Evaluate"),
+    "evaluate": Capability("core.evaluate.spec:EvaluateSpec", "core.evaluate.run:run", "Evaluate", check="core.evaluate.check:check"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import time
@@ -37,6 +38,8 @@ def died(run: Run, state: State) -> State:
         reason = "the machine was restarted in the middle of the run"
     elif shutil.disk_usage(run.path).free == 0:
         reason = f"no space left on the disk of {run.path}, so that the run could not say how it ended: free some space and run again"
+    elif not os.access(run.path, os.W_OK):
+        reason = f"{run.path} may not be written, so that the run could not say how it ended: change its permissions and run again"
     else:
         reason = "killed without a word, and its supervisor with it (by SIGKILL, as far as that can be told)"
     if state.pid is not None:
@@ -67,12 +70,13 @@ def how_it_ended(code: int, *, out_of_memory: bool, peak_bytes: int) -> str:
 
 
 def sweep(run: Run, pid: int) -> None:
-    """Remove what the dead worker `pid` left under temporary names."""
-    folders = [run.artifacts]
+    """Remove what the dead worker `pid` left under temporary names, in its artifacts and beside its output folder."""
+    ending = f".partial-{pid}"
+    left = list(run.artifacts.glob(f"*{ending}"))
     out = run.values.get("out")
-    if isinstance(out, str):
-        folders.append((Path(str(run.document.get("folder", "."))) / out).parent)
-    for folder in folders:
-        for left in folder.glob(f"*.partial-{pid}"):
-            with contextlib.suppress(OSError):
-                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+    if isinstance(out, str) and out:
+        final = Path(str(run.document.get("folder", "."))) / out
+        left.append(final.with_name(final.name + ending))
+    for path in left:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -35,7 +35,10 @@ def start(spec: Spec, *, as_json: bool, detach: bool) -> int:
     """Start a run of an admitted spec and, unless detached, see it through."""
     run = store.create(spec)
     chosen = launcher()
-    state = chosen.start(run)
+    try:
+        state = chosen.start(run)
+    except KeyboardInterrupt:
+        return conclude(run, follow.cancel(run, chosen), as_json=as_json)
     if detach and not state.is_over:
         if as_json:
             print_document("run", {"run": run.id, "path": str(run.path), "status": state.status})

@@ -37,10 +37,11 @@ def until_over(run: Run, launcher: Launcher, *, cancel_on_interrupt: bool) -> St
         if not cancel_on_interrupt:
             narrate(f"run {run.id} goes on; `llmopt runs follow {run.id}` shows it again")
             raise
-    return _cancel(run, launcher)
+    return cancel(run, launcher)
 
 
-def _cancel(run: Run, launcher: Launcher) -> State:
+def cancel(run: Run, launcher: Launcher) -> State:
+    """Cancel a run because of ctrl+c, and say so."""
     narrate(f"cancelling run {run.id}; ctrl+c again kills it at once")
     try:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from core.errors import RequestError
 from core.runs import saved
+from core.runs.registry import spec_class
 from core.sanitize import clean
 from core.spec import Spec
 
@@ -19,7 +21,7 @@ _OPERATORS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less 
 _FLAGS = (("json", "Print one JSON document"), ("detach", "Print the run's id and return; the run goes on"))
 
 
-def from_spec(command: Callable[..., int], spec_class: type[Spec], explanation: str) -> Callable[..., int]:
+def from_spec(command: Callable[..., int], spec_type: type[Spec], explanation: str) -> Callable[..., int]:
     """`command` with the signature of a spec: MODEL, one option a field, then --spec, --json and --detach.
 
     The command is called with the model and options that were given, and only those.
@@ -28,7 +30,7 @@ def from_spec(command: Callable[..., int], spec_class: type[Spec], explanation: 
     def wrapper(*args: Any, **given: Any) -> int:
         return command(*(args or (given.pop("model", None),)), **given)
 
-    fields = spec_class.model_fields
+    fields = spec_type.model_fields
     parameters = [_parameter("model", fields["model"], inspect.Parameter.POSITIONAL_OR_KEYWORD)]
     parameters += [_parameter(name, field, inspect.Parameter.KEYWORD_ONLY) for name, field in fields.items() if name != "model"]
     parameters.append(
@@ -47,7 +49,7 @@ def from_spec(command: Callable[..., int], spec_class: type[Spec], explanation: 
     return wrapper
 
 
-def build_spec(spec_class: type[Spec], model: str | None, given: dict[str, Any], saved_file: Path | None) -> Spec:
+def build_spec(spec_type: type[Spec], model: str | None, given: dict[str, Any], saved_file: Path | None) -> Spec:
     """The spec of a command: the saved file's fields, then what was given.
 
     Raises:
@@ -56,14 +58,26 @@ def build_spec(spec_class: type[Spec], model: str | None, given: dict[str, Any],
     values: dict[str, Any] = {}
     if saved_file is not None:
         spec = saved.load(saved_file)
-        if not isinstance(spec, spec_class):
+        if not isinstance(spec, spec_type):
             raise RequestError(f"{clean(str(saved_file))} asks for {spec.capability}: use `llmopt {spec.capability} --spec`")
         values = spec.model_dump()
     if model is not None:
         values["model"] = model
     if "model" not in values:
         raise RequestError("give a MODEL, for example bundled:base, or --spec FILE")
-    return spec_class.parse(values | given)
+    return spec_type.parse(values | given)
+
+
+def command_line(key: str, values: dict[str, Any]) -> str:
+    """The command that asks for these values of a capability's spec; what is as by default is left out."""
+    fields = spec_class(key).model_fields
+    words = ["llmopt", key, str(values.get("model", ""))]
+    for name, value in values.items():
+        if name == "model" or name not in fields or value is None or value == fields[name].get_default(call_default_factory=True):
+            continue
+        option = name.replace("_", "-")
+        words += [f"--{option}" if value else f"--no-{option}"] if isinstance(value, bool) else [f"--{option}", str(value)]
+    return shlex.join(words)
 
 
 def _parameter(name: str, field: FieldInfo, kind: inspect._ParameterKind) -> inspect.Parameter:

@@ -65,6 +65,11 @@ def print_facts(facts: Sequence[tuple[str, str]]) -> None:
             print(" " * (left + len(_GAP)) + line)
 
 
+def print_verbatim(text: str) -> None:
+    """A text to be copied: safe, and never cut or wrapped."""
+    print(clean(text, multiline=True))
+
+
 def terminal_width() -> int:
     """Columns of the terminal, or 80."""
     return shutil.get_terminal_size((80, 24)).columns

@@ -19,7 +19,8 @@ def print_result(result: dict[str, Any]) -> None:
     _print_rows(result.get("rows"))
     evaluation = result.get("evaluation")
     if isinstance(evaluation, dict):
-        print(f"\nmeasured on {convention(evaluation)}")
+        print()
+        print_facts([("measured on", convention(evaluation))])
     print_facts([(str(artifact.get("kind", "file")), str(artifact.get("path", ""))) for artifact in result.get("artifacts") or []])
 
 
