@@ -20,6 +20,7 @@ from core.runs.home import runs_folder
 from core.sanitize import clean
 from tui.services import Models
 from tui.widgets import words
+from tui.widgets.hanging import hanging
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ def require_card(source: ModelSource) -> ModelCard:
 def lines(found: FitCheck, memory_free: int) -> tuple[tuple[str, str], ...]:
     """What is foreseen, in words."""
     return (
-        ("checkpoint", f"about {words.size(found.bytes_after)} from {words.size(found.bytes_before)}"),
+        ("estimate", f"checkpoint {words.size(found.bytes_after)} from {words.size(found.bytes_before)}"),
         ("", f"{words.figure(found.bits_per_weight, 3)} bits a weight, {found.linears} linears quantized"),
-        ("memory", f"about {words.size(found.peak_memory_bytes)} at the peak, {words.size(memory_free)} free now"),
+        ("", f"{words.size(found.peak_memory_bytes)} peak memory, {words.size(memory_free)} free"),
     )
 
 
@@ -83,13 +84,24 @@ class FitPanel(Static):
 
     def __init__(self) -> None:
         super().__init__("checking ...", markup=False)
+        self._fit: Fit | None = None
 
     def show(self, fit: Fit) -> None:
         """Another verdict."""
+        self._fit = fit
+        self._draw()
+
+    def on_resize(self) -> None:
+        """Wrap anew."""
+        self._draw()
+
+    def _draw(self) -> None:
+        fit, width = self._fit, self.size.width or 50
+        if fit is None:
+            return
         if fit.refusal:
             self.update(Content.styled(f"! {clean(fit.refusal)}", "$text-error"))
             return
-        rows = [Content.styled("estimate", "dim")] if fit.lines else []
-        rows += [Content.assemble((f"{name:<12}", "dim"), text) for name, text in fit.lines]
-        rows += [Content.styled(f"! {clean(text)}", "$text-warning") for text in fit.warnings]
-        self.update(Content("\n").join(rows))
+        parts = [hanging(fit.lines, width)] if fit.lines else []
+        parts += [Content.styled(f"! {clean(text)}", "$text-warning") for text in fit.warnings]
+        self.update(Content("\n").join(parts))

@@ -21,12 +21,12 @@ from tui.quantize.follower import Follower
 from tui.quantize.layers import plot
 from tui.quantize.live_head import heading
 from tui.services import services_of
-from tui.widgets import words
 from tui.widgets.chart import Chart
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at a run's events."""
 
+NOT_FINITE = "not finite"
 NOTHING = "No run yet. F5 starts one with the settings of the form; it goes on when this program ends."
 
 
@@ -36,9 +36,9 @@ class LiveView(Vertical):
     DEFAULT_CSS = """
     LiveView { height: 1fr; }
     LiveView .live--head { height: auto; }
-    LiveView .live--log { height: auto; max-height: 3; color: $text-muted; }
-    LiveView Chart { height: 1fr; min-height: 6; margin-top: 1; }
-    LiveView DataTable { height: 1fr; min-height: 4; background: transparent; }
+    LiveView .live--log { height: auto; max-height: 2; color: $text-muted; }
+    LiveView Chart { height: 3fr; min-height: 6; }
+    LiveView DataTable { height: 2fr; min-height: 4; background: transparent; scrollbar-size-vertical: 1; }
     LiveView.-nothing Chart, LiveView.-nothing DataTable { display: none; }
     """
 
@@ -54,7 +54,7 @@ class LiveView(Vertical):
         self.follower: Follower | None = None
         self._head = Static(NOTHING, classes="live--head", markup=False)
         self._chart = Chart()
-        self._table: DataTable[Text] = DataTable(cursor_type="row")
+        self._table: DataTable[Text] = DataTable(cursor_type="row", cell_padding=0)
         self._log = Static(classes="live--log", markup=False)
         self._rows: tuple[str, int] = ("", 0)
         self._reading = Lock()
@@ -116,7 +116,7 @@ class LiveView(Vertical):
             return
         at_end = self._table.cursor_row >= self._table.row_count - 1
         for name, error in errors[count:]:
-            self._table.add_row(Text(clean(name)), Text(words.figure(error), justify="right"))
+            self._table.add_row(Text(clean(name)), Text(NOT_FINITE if error is None else f"{error:.4f}"))
         self._rows = (run_id, len(errors))
         if at_end:
             self._table.move_cursor(row=self._table.row_count - 1, animate=False)

@@ -19,10 +19,9 @@ _SO_FAR = ("ppl_before", "perplexity before"), ("ppl_after", "after"), ("kl_mean
 
 def heading(run: Run, state: State, tape: Tape, now: float, width: int) -> Content:
     """Title and state, then progress, or how it ended; figures that are known already in a last line."""
-    lines = [
-        Content.assemble((title(run), "bold"), "  ", (f"{MARKS[state.status]} {_STATUS[state.status]}", STYLES[state.status])),
-        Content.styled(run.id, "dim"),
-    ]
+    head = Content.assemble((title(run), "bold"), "  ", (f"{MARKS[state.status]} {_STATUS[state.status]}", STYLES[state.status]))
+    gap = width - head.cell_length - len(run.id)
+    lines = [Content.assemble(head, " " * gap if gap > 1 else "\n", (run.id, "dim"))]
     if state.is_over:
         reason = f": {clean(state.exit_reason)}" if state.exit_reason else ""
         lines.append(Content(f"{_STATUS[state.status]} after {words.duration(state.seconds(now))}{reason}"))

@@ -49,7 +49,7 @@ class QuantizePane(Container):
     QuantizePane { layout: vertical; }
     QuantizePane #body { height: 1fr; }
     QuantizePane SetupView, QuantizePane #views { width: 1fr; height: 1fr; }
-    QuantizePane.-wide SetupView { width: 54; border-right: solid $panel; }
+    QuantizePane.-wide SetupView { width: 52; border-right: solid $panel; }
     QuantizePane.-wide #views { padding-left: 1; }
     QuantizePane.-hide-setup SetupView, QuantizePane.-hide-views #views { display: none; }
     """

@@ -17,6 +17,7 @@ from tui.quantize.outcome import Outcome
 from tui.quantize.title import model
 from tui.services import services_of
 from tui.widgets.chart import Chart
+from tui.widgets.hanging import hanging
 
 
 class ResultsView(Vertical):
@@ -25,7 +26,7 @@ class ResultsView(Vertical):
     DEFAULT_CSS = """
     ResultsView { height: 1fr; }
     ResultsView .results--figures { height: auto; max-height: 12; margin-bottom: 1; }
-    ResultsView DataTable { height: 1fr; min-height: 4; background: transparent; }
+    ResultsView DataTable { height: 1fr; min-height: 4; background: transparent; scrollbar-size-vertical: 1; }
     ResultsView Chart { height: 2fr; min-height: 6; }
     ResultsView.-nothing DataTable, ResultsView.-nothing Chart { display: none; }
     ResultsView.-low.-table Chart, ResultsView.-low.-chart DataTable { display: none; }
@@ -34,7 +35,7 @@ class ResultsView(Vertical):
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="-nothing -table")
         self._figures = Static(classes="results--figures", markup=False)
-        self._table: DataTable[Text] = DataTable(cursor_type="row")
+        self._table: DataTable[Text] = DataTable(cursor_type="row", cell_padding=0)
         self._chart = Chart()
         self._outcomes: list[Outcome] = []
         self._chosen: Outcome | None = None
@@ -76,6 +77,7 @@ class ResultsView(Vertical):
     def on_resize(self) -> None:
         """In a low window table and chart take turns."""
         self.set_class(self.size.height < 26, "-low")
+        self._draw()
 
     def show(self, outcomes: Sequence[Outcome], model_name: str, chosen: str | None = None) -> None:
         """Show the outcomes of a model; `chosen` is the id of the run to begin with, the newest by default."""
@@ -116,9 +118,8 @@ class ResultsView(Vertical):
     def _draw(self) -> None:
         if self._chosen is None:
             return
-        rows = figures.lines(self._chosen)
         head = Content.assemble((f"{self._chosen.recipe} of {model(self._chosen.values)}", "bold"), ("  " + self._chosen.run_id, "dim"))
-        self._figures.update(Content("\n").join([head, *(Content.assemble((f"{name:<16}", "dim"), text) for name, text in rows)]))
+        self._figures.update(Content("\n").join([head, hanging(figures.lines(self._chosen), self.size.width or 60)]))
         self._chart.set_plot(history.plot(self._outcomes, self._chosen, history.MEASURES[self._measure]))
 
     @on(DataTable.RowHighlighted)

@@ -23,6 +23,9 @@ from tui.widgets.fields.editor import UNSET, Edited, Editor, Finished
 from tui.widgets.fields.fold import Fold
 from tui.widgets.fields.row import FieldRow
 
+_SPARE_LINES = 5
+"""Fold, help, and room for complaints."""
+
 
 class SpecForm(Widget):
     """Edits a spec.
@@ -89,6 +92,7 @@ class SpecForm(Widget):
         self._help = Static(classes="form--help", markup=False)
         self.problems: dict[str, str] = {}
         self._spec: Spec | None = None
+        self._roomy: bool | None = None
         self._fill(values or {})
 
     def compose(self) -> ComposeResult:
@@ -104,6 +108,14 @@ class SpecForm(Widget):
     def on_mount(self) -> None:
         """Check what the form begins with."""
         self._check()
+
+    def on_resize(self) -> None:
+        """Where everything fits there is nothing to fold."""
+        if self._roomy is None and self.size.height:
+            self._roomy = self.size.height >= len(self.rows) + _SPARE_LINES
+            if self._roomy and self._fold.folded:
+                self._fold.folded = False
+                self._arrange()
 
     def values(self) -> dict[str, Any]:
         """What is asked for: everything that was filled in and applies."""
