@@ -102,6 +102,8 @@ class NormalConfig:
     @property
     def head_dim(self) -> int:
         """Width of a head: what the configuration says, and only without a word from it hidden size / heads."""
+        if (rope := self.optional_count("qk_rope_head_dim")) and (nope := self.optional_count("qk_nope_head_dim")):
+            return rope + nope
         stated = self.optional_count("head_dim")
         if stated is not None:
             return stated
