@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
+from core.models.streaming import BlockInputs, StreamedModel
 from core.models.structure import find_linears
 from core.sanitize import clean
 
@@ -23,25 +24,6 @@ OnWindows = Callable[[], None]
 """Called after every chunk of windows; may raise to cancel."""
 
 _CHUNK_TOKENS = 4096
-
-
-class Streamed(Protocol):
-    """What is needed of a `core.models.streaming.StreamedModel`."""
-
-    n_blocks: int
-
-    def capture(self, windows: Tensor) -> Any:
-        """Inputs of the first block, `.hidden` [N, T, H] among them."""
-
-    def load_block(self, i: int) -> nn.Module:
-        """A block with its weights."""
-
-    def release_block(self, i: int) -> None:
-        """Let go of a block's weights."""
-
-    def run_block(self, block: nn.Module, hidden: Tensor, i: int, inputs: Any) -> Tensor:
-        """Hidden states [n, T, H] behind the block."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -55,14 +37,25 @@ class _Reached(Exception):
     """The input that was waited for has been seen; the rest of the block need not run."""
 
 
+@dataclass
 class Block:
-    """One decoder block with its weights and the hidden states that enter it."""
+    """One decoder block with its weights."""
 
-    def __init__(self, streamed: Streamed, index: int, inputs: Any, on_windows: OnWindows) -> None:
-        self.index = index
-        self.module = streamed.load_block(index)
-        self.linears = find_linears(self.module)
+    index: int
+    module: nn.Module
+    linears: dict[str, nn.Linear]
+    """By their name inside the block."""
+    groups: list[Group]
+    """All linears, in the order in which they are to be worked on."""
+
+
+class CalibratedBlock(Block):
+    """A block and the hidden states that enter it."""
+
+    def __init__(self, streamed: StreamedModel, index: int, inputs: BlockInputs, on_windows: OnWindows) -> None:
         self._streamed, self._inputs, self._on_windows = streamed, inputs, on_windows
+        module = streamed.load_block(index)
+        super().__init__(index, module, find_linears(module), [])
         self.groups = self._find_groups()
 
     @torch.no_grad()
@@ -82,9 +75,9 @@ class Block:
 
         handle = linear.register_forward_pre_hook(take)
         try:
-            for hidden in self._chunks():
+            for first, hidden in self._chunks():
                 with suppress(_Reached):
-                    self._run(hidden)
+                    self._run(hidden, first)
                 self._on_windows()
         finally:
             handle.remove()
@@ -98,17 +91,18 @@ class Block:
     @torch.no_grad()
     def advance(self) -> None:
         """Replace the hidden states by the block's outputs, with its weights as they are now."""
-        for hidden in self._chunks():
-            hidden.copy_(self._run(hidden))
+        for first, hidden in self._chunks():
+            hidden.copy_(self._run(hidden, first))
             self._on_windows()
 
-    def _run(self, hidden: Tensor) -> Tensor:
-        dtype = next(self.module.parameters()).dtype
-        return self._streamed.run_block(self.module, hidden.to(dtype), self.index, self._inputs)
+    def _run(self, hidden: Tensor, first: int) -> Tensor:
+        return self._streamed.run_block(self.module, hidden.to(self._streamed.dtype), self.index, self._inputs, first=first)
 
-    def _chunks(self) -> Iterator[Tensor]:
-        hidden: Tensor = self._inputs.hidden
-        return iter(hidden.split(max(_CHUNK_TOKENS // hidden.shape[1], 1)))
+    def _chunks(self) -> Iterator[tuple[int, Tensor]]:
+        """(number of the first window, hidden states of a few windows)."""
+        hidden = self._inputs.hidden
+        step = max(_CHUNK_TOKENS // hidden.shape[1], 1)
+        return ((first, hidden[first : first + step]) for first in range(0, len(hidden), step))
 
     @torch.no_grad()
     def _find_groups(self) -> list[Group]:
@@ -119,7 +113,7 @@ class Block:
             for name, linear in self.linears.items()
         ]
         try:
-            self._run(self._inputs.hidden[:1])
+            self._run(self._inputs.hidden[:1], 0)
         finally:
             for handle in handles:
                 handle.remove()
@@ -134,7 +128,9 @@ class Block:
         return [Group(tuple(names)) for names in [*(names for _, names in groups), *unseen]]
 
 
-def calibrated_blocks(streamed: Streamed, windows: Tensor, on_windows: OnWindows = lambda: None, dtype: torch.dtype | None = None) -> Iterator[Block]:
+def calibrated_blocks(
+    streamed: StreamedModel, windows: Tensor, on_windows: OnWindows = lambda: None, dtype: torch.dtype | None = None
+) -> Iterator[CalibratedBlock]:
     """Every block in order, ready for `statistics`. Change its weights, then ask for the next: the hidden states move on by themselves.
 
     Args:
@@ -143,13 +139,21 @@ def calibrated_blocks(streamed: Streamed, windows: Tensor, on_windows: OnWindows
         on_windows: called after every chunk of windows.
         dtype: of the hidden states between blocks; None keeps the model's.
     """
-    with torch.no_grad():
-        inputs = streamed.capture(windows)
-        if dtype is not None:
-            inputs.hidden = inputs.hidden.to(dtype)
+    inputs = streamed.capture(windows)
+    if dtype is not None:
+        inputs.hidden = inputs.hidden.to(dtype)
     for index in range(streamed.n_blocks):
-        block = Block(streamed, index, inputs, on_windows)
+        block = CalibratedBlock(streamed, index, inputs, on_windows)
         yield block
         if index + 1 < streamed.n_blocks:
             block.advance()
+        streamed.release_block(index)
+
+
+def plain_blocks(streamed: StreamedModel) -> Iterator[Block]:
+    """Every block in order, each linear a group of its own, for methods that need no data."""
+    for index in range(streamed.n_blocks):
+        module = streamed.load_block(index)
+        linears = find_linears(module)
+        yield Block(index, module, linears, [Group((name,)) for name in linears])
         streamed.release_block(index)

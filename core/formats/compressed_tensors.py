@@ -7,7 +7,7 @@ only runs of neighbouring columns can share a scale.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,23 +117,30 @@ class CompressedTensors:
 class CompressedWeights(Mapping[str, Tensor]):
     """The dequantized weights of a checkpoint folder, read from its files each time one is asked for; nothing is kept in memory.
 
-    Keys are names as in the original checkpoint, `model.layers.0.mlp.up_proj.weight`.
+    Args:
+        folder: the checkpoint.
+        scheme: what it was written with.
+        dtype: of the weights that are handed out.
+        stored_name: from a parameter's name to its name in the checkpoint, where these differ.
     """
 
-    def __init__(self, folder: Path, scheme: CompressedTensors, dtype: torch.dtype = torch.float32) -> None:
-        self._scheme, self._dtype = scheme, dtype
+    def __init__(self, folder: Path, scheme: CompressedTensors, dtype: torch.dtype = torch.float32, stored_name: Callable[[str], str] = str) -> None:
+        self._scheme, self._dtype, self._stored_name = scheme, dtype, stored_name
         self._files = model_tensors(folder)
         self._names = [name.removesuffix(".weight_scale") for name in self._files if name.endswith(".weight_scale")]
 
     def __getitem__(self, key: str) -> Tensor:
-        name = key.removesuffix(".weight")
-        if not key.endswith(".weight") or f"{name}.weight_scale" not in self._files:
+        if key not in self:
             raise KeyError(key)
+        name = self._stored_name(key).removesuffix(".weight")
         kinds = ("weight", "weight_packed", "weight_scale", "weight_shape", "weight_zero_point")
         present = [f"{name}.{kind}" for kind in kinds if f"{name}.{kind}" in self._files]
         with TensorReader() as reader:
             tensors = {tensor: reader.read(self._files[tensor]) for tensor in present}
         return self._scheme.decompress(name, tensors).dequantize(self._dtype)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.endswith(".weight") and f"{self._stored_name(key)}_scale" in self._files
 
     def __iter__(self) -> Iterator[str]:
         return (f"{name}.weight" for name in self._names)

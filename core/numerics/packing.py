@@ -9,13 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-MIN_BITS, MAX_BITS = 2, 8
+from core.numerics.widths import packed_words
+
 _LANES = 32
-
-
-def packed_words(count: int, bits: int) -> int:
-    """32-bit words that `count` values of `bits` bits occupy."""
-    return -(-count * bits // 32)
 
 
 def pack(codes: Tensor, bits: int) -> Tensor:

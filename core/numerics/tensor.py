@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.numerics.grid import Granularity
-from core.numerics.packing import packed_words
+from core.numerics.widths import packed_words
 
 
 @dataclass(frozen=True)

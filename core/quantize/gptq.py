@@ -24,6 +24,10 @@ _LEAF = 16
 _DAMPING_STEPS = 4
 
 
+class NotPositiveDefinite(RunFailed):
+    """No damping helped; the weight can still be rounded to nearest."""
+
+
 @dataclass(frozen=True)
 class Factor:
     """A damped Hessian [in, in], factored once for all linears that share the input."""
@@ -91,7 +95,7 @@ def gptq(
         The codes with `losses` per column, which sum to ½ tr(ΔW H_damped ΔWᵀ), and notes on raised damping.
 
     Raises:
-        RunFailed: the weight or the Hessian holds NaN or infinity, or no damping made the Hessian positive definite.
+        RunFailed: the weight or the Hessian holds NaN or infinity, or no damping made the Hessian positive definite (NotPositiveDefinite).
     """
     chosen: Granularity = granularity or ("group" if group_size else "channel")
     grid = Grid(bits, symmetric, chosen, group_size or weight.shape[1], clipping, scale_dtype)
@@ -115,7 +119,7 @@ def factorize(hessian: Tensor, *, damp: float = 0.01, act_order: bool = False) -
             if step:
                 notes.append(f"the Hessian was not positive definite: damping was raised from {damp:g} to {used:g} of its mean diagonal")
             return Factor(upper, order, dead, used, tuple(notes))
-    raise RunFailed(f"the Hessian is not positive definite even with damping {used:g}: calibrate on more tokens, or use rtn")
+    raise NotPositiveDefinite(f"the Hessian is not positive definite even with damping {used:g}: calibrate on more tokens, or use rtn")
 
 
 def solve(weight: Tensor, factor: Factor, grid: Grid, *, static_groups: bool = False) -> QuantizedTensor:

@@ -63,4 +63,10 @@ class QuantizeSpec(Spec):
     def _fields_fit_together(self) -> Self:
         if self.activation_bits == 8 and (self.bits != 8 or self.granularity != "channel" or not self.symmetric):
             raise ValueError("activation-bits 8 needs bits 8, granularity channel and a symmetric grid: engines have no other W8A8 kernel")
+        if self.act_order and self.method != "gptq":
+            raise ValueError("act-order is an order of gptq: choose method gptq, or leave act-order out")
+        if self.act_order and not self.static_groups and self.granularity == "group":
+            raise ValueError("compressed-tensors has no place for groups that follow act-order: keep static-groups, or choose granularity channel")
+        if 0 < self.eval_tokens < self.context:
+            raise ValueError(f"eval-tokens {self.eval_tokens} do not fill one window of context {self.context}: raise eval-tokens or lower context")
         return self

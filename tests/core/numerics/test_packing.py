@@ -5,7 +5,8 @@ from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.numerics.packing import pack, packed_words, unpack
+from core.numerics.packing import pack, unpack
+from core.numerics.widths import packed_words
 
 widths = st.integers(2, 8)
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 100))

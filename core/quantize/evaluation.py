@@ -1,0 +1,82 @@
+"""Measure the original and the quantized model side by side on the same text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from core import text
+from core.evaluate.encoding import Encoding, encode
+from core.evaluate.result import Convention, Divergence, Perplexity
+from core.evaluate.sources import StreamedLogits
+from core.evaluate.summary import divergence_of, perplexity_of
+from core.evaluate.walk import walk
+from core.evaluate.windows import Windows, windows_of
+from core.models.source import ModelSource
+from core.models.streaming import StreamedModel, load_tokenizer
+from core.text import Corpus
+
+OnStep = Callable[[str], None]
+"""Told what comes next after each step."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Text that is tokenized and cut, so that nothing about it can fail after hours of work."""
+
+    corpus: Corpus
+    encoding: Encoding
+    windows: Windows
+    context: int
+
+    @classmethod
+    def prepare(cls, source: ModelSource, corpus: str, tokens: int, context: int) -> Evaluation:
+        """Read and cut the text.
+
+        Raises:
+            RequestError: no text, or not enough for one window.
+        """
+        loaded = text.load(corpus)
+        encoding = encode(loaded, load_tokenizer(source), tokens)
+        return cls(loaded, encoding, windows_of(encoding.tokens, context), context)
+
+    def steps(self, models: int, blocks: int) -> int:
+        """How often `on_step` is called when this many models of this many blocks are measured and all windows fit in one share."""
+        return models * blocks + len(self.windows.tokens)
+
+    def measure(self, original: StreamedModel, others: Mapping[str, StreamedModel], on_step: OnStep) -> Measured:
+        """Perplexity of each model and the divergence of the others from the original."""
+
+        def on_block(done: int, blocks: int) -> None:
+            on_step(f"evaluating: block {min(done + 1, blocks)} of {blocks}")
+
+        def on_window(done: int, windows: int, _nll: float) -> None:
+            on_step(f"evaluating: window {min(done + 1, windows)} of {windows}")
+
+        sources = [StreamedLogits(model, on_block=on_block) for model in (original, *others.values())]
+        base, *tracks = walk(sources, self.windows, on_window)
+        positions = self.windows.scored_positions()
+        n_bytes = None if self.encoding.token_bytes is None else int(self.encoding.token_bytes[positions].sum())
+        convention = Convention(
+            corpus=self.corpus.name,
+            sha256=self.corpus.sha256,
+            context=self.context,
+            stride=self.context,
+            scoring="all-targets",
+            bos="text" if self.encoding.bos else "none",
+            windows=len(self.windows.tokens),
+            tokens_scored=self.windows.n_scored,
+            bytes=n_bytes,
+            dtype=str(original.dtype).removeprefix("torch."),
+        )
+        divergences = {name: divergence_of(base.nll, track.nll, track.kl, track.same_top) for name, track in zip(others, tracks, strict=True)}
+        return Measured(perplexity_of(base.nll, n_bytes), divergences, convention)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found."""
+
+    original: Perplexity
+    others: dict[str, Divergence]
+    convention: Convention

@@ -1,0 +1,79 @@
+"""The README of a quantized checkpoint: what was done to it and what was measured."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from core.errors import RunFailed
+from core.models.files import reason, shown
+from core.quantize.result import QuantizeResult
+
+_GRID = {"group": "one scale for {} neighbouring weights of a row", "channel": "one scale a row", "tensor": "one scale a matrix"}
+
+
+def write_readme(folder: Path, result: QuantizeResult) -> None:
+    """Put README.md into a finished checkpoint, atomically.
+
+    Raises:
+        RunFailed: it cannot be written.
+    """
+    temporary = folder / f".README.md.{os.getpid()}"
+    try:
+        temporary.write_text(readme(result), encoding="utf-8")
+        temporary.replace(folder / "README.md")
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunFailed(f"the checkpoint in {shown(folder)} is whole, but its README could not be written: {reason(error)}") from error
+
+
+def readme(result: QuantizeResult) -> str:
+    """The text, in Markdown."""
+    grid = _GRID[result.granularity].format(result.group_size)
+    lines = [
+        f"# {_plain(Path(result.out).name)}",
+        "",
+        f"{_plain(result.model)} with the linears of its decoder blocks quantized to {result.bits} bits by {result.method.upper()}: "
+        f"{'symmetric' if result.symmetric else 'asymmetric'} integer grid, {grid}. Embeddings, norms and the head are unchanged.",
+        "",
+        f"Stored as compressed-tensors (`{result.format}`): loads in vLLM, and in transformers with the package compressed-tensors.",
+        "",
+        f"Calibrated on {_plain(result.calibration)}." if result.calibration else "No calibration data was used.",
+        "",
+        "| measured | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in _figures(result)),
+        "",
+    ]
+    if result.evaluation is not None:
+        convention = result.evaluation
+        lines += [
+            f"Evaluated on {_plain(convention.corpus)} (SHA-256 {convention.sha256}): {convention.windows} windows of {convention.context} tokens, "
+            f"stride {convention.stride}, {convention.tokens_scored} tokens scored, arithmetic in {convention.dtype}. "
+            "Perplexities under other conventions cannot be compared with these.",
+            "",
+        ]
+    lines += [f"- {_plain(note)}" for note in result.notes]
+    return "\n".join([*lines, *([""] if result.notes else []), f"Made with llmopt {result.llmopt_version}.", ""])
+
+
+def _figures(result: QuantizeResult) -> list[tuple[str, str]]:
+    metrics = result.metrics
+    rows = [
+        ("bytes of the weight files, before and after", f"{metrics.bytes_before:,} and {metrics.bytes_after:,}"),
+        ("bits per weight, everything counted", f"{metrics.bits_per_weight:.3f}"),
+        ("bits per quantized weight, scales counted", f"{metrics.bits_per_quantized_weight:.3f}"),
+        (f"mean relative error of a linear's {result.error_of}", f"{metrics.layer_error_mean:.4f}"),
+    ]
+    if metrics.ppl_before is not None and metrics.ppl_after is not None and metrics.kl_mean is not None and metrics.kl_se is not None:
+        rows += [
+            ("perplexity before and after", f"{metrics.ppl_before:.4f} and {metrics.ppl_after:.4f} (ratio {metrics.ppl_ratio:.4f})"),
+            ("KL divergence from the original, nats a token", f"{metrics.kl_mean:.5f} ± {metrics.kl_se:.5f}"),
+            ("most likely token agrees", f"{100 * (metrics.top1_agreement or 0):.2f} % ± {100 * (metrics.top1_se or 0):.2f} %"),
+        ]
+    return rows
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it stands."""
+    return "".join(f"\\{character}" if character in "\\`*_[]<>|#" else character for character in text)

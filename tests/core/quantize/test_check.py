@@ -1,0 +1,77 @@
+"""The fit check refuses with a sentence, and its estimates are what a run then finds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from core.errors import RequestError
+from core.models.card import ModelCard
+from core.quantize.check import check
+from core.quantize.run import run
+from core.quantize.spec import QuantizeSpec
+from tests.core.quantize.conftest import RecordingContext
+
+
+def small(**values: object) -> QuantizeSpec:
+    return QuantizeSpec(**({"model": "m", "group_size": 32, "calibration_length": 64, "context": 64, "eval_tokens": 0} | values))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"method": "rtn"},
+        {"method": "rtn", "bits": 3, "symmetric": False},
+        {"method": "rtn", "granularity": "channel", "bits": 8},
+        {"method": "rtn", "granularity": "tensor", "bits": 5},
+    ],
+    ids=str,
+)
+def test_predicted_size_is_the_size_on_disk(values: dict[str, object], tiny_llama_dir: Path, context: RecordingContext) -> None:
+    card = ModelCard.from_folder(tiny_llama_dir)
+    fit = check(small(**values), card)
+    result = run(small(model=str(tiny_llama_dir), **values), context)
+    linears = 14
+    shapes_and_header = 16 * linears + 300 * (4 * linears + 10)
+    assert fit.linears == linears
+    assert 0 <= result.metrics.bytes_after - fit.bytes_after <= shapes_and_header
+    assert fit.weights_quantized + fit.weights_kept == card.parameters
+    assert fit.peak_memory_bytes == sum(line.bytes for line in fit.memory)
+
+
+def test_the_sentence_offers_a_group_size_that_fits(tiny_llama_dir: Path) -> None:
+    with pytest.raises(RequestError, match=r"group-size 48 does not divide the rows of mlp.down_proj \(128 weights\): choose 32, which"):
+        check(small(group_size=48), ModelCard.from_folder(tiny_llama_dir))
+
+
+def test_warnings_say_what_is_short(tiny_llama_dir: Path) -> None:
+    card = ModelCard.from_folder(tiny_llama_dir)
+    assert check(small(method="rtn"), card, memory_available=2**50, disk_free=2**50).warnings == ()
+    tight = check(small(method="rtn", bits=3), card, memory_available=1000, disk_free=1000).warnings
+    assert [sum(word in warning for warning in tight) for word in ("memory", "disk", "vLLM")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"bits": 9}, "less than or equal to 8"),
+        ({"bits": 1}, "greater than or equal to 2"),
+        ({"activation_bits": 8}, "no other W8A8 kernel"),
+        ({"method": "rtn", "act_order": True}, "order of gptq"),
+        ({"act_order": True, "static_groups": False}, "keep static-groups"),
+        ({"eval_tokens": 10, "context": 64}, "do not fill one window"),
+        ({"surprise": 1}, "not permitted"),
+    ],
+)
+def test_fields_that_do_not_fit_together_are_refused(values: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        QuantizeSpec(**({"model": "m"} | values))
+
+
+def test_checking_needs_no_torch() -> None:
+    code = "import core.quantize.check, core.quantize.result, core.quantize.naming, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
