@@ -16,6 +16,8 @@ from core.sanitize import clean
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_TOKENIZER_FILES = ("tokenizer.json", "*.model", "vocab.*", "*.tiktoken", "tekken.json", "tokenizer.*")
+
 
 def load_model(source: ModelSource | Path, dtype: torch.dtype | None = None, device: str = "cpu") -> PreTrainedModel:
     """The whole model in evaluation mode, quantized checkpoints included where transformers can read them.
@@ -65,6 +67,8 @@ def load_tokenizer(source: ModelSource | Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     folder = require_folder(source) if isinstance(source, ModelSource) else source
+    if not any(next(folder.glob(pattern), None) for pattern in _TOKENIZER_FILES):
+        raise RequestError(f"{shown(folder)} has no tokenizer: fetch the model's tokenizer.json into it")
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # tokenizers raise whatever a file led them to

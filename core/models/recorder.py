@@ -24,13 +24,9 @@ class BlockCall:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
 
-    def __call__(self, block: nn.Module, hidden: Tensor) -> Tensor:
-        """Run a block on a hidden state [n, T, H]."""
-        output = block(hidden, *self.args, **self.kwargs) if self.keyword is None else block(**{self.keyword: hidden}, **self.kwargs)
-        result = output[0] if isinstance(output, tuple) else output
-        if not isinstance(result, Tensor) or result.shape != hidden.shape:
-            raise RequestError(f"{type(block).__name__} does not return a hidden state of the shape it was given, so it cannot be worked on alone")
-        return result
+    def __call__(self, block: nn.Module, hidden: Tensor) -> Any:
+        """What a block returns for a hidden state [n, T, H]."""
+        return block(hidden, *self.args, **self.kwargs) if self.keyword is None else block(**{self.keyword: hidden}, **self.kwargs)
 
 
 class BlockRecorder:
@@ -70,9 +66,14 @@ class BlockRecorder:
         logits: Tensor = output.logits
         return logits.float()
 
-    def learn_return(self, output: object) -> None:
-        """Note whether real blocks return a tuple."""
+    def run(self, block: nn.Module, hidden: Tensor, call: BlockCall) -> Tensor:
+        """Output [n, T, H] of a real block; whether it comes in a tuple is remembered for `head`."""
+        output = call(block, hidden)
         self._in_tuple = isinstance(output, tuple)
+        result = output[0] if self._in_tuple else output
+        if not isinstance(result, Tensor) or result.shape != hidden.shape:
+            raise RequestError(f"{type(block).__name__} does not return a hidden state of the shape it was given, so it cannot be worked on alone")
+        return result
 
     def _pass(self, tokens: Tensor, last: int) -> tuple[Tensor, list[BlockCall]]:
         calls: list[BlockCall] = []

@@ -19,7 +19,7 @@ from core.models.load import load_model, load_tokenizer
 from core.models.recorder import BlockCall, BlockRecorder, same_calls
 from core.models.skeleton import build_skeleton, stated_dtype
 from core.models.source import ModelSource, require_folder
-from core.models.structure import Blocks, decoder_path, find_blocks
+from core.models.structure import Blocks, decoder_path, find_blocks, find_linears
 from core.models.tensors import TensorReader, check_finite
 from core.models.weights import Group, place, plan_weights
 from core.sanitize import clean
@@ -112,6 +112,14 @@ class StreamedModel:
         """Prefix of a block in the state dict, for example `model.layers.3.`."""
         return self.blocks.prefix(index)
 
+    def check_linears(self) -> list[list[str]]:
+        """Names of the linears of every block, inside the block; no weight is read.
+
+        Raises:
+            RequestError: some block keeps weights where a method that works on linears would miss them.
+        """
+        return [list(find_linears(block)) for block in self.blocks.modules]
+
     def load_block(self, index: int) -> nn.Module:
         """Read a block's weights.
 
@@ -153,8 +161,9 @@ class StreamedModel:
             first: which window of `inputs` the first row of `hidden` is; matters where the model treats windows differently.
         """
         if not inputs.per_window:
-            return inputs.call(index)(block, hidden)
-        return torch.cat([inputs.call(index, first + row)(block, hidden[row : row + 1]) for row in range(len(hidden))])
+            return self._recorder.run(block, hidden, inputs.call(index))
+        rows = range(len(hidden))
+        return torch.cat([self._recorder.run(block, hidden[row : row + 1], inputs.call(index, first + row)) for row in rows])
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits [n, T, V] in float32 of the last block's output [n, T, H]. The head stays loaded until `release_outer`."""

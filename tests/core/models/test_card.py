@@ -160,11 +160,29 @@ json_values = st.recursive(
 )
 
 
-FIELDS = (
-    "model_type architectures hidden_size num_hidden_layers num_attention_heads num_key_value_heads head_dim vocab_size sliding_window layer_types "
-    "max_position_embeddings text_config quantization_config torch_dtype num_local_experts kv_lora_rank intermediate_size tie_word_embeddings "
-    "first_k_dense_replace n_shared_experts sliding_window_pattern"
-).split()
+FIELDS = [
+    "model_type",
+    "architectures",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "sliding_window",
+    "layer_types",
+    "max_position_embeddings",
+    "text_config",
+    "quantization_config",
+    "torch_dtype",
+    "num_local_experts",
+    "kv_lora_rank",
+    "intermediate_size",
+    "tie_word_embeddings",
+    "first_k_dense_replace",
+    "n_shared_experts",
+    "sliding_window_pattern",
+]
 
 
 @settings(max_examples=300, deadline=None)
