@@ -1,0 +1,93 @@
+"""CPU, memory and disks of the machine the tests run on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.hardware import host
+from core.hardware.host import CpuProbe, DiskProbe, container_memory, disk_state, memory_state
+from core.hardware.snapshot import DiskState, MemoryState
+
+
+def test_shares_of_the_cores_since_the_last_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = iter([[(0.0, 0.0), (5.0, 10.0)], [(1.0, 4.0), (5.0, 14.0)], [(1.0, 4.0), (5.0, 14.0)]])
+    monkeypatch.setattr(host, "_times", lambda: next(rows))
+    probe = CpuProbe()
+    state = probe.state()
+    assert state.per_core == (25.0, 0.0)
+    assert state.percent == 12.5
+    assert probe.state().percent is None, "no time has passed"
+
+
+def test_a_busy_core_shows() -> None:
+    probe = CpuProbe()
+    end = time.process_time() + 0.15
+    while time.process_time() < end:
+        pass
+    state = probe.state()
+    assert state.percent is not None
+    assert 0 < state.percent <= 100
+    assert state.logical == len(state.per_core) == psutil.cpu_count()
+
+
+def test_memory_agrees_with_psutil() -> None:
+    state = memory_state()
+    assert state.total == psutil.virtual_memory().total
+    assert 0 < state.percent < 100
+    assert state.used + state.available == state.total
+
+
+def test_a_container_s_limit_is_the_memory_that_can_be_had(tmp_path: Path) -> None:
+    assert container_memory(tmp_path) == (None, None)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert container_memory(tmp_path) == (None, None)
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("400\n")
+    assert container_memory(tmp_path) == (1000, 400)
+    assert MemoryState(5000, 100, 4900, limit=1000, limit_used=400).usable == 600
+    assert MemoryState(5000, 4800, 200, limit=1000, limit_used=400).usable == 200
+    assert MemoryState(5000, 100, 4900).usable == 4900
+
+
+def test_a_folder_that_does_not_exist_yet_is_measured_where_it_would_be(tmp_path: Path) -> None:
+    state = disk_state("runs", tmp_path / "not" / "yet")
+    assert state.total == psutil.disk_usage(str(tmp_path)).total
+    assert state.path == str(tmp_path / "not" / "yet")
+
+
+def test_a_file_system_that_cannot_be_asked_is_not_available(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(_: str) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(psutil, "disk_usage", fail)
+    assert disk_state("models", tmp_path) == DiskState("models", str(tmp_path))
+
+
+def test_a_mount_that_hangs_delays_the_first_look_a_little_and_no_later_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(host, "disk_state", lambda label, path: release.wait() and DiskState(label, str(path), 1, 0, 1))
+    monkeypatch.setattr(host, "DISK_PATIENCE", 0.05)
+    probe = DiskProbe({"models": tmp_path}, period=0.0)
+    try:
+        begun = time.monotonic()
+        assert probe.states() == (DiskState("models", str(tmp_path)),)
+        first = time.monotonic() - begun
+        begun = time.monotonic()
+        probe.states()
+        assert first < 2.0
+        assert time.monotonic() - begun < 0.05
+    finally:
+        release.set()
+
+
+def test_disks_are_looked_at_rarely(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(host, "disk_state", lambda label, path: looks.append(label) or DiskState(label, str(path), 2, 1, 1))
+    probe = DiskProbe({"models": tmp_path})
+    assert [probe.states()[0].total for _ in range(3)] == [2, 2, 2]
+    assert looks == ["models"]
