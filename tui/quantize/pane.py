@@ -141,7 +141,7 @@ class QuantizePane(Container):
         if unknown:
             self._shell.notify_text(f"left out, as this version has no such field: {', '.join(unknown)}", severity="warning")
         self.show_view(SETUP)
-        self.setup.form.focus()
+        self.call_after_refresh(self.setup.form.focus)
 
     def action_start(self) -> None:
         """Start what the form says."""
@@ -160,7 +160,14 @@ class QuantizePane(Container):
             self.show_view(SETUP)
             self.setup.form.focus()
             self._not_started(self.setup.problem())
-        elif not self._starting:
+        elif self.live.going and self.live.follower is not None:
+            text = f"{title(self.live.follower.run)} still runs. Start another beside it? Both get slower."
+            self.app.push_screen(Confirm(text, yes="Start", no="Wait"), lambda yes: self._start_now(spec) if yes else None)
+        else:
+            self._start_now(spec)
+
+    def _start_now(self, spec: Spec) -> None:
+        if not self._starting:
             self._starting = True
             self.bar.note = "starting ..."
             self._launch(spec)

@@ -40,7 +40,9 @@ def run_of(
     made = store.create(asked)
     run = Run(made.path.rename(made.path.with_name(run_id)))
     begin = time.time() if created is None else created
-    state = run.state.model_copy(update={"status": status, "created": begin, "started": begin, "pid": os.getpid(), "pid_started": started(os.getpid())})
+    state = run.state.model_copy(
+        update={"status": status, "created": begin, "started": begin, "pid": os.getpid(), "pid_started": started(os.getpid())}
+    )
     if state.is_over:
         state = state.model_copy(update={"ended": begin + seconds, "exit_code": 0 if status == "done" else 1, "exit_reason": reason})
     run.save_state(state)

@@ -18,7 +18,7 @@ class FieldRow(Vertical):
     DEFAULT_CSS = """
     FieldRow { height: auto; }
     FieldRow > Horizontal { height: 1; }
-    FieldRow .field--label { width: 20; text-wrap: nowrap; text-overflow: ellipsis; }
+    FieldRow .field--label { width: 21; text-wrap: nowrap; text-overflow: ellipsis; }
     FieldRow .field--unit { width: 11; padding-left: 1; color: $text-muted; }
     FieldRow .field--error { height: auto; padding-left: 2; color: $text-error; display: none; }
     FieldRow.-wrong .field--error { display: block; }

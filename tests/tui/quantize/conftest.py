@@ -1,0 +1,120 @@
+"""The Quantize tab over two made-up models, on a machine with a stated amount of memory and disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from core.errors import RequestError
+from core.models.card import ModelCard
+from core.models.listing import ModelListing, ModelProblem
+from core.models.source import ModelSource
+from tests.tui.fakes import FakeServices
+from tui.app import LlmoptApp
+from tui.panes import PaneEntry
+from tui.quantize.pane import QuantizePane
+
+CONFIG: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 256,
+    "intermediate_size": 768,
+    "num_hidden_layers": 10,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "vocab_size": 4096,
+    "max_position_embeddings": 1024,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+}
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """A model of which only the card is real."""
+
+    name: str
+    path: Path = Path("/models/made-up")
+    kind: str = "folder"
+    origin: str = "local"
+
+    def card(self) -> ModelCard:
+        return ModelCard.from_config(CONFIG, name=self.name)
+
+
+class FakeModels:
+    """bundled:base and a folder; one broken folder; everything else does not exist."""
+
+    def __init__(self) -> None:
+        self.listings = 0
+        self.names = ["bundled:base", "/models/story-llama"]
+
+    def listing(self) -> ModelListing:
+        self.listings += 1
+        origins = {"bundled:base": "bundled"}
+        sources = tuple(ModelSource(name, Path("/models"), "folder", origins.get(name, "local")) for name in self.names)  # type: ignore[arg-type]
+        return ModelListing(sources, (ModelProblem("/models/half", "/models/half has no safetensors weights: fetch them"),))
+
+    def resolve(self, name: str) -> Any:
+        if name not in self.names:
+            raise RequestError(f"no such path: {name}; give bundled:base, an existing folder or .gguf file, or a Hugging Face id")
+        return MadeUp(name)
+
+
+@pytest.fixture
+def services() -> FakeServices:
+    return FakeServices(models=FakeModels())
+
+
+@pytest.fixture(autouse=True)
+def stated_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """6 GiB of memory and 80 GiB of disk are free; only the Quantize tab is real."""
+    monkeypatch.setattr("tui.quantize.fit.psutil.virtual_memory", lambda: SimpleNamespace(available=6 * 2**30))
+    monkeypatch.setattr("tui.quantize.fit.shutil.disk_usage", lambda _: SimpleNamespace(free=80 * 2**30))
+    monkeypatch.setattr(PaneEntry, "load", lambda self: QuantizePane if self.id == "quantize" else Static)
+
+
+Open = Callable[[Pilot[None]], Awaitable[QuantizePane]]
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """Until no worker works and nothing waits to be drawn; the watcher of runs never ends and is not waited for."""
+    for _ in range(200):
+        await pilot.pause()
+        if all(worker.is_finished or worker.group == "runs" for worker in pilot.app.workers):
+            await pilot.pause()
+            if all(worker.is_finished or worker.group == "runs" for worker in pilot.app.workers):
+                return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the screen does not come to rest")
+
+
+async def open_quantize(pilot: Pilot[None]) -> QuantizePane:
+    """Open the tab and let it look around."""
+    await settle(pilot)
+    app = pilot.app
+    assert isinstance(app, LlmoptApp)
+    app.open_pane("quantize")
+    await settle(pilot)
+    pane = app.pane("quantize")
+    assert isinstance(pane, QuantizePane)
+    return pane
+
+
+async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait for something that a timer or a thread brings about."""
+    for _ in range(int(seconds / 0.02)):
+        if true():
+            return
+        await pilot.pause()
+        await asyncio.sleep(0.02)
+    raise AssertionError("did not happen in time")
