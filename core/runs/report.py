@@ -45,9 +45,9 @@ class WorkerContext:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._ballast.write_bytes(os.urandom(_BALLAST))
         self._run.save_state(self._state)
         self._write(StateChange(now(), "running", ""))
-        self._ballast.write_bytes(os.urandom(_BALLAST))
 
     def prepare(self, spec: Spec) -> None:
         """Take device and seed from the spec. Raises RequestError when the device is not there."""
@@ -88,13 +88,14 @@ class WorkerContext:
         position = self._state.progress
         if status == "done" and position is not None:
             position = Position(done=position.total, total=position.total, label="")
+        # The event first: who finds the state final has every event before it.
+        with contextlib.suppress(OSError):
+            self._write(StateChange(now(), status, reason))
         self._run.save_state(
             self._state.model_copy(
                 update={"status": status, "ended": time.time(), "exit_reason": reason or None, "exit_code": exit_code, "progress": position}
             )
         )
-        with contextlib.suppress(OSError):
-            self._write(StateChange(now(), status, reason))
         return exit_code
 
     def _write(self, event: Event) -> None:

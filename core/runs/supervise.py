@@ -15,14 +15,15 @@ from core.runs.store import Run
 from core.runs.verdict import close, how_it_ended, sweep
 
 _STEPS = (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL)
-_STEP_SECONDS = 5
+STEP_SECONDS = 5.0
+"""Between two steps of the request to stop."""
 
 
 def supervise(run: Run, work: Callable[[], int]) -> int:
     """Do `work` in a child process and wait for it; returns its exit code.
 
     The child leads a process group of its own. SIGTERM to this process becomes SIGTERM, SIGTERM, SIGKILL to that group,
-    five seconds apart. Should the child die of a signal, its run is closed with the signal's name.
+    `STEP_SECONDS` apart. Should the child die of a signal, its run is closed with the signal's name.
     """
     killed_before = _oom_kills()
     child = os.fork()
@@ -31,7 +32,7 @@ def supervise(run: Run, work: Callable[[], int]) -> int:
         _leave(work)
     _pass_on(child)
     _, status, usage = os.wait4(child, 0)
-    signal.alarm(0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     _end_group(child)
     sweep(run, child)
     code = os.waitstatus_to_exitcode(status)
@@ -62,7 +63,7 @@ def _pass_on(child: int) -> None:
     def next_step(_number: int, _frame: FrameType | None) -> None:
         step = _STEPS[min(_asked[0], len(_STEPS) - 1)]
         _asked[0] += 1
-        signal.alarm(_STEP_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, STEP_SECONDS)
         _signal_group(child, step)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):

@@ -23,10 +23,11 @@ def close(run: Run, state: State, status: Status, reason: str, exit_code: int) -
     final = state.model_copy(update={"status": status, "ended": time.time(), "exit_reason": reason, "exit_code": exit_code})
     # Whoever looks shall be told, even when a full disk keeps it from being written.
     with contextlib.suppress(OSError):
-        run.save_state(final)
         writer = EventWriter(run.events_file)
         writer.write(StateChange(now(), status, reason))
         writer.close()
+    with contextlib.suppress(OSError):
+        run.save_state(final)
     return final
 
 

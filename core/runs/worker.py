@@ -19,6 +19,7 @@ from core.runs.sentences import sentence_for
 from core.runs.state import Status
 from core.runs.store import Run
 from core.runs.supervise import supervise
+from core.runs.verdict import sweep
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,10 +60,12 @@ def work(run: Run, supervisor: int) -> int:
         result = run_function(spec.capability)(spec, context)
         write_json(run.path / "result.json", _document(run, result, context))
     except Cancelled as error:
+        sweep(run, os.getpid())
         return context.end("cancelled", str(error) or "cancelled", 130)
     except BaseException as error:
         if not isinstance(error, LlmoptError):
             traceback.print_exc()
+        sweep(run, os.getpid())
         code = error.exit_code if isinstance(error, LlmoptError) else 1
         return context.end(_status(error), sentence_for(error, run), code)
     return context.end("done", "", 0)

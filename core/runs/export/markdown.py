@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 from core.runs.export import facts
@@ -9,7 +10,7 @@ from core.runs.export.facts import Row
 from core.runs.export.gather import Exported, Series
 from core.runs.figures import show
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#|~&!])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#|~!])")
 
 
 def as_markdown(exported: Exported) -> str:
@@ -44,4 +45,4 @@ def _table(rows: list[Row], header: Row) -> str:
 
 
 def _escape(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", text)
+    return _SPECIAL.sub(r"\\\1", html.escape(text, quote=False))

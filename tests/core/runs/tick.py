@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from core.errors import RunFailed
-from core.runs import registry, worker
+from core.runs import registry, supervise, worker
 from core.runs.context import RunContext
 from core.runs.launch import LocalLauncher
 from core.spec import Spec
@@ -27,6 +29,7 @@ class TickSpec(Spec):
     ticks: Annotated[int, Field(description="How often", ge=1, le=10_000)] = 3
     pause: Annotated[float, Field(description="Seconds between", ge=0)] = 0.01
     end: Annotated[End, Field(description="How it ends")] = "well"
+    child: Annotated[bool, Field(description="Start a program of its own")] = False
     out: Annotated[str | None, Field(description="File to write")] = None
 
 
@@ -36,6 +39,9 @@ def run(spec: TickSpec, context: RunContext) -> dict[str, Any]:
     partial = final.with_name(f"{final.name}.partial-{os.getpid()}")
     partial.write_text("half")
     print("ticking", flush=True)
+    if spec.child:
+        program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        print(f"child {program.pid}", flush=True)
     for tick in range(spec.ticks):
         context.progress(tick, spec.ticks, f"tick {tick}")
         context.metric("height", tick * 1.5, step=tick, label=f"layer.{tick}")
@@ -54,8 +60,6 @@ def _pause(spec: TickSpec) -> None:
         time.sleep(spec.pause)
         return
     # The time that native code spends without a look at signals: Python's handlers do not run.
-    import signal
-
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     time.sleep(spec.pause)
 
@@ -101,4 +105,5 @@ def launcher() -> LocalLauncher:
 
 if __name__ == "__main__":
     registry.CAPABILITIES["tick"] = CAPABILITY
+    supervise.STEP_SECONDS = 0.5
     sys.exit(worker.main())
