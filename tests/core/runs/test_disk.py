@@ -12,6 +12,7 @@ import pytest
 
 from core.errors import RunFailed
 from core.runs import store
+from core.runs.events import Metric
 from core.runs.launch import LocalLauncher
 from core.runs.state import State
 from core.runs.store import Run
@@ -55,6 +56,9 @@ def test_a_disk_that_fills_up_in_the_middle_is_one_sentence_and_earlier_outputs_
     before = {path: path.read_bytes() for path in earlier.path.rglob("*") if path.is_file()}
     run = store.create(TickSpec(model="x", device="cpu", ticks=5000, pause=0.4))
     launcher.start(run)
+    # Between two ticks there is time to take all the space.
+    while not any(isinstance(event, Metric) for event in run.events):
+        time.sleep(0.01)
     fill(small_disk)
     state = finished(run, launcher)
     assert (state.status, state.exit_code) == ("failed", 1)
