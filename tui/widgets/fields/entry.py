@@ -38,6 +38,7 @@ class EntryEditor(Input):
         self._put = value
         self._told = clean(shown(value))
         self.value = self._told
+        self.cursor_position = len(self.value)
 
     def as_widget(self) -> Widget:
         """Itself."""

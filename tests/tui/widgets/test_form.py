@@ -1,0 +1,214 @@
+"""A form made from a spec says what the command line says, and asks only what means something."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field, ValidationError, model_validator
+from textual.app import App, ComposeResult
+from textual.pilot import Pilot
+
+from core.quantize.spec import QuantizeSpec
+from core.spec import Spec, applies, sentence, unit
+from tui.widgets.fields.choice import ChoiceEditor
+from tui.widgets.fields.describe import describe
+from tui.widgets.form import SpecForm
+
+
+class BakeSpec(Spec):
+    """A spec with a field of every kind."""
+
+    capability: ClassVar[str] = "bake"
+
+    method: Annotated[Literal["oven", "pan"], Field(description="How to bake")] = "oven"
+    loaves: Annotated[int, Field(description="How many", ge=1, le=12, json_schema_extra=unit("step"))] = 2
+    heat: Annotated[float, Field(description="Share of the full heat", gt=0, le=1, json_schema_extra=applies("1", method=("oven",)))] = 0.5
+    lid: Annotated[bool, Field(description="Close the lid", json_schema_extra=applies(method=("pan",)))] = False
+    turns: Annotated[int, Field(description="How often to turn", ge=0, json_schema_extra=applies(method=("pan",), lid=(False,)))] = 3
+    note: Annotated[str | None, Field(description="What to write on it")] = None
+
+    @model_validator(mode="after")
+    def _not_too_much(self) -> Self:
+        if self.loaves * self.heat > 6:
+            raise ValueError("loaves times heat is above 6: lower one of them")
+        return self
+
+
+class Host(App[None]):
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.options = options
+        self.heard: list[SpecForm.Changed] = []
+
+    def compose(self) -> ComposeResult:
+        self.form = SpecForm(BakeSpec, {"model": "rye"}, **self.options)
+        yield self.form
+
+    def on_spec_form_changed(self, event: SpecForm.Changed) -> None:
+        self.heard.append(event)
+
+
+def row_text(form: SpecForm, name: str) -> tuple[str, str]:
+    row = form.rows[name]
+    return str(row._label.render()), str(row._error.render()) if row.has_class("-wrong") else ""
+
+
+def shown(form: SpecForm) -> list[str]:
+    return [name for name, row in form.rows.items() if row.display]
+
+
+async def test_it_begins_with_the_defaults_and_the_values_it_was_given() -> None:
+    async with Host().run_test() as pilot:
+        assert pilot.app.form.spec() == BakeSpec(model="rye")
+
+
+async def test_what_a_field_is_stands_in_the_help_line() -> None:
+    async with Host().run_test(size=(100, 24)) as pilot:
+        pilot.app.form.focus_field("loaves")
+        await pilot.pause()
+        assert str(pilot.app.form._help.render()) == "--loaves  How many · 1 to 12 · default 2"
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "value"),
+    [("loaves", "13", 13), ("loaves", "none", "none"), ("loaves", "2.5", 2.5), ("heat", "0", 0.0), ("heat", "nan", float("nan"))],
+)
+async def test_a_wrong_value_gets_the_sentence_of_the_command_line(name: str, typed: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as refused:
+        BakeSpec.model_validate({"model": "rye", name: value})
+    async with Host().run_test(size=(100, 24)) as pilot:
+        await type_into(pilot, name, typed)
+        assert row_text(pilot.app.form, name)[1] == f"! {sentence(refused.value)}"
+        assert row_text(pilot.app.form, name)[0].startswith("!")
+        assert pilot.app.form.spec() is None
+        assert pilot.app.heard[-1].spec is None
+
+
+async def type_into(pilot: Pilot[None], name: str, text: str) -> None:
+    pilot.app.form.focus_field(name)
+    await pilot.press("ctrl+u", *(key if key != "." else "full_stop" for key in text))
+    await pilot.pause()
+
+
+async def test_a_right_value_is_part_of_the_request_and_marked_as_changed() -> None:
+    async with Host().run_test() as pilot:
+        await type_into(pilot, "loaves", "7")
+        assert pilot.app.form.spec() == BakeSpec(model="rye", loaves=7)
+        assert row_text(pilot.app.form, "loaves") == ("*loaves", "")
+
+
+async def test_an_empty_field_means_its_default() -> None:
+    async with Host().run_test() as pilot:
+        await type_into(pilot, "loaves", "")
+        assert "loaves" not in pilot.app.form.values()
+        assert pilot.app.form.spec() == BakeSpec(model="rye")
+
+
+async def test_a_missing_model_is_named() -> None:
+    async with Host().run_test(size=(100, 24)) as pilot:
+        await type_into(pilot, "model", "")
+        assert row_text(pilot.app.form, "model")[1] == "! model is missing: it has no default"
+
+
+async def test_a_rule_over_several_fields_stands_above_the_help() -> None:
+    async with Host().run_test() as pilot:
+        pilot.app.form.set_values({"model": "rye", "loaves": 12, "heat": 1.0})
+        await pilot.pause()
+        assert str(pilot.app.form._whole.render()) == "! loaves times heat is above 6: lower one of them"
+        assert pilot.app.form._whole.display
+
+
+async def test_fields_that_mean_nothing_are_not_shown_and_keep_their_default() -> None:
+    async with Host().run_test() as pilot:
+        form = pilot.app.form
+        assert shown(form) == ["model", "device", "seed", "method", "loaves", "heat", "note"]
+        form.set_value("heat", 0.9)
+        form.set_value("method", "pan")
+        await pilot.pause()
+        assert shown(form) == ["model", "device", "seed", "method", "loaves", "lid", "turns", "note"]
+        assert form.spec() == BakeSpec(model="rye", method="pan")
+        form.set_value("lid", True)
+        await pilot.pause()
+        assert "turns" not in shown(form)
+        form.set_value("method", "oven")
+        await pilot.pause()
+        assert form.spec() == BakeSpec(model="rye", heat=0.9), "what was typed comes back with the method"
+
+
+async def test_the_keyboard_goes_through_the_fields_and_the_choices() -> None:
+    async with Host(fields=["model", "method", "loaves", "lid"]).run_test() as pilot:
+        form = pilot.app.form
+        form.focus()
+        await pilot.press("down", "right")
+        assert form.values()["method"] == "pan"
+        await pilot.press("down", "down", "space")
+        assert form.values()["lid"] is True
+        await pilot.press("down", "down", "up")
+        assert pilot.app.focused is form.rows["loaves"].editor, "down stops at the end"
+        await pilot.press("enter")
+        assert pilot.app.focused is form.rows["lid"].editor
+
+
+async def test_advanced_fields_stand_behind_a_fold_that_counts_what_is_wrong() -> None:
+    async with Host(advanced=("seed", "device")).run_test(size=(80, 10)) as pilot:
+        form = pilot.app.form
+        assert "seed" not in shown(form)
+        form.set_values({"model": "rye", "seed": -1})
+        await pilot.pause()
+        assert "more: 2 fields, 1 changed, 1 wrong" in str(form._fold.render())
+        form.focus()
+        await pilot.pause()
+        assert pilot.app.focused is form.rows["seed"].editor, "the wrong field is brought out"
+
+
+async def test_in_a_tall_window_nothing_is_folded() -> None:
+    async with Host(advanced=("seed", "device")).run_test(size=(80, 40)) as pilot:
+        assert {"seed", "device"} <= set(shown(pilot.app.form))
+
+
+async def test_values_without_a_field_of_their_own_are_kept() -> None:
+    async with Host(fields=["model"]).run_test() as pilot:
+        pilot.app.form.set_values({"model": "rye", "loaves": 5})
+        assert pilot.app.form.spec() == BakeSpec(model="rye", loaves=5)
+
+
+async def test_putting_values_is_told_once_and_typing_each_time() -> None:
+    async with Host().run_test() as pilot:
+        await pilot.pause()
+        assert pilot.app.heard == []
+        pilot.app.form.set_values({"model": "rye", "loaves": 5})
+        await pilot.pause()
+        assert len(pilot.app.heard) == 1
+        await type_into(pilot, "note", "ab")
+        assert [event.spec.note for event in pilot.app.heard[1:]] == ["a", "ab"]
+
+
+async def test_a_name_that_cannot_be_shown_is_still_the_name_that_is_asked_for() -> None:
+    async with Host().run_test() as pilot:
+        nasty = "/models/\x1b[31mred"
+        pilot.app.form.set_value("model", nasty)
+        await pilot.pause()
+        assert pilot.app.form.spec().model == nasty
+        assert "\x1b" not in pilot.app.form.rows["model"].editor.value
+        await type_into(pilot, "model", "blue")
+        assert pilot.app.form.spec().model == "blue"
+
+
+async def test_choices_that_do_not_fit_stand_between_arrows() -> None:
+    async with Host(fields=["model", "method"]).run_test(size=(32, 10)) as pilot:
+        await pilot.pause()
+        editor = pilot.app.query_one(ChoiceEditor)
+        assert str(editor.render()) == "‹ oven › 1 of 2"
+
+
+@given(st.dictionaries(st.sampled_from(sorted(QuantizeSpec.model_fields)), st.one_of(st.integers(), st.text(max_size=8), st.booleans())))
+def test_every_field_is_described_and_judged_alike(values: dict[str, Any]) -> None:
+    views = {view.name: view for view in describe(QuantizeSpec)}
+    assert set(views) == set(QuantizeSpec.model_fields)
+    for view in views.values():
+        assert view.help()
+        assert set(view.applies) <= set(views)
+        assert isinstance(view.applies_to(values), bool)
