@@ -100,7 +100,7 @@ class LlmoptApp(App[None]):
 
     def _begin(self) -> None:
         self.open_pane(PANES[0].id)
-        self.run_worker(self._watch_runs(), group="runs", description="watch runs", exit_on_error=False)
+        self._watch_runs()
 
     @property
     def place(self) -> str:
@@ -195,10 +195,16 @@ class LlmoptApp(App[None]):
 
     # -- runs
 
-    async def _watch_runs(self) -> None:
-        from tui.runs.watcher import RunWatcher
+    def _watch_runs(self) -> None:
+        from tui.runs.watcher import INTERVAL, RunWatcher
 
-        await RunWatcher(self.services.runs, self._tell, self._show_activity).watch()
+        watcher = RunWatcher(self.services.runs, self._tell, self._show_activity)
+
+        def look() -> None:
+            self.run_worker(watcher.look(), group="runs", description="look for runs that began or ended", exit_on_error=False)
+
+        look()
+        self.set_interval(INTERVAL, look)
 
     def _show_activity(self, activity: Activity) -> None:
         self.activity = activity.text

@@ -46,7 +46,7 @@ class Activity:
 
 
 class RunWatcher:
-    """Looks once a second, off the event loop. Runs that are over are read once and never again.
+    """Looks off the event loop, whenever `look` is called. Runs that are over are read once and never again.
 
     Args:
         runs: where to look.
@@ -62,16 +62,17 @@ class RunWatcher:
         self._open: dict[str, Run] = {}
         self._activity = Activity()
         self._looked = False
-
-    async def watch(self) -> None:
-        """Look until cancelled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(INTERVAL)
+        self._looking = False
 
     async def look(self) -> None:
-        """Look once, and tell what is new."""
-        events, activity = await asyncio.to_thread(self._changes)
+        """Look once, and tell what is new. A look that comes before the last one has ended is skipped."""
+        if self._looking:
+            return
+        self._looking = True
+        try:
+            events, activity = await asyncio.to_thread(self._changes)
+        finally:
+            self._looking = False
         for event in events:
             self._tell(event)
         if activity != self._activity:
