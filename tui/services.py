@@ -95,8 +95,12 @@ class LiveServices:
     def sampler(self) -> Sampler:
         """Started on first use, every `refresh_interval` seconds."""
         from core.hardware.sampler import Sampler
+        from core.models.hub_cache import cache_folder
+        from core.runs.home import runs_folder
+        from tui.runs.ours import OurWorkers
 
-        sampler = Sampler(interval=self.settings.refresh_interval)
+        folders = {"models": cache_folder(), "runs": runs_folder()}
+        sampler = Sampler(interval=self.settings.refresh_interval, ours=OurWorkers(), folders=folders)
         sampler.start()
         return sampler
 

@@ -17,6 +17,8 @@ from core.sanitize import clean
 
 OurRuns = Callable[[], Mapping[int, str]]
 """Running runs as {worker pid: run id}."""
+OURS = 2.0
+"""Seconds for which the answer about our runs stands: it is read from files."""
 RETRY = 30.0
 """Seconds before a driver that was missing is looked for again."""
 
@@ -100,6 +102,7 @@ class MachineProbe:
 
     def __init__(self, *, ours: OurRuns | None = None, folders: Mapping[str, Path] | None = None, library: Any = None) -> None:
         self._ours: OurRuns = ours or dict
+        self._known_ours: tuple[float, Mapping[int, str]] = (0.0, {})
         self._gpus = GpuProbe(library)
         self._book = ProcessBook()
         self._cpu = CpuProbe()
@@ -116,7 +119,7 @@ class MachineProbe:
             cpu=self._cpu.state(),
             memory=memory_state(),
             disks=self._disks.states(),
-            processes=self._book.describe(processes, self._ours()),
+            processes=self._book.describe(processes, self._our_runs()),
             driver=driver,
             gpu_problem=problem,
             host=self._host,
@@ -126,6 +129,13 @@ class MachineProbe:
     def close(self) -> None:
         """End the session with the driver."""
         self._gpus.close()
+
+    def _our_runs(self) -> Mapping[int, str]:
+        due, known = self._known_ours
+        if time.monotonic() >= due:
+            known = self._ours()
+            self._known_ours = (time.monotonic() + OURS, known)
+        return known
 
 
 def _driver(nvml: Nvml) -> DriverState:
