@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -12,6 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
+from tui.widgets.component import ink
 from tui.widgets.picture import QUIET, SERIES, TITLE, Line, Picture, draw, plain
 from tui.widgets.plot import Plot, Series
 
@@ -115,12 +116,8 @@ class Chart(Widget):
 
     def _style(self, role: int) -> Style | None:
         if role >= SERIES:
-            return self._foreground(f"chart--series-{(role - SERIES) % 6}")
-        return {TITLE: self._foreground("chart--title"), QUIET: self._foreground("chart--quiet")}.get(role)
-
-    def _foreground(self, component: str) -> Style:
-        style: Any = self.get_component_rich_style(component, partial=True)
-        return Style(color=style.color, bold=style.bold)
+            return ink(self, f"chart--series-{(role - SERIES) % 6}")
+        return {TITLE: ink(self, "chart--title"), QUIET: ink(self, "chart--quiet")}.get(role)
 
     def on_resize(self, _: events.Resize) -> None:
         """Lines of another width are of no use."""

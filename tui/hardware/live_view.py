@@ -1,0 +1,230 @@
+"""What the machine does now: GPUs, the selected one in detail, the host, processes. Once a second only changed cells are sent."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from core.errors import LlmoptError
+from core.hardware.snapshot import GpuState, ProcessState, Snapshot
+from core.sanitize import clean
+from tui.hardware import gpu_facts, gpu_rows, host_lines, process_rows, words
+from tui.widgets.live import Line, LiveLines, clip
+from tui.widgets.live_table import LiveTable
+
+if TYPE_CHECKING:
+    from tui.app import LlmoptApp
+    from tui.services import Services
+
+LEAST_PROCESS_ROWS = 4
+"""Head and three rows."""
+
+
+class LiveView(Widget):
+    """Reads the sampler's latest snapshot; takes none itself."""
+
+    HELP = """
+    What the machine does now. The upper table has a row for each GPU; the row under the cursor is shown in detail below it.
+    The lower table has the processes that hold GPU memory, and our runs: "ours" marks what this program started.
+    n/a stands for what the driver does not tell. Histories run from left (older) to right (now), one dot column a reading.
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("k", "kill", "End process", id="hardware.kill", tooltip="End the process under the cursor, after a question"),
+    ]
+    DEFAULT_CSS = """
+    LiveView { height: 1fr; layout: vertical; }
+    LiveView > #gpu-facts { margin-top: 1; }
+    LiveView > #host { margin-top: 1; }
+    LiveView > #processes { margin-top: 1; height: 1fr; min-height: 2; }
+    LiveView.-tight > #gpu-facts, LiveView.-tight > #host, LiveView.-tight > #processes { margin-top: 0; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="live")
+        self._place = LiveLines(id="place")
+        self._gpus = LiveTable(id="gpus")
+        self._facts = LiveLines(id="gpu-facts")
+        self._host = LiveLines(id="host")
+        self._processes = LiveTable(id="processes", empty="no process of ours, and none on a GPU")
+        self._shown: Snapshot | None = None
+        self._plan: tuple[int, ...] = ()
+        self._focus_first = False
+        """The focus is to go to the GPUs as soon as it is known whether there are any."""
+
+    @property
+    def services(self) -> Services:
+        """The app's services."""
+        return cast("LlmoptApp", self.app).services
+
+    def compose(self) -> ComposeResult:
+        """From the whole to the parts."""
+        yield self._place
+        yield self._gpus
+        yield self._facts
+        yield self._host
+        yield self._processes
+
+    def on_mount(self) -> None:
+        """Begin to look; a reading that is late is shown a moment later."""
+        self._gpus.display = False
+        self._place.show([(("reading the hardware ...", "muted"),)])
+        self.set_interval(min(self.services.settings.refresh_interval, 1.0), self.tick)
+        self.set_timer(0.1, self.tick)
+
+    def on_show(self) -> None:
+        """Catch up after another tab was open."""
+        self.tick()
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Share the rows out again."""
+        self._plan = ()
+        self._draw()
+
+    def focus_first(self) -> None:
+        """The GPUs, or where there is none the processes."""
+        self._focus_first = self._shown is None
+        (self._gpus if self._gpus.display else self._processes).focus()
+
+    def tick(self) -> None:
+        """Show the latest snapshot, if it is a new one and somebody can see it."""
+        if not self.is_on_screen:
+            return
+        latest = self.services.sampler.latest
+        if latest is None:
+            if problem := self.services.sampler.problem:
+                self._place.show([((clean(problem), "bad"),)])
+            return
+        if latest is not self._shown:
+            self._shown = latest
+            self._draw()
+
+    @on(LiveTable.Moved, "#gpus")
+    def _other_gpu(self, event: LiveTable.Moved) -> None:
+        event.stop()
+        self._draw()
+
+    @on(LiveTable.Moved, "#processes")
+    def _other_process(self, event: LiveTable.Moved) -> None:
+        event.stop()
+
+    @on(LiveTable.Chosen, "#processes")
+    def _process_chosen(self, event: LiveTable.Chosen) -> None:
+        event.stop()
+        self.action_kill()
+
+    @on(LiveTable.Chosen, "#gpus")
+    def _gpu_chosen(self, event: LiveTable.Chosen) -> None:
+        """Go to the first process of the GPU."""
+        event.stop()
+        first = next((process for process in self._shown.processes if process.gpu == event.key), None) if self._shown else None
+        if first is not None:
+            self._processes.move_to(process_rows.key(first))
+            self._processes.focus()
+
+    # -- ending a process
+
+    def action_kill(self) -> None:
+        """Ask, then end the process under the cursor."""
+        process = self.selected_process()
+        if refusal := self.why_not(process):
+            cast("LlmoptApp", self.app).notify_text(refusal, severity="warning")
+        elif process is not None:
+            from tui.hardware.kill import KillScreen
+
+            self.app.push_screen(KillScreen(process), lambda number: self._kill(process, number))
+
+    def why_not(self, process: ProcessState | None) -> str:
+        """Why nothing may be ended now; empty when it may."""
+        if self.services.read_only:
+            return "Read-only: processes cannot be ended from here; start llmopt-tui without --read-only to end them."
+        if process is None:
+            return "There is no process under the cursor."
+        if process.foreign:
+            return f"Process {process.pid} belongs to the host, seen from this container: end it from the host."
+        return ""
+
+    def selected_process(self) -> ProcessState | None:
+        """The process under the cursor."""
+        if self._shown is None:
+            return None
+        return next((process for process in self._shown.processes if process_rows.key(process) == self._processes.cursor), None)
+
+    def _kill(self, process: ProcessState, number: int | None) -> None:
+        if number is None:
+            return
+        from core.hardware.processes import kill
+
+        app = cast("LlmoptApp", self.app)
+        try:
+            kill(process.pid, process.started, number, from_gpu=process.gpu is not None)
+        except LlmoptError as error:
+            app.notify_text(str(error), severity="error")
+        else:
+            app.notify_text(f"Process {process.pid} was asked to end." if number == 15 else f"Process {process.pid} was ended.")
+
+    # -- drawing
+
+    def _draw(self) -> None:
+        snapshot = self._shown
+        width, height = self.size
+        if snapshot is None or not width:
+            return
+        self._place.show(place_lines(snapshot, width))
+        rows = [(gpu.index, gpu_rows.row(gpu, self.services.sampler.history, width)) for gpu in snapshot.gpus]
+        self._gpus.show_rows(gpu_rows.head(width), rows)
+        gpu = self._selected_gpu(snapshot)
+        self._arrange(snapshot, gpu, width, height)
+        if self._focus_first and self._processes.has_focus:
+            self.focus_first()
+        if gpu is not None:
+            self._facts.show(gpu_facts.lines(gpu, self.services.sampler.history, width, self._facts.size.height or self._plan[2]))
+            self._host.show(host_lines.compact(snapshot, self.services.sampler.history, width))
+        else:
+            self._host.show(host_lines.full(snapshot, self.services.sampler.history, width, self._plan[3]))
+        self._processes.show_rows(process_rows.head(width), [(process_rows.key(each), process_rows.row(each, width)) for each in snapshot.processes])
+
+    def _selected_gpu(self, snapshot: Snapshot) -> GpuState | None:
+        key = self._gpus.cursor
+        return next((gpu for gpu in snapshot.gpus if gpu.index == key), snapshot.gpus[0] if snapshot.gpus else None)
+
+    def _arrange(self, snapshot: Snapshot, gpu: GpuState | None, width: int, height: int) -> None:
+        """Share the rows out; only when the machine or the terminal has another shape than before."""
+        place = len(place_lines(snapshot, width))
+        gpus = min(len(snapshot.gpus), 8) + 1 if snapshot.gpus else 0
+        wanted = gpu_facts.content_height(gpu, width) if gpu is not None else 0
+        tight = height < place + gpus + wanted + 3 + LEAST_PROCESS_ROWS + 3
+        gaps = 0 if tight else 3
+        left = height - place - gpus - LEAST_PROCESS_ROWS - gaps
+        host = 3 if gpu is not None else max(min(left, len(host_lines.full(snapshot, self.services.sampler.history, width, left))), 3)
+        facts = max(min(wanted, left - host), 0) if gpu is not None else 0
+        plan = (place, gpus, facts, host, int(tight), width)
+        if plan == self._plan:
+            return
+        self._plan = plan
+        self.set_class(tight, "-tight")
+        self._place.styles.height = place
+        self._gpus.display = bool(gpus)
+        self._gpus.styles.height = gpus
+        self._facts.display = bool(facts)
+        self._facts.styles.height = facts
+        self._host.styles.height = host
+
+
+def place_lines(snapshot: Snapshot, width: int) -> list[Line]:
+    """Which machine, which driver; why there is no GPU, where there is none."""
+    driver = snapshot.driver
+    parts = (
+        [f"driver {clean(driver.version or words.NA)}", f"CUDA {clean(driver.cuda or words.NA)}", f"NVML {clean(driver.nvml or words.NA)}"]
+        if driver
+        else []
+    )
+    line = clip(((f"{clean(snapshot.host)} ", "strong"), ("  ".join(parts), "muted")), width)
+    if snapshot.gpu_problem is None:
+        return [line]
+    reason = textwrap.wrap(f"No GPU is shown: {clean(snapshot.gpu_problem)}.", width - 1)
+    return [line, *(((text, "warn"),) for text in reason)] if parts else [((text, "warn"),) for text in reason]
