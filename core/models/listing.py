@@ -100,7 +100,7 @@ def _candidates(root: Path, problems: list[ModelProblem]) -> list[Path]:
 
 
 def _may_be_model(entry: os.DirEntry[str]) -> bool:
-    if entry.name.startswith("."):
+    if entry.name.startswith(".") or ".partial-" in entry.name:
         return False
     try:
         return entry.is_dir() and (Path(entry.path) / "config.json").is_file() if not entry.name.endswith(".gguf") else entry.is_file()

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.errors import LlmoptError, RequestError
-from core.models.files import reason, shown
+from core.models.consistency import check_consistent
+from core.models.files import read_object, reason, shown
+from core.models.headers import model_tensors
+from core.models.normal_config import normalize
 from core.models.source import ModelSource, require_folder
 from core.models.tensors import check_finite
 from core.sanitize import clean
@@ -33,6 +36,9 @@ def load_model(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
     from transformers import AutoModelForCausalLM
 
     folder = require_folder(source) if isinstance(source, ModelSource) else source
+    config = read_object(folder / "config.json")
+    if not config.get("quantization_config"):
+        check_consistent(normalize(config), model_tensors(folder), folder)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,

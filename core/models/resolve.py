@@ -18,6 +18,7 @@ __all__ = ["ModelListing", "ModelProblem", "ModelSource", "list_models", "requir
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _WANTED = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "LICENSE*", "README.md"]
+_UNWANTED = ["original/*", "consolidated*", "onnx/*"]
 
 
 def resolve(name: str, *, allow_download: bool = True) -> ModelSource:
@@ -113,7 +114,7 @@ def _download(name: str) -> Path:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=_WANTED, etag_timeout=10))
+        return Path(snapshot_download(name, allow_patterns=_WANTED, ignore_patterns=_UNWANTED, etag_timeout=10))
     except GatedRepoError as error:
         raise RequestError(f"{clean(name)} is gated: accept its licence on huggingface.co and sign in with `hf auth login`") from error
     except RepositoryNotFoundError as error:

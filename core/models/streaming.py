@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RequestError
+from core.models.consistency import check_consistent
 from core.models.files import read_object, shown
 from core.models.headers import model_tensors
 from core.models.load import load_model, load_tokenizer
+from core.models.normal_config import normalize
 from core.models.recorder import BlockCall, BlockRecorder, same_calls
 from core.models.skeleton import build_skeleton, stated_dtype
 from core.models.source import ModelSource, require_folder
@@ -60,6 +62,7 @@ class StreamedModel:
         self.device = torch.device(device)
         self.overlay: Mapping[str, Tensor] = overlay or {}
         self._tensors = model_tensors(folder)
+        check_consistent(normalize(read_object(folder / "config.json")), self._tensors, folder)
         self._reader = TensorReader()
         self.model: PreTrainedModel = build_skeleton(folder, dtype)
         self.blocks: Blocks = find_blocks(self.model)
@@ -145,9 +148,19 @@ class StreamedModel:
         calls = [first]
         if len(windows) > 1 and not same_calls(first, self._recorder.record(windows[:2])[1]):
             calls = [self._recorder.record(window[None])[1] for window in windows]
-        hidden = torch.cat([self._recorder.embed(part) for part in torch.split(windows, _EMBEDDED_AT_ONCE)])
+        hidden = self._embed(windows)
         self.release_outer()
         return BlockInputs(hidden, calls)
+
+    def _embed(self, windows: Tensor) -> Tensor:
+        hidden: Tensor | None = None
+        for row in range(0, len(windows), _EMBEDDED_AT_ONCE):
+            part = self._recorder.embed(windows[row : row + _EMBEDDED_AT_ONCE])
+            hidden = part.new_empty(len(windows), *part.shape[1:]) if hidden is None else hidden
+            hidden[row : row + len(part)] = part
+        if hidden is None:
+            raise RequestError("there is no window of tokens to run: give a longer text, or a shorter window")
+        return hidden
 
     @torch.no_grad()
     def run_block(self, block: nn.Module, hidden: Tensor, index: int, inputs: BlockInputs, *, first: int = 0) -> Tensor:
