@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -48,7 +49,7 @@ class LlmoptApp(App[None]):
     """The workstation. `services` is what panes may use; `terminal` is what was found out about the terminal."""
 
     TITLE = "llmopt"
-    CSS_PATH = "app.tcss"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
     open_tab: reactive[str] = reactive("")
     """Id of the tab that is shown, or about to be."""
@@ -99,7 +100,8 @@ class LlmoptApp(App[None]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
-        self.open_pane(PANES[0].id)
+        if not self.open_tab:
+            self.open_pane(PANES[0].id)
         self._watch_runs()
 
     @property
@@ -237,6 +239,7 @@ class LlmoptApp(App[None]):
         if self._lost_a_frame:
             self._lost_a_frame = False
             self.screen.refresh()
+        self.screen.check_idle()
 
     def post_display_hook(self) -> None:
         """Remember that a frame was thrown away, as textual does while drawing is paused."""
