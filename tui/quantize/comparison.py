@@ -1,15 +1,127 @@
-"""The usual methods on one model, side by side."""
+"""The usual quantizations of one model, side by side: a table and four charts."""
 
 from __future__ import annotations
 
-from textual.containers import Vertical
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.widgets import DataTable, Static
+from textual.worker import get_current_worker
+
+from core.quantize.compare_spec import VARIANTS
+from tui.quantize import figures
+from tui.quantize.comparison_data import COLUMNS, Compared, cells, newest, plots
+from tui.quantize.title import model
+from tui.services import services_of
+from tui.widgets import words
+from tui.widgets.chart import Chart
+
+_ROOMY = (100, 28)
+"""Columns and lines from which on the four charts stand together."""
 
 
 class ComparisonView(Vertical):
-    """Table and charts."""
+    """The newest comparison of the form's model. In a small window the charts take turns."""
+
+    DEFAULT_CSS = """
+    ComparisonView { height: 1fr; }
+    ComparisonView .comparison--head { height: auto; }
+    ComparisonView DataTable { height: auto; max-height: 50%; background: transparent; scrollbar-size-vertical: 1; }
+    ComparisonView > Container { layout: grid; grid-size: 2 2; grid-gutter: 1 2; height: 1fr; margin-top: 1; }
+    ComparisonView.-small > Container { grid-size: 1 1; margin-top: 0; }
+    ComparisonView.-small Chart { display: none; }
+    ComparisonView.-small Chart.-chosen { display: block; }
+    ComparisonView.-nothing DataTable, ComparisonView.-nothing > Container { display: none; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes="-nothing")
+        self._head = Static(classes="comparison--head", markup=False)
+        self._table: DataTable[Text] = DataTable(cursor_type="row", cell_padding=0)
+        self._charts = tuple(Chart() for _ in range(4))
+        self._compared: Compared | None = None
+        self._chart = 0
+
+    def compose(self) -> ComposeResult:
+        """Head, table, charts."""
+        yield self._head
+        yield self._table
+        with Container():
+            yield from self._charts
+
+    def on_resize(self) -> None:
+        """All four charts where there is room, with all columns."""
+        self.set_class(self.size.width < _ROOMY[0] or self.size.height < _ROOMY[1], "-small")
+        self._fill()
 
     def load(self, model_name: str, chosen: str | None = None) -> None:
-        """Read."""
+        """Read the newest comparison of a model off the event loop, then show it."""
+        self._read(model_name, chosen)
+
+    @work(thread=True, exclusive=True, group="comparison", description="read a comparison", exit_on_error=False)
+    def _read(self, model_name: str, chosen: str | None) -> None:
+        found = newest(services_of(self).runs.list_runs(), model_name, chosen)
+        if not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self.show, found, model_name)
+
+    def show(self, found: Compared | None, model_name: str) -> None:
+        """Show a comparison, or how to get one."""
+        self._compared = found
+        self.set_class(found is None, "-nothing")
+        if found is None:
+            wanted = f"{len(VARIANTS)} quantizations of {model({'model': model_name})}"
+            self._head.update(f"F6 measures {wanted} side by side: size, errors, perplexity, divergence. No checkpoint is kept.")
+            return
+        for chart, plot in zip(self._charts, plots(found.result.charts), strict=True):
+            chart.set_plot(plot)
+        self._choose(self._chart)
+        self._fill()
+        self.refresh_bindings()
 
     def next_chart(self) -> None:
-        """Next."""
+        """Where the charts take turns: the next one."""
+        self._choose((self._chart + 1) % len(self._charts))
+
+    def values(self) -> Mapping[str, Any] | None:
+        """The form's values that carry out the highlighted quantization."""
+        if self._compared is None:
+            return None
+        row = self._compared.result.rows[max(self._table.cursor_row, 0)]
+        shared = {name: value for name, value in self._compared.run.values.items() if name != "linear"}
+        return shared | {"method": row.method, "bits": row.bits, "granularity": row.granularity}
+
+    def _choose(self, index: int) -> None:
+        self._chart = index
+        for position, chart in enumerate(self._charts):
+            chart.set_class(position == index, "-chosen")
+
+    def _fill(self) -> None:
+        if self._compared is None or not self.size.width:
+            return
+        result = self._compared.result
+        kept = [index for index, (_, _, needs) in enumerate(COLUMNS) if self.size.width >= needs]
+        cursor = self._table.cursor_row
+        self._table.clear(columns=True)
+        for index in kept:
+            self._table.add_column(COLUMNS[index][0], width=COLUMNS[index][1])
+        for row in result.rows:
+            texts = cells(row)
+            self._table.add_row(*(Text(texts[index]) for index in kept))
+        self._table.move_cursor(row=min(max(cursor, 0), len(result.rows) - 1))
+        self._head.update(self._heading(self._compared))
+
+    def _heading(self, compared: Compared) -> Content:
+        result = compared.result
+        title = f"{len(result.rows)} quantizations of {model(compared.run.values)}"
+        original = (
+            f"original: {words.size(result.bytes_before)}, perplexity {words.plus_minus(words.figure(result.ppl_before), result.ppl_before_se)}"
+        )
+        cost = f"took {words.duration(result.seconds)}, peak memory {words.size(result.peak_rss_bytes)}"
+        how = f"measured on {figures.told(result.evaluation.model_dump())}"
+        lines = [Content.assemble((title, "bold"), f"  {original}"), Content.styled(f"{how}; {cost}", "dim")]
+        return Content("\n").join([*lines, *(Content.styled(note, "dim") for note in result.notes)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from core.sanitize import clean
 from tui.quantize.outcome import Outcome
@@ -17,25 +19,24 @@ def lines(outcome: Outcome) -> list[tuple[str, str]]:
     before, after = words.size(outcome.number("bytes_before")), words.size(outcome.number("bytes_after"))
     return [
         *rows,
-        ("size", f"{before} before, {after} after{_ratio(outcome)}, {words.figure(outcome.number('bits_per_weight'), 3)} bits a weight"),
+        ("size", f"{before} to {after}{_ratio(outcome)}, {words.figure(outcome.number('bits_per_weight'), 3)} bits a weight"),
         ("cost", f"{words.duration(outcome.number('seconds'))}, peak memory {words.size(outcome.number('peak_rss_bytes'))}"),
-        *([("measured on", convention(outcome))] if outcome.evaluation else []),
+        *([("measured on", told(outcome.evaluation))] if outcome.evaluation else []),
         ("checkpoint", clean(outcome.checkpoint) or "none"),
         *(("note", note) for note in outcome.notes),
     ]
 
 
-def convention(outcome: Outcome) -> str:
-    """The evaluation's convention in one sentence."""
-    told = outcome.evaluation
+def told(convention: Mapping[str, Any]) -> str:
+    """An evaluation's convention in one sentence."""
     parts = [
-        f"{clean(str(told.get('corpus', 'unnamed text')))} (sha256 {clean(str(told.get('sha256', '')))[:8]})",
-        f"windows of {words.count(told.get('context'))}",
-        f"stride {words.count(told.get('stride'))}",
-        f"{words.count(told.get('tokens_scored', told.get('tokens')))} tokens scored",
+        f"{clean(str(convention.get('corpus', 'unnamed text')))} (sha256 {clean(str(convention.get('sha256', '')))[:8]})",
+        f"windows of {words.count(convention.get('context'))}",
+        f"stride {words.count(convention.get('stride'))}",
+        f"{words.count(convention.get('tokens_scored', convention.get('tokens')))} tokens scored",
     ]
-    if "bos" in told:
-        parts.append(f"BOS {clean(str(told['bos']))}")
+    if "bos" in convention:
+        parts.append(f"BOS {clean(str(convention['bos']))}")
     return ", ".join(parts)
 
 
@@ -45,7 +46,7 @@ def _perplexity(outcome: Outcome) -> str:
     error = outcome.number("ln_ppl_ratio_se")
     relative = outcome.number("ppl_ratio")
     spread = None if error is None or relative is None else relative * error
-    return f"{words.figure(before)} before, {words.figure(after)} after, ratio {words.plus_minus(ratio, spread)}"
+    return f"{words.figure(before)} to {words.figure(after)}, ratio {words.plus_minus(ratio, spread)}"
 
 
 def _divergence(outcome: Outcome) -> str:

@@ -12,6 +12,7 @@ from textual.containers import Container, Horizontal
 from textual.widgets import ContentSwitcher
 
 from core.errors import LlmoptError
+from core.quantize.compare_spec import QuantizeCompareSpec
 from core.quantize.spec import QuantizeSpec
 from core.runs.store import Run
 from core.spec import Spec
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tui.app import LlmoptApp
     from tui.runs.watcher import RunEvent
 
-CAPABILITY, COMPARISON = "quantize", "quantize-compare"
+COMPARISON = QuantizeCompareSpec.capability
 SETUP, LIVE, RESULTS, COMPARE = "Setup", "Live", "Results", "Compare"
 WIDE = 110
 """Columns from which on the form stays beside the other views."""
@@ -92,7 +93,7 @@ class QuantizePane(Container):
 
     def on_mount(self) -> None:
         """Find the runs that go on."""
-        self._find_runs()
+        self._find_runs(first=True)
 
     def on_resize(self, event: events.Resize) -> None:
         """Stack or spread the views."""
@@ -149,11 +150,11 @@ class QuantizePane(Container):
 
     def action_compare(self) -> None:
         """Start the comparison of the methods on the form's model."""
-        from core.quantize.compare_spec import QuantizeCompareSpec
-
         spec = self.setup.spec()
-        shared = {} if spec is None else {name: value for name, value in spec.model_dump().items() if name in QuantizeCompareSpec.model_fields}
-        self._start(None if spec is None else QuantizeCompareSpec.model_validate(shared))
+        try:
+            self._start(None if spec is None else comparison_of(spec))
+        except LlmoptError as error:
+            self._not_started(str(error))
 
     def _start(self, spec: Spec | None) -> None:
         if spec is None:
@@ -197,16 +198,21 @@ class QuantizePane(Container):
     # -- runs that go on, and that ended
 
     @work(thread=True, exclusive=True, group="find", description="find runs", exit_on_error=False)
-    def _find_runs(self) -> None:
+    def _find_runs(self, *, first: bool = False) -> None:
         runs = services_of(self).runs
-        ours = [run for run in runs.list_runs() if run.capability in (CAPABILITY, COMPARISON)]
+        ours = [run for run in runs.list_runs() if run.capability in (QuantizeSpec.capability, COMPARISON)]
         going = next((run for run in ours if not runs.state(run).is_over), None)
-        self.app.call_from_thread(self._found, going)
+        self.app.call_from_thread(self._found, going, ours[0] if ours else None, first)
 
-    def _found(self, going: Run | None) -> None:
-        if going is not None and not self.live.going:
-            self.live.follow(going)
+    def _found(self, going: Run | None, newest: Run | None, first: bool) -> None:
+        """Show what goes on, else the newest; at the first look the form begins with its model."""
+        if newest is None or self.live.going:
+            return
+        self.live.follow(going or newest)
+        if going is not None:
             self.show_view(LIVE)
+        if first:
+            self.setup.begin_with((going or newest).values.get("model"))
 
     def on_run_event(self, event: RunEvent) -> None:
         """A run began or ended, perhaps from another terminal."""
@@ -309,9 +315,18 @@ class QuantizePane(Container):
     def _values_shown(self) -> Mapping[str, Any] | None:
         if self.bar.active == RESULTS and self.results.chosen is not None:
             return self.results.chosen.values
+        if self.bar.active == COMPARE:
+            return self.comparison.values()
         follower = self.live.follower
-        return follower.run.values if self.bar.active == LIVE and follower is not None and follower.run.capability == CAPABILITY else None
+        return (
+            follower.run.values if self.bar.active == LIVE and follower is not None and follower.run.capability == QuantizeSpec.capability else None
+        )
 
     @property
     def _shell(self) -> LlmoptApp:
         return cast("LlmoptApp", self.app)
+
+
+def comparison_of(spec: QuantizeSpec) -> Spec:
+    """The comparison on the model, texts and samples of a request. Raises RequestError when it cannot be made of them."""
+    return QuantizeCompareSpec.parse({name: value for name, value in spec.model_dump().items() if name in QuantizeCompareSpec.model_fields})

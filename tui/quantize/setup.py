@@ -72,6 +72,11 @@ class SetupView(Vertical):
         self.form.set_values({"model": self.form.values().get("model", FIRST_MODEL)} | known)
         return sorted(set(values) - set(known))
 
+    def begin_with(self, model: object) -> None:
+        """Name another model, unless a person has changed the form."""
+        if isinstance(model, str) and model and self.spec() == QuantizeSpec(model=FIRST_MODEL):
+            self.form.set_value("model", model)
+
     def reset(self) -> None:
         """Every field to its default; the model stays."""
         self.prefill({})
