@@ -20,7 +20,8 @@ class _Known:
     started: float | None = None
     owner: str | None = None
     command: str | None = None
-    session: int | None = None
+    family: tuple[int, ...] = ()
+    """Its group, its session and its ancestors, as pids."""
     foreign: bool = False
 
 
@@ -35,7 +36,7 @@ class ProcessBook:
 
         Args:
             listed: what the GPU driver lists.
-            ours: running runs as {worker pid: run id}; a worker leads a session, so its children are ours too.
+            ours: running runs as {worker pid: run id}; the processes of a worker's group, and its descendants, are ours too.
         """
         rows = list(listed)
         on_gpu = {row.pid for row in rows}
@@ -76,11 +77,15 @@ def _facts(pid: int, from_gpu: bool) -> _Known:
         process.cpu_percent(None)
     except (psutil.Error, KeyError, OSError):
         known.command = known.command or None
-    try:
-        known.session = os.getsid(pid)
-    except OSError:
-        known.session = None
+    known.family = _family(pid, process)
     return known
+
+
+def _family(pid: int, process: psutil.Process) -> tuple[int, ...]:
+    try:
+        return (os.getpgid(pid), os.getsid(pid), *(parent.pid for parent in process.parents()))
+    except (psutil.Error, OSError):
+        return ()
 
 
 def _lives(process: psutil.Process) -> bool:
@@ -101,7 +106,7 @@ def _usage(known: _Known) -> tuple[float | None, int | None]:
 
 
 def _state(row: RawProcess, known: _Known, usage: tuple[float | None, int | None], ours: Mapping[int, str]) -> ProcessState:
-    run = None if known.foreign else ours.get(row.pid) or ours.get(known.session or -1)
+    run = None if known.foreign else next((ours[pid] for pid in (row.pid, *known.family) if pid in ours), None)
     return ProcessState(
         pid=row.pid,
         kind=row.kind,

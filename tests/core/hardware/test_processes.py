@@ -23,11 +23,7 @@ Child = subprocess.Popen[bytes]
 
 @pytest.fixture
 def child() -> Iterator[Child]:
-    with subprocess.Popen(
-        [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"], stdout=subprocess.PIPE, start_new_session=True
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
         yield process
         process.kill()
 
@@ -141,23 +137,34 @@ def test_owner_and_command_and_which_run_it_is(child: Child) -> None:
     assert (first.pid, first.gpu, first.gpu_memory, first.mig, first.kind) == (child.pid, 1, 99, 2, "compute"), "largest first"
     assert first.owner == psutil.Process().username()
     assert first.command is not None
-    assert "time.sleep(60)" in first.command
+    assert first.command == "sleep 60"
     assert first.started == started(child)
     assert (first.ours, first.run) == (True, "run-7")
     assert (second.ours, second.run) == (False, None)
     assert second.rss is not None
     assert second.rss > 2**20
+    assert first.rss is not None
+    assert 0 < first.rss < second.rss
 
 
 @pytest.mark.usefixtures("_host")
-def test_a_child_of_a_worker_is_ours_by_its_session() -> None:
-    script = "import subprocess,sys;p=subprocess.Popen([sys.executable,'-c','import time;time.sleep(60)']);print(p.pid,flush=True);p.wait()"
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True) as worker:
+@pytest.mark.parametrize("own_session", [False, True])
+def test_what_a_worker_started_is_ours(own_session: bool) -> None:
+    script = (
+        f"import subprocess\nchild = subprocess.Popen(['sleep', '60'], start_new_session={own_session})\nprint(child.pid, flush=True)\nchild.wait()\n"
+    )
+    with subprocess.Popen([sys.executable, "-S", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as worker:
         assert worker.stdout is not None
-        grandchild = int(worker.stdout.readline())
-        (row,) = ProcessBook().describe([RawProcess(grandchild, "compute", 0, 5)], {worker.pid: "run-8"})
-        os.killpg(worker.pid, signal.SIGKILL)
+        descendant = int(worker.stdout.readline())
+        (row,) = ProcessBook().describe([RawProcess(descendant, "compute", 0, 5)], {worker.pid: "run-8"})
+        os.kill(descendant, signal.SIGKILL)
     assert (row.ours, row.run) == (True, "run-8")
+
+
+@pytest.mark.usefixtures("_host")
+def test_the_shell_that_started_a_worker_is_not_ours(child: Child) -> None:
+    (row,) = [row for row in ProcessBook().describe([RawProcess(os.getpid(), "compute", 0, 5)], {child.pid: "run-8"}) if row.gpu == 0]
+    assert not row.ours
 
 
 @pytest.mark.usefixtures("_host")
@@ -204,7 +211,7 @@ def test_a_foreign_process_is_marked_and_not_taken_for_one_of_ours(monkeypatch: 
 
 @pytest.mark.usefixtures("_host")
 def test_a_command_with_escape_sequences_is_cleaned() -> None:
-    with subprocess.Popen([sys.executable, "-c", "import time;time.sleep(60)", "\x1b[2J\u202ex"]) as process:
+    with subprocess.Popen(["sh", "-c", "read line", "\x1b[2J\u202ex"], stdin=subprocess.PIPE) as process:
         (row,) = ProcessBook().describe([RawProcess(process.pid, "compute", 0, 5)], {})
         process.kill()
     assert row.command is not None
