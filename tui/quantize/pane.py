@@ -21,6 +21,7 @@ from tui.quantize.artifact import ArtifactScreen
 from tui.quantize.comparison import ComparisonView
 from tui.quantize.fit import probe
 from tui.quantize.live import LiveView
+from tui.quantize.requests import comparison_of, parts
 from tui.quantize.results import ResultsView
 from tui.quantize.setup import SetupView
 from tui.quantize.title import title
@@ -177,7 +178,8 @@ class QuantizePane(Container):
     def _launch(self, spec: Spec) -> None:
         services = services_of(self)
         try:
-            if isinstance(spec, QuantizeSpec) and (refusal := probe(services.models, spec).refusal):
+            refusal = next((fit.refusal for fit in (probe(services.models, each) for each in parts(spec)) if fit.refusal), None)
+            if refusal is not None:
                 self.app.call_from_thread(self._not_started, refusal)
                 return
             run = services.runs.start(spec)
@@ -318,15 +320,10 @@ class QuantizePane(Container):
         if self.bar.active == COMPARE:
             return self.comparison.values()
         follower = self.live.follower
-        return (
-            follower.run.values if self.bar.active == LIVE and follower is not None and follower.run.capability == QuantizeSpec.capability else None
-        )
+        if self.bar.active != LIVE or follower is None or follower.run.capability != QuantizeSpec.capability:
+            return None
+        return follower.run.values
 
     @property
     def _shell(self) -> LlmoptApp:
         return cast("LlmoptApp", self.app)
-
-
-def comparison_of(spec: QuantizeSpec) -> Spec:
-    """The comparison on the model, texts and samples of a request. Raises RequestError when it cannot be made of them."""
-    return QuantizeCompareSpec.parse({name: value for name, value in spec.model_dump().items() if name in QuantizeCompareSpec.model_fields})
