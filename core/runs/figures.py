@@ -49,24 +49,26 @@ class Figure:
     title: str
     better: Better = ""
     show: Callable[[float], str] = number
+    error: str = ""
+    """Name of the figure that is its standard error."""
 
 
 FIGURES: dict[str, Figure] = {
-    "ppl": Figure("perplexity", "lower"),
+    "ppl": Figure("perplexity", "lower", error="ppl_se"),
     "ppl_se": Figure("perplexity, standard error"),
-    "nll_mean": Figure("negative log-likelihood, nat", "lower"),
+    "nll_mean": Figure("negative log-likelihood, nat", "lower", error="nll_se"),
     "nll_se": Figure("negative log-likelihood, standard error, nat"),
     "ppl_ref": Figure("perplexity of the reference"),
-    "ln_ppl_ratio": Figure("log of the perplexity ratio", "lower"),
+    "ln_ppl_ratio": Figure("log of the perplexity ratio", "lower", error="ln_ppl_ratio_se"),
     "ln_ppl_ratio_se": Figure("log of the perplexity ratio, standard error"),
     "ppl_before": Figure("perplexity before", "lower"),
     "ppl_after": Figure("perplexity after", "lower"),
     "ppl_ratio": Figure("perplexity ratio", "lower"),
     "bits_per_byte": Figure("bits per byte", "lower"),
-    "kl_mean": Figure("KL divergence, nat", "lower"),
+    "kl_mean": Figure("KL divergence, nat", "lower", error="kl_se"),
     "kl_se": Figure("KL divergence, standard error, nat"),
     "kl_max": Figure("largest KL divergence of a token, nat", "lower"),
-    "top1_agreement": Figure("top-1 agreement", "higher", percent),
+    "top1_agreement": Figure("top-1 agreement", "higher", percent, error="top1_se"),
     "top1_se": Figure("top-1 agreement, standard error", "", percent),
     "bytes_before": Figure("size before", "", size),
     "bytes_after": Figure("size after", "lower", size),

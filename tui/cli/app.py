@@ -6,7 +6,7 @@ from cyclopts import App
 
 from core import __version__
 
-_COMMANDS = (
+COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("hardware", "tui.cli.hardware:hardware", "Show GPUs, processors, memory and disks, once or live."),
     ("models", "tui.cli.models:models", "List the models at hand: bundled, local folders, Hugging Face cache."),
     ("estimate", "tui.cli.estimate:estimate", "Estimate the memory that a model needs, and what fits."),
@@ -30,7 +30,7 @@ def build() -> App:
         help_format="plaintext",
         version_format="plaintext",
     )
-    for name, where, explanation in _COMMANDS:
+    for name, where, explanation in COMMANDS:
         app.command(where, name=name, help=explanation)
     app.register_install_completion_command()
     return app

@@ -25,8 +25,9 @@ def models(*, json: Annotated[bool, Parameter(help="Print one JSON document", ne
         print_document("models", {"models": rows, "problems": [{"name": name, "reason": reason} for name, reason in problems]})
         return 0
     if rows:
-        cells = [(row["name"], row["origin"], _billions(row["parameters"]), row["format"], size(row["file_bytes"])) for row in rows]
-        print_table(cells, ("model", "where", "parameters", "weights", "size"), right=(2, 4))
+        cells = [(row["origin"], _billions(row["parameters"]), row["format"], size(row["file_bytes"]), row["name"]) for row in rows]
+        # A name is there to be typed again: it stands last and whole.
+        print_table(cells, ("where", "parameters", "weights", "size", "model"), right=(1, 3), shrink=())
     else:
         narrate("no models here: give a folder or a Hugging Face id to a command")
     for name, reason in problems:

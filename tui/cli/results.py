@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.runs.figures import figure, show
-from tui.cli.output import print_facts, print_table
+from tui.cli.output import narrate, print_facts, print_table
 
 
 def print_result(result: dict[str, Any]) -> None:
@@ -13,14 +13,17 @@ def print_result(result: dict[str, Any]) -> None:
     metrics = result.get("metrics")
     figures = metrics if isinstance(metrics, dict) else {name: value for name, value in result.items() if isinstance(value, int | float)}
     _print_pairs(figures)
-    rest = {name: value for name, value in figures.items() if not name.endswith(("_before", "_after"))}
+    errors = {figure(name).error for name in figures}
+    rest = [name for name in figures if not name.endswith(("_before", "_after")) and name not in errors and figures[name] is not None]
     if rest:
-        print_table([(figure(name).title, show(name, value)) for name, value in rest.items()], right=(1,))
+        print_table([(figure(name).title, show(name, figures[name]), _error(name, figures)) for name in rest], right=(1,), shrink=())
     _print_rows(result.get("rows"))
     evaluation = result.get("evaluation")
     if isinstance(evaluation, dict):
         print()
         print_facts([("measured on", convention(evaluation))])
+    for note in (*(result.get("notes") or ()), *(result.get("warnings") or ())):
+        narrate(f"note: {note}")
     print_facts([(str(artifact.get("kind", "file")), str(artifact.get("path", ""))) for artifact in result.get("artifacts") or []])
 
 
@@ -29,6 +32,11 @@ def convention(evaluation: dict[str, Any]) -> str:
     return ", ".join(
         f"{name.replace('_', ' ')} {str(value)[:12] if 'sha' in name else value}" for name, value in evaluation.items() if value is not None
     )
+
+
+def _error(name: str, figures: dict[str, Any]) -> str:
+    error = figures.get(figure(name).error)
+    return "" if error is None else f"± {show(figure(name).error, error)}"
 
 
 def _print_pairs(figures: dict[str, Any]) -> None:

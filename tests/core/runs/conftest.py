@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from core.runs import registry
 from core.runs.launch import LocalLauncher
@@ -15,3 +16,8 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def launcher() -> LocalLauncher:
     return tick.launcher()
+
+
+# A busy machine is slow now and then, which is no property of the code.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")

@@ -1,0 +1,160 @@
+"""Each command on a machine like this one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.runs import store
+from core.runs.files import write_json
+from core.runs.registry import spec_class
+from core.runs.store import Run
+from tests.core.runs.tick import TickSpec
+from tests.tui.cli.conftest import Llmopt
+from tui.cli.options import command_line
+from tui.cli.output import columns, table
+
+
+@pytest.fixture
+def finished() -> Callable[..., Run]:
+    def make(metrics: dict[str, float], **asked: object) -> Run:
+        run = store.create(TickSpec.model_validate({"model": "bundled:base"} | asked))
+        write_json(
+            run.path / "result.json", {"metrics": metrics, "evaluation": {"corpus": "c", "context": 512}, "rows": [{"scheme": "a", "ppl": 2.0}]}
+        )
+        run.save_state(run.state.model_copy(update={"status": "done", "started": run.state.created, "ended": run.state.created + 75}))
+        return run
+
+    return make
+
+
+def test_runs_are_listed_newest_first_within_80_columns(llmopt: Llmopt, finished: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    runs = [finished({"ppl_ratio": 1.0123}, model="bundled:base" * (1 + 9 * index)) for index in range(3)]
+    lines = llmopt("runs", "list").out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [run.id for run in runs[::-1]]
+    assert all(columns(line) <= 80 for line in lines)
+    assert "1 min 15 s" in lines[-1]
+    listed = llmopt("runs", "list", "--json", "--limit", "2").document["runs"]
+    assert isinstance(listed, list)
+    assert [row["run"] for row in listed] == [run.id for run in runs[:0:-1]]
+    assert listed[0]["metrics"] == {"ppl_ratio": 1.0123}
+    assert llmopt("runs", "list", "--status", "failed", "--json").document["runs"] == []
+
+
+def test_no_runs_is_no_error(llmopt: Llmopt) -> None:
+    answer = llmopt("runs", "list")
+    assert (answer.code, answer.out) == (0, "")
+    assert "no runs yet" in answer.err
+
+
+def test_show_tells_what_was_asked_and_what_came_of_it(llmopt: Llmopt, finished: Callable[..., Run]) -> None:
+    run = finished({"ppl_before": 8.0, "ppl_after": 10.0, "kl_mean": 0.5, "kl_se": 0.01, "seconds": 75.0}, ticks=9)
+    out = llmopt("runs", "show", "last").out
+    words = [line.split() for line in out.splitlines()]
+    assert ["run", run.id] in words
+    assert ["ticks", "9"] in words
+    assert ["perplexity", "8", "10", "1.250"] in words
+    assert ["KL", "divergence,", "nat", "0.5", "±", "0.01"] in words
+    document = llmopt("runs", "show", "last", "--json").document
+    assert document["result"] == run.result
+    assert document["spec"] == json.loads(run.spec_file.read_text())
+
+
+def test_compare_sets_two_runs_beside_each_other(llmopt: Llmopt, finished: Callable[..., Run]) -> None:
+    first, second = finished({"ppl_after": 8.0}, ticks=3), finished({"ppl_after": 10.0}, ticks=4)
+    answer = llmopt("runs", "compare", first.id, second.id)
+    words = [line.split() for line in answer.out.splitlines()]
+    assert ["ticks", "3", "4"] in words
+    assert ["perplexity", "after", "8*", "10", "1.250"] in words
+    document = llmopt("runs", "compare", first.id, second.id, "--json").document
+    assert document["metrics"] == {"ppl_after": {"values": [8.0, 10.0], "ratios": [1.0, 1.25], "better": "lower", "best": 0}}
+
+
+def test_an_export_goes_to_stdout_or_whole_into_a_file(llmopt: Llmopt, finished: Callable[..., Run], tmp_path: Path) -> None:
+    run = finished({"ppl_after": 8.0})
+    text = llmopt("runs", "export", run.id, "--to", "csv").out
+    out = tmp_path / "run.csv"
+    answer = llmopt("runs", "export", run.id, "--to", "csv", "--out", str(out))
+    assert (answer.code, answer.out) == (0, "")
+    assert out.read_text() == text
+    lost = llmopt("runs", "export", run.id, "--out", str(tmp_path / "no" / "where"))
+    assert lost.code == 1
+    assert lost.err.count("\n") == 1
+
+
+def test_remove_takes_only_what_is_over(llmopt: Llmopt, finished: Callable[..., Run]) -> None:
+    run = finished({})
+    queued = store.create(TickSpec(model="x"))
+    assert llmopt("runs", "rm", queued.id).code == 2
+    assert llmopt("runs", "rm", run.id).code == 0
+    assert store.list_runs() == [queued]
+
+
+def test_models_lists_folders_and_names_what_is_broken(llmopt: Llmopt, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "models" / "broken\x1b[31m"
+    broken.mkdir(parents=True)
+    (broken / "config.json").write_text("{")
+    monkeypatch.setenv("LLMOPT_MODELS", f"{model_dir.parent}:{broken.parent}")
+    answer = llmopt("models")
+    assert str(model_dir) in answer.out
+    assert "broken" in answer.err
+    assert "\x1b" not in answer.out + answer.err
+    models = llmopt("models", "--json").document["models"]
+    assert isinstance(models, list)
+    zeros = next(model for model in models if model["path"] == str(model_dir))
+    assert zeros["parameters"] == zeros["card"]["parameters"] == 2 * 320 * 64 + 64 + 2 * (64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 128 + 2 * 64)
+
+
+def test_hardware_shows_this_machine(llmopt: Llmopt) -> None:
+    out = llmopt("hardware").out
+    assert {"CPU", "memory"} <= {line.split()[0] for line in out.splitlines() if line.strip()}
+    assert all(columns(line) <= 120 for line in out.splitlines())
+    document = llmopt("hardware", "--json").document
+    assert {"gpus", "cpu", "memory", "disks", "processes"} <= set(document)
+
+
+def test_estimate_says_what_each_figure_is_made_of(llmopt: Llmopt, model_dir: Path) -> None:
+    answer = llmopt("estimate", str(model_dir), "--context", "128", "--concurrency", "2", "--gpu", "h100")
+    assert answer.code == 0
+    assert "estimates, not measurements" in answer.out
+    document = llmopt("estimate", str(model_dir), "--context", "128", "--concurrency", "2", "--gpu", "h100", "--json").document
+    lines = document["lines"]
+    assert isinstance(lines, list)
+    kv = next(line for line in lines if line["name"] == "kv cache")
+    assert kv["bytes"] == 2 * 128 * 2 * 2 * 2 * 16 * 2
+    assert document["total"] == sum(line["bytes"] for line in lines)
+    assert all(line["how"] for line in lines)
+
+
+def test_recommend_gives_commands_that_can_be_copied(llmopt: Llmopt, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    out = llmopt("recommend", str(model_dir), "--gpu", "a100-80", "--use-case", "throughput").out
+    assert any(line.startswith("vllm serve") for line in out.splitlines())
+    assert any(line.startswith("llmopt quantize") for line in out.splitlines())
+    answers = llmopt("recommend", str(model_dir), "--gpu", "a100-80", "--json").document["recommendations"]
+    assert isinstance(answers, list)
+    assert all(answer["reason"] for answer in answers)
+
+
+def test_a_command_line_names_only_what_differs_from_the_defaults() -> None:
+    values = spec_class("quantize").parse({"model": "my model", "bits": 3, "symmetric": False, "seed": 0}).model_dump()
+    assert command_line("quantize", values) == "llmopt quantize 'my model' --bits 3 --no-symmetric"
+
+
+def test_a_table_is_cut_where_it_may_be_and_kept_where_it_may_not() -> None:
+    text = table([("20260101-000000-quantize-ab12", "x" * 90, "done")], ("run", "model", "state"), right=(), shrink=(1,), width=60)
+    header, row = text.splitlines()
+    assert columns(header) == 60
+    assert row.startswith("20260101-000000-quantize-ab12  x")
+    assert row.endswith("…  done")
+    assert header.split() == ["run", "model", "state"]
+
+
+def test_a_table_is_aligned_for_wide_letters_and_safe_for_hostile_ones() -> None:
+    text = table([("模型", "1"), ("\x1b[2Jab", "22")], (), right=(1,), shrink=(0,), width=80)
+    assert "\x1b" not in text
+    assert len({columns(line) for line in text.splitlines()}) == 1
