@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.widget import Widget
 
 from core.errors import LlmoptError
 from core.hardware.snapshot import GpuState, ProcessState, Snapshot
 from core.sanitize import clean
 from tui.hardware import gpu_facts, gpu_rows, host_lines, process_rows, words
-from tui.widgets.live import Line, LiveLines, clip
+from tui.widgets.live import Line, LiveLines
 from tui.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:
@@ -38,21 +40,31 @@ class LiveView(Widget):
     ]
     DEFAULT_CSS = """
     LiveView { height: 1fr; layout: vertical; }
+    LiveView > #problem { margin-bottom: 1; }
     LiveView > #gpu-facts { margin-top: 1; }
     LiveView > #host { margin-top: 1; }
     LiveView > #processes { margin-top: 1; height: 1fr; min-height: 2; }
     LiveView.-tight > #gpu-facts, LiveView.-tight > #host, LiveView.-tight > #processes { margin-top: 0; }
+    LiveView.-tight > #problem { margin-bottom: 0; }
     """
+
+    @dataclass
+    class Drivers(Message):
+        """The versions of driver and libraries are known, or others."""
+
+        text: str
 
     def __init__(self) -> None:
         super().__init__(id="live")
-        self._place = LiveLines(id="place")
+        self._problem = LiveLines(id="problem")
         self._gpus = LiveTable(id="gpus")
         self._facts = LiveLines(id="gpu-facts")
         self._host = LiveLines(id="host")
         self._processes = LiveTable(id="processes", empty="no process of ours, and none on a GPU")
-        self._shown: Snapshot | None = None
+        self.shown: Snapshot | None = None
+        """The reading that is on the screen."""
         self._plan: tuple[int, ...] = ()
+        self._told = ""
         self._focus_first = False
         """The focus is to go to the GPUs as soon as it is known whether there are any."""
 
@@ -63,7 +75,7 @@ class LiveView(Widget):
 
     def compose(self) -> ComposeResult:
         """From the whole to the parts."""
-        yield self._place
+        yield self._problem
         yield self._gpus
         yield self._facts
         yield self._host
@@ -72,7 +84,7 @@ class LiveView(Widget):
     def on_mount(self) -> None:
         """Begin to look; a reading that is late is shown a moment later."""
         self._gpus.display = False
-        self._place.show([(("reading the hardware ...", "muted"),)])
+        self._problem.show([(("reading the hardware ...", "muted"),)])
         self.set_interval(min(self.services.settings.refresh_interval, 1.0), self.tick)
         self.set_timer(0.1, self.tick)
 
@@ -87,7 +99,7 @@ class LiveView(Widget):
 
     def focus_first(self) -> None:
         """The GPUs, or where there is none the processes."""
-        self._focus_first = self._shown is None
+        self._focus_first = self.shown is None
         (self._gpus if self._gpus.display else self._processes).focus()
 
     def tick(self) -> None:
@@ -97,10 +109,10 @@ class LiveView(Widget):
         latest = self.services.sampler.latest
         if latest is None:
             if problem := self.services.sampler.problem:
-                self._place.show([((clean(problem), "bad"),)])
+                self._problem.show([((clean(problem), "bad"),)])
             return
-        if latest is not self._shown:
-            self._shown = latest
+        if latest is not self.shown:
+            self.shown = latest
             self._draw()
 
     @on(LiveTable.Moved, "#gpus")
@@ -121,7 +133,7 @@ class LiveView(Widget):
     def _gpu_chosen(self, event: LiveTable.Chosen) -> None:
         """Go to the first process of the GPU."""
         event.stop()
-        first = next((process for process in self._shown.processes if process.gpu == event.key), None) if self._shown else None
+        first = next((process for process in self.shown.processes if process.gpu == event.key), None) if self.shown else None
         if first is not None:
             self._processes.move_to(process_rows.key(first))
             self._processes.focus()
@@ -150,9 +162,9 @@ class LiveView(Widget):
 
     def selected_process(self) -> ProcessState | None:
         """The process under the cursor."""
-        if self._shown is None:
+        if self.shown is None:
             return None
-        return next((process for process in self._shown.processes if process_rows.key(process) == self._processes.cursor), None)
+        return next((process for process in self.shown.processes if process_rows.key(process) == self._processes.cursor), None)
 
     def _kill(self, process: ProcessState, number: int | None) -> None:
         if number is None:
@@ -170,11 +182,14 @@ class LiveView(Widget):
     # -- drawing
 
     def _draw(self) -> None:
-        snapshot = self._shown
+        snapshot = self.shown
         width, height = self.size
         if snapshot is None or not width:
             return
-        self._place.show(place_lines(snapshot, width))
+        self._problem.show(problem_lines(snapshot, width))
+        if (told := drivers(snapshot)) != self._told:
+            self._told = told
+            self.post_message(self.Drivers(told))
         rows = [(gpu.index, gpu_rows.row(gpu, self.services.sampler.history, width)) for gpu in snapshot.gpus]
         self._gpus.show_rows(gpu_rows.head(width), rows)
         gpu = self._selected_gpu(snapshot)
@@ -194,20 +209,21 @@ class LiveView(Widget):
 
     def _arrange(self, snapshot: Snapshot, gpu: GpuState | None, width: int, height: int) -> None:
         """Share the rows out; only when the machine or the terminal has another shape than before."""
-        place = len(place_lines(snapshot, width))
+        problem = len(problem_lines(snapshot, width))
         gpus = min(len(snapshot.gpus), 8) + 1 if snapshot.gpus else 0
         wanted = gpu_facts.content_height(gpu, width) if gpu is not None else 0
-        tight = height < place + gpus + wanted + 3 + LEAST_PROCESS_ROWS + 3
+        tight = height < problem + gpus + wanted + 3 + LEAST_PROCESS_ROWS + 3
         gaps = 0 if tight else 3
-        left = height - place - gpus - LEAST_PROCESS_ROWS - gaps
+        left = height - problem - gpus - LEAST_PROCESS_ROWS - gaps
         host = 3 if gpu is not None else max(min(left, len(host_lines.full(snapshot, self.services.sampler.history, width, left))), 3)
         facts = max(min(wanted, left - host), 0) if gpu is not None else 0
-        plan = (place, gpus, facts, host, int(tight), width)
+        plan = (problem, gpus, facts, host, int(tight), width)
         if plan == self._plan:
             return
         self._plan = plan
         self.set_class(tight, "-tight")
-        self._place.styles.height = place
+        self._problem.display = bool(problem)
+        self._problem.styles.height = problem
         self._gpus.display = bool(gpus)
         self._gpus.styles.height = gpus
         self._facts.display = bool(facts)
@@ -215,16 +231,16 @@ class LiveView(Widget):
         self._host.styles.height = host
 
 
-def place_lines(snapshot: Snapshot, width: int) -> list[Line]:
-    """Which machine, which driver; why there is no GPU, where there is none."""
-    driver = snapshot.driver
-    parts = (
-        [f"driver {clean(driver.version or words.NA)}", f"CUDA {clean(driver.cuda or words.NA)}", f"NVML {clean(driver.nvml or words.NA)}"]
-        if driver
-        else []
-    )
-    line = clip(((f"{clean(snapshot.host)} ", "strong"), ("  ".join(parts), "muted")), width)
+def problem_lines(snapshot: Snapshot, width: int) -> list[Line]:
+    """Why there is no GPU, where there is none."""
     if snapshot.gpu_problem is None:
-        return [line]
-    reason = textwrap.wrap(f"No GPU is shown: {clean(snapshot.gpu_problem)}.", width - 1)
-    return [line, *(((text, "warn"),) for text in reason)] if parts else [((text, "warn"),) for text in reason]
+        return []
+    return [((text, "warn"),) for text in textwrap.wrap(f"No GPU is shown: {clean(snapshot.gpu_problem)}.", max(width - 1, 8))]
+
+
+def drivers(snapshot: Snapshot) -> str:
+    """Versions of driver, CUDA and management library."""
+    driver = snapshot.driver
+    if driver is None:
+        return ""
+    return f"driver {clean(driver.version or words.NA)}  CUDA {clean(driver.cuda or words.NA)}  NVML {clean(driver.nvml or words.NA)} "

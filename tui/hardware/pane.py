@@ -1,20 +1,105 @@
-"""The Hardware tab."""
+"""The Hardware tab: what the machine does now, whether a model fits on it, and what to do about it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.widgets import ContentSwitcher
 
 from tui.hardware.live_view import LiveView
+from tui.quantize.view_bar import ViewBar
+
+if TYPE_CHECKING:
+    from tui.hardware.plan_view import PlanView
+
+LIVE, FIT, ADVICE = "Live", "Fit", "Advice"
+VIEWS = (LIVE, FIT, ADVICE)
 
 
 class HardwarePane(Container):
-    """Live view, and what would fit."""
+    """Three views behind one bar; the two of the plan are made when one of them is first opened."""
 
-    def on_focus(self) -> None:
-        """Hand the focus on to the first table."""
-        self.query_one(LiveView).focus_first()
+    HELP = """
+    Live: what GPUs, processors, memory and disks do now, and the processes that hold GPU memory.
+    Fit: what a model needs on this machine or on a GPU by name, in every format, and the largest context and concurrency that fit.
+    Advice: which engine and format to take, with numbers, reason and commands. F4 goes through the views.
+    """
+    DEFAULT_CSS = """
+    HardwarePane { layout: vertical; }
+    HardwarePane > ContentSwitcher { height: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f4", "next_view", "View", id="hardware.view", tooltip="Show the next view: live, fit, advice"),
+        Binding("l", f"view('{LIVE}')", "Live", show=False, id="hardware.live", tooltip="Show what the machine does now"),
+        Binding("f", f"view('{FIT}')", "Fit", show=False, id="hardware.fit", tooltip="Show whether a model fits"),
+        Binding("a", f"view('{ADVICE}')", "Advice", show=False, id="hardware.advice", tooltip="Show which engine and format to take"),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.bar = ViewBar(VIEWS, LIVE)
+        self.live = LiveView()
+        self.plan: PlanView | None = None
+        """Made when one of its views is first opened."""
 
     def compose(self) -> ComposeResult:
-        """The live view."""
-        yield LiveView()
+        """The bar, and the live view."""
+        yield self.bar
+        with ContentSwitcher(initial="live"):
+            yield self.live
+
+    def on_focus(self) -> None:
+        """Hand the focus on to what the view is about."""
+        if self.bar.active == LIVE or self.plan is None:
+            self.live.focus_first()
+        else:
+            self.plan.focus_first()
+
+    async def open_view(self, view: str) -> None:
+        """Show a view by its name on the bar."""
+        self.bar.active = view
+        switcher = self.query_one(ContentSwitcher)
+        if view == LIVE:
+            switcher.current = "live"
+        else:
+            if self.plan is None:
+                from tui.hardware.plan_view import PlanView
+
+                self.plan = PlanView(view)
+                await switcher.add_content(self.plan)
+            self.plan.open_view(view)
+            switcher.current = "plan"
+        self.on_focus()
+        self.refresh_bindings()
+
+    def prefill(self, values: Mapping[str, Any]) -> None:
+        """Plan for a model: fields of the form, and which view to open (`view`, default Fit)."""
+        self.call_later(self._fill, dict(values))
+
+    async def _fill(self, values: Mapping[str, Any]) -> None:
+        await self.open_view(str(values.get("view", FIT)))
+        if self.plan is not None:
+            self.plan.fill(values)
+
+    async def action_view(self, view: str) -> None:
+        """Open a view by its letter."""
+        await self.open_view(view)
+
+    async def action_next_view(self) -> None:
+        """Open the next view."""
+        await self.open_view(self.bar.neighbour(1))
+
+    @on(LiveView.Drivers)
+    def _drivers(self, event: LiveView.Drivers) -> None:
+        event.stop()
+        self.bar.note = event.text
+
+    @on(ViewBar.Chosen)
+    async def _chosen(self, event: ViewBar.Chosen) -> None:
+        event.stop()
+        await self.open_view(event.view)

@@ -1,0 +1,56 @@
+"""A recommendation as a row, and in full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.hardware.advise import Number, Recommendation
+from core.runs import figures
+from core.sanitize import clean
+from tui.hardware import words
+from tui.hardware.plan import Step
+from tui.widgets.live import Line, clip, fit
+
+_TITLE = 36
+
+
+def head(width: int) -> Line:
+    """The head of the list."""
+    return (clip(((f"  {'':3}{fit('way', _TITLE)}{'weights':>10}{'left':>11}  in this tab", "muted"),), width - 1)[0],)
+
+
+def row(rank: int, advice: Recommendation) -> Line:
+    """One way to serve the model, with what it leaves and what enter does."""
+    sizes = {number.name.split(" ")[0]: number.value for number in advice.numbers}
+    doable = advice.why_not is None
+    mark = f"{rank}." if doable else "x "
+    return (
+        (f"{mark:<3}", "accent" if doable else "muted"),
+        (fit(clean(advice.title), _TITLE), "" if doable else "muted"),
+        (f"{words.size(sizes.get('weights')):>10}", words.known(words.size(sizes.get("weights")))),
+        (f"{words.size(sizes.get('left')) if sizes.get('left', 0) >= 0 else 'missing':>11}  ", "" if sizes.get("left", 0) >= 0 else "bad"),
+        (_way(advice), "good" if advice.action is not None and doable else "muted"),
+    )
+
+
+def full(advice: Recommendation, steps: Sequence[Step]) -> list[tuple[str, str]]:
+    """(name, text) of everything known about it."""
+    rows = [("not here", clean(advice.why_not))] if advice.why_not is not None else []
+    rows.append(("why", clean(advice.reason)))
+    if advice.statement:
+        rows.append(("note", clean(advice.statement)))
+    rows += [(step.purpose, clean(step.command)) for step in steps]
+    return rows + [(f"{clean(number.name)}", f"{_figure(number)} ({advice.label}: {clean(number.how)})") for number in advice.numbers]
+
+
+def _way(advice: Recommendation) -> str:
+    if advice.why_not is not None:
+        return "not possible here"
+    return "enter: Quantize" if advice.action is not None else "y: copy command" if advice.command else ""
+
+
+def _figure(number: Number) -> str:
+    if number.unit == "byte":
+        return words.size(number.value)
+    many = "s" if number.value != 1 and number.unit.isalpha() else ""
+    return f"{figures.number(round(number.value))} {number.unit}{many}"
