@@ -81,6 +81,13 @@ FIGURES: dict[str, Figure] = {
     "peak_rss_bytes": Figure("peak memory", "lower", size),
     "layer_error": Figure("relative error of the output", "lower"),
     "tokens": Figure("tokens"),
+    "ppl_before_se": Figure("perplexity before, standard error"),
+    "bytes": Figure("size", "lower", size),
+    "ratio": Figure("times smaller", "higher"),
+    "mean_error": Figure("mean error of a weight", "lower"),
+    "relative_error": Figure("relative error of the weights", "lower"),
+    "output_error": Figure("relative error of the outputs", "lower"),
+    "output_cosine": Figure("cosine of the outputs", "higher"),
 }
 
 

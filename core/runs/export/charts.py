@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
 
 from core.runs.events import Metric
 from core.runs.export.gather import Exported, Series
-from core.runs.export.svg import Point, line_chart
-from core.runs.figures import figure, show
+from core.runs.export.svg import Point, bar_chart, line_chart, scatter_chart, stacked_chart
+from core.runs.figures import figure, number, show, size
+from core.sanitize import clean
 
 Chart = tuple[str, str]
 
 
 def charts(exported: Exported) -> Iterator[Chart]:
-    """(title, SVG) of every chart."""
+    """(title, SVG) of every chart; data in the result that is not as its chart expects is passed over."""
+    drawn = exported.result.get("charts")
+    sources: list[tuple[Callable[[Any], Chart], Any]] = [(draw, exported.result.get("rows")) for draw in _OF_ROWS]
+    sources += [(draw, drawn[name]) for name, draw in _OF_RESULT.items() if isinstance(drawn, dict) and name in drawn]
+    for draw, data in sources:
+        try:
+            yield draw(data)
+        except (KeyError, TypeError, ValueError, IndexError):
+            continue
     for series in exported.series:
         if sum(point.value is not None for point in series.points) > 1:
-            yield f"{series.title[:1].upper()}{series.title[1:]}", _course(series)
+            yield _capital(series.title), _course(series)
 
 
 def _course(series: Series) -> str:
@@ -31,3 +42,66 @@ def _course(series: Series) -> str:
 def _place(series: Series, index: int, point: Metric) -> float:
     """The step, unless all points have the same one."""
     return float(point.step if series.points[0].step != series.points[-1].step else index)
+
+
+def _rows(name: str) -> Callable[[Any], Chart]:
+    """Bars of one figure of the result's rows."""
+
+    def draw(rows: Any) -> Chart:
+        bars = [(clean(str(row.get("title") or row.get("name") or row["scheme"])), float(row[name])) for row in rows]
+        if len(bars) < 2:
+            raise ValueError(name)
+        return _capital(figure(name).title), bar_chart(bars, y=figure(name).title, show=figure(name).show)
+
+    return draw
+
+
+def _histogram(data: Any) -> Chart:
+    edges = [float(edge) for edge in data["edges"]]
+    centres = [(low + high) / 2 for low, high in pairwise(edges)]
+    lines = [
+        (name, [Point(x, float(count), number(count)) for x, count in zip(centres, data[key], strict=True)])
+        for name, key in (("original", "original"), (clean(str(data["dequantized_title"])), "dequantized"))
+    ]
+    return f"Weights of {clean(str(data['linear']))}", line_chart(lines, x="weight", y="count", show=number)
+
+
+def _scatter(data: Any) -> Chart:
+    original = [float(value) for value in data["original"]]
+    clouds = [
+        (clean(str(series["title"])), [Point(x, float(y)) for x, y in zip(original, series["values"], strict=True)]) for series in data["dequantized"]
+    ]
+    return f"Original against dequantized weights of {clean(str(data['linear']))}", scatter_chart(clouds, x="original", y="dequantized")
+
+
+def _granularity(data: Any) -> Chart:
+    names = [clean(str(name)) for name in data["linears"]]
+    lines = [
+        (
+            f"a scale a {key}",
+            [Point(float(index), float(value), f"{name}: {value:.4g}") for index, (name, value) in enumerate(zip(names, data[key], strict=True))],
+        )
+        for key in ("channel", "tensor")
+    ]
+    return f"Error of each linear, {int(data['bits'])} bits: per channel and per tensor", line_chart(lines, x="linear", y="relative error")
+
+
+def _memory(data: Any) -> Chart:
+    parts = ("codes", "scales", "kept")
+    bars = [(clean(str(bar["title"])), [float(bar[part]) for part in parts]) for bar in data]
+    if not bars:
+        raise ValueError("no bars")
+    return "Memory, scales counted", stacked_chart(bars, ("codes", "scales and zero points", "kept in full precision"), y="size", show=size)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+_OF_ROWS = (_rows("ppl_ratio"), _rows("relative_error"), _rows("bytes"))
+_OF_RESULT: dict[str, Callable[[Any], Chart]] = {
+    "histogram": _histogram,
+    "scatter": _scatter,
+    "granularity": _granularity,
+    "memory": _memory,
+}

@@ -19,7 +19,7 @@ h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margi
 table { border-collapse: collapse; } td, th { border-bottom: 1px solid var(--faint); padding: .2rem .8rem .2rem 0; text-align: left; }
 td { overflow-wrap: anywhere; font-variant-numeric: tabular-nums; } figure { margin: 1rem 0; } svg { width: 100%; height: auto; }
 svg text { font-size: 12px; fill: var(--ink); } .grid { stroke: var(--faint); stroke-width: 1; } .line { fill: none; stroke-width: 1.5; }
-.bar { fill: #2b6cb0; } .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; }
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; }
 .key { display: inline-block; width: .8rem; height: .8rem; margin-right: .3rem; }
 """
 
@@ -56,6 +56,7 @@ def _table(rows: list[Row], header: Row = ()) -> str:
 def _series_style() -> str:
     dashes = ("none", "6 3", "2 3", "8 3 2 3")
     return "".join(
-        f".line.s{index}{{stroke:{colour};stroke-dasharray:{dashes[index // 2]}}}.dot.s{index}{{fill:{colour}}}.k{index}{{background:{colour}}}"
+        f".line.s{index}{{stroke:{colour};stroke-dasharray:{dashes[index // 2]}}}"
+        f".dot.s{index},rect.s{index}{{fill:{colour}}}.k{index}{{background:{colour}}}"
         for index, colour in enumerate(_COLOURS)
     )

@@ -49,31 +49,45 @@ def line_chart(lines: Sequence[tuple[str, Sequence[Point]]], *, x: str, y: str, 
     return _svg(body, f"{y} by {x}") + _legend([name for name, _ in lines])
 
 
-def scatter_chart(points: Sequence[Point], *, x: str, y: str) -> str:
+def scatter_chart(clouds: Sequence[tuple[str, Sequence[Point]]], *, x: str, y: str) -> str:
     """Dots, with the diagonal on which both values are equal."""
-    across, up = _scales(points, zero=False)
+    across, up = _scales([point for _, cloud in clouds for point in cloud], zero=False)
     low, high = max(across.low, up.low), min(across.high, up.high)
     diagonal = f'<line class="grid" x1="{across(low):.1f}" y1="{up(low):.1f}" x2="{across(high):.1f}" y2="{up(high):.1f}"/>' if high > low else ""
-    dots = [_dot(across(point.x), up(point.y), point.hint, 0) for point in points]
-    return _svg([_axes(across, up, x, y, lambda value: f"{value:.3g}"), diagonal, *dots], f"{y} against {x}")
+    dots = [_dot(across(point.x), up(point.y), point.hint, index) for index, (_, cloud) in enumerate(clouds) for point in cloud]
+    return _svg([_axes(across, up, x, y, lambda value: f"{value:.3g}"), diagonal, *dots], f"{y} against {x}") + _legend([name for name, _ in clouds])
 
 
 def bar_chart(bars: Sequence[tuple[str, float]], *, y: str, show: Callable[[float], str] = lambda value: f"{value:.4g}") -> str:
     """Bars from zero, each with its name below and its value above."""
-    _, up = _scales([Point(0, value) for _, value in bars], zero=True)
+    return stacked_chart([(name, [value]) for name, value in bars], (), y=y, show=show)
+
+
+def stacked_chart(
+    bars: Sequence[tuple[str, Sequence[float]]], parts: Sequence[str], *, y: str, show: Callable[[float], str] = lambda value: f"{value:.4g}"
+) -> str:
+    """Bars of parts that stand on each other, each bar with its name below and its sum above; parts are not negative, or there is one."""
+    _, up = _scales([Point(0, sum(values)) for _, values in bars], zero=True)
     step = (WIDTH - _LEFT - _RIGHT) / max(len(bars), 1)
     body = [_axes(None, up, "", y, show)]
-    for index, (name, value) in enumerate(bars):
-        left, top, base = _LEFT + index * step + 0.12 * step, up(value), up(0.0)
-        hint = f"<title>{escape(f'{name}: {show(value)}')}</title>"
-        body.append(
-            f'<rect class="bar" x="{left:.1f}" y="{min(top, base):.1f}" width="{0.76 * step:.1f}" height="{abs(base - top):.1f}">{hint}</rect>'
-        )
+    for index, (name, values) in enumerate(bars):
+        left, base = _LEFT + index * step, 0.0
+        for part, value in enumerate(values):
+            low, high = up(base), up(base + value)
+            what = f"{name}, {parts[part]}" if parts else name
+            body.append(
+                f'<rect class="s{part % 8}" x="{left + 0.12 * step:.1f}" y="{min(low, high):.1f}" width="{0.76 * step:.1f}" '
+                f'height="{abs(low - high):.1f}"><title>{escape(f"{what}: {show(value)}")}</title></rect>'
+            )
+            base += value
         if len(bars) <= 12:
-            middle = left + 0.38 * step
-            body.append(_text(middle, HEIGHT - _BOTTOM + 16, name[: max(int(step / 7), 3)], "middle"))
-            body.append(_text(middle, min(top, base) - 4, show(value), "middle"))
-    return _svg(body, y)
+            body.append(_text(left + 0.5 * step, HEIGHT - _BOTTOM + 16, _short(name, int(step / 6.5)), "middle"))
+            body.append(_text(left + 0.5 * step, min(up(base), up(0.0)) - 4, show(base), "middle"))
+    return _svg(body, y) + _legend(parts)
+
+
+def _short(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: max(limit - 1, 1)] + "…"
 
 
 def ticks(low: float, high: float, count: int = _TICKS) -> list[float]:
@@ -81,8 +95,8 @@ def ticks(low: float, high: float, count: int = _TICKS) -> list[float]:
     if not (math.isfinite(low) and math.isfinite(high)):
         return [0.0, 1.0]
     if high <= low:
-        margin = abs(low) * 0.1 or 1.0
-        low, high = low - margin, high + margin
+        margin = abs(low) * 0.1
+        low, high = low - margin, high + (margin or 1.0)
     raw = (high - low) / max(count - 1, 1)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)

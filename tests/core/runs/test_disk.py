@@ -42,7 +42,7 @@ def fill(place: Path) -> Path:
 
 
 def finished(run: Run, launcher: LocalLauncher) -> State:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (state := launcher.refresh(run)).is_over:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -127,6 +127,31 @@ def test_the_page_draws_the_course_of_each_figure(run: Run) -> None:
     assert heights == sorted(heights)
 
 
+def test_the_page_draws_what_a_comparison_holds() -> None:
+    run = store.create(TickSpec(model="x"))
+    titles = ["INT8", "INT4 g128"]
+    result = {
+        "rows": [{"title": title, "ppl_ratio": 1.0 + index, "relative_error": 0.1, "bytes": 4096} for index, title in enumerate(titles)],
+        "charts": {
+            "histogram": {"linear": "q_proj", "edges": [0, 1, 2], "original": [5, 6], "dequantized": [7, 4], "dequantized_title": "INT4"},
+            "scatter": {"linear": "q_proj", "original": [0.1, 0.2], "dequantized": [{"title": title, "values": [0.1, 0.3]} for title in titles]},
+            "granularity": {"bits": 8, "linears": ["a", "b"], "channel": [0.1, 0.2], "tensor": [0.3, 0.4]},
+            "memory": [{"title": title, "codes": 1024, "scales": 256, "kept": 512} for title in titles],
+            "unknown": [1],
+        },
+    }
+    write_json(run.path / "result.json", result)
+    text = export_run(run, FORMATS["html"])
+    charts = [ElementTree.fromstring(chart) for chart in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
+    assert len(charts) == 7
+    stacked = next(chart for chart in charts if len(chart.findall("rect")) == 6)
+    heights = [float(part.attrib["height"]) for part in stacked.findall("rect")]
+    assert heights[0] == pytest.approx(4 * heights[1], abs=0.2)
+    assert heights[2] == pytest.approx(2 * heights[1], abs=0.2)
+    write_json(run.path / "result.json", {"rows": [{}, {}], "charts": {"histogram": {"edges": "x"}, "memory": {}, "scatter": None}})
+    assert "<svg" not in export_run(run, FORMATS["html"])
+
+
 def test_a_run_with_nothing_in_it_can_be_exported_to_every_format() -> None:
     run = store.create(TickSpec(model="x"))
     for exporter in FORMATS.values():
@@ -153,7 +178,11 @@ def test_every_chart_is_well_formed_and_stays_inside_its_frame(pairs: list[tuple
 
     label = clean(name)
     points = [Point(x, y, label) for x, y in pairs]
-    made = [line_chart([(label, points)], x="x", y=label), scatter_chart(points, x="x", y="y"), bar_chart([(label, y) for _, y in pairs], y="y")]
+    made = [
+        line_chart([(label, points)], x="x", y=label),
+        scatter_chart([(label, points)], x="x", y="y"),
+        bar_chart([(label, y) for _, y in pairs], y="y"),
+    ]
     for text in made:
         chart = ElementTree.fromstring(re.sub("[\ufffe\uffff]", "", text))
         for circle in chart.iter("circle"):

@@ -35,7 +35,7 @@ def begin(launcher: LocalLauncher) -> Callable[..., Run]:
     return start
 
 
-def wait(run: Run, condition: Callable[[State], bool] = lambda state: state.is_over, within: float = 20.0) -> State:
+def wait(run: Run, condition: Callable[[State], bool] = lambda state: state.is_over, within: float = 60.0) -> State:
     deadline = time.monotonic() + within
     while not condition(state := refresh(run)):
         assert time.monotonic() < deadline, state
@@ -265,7 +265,7 @@ def test_a_workers_program_ends_with_it(begin: Callable[..., Run]) -> None:
 
 
 def wait_for_line(run: Run) -> str:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while "child " not in (log := run.log()):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -93,7 +93,7 @@ def test_ctrl_c_cancels_the_run_and_says_so(model_dir: Path) -> None:
     front = process("tick", str(model_dir), "--device", "cpu", "--ticks", "5000", "--pause", "0.02")
     until(lambda: store.list_runs() and store.list_runs()[0].state.progress)
     front.send_signal(signal.SIGINT)
-    out, err = front.communicate(timeout=20)
+    out, err = front.communicate(timeout=60)
     assert front.returncode == 130
     assert out == ""
     run = store.find("last")
@@ -107,7 +107,7 @@ def test_ctrl_c_while_following_leaves_the_run_going(llmopt: Llmopt, model_dir: 
     assert front.stderr is not None
     front.stderr.readline()
     front.send_signal(signal.SIGINT)
-    _, err = front.communicate(timeout=20)
+    _, err = front.communicate(timeout=60)
     assert front.returncode == 130
     assert "goes on" in err
     assert refresh(run).status == "running"
@@ -119,7 +119,7 @@ def test_a_run_outlives_the_command_line(model_dir: Path, number: signal.Signals
     front = process("tick", str(model_dir), "--device", "cpu", "--ticks", "40", "--pause", "0.03")
     until(lambda: store.list_runs() and store.list_runs()[0].state.progress)
     front.send_signal(number)
-    front.communicate(timeout=20)
+    front.communicate(timeout=60)
     run = store.find("last")
     assert run.state.status == "running"
     until(lambda: refresh(run).is_over)
