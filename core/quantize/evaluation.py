@@ -16,6 +16,8 @@ from core.models.source import ModelSource
 from core.models.streaming import StreamedModel, load_tokenizer
 from core.text import Corpus
 
+_HIDDEN_BYTES = 2**30
+
 OnStep = Callable[[str], None]
 """Told what comes next after each step."""
 
@@ -53,7 +55,8 @@ class Evaluation:
         def on_window(done: int, windows: int, _nll: float) -> None:
             on_step(f"evaluating: window {min(done + 1, windows)} of {windows}")
 
-        sources = [StreamedLogits(model, on_block=on_block) for model in (original, *others.values())]
+        share = _HIDDEN_BYTES // (1 + len(others))
+        sources = [StreamedLogits(model, hidden_bytes=share, on_block=on_block) for model in (original, *others.values())]
         base, *tracks = walk(sources, self.windows, on_window)
         positions = self.windows.scored_positions()
         n_bytes = None if self.encoding.token_bytes is None else int(self.encoding.token_bytes[positions].sum())

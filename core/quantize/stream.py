@@ -30,8 +30,6 @@ class QuantizedLinear:
     """Name in the checkpoint, without `.weight`."""
     tensor: QuantizedTensor
     figures: LayerFigures
-    output_cosine: float | None
-    """Cosine of the angle between its outputs before and after, over the calibration inputs."""
 
 
 def quantized_linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, on_windows: OnWindows) -> Iterator[QuantizedLinear]:
@@ -76,7 +74,7 @@ def _quantize(linear: nn.Linear, stored_name: str, spec: QuantizeSpec, stored: t
         rows=rows,
         columns=columns,
     )
-    return QuantizedLinear(name, tensor, figures, None if of_outputs is None else of_outputs.cosine)
+    return QuantizedLinear(name, tensor, figures)
 
 
 def _solve(weight: Tensor, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None) -> QuantizedTensor:

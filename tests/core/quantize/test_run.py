@@ -10,7 +10,8 @@ import torch
 
 from core.errors import Cancelled, RequestError
 from core.models.streaming import StreamedModel
-from core.quantize.run import Written, open_quantized, run, scheme_of
+from core.quantize.checkpoint import Written, open_quantized, scheme_of
+from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from tests.core.quantize.conftest import RecordingContext
 

@@ -1,0 +1,195 @@
+"""One model quantized in several ways: sizes, errors, perplexities and divergences side by side, with the data of four charts."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+
+from torch import Tensor
+
+from core.calibration.blocks import calibrated_blocks
+from core.errors import RequestError
+from core.evaluate.result import Divergence
+from core.models.card import ModelCard
+from core.models.headers import model_tensors
+from core.models.resolve import resolve
+from core.models.source import require_folder
+from core.models.streaming import StreamedModel
+from core.models.structure import find_linears
+from core.numerics.errors import OutputError, WeightError, output_error, weight_error
+from core.numerics.widths import packed_words
+from core.quantize.charts import granularity_errors, histogram, memory_bars, scatter
+from core.quantize.check import check
+from core.quantize.checkpoint import Written, open_quantized, write_checkpoint
+from core.quantize.compare_result import Charts, CompareRow, Histogram, QuantizeCompareResult, Scatter
+from core.quantize.compare_spec import VARIANTS, QuantizeCompareSpec, Variant
+from core.quantize.evaluation import Evaluation
+from core.quantize.methods import METHODS
+from core.quantize.run import arithmetic, calibration_windows_of, peak_rss_bytes
+from core.quantize.steps import Steps
+from core.runs.context import RunContext
+from core.sanitize import clean
+
+_HISTOGRAM_OF = Variant("rtn", 4, "group")
+_SCATTER_OF = (Variant("rtn", 8, "channel"), Variant("rtn", 4, "channel"), Variant("rtn", 4, "group"), Variant("rtn", 3, "group"))
+_PER_TENSOR, _PER_CHANNEL = Variant("rtn", 8, "tensor"), Variant("rtn", 8, "channel")
+
+
+@dataclass
+class _Made:
+    """One variant, on disk for as long as the comparison lasts."""
+
+    written: Written
+    seconds: float
+    of_weights: list[WeightError] = field(default_factory=list)
+    of_outputs: list[OutputError] = field(default_factory=list)
+
+
+def run(spec: QuantizeCompareSpec, context: RunContext) -> QuantizeCompareResult:
+    """Quantize, measure and compare; the checkpoints are removed at the end.
+
+    Raises:
+        RequestError: the request does not fit the model; found before any long work.
+        RunFailed: the work could not be finished.
+        Cancelled: by the person.
+    """
+    began = time.monotonic()
+    source = resolve(spec.model)
+    card, folder = source.card(), require_folder(source)
+    linears = max(check(spec.of(variant), card).linears for variant in VARIANTS)
+    evaluation = Evaluation.prepare(source, spec.text, spec.eval_tokens, spec.context)
+    windows, calibration = calibration_windows_of(spec.of(VARIANTS[0]), source)
+    steps = Steps(context, linears * (len(VARIANTS) + 1) + evaluation.steps(len(VARIANTS) + 1, card.layers))
+    with _scratch(context.artifacts) as scratch, StreamedModel.open(source, arithmetic(card, context.device), context.device) as original:
+        shown = _shown_linear(spec, original)
+        made = {variant: _make(spec, variant, original, windows, scratch, steps) for variant in VARIANTS}
+        with ExitStack() as stack:
+            opened = {variant: stack.enter_context(open_quantized(source, found.written, original)) for variant, found in made.items()}
+            pictures = _measure_errors(spec, original, windows, made, opened, shown, steps)
+            measured = evaluation.measure(original, {variant.name: model for variant, model in opened.items()}, steps.step)
+    weights = {f"{layer.name}.weight" for layer in made[VARIANTS[0]].written.layers}
+    kept = sum(location.info.nbytes for name, location in model_tensors(folder).items() if name not in weights)
+    rows = tuple(_row(spec, variant, found, measured.others[variant.name], card, kept) for variant, found in made.items())
+    for row in rows:
+        for name in ("ppl", "kl_mean", "relative_error", "output_cosine", "bytes"):
+            context.metric(name, getattr(row, name), label=row.title)
+    return QuantizeCompareResult(
+        model=source.title,
+        parameters=card.parameters,
+        bytes_before=card.file_bytes,
+        ppl_before=measured.original.ppl,
+        ppl_before_se=measured.original.ppl_se,
+        rows=rows,
+        charts=_charts(made, rows, pictures, card.file_bytes, kept),
+        evaluation=measured.convention,
+        calibration=calibration,
+        seconds=time.monotonic() - began,
+        peak_rss_bytes=peak_rss_bytes(),
+        notes=tuple(f"{variant.title(spec.group_size)}: {note}" for variant, found in made.items() for note in found.written.notes),
+    )
+
+
+@contextmanager
+def _scratch(artifacts: Path) -> Iterator[Path]:
+    """A folder for checkpoints that are only measured, gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix=".compare-", dir=artifacts))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shown_linear(spec: QuantizeCompareSpec, original: StreamedModel) -> str:
+    """Full name of the linear whose weights are drawn."""
+    names = [f"{original.block_prefix(index)}{name}" for index, block in enumerate(original.blocks.modules) for name in find_linears(block)]
+    if spec.linear is None:
+        return names[0]
+    if spec.linear not in names:
+        raise RequestError(f"the model has no linear {clean(spec.linear, limit=80)!r}: its names are like {names[0]}")
+    return spec.linear
+
+
+def _make(spec: QuantizeCompareSpec, variant: Variant, original: StreamedModel, windows: Tensor, scratch: Path, steps: Steps) -> _Made:
+    began = time.monotonic()
+    needed = windows if METHODS[variant.method].calibrated else None
+    written = write_checkpoint(spec.of(variant), original, needed, scratch / variant.name, steps, whole=False)
+    return _Made(written, time.monotonic() - began)
+
+
+def _measure_errors(
+    spec: QuantizeCompareSpec,
+    original: StreamedModel,
+    windows: Tensor,
+    made: dict[Variant, _Made],
+    opened: dict[Variant, StreamedModel],
+    shown: str,
+    steps: Steps,
+) -> tuple[Histogram, Scatter]:
+    """Walk the original once; compare every linear with all variants on the same inputs; draw the one that is shown."""
+    pictures: tuple[Histogram, Scatter] | None = None
+    for block in calibrated_blocks(original, windows, steps.check_cancelled):
+        for group in block.groups:
+            hessian = block.statistics(group).hessian
+            for name in group.names:
+                full = f"{original.block_prefix(block.index)}{name}"
+                weight = block.linears[name].weight.detach().float()
+                found = {variant: model.overlay[f"{full}.weight"].to(weight.device) for variant, model in opened.items()}
+                for variant, approximation in found.items():
+                    made[variant].of_weights.append(weight_error(weight, approximation))
+                    made[variant].of_outputs.append(output_error(weight, approximation, hessian))
+                if full == shown:
+                    title = _HISTOGRAM_OF.title(spec.group_size)
+                    series = {variant.title(spec.group_size): found[variant] for variant in _SCATTER_OF}
+                    pictures = histogram(full, weight, found[_HISTOGRAM_OF], title), scatter(full, weight, series, spec.seed)
+                steps.step(f"measured {full}")
+    assert pictures is not None
+    return pictures
+
+
+def _row(spec: QuantizeCompareSpec, variant: Variant, made: _Made, found: Divergence, card: ModelCard, kept: int) -> CompareRow:
+    layers = made.written.layers
+    packed = sum(layer.bytes for layer in layers)
+    return CompareRow(
+        name=variant.name,
+        title=variant.title(spec.group_size),
+        method=variant.method,
+        bits=variant.bits,
+        granularity=variant.granularity,
+        group_size=made.written.scheme.group_size,
+        bytes=packed + kept,
+        ratio=card.file_bytes / (packed + kept),
+        bits_per_weight=8 * (packed + kept) / card.parameters,
+        bits_per_quantized_weight=8 * packed / sum(layer.rows * layer.columns for layer in layers),
+        mean_error=fmean(error.mean_absolute for error in made.of_weights),
+        relative_error=fmean(error.relative for error in made.of_weights),
+        output_error=fmean(error.relative for error in made.of_outputs),
+        output_cosine=fmean(error.cosine for error in made.of_outputs),
+        ppl=found.ppl,
+        ppl_ratio=found.ppl_ratio,
+        kl_mean=found.kl_mean,
+        kl_se=found.kl_se,
+        top1_agreement=found.top1_agreement,
+        top1_se=found.top1_se,
+        seconds=made.seconds,
+    )
+
+
+def _charts(made: dict[Variant, _Made], rows: tuple[CompareRow, ...], pictures: tuple[Histogram, Scatter], before: int, kept: int) -> Charts:
+    scales = {
+        variant.name: sum(layer.bytes - 4 * layer.rows * packed_words(layer.columns, variant.bits) for layer in found.written.layers)
+        for variant, found in made.items()
+    }
+    names = [layer.name for layer in made[_PER_CHANNEL].written.layers]
+    channel, tensor = ([error.relative for error in made[variant].of_weights] for variant in (_PER_CHANNEL, _PER_TENSOR))
+    return Charts(
+        histogram=pictures[0],
+        scatter=pictures[1],
+        granularity=granularity_errors(_PER_CHANNEL.bits, names, channel, tensor),
+        memory=memory_bars(before, kept, rows, scales),
+    )

@@ -1,0 +1,96 @@
+"""The comparison: every variant of one model on the same inputs, ordered as theory says, with consistent charts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.errors import Cancelled, RequestError
+from core.models.streaming import StreamedModel
+from core.numerics.errors import weight_error
+from core.numerics.grid import Grid
+from core.quantize import rtn
+from core.quantize.compare import run
+from core.quantize.compare_result import QuantizeCompareResult
+from core.quantize.compare_spec import VARIANTS, QuantizeCompareSpec
+from tests.core.quantize.conftest import RecordingContext
+
+SMALL = {"group_size": 32, "calibration_samples": 8, "calibration_length": 64, "context": 64, "eval_tokens": 512}
+
+
+@pytest.fixture(scope="module")
+def result(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> QuantizeCompareResult:
+    artifacts = tmp_path_factory.mktemp("compare")
+    found = run(QuantizeCompareSpec(model=str(tiny_llama_dir), **SMALL), RecordingContext(artifacts))
+    assert list(artifacts.iterdir()) == [], "checkpoints that were only measured are removed"
+    return found
+
+
+def test_every_variant_has_a_row(result: QuantizeCompareResult) -> None:
+    assert [row.name for row in result.rows] == [variant.name for variant in VARIANTS]
+    assert len({row.title for row in result.rows}) == len(VARIANTS)
+
+
+def test_errors_are_ordered_as_theory_says(result: QuantizeCompareResult) -> None:
+    rows = {row.name: row for row in result.rows}
+    order = ["rtn-w8-channel", "rtn-w8-tensor", "rtn-w4-group", "rtn-w4-channel", "rtn-w3-group"]
+    assert [rows[name].relative_error for name in order] == sorted(rows[name].relative_error for name in order)
+    for bits in (4, 3):
+        assert rows[f"gptq-w{bits}-group"].output_error < rows[f"rtn-w{bits}-group"].output_error
+        assert rows[f"gptq-w{bits}-group"].output_cosine > rows[f"rtn-w{bits}-group"].output_cosine
+    assert rows["rtn-w8-channel"].kl_mean < rows["rtn-w4-group"].kl_mean < rows["rtn-w3-group"].kl_mean
+
+
+def test_weight_errors_are_those_of_the_weights(result: QuantizeCompareResult, tiny_llama_dir: Path) -> None:
+    relative = []
+    with StreamedModel.open(tiny_llama_dir, torch.float32) as streamed:
+        for index in range(streamed.n_blocks):
+            for name in streamed.block_tensors(index):
+                if name.endswith("_proj.weight"):
+                    weight = streamed.read_tensor(name).float()
+                    relative.append(weight_error(weight, rtn.quantize(weight, None, Grid(4, group_size=32, scale_dtype=torch.bfloat16)).dequantize()))
+    row = next(row for row in result.rows if row.name == "rtn-w4-group")
+    assert row.relative_error == pytest.approx(sum(error.relative for error in relative) / len(relative), rel=1e-6)
+    assert row.mean_error == pytest.approx(sum(error.mean_absolute for error in relative) / len(relative), rel=1e-6)
+
+
+def test_memory_bars_add_up_and_count_scales(result: QuantizeCompareResult) -> None:
+    for row, bar in zip(result.rows, result.charts.memory[1:], strict=True):
+        assert bar.codes + bar.scales + bar.kept == row.bytes
+        assert bar.title == row.title
+    by_name = {row.name: bar for row, bar in zip(result.rows, result.charts.memory[1:], strict=True)}
+    assert by_name["rtn-w8-tensor"].scales == 2 * 14
+    assert by_name["rtn-w4-group"].codes * 2 == by_name["rtn-w8-channel"].codes
+    assert by_name["rtn-w4-group"].scales * 32 * 8 == by_name["rtn-w4-group"].codes * 2 * 16
+
+
+def test_pictures_show_the_same_weights_before_and_after(result: QuantizeCompareResult) -> None:
+    histogram, scatter = result.charts.histogram, result.charts.scatter
+    assert histogram.linear == scatter.linear == "model.layers.0.self_attn.q_proj"
+    assert sum(histogram.original) == sum(histogram.dequantized) == 64 * 64
+    assert len(histogram.edges) == len(histogram.original) + 1
+    assert list(scatter.original) == sorted(scatter.original)
+    spreads = [max(abs(a - b) for a, b in zip(scatter.original, series.values, strict=True)) for series in scatter.dequantized]
+    assert spreads[0] < spreads[-1], "8 bits lie closer to the diagonal than 3"
+    assert len(result.charts.granularity.linears) == 14
+    assert sum(result.charts.granularity.tensor) > sum(result.charts.granularity.channel)
+
+
+def test_the_result_survives_json(result: QuantizeCompareResult) -> None:
+    assert QuantizeCompareResult.model_validate(json.loads(result.model_dump_json())) == result
+
+
+def test_an_unknown_linear_is_refused(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    with pytest.raises(RequestError, match=r"its names are like model\.layers\.0"):
+        run(QuantizeCompareSpec(model=str(tiny_llama_dir), linear="nope", **SMALL), context)
+    assert list(context.artifacts.iterdir()) == []
+
+
+def test_cancelling_leaves_nothing_behind(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    context.cancel_when = lambda context: len(context.metrics) > 40
+    with pytest.raises(Cancelled):
+        run(QuantizeCompareSpec(model=str(tiny_llama_dir), **SMALL), context)
+    assert list(context.artifacts.iterdir()) == []
