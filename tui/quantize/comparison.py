@@ -28,6 +28,11 @@ _ROOMY = (100, 28)
 class ComparisonView(Vertical):
     """The newest comparison of the form's model. In a small window the charts take turns."""
 
+    HELP = (
+        "The usual quantizations of one model, measured alike: bytes with scales counted, mean absolute and relative error of the weights, error and "
+        "cosine of the linears' outputs, perplexity, KL divergence, top-1 agreement.\n\n"
+        "F7 fills the form with the highlighted row, to make that checkpoint; m shows the next chart where they take turns."
+    )
     DEFAULT_CSS = """
     ComparisonView { height: 1fr; }
     ComparisonView .comparison--head { height: auto; }

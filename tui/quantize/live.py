@@ -33,6 +33,10 @@ NOTHING = "No run yet. F5 starts one with the settings of the form; it goes on w
 class LiveView(Vertical):
     """Follows one run at a time."""
 
+    HELP = (
+        "A run as it goes: steps done, time left by the pace so far, and the relative error of each linear as it arrives (of its outputs on the "
+        "calibration text, or of its weights where the method uses none).\n\nThe run does not need this program: it goes on when the terminal closes."
+    )
     DEFAULT_CSS = """
     LiveView { height: 1fr; }
     LiveView .live--head { height: auto; }

@@ -23,6 +23,11 @@ from tui.widgets.hanging import hanging
 class ResultsView(Vertical):
     """Figures above, all runs of the model in a table, size against quality in a chart."""
 
+    HELP = (
+        "What the finished runs of this model measured. Up and down in the table choose a run; m draws the next figure against bits per weight; "
+        "F7 fills the form as it was for that run; y copies the path of its checkpoint, o shows its files.\n\n"
+        "Figures marked with ≠ were measured under another convention than those of the chosen run and cannot be compared with them."
+    )
     DEFAULT_CSS = """
     ResultsView { height: 1fr; }
     ResultsView .results--figures { height: auto; max-height: 12; margin-bottom: 1; }

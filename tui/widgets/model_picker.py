@@ -53,6 +53,11 @@ def choices(listing: ModelListing) -> list[Choice]:
 class ModelPicker(ModalScreen[str | None]):
     """Answers the chosen name, or None."""
 
+    HELP = (
+        "The models of this machine: bundled ones, folders and .gguf files in the working directory, its models folder and the folders of "
+        "LLMOPT_MODELS, checkpoints of earlier runs, and the Hugging Face cache.\n\n"
+        "Type to filter; a folder or an id that is not in the list can be typed in full. Broken models come last, marked with !, with the reason."
+    )
     DEFAULT_CSS = """
     ModelPicker { align: center middle; }
     ModelPicker > Vertical { width: 110; max-width: 100%; height: 26; max-height: 100%; border: round $primary; background: $surface; padding: 0 1; }

@@ -12,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
+from core.quantize.compare_spec import QuantizeCompareSpec
 from core.quantize.spec import QuantizeSpec
 from core.runs.events import Log
 from core.runs.store import Run, list_runs
@@ -24,6 +25,7 @@ from tui.quantize.artifact import ArtifactScreen
 from tui.quantize.fit import FitPanel
 from tui.quantize.pane import COMPARE, LIVE, RESULTS, SETUP
 from tui.runs.live import LiveRuns
+from tui.widgets.chart import Chart
 from tui.widgets.model_picker import ModelPicker
 
 MakeApp = Callable[..., LlmoptApp]
@@ -219,6 +221,60 @@ async def test_results_of_the_model_stand_beside_each_other_and_any_can_be_run_a
         await settle(pilot)
         assert pane.bar.active == SETUP
         assert pane.setup.spec() == made.spec(method="rtn", bits=4)
+
+
+async def test_f6_compares_the_usual_quantizations_of_the_forms_model(make_app: MakeApp, runs: RecordingRuns) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_quantize(pilot)
+        pane.prefill({"model": "/models/story-llama", "eval_tokens": 2048, "bits": 3})
+        await pilot.press("f6")
+        await until(pilot, lambda: bool(runs.started))
+        assert runs.started == [QuantizeCompareSpec(model="/models/story-llama", eval_tokens=2048, calibration_samples=64)]
+
+
+async def test_a_comparison_that_does_not_fit_the_model_is_refused_before_the_start(make_app: MakeApp, runs: RecordingRuns) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_quantize(pilot)
+        pane.prefill({"granularity": "channel", "group_size": 100})
+        await pilot.press("f6")
+        await settle(pilot)
+        assert runs.started == [QuantizeCompareSpec(model="bundled:base", calibration_samples=64)], "a size that means nothing is not asked for"
+        runs.started.clear()
+        pane.prefill({"eval_tokens": 0})
+        await pilot.press("f6")
+        await settle(pilot)
+        assert runs.started == []
+
+
+async def test_a_row_of_the_comparison_can_be_carried_out(make_app: MakeApp) -> None:
+    run = made.run_of(QuantizeCompareSpec(model="bundled:base"), "20260101-113000-quantize-compare-c0de", "done", created=NOW - 1800)
+    made.compared(run)
+    async with make_app().run_test(size=(120, 36)) as pilot:
+        pane = await open_quantize(pilot)
+        pane.show_view(COMPARE)
+        await settle(pilot)
+        assert len([chart for chart in pane.comparison.query(Chart) if chart.display]) == 4
+        table = pane.comparison.query_one(DataTable)
+        assert table.row_count == 7
+        table.focus()
+        await pilot.press("down", "down", "f7")
+        await settle(pilot)
+        spec = pane.setup.spec()
+        assert spec is not None
+        assert (spec.method, spec.bits, spec.granularity) == ("rtn", 4, "channel")
+
+
+async def test_in_a_small_window_the_charts_of_the_comparison_take_turns(make_app: MakeApp) -> None:
+    made.compared(made.run_of(QuantizeCompareSpec(model="bundled:base"), "20260101-113000-quantize-compare-c0de", "done", created=NOW - 1800))
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_quantize(pilot)
+        pane.show_view(COMPARE)
+        await settle(pilot)
+        seen = []
+        for _ in range(4):
+            seen += [chart.plot.title for chart in pane.comparison.query(Chart) if chart.display and chart.plot]
+            await pilot.press("m")
+        assert seen == ["weights", "dequantized", "relative error at 8 bits", "memory"]
 
 
 async def test_the_path_of_a_checkpoint_is_copied_and_its_files_are_shown(make_app: MakeApp, tmp_path: Path) -> None:

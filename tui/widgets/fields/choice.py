@@ -34,6 +34,11 @@ class ChoiceEditor(Widget, can_focus=True):
         self.choices: tuple[Any, ...] = (False, True) if view.kind == "flag" else view.choices
         self.put(view.default)
 
+    @property
+    def HELP(self) -> str:  # noqa: N802
+        """What F1 says."""
+        return self.view.explained()
+
     def get(self) -> Any:
         """The chosen value, of the type the spec declares."""
         return self.choices[self.index]

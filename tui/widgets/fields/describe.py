@@ -56,6 +56,17 @@ class FieldView:
             parts.append(f"default {shown(self.default)}")
         return " · ".join(parts)
 
+    def explained(self) -> str:
+        """Several lines: name on the command line, what the field is, its choices, its unit, when it means something."""
+        lines = [self.option, self.help()]
+        if self.choices:
+            lines.append(f"one of: {', '.join(map(shown, self.choices))}")
+        if self.unit:
+            lines.append(f"unit: {self.unit}")
+        for other, allowed in self.applies.items():
+            lines.append(f"counts only beside {other.replace('_', ' ')} {' or '.join(map(shown, allowed))}")
+        return "\n".join(lines)
+
     def applies_to(self, values: Mapping[str, Any]) -> bool:
         """Whether the field means anything beside these values of the other fields."""
         return all(values.get(name) in allowed for name, allowed in self.applies.items())

@@ -27,6 +27,11 @@ class EntryEditor(Input):
         self._told = ""
         self._put: Any = None
 
+    @property
+    def HELP(self) -> str:  # noqa: N802
+        """What F1 says."""
+        return self.view.explained()
+
     def get(self) -> Any:
         """The text, `UNSET` when there is none. What was put and not edited comes back as it was put, even where it could not be shown as it is."""
         if isinstance(self._put, str) and self._put and self.value == clean(self._put):
