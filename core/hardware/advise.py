@@ -1,5 +1,8 @@
 """Which format and which engine for a model on a machine: rules as data, each answer with its numbers and its reason.
 
+The thresholds of the rules are the estimator's: a way is open when its whole budget (weights with scales, KV cache for the
+asked context and concurrency, activations, runtime) fits, not when a multiple of the parameter count does.
+
 1. No GPU, or for local use: GGUF with llama.cpp, Q4_K_M, fewer bits only where that does not fit.
 2. Enough memory for 16 bits and the asked context and concurrency: no quantization (general use).
 3. Throughput: FP8 where the GPU has it, else 4-bit GPTQ or AWQ with vLLM, INT8 where the GPU has no FP8 (A100).
@@ -16,7 +19,7 @@ from typing import Any, Literal, get_args
 from core.errors import RequestError
 from core.hardware import recipes
 from core.hardware.estimate import Estimate, Place, estimate
-from core.hardware.formats import STORED
+from core.hardware.formats import STORED, quantized_format
 from core.hardware.machine import NAMED, Gpu, Machine
 from core.hardware.recipes import Job, Recipe
 from core.models.card import ModelCard
@@ -238,7 +241,7 @@ class _Asked:
             self.machine,
             context=self.context,
             concurrency=concurrency or self.concurrency,
-            weights=weights,
+            weights=quantized_format(self.card) if weights == STORED else weights,
             tensor_parallel=parallel,
             place=place,
         )
@@ -337,7 +340,7 @@ def _numbers(asked: _Asked, best: Estimate) -> Iterator[Number]:
 
 def _too_large(asked: _Asked) -> Recommendation:
     """Nothing fits: how much is missing, and what would do."""
-    weights = STORED if asked.card.quantization is not None else "w4a16" if asked.machine.gpus else "gguf-q4_k_m"
+    weights = quantized_format(asked.card) if asked.card.quantization is not None else "w4a16" if asked.machine.gpus else "gguf-q4_k_m"
     one = asked.estimate(weights, max(_parallel(asked.card, asked.machine.gpus, OPTIONS["bf16"])), None, concurrency=1)
     numbers = [Number("missing", -one.left, "byte", f"{_where(one)} for one sequence of {asked.context:,} tokens with weights in {weights}")]
     others = one.total - one.line("weights").bytes

@@ -195,6 +195,26 @@ def weight_bytes(card: ModelCard, key: str) -> WeightBytes:
     return WeightBytes(form.key, total, round(linears), round(rest), 8 * total / max(card.parameters, 1), form.how + stays)
 
 
+def quantized_format(card: ModelCard) -> str:
+    """The format that a quantized checkpoint is in: its files, or, without files, what its configuration says; 16 bits when that is not known."""
+    if card.file_bytes > 0:
+        return STORED
+    config = card.quantization or {}
+    bits = config.get("bits", config.get("w_bit"))
+    method = str(config.get("quant_method", "")).lower()
+    if method == "compressed-tensors":
+        return _COMPRESSED.get(str(config.get("format", "")), "bf16")
+    if method == "bitsandbytes":
+        return "int8" if config.get("load_in_8bit") else "nf4"
+    if bits == 8 and method in {"gptq", "awq"}:
+        return "int8"
+    return _METHODS.get(method, "bf16")
+
+
+_METHODS = {"fp8": "fp8", "fbgemm_fp8": "fp8", "gptq": "gptq-int4", "awq": "awq-int4", "aqlm": "aqlm-2bit", "mxfp4": "nvfp4", "modelopt": "nvfp4"}
+_COMPRESSED = {"pack-quantized": "w4a16", "int-quantized": "int8", "float-quantized": "fp8", "nvfp4-pack-quantized": "nvfp4"}
+
+
 def _gguf_linear(kind: str, linear: LinearShape, blocks: int, share: int) -> float:
     bits = gguf_mix.matrix_bits(kind, linear.name_suffix, linear.in_features, blocks, share)
     return linear.count * linear.out_features * linear.in_features * bits / 8

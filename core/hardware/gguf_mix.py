@@ -53,7 +53,13 @@ _DOWN: dict[str, Rule] = {
     "Q5_K_M": _more_bits("Q5_K"),
 }
 _OUTPUT: dict[str, Rule] = {"Q2_K": lambda _block, _blocks, _share: "Q3_K", "Q3_K_M": lambda _block, _blocks, _share: "Q4_K"}
+_FUSED: dict[str, Rule] = {
+    "Q3_K_M": lambda _block, _blocks, _share: "Q4_K",
+    "Q4_K_M": lambda _block, _blocks, _share: "Q5_K",
+    "Q5_K_M": lambda _block, _blocks, _share: "Q6_K",
+}
 _RULES: tuple[tuple[tuple[str, ...], dict[str, Rule]], ...] = (
+    (("qkv_proj", "query_key_value", "c_attn", "Wqkv", "attn_qkv"), _FUSED),
     (("v_proj", "attn_v"), _VALUE),
     (("down_proj", "ffn_down", "fc2", "w2"), _DOWN),
     (("o_proj", "out_proj", "attn_output"), _OUTPUT),

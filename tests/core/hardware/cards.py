@@ -45,6 +45,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         use_sliding_window=False,
     ),
     "Qwen3-8B": _llama(4096, 12288, 36, 32, 8, 151936, 40960, architectures=["Qwen3ForCausalLM"], model_type="qwen3", head_dim=128),
+    "Phi-3-mini": _llama(3072, 8192, 32, 32, 32, 32064, 4096, architectures=["Phi3ForCausalLM"], model_type="phi3", sliding_window=2047),
     "TinyLlama-1.1B": _llama(2048, 5632, 22, 32, 4, 32000, 2048),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from core.hardware.estimate import estimate
 from core.hardware.formats import WEIGHT_FORMATS
 from core.hardware.machine import NAMED, Machine
 from core.hardware.snapshot import GIBIBYTE
-from core.models.card import LinearShape
+from core.models.card import LinearShape, ModelCard
 from core.quantize.spec import QuantizeSpec
 from tests.core.hardware.cards import CONFIGS, card
 
@@ -86,6 +87,22 @@ def test_fp8_first_where_the_hardware_has_it_and_int8_on_an_a100() -> None:
     assert "compute capability 8.0" in fp8.why_not
     assert rows.index(fp8) > rows.index(find(rows, "int8"))
     assert find(rows, "int8").why_not is None
+
+
+def test_where_16_bits_do_not_fit_the_next_best_is_fp8_or_int8_by_the_hardware() -> None:
+    model = card("Llama-3-70B")
+    assert recommend(model, HOST.with_gpus("h100", 2), concurrency=16)[0].format == "fp8"
+    assert recommend(model, HOST.with_gpus("a100-80", 2), concurrency=16)[0].format == "int8"
+    assert recommend(model, HOST.with_gpus("a6000", 2), concurrency=16)[0].format == "w4a16"
+
+
+def test_every_family_gets_an_answer() -> None:
+    folder = Path(__file__).parents[2] / "data" / "configs"
+    for path in sorted(folder.glob("*.json")):
+        model = ModelCard.from_config(json.loads(path.read_text()), name=path.stem)
+        for use_case in USE_CASES:
+            for machine in (HOST, HOST.with_gpus("h100", 8)):
+                assert recommend(model, machine, use_case)[0].why_not is None
 
 
 def test_lowest_latency_means_int4_with_tensorrt_llm() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import RequestError
-from core.hardware.formats import KV_FORMATS, STORED, WEIGHT_FORMATS, kv_format, weight_bytes, weight_format
+from core.hardware.formats import KV_FORMATS, STORED, WEIGHT_FORMATS, kv_format, quantized_format, weight_bytes, weight_format
 from core.hardware.gguf_mix import BLOCK_BITS, matrix_bits
 from core.models.card import ModelCard
 from tests.core.hardware.cards import CONFIGS, card
@@ -29,6 +29,8 @@ PUBLISHED = [
     ("Llama-3-8B", "gguf-q6_k", 6.60),
     ("Llama-3-8B", "gguf-q8_0", 8.54),
     ("Llama-3-70B", "gguf-q4_k_m", 42.52),
+    ("TinyLlama-1.1B", "gguf-q4_k_m", 0.669),
+    ("Phi-3-mini", "gguf-q4_k_m", 2.39),
 ]
 
 
@@ -41,6 +43,25 @@ def test_gguf_sizes_are_those_of_published_files(name: str, key: str, gigabytes:
 def test_16_bits_are_two_bytes_a_parameter(name: str) -> None:
     assert weight_bytes(card(name), "bf16").total == 2 * card(name).parameters
     assert weight_bytes(card(name), "fp32").total == 4 * card(name).parameters
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        ({"quant_method": "gptq", "bits": 4}, "gptq-int4"),
+        ({"quant_method": "awq", "bits": 4}, "awq-int4"),
+        ({"quant_method": "gptq", "bits": 8}, "int8"),
+        ({"quant_method": "fp8"}, "fp8"),
+        ({"quant_method": "compressed-tensors", "format": "pack-quantized"}, "w4a16"),
+        ({"quant_method": "compressed-tensors", "format": "int-quantized"}, "int8"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "nf4"),
+        ({"quant_method": "what nobody knows"}, "bf16"),
+    ],
+)
+def test_a_quantized_checkpoint_without_files_costs_what_its_configuration_says(config: dict[str, object], key: str) -> None:
+    done = card("Llama-3-8B").model_copy(update={"quantization": config})
+    assert quantized_format(done) == key
+    assert quantized_format(done.model_copy(update={"file_bytes": 1})) == STORED
 
 
 def test_a_group_s_scale_is_counted() -> None:
