@@ -123,6 +123,19 @@ class StreamedModel:
         """
         return [list(find_linears(block)) for block in self.blocks.modules]
 
+    def check_weights(self, between: Callable[[], None] = lambda: None) -> None:
+        """Read every tensor once, before long work begins; what was checked here is not checked again.
+
+        Args:
+            between: called after each tensor; may raise to cancel.
+
+        Raises:
+            RequestError: naming the tensor that holds NaN or Inf.
+        """
+        for name in [name for name in self._tensors if name not in self._finite]:
+            self.read_tensor(name)
+            between()
+
     def load_block(self, index: int) -> nn.Module:
         """Read a block's weights.
 
@@ -229,12 +242,13 @@ class StreamedModel:
 
     def _load(self, groups: Iterable[Group]) -> None:
         for group in groups:
+            if group.converter is None and group.target in self.overlay:
+                self._place(group.target, self.overlay[group.target])
+                continue
             for name, tensor in group.load(self.read_tensor, self.model).items():
-                self._place(name, tensor)
+                self._place(name, self.overlay.get(name, tensor))
 
     def _place(self, name: str, tensor: Tensor) -> None:
-        if name in self.overlay:
-            tensor = self.overlay[name]
         if tensor.is_floating_point():
             dtype = torch.float32 if self._in_fp32(name) else self._meta[name].dtype if name in self._meta else self.dtype
             tensor = tensor.to(dtype)

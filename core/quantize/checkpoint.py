@@ -60,7 +60,7 @@ def write_checkpoint(spec: QuantizeSpec, streamed: StreamedModel, windows: Tenso
     steps.say("calibrating" if windows is not None else "reading")
     with ShardWriter(out) as writer:
         done: set[str] = set()
-        for index, linear in enumerate(quantized_linears(streamed, spec, windows, steps.check_cancelled)):
+        for index, linear in enumerate(quantized_linears(streamed, spec, windows, steps)):
             if not scheme.can_compress(linear.tensor):
                 raise RunFailed(f"{linear.figures.name} cannot be stored as {scheme.format}: report this with the spec.json of the run")
             for name, tensor in scheme.compress(linear.name, linear.tensor).items():
