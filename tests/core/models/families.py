@@ -51,6 +51,17 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "olmo2": _MODERN,
     "mixtral": _EXPERTS,
     "qwen3_moe": _EXPERTS,
+    "gemma3": {},
+    "gemma3n_text": {
+        **_SLIDING,
+        "num_hidden_layers": 5,
+        "vocab_size_per_layer_input": 320,
+        "hidden_size_per_layer_input": 16,
+        "num_kv_shared_layers": 0,
+        "laurel_rank": 8,
+        "activation_sparsity_pattern": [0.0] * 5,
+        "layer_types": ["sliding_attention"] * 4 + ["full_attention"],
+    },
     "gpt_oss": {**_SLIDING, "num_local_experts": 4, "num_experts_per_tok": 2},
 }
 

@@ -112,7 +112,7 @@ def test_one_key_value_head_is_read_from_falcons_flags() -> None:
     assert card("falcon-7b").kv_heads == 1
 
 
-@settings(deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(tokens=st.integers(0, 10**6), sequences=st.integers(1, 512), bits=st.sampled_from([16, 8, 8.5, 4.5, 3.0]))
 def test_the_cache_grows_by_the_token_and_by_the_sequence(tokens: int, sequences: int, bits: float) -> None:
     llama = card("Meta-Llama-3-8B")
@@ -185,7 +185,7 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     name=st.sampled_from(sorted(path.stem for path in CONFIGS.glob("*.json"))),
     changes=st.dictionaries(

@@ -109,7 +109,7 @@ def test_escape_sequences_in_names_do_not_reach_the_sentence(tmp_path: Path) -> 
     assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in str(caught.value))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_bytes_never_crash_and_what_passes_agrees_with_safetensors(tmp_path: Path, data: st.DataObject) -> None:
     raw = bytearray(save(TENSORS))
@@ -151,7 +151,7 @@ tensor_like = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(entries=st.dictionaries(st.text(max_size=6) | st.just("__metadata__"), tensor_like | json_values, max_size=4), size=st.integers(0, 40))
 def test_any_json_as_a_header_is_accepted_or_refused(tmp_path: Path, entries: Any, size: int) -> None:
     path = tmp_path / f"{abs(hash((str(entries), size)))}.safetensors"
