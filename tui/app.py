@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rich.text import Text
 from textual import on
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.screen import ModalScreen
@@ -18,10 +16,10 @@ from textual.widgets import ContentSwitcher, Static
 
 from core.sanitize import clean
 from tui import crash, theme
-from tui.driver import TerminalBehind, TerminalGone
 from tui.panes import PANES, PaneEntry, entry
 from tui.services import Services
 from tui.ssh import Terminal
+from tui.sturdy import SturdyApp
 from tui.widgets.hints import Hints
 from tui.widgets.topbar import TopBar
 
@@ -45,7 +43,7 @@ def _commands() -> type[Provider]:
     return Actions
 
 
-class LlmoptApp(App[None]):
+class LlmoptApp(SturdyApp):
     """The workstation. `services` is what panes may use; `terminal` is what was found out about the terminal."""
 
     TITLE = "llmopt"
@@ -65,22 +63,14 @@ class LlmoptApp(App[None]):
         Binding("ctrl+p", "command_palette", "Commands", id="app.palette", tooltip="Find and run any command", priority=True),
         Binding("f1", "help", "Help", id="app.help", tooltip="Help for the focused widget, and every key", priority=True),
         Binding("ctrl+q", "quit", "Quit", id="app.quit", tooltip="Leave; runs go on", priority=True),
-        Binding(
-            "escape",
-            "leave_field",
-            "Leave field",
-            show=False,
-            id="app.leave-field",
-            tooltip="Take the focus out of a field, so that digits open tabs",
-        ),
+        Binding("escape", "leave_field", "Leave field", show=False, id="app.leave-field", tooltip="Leave a field, so that digits open tabs"),
     ]
 
     def __init__(self, services: Services, terminal: Terminal, *, driver_class: type[Driver] | None = None) -> None:
         self._terminal = terminal
         super().__init__(driver_class=driver_class)
         self.services = services
-        self._drawing_paused = ExitStack()
-        self._lost_a_frame = False
+        self._opening = asyncio.Lock()
         self._palette_filter = theme.PaletteFilter(enabled=terminal.colors == "256")
 
     # -- what is on the screen
@@ -116,7 +106,7 @@ class LlmoptApp(App[None]):
         while len(self.screen_stack) > 1:
             self.pop_screen()
         self.open_tab = row.id
-        self.run_worker(self._show(row, prefill), group="panes", description=f"open {row.title}", exit_on_error=False)
+        self.run_worker(self._show(row, prefill), group="panes", description=f"open {row.title}")
 
     def pane(self, pane_id: str) -> Widget | None:
         """The widget of a tab, if it was opened before."""
@@ -124,15 +114,16 @@ class LlmoptApp(App[None]):
 
     async def _show(self, row: PaneEntry, prefill: dict[str, Any] | None) -> None:
         switcher = self.query_one("#panes", ContentSwitcher)
-        pane = self.pane(row.id)
-        if pane is None:
-            pane = await self._make(row)
-            await switcher.add_content(pane, id=row.id)
+        async with self._opening:
+            pane = self.pane(row.id)
+            if pane is None:
+                pane = await self._make(row)
+                await switcher.add_content(pane, id=row.id)
+        if prefill is not None and (take := getattr(pane, "prefill", None)):
+            take(prefill)
         if self.open_tab != row.id:
             return
         switcher.current = row.id
-        if prefill is not None and (take := getattr(pane, "prefill", None)):
-            take(prefill)
         if pane.focusable:
             pane.focus()
 
@@ -191,10 +182,6 @@ class LlmoptApp(App[None]):
     def _tab_clicked(self, event: TopBar.Chosen) -> None:
         self.open_pane(event.pane_id)
 
-    def notify_text(self, text: str, *, title: str = "", severity: SeverityLevel = "information") -> None:
-        """Show a note made of text that may have come from outside."""
-        self.notify(clean(text, limit=400), title=clean(title, limit=80), severity=severity, markup=False)
-
     # -- runs
 
     def _watch_runs(self) -> None:
@@ -203,7 +190,7 @@ class LlmoptApp(App[None]):
         watcher = RunWatcher(self.services.runs, self._tell, self._show_activity)
 
         def look() -> None:
-            self.run_worker(watcher.look(), group="runs", description="look for runs that began or ended", exit_on_error=False)
+            self.run_worker(watcher.look(), group="runs", description="look for runs that began or ended")
 
         look()
         self.set_interval(INTERVAL, look)
@@ -230,34 +217,9 @@ class LlmoptApp(App[None]):
         filters = list(super().get_line_filters())
         return [*filters, self._palette_filter] if self._palette_filter.enabled else filters
 
-    @on(TerminalBehind)
-    def _line_is_full_or_free(self, message: TerminalBehind) -> None:
-        if message.behind:
-            self._drawing_paused.enter_context(self.batch_update())
-            return
-        self._drawing_paused.close()
-        if self._lost_a_frame:
-            self._lost_a_frame = False
-            self.screen.refresh()
-        self.screen.check_idle()
-
-    def post_display_hook(self) -> None:
-        """Remember that a frame was thrown away, as textual does while drawing is paused."""
-        if self._batch_count:
-            self._lost_a_frame = True
-
-    @on(TerminalGone)
-    def _nobody_watches(self) -> None:
-        self.exit()
-
     def _chosen_theme(self) -> str:
         wanted = self.services.settings.theme
         if wanted is not None and wanted not in self.available_themes:
             self.notify_text(f"There is no theme {wanted}; the command palette lists them.", severity="warning")
             wanted = None
         return wanted or theme.default_theme(self._terminal.colors)
-
-    # -- the unexpected
-
-    def _fatal_error(self) -> None:
-        self.panic(Text(crash.record(self._exception) if self._exception else "unexpected error"))

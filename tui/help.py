@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,6 +14,8 @@ from textual.content import Content
 from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
+
+from tui.panes import PANES
 
 if TYPE_CHECKING:
     from textual.binding import ActiveBinding
@@ -40,12 +43,15 @@ def key_table(app: App[object], bindings: Iterable[ActiveBinding], width: int) -
         if active.node is not owner:
             owner = active.node
             lines.append(Content.styled(f"\n{_title(active.node)}", "bold $primary"))
-        keys = ", ".join(app.get_key_display(each.binding) for each in _same(bindings, binding))
-        text = binding.tooltip or binding.description
-        lines.append(
-            Content.assemble((f"{keys:>12}  ", "bold $accent"), text, (f"  {binding.id}" if binding.id else "", "$text-muted")).truncate(width)
-        )
+        keys = ", ".join(dict.fromkeys(app.get_key_display(each.binding) for each in _same(bindings, binding)))
+        lines.append(_line(keys, binding.tooltip or binding.description, binding.id or "", width))
     return Content("\n").join(lines)
+
+
+def _line(keys: str, text: str, binding_id: str, width: int) -> Content:
+    room = width - 15 - len(binding_id)
+    what = Content(text).truncate(room, ellipsis=True)
+    return Content.assemble((f"{keys:>11}  ", "bold $accent"), what, " " * max(room - what.cell_length + 2, 0), (binding_id, "$text-muted"))
 
 
 def _same(bindings: Iterable[ActiveBinding], wanted: Binding) -> list[ActiveBinding]:
@@ -57,9 +63,8 @@ def _title(node: DOMNode) -> str:
         return "Everywhere"
     if isinstance(node, Screen):
         return "This screen"
-    return (
-        str(getattr(node, "HELP_TITLE", None) or node.border_title or type(node).__name__) if hasattr(node, "border_title") else type(node).__name__
-    )
+    pane = next((row.title for row in PANES if row.id == node.id), None)
+    return pane or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).capitalize()
 
 
 class HelpScreen(ModalScreen[None]):
@@ -84,6 +89,6 @@ class HelpScreen(ModalScreen[None]):
         """Words, then the table."""
         with VerticalScroll() as box:
             box.border_title = "Help"
-            box.border_subtitle = "esc closes · the last column is the id for [keymap] in the settings".replace("[", "\\[")
+            box.border_subtitle = "esc closes · right: ids for the keymap in the settings"
             yield Static(self._text, markup=False)
-            yield Static(key_table(self.app, self._active, min(90, self.app.size.width * 9 // 10 - 6)))
+            yield Static(key_table(self.app, self._active, min(96, self.app.size.width * 9 // 10) - 8))

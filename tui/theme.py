@@ -35,8 +35,8 @@ LIGHT = Theme(
     name="llmopt-light",
     primary="#005f87",
     secondary="#5f5f87",
-    accent="#af5f00",
-    warning="#875f00",
+    accent="#870087",
+    warning="#5f5f00",
     error="#af0000",
     success="#005f00",
     foreground="#262626",
@@ -45,7 +45,7 @@ LIGHT = Theme(
     panel="#dadada",
     boost="#d0d0d0",
     dark=False,
-    variables={"block-cursor-text-style": "bold", "footer-key-foreground": "#af5f00"},
+    variables={"block-cursor-text-style": "bold", "footer-key-foreground": "#870087"},
 )
 THEMES = (DARK, LIGHT)
 

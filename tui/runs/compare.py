@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,24 +13,27 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from core.runs.figures import figure, show
+from core.runs.figures import show
 from core.sanitize import clean
-from tui.runs.rows import figures, what
+from tui.runs.rows import what
 from tui.widgets.hints import Hints
 from tui.widgets.topbar import TopBar
 
 if TYPE_CHECKING:
+    from core.runs.compare import Measure
     from core.runs.store import Run
+
+_NAME = 26
 
 
 class CompareScreen(Screen[None]):
     """The older run on the left, the newer on the right, the change and whether it is for the better."""
 
     HELP = """
-    Two runs side by side. The upper part lists what was asked differently, the lower part every measured figure
-    that both have, its change from left to right, and whether that is better or worse where a direction is known.
+    Two runs side by side. The upper part lists what was asked differently, the lower part every measured figure,
+    its change from left to right, and whether that is better or worse where a direction is known.
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,equals_sign", "app.pop_screen", "Back", id="compare.back")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,equals_sign", "app.pop_screen", "Back", id="compare.back", tooltip="Back to the runs")]
     DEFAULT_CSS = """
     CompareScreen VerticalScroll { padding: 0 1; height: 1fr; }
     CompareScreen Static { height: auto; }
@@ -38,8 +41,7 @@ class CompareScreen(Screen[None]):
 
     def __init__(self, left: Run, right: Run) -> None:
         super().__init__()
-        self._left = left
-        self._right = right
+        self._runs = left, right
 
     def compose(self) -> ComposeResult:
         """One table of text."""
@@ -50,39 +52,45 @@ class CompareScreen(Screen[None]):
 
     async def on_mount(self) -> None:
         """Read both runs."""
-        text = await asyncio.to_thread(compared, self._left, self._right)
+        text = await asyncio.to_thread(compared, *self._runs, self.app.size.width - 4)
         self.query_one("#compare-words", Static).update(text)
         self.query_one(VerticalScroll).focus()
 
 
-def compared(left: Run, right: Run) -> Content:
-    """The comparison as text. Reads the disk."""
-    lines = [_row("", "left", "right", head=True), _row("run", left.id, right.id), _row("what", what(left), what(right))]
-    asked = _asked(left), _asked(right)
-    different = [name for name in {**asked[0], **asked[1]} if asked[0].get(name) != asked[1].get(name)]
+def compared(left: Run, right: Run, width: int) -> Content:
+    """The comparison as text of at most `width` columns. Reads the disk."""
+    from core.runs.compare import compare
+
+    found = compare((left, right))
+    cell = max((width - _NAME - 18) // 2, 12)
+    lines = [_row("", (what(left), what(right)), cell, "bold"), _row("run", found.ids, cell), _row("state", found.statuses, cell)]
+    lines += [Content.styled(f"! {clean(warning)}", "$text-warning") for warning in found.warnings]
     lines += [Content.styled("\nAsked differently", "bold $primary")]
-    lines += [_row(name.replace("_", "-"), asked[0].get(name, "—"), asked[1].get(name, "—")) for name in different] or [Content("nothing")]
+    lines += [_row(clean(each.name).replace("_", "-"), tuple(_asked(value) for value in each.values), cell) for each in found.settings] or [
+        Content("nothing")
+    ]
     lines += [Content.styled("\nMeasured", "bold $primary")]
-    measured = figures(left.result), figures(right.result)
-    names = list({**measured[0], **measured[1]})
-    lines += [_figure(name, measured[0].get(name), measured[1].get(name)) for name in names] or [Content("neither run has a result")]
+    lines += [_measured(each, cell) for each in found.measures] or [Content("neither run has a result")]
     return Content("\n").join(lines)
 
 
-def _asked(run: Run) -> dict[str, str]:
-    return {clean(name, limit=40): clean(value if isinstance(value, str) else json.dumps(value), limit=80) for name, value in run.values.items()}
+def _asked(value: Any) -> str:
+    return "—" if value is None else clean(value if isinstance(value, str) else json.dumps(value), limit=120)
 
 
-def _figure(name: str, left: float | None, right: float | None) -> Content:
-    row = _row(figure(name).title, show(name, left), show(name, right))
-    if left is None or right is None or left == right or not left:
+def _measured(measure: Measure, cell: int) -> Content:
+    row = _row(clean(measure.title, limit=60), tuple(show(measure.name, value) for value in measure.values), cell)
+    ratio = measure.ratios[1]
+    if ratio is None or ratio == 1:
         return row
-    better = figure(name).better
-    verdict = "" if not better else ("better" if (right < left) == (better == "lower") else "worse")
-    style = {"better": "$text-success", "worse": "$text-error"}.get(verdict, "")
-    return Content.assemble(row, (f" {right / left - 1:+.2%} {verdict}", style))
+    verdict = "" if measure.best is None else ("better" if measure.best == 1 else "worse")
+    return Content.assemble(row, (f" {ratio - 1:+.1%} {verdict}", {"better": "$text-success", "worse": "$text-error"}.get(verdict, "")))
 
 
-def _row(name: str, left: str, right: str, *, head: bool = False) -> Content:
-    cells = f"{left[:34]:<35}", f"{right[:34]:<35}"
-    return Content.assemble((f"{name[:28]:<29}", "$text-muted"), *((cell, "bold" if head else "") for cell in cells))
+def _row(name: str, values: tuple[str, ...], cell: int, style: str = "") -> Content:
+    cells = [(f"{_cut(value, cell - 2):<{cell}}", style) for value in values]
+    return Content.assemble((f"{_cut(name, _NAME - 1):<{_NAME}}", "$text-muted"), *cells)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from core.runs.compare import metrics_of
 from core.runs.figures import duration, show
 from core.sanitize import clean
 from tui.runs.words import MARKS, when
@@ -87,15 +88,8 @@ def what(run: Run) -> str:
 
 
 def figures(result: dict[str, Any] | None) -> dict[str, float]:
-    """The numbers of a result: those under `metrics`, then those at the top."""
-    if result is None:
-        return {}
-    metrics = result.get("metrics")
-    found = dict(metrics) if isinstance(metrics, dict) else {}
-    found |= {name: value for name, value in result.items() if name not in found}
-    return {
-        clean(str(name), limit=60): float(value) for name, value in found.items() if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    """The numbers of a result, with names that are safe to show."""
+    return {clean(name, limit=60): value for name, value in metrics_of(result or {}).items()}
 
 
 def headline_figures(result: dict[str, Any] | None) -> str:

@@ -234,7 +234,7 @@ class RunsScreen(Screen[None]):
             return
         self.app.push_screen(CompareScreen(chosen[1].run, chosen[0].run))
 
-    @work(description="cancel a run", exit_on_error=False)
+    @work(description="cancel a run")
     async def action_cancel(self) -> None:
         """Ask, then stop the run."""
         row = self._here()
@@ -246,7 +246,7 @@ class RunsScreen(Screen[None]):
         if await self.app.push_screen_wait(Confirm(f"Stop {row.what} of {row.model}?", yes="Stop it", no="Let it run")):
             await self._attempt(services_of(self).runs.cancel, row.run)
 
-    @work(description="delete a run", exit_on_error=False)
+    @work(description="delete a run")
     async def action_delete(self) -> None:
         """Ask, then delete the run's folder."""
         row = self._here()
