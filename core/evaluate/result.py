@@ -99,7 +99,7 @@ class EvaluateResult(_Frozen):
 
     @computed_field  # type: ignore[prop-decorator]
     @property
-    def metrics(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, int | float]:
         """The figures that were measured, flat, as every capability's result has them."""
         not_figures = {"model", "reference", "kl_percentiles", "evaluation", "warnings"}
         values = {name: getattr(self, name) for name in type(self).model_fields if name not in not_figures}

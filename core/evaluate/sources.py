@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -9,15 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RequestError
+from core.evaluate.threads import in_order
 
 if TYPE_CHECKING:
     from core.models.streaming import StreamedModel
 
 OnBlock = Callable[[int, int], None]
 
-_CHUNK_BYTES = {"cpu": 64 * 2**20, "cuda": 1024 * 2**20}
+_CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 1024 * 2**20}
+_IN_FLIGHT_BYTES = 256 * 2**20
 _HIDDEN_BYTES = 512 * 2**20
-_TOKENS_IN_A_BLOCK = 2048
+_TOKENS_IN_A_BLOCK = 1024
+_WIDTH_IN_A_BLOCK = 8 * 4  # a block's widest activations, in bytes, for each value of the hidden state
 
 
 @runtime_checkable
@@ -44,7 +48,7 @@ class ModelLogits:
         self._chunk_bytes = chunk_bytes or _CHUNK_BYTES.get(self._device.type, _CHUNK_BYTES["cpu"])
         config = getattr(model, "config", None)
         self._options: dict[str, Any] = {"use_cache": False} if hasattr(config, "model_type") else {}
-        self._vocabulary: int | None = getattr(config, "vocab_size", None)
+        self._vocabulary: int | None = config.get_text_config().vocab_size if config is not None and self._options else None
 
     def logits(self, windows: Tensor) -> Iterator[Tensor]:
         """Logits of windows int64 [N, T] as tensors [n, T, V] in the model's own float type, on its device."""
@@ -52,24 +56,19 @@ class ModelLogits:
             raise RequestError(
                 f"token {int(windows.max())} is outside the model's vocabulary of {self._vocabulary}: use the tokenizer that belongs to the model"
             )
-        chunk = 1
-        begin = 0
-        while begin < len(windows):
-            found = self._forward(windows[begin : begin + chunk])
-            begin += len(found)
-            chunk = max(self._chunk_bytes // (found[0].numel() * 4), 1)
-            yield found
-            del found  # before the next chunk is made
-
-    @torch.no_grad()
-    def _forward(self, windows: Tensor) -> Tensor:
         training = self._model.training
         self._model.eval()
         try:
-            output = self._model(windows.to(self._device), **self._options)
+            window_bytes = windows.shape[1] * (self._vocabulary or self._forward(windows[:1, :1]).shape[-1]) * 4
+            chunks = torch.split(windows, max(self._chunk_bytes // window_bytes, 1))
+            yield from in_order(self._forward, chunks, _workers(self._device, len(chunks[0]) * window_bytes))
         finally:
             if training:
                 self._model.train()
+
+    @torch.no_grad()
+    def _forward(self, windows: Tensor) -> Tensor:
+        output = self._model(windows.to(self._device), **self._options)
         logits: Tensor = getattr(output, "logits", output)
         return logits
 
@@ -121,11 +120,15 @@ class StreamedLogits:
         inputs = self._streamed.capture(windows)
         hidden = inputs.hidden
         step = max(_TOKENS_IN_A_BLOCK // windows.shape[1], 1)
+        parts = [slice(begin, begin + step) for begin in range(0, len(hidden), step)]
+        workers = _workers(hidden.device, hidden[parts[0]].numel() * _WIDTH_IN_A_BLOCK)
         for i in range(self._streamed.n_blocks):
             block = self._streamed.load_block(i)
-            for begin in range(0, len(hidden), step):
-                at = slice(begin, begin + step)
-                hidden[at] = self._streamed.run_block(block, hidden[at], i, inputs, first=begin)
+
+            def run(part: slice, i: int = i, block: nn.Module = block) -> None:
+                hidden[part] = self._streamed.run_block(block, hidden[part], i, inputs, first=part.start)
+
+            deque(in_order(run, parts, workers), maxlen=0)
             self._streamed.release_block(i)
             if self._on_block is not None:
                 self._on_block(done + i + 1, blocks)
@@ -134,3 +137,8 @@ class StreamedLogits:
     def _shares(self, windows: Tensor) -> Sequence[Tensor]:
         window_bytes = windows.shape[1] * self._hidden_size * self._streamed.dtype.itemsize
         return torch.split(windows, max(self._hidden_bytes // window_bytes, 1))
+
+
+def _workers(device: torch.device, bytes_each: int) -> int:
+    """Windows to work on at once: on a CPU as many as fit in the memory for it, one on anything else."""
+    return max(_IN_FLIGHT_BYTES // bytes_each, 1) if device.type == "cpu" else 1

@@ -11,6 +11,7 @@ from torch import Tensor
 from core.errors import RequestError, RunFailed
 from core.evaluate.scores import kl_divergence, negative_log_likelihood, rows
 from core.evaluate.sources import LogitSource
+from core.evaluate.threads import one_thread
 from core.evaluate.windows import Windows
 
 OnWindow = Callable[[int, int, float], None]
@@ -42,7 +43,8 @@ def walk(models: Sequence[LogitSource], windows: Windows, on_window: OnWindow | 
     parts: list[Tensor] = []
     total, summed, count = len(windows.tokens), 0.0, 0
     for index, logits in enumerate(zip(*(_single_windows(model, windows.tokens) for model in models), strict=True)):
-        part = _score(logits, windows.tokens[index], int(windows.first_target[index]))
+        with one_thread():
+            part = _score(logits, windows.tokens[index], int(windows.first_target[index]))
         if bool(part.isnan().any()):
             raise RunFailed(
                 f"the model's predictions in window {index + 1} of {total} are not numbers: the checkpoint is damaged or overflows its dtype"

@@ -1,0 +1,142 @@
+"""A training that was stopped, or killed, goes on as if nothing had happened: bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from core.training import Settings, Trainer
+from core.training.trainer import Step
+
+VOCABULARY, WIDTH = 11, 8
+
+
+class Toy(nn.Module):
+    """An embedding, a matrix, a norm and a frozen head: one parameter for each way that the trainer has."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.embed = nn.Embedding(VOCABULARY, WIDTH)
+        self.mix = nn.Linear(WIDTH, WIDTH)
+        self.norm = nn.LayerNorm(WIDTH)
+        self.frozen = nn.Linear(WIDTH, VOCABULARY, bias=False).requires_grad_(False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.frozen(self.norm(self.embed(tokens) + torch.tanh(self.mix(self.embed(tokens)))))
+
+
+def batch(step: int) -> Tensor:
+    start = torch.randint(0, VOCABULARY, (4, 1), generator=torch.Generator().manual_seed(step))
+    return (start + 3 * torch.arange(7)) % VOCABULARY
+
+
+def trainer(checkpoint: Path, model: Toy | None = None, *, steps: int = 12, autocast: bool = False) -> Trainer:
+    toy = model or Toy(seed=0)
+
+    def objective(tokens: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(toy(tokens[:, :-1]).float().flatten(0, 1), tokens[:, 1:].flatten())
+
+    return Trainer(toy, objective, batch, Settings(steps=steps, warmup=3, checkpoint_every=5, autocast=autocast), checkpoint)
+
+
+def state(checkpoint: Path) -> dict[str, Tensor]:
+    return load_file(checkpoint)
+
+
+def assert_same(one: Path, other: Path) -> None:
+    first, second = state(one), state(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("stopped_after", [1, 4, 11])
+def test_a_stopped_training_takes_the_path_of_an_uninterrupted_one(tmp_path: Path, stopped_after: int, autocast: bool) -> None:
+    losses: dict[str, list[float]] = {"whole": [], "parts": []}
+    assert trainer(tmp_path / "whole.safetensors", autocast=autocast).fit(lambda step: losses["whole"].append(step.loss))
+
+    def keep(step: Step) -> None:
+        losses["parts"].append(step.loss)
+
+    first = trainer(tmp_path / "parts.safetensors", autocast=autocast)
+    assert not first.fit(keep, stop=lambda: len(losses["parts"]) == stopped_after)
+    assert first.step == stopped_after
+    second = trainer(tmp_path / "parts.safetensors", Toy(seed=0), autocast=autocast)
+    for name, parameter in second.model.named_parameters():
+        if not name.startswith("frozen"):
+            parameter.data.normal_()
+    assert second.fit(keep)
+    assert losses["parts"] == losses["whole"]
+    assert_same(tmp_path / "whole.safetensors", tmp_path / "parts.safetensors")
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
+    def killed_at_eight(step: Step) -> None:
+        if step.step == 8:
+            raise KeyboardInterrupt
+
+    trainer(tmp_path / "whole.safetensors").fit(lambda step: None)
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path / "killed.safetensors").fit(killed_at_eight)
+    steps: list[int] = []
+    trainer(tmp_path / "killed.safetensors").fit(lambda step: steps.append(step.step))
+    assert steps == [6, 7, 8, 9, 10, 11, 12]
+    assert_same(tmp_path / "whole.safetensors", tmp_path / "killed.safetensors")
+
+
+def test_a_finished_training_is_not_begun_again(tmp_path: Path) -> None:
+    trainer(tmp_path / "done.safetensors").fit(lambda step: None)
+    before = (tmp_path / "done.safetensors").read_bytes()
+    assert trainer(tmp_path / "done.safetensors").fit(lambda step: pytest.fail("a step was taken"))
+    assert (tmp_path / "done.safetensors").read_bytes() == before
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer(tmp_path / "c.safetensors", steps=5).fit(lambda step: None)
+    before = (tmp_path / "c.safetensors").read_bytes()
+
+    def disk_full(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("core.training.trainer.save_file", disk_full)
+    with pytest.raises(OSError, match="No space"):
+        trainer(tmp_path / "c.safetensors", steps=10).fit(lambda step: None)
+    assert (tmp_path / "c.safetensors").read_bytes() == before
+
+
+def test_a_step_is_reported_with_what_it_measured(tmp_path: Path) -> None:
+    reports: list[Step] = []
+    trainer(tmp_path / "c.safetensors").fit(reports.append)
+    assert [report.step for report in reports] == list(range(1, 13))
+    assert all(report.steps == 12 and report.tokens_per_second > 0 for report in reports)
+    assert [report.lr_factor for report in reports[:4]] == [1 / 3, 2 / 3, 1, 1]
+
+
+def test_training_learns_and_leaves_frozen_parameters_alone(tmp_path: Path) -> None:
+    model = Toy(seed=0)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    losses: list[float] = []
+    trainer(tmp_path / "c.safetensors", model, steps=150).fit(lambda step: losses.append(step.loss))
+    assert losses[-1] < losses[0] - 0.5
+    changed = {name: not torch.equal(parameter, before[name]) for name, parameter in model.named_parameters()}
+    assert changed == {"embed.weight": True, "mix.weight": True, "mix.bias": True, "norm.weight": True, "norm.bias": True, "frozen.weight": False}
+
+
+def test_matrices_are_moved_by_muon_and_all_else_by_adam(tmp_path: Path) -> None:
+    """Muon's step is orthogonal: of a matrix all singular values of the change are about alike."""
+    model = Toy(seed=0)
+    before = model.mix.weight.detach().clone()
+    one_step: Callable[[], bool] = lambda: True  # noqa: E731
+    trainer(tmp_path / "c.safetensors", model).fit(lambda step: None, stop=one_step)
+    values = torch.linalg.svdvals(model.mix.weight.detach() - before)
+    assert values.max() < 3 * values.min()
+    kinds = {name.split(".")[1] for name in state(tmp_path / "c.safetensors") if name.endswith("mix.weight") and name.startswith("optimizer")}
+    assert kinds == {"momentum_buffer"}
+    assert "optimizer.exp_avg.embed.weight" in state(tmp_path / "c.safetensors")
