@@ -174,7 +174,7 @@ def estimate(
         model_context=card.context,
         weight_formats=_weight_formats(plan, context, concurrency, budget),
         kv_formats=_kv_formats(plan, context, concurrency, budget),
-        notes=_notes(card, context, gpu, plan),
+        notes=_notes(card, context, gpu, plan) + _in_the_way(plan, machine, budget - total, capacity - total),
     )
 
 
@@ -278,6 +278,19 @@ def _notes(card: ModelCard, context: int, gpu: Gpu | None, plan: _Plan) -> tuple
     if gpu is not None and gpu.unified:
         notes.append(f"{gpu.name} works in the host's memory")
     return tuple(notes)
+
+
+def _in_the_way(plan: _Plan, machine: Machine, left: int, room: int) -> tuple[str, ...]:
+    """What other programs hold now, where the plan fits without them and not beside them; `room` is what it leaves of everything."""
+    if plan.gpu is not None and not plan.gpu.unified:
+        used, where = max(gpu.used for gpu in machine.gpus), plan.gpu.name
+    else:
+        used, where = machine.ram_used, "main memory"
+    if left < 0 or used <= room:
+        return ()
+    return (
+        f"{used / GIBIBYTE:,.1f} GiB of {where} are held by other programs now: this fits once {(used - room) / GIBIBYTE:,.1f} GiB of them are free",
+    )
 
 
 def _smallest(gpus: tuple[Gpu, ...]) -> Gpu:

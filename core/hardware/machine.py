@@ -27,6 +27,8 @@ class Gpu:
     """Its memory is the host's."""
     mig: bool = False
     """A slice of a GPU: it cannot share a model with another."""
+    used: int = 0
+    """Bytes that processes held when it was looked at."""
 
     @property
     def fp8(self) -> bool:
@@ -125,6 +127,8 @@ class Machine:
     cpu: str | None = None
     gpu_problem: str | None = None
     """Why there is no GPU, when one was looked for."""
+    ram_used: int = 0
+    """Bytes of main memory that were not available when it was looked at."""
 
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot) -> Machine:
@@ -132,9 +136,8 @@ class Machine:
         memory = snapshot.memory
         ram = memory.total if memory.limit is None else min(memory.total, memory.limit)
         gpus = tuple(gpu for state in snapshot.gpus for gpu in _of_state(state, ram))
-        return cls(
-            snapshot.host or "this machine", gpus, ram, snapshot.cpu.physical or snapshot.cpu.logical or 1, snapshot.cpu.name, snapshot.gpu_problem
-        )
+        cores = snapshot.cpu.physical or snapshot.cpu.logical or 1
+        return cls(snapshot.host or "this machine", gpus, ram, cores, snapshot.cpu.name, snapshot.gpu_problem, ram - memory.usable)
 
     @classmethod
     def here(cls) -> Machine:
@@ -184,9 +187,17 @@ def _of_state(state: GpuState, ram: int) -> Iterable[Gpu]:
     if state.mig:
         for mig in state.mig:
             if mig.memory.total is not None:
-                yield Gpu(mig.name or f"MIG {mig.index}", mig.memory.total - (mig.memory.reserved or 0), None, capability, mig=True)
+                yield Gpu(
+                    mig.name or f"MIG {mig.index}",
+                    mig.memory.total - (mig.memory.reserved or 0),
+                    None,
+                    capability,
+                    mig=True,
+                    used=mig.memory.used or 0,
+                )
     elif state.memory.total is not None:
-        yield Gpu(state.name or f"GPU {state.index}", state.memory.total - (state.memory.reserved or 0), bandwidth_of(state.name), capability)
+        memory = state.memory.total - (state.memory.reserved or 0)
+        yield Gpu(state.name or f"GPU {state.index}", memory, bandwidth_of(state.name), capability, used=state.memory.used or 0)
     elif state.unified_memory:
         yield Gpu(state.name or f"GPU {state.index}", ram, bandwidth_of(state.name), capability, unified=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -153,6 +154,16 @@ def test_notes_say_what_is_unusual() -> None:
     assert any("more than the 8,192" in note for note in long.notes)
     widened = estimate(card("Llama-3-8B"), HOST.with_gpus("a100-80"), weights="fp8")
     assert any("no FP8 arithmetic" in note for note in widened.notes)
+
+
+def test_what_others_hold_now_is_said_only_where_it_is_in_the_way() -> None:
+    used = replace(NAMED["4090"], used=10 * GIBIBYTE)
+    busy = Machine("busy", (used,), 64 * GIBIBYTE, 8, ram_used=60 * GIBIBYTE)
+    assert any("10.0 GiB of GeForce RTX 4090 24GB are held by other programs now" in note for note in estimate(card("Llama-3-8B"), busy).notes)
+    assert estimate(card("TinyLlama-1.1B"), busy, context=2048).notes == ()
+    assert any("60.0 GiB of main memory" in note for note in estimate(card("Llama-3-8B"), busy, place="memory").notes)
+    assert not estimate(card("Llama-3-70B"), busy).fits
+    assert estimate(card("Llama-3-70B"), busy).notes == ()
 
 
 @pytest.mark.parametrize(

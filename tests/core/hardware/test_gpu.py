@@ -113,6 +113,14 @@ def test_memory_refused_for_want_of_rights_is_not_unified_memory() -> None:
     assert not gpu.unified_memory
 
 
+def test_a_gpu_that_is_cut_up_has_memory_of_its_own_though_it_refuses_the_figure() -> None:
+    library = fake_nvml("mig")
+    library.gpus[0].memory = NOT_SUPPORTED
+    (gpu,) = read(library)
+    assert gpu.memory.total is None
+    assert not gpu.unified_memory
+
+
 def test_a_vgpu_guest_shows_what_it_may() -> None:
     states, processes, _, _ = GpuProbe(fake_nvml("vgpu"), unread=tuple).read(0.0)
     (gpu,) = states

@@ -24,6 +24,8 @@ def test_gpus_without_the_driver_s_reserve() -> None:
     assert len(machine.gpus) == 8
     assert machine.gpus[0].memory == (81559 - 551) * MIB
     assert machine.gpus[0].bandwidth == 3350e9
+    assert (machine.gpus[0].used, machine.gpus[7].used) == (71_204 * MIB, 3 * MIB)
+    assert machine.ram_used == 21 * GIBIBYTE
     assert machine.gpus[0].fp8
     assert machine.ram == 64 * GIBIBYTE
 
