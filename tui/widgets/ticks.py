@@ -40,7 +40,7 @@ def tick_labels(positions: tuple[float, ...]) -> list[str]:
         return [short(position) for position in positions]
     step = min((b - a for a, b in pairwise(scaled)), default=abs(scaled[0]) if scaled and scaled[0] else 1.0)
     digits = next((digits for digits in range(7) if abs(round(step, digits) - step) < step * 1e-6), 6)
-    return [f"{value:.{digits}f}{suffix if value else ''}".replace("-0.0", "0.0") if value else "0" for value in scaled]
+    return [f"{value:z.{digits}f}{suffix}" if value else "0" for value in scaled]
 
 
 def short(value: float, digits: int = 3) -> str:

@@ -87,3 +87,7 @@ def test_a_short_number_is_short_and_close(value):
     units = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
     back = float(text[:-1]) * units[text[-1]] if text[-1] in units else float(text)
     assert back == pytest.approx(value, rel=0.006)
+
+
+def test_a_negative_position_keeps_its_sign_and_zero_has_none() -> None:
+    assert tick_labels((-0.05, -0.025, 0.0, 0.025)) == ["-0.050", "-0.025", "0", "0.025"]
