@@ -128,5 +128,5 @@ class ComparisonView(Vertical):
         )
         cost = f"took {words.duration(result.seconds)}, peak memory {words.size(result.peak_rss_bytes)}"
         how = f"measured on {figures.told(result.evaluation.model_dump())}"
-        lines = [Content.assemble((title, "bold"), f"  {original}"), Content.styled(f"{how}; {cost}", "dim")]
+        lines = [Content.assemble((title, "bold"), f"  {original}  ", (cost, "dim")), Content.styled(how, "dim")]
         return Content("\n").join([*lines, *(Content.styled(note, "dim") for note in result.notes)])

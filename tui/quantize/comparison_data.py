@@ -15,6 +15,8 @@ from tui.widgets import words
 from tui.widgets.plot import Plot, Series
 
 _MEBI = 2**20
+_KNOWN = {info.alias or name for name, info in QuantizeCompareResult.model_fields.items()}
+"""The worker adds the run's id and its artifacts to what the comparison answers."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ def newest(runs: Iterable[Run], model: str, wanted: str | None = None) -> Compar
         if run.capability != QuantizeCompareSpec.capability or run.values.get("model") != model or (wanted is not None and run.id != wanted):
             continue
         try:
-            return Compared(run, QuantizeCompareResult.model_validate(run.result))
+            return Compared(run, QuantizeCompareResult.model_validate({name: value for name, value in (run.result or {}).items() if name in _KNOWN}))
         except ValidationError:
             continue
     return None
@@ -87,12 +89,14 @@ def _histogram(charts: Charts) -> Plot:
 
 
 def _scatter(charts: Charts) -> Plot:
+    """The finest and the coarsest of the comparison: more would lie on top of each other."""
     data = charts.scatter
+    ends = data.dequantized if len(data.dequantized) < 3 else (data.dequantized[0], data.dequantized[-1])
     low, high = min(data.original, default=0.0), max(data.original, default=0.0)
     exact = Series.of([low, high], [low, high], label="exact", stroke="line")
     return Plot(
         kind="scatter",
-        series=(exact, *(Series.of(each.values, data.original, label=each.title) for each in data.dequantized)),
+        series=(exact, *(Series.of(each.values, data.original, label=each.title) for each in ends)),
         title="dequantized",
         x_label="original weight",
         y_label="dequantized",

@@ -9,6 +9,7 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
+from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from core.errors import LlmoptError
@@ -111,9 +112,19 @@ class QuantizePane(Container):
         self.set_class(not wide and view == SETUP, "-hide-views")
         if view != SETUP:
             self.query_one("#views", ContentSwitcher).current = view
-        if self.screen.focused is not None and self in self.screen.focused.ancestors and not self.screen.focused.is_on_screen:
-            self.focus()
+        self._keep_focus()
         self.refresh_bindings()
+
+    def _keep_focus(self) -> None:
+        """Take the focus to the pane itself when the widget that has it is put away, so that the keys go on working."""
+        focused = self.screen.focused
+        away: list[Widget] = [
+            view for view in (self.live, self.results, self.comparison) if view.id != self.query_one("#views", ContentSwitcher).current
+        ]
+        if self.has_class("-hide-setup"):
+            away.append(self.setup)
+        if focused is not None and any(view in focused.ancestors for view in away):
+            self.focus()
 
     @on(ViewBar.Chosen)
     def _view_chosen(self, event: ViewBar.Chosen) -> None:

@@ -81,7 +81,7 @@ def finish(run: Run, *, checkpoint: str = "/models/out", evaluation: dict[str, A
         "bits_per_weight": 5.31, "bits_per_quantized_weight": 4.13, "layer_error_mean": 0.081, "seconds": 23.4, "seconds_quantizing": 12.2,
         "seconds_evaluating": 11.2, "peak_rss_bytes": 612_000_000,
     } | metrics  # fmt: skip
-    result = {"schema": "llmopt.quantize/1", "llmopt_version": "0", "capability": "quantize", "out": checkpoint, "metrics": figures}
+    result = {"schema": "llmopt.quantize/1", "llmopt_version": "0", "capability": "quantize", "out": checkpoint, "metrics": figures, "run": run.id}
     write_json(run.path / "result.json", result | {"evaluation": EVALUATION if evaluation is None else evaluation, "notes": []})
     return run
 
@@ -117,7 +117,7 @@ def compared(run: Run) -> Run:
         "calibration": "python-stdlib/train, 16384 tokens", "seconds": 41.2, "peak_rss_bytes": 640_000_000, "notes": [],
     }  # fmt: skip
     QuantizeCompareResult.model_validate(result)
-    write_json(run.path / "result.json", result)
+    write_json(run.path / "result.json", result | {"run": run.id, "artifacts": []})
     return run
 
 

@@ -35,7 +35,7 @@ class ChoiceEditor(Widget, can_focus=True):
         self.put(view.default)
 
     @property
-    def HELP(self) -> str:  # noqa: N802
+    def HELP(self) -> str:  # type: ignore[override]  # noqa: N802
         """What F1 says."""
         return self.view.explained()
 

@@ -28,7 +28,7 @@ class EntryEditor(Input):
         self._put: Any = None
 
     @property
-    def HELP(self) -> str:  # noqa: N802
+    def HELP(self) -> str:  # type: ignore[override]  # noqa: N802
         """What F1 says."""
         return self.view.explained()
 
