@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from core.calibration.blocks import CalibratedBlock, OnWindows, calibrated_blocks, plain_blocks
+from core.calibration.blocks import CalibratedBlock, calibrated_blocks, plain_blocks
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.models.streaming import StreamedModel
@@ -19,6 +19,7 @@ from core.quantize.gptq import NotPositiveDefinite
 from core.quantize.methods import METHODS, grid_of
 from core.quantize.result import LayerFigures
 from core.quantize.spec import QuantizeSpec
+from core.quantize.steps import Steps
 from core.sanitize import clean
 
 
@@ -32,25 +33,27 @@ class QuantizedLinear:
     figures: LayerFigures
 
 
-def quantized_linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, on_windows: OnWindows) -> Iterator[QuantizedLinear]:
+def quantized_linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, steps: Steps) -> Iterator[QuantizedLinear]:
     """Every linear of every block in turn; each sees the outputs of the linears that were quantized before it.
 
     Args:
         streamed: the original model.
         spec: the request.
         windows: calibration tokens int64 [N, T]; None for a method that needs none, errors are then those of the weights.
-        on_windows: called after every chunk of calibration windows; may raise to cancel.
+        steps: told what is being done; may raise to cancel.
     """
     stored = streamed.read_tensor(streamed.block_tensors(0)[0]).dtype
     # Between blocks the hidden states are kept in the dtype of the weights, as a forward pass in that dtype would.
-    blocks = plain_blocks(streamed) if windows is None else calibrated_blocks(streamed, windows, on_windows, stored)
+    blocks = plain_blocks(streamed) if windows is None else calibrated_blocks(streamed, windows, steps.check_cancelled, stored)
     for block in blocks:
         for group in block.groups:
+            steps.say(
+                f"{'quantizing' if windows is None else 'calibrating'} {', '.join(group.names)} in block {block.index + 1} of {streamed.n_blocks}"
+            )
             statistics = block.statistics(group) if isinstance(block, CalibratedBlock) else None
             for name in group.names:
                 parameter = f"{streamed.block_prefix(block.index)}{name}.weight"
                 yield _quantize(block.linears[name], streamed.checkpoint_name(parameter), spec, stored, statistics)
-                on_windows()
 
 
 def _quantize(linear: nn.Linear, stored_name: str, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None) -> QuantizedLinear:
