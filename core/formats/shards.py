@@ -14,10 +14,13 @@ from typing import Any, Self
 from torch import Tensor
 
 from core.errors import LlmoptError, RequestError, RunFailed
+from core.formats.output import check_output
 from core.formats.safetensors_file import SafetensorsFile, stored_bytes
 from core.models.files import reason, shown
 from core.models.headers import INDEX_FILE, SINGLE_FILE
 from core.sanitize import clean
+
+__all__ = ["MAX_SHARD_BYTES", "ShardWriter", "check_output"]
 
 MAX_SHARD_BYTES = 5_000_000_000
 
@@ -40,24 +43,6 @@ _CARRIED = (
     "COPYING*",
     "USE_POLICY*",
 )
-
-
-def check_output(folder: Path) -> None:
-    """Nothing, when a checkpoint may be written to this path.
-
-    Raises:
-        RequestError: the path exists, its parent is no folder, or the parent may not be written to.
-    """
-    try:
-        if os.path.lexists(folder):
-            raise RequestError(f"the output {shown(folder)} exists: choose another path, or remove it first")
-        parent = next(parent for parent in folder.absolute().parents if parent.exists())
-    except OSError as error:
-        raise RequestError(f"the output {shown(folder)} cannot be used: {reason(error)}") from error
-    if not parent.is_dir():
-        raise RequestError(f"the output {shown(folder)} cannot be made: {shown(parent)} is not a folder")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise RequestError(f"the output {shown(folder)} cannot be made: you may not write to {shown(parent)}")
 
 
 class ShardWriter:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core import text
+from core.formats.output import check_output
 from core.runs.registry import capability, load
 from core.spec import Spec
 
@@ -21,6 +22,7 @@ def admit(spec: Spec) -> Any:
 
     Raises:
         RequestError: with one sentence for the first thing that is wrong.
+        RunFailed: the output may not be written where it is asked for.
     """
     from core.models.resolve import require_folder, require_unquantized, resolve
 
@@ -33,6 +35,8 @@ def admit(spec: Spec) -> Any:
     for source in (resolve(spec.model), *map(resolve, others)):
         if entry.needs_folder:
             require_folder(source)
+    if isinstance(out := getattr(spec, "out", None), str):
+        check_output(Path(out))
     card = resolve(spec.model).card()
     if entry.needs_unquantized:
         require_unquantized(card)

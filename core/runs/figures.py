@@ -61,7 +61,7 @@ FIGURES: dict[str, Figure] = {
     "ppl_ref": Figure("perplexity of the reference"),
     "ln_ppl_ratio": Figure("log of the perplexity ratio", "lower", error="ln_ppl_ratio_se"),
     "ln_ppl_ratio_se": Figure("log of the perplexity ratio, standard error"),
-    "ppl_before": Figure("perplexity before", "lower"),
+    "ppl_before": Figure("perplexity before", "lower", error="ppl_before_se"),
     "ppl_after": Figure("perplexity after", "lower"),
     "ppl_ratio": Figure("perplexity ratio", "lower"),
     "bits_per_byte": Figure("bits per byte", "lower"),

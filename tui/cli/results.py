@@ -12,12 +12,12 @@ def print_result(result: dict[str, Any]) -> None:
     """Figures before and after beside each other, then the other figures, the convention and what was made."""
     metrics = result.get("metrics")
     figures = metrics if isinstance(metrics, dict) else {name: value for name, value in result.items() if isinstance(value, int | float)}
-    _print_pairs(figures)
+    paired = _print_pairs(figures)
     errors = {figure(name).error for name in figures}
-    rest = [name for name in figures if not name.endswith(("_before", "_after")) and name not in errors and figures[name] is not None]
+    rest = [name for name in figures if name not in paired and name not in errors and figures[name] is not None]
     if rest:
         print_table([(figure(name).title, show(name, figures[name]), _error(name, figures)) for name in rest], right=(1,), shrink=())
-    _print_rows(result.get("rows"))
+    _print_rows(str(result.get("capability")), result.get("rows"))
     evaluation = result.get("evaluation")
     if isinstance(evaluation, dict):
         print()
@@ -39,7 +39,8 @@ def _error(name: str, figures: dict[str, Any]) -> str:
     return "" if error is None else f"± {show(figure(name).error, error)}"
 
 
-def _print_pairs(figures: dict[str, Any]) -> None:
+def _print_pairs(figures: dict[str, Any]) -> set[str]:
+    """A table of what is known before and after; returns the names that stand in it."""
     names = [name.removesuffix("_before") for name in figures if name.endswith("_before") and f"{name.removesuffix('_before')}_after" in figures]
     rows = []
     for name in names:
@@ -49,12 +50,28 @@ def _print_pairs(figures: dict[str, Any]) -> None:
     if rows:
         print_table(rows, ("", "before", "after", "ratio"), right=(1, 2, 3))
         print()
+    return {f"{name}_{ending}" for name in names for ending in ("before", "after")}
 
 
-def _print_rows(rows: Any) -> None:
+_COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
+    "quantize-compare": (
+        ("title", "quantization"),
+        ("bytes", "size"),
+        ("bits_per_weight", "bits"),
+        ("relative_error", "error"),
+        ("output_cosine", "cosine"),
+        ("ppl", "ppl"),
+        ("kl_mean", "KL, nat"),
+    )
+}
+"""Columns of a result's rows, and how they are headed; other capabilities show every column."""
+
+
+def _print_rows(capability: str, rows: Any) -> None:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         return
-    names = [name for name, value in rows[0].items() if isinstance(value, int | float | str)]
-    cells = [[show(name, row.get(name)) for name in names] for row in rows]
+    every = [(name, figure(name).title) for name, value in rows[0].items() if isinstance(value, int | float | str)]
+    chosen = _COLUMNS.get(capability, every)
+    cells = [[show(name, row.get(name)) for name, _ in chosen] for row in rows]
     print()
-    print_table(cells, [figure(name).title for name in names], right=range(1, len(names)))
+    print_table(cells, [title for _, title in chosen], right=range(1, len(chosen)))
