@@ -8,7 +8,7 @@ import pytest
 from core.errors import RequestError
 from core.hardware.formats import KV_FORMATS, STORED, WEIGHT_FORMATS, kv_format, quantized_format, weight_bytes, weight_format
 from core.hardware.gguf_mix import BLOCK_BITS, matrix_bits
-from core.models.card import ModelCard
+from core.models.card import LinearShape, ModelCard
 from tests.core.hardware.cards import CONFIGS, card
 
 GB = 1e9
@@ -76,6 +76,11 @@ def test_a_group_s_scale_is_counted() -> None:
     assert weight_bytes(llama, "int8").linears == blocks + 2 * rows
 
 
+def test_a_begun_group_has_a_scale_of_its_own() -> None:
+    ragged = LinearShape(name_suffix="q", out_features=10, in_features=130, count=1)
+    assert WEIGHT_FORMATS["awq-int4"].matrix(ragged) == 10 * (130 * 4 + 2 * 20) / 8
+
+
 def test_what_stays_in_16_bits_is_counted() -> None:
     tiny = card("Qwen2.5-0.5B")
     cost = weight_bytes(tiny, "w4a16")
@@ -89,8 +94,6 @@ def test_the_size_of_a_pack_quantized_file_agrees_with_compressed_tensors() -> N
     import torch
     from compressed_tensors.compressors import PackedQuantizationCompressor
     from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
-
-    from core.models.card import LinearShape
 
     rows, columns = 96, 512
     weight, scale = torch.randn(rows, columns), torch.rand(rows, columns // 128) + 0.1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import namedtuple
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,13 @@ def test_shares_of_the_cores_since_the_last_look(monkeypatch: pytest.MonkeyPatch
     assert state.per_core == (25.0, 0.0)
     assert state.percent == 12.5
     assert probe.state().percent is None, "no time has passed"
+
+
+def test_waiting_for_a_disk_is_not_work_and_a_guest_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = namedtuple("times", "user system idle iowait guest guest_nice")
+    rows = iter([[times(0, 0, 0, 0, 0, 0)], [times(2, 1, 4, 3, 2, 0)]])
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: next(rows))
+    assert CpuProbe().state().per_core == (30.0,)
 
 
 def test_a_busy_core_shows() -> None:
