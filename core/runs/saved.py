@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from core.spec import Spec
 
 SCHEMA = "llmopt.spec/1"
 _FIELDS = {"schema", "llmopt_version", "capability", "versions", "folder", "spec"}
+_INPUTS = ("model", "reference", "draft", "text", "calibration")
 _MEASURED_WITH = ("torch", "transformers")
 
 
@@ -63,9 +65,21 @@ def parse(saved: Any, where: str) -> Spec:
     if not isinstance(values, dict) or not isinstance(key, str):
         raise RequestError(f"{where} lacks the fields capability and spec: give a spec.json of an earlier run")
     try:
-        return spec_class(key).parse(values)
+        return spec_class(key).parse(values | dict(_moved(values, saved.get("folder"))))
     except RequestError as error:
         raise RequestError(f"{where}: {clean(str(error))}") from error
+
+
+def _moved(values: dict[str, Any], folder: Any) -> Iterator[tuple[str, str]]:
+    """Relative paths that are not found from here and were found from the folder in which the run was asked for."""
+    if not isinstance(folder, str):
+        return
+    for name in _INPUTS:
+        value = values.get(name)
+        if not isinstance(value, str) or not value or "\0" in value + folder or Path(value).exists():
+            continue
+        if (there := Path(folder) / value).exists():
+            yield name, str(there)
 
 
 def _read(path: Path) -> Any:

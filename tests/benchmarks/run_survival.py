@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def on_small_disk(home: Path, name: str, options: str, remount: str = "") -> tup
     finally:
         subprocess.run(["umount", "-l", place], check=True)
     figures = {f"{name}_exit_code": answer.returncode, f"{name}_sentences": len(sentences), f"{name}_earlier_outputs_untouched": int(intact)}
-    return figures, {key: ("==", 1) for key in figures}
+    return figures, dict.fromkeys(figures, ("==", 1))
 
 
 def llmopt(*arguments: str) -> Any:
@@ -107,7 +108,7 @@ def llmopt(*arguments: str) -> Any:
     return json.loads(subprocess.run([*LLMOPT, *arguments], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
 
 
-def started(home: Path, before: set[Path] = frozenset()) -> Path:  # type: ignore[assignment]
+def started(home: Path, before: Set[Path] = frozenset()) -> Path:
     """The folder of the run that is not in `before`, once it quantizes."""
     while True:
         for run in set((home / "runs").glob("2*")) - before:

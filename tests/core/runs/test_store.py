@@ -96,6 +96,18 @@ def test_a_saved_spec_runs_again() -> None:
     assert saved.load(store.create(SPEC).spec_file) == SPEC
 
 
+def test_a_saved_spec_finds_its_model_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
+    (there / "model").mkdir(parents=True)
+    elsewhere.mkdir()
+    monkeypatch.chdir(there)
+    run = store.create(TickSpec(model="model"))
+    assert run.spec.model == "model"
+    monkeypatch.chdir(elsewhere)
+    assert run.spec.model == str(there / "model")
+    assert store.create(TickSpec(model="org/name")).spec.model == "org/name"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

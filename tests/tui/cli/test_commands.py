@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from core.hardware.snapshot import CpuState, GpuMemory, GpuState, MemoryState, ProcessState, Snapshot
 from core.runs import store
 from core.runs.files import write_json
 from core.runs.registry import spec_class
 from core.runs.store import Run
 from tests.core.runs.tick import TickSpec
 from tests.tui.cli.conftest import Llmopt
+from tui.cli.hardware import print_snapshot
 from tui.cli.options import command_line
 from tui.cli.output import columns, table
 
@@ -115,6 +117,22 @@ def test_hardware_shows_this_machine(llmopt: Llmopt) -> None:
     assert all(columns(line) <= 120 for line in out.splitlines())
     document = llmopt("hardware", "--json").document
     assert {"gpus", "cpu", "memory", "disks", "processes"} <= set(document)
+
+
+def test_what_the_driver_does_not_tell_is_not_available_and_never_zero(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    known = GpuState(
+        0, "NVIDIA H100 80GB HBM3", memory=GpuMemory(total=80 << 30, used=12 << 30), utilization=97.0, power=512.3, power_limit=700.0, temperature=64
+    )
+    process = ProcessState(4242, "compute", gpu=0, gpu_memory=11 << 30, owner="ada\x1b[2J", command="python -m core.runs.worker " + "x" * 90, run="r")
+    print_snapshot(Snapshot(0.0, (known, GpuState(1)), CpuState(None), MemoryState(64 << 30, 8 << 30, 56 << 30), processes=(process,), host="box"))
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert all(columns(line) <= 80 for line in lines)
+    assert "\x1b" not in out
+    assert lines[1].split()[-9:] == ["97", "%", "n/a", "64", "°C", "512", "W", "700", "W"]
+    assert lines[2].split() == ["1", *["n/a"] * 8]
+    assert any(line.split()[:4] == ["4242", "0", "11.0", "GiB"] for line in lines)
 
 
 def test_estimate_says_what_each_figure_is_made_of(llmopt: Llmopt, model_dir: Path) -> None:

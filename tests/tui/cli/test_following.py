@@ -116,7 +116,7 @@ def test_ctrl_c_while_following_leaves_the_run_going(llmopt: Llmopt, model_dir: 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 def test_a_run_outlives_the_command_line(model_dir: Path, number: signal.Signals) -> None:
-    front = process("tick", str(model_dir), "--device", "cpu", "--ticks", "40", "--pause", "0.03")
+    front = process("tick", str(model_dir), "--device", "cpu", "--ticks", "30", "--pause", "0.02")
     until(lambda: store.list_runs() and store.list_runs()[0].state.progress)
     front.send_signal(number)
     front.communicate(timeout=60)
@@ -126,9 +126,10 @@ def test_a_run_outlives_the_command_line(model_dir: Path, number: signal.Signals
     assert run.state.status == "done"
 
 
+@pytest.mark.slow
 def test_a_run_outlives_its_terminal(model_dir: Path) -> None:
     terminal, line = pty.openpty()
-    front = process("tick", str(model_dir), "--device", "cpu", "--ticks", "40", "--pause", "0.03", stdin=line, stdout=line, stderr=line, text=False)
+    front = process("tick", str(model_dir), "--device", "cpu", "--ticks", "30", "--pause", "0.02", stdin=line, stdout=line, stderr=line, text=False)
     os.close(line)
     until(lambda: store.list_runs() and store.list_runs()[0].state.progress)
     os.close(terminal)
