@@ -20,6 +20,9 @@ DISK_PATIENCE = 0.5
 """Seconds to wait for a file system; one that hangs (NFS) is shown as not available."""
 _CGROUP = Path("/sys/fs/cgroup")
 
+# psutil warns at every look where /proc/vmstat is hidden; a filter set aside for each call is not safe on a thread.
+warnings.filterwarnings("ignore", message=".*swap memory stats.*", category=RuntimeWarning)
+
 
 class CpuProbe:
     """Busy share of each core between two calls."""
@@ -61,9 +64,7 @@ def cpu_name() -> str | None:
 def memory_state() -> MemoryState:
     """Main memory, swap, and the container's limit."""
     memory = psutil.virtual_memory()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # psutil warns where /proc/vmstat is hidden
-        swap = psutil.swap_memory()
+    swap = psutil.swap_memory()
     limit, limit_used = container_memory()
     if limit is not None and limit >= memory.total:
         limit = limit_used = None
@@ -112,7 +113,7 @@ def disk_state(label: str, path: Path) -> DiskState:
     for place in (path, *path.absolute().parents):
         try:
             usage = psutil.disk_usage(str(place))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:
             break

@@ -66,6 +66,8 @@ def test_a_folder_that_does_not_exist_yet_is_measured_where_it_would_be(tmp_path
     state = disk_state("runs", tmp_path / "not" / "yet")
     assert state.total == psutil.disk_usage(str(tmp_path)).total
     assert state.path == str(tmp_path / "not" / "yet")
+    (tmp_path / "file").touch()
+    assert disk_state("runs", tmp_path / "file" / "below").total == state.total
 
 
 def test_a_file_system_that_cannot_be_asked_is_not_available(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -84,11 +86,9 @@ def test_a_mount_that_hangs_delays_the_first_look_a_little_and_no_later_one(monk
     try:
         begun = time.monotonic()
         assert probe.states() == (DiskState("models", str(tmp_path)),)
-        first = time.monotonic() - begun
-        begun = time.monotonic()
+        monkeypatch.setattr(host, "DISK_PATIENCE", 60.0)
         probe.states()
-        assert first < 2.0
-        assert time.monotonic() - begun < 0.05
+        assert time.monotonic() - begun < 30.0
     finally:
         release.set()
 

@@ -15,7 +15,7 @@ from core.hardware.snapshot import Snapshot
 from tests.core.hardware.fake_probe import FakeProbe
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
