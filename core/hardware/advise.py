@@ -12,7 +12,7 @@ asked context and concurrency, activations, runtime) fits, not when a multiple o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -21,7 +21,8 @@ from core.hardware import recipes
 from core.hardware.estimate import Estimate, Place, estimate
 from core.hardware.formats import STORED, quantized_format
 from core.hardware.machine import NAMED, Gpu, Machine
-from core.hardware.recipes import Job, Recipe
+from core.hardware.recipes import Job
+from core.hardware.ways import WAYS, Way
 from core.models.card import ModelCard
 
 UseCase = Literal["general", "throughput", "latency", "local"]
@@ -69,114 +70,11 @@ class Recommendation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Option:
-    """A way to serve, as data."""
-
-    title: str
-    engine: str
-    weights: str
-    recipe: Callable[[Job], Recipe]
-    reason: str
-    refuse: Callable[[Gpu], str | None] = lambda _: None
-    """Why a GPU cannot do it."""
-    place: Place | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class _Use:
     context: int
     concurrency: int
     order: tuple[str, ...]
 
-
-def _no_fp8(gpu: Gpu) -> str | None:
-    return None if gpu.fp8 else f"{_named(gpu)} has no FP8 arithmetic: it begins with Ada and Hopper (compute capability 8.9), and with MI300"
-
-
-def _no_int8(gpu: Gpu) -> str | None:
-    return None if gpu.int8 else f"vLLM's INT8 kernels do not run on {_named(gpu)}: they are for compute capability 7.5 to 9.0"
-
-
-def _no_w4(gpu: Gpu) -> str | None:
-    return None if gpu.w4 else f"vLLM's 4-bit weight kernels do not run on {_named(gpu)}: they need compute capability 7.5"
-
-
-def _no_tensorrt(gpu: Gpu) -> str | None:
-    return (
-        None
-        if gpu.vendor == "nvidia" and gpu.bf16
-        else f"TensorRT-LLM does not run on {_named(gpu)}: it needs an NVIDIA GPU of compute capability 8.0"
-    )
-
-
-def _named(gpu: Gpu) -> str:
-    capability = f" (compute capability {gpu.compute_capability[0]}.{gpu.compute_capability[1]})" if gpu.compute_capability else ""
-    return gpu.name + capability
-
-
-_Q4_LOSS = "published: Llama-2-7B's perplexity goes from 5.47 to 5.69 with GPTQ and 5.60 with AWQ, groups of 128 (AWQ paper, Table 4)"
-
-
-def _gguf(kind: str, reason: str, place: Place | None = None) -> _Option:
-    where = " in main memory" if place == "memory" else ""
-    return _Option(
-        f"GGUF {kind} with llama.cpp{where}", "llama.cpp", f"gguf-{kind.lower()}", lambda job: recipes.llama_cpp(job, kind), reason, place=place
-    )
-
-
-OPTIONS: dict[str, _Option] = {
-    "bf16": _Option(
-        "16 bits with vLLM", "vllm", "bf16", recipes.vllm_plain, "the weights as they are: nothing is lost, and nothing is left to check"
-    ),
-    "fp8": _Option(
-        "FP8 with vLLM",
-        "vllm",
-        "fp8",
-        recipes.vllm_fp8,
-        "where the hardware multiplies FP8: half the bytes and twice the arithmetic of 16 bits, at a small loss",
-        _no_fp8,
-    ),
-    "int8": _Option(
-        "INT8 W8A8 with vLLM",
-        "vllm",
-        "int8",
-        recipes.vllm_int8,
-        "INT8 products run at twice the speed of 16 bits and the weights take half the bytes, at a small loss",
-        _no_int8,
-    ),
-    "w4": _Option(
-        "4-bit GPTQ or AWQ with vLLM",
-        "vllm",
-        "w4a16",
-        recipes.vllm_int4,
-        f"a quarter of the weights' bytes leaves memory for more sequences and longer ones; {_Q4_LOSS}",
-        _no_w4,
-    ),
-    "tensorrt": _Option(
-        "INT4 AWQ with TensorRT-LLM",
-        "tensorrt-llm",
-        "awq-int4",
-        recipes.tensorrt_int4,
-        f"a single sequence waits for the weights to be read: 4 bits are the fewest bytes a token, and TensorRT-LLM fuses the rest; {_Q4_LOSS}",
-        _no_tensorrt,
-    ),
-    "q4_k_m": _gguf(
-        "Q4_K_M", "runs on a CPU, a GPU or both; the usual level: llama.cpp's table gives perplexity 6.41 against 6.23 in 16 bits for Llama-3-8B"
-    ),
-    "w4 cpu": _Option(
-        "4-bit GPTQ with vLLM on the CPU",
-        "vllm",
-        "w4a16",
-        recipes.vllm_int4_cpu,
-        "the checkpoint that GPUs serve, tried out without one: transformers loads it as well",
-        place="memory",
-    ),
-    "q8_0": _gguf("Q8_0", "next to no loss: llama.cpp's table gives perplexity 6.234 against 6.233 in 16 bits for Llama-3-8B"),
-    "q3_k_m": _gguf("Q3_K_M", "fewer bits than are good for quality, for where Q4_K_M does not fit"),
-    "q2_k": _gguf("Q2_K", "the last resort: llama.cpp's table gives perplexity 9.75 against 6.23 in 16 bits for Llama-3-8B"),
-    "q4_k_m memory": _gguf("Q4_K_M", "main memory holds what the GPU does not; -ngl auto puts as many layers on the GPU as fit", place="memory"),
-    "stored": _Option("As it is", "", STORED, recipes.as_stored, "the checkpoint is quantized already"),
-}
 
 _USES: dict[UseCase, _Use] = {
     "general": _Use(4096, 8, ("bf16", "fp8", "int8", "w4", "q4_k_m memory")),
@@ -220,7 +118,7 @@ def recommend(
     for key in _order(card, machine, use):
         if key in _ONLY_IF_OTHERS_FAIL and good + fewer:
             continue
-        found = _try(OPTIONS[key], asked)
+        found = _try(WAYS[key], asked)
         (bad if found.why_not else good if found.concurrency >= asked.concurrency else fewer).append(found)
     if not good + fewer:
         good.append(_too_large(asked))
@@ -255,7 +153,7 @@ def _order(card: ModelCard, machine: Machine, use: _Use) -> tuple[str, ...]:
     return use.order
 
 
-def _try(option: _Option, asked: _Asked) -> Recommendation:
+def _try(option: Way, asked: _Asked) -> Recommendation:
     gpus = asked.machine.gpus
     needs_gpu = option.engine in {"vllm", "tensorrt-llm"} and option.place is None
     if needs_gpu and not gpus:
@@ -273,7 +171,7 @@ def _try(option: _Option, asked: _Asked) -> Recommendation:
     return _answer(option, asked, best)
 
 
-def _parallel(card: ModelCard, gpus: tuple[Gpu, ...], option: _Option) -> Iterator[int]:
+def _parallel(card: ModelCard, gpus: tuple[Gpu, ...], option: Way) -> Iterator[int]:
     """1, 2, 4, ... GPUs, as far as they share the heads evenly; MIG devices cannot work together."""
     yield 1
     if option.place == "memory" or any(gpu.mig for gpu in gpus):
@@ -284,7 +182,7 @@ def _parallel(card: ModelCard, gpus: tuple[Gpu, ...], option: _Option) -> Iterat
         parallel *= 2
 
 
-def _answer(option: _Option, asked: _Asked, best: Estimate) -> Recommendation:
+def _answer(option: Way, asked: _Asked, best: Estimate) -> Recommendation:
     sequences = min(asked.concurrency, best.largest_concurrency)
     if sequences < asked.concurrency:
         best = asked.estimate(option.weights, best.tensor_parallel, option.place, max(sequences, 1))
@@ -314,7 +212,7 @@ def _answer(option: _Option, asked: _Asked, best: Estimate) -> Recommendation:
     )
 
 
-def _refused(option: _Option, why_not: str) -> Recommendation:
+def _refused(option: Way, why_not: str) -> Recommendation:
     return Recommendation(option.title, option.engine, option.weights, option.reason, (), "", why_not=why_not)
 
 
@@ -341,7 +239,7 @@ def _numbers(asked: _Asked, best: Estimate) -> Iterator[Number]:
 def _too_large(asked: _Asked) -> Recommendation:
     """Nothing fits: how much is missing, and what would do."""
     weights = quantized_format(asked.card) if asked.card.quantization is not None else "w4a16" if asked.machine.gpus else "gguf-q4_k_m"
-    one = asked.estimate(weights, max(_parallel(asked.card, asked.machine.gpus, OPTIONS["bf16"])), None, concurrency=1)
+    one = asked.estimate(weights, max(_parallel(asked.card, asked.machine.gpus, WAYS["bf16"])), None, concurrency=1)
     numbers = [Number("missing", -one.left, "byte", f"{_where(one)} for one sequence of {asked.context:,} tokens with weights in {weights}")]
     others = one.total - one.line("weights").bytes
     room = (one.capacity - one.kept_free.bytes - others) * one.tensor_parallel
