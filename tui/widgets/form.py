@@ -164,14 +164,14 @@ class SpecForm(Widget):
         """Describe the field that has the cursor."""
         row = next((row for row in self.rows.values() if row.editor.as_widget() is event.widget), None)
         for other in self.rows.values():
-            other.set_class(other is row, "-focused")
+            other.lit = other is row
         self._help.update(f"{row.view.option}  {clean(row.view.help())}" if row else "")
 
     def on_descendant_blur(self) -> None:
         """Take mark and help off the field that had the cursor."""
         self._help.update("")
         for row in self.rows.values():
-            row.remove_class("-focused")
+            row.lit = False
 
     @on(Edited)
     def _edited(self, event: Edited) -> None:

@@ -53,7 +53,9 @@ class Host(App[None]):
 
 def row_text(form: SpecForm, name: str) -> tuple[str, str]:
     row = form.rows[name]
-    return str(row._label.render()), str(row._error.render()) if row.has_class("-wrong") else ""
+    label, *complaint = str(row.render()).split("\n")
+    assert row.size.height == 1 + len(complaint)
+    return label.split("  ")[0], " ".join(line.strip() for line in complaint)
 
 
 def shown(form: SpecForm) -> list[str]:
@@ -85,6 +87,15 @@ async def test_a_wrong_value_gets_the_sentence_of_the_command_line(name: str, ty
         assert row_text(pilot.app.form, name)[0].startswith("!")
         assert pilot.app.form.spec() is None
         assert pilot.app.heard[-1].spec is None
+
+
+async def test_a_long_complaint_takes_the_lines_it_needs_and_gives_them_back() -> None:
+    async with Host(fields=["model", "loaves"]).run_test(size=(40, 24)) as pilot:
+        await type_into(pilot, "loaves", "none")
+        assert pilot.app.form.rows["loaves"].size.height > 2
+        assert row_text(pilot.app.form, "loaves")[1].endswith("unable to parse string as an integer")
+        await type_into(pilot, "loaves", "3")
+        assert pilot.app.form.rows["loaves"].size.height == 1
 
 
 async def type_into(pilot: Pilot[None], name: str, text: str) -> None:

@@ -1,54 +1,79 @@
-"""One field of a form: label, editor, unit, and its complaint underneath."""
+"""One field of a form: label, editor, unit, and its complaint underneath. One widget around the editor, so that a long form opens fast."""
 
 from __future__ import annotations
 
+import textwrap
+
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Static
+from textual.reactive import reactive
+from textual.widget import Widget
 
 from core.sanitize import clean
 from tui.widgets.fields.describe import FieldView
 from tui.widgets.fields.editor import Editor
 
+LABEL, UNIT = 21, 11
+"""Columns left and right of the editor."""
 
-class FieldRow(Vertical):
-    """A line, and a second one while the field is wrong."""
 
-    DEFAULT_CSS = """
-    FieldRow { height: auto; }
-    FieldRow > Horizontal { height: 1; }
-    FieldRow .field--label { width: 21; text-wrap: nowrap; text-overflow: ellipsis; }
-    FieldRow .field--unit { width: 11; padding-left: 1; color: $text-muted; }
-    FieldRow .field--error { height: auto; padding-left: 2; color: $text-error; display: none; }
-    FieldRow.-wrong .field--error { display: block; }
-    FieldRow.-focused .field--label { text-style: bold; color: $text-accent; }
-    FieldRow.-hidden { display: none; }
+class FieldRow(Widget):
+    """A line, and more while the field is wrong. It draws everything but the editor, which lies in the gap."""
+
+    DEFAULT_CSS = f"""
+    FieldRow {{ height: 1; layout: vertical; }}
+    FieldRow > * {{ height: 1; margin-left: {LABEL}; }}
+    FieldRow.-unit > * {{ margin-right: {UNIT}; }}
+    FieldRow.-hidden {{ display: none; }}
     """
 
+    lit: reactive[bool] = reactive(False)
+    """Whether the cursor is in the field."""
+
     def __init__(self, view: FieldView, editor: Editor) -> None:
-        super().__init__()
+        super().__init__(classes="-unit" if view.unit else None)
         self.view = view
         self.editor = editor
-        self._label = Static(classes="field--label", markup=False)
-        self._error = Static(classes="field--error", markup=False)
+        self.problem: str | None = None
+        self._changed = False
+
+    @property
+    def label(self) -> str:
+        """The label with its mark: ! wrong, * not the default."""
+        mark = "!" if self.problem else "*" if self._changed else " "
+        return f"{mark}{self.view.label}"
 
     def compose(self) -> ComposeResult:
-        """Label, editor and unit on one line, the complaint below."""
-        with Horizontal():
-            yield self._label
-            yield self.editor.as_widget()
-            if self.view.unit:
-                yield Static(clean(self.view.unit), classes="field--unit", markup=False)
-        yield self._error
-
-    def on_mount(self) -> None:
-        """Show the label before anything was edited."""
-        self.show(None, changed=False)
+        """The editor alone."""
+        yield self.editor.as_widget()
 
     def show(self, problem: str | None, *, changed: bool) -> None:
         """Mark the field as wrong (with the sentence) or right, and as changed from its default."""
-        self.set_class(problem is not None, "-wrong")
-        self._error.update(f"! {clean(problem)}" if problem else "")
-        mark = "!" if problem else "*" if changed else " "
-        self._label.update(Content(f"{mark}{self.view.label}"))
+        if (problem, changed) != (self.problem, self._changed):
+            self.problem, self._changed = problem, changed
+            self._fit()
+            self.refresh()
+
+    def on_resize(self) -> None:
+        """A complaint wraps anew."""
+        self._fit()
+
+    def on_click(self) -> None:
+        """The label stands for its editor."""
+        self.editor.as_widget().focus()
+
+    def render(self) -> Content:
+        """Label and unit around the gap, the complaint below."""
+        label = Content.styled(self.label, "bold $text-accent" if self.lit else "").truncate(LABEL - 1, ellipsis=True)
+        gap = max(self.size.width - label.cell_length - UNIT + 1, 1)
+        line = Content.assemble(label, " " * gap, (clean(self.view.unit), "$text-muted")) if self.view.unit else label
+        return Content("\n").join([line, *(Content.styled(f"  {text}", "$text-error") for text in self._complaint())])
+
+    def _fit(self) -> None:
+        """As many lines as the complaint needs; setting the same height again costs nothing."""
+        self.styles.height = 1 + len(self._complaint())
+
+    def _complaint(self) -> list[str]:
+        if not self.problem:
+            return []
+        return textwrap.wrap(f"! {clean(self.problem)}", max((self.size.width or 60) - 2, 8), subsequent_indent="  ")
