@@ -54,6 +54,8 @@ def read_gguf_header(path: Path) -> GgufHeader:
         RequestError: naming the file, when it cannot be read, is no GGUF or is damaged.
     """
     try:
+        if not path.is_file():
+            raise RequestError(f"{shown(path)} is not a file: give a .gguf file")
         with path.open("rb") as stream:
             return _Reader(stream, path.stat().st_size, shown(path)).header()
     except (OSError, ValueError) as error:

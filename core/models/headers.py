@@ -7,6 +7,7 @@ Format: 8 bytes little-endian length, that many bytes of JSON, then the tensors'
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -81,6 +82,8 @@ def read_header(path: Path) -> Header:
     """
     try:
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise RequestError(f"{shown(path)} is not a file: fetch the model again")
         return _read_header(path, status.st_mtime_ns, status.st_size)
     except (OSError, ValueError) as error:
         raise RequestError(f"cannot read {shown(path)}: {reason(error)}") from error
@@ -141,11 +144,6 @@ def model_tensors(folder: Path) -> dict[str, TensorLocation]:
     if others:
         raise RequestError(f"{shown(folder)} has {len(others)} safetensors files and no {INDEX_FILE}: fetch the index that belongs to them")
     raise RequestError(f"{shown(folder)} has no safetensors weights: give a folder with {SINGLE_FILE} or {INDEX_FILE}")
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that `model_tensors` reads, sorted by name."""
-    return sorted({location.file for location in model_tensors(folder).values()})
 
 
 def _indexed(folder: Path, index: Path) -> dict[str, TensorLocation]:

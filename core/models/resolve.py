@@ -111,7 +111,7 @@ def _from_hub(name: str, allow_download: bool) -> ModelSource:
 
 def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
         return Path(snapshot_download(name, allow_patterns=_WANTED, ignore_patterns=_UNWANTED, etag_timeout=10))
@@ -119,6 +119,10 @@ def _download(name: str) -> Path:
         raise RequestError(f"{clean(name)} is gated: accept its licence on huggingface.co and sign in with `hf auth login`") from error
     except RepositoryNotFoundError as error:
         raise RequestError(f"no such path, and huggingface.co has no model {clean(name)} for you: check its spelling") from error
+    except LocalEntryNotFoundError as error:
+        raise RequestError(
+            f"{clean(name)} is neither a path nor in the Hugging Face cache, and huggingface.co cannot be reached: give a folder, or go online"
+        ) from error
     except Exception as error:  # the hub's client raises errors of every HTTP library it was ever built on
         raise RequestError(
             f"{clean(name)} is neither a path nor in the Hugging Face cache, and could not be downloaded ({reason(error)}): give a folder"

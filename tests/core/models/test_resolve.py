@@ -133,6 +133,18 @@ def test_pickled_weights_only(tiny_llama_dir: Path, tmp_path: Path) -> None:
     assert "save_pretrained" in complaint(folder / "pytorch_model.bin")
 
 
+def test_pipes_are_not_waited_for(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    folder = copy(tiny_llama_dir, tmp_path / "m")
+    (folder / "model.safetensors").unlink()
+    for pipe in (folder / "model.safetensors", tmp_path / "m.gguf"):
+        os.mkfifo(pipe)
+    assert "not a file" in complaint(folder)
+    assert "not a file" in complaint(tmp_path / "m.gguf")
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")
+    assert "no config.json" in complaint(folder)
+
+
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     assert "not a model" in complaint(tmp_path / "notes.txt")
