@@ -16,7 +16,7 @@ _TITLE = 36
 
 def head(width: int) -> Line:
     """The head of the list."""
-    return (clip(((f"  {'':3}{fit('way', _TITLE)}{'weights':>10}{'left':>11}  in this tab", "muted"),), width - 1)[0],)
+    return clip(((f"    {fit('way', _TITLE)}{'weights':>10}{'left':>11}  next step", "muted"),), width - 1)
 
 
 def row(rank: int, advice: Recommendation) -> Line:
@@ -40,7 +40,14 @@ def full(advice: Recommendation, steps: Sequence[Step]) -> list[tuple[str, str]]
     if advice.statement:
         rows.append(("note", clean(advice.statement)))
     rows += [(step.purpose, clean(step.command)) for step in steps]
-    return rows + [(f"{clean(number.name)}", f"{_figure(number)} ({advice.label}: {clean(number.how)})") for number in advice.numbers]
+    return rows + [_number(number, advice.label) for number in advice.numbers]
+
+
+def _number(number: Number, label: str) -> tuple[str, str]:
+    """`speed limit of one sequence` and `weights on each of 2 GPUs` say in their text what they are of."""
+    name, of, rest = clean(number.name).partition(" of " if " on each of " not in number.name else " on each of ")
+    whose = f"{of}{rest}" if of else ""
+    return name, f"{_figure(number)}{whose} ({label}: {clean(number.how)})"
 
 
 def _way(advice: Recommendation) -> str:

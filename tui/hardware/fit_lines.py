@@ -22,7 +22,7 @@ def budget(answer: Estimate, width: int) -> list[Line]:
     where = f"{clean(answer.model)} on {clean(answer.device)}"
     each = f", each of {answer.tensor_parallel}" if answer.tensor_parallel > 1 else ""
     lines: list[Line] = [
-        clip(((where, "strong"), (f"  {words.size(answer.capacity)}{each}  ", "muted"), verdict, ("  all figures: estimate", "muted")), width),
+        clip((("estimate: ", "muted"), verdict, ("  ", ""), (where, "strong"), (f"  {words.size(answer.capacity)}{each}", "muted")), width),
         _bar(answer, width),
     ]
     items = (*answer.lines, answer.kept_free)

@@ -47,8 +47,7 @@ def _memory(gpu: GpuState, look: Look) -> Sequence[Run]:
     if gpu.unified_memory:
         return ((meter(None, look.strip), "muted"), (fit("host's", 12, "right"), ""))
     share = gpu.memory.percent
-    used = None if gpu.memory.used is None else gpu.memory.used + (gpu.memory.reserved or 0)
-    text = words.NA if gpu.memory.total is None else f"{words.gib(used)}/{words.gib(gpu.memory.total)}"
+    text = words.NA if gpu.memory.total is None else f"{words.gib(gpu.memory.used)}/{words.gib(gpu.memory.total)}"
     return ((meter(share, look.strip), "bar"), (fit(text, 12, "right"), words.fullness(share, 92, 98)))
 
 
@@ -99,14 +98,14 @@ COLUMNS: tuple[Column, ...] = (
     Column("name", 14, lambda gpu, _: ((fit(words.short_name(gpu.name), 14), ""),), align="left"),
     Column("memory GiB", 12, _memory, strip=True, align="left"),
     Column("busy", 5, _busy, strip=True, align="left"),
-    Column("bw", 4, lambda gpu, _: _figure(words.percent(gpu.memory_utilization), 4)),
+    Column("bw", 4, lambda gpu, _: _figure(words.percent(gpu.memory_utilization), 4), from_width=68),
     Column("W/cap", 8, _power),
     Column("°C", 4, _temperature),
     Column("fan", 4, lambda gpu, _: _figure(words.percent(gpu.fan), 4), from_width=96),
     Column("SM MHz", 6, lambda gpu, _: _figure(words.number(gpu.clocks.sm), 6), from_width=96),
     Column("PCIe in", 9, lambda gpu, _: _figure(words.rate(gpu.pcie.rx), 9), from_width=108),
     Column("out", 9, lambda gpu, _: _figure(words.rate(gpu.pcie.tx), 9), from_width=108),
-    Column("state", 9, _state, align="left"),
+    Column("state", 9, _state, from_width=78, align="left"),
 )
 
 

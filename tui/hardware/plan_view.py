@@ -68,7 +68,10 @@ class FitView(Vertical):
         self.budget.show(lines)
         self.formats.display = budget is not None
         if budget is not None:
+            first = self.formats.cursor is None
             self.formats.show_rows(fit_lines.format_head(width), fit_lines.format_rows(budget, width))
+            if first:
+                self.formats.move_to(("weights", budget.weights))
 
     def on_resize(self, _: events.Resize) -> None:
         """Draw to the new width."""
@@ -104,7 +107,7 @@ class AdviceView(Vertical):
     def show(self, answer: Answer | None) -> None:
         """Show another answer."""
         self.answer = answer
-        if answer is None:
+        if answer is None or not self.size.width:
             return
         self.table.show_rows(advice_lines.head(self.size.width), [(at, advice_lines.row(at + 1, each)) for at, each in enumerate(answer.advice)])
         self.table.styles.height = 1 + max(len(answer.advice), 1)

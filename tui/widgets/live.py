@@ -140,6 +140,8 @@ def clip(line: Line, width: int) -> Line:
     """A line of at most `width` cells, with an ellipsis where it was cut."""
     if line_width(line) <= width:
         return line
+    if width <= 0:
+        return ()
     kept: list[Run] = []
     left = width
     for text, tone in line:

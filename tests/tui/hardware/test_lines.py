@@ -91,10 +91,10 @@ def test_ecc_errors_and_replays_are_told():
     assert "2 sent again" in facts
 
 
-def test_memory_counts_what_the_driver_reserves():
+def test_memory_is_told_as_nvidia_smi_tells_it_and_measured_with_what_the_driver_reserves():
     assert GpuMemory(100, 80, 10, 10).percent == 90
     sampler = sampled("eight", 1)
-    assert "70.1/79.6" in text(gpu_rows.row(sampler.latest.gpus[0], sampler.history, 80))
+    assert "69.5/79.6" in text(gpu_rows.row(sampler.latest.gpus[0], sampler.history, 80))
 
 
 def test_a_run_of_ours_is_marked_by_a_word():
