@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.text import Text
-from rich.traceback import Traceback
 from textual import on
 from textual.app import App
 from textual.driver import Driver
@@ -16,6 +16,9 @@ from textual.worker import WorkerFailed
 from core.sanitize import clean
 from tui import crash
 from tui.driver import TerminalBehind, TerminalGone
+
+if TYPE_CHECKING:
+    from rich.traceback import Traceback
 
 
 class SturdyApp(App[None]):
@@ -53,6 +56,8 @@ class SturdyApp(App[None]):
 
     def panic(self, *renderables: RenderableType) -> None:
         """End with words; textual's input thread passes a traceback, which goes to the log."""
+        from rich.traceback import Traceback
+
         shown = [Text(crash.record_text(_plain(each))) if isinstance(each, Traceback) else each for each in renderables]
         super().panic(*shown)
 
