@@ -193,6 +193,7 @@ class PlanView(Vertical):
 
     def fill(self, values: Mapping[str, Any]) -> None:
         """Fill in the form."""
+        self.waiting = True
         self.form.put(values)
 
     def answer_now(self) -> None:

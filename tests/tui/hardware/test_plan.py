@@ -135,8 +135,10 @@ async def test_another_tab_can_ask_for_a_plan(on_machine: OnMachine):
     async with app.run_test(size=SMALL) as pilot:
         await opened(pilot)
         app.open_pane("hardware", prefill={"model": "Qwen2.5-0.5B", "view": "Advice"})
-        await pilot.pause(0.4)
-        pane = await answered(pilot)
+        pane = await opened(pilot)
+        while pane.plan is None or pane.plan.form.editors["model"].get() != "Qwen2.5-0.5B":
+            await pilot.pause(0.02)
+        await answered(pilot)
         assert pane.bar.active == "Advice"
         assert pane.plan.fit.answer.request.model == "Qwen2.5-0.5B"
 
