@@ -14,6 +14,7 @@ from core.runs.process import started
 from core.runs.store import Run
 from core.runs.verdict import close, how_it_ended, sweep
 
+_REQUESTS = {signal.SIGTERM, signal.SIGINT}
 _STEPS = (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL)
 STEP_SECONDS = 5.0
 """Between two steps of the request to stop."""
@@ -26,14 +27,21 @@ def supervise(run: Run, work: Callable[[], int]) -> int:
     `STEP_SECONDS` apart. Should the child die of a signal, its run is closed with the signal's name.
     """
     killed_before = _oom_kills()
+    # A request to stop that comes in between waits until there is someone to pass it on.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
         _leave(work)
     _pass_on(child)
-    _, status, usage = os.wait4(child, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
+    # Not reaped yet: its pid, which names the group too, cannot have been given to another process.
+    if hasattr(os, "waitid"):
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        _end_group(child)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    _end_group(child)
+    _, status, usage = os.wait4(child, 0)
     sweep(run, child)
     code = os.waitstatus_to_exitcode(status)
     state = run.state

@@ -120,10 +120,8 @@ class ProgressLine:
         assert self._progress is not None
         done, total, label = self._progress.done, self._progress.total, self._progress.label
         share = min(done / total, 1.0) if total > 0 else 0.0
-        parts = [f"{100 * share:3.0f} %", self._left(share), label]
-        if self._live and self._metric is not None:
-            parts.append(f"{self._metric.name.replace('_', ' ')} {show(self._metric.name, self._metric.value)}")
-        line = "  ".join(filter(None, parts))
+        measured = f"{self._metric.name.replace('_', ' ')} {show(self._metric.name, self._metric.value)}" if self._live and self._metric else ""
+        line = "  ".join(filter(None, (f"{100 * share:3.0f} %", self._left(share), measured, label)))
         limit = shutil.get_terminal_size((80, 24)).columns - 1 if self._live else 10_000
         while columns(line) > limit:
             line = line[:-1]
