@@ -49,7 +49,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "starcoder2": _SLIDING,
     "cohere2": _SLIDING,
     "olmo2": _MODERN,
-    "mixtral": _EXPERTS,
+    "mixtral": {**_MODERN, "num_local_experts": 4, "num_experts_per_tok": 2},
     "qwen3_moe": _EXPERTS,
     "gemma3": {},
     "gemma3n_text": {
