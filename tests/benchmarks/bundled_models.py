@@ -23,6 +23,7 @@ from transformers.cache_utils import DynamicCache
 from core import text
 from core.errors import RequestError
 from core.evaluate import Encoding, ModelLogits, encode, windows_of
+from core.evaluate.threads import one_thread
 from core.evaluate.walk import walk
 from core.models import bundled
 from core.models.load import load_model, load_tokenizer
@@ -87,7 +88,9 @@ def acceptance(base: Path, draft: Path, tokens: int = 32768) -> dict[str, Any]:
     held_out = encode(text.builtin("held-out"), load_tokenizer(base), tokens).tokens
     torch.manual_seed(0)
     prompts = held_out[: 8 * 64].view(8, 64)
-    written: Tensor = models[0].generate(prompts, do_sample=True, top_k=0, top_p=1.0, temperature=1.0, min_new_tokens=192, max_new_tokens=192)
+    written: Tensor = models[0].generate(
+        prompts, attention_mask=torch.ones_like(prompts), do_sample=True, top_k=0, top_p=1.0, temperature=1.0, min_new_tokens=192, max_new_tokens=192
+    )
     on_text = _overlap(models, windows_of(held_out, 512).tokens)
     on_own = _overlap(models, written)[:, prompts.shape[1] - 1 :]
     return {
@@ -110,14 +113,16 @@ def _overlap(models: list[Any], windows: Tensor) -> Tensor:
 def decoding(base: Path, draft: Path) -> dict[str, Any]:
     """Milliseconds of a one-token step behind 256 tokens with a KV cache, and their ratio in the arithmetic in which the base is fastest.
 
-    A step runs the model's own blocks with rotary tables made once; transformers' forward is measured beside it.
+    A step runs the model's own blocks with rotary tables made once; transformers' forward is measured beside it. One thread: matrices
+    of this size gain nothing by a second one, and waiting for it is what another program on the machine disturbs most.
     """
-    figures: dict[str, Any] = {"threads": torch.get_num_threads()}
+    figures: dict[str, Any] = {}
     ratios: dict[float, float] = {}
     for dtype in (torch.float32, torch.bfloat16):
         models = [load_model(folder, dtype) for folder in (base, draft)]
         for name, step in (("", _lean_step), ("_transformers", _transformers_step)):
-            slow, fast = _step_times(models, step)
+            with one_thread():
+                slow, fast = _step_times(models, step)
             kind = str(dtype).removeprefix("torch.") + name
             figures |= {f"base_step_ms_{kind}": slow * 1e3, f"draft_step_ms_{kind}": fast * 1e3, f"cost_ratio_{kind}": fast / slow}
             if step is _lean_step:
