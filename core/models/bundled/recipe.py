@@ -16,6 +16,7 @@ from core import text
 
 VOCABULARY = 4096
 CONTEXT = 1024
+STEPS = {"base": 1100, "draft": 720}
 BOS, EOS = "<|begin_of_text|>", "<|end_of_text|>"
 SPECIAL = [BOS, EOS, "<|system|>", "<|user|>", "<|assistant|>"]
 CHAT_TEMPLATE = (

@@ -11,9 +11,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +23,6 @@ from core.models.bundled import recipe
 from core.training import Settings, Trainer
 from core.training.trainer import Objective, Step
 
-Forward = Callable[..., Any]
-
 HERE = Path(__file__).parent
 
 
@@ -34,20 +30,26 @@ def main() -> int:
     """Train one of the two models; 130 when interrupted, with the state saved."""
     parser = argparse.ArgumentParser(prog="python -m core.models.bundled.train", description=__doc__)
     parser.add_argument("model", choices=sorted(recipe.CONFIGS))
-    parser.add_argument("--steps", type=int, default=2200, help="optimizer steps of 8,192 tokens (default 2200)")
+    parser.add_argument("--steps", type=int, help=f"optimizer steps of 8,192 tokens (default {recipe.STEPS})")
     parser.add_argument("--work", type=Path, default=Path("build/bundled"), help="folder for checkpoints (default build/bundled)")
     parser.add_argument("--out", type=Path, default=HERE, help="folder that receives the finished models")
     parser.add_argument("--compile", action="store_true", help="compile the training step (needs a C++ compiler)")
     arguments = parser.parse_args()
 
-    tokenizer = _tokenizer(arguments.out)
+    steps = arguments.steps or recipe.STEPS[arguments.model]
+    tokenizer = _tokenizer(arguments.out / "base" if arguments.model == "draft" else arguments.work)
     stream = recipe.token_stream(tokenizer, arguments.work / "tokens.npy")
     torch.manual_seed(0)
     model = LlamaForCausalLM(LlamaConfig(**recipe.CONFIGS[arguments.model]))
-    forward: Forward = torch.compile(model) if arguments.compile else model
-    objective = _distillation(forward, _load_base(arguments.out)) if arguments.model == "draft" else _language_modelling(forward)
+    objective = _language_modelling(model)
+    if arguments.model == "draft":
+        base = _load_base(arguments.out)
+        _begin_as(model, base)
+        objective = _distillation(model, base)
+    if arguments.compile:
+        objective = torch.compile(objective)
     checkpoint = arguments.work / f"{arguments.model}.safetensors"
-    trainer = Trainer(model, objective, recipe.batches(stream, arguments.steps), Settings(steps=arguments.steps), checkpoint)
+    trainer = Trainer(model, objective, recipe.batches(stream, steps), Settings(steps=steps), checkpoint)
 
     interrupted: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
@@ -60,7 +62,7 @@ def main() -> int:
     return 0
 
 
-def _language_modelling(model: Forward) -> Objective:
+def _language_modelling(model: nn.Module) -> Objective:
     def objective(batch: Tensor) -> Tensor:
         logits = model(input_ids=batch[:, :-1], use_cache=False).logits
         return nn.functional.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten())
@@ -68,16 +70,31 @@ def _language_modelling(model: Forward) -> Objective:
     return objective
 
 
-def _distillation(student: Forward, teacher: Forward) -> Objective:
-    """KL divergence of the student from the teacher at temperature 1, the mean over tokens."""
+def _distillation(student: nn.Module, teacher: nn.Module) -> Objective:
+    """KL divergence of the student from the teacher plus their total variation, both at temperature 1, the mean over tokens.
+
+    One minus the total variation is the share of drafted tokens that speculative decoding accepts (DistillSpec, arXiv 2310.08461).
+    """
 
     def objective(batch: Tensor) -> Tensor:
         with torch.no_grad():
             target = teacher(input_ids=batch[:, :-1], use_cache=False).logits.float().log_softmax(-1)
-        logits = student(input_ids=batch[:, :-1], use_cache=False).logits.float()
-        return nn.functional.kl_div(logits.log_softmax(-1).flatten(0, 1), target.flatten(0, 1), reduction="batchmean", log_target=True)
+        logits = student(input_ids=batch[:, :-1], use_cache=False).logits.float().log_softmax(-1)
+        divergence = (target.exp() * (target - logits)).sum(-1).mean()
+        variation = 0.5 * (target.exp() - logits.exp()).abs().sum(-1).mean()
+        loss: Tensor = divergence + variation
+        return loss
 
     return objective
+
+
+def _begin_as(student: LlamaForCausalLM, teacher: LlamaForCausalLM) -> None:
+    """Give the student the teacher's embeddings, last norm, and as many of its blocks as it has, evenly spread from the first to the last."""
+    student.model.embed_tokens.load_state_dict(teacher.model.embed_tokens.state_dict())
+    student.model.norm.load_state_dict(teacher.model.norm.state_dict())
+    spread = np.linspace(0, len(teacher.model.layers) - 1, len(student.model.layers)).round().astype(int)
+    for block, index in zip(student.model.layers, spread, strict=True):
+        block.load_state_dict(teacher.model.layers[int(index)].state_dict())
 
 
 class _Progress:
@@ -104,17 +121,19 @@ class _Progress:
         self._losses.clear()
 
 
-def _tokenizer(out: Path) -> Tokenizer:
-    path = out / "tokenizer.json"
+def _tokenizer(folder: Path) -> Tokenizer:
+    path = folder / "tokenizer.json"
     if not path.exists():
-        out.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         recipe.train_tokenizer().save(str(path))
     return Tokenizer.from_file(str(path))
 
 
-def _load_base(out: Path) -> nn.Module:
-    base: nn.Module = LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.float32)
-    return base.eval().requires_grad_(False)
+def _load_base(out: Path) -> LlamaForCausalLM:
+    base: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.bfloat16)
+    base.requires_grad_(False)
+    base.train(False)
+    return base
 
 
 def _save(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
