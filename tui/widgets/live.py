@@ -100,8 +100,19 @@ class LiveLines(Widget):
     def _strip(self, y: int) -> Strip:
         base = self.rich_style + self.line_background(y)
         line = self._lines[y] if 0 <= y < len(self._lines) else ()
-        segments = [Segment(text, base + self.tone_style(tone) if tone else base) for text, tone in line if text]
+        segments = [Segment(text, base + self.tone_style(tone) if tone else base) for text, tone in joined(line)]
         return Strip(segments).adjust_cell_length(self.size.width, base)
+
+
+def joined(line: Line) -> list[Run]:
+    """Neighbouring runs of one tone as one, so that the terminal is told each colour once; blanks take the tone before them."""
+    runs: list[Run] = []
+    for text, tone in line:
+        if runs and (tone == runs[-1][1] or not text.strip()):
+            runs[-1] = (runs[-1][0] + text, runs[-1][1])
+        elif text:
+            runs.append((text, tone))
+    return runs
 
 
 def changed_span(old: Line, new: Line, width: int) -> tuple[int, int]:

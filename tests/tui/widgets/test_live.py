@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
-from tui.widgets.live import LiveLines, changed_span, clip, fit, line_width
+from tui.widgets.live import LiveLines, changed_span, clip, fit, joined, line_width
 from tui.widgets.live_table import LiveTable
 
 LINES = st.lists(st.tuples(st.text(alphabet="ab 漢█", max_size=6), st.sampled_from(["", "bar", "muted"])), max_size=6).map(tuple)
@@ -139,3 +139,13 @@ async def test_colours_of_another_theme_are_painted_at_once():
         pilot.app.theme = "textual-light"
         await pilot.pause()
         assert lines.render_line(0) != before
+
+
+def test_neighbours_of_one_tone_are_told_to_the_terminal_once():
+    line = (("a", "bar"), ("b", "bar"), ("  ", ""), ("c", "bar"), ("d", ""), ("", "bad"))
+    assert joined(line) == [("ab  c", "bar"), ("d", "")]
+
+
+@given(LINES)
+def test_joining_keeps_every_character(line):
+    assert "".join(text for text, _ in joined(line)) == "".join(text for text, _ in line)
