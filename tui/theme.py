@@ -29,7 +29,17 @@ DARK = Theme(
     panel="#262626",
     boost="#303030",
     dark=True,
-    variables={"block-cursor-text-style": "bold", "footer-key-foreground": "#ffaf5f"},
+    variables={
+        "block-cursor-text-style": "bold",
+        "footer-key-foreground": "#ffaf5f",
+        "scrollbar": "#4e4e4e",
+        "scrollbar-hover": "#767676",
+        "scrollbar-active": "#5fafd7",
+        "scrollbar-background": "#121212",
+        "scrollbar-background-hover": "#121212",
+        "scrollbar-background-active": "#121212",
+        "scrollbar-corner-color": "#121212",
+    },
 )
 LIGHT = Theme(
     name="llmopt-light",
@@ -45,7 +55,17 @@ LIGHT = Theme(
     panel="#dadada",
     boost="#d0d0d0",
     dark=False,
-    variables={"block-cursor-text-style": "bold", "footer-key-foreground": "#870087"},
+    variables={
+        "block-cursor-text-style": "bold",
+        "footer-key-foreground": "#870087",
+        "scrollbar": "#a8a8a8",
+        "scrollbar-hover": "#767676",
+        "scrollbar-active": "#005f87",
+        "scrollbar-background": "#eeeeee",
+        "scrollbar-background-hover": "#eeeeee",
+        "scrollbar-background-active": "#eeeeee",
+        "scrollbar-corner-color": "#eeeeee",
+    },
 )
 THEMES = (DARK, LIGHT)
 

@@ -14,7 +14,7 @@ from core.runs.files import dumps
 from core.sanitize import clean
 
 _GAP = "  "
-_NARROWEST = 8
+_NARROWEST = 10
 
 
 def print_document(kind: str, body: dict[str, Any], *, indent: int | None = 2) -> None:

@@ -27,7 +27,8 @@ app = App(name="runs", help="List, show, follow, cancel, compare, export and rem
 Json = Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)]
 Id = Annotated[str, Parameter(help="Id of a run, its beginning or end as far as it is unique, or `last`")]
 
-_HEADLINES = ("ppl_ratio", "ppl_after", "ppl", "bits_per_weight")
+_HEADLINES = (("ppl_ratio", "ppl x{:.3f}"), ("ppl", "ppl {:.3f}"), ("bits_per_weight", "{:.2f} bits"))
+_UNITS = ((3600, "h"), (60, "min"), (1, "s"))
 
 
 @app.command(name="list")
@@ -44,7 +45,7 @@ def list_runs(
     if json:
         print_document("runs", {"runs": [_summary(run, state) for run, state in shown]})
     elif shown:
-        rows = [(run.id, state.status, run.model, _time(state), _headline(run, state)) for run, state in shown]
+        rows = [(run.id, state.status, run.model, _about(state), _headline(run, state)) for run, state in shown]
         print_table(rows, ("run", "state", "model", "time", "result"), right=(3,), shrink=(4, 2))
     else:
         narrate("no runs yet: `llmopt quantize bundled:base` makes one")
@@ -195,9 +196,19 @@ def _headline(run: Run, state: State) -> str:
         return f"{100 * state.progress.fraction:.0f} %"
     if state.status == "failed":
         return state.exit_reason or ""
-    metrics = metrics_of(run.result or {}) if state.status == "done" else {}
-    name = next((name for name in _HEADLINES if name in metrics), None)
-    return "" if name is None else f"{name.replace('_', ' ')} {show(name, metrics[name])}"
+    result = (run.result or {}) if state.status == "done" else {}
+    metrics = metrics_of(result)
+    told = next((words.format(metrics[name]) for name, words in _HEADLINES if name in metrics), "")
+    return told or (f"{len(result['rows'])} rows" if isinstance(result.get("rows"), list) else "")
+
+
+def _about(state: State) -> str:
+    """How long, in its largest unit."""
+    seconds = state.seconds(time.time())
+    if seconds is None:
+        return ""
+    size, unit = next((pair for pair in _UNITS if seconds >= pair[0]), _UNITS[-1])
+    return f"{seconds / size:.0f} {unit}"
 
 
 def _plain(value: Any) -> str:

@@ -45,7 +45,7 @@ class CompareScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """One table of text."""
-        yield TopBar()
+        yield TopBar("Compare")
         with VerticalScroll():
             yield Static(id="compare-words")
         yield Hints()
@@ -63,13 +63,14 @@ def compared(left: Run, right: Run, width: int) -> Content:
 
     found = compare((left, right))
     cell = max((width - _NAME - 18) // 2, 12)
-    lines = [_row("", (what(left), what(right)), cell, "bold"), _row("run", found.ids, cell), _row("state", found.statuses, cell)]
+    sides = zip(("left", "right"), (left, right), found.statuses, strict=True)
+    lines = [Content.assemble((f"{side:<7}", "$text-muted"), (f"{what(run):<28}", "bold"), f"{run.id}  {status}") for side, run, status in sides]
     lines += [Content.styled(f"! {clean(warning)}", "$text-warning") for warning in found.warnings]
     lines += [Content.styled("\nAsked differently", "bold $primary")]
     lines += [_row(clean(each.name).replace("_", "-"), tuple(_asked(value) for value in each.values), cell) for each in found.settings] or [
         Content("nothing")
     ]
-    lines += [Content.styled("\nMeasured", "bold $primary")]
+    lines += [Content(), _row("Measured", ("left", "right"), cell, "bold $primary")]
     lines += [_measured(each, cell) for each in found.measures] or [Content("neither run has a result")]
     return Content("\n").join(lines)
 
@@ -89,7 +90,7 @@ def _measured(measure: Measure, cell: int) -> Content:
 
 def _row(name: str, values: tuple[str, ...], cell: int, style: str = "") -> Content:
     cells = [(f"{_cut(value, cell - 2):<{cell}}", style) for value in values]
-    return Content.assemble((f"{_cut(name, _NAME - 1):<{_NAME}}", "$text-muted"), *cells)
+    return Content.assemble((f"{_cut(name, _NAME - 1):<{_NAME}}", style or "$text-muted"), *cells)
 
 
 def _cut(text: str, width: int) -> str:

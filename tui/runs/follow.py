@@ -42,7 +42,8 @@ class FollowScreen(Screen[None]):
     DEFAULT_CSS = """
     FollowScreen #follow-head { height: auto; max-height: 5; padding: 0 1; border-bottom: solid $panel; }
     FollowScreen #follow-figures { height: auto; max-height: 50%; padding: 0 1; border-bottom: solid $panel; }
-    FollowScreen Log { height: 1fr; padding: 0 1; background: $background; }
+    FollowScreen Log, FollowScreen Log:focus { height: 1fr; padding: 0 1; background: $background; }
+    FollowScreen.no-figures #follow-figures { display: none; }
     """
 
     def __init__(self, run: Run) -> None:
@@ -55,7 +56,7 @@ class FollowScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Head, figures, log."""
-        yield TopBar()
+        yield TopBar("Run")
         yield Static(id="follow-head")
         with VerticalScroll(id="follow-figures"):
             yield Static(id="follow-table")
@@ -100,6 +101,7 @@ class FollowScreen(Screen[None]):
                 log.write_line(f"made {event.kind}: {event.path}")
             elif isinstance(event, StateChange):
                 log.write_line(f"{MARKS.get(event.status, '')} {event.status} {event.reason}".strip())
+        self.set_class(not self._latest, "no-figures")
         if any(isinstance(event, Metric) for event in events):
             self.query_one("#follow-table", Static).update(self._figures())
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.runs.store import Run
     from tui.services import Runs
 
-_HEADLINE = ("method", "bits", "granularity", "group_size")
+_HEADLINE = {"method": "{}", "bits": "{} bit"}
 _FIGURES = (("ppl_ratio", "ppl ×{}"), ("ppl", "ppl {}"), ("kl_mean", "KL {}"), ("bits_per_weight", "{} bit/weight"), ("top1_agreement", "top-1 {}"))
 
 
@@ -79,11 +79,13 @@ class RowReader:
 
 
 def what(run: Run) -> str:
-    """The capability and the choices that name an experiment: `quantize gptq 4 bit group 128`."""
+    """The capability and the choices that name an experiment: `quantize gptq 4 bit g128`."""
     values = run.values
-    if values.get("granularity") != "group":
-        values = {name: value for name, value in values.items() if name != "group_size"}
-    words = [f"{values[name]} bit" if name == "bits" else str(values[name]) for name in _HEADLINE if values.get(name) is not None]
+    words = [text.format(values[name]) for name, text in _HEADLINE.items() if values.get(name) is not None]
+    if values.get("granularity") == "group":
+        words.append(f"g{values.get('group_size', '?')}")
+    elif "granularity" in values:
+        words.append(f"per {values['granularity']}")
     return clean(" ".join([run.capability, *words]), limit=60)
 
 

@@ -36,9 +36,9 @@ Severity = Literal["information", "warning", "error"]
 _COLUMNS = (
     ("mark", " ", 1),
     ("status", "State", 13),
-    ("started", "Started", 10),
-    ("what", "What", 32),
-    ("model", "Model", 16),
+    ("started", "Started", 11),
+    ("what", "What", 25),
+    ("model", "Model", 14),
     ("took", "Took", 11),
     ("figures", "Figures", 44),
 )
@@ -71,11 +71,11 @@ class RunsScreen(Screen[None]):
     RunsScreen #runs-filter { height: 1; border: none; padding: 0 1; background: $surface; }
     RunsScreen #runs-filter:focus { background: $boost; }
     RunsScreen #runs-body { height: 1fr; layout: vertical; }
-    RunsScreen DataTable { height: 1fr; }
+    RunsScreen DataTable { height: 1fr; background: $background; scrollbar-size-horizontal: 0; }
     RunsScreen #runs-detail { height: 9; border-top: solid $panel; padding: 0 1; }
     RunsScreen.wide #runs-body { layout: horizontal; }
-    RunsScreen.wide DataTable { width: 3fr; height: 1fr; }
-    RunsScreen.wide #runs-detail { width: 2fr; height: 1fr; border-top: none; border-left: solid $panel; }
+    RunsScreen.wide DataTable { width: 63%; height: 1fr; }
+    RunsScreen.wide #runs-detail { width: 37%; height: 1fr; border-top: none; border-left: solid $panel; }
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class RunsScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Filter, table, details."""
-        yield TopBar()
+        yield TopBar("Runs")
         yield Input(placeholder="Filter: words that a run must contain (esc leaves)", id="runs-filter", compact=True)
         with Container(id="runs-body"):
             table: DataTable[Content] = DataTable(id="runs-table", cursor_type="row", zebra_stripes=False)

@@ -18,4 +18,4 @@ def when(stamp: float, now: float) -> str:
     """The local time, with the date when it was not today."""
     then = datetime.fromtimestamp(stamp).astimezone()
     today = datetime.fromtimestamp(now).astimezone().date()
-    return then.strftime("%H:%M:%S" if then.date() == today else "%Y-%m-%d %H:%M")
+    return then.strftime("%H:%M:%S" if then.date() == today else "%m-%d %H:%M" if then.year == today.year else "%Y-%m-%d")

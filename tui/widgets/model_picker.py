@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on, work
@@ -38,6 +39,11 @@ class Choice:
         """The name, safe to show."""
         return clean(self.name)
 
+    @property
+    def short(self) -> str:
+        """The folder's own name where a path was found; a name that was typed stays whole."""
+        return clean(PurePath(self.name).name) if self.origin != "as typed" and self.name.startswith(("/", "~", ".")) else self.shown
+
     def matches(self, text: str) -> bool:
         """Whether every word that was typed occurs in name or origin."""
         hay = f"{self.shown} {self.origin}".lower()
@@ -63,7 +69,7 @@ class ModelPicker(ModalScreen[str | None]):
     ModelPicker > Vertical { width: 110; max-width: 100%; height: 26; max-height: 100%; border: round $primary; background: $surface; padding: 0 1; }
     ModelPicker Input { background: $panel; }
     ModelPicker Horizontal { height: 1fr; }
-    ModelPicker OptionList { width: 2fr; border: none; background: transparent; padding: 0; }
+    ModelPicker OptionList { width: 2fr; text-wrap: nowrap; text-overflow: ellipsis; border: none; background: transparent; padding: 0; }
     ModelPicker .picker--card { width: 3fr; padding-left: 2; height: 1fr; }
     ModelPicker .picker--keys { height: 1; color: $text-muted; }
     """
@@ -78,7 +84,9 @@ class ModelPicker(ModalScreen[str | None]):
     def __init__(self, current: str = "") -> None:
         super().__init__()
         self._current = current
-        self._all: list[Choice] = []
+        self._all: list[Choice] | None = None
+        self._filled_for: str | None = None
+        self._hurried = False
         self._shown: list[Choice] = []
         self._filter = Input(placeholder="type to filter, or a folder, or a Hugging Face id", compact=True)
         self._list = OptionList(markup=False)
@@ -109,6 +117,8 @@ class ModelPicker(ModalScreen[str | None]):
     def _found(self, found: list[Choice]) -> None:
         self._all = found
         self._refill()
+        if self._hurried:
+            self._choose(self._list.highlighted)
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
@@ -118,6 +128,11 @@ class ModelPicker(ModalScreen[str | None]):
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
         event.stop()
+        if self._all is None:
+            self._hurried = True
+            return
+        if self._filled_for != self._filter.value.strip():
+            self._refill()
         self._choose(self._list.highlighted)
 
     @on(OptionList.OptionSelected)
@@ -139,7 +154,9 @@ class ModelPicker(ModalScreen[str | None]):
         self.dismiss(None)
 
     def _refill(self) -> None:
-        text = self._filter.value.strip()
+        self._filled_for = text = self._filter.value.strip()
+        if self._all is None:
+            return
         self._shown = [choice for choice in self._all if choice.matches(text)]
         if text and all(choice.name != text for choice in self._shown):
             self._shown.append(Choice(text, "as typed"))
@@ -178,7 +195,7 @@ class ModelPicker(ModalScreen[str | None]):
 
 def _line(choice: Choice) -> Content:
     mark = "!" if choice.problem else " "
-    return Content.assemble(f"{mark} {choice.shown} ", (choice.origin, "dim"))
+    return Content.assemble(f"{mark} {choice.short} ", (choice.origin, "dim"))
 
 
 def _problem(reason: str) -> Content:

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 class TopBar(Widget):
-    """One line, whatever the width: titles shorten first, then the right side goes."""
+    """One line, whatever the width: titles shorten first, then the right side goes.
+
+    Args:
+        title: of a screen that lies over the tabs; then no tab is marked as open.
+    """
 
     DEFAULT_CSS = """
     TopBar { dock: top; height: 1; background: $panel; color: $foreground; }
@@ -29,6 +33,10 @@ class TopBar(Widget):
         def __init__(self, pane_id: str) -> None:
             super().__init__()
             self.pane_id = pane_id
+
+    def __init__(self, title: str = "") -> None:
+        super().__init__()
+        self._over = title
 
     def on_mount(self) -> None:
         """Follow the app: the open tab, and what runs."""
@@ -43,12 +51,13 @@ class TopBar(Widget):
         return cast("LlmoptApp", self.app)
 
     def render(self) -> Content:
-        """Tabs, then the right side if it fits."""
-        width = self.size.width
-        tabs = self._tabs(width)
-        right = self._right(width - sum(tab.cell_length for _, tab in tabs))
-        gap = width - sum(tab.cell_length for _, tab in tabs) - right.cell_length
-        return Content("").join([*(tab for _, tab in tabs), Content(" " * max(gap, 0)), right])
+        """Tabs, the title of what lies over them, then the right side if it fits."""
+        left = [tab for _, tab in self._tabs(self.size.width)]
+        if self._over:
+            left.append(_marked(self._over))
+        room = self.size.width - sum(part.cell_length for part in left)
+        right = self._right(room)
+        return Content("").join([*left, Content(" " * max(room - right.cell_length, 0)), right])
 
     def on_click(self, event: Click) -> None:
         """Open the tab under the mouse."""
@@ -61,16 +70,21 @@ class TopBar(Widget):
 
     def _tabs(self, width: int) -> list[tuple[PaneEntry, Content]]:
         full = sum(len(row.title) + 4 for row in PANES)
-        return [(row, self._tab(row, short=full > width and row.id != self._house.open_tab)) for row in PANES]
-
-    def _tab(self, row: PaneEntry, *, short: bool) -> Content:
-        title = row.title[:3] if short else row.title
-        if row.id == self._house.open_tab:
-            return Content.styled(f" {row.key} {title} ", Style(bold=True, reverse=True))
-        return Content.assemble((f" {row.key}", "bold $accent"), f" {title} ")
+        marked = "" if self._over else self._house.open_tab
+        return [(row, _tab(row, marked=row.id == marked, short=full > width)) for row in PANES]
 
     def _right(self, room: int) -> Content:
         parts = [part for part in (self._house.activity, self._house.place) if part]
         while parts and len(" · ".join(parts)) + 2 > room:
             parts.pop()
         return Content(f" {' · '.join(parts)} " if parts else "")
+
+
+def _tab(row: PaneEntry, *, marked: bool, short: bool) -> Content:
+    if marked:
+        return _marked(f"{row.key} {row.title}")
+    return Content.assemble((f" {row.key}", "bold $accent"), f" {row.title[:3] if short else row.title} ")
+
+
+def _marked(text: str) -> Content:
+    return Content.styled(f" {text} ", Style(bold=True, reverse=True))

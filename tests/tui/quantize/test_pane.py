@@ -304,6 +304,24 @@ async def test_the_picker_filters_and_fills_the_form(make_app: MakeApp) -> None:
         assert pane.setup.form.values()["model"] == "/models/story-llama"
 
 
+async def test_a_hurried_enter_waits_for_the_list_and_takes_what_was_typed(make_app: MakeApp, services: FakeServices) -> None:
+    gate, listing = Event(), services.models.listing
+
+    def slow() -> Any:
+        gate.wait(5)
+        return listing()
+
+    services.models.listing = slow
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_quantize(pilot)
+        await pilot.press("f2")
+        await pilot.pause()
+        for key in (*"story", "enter"):
+            pilot.app.simulate_key(key)
+        gate.set()
+        await until(pilot, lambda: pane.setup.form.values()["model"] == "/models/story-llama")
+
+
 async def test_prefill_from_a_recommendation_leaves_out_what_it_does_not_know(make_app: MakeApp) -> None:
     async with make_app().run_test(size=(80, 24)) as pilot:
         pane = await open_quantize(pilot)

@@ -15,6 +15,7 @@ from core.quantize.spec import QuantizeSpec
 from core.spec import Spec, applies, sentence, unit
 from tui.widgets.fields.choice import ChoiceEditor
 from tui.widgets.fields.describe import describe
+from tui.widgets.fields.row import LABEL
 from tui.widgets.form import SpecForm
 
 
@@ -55,6 +56,7 @@ def row_text(form: SpecForm, name: str) -> tuple[str, str]:
     row = form.rows[name]
     label, *complaint = str(row.render()).split("\n")
     assert row.size.height == 1 + len(complaint)
+    assert row.editor.as_widget().region.x - row.region.x == LABEL, "the editor leaves the label in sight"
     return label.split("  ")[0], " ".join(line.strip() for line in complaint)
 
 

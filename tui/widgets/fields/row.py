@@ -22,8 +22,8 @@ class FieldRow(Widget):
 
     DEFAULT_CSS = f"""
     FieldRow {{ height: 1; layout: vertical; }}
-    FieldRow > * {{ height: 1; margin-left: {LABEL}; }}
-    FieldRow.-unit > * {{ margin-right: {UNIT}; }}
+    FieldRow > * {{ height: 1; margin: 0 0 0 {LABEL}; }}
+    FieldRow.-unit > * {{ margin: 0 {UNIT} 0 {LABEL}; }}
     FieldRow.-hidden {{ display: none; }}
     """
 
