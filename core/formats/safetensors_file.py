@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -85,9 +86,11 @@ class SafetensorsFile:
         self._stream.close()
 
     def discard(self) -> None:
-        """Close and remove the file."""
-        self._stream.close()
-        self.path.unlink(missing_ok=True)
+        """Close and remove the file, whatever the disk says to what is still to be written."""
+        with suppress(OSError):
+            self._stream.close()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
     def _close_up(self, room: int) -> None:
         """Move the data forwards to where a smaller header ends."""

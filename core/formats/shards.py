@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -62,6 +63,7 @@ class ShardWriter:
         self._where: dict[str, int] = {}
         self._bytes = 0
         self._finished = False
+        self._made: list[Path] = []
         self._own(self._begin)
 
     def add(self, name: str, tensor: Tensor) -> None:
@@ -94,12 +96,15 @@ class ShardWriter:
         return self.folder
 
     def abort(self) -> None:
-        """Remove what was written; nothing once finished."""
+        """Remove what was written, and folders made for it; nothing once finished."""
         if not self._finished:
             if self._shard is not None:
                 self._shard.discard()
                 self._shard = None
             shutil.rmtree(self.partial, ignore_errors=True)
+            with suppress(OSError):
+                for parent in self._made:
+                    parent.rmdir()
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +122,7 @@ class ShardWriter:
             raise
 
     def _begin(self) -> None:
+        self._made = [parent for parent in self.folder.parents if not parent.exists()]
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self.partial.mkdir()
 

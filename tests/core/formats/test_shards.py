@@ -181,9 +181,9 @@ def test_a_name_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_leaving_without_finishing_leaves_nothing(tmp_path: Path) -> None:
-    with suppress(KeyboardInterrupt), ShardWriter(tmp_path / "out") as writer:
+    with suppress(KeyboardInterrupt), ShardWriter(tmp_path / "new" / "folders" / "out") as writer:
         writer.add("t", torch.zeros(100))
-        assert entries(tmp_path) == {f"out.partial-{os.getpid()}"}
+        assert entries(tmp_path / "new" / "folders") == {f"out.partial-{os.getpid()}"}
         raise KeyboardInterrupt
     assert entries(tmp_path) == set()
 
@@ -216,14 +216,15 @@ def test_a_file_system_without_folders(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_real_write_limit_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("count", "size"), [(1, 2**20), (9, 2**16), (2000, 300)])
+def test_a_real_write_limit_is_one_sentence(tmp_path: Path, count: int, size: int) -> None:
     """The kernel refuses to let a file grow beyond RLIMIT_FSIZE."""
     program = (
         "import resource, signal, sys\nimport torch\nfrom pathlib import Path\nfrom core.errors import RunFailed\n"
         "from core.formats.shards import ShardWriter\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (2**21, 2**21))\n"
         f"out = Path({str(tmp_path / 'out')!r})\n"
-        "try:\n    with ShardWriter(out) as writer:\n        writer.add('t', torch.zeros(2**20))\n"
+        f"try:\n    with ShardWriter(out) as writer:\n        [writer.add(f't{{index}}', torch.zeros({size})) for index in range({count})]\n"
         "        writer.finish({}, out.parent)\nexcept RunFailed as error:\n    print(error)\n    sys.exit(error.exit_code)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
