@@ -14,7 +14,7 @@ from core.runs import store
 from core.runs.compare import compare as compare_runs
 from core.runs.compare import metrics_of
 from core.runs.export import FORMATS, export_run
-from core.runs.figures import duration, show
+from core.runs.figures import duration, figure, show
 from core.runs.files import why, write_bytes
 from core.runs.launch import GRACE
 from core.runs.state import State
@@ -112,10 +112,12 @@ def compare_two(first: Id, second: Id, /, *more: Id, json: Json = False) -> int:
     if comparison.measures:
         print()
         two = len(names) == 2
+        errors = {figure(measure.name).error for measure in comparison.measures}
         cells = [
             (measure.title, *(show(measure.name, value) + ("*" if index == measure.best else " ") for index, value in enumerate(measure.values)))
             + ((f"{ratio:.3f}" if (ratio := measure.ratios[1]) is not None else "—",) if two else ())
             for measure in comparison.measures
+            if measure.name not in errors
         ]
         print_table(cells, ("measured", *names, *(("B/A",) if two else ())), right=range(1, len(cells[0])))
         narrate("* the better of those that differ")
