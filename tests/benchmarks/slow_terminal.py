@@ -50,8 +50,8 @@ class Busy(SturdyApp):
         draw = random.Random(self.frames)
         text = Text(no_wrap=True)
         for _ in range(self.size.height):
-            for _ in range(self.size.width // 3):
-                text.append(chr(0x2800 + draw.randrange(256)) * 3, f"color({draw.randrange(16, 232)})")
+            for _ in range(self.size.width):
+                text.append(chr(0x2800 + draw.randrange(256)), f"color({draw.randrange(16, 232)})")
             text.append(chr(10))
         self.query_one(Static).update(text)
 

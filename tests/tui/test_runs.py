@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +31,16 @@ DONE, OTHER, BROKEN, GOING = (
 def panes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small panes in place of the real ones."""
     monkeypatch.setattr(PaneEntry, "load", lambda self: {"hardware": FirstPane, "quantize": SecondPane}[self.id])
+
+
+@pytest.fixture
+def fixed_home(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A home whose path is the same on every machine, for pictures that show it."""
+    home = Path("/tmp") / f"llmopt-{request.node.name}"
+    shutil.rmtree(home, ignore_errors=True)
+    monkeypatch.setenv("LLMOPT_HOME", str(home))
+    yield
+    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture
@@ -226,7 +238,7 @@ async def test_esc_leads_back_to_the_tabs(make_app: MakeApp, runs: None) -> None
         assert len(pilot.app.screen_stack) == 1
 
 
-def test_the_runs(snap_compare: Any, make_app: MakeApp, runs: None, size: tuple[int, int]) -> None:
+def test_the_runs(snap_compare: Any, make_app: MakeApp, fixed_home: None, runs: None, size: tuple[int, int]) -> None:
     async def prepare(pilot: Pilot[None]) -> None:
         await open_runs(pilot)
         await go_to(pilot, DONE)
@@ -239,7 +251,7 @@ def test_no_runs_yet(snap_compare: Any, make_app: MakeApp) -> None:
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=open_runs)
 
 
-def test_the_comparison(snap_compare: Any, make_app: MakeApp, runs: None, size: tuple[int, int]) -> None:
+def test_the_comparison(snap_compare: Any, make_app: MakeApp, fixed_home: None, runs: None, size: tuple[int, int]) -> None:
     async def prepare(pilot: Pilot[None]) -> None:
         await open_runs(pilot)
         await go_to(pilot, OTHER)
@@ -251,7 +263,7 @@ def test_the_comparison(snap_compare: Any, make_app: MakeApp, runs: None, size: 
     assert snap_compare(make_app(), terminal_size=size, run_before=prepare)
 
 
-def test_following(snap_compare: Any, make_app: MakeApp, runs: None, size: tuple[int, int]) -> None:
+def test_following(snap_compare: Any, make_app: MakeApp, fixed_home: None, runs: None, size: tuple[int, int]) -> None:
     async def prepare(pilot: Pilot[None]) -> None:
         await open_runs(pilot)
         await go_to(pilot, GOING)
