@@ -84,17 +84,18 @@ class CompressedTensors:
         index = torch.arange(columns, dtype=torch.int32) // (columns // scales.shape[1])
         return QuantizedTensor(codes, scales, zeros, index, self.bits, self.granularity)
 
-    def config(self, ignore: list[str]) -> dict[str, Any]:
+    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, Any]:
         """The `quantization_config` of config.json.
 
         Args:
             ignore: full names of linears that stay in full precision, `lm_head` among them.
+            dequantize: have transformers unpack the weights while it loads, for models whose code reads the weight of a linear itself.
         """
         weights = self._arguments(self.bits, self.granularity, symmetric=self.symmetric, dynamic=False)
         weights |= {"group_size": self.group_size if self.granularity == "group" else None, "actorder": "weight" if self.act_order else None}
         inputs = self._arguments(8, "token", symmetric=True, dynamic=True) if self.activation_bits == 8 else None
         # compressed-tensors 0.20 expects unpacked zero points when transformers keeps the weights packed, and cannot unpack those then.
-        packed_zeros = not self.symmetric and self.granularity != "tensor"
+        dequantize = dequantize or (not self.symmetric and self.granularity != "tensor")
         return {
             "quant_method": "compressed-tensors",
             "format": self.format,
@@ -103,7 +104,7 @@ class CompressedTensors:
             "global_compression_ratio": None,
             "kv_cache_scheme": None,
             "ignore": ignore,
-            **({"dequantize": True} if packed_zeros else {}),
+            **({"dequantize": True} if dequantize else {}),
             "config_groups": {
                 "group_0": {"targets": ["Linear"], "format": self.format, "weights": weights, "input_activations": inputs, "output_activations": None}
             },

@@ -109,7 +109,7 @@ def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
         raise RequestError(f"calibration-length {spec.calibration_length} is longer than the model's context of {card.context} tokens: lower it")
     if spec.eval_tokens and spec.context > card.context:
         raise RequestError(f"context {spec.context} is longer than the model's context of {card.context} tokens: lower it")
-    if spec.out is not None and Path(spec.out).exists():
+    if spec.out is not None and Path(spec.out).expanduser().exists():
         raise RequestError(f"the output folder {clean(spec.out, limit=200)} exists: choose another, or remove it")
 
 

@@ -73,11 +73,27 @@ def write_checkpoint(spec: QuantizeSpec, streamed: StreamedModel, windows: Tenso
             if name not in done:
                 steps.check_cancelled()
                 writer.add(name, streamed.read_tensor(name))
-        config = read_object(streamed.folder / "config.json") | {"quantization_config": scheme.config(_kept_linears(streamed, done))}
+        own_linears = any(type(linear) is not nn.Linear for block in streamed.blocks.modules for linear in find_linears(block).values())
+        stored_as = scheme.config(_kept_linears(streamed, done), dequantize=own_linears)
+        config = read_object(streamed.folder / "config.json") | {"quantization_config": stored_as}
         steps.say("writing")
         writer.finish(config, streamed.folder)
         written.bytes = writer.nbytes
     return written
+
+
+def check_weights(streamed: StreamedModel, steps: Steps) -> None:
+    """Read every weight once, so that a damaged one is found before the long work and not in the middle of it.
+
+    Raises:
+        RequestError: a tensor holds NaN or Inf, or the blocks hold weights that are not linears and would be missed.
+    """
+    for block in streamed.blocks.modules:
+        find_linears(block)
+    steps.say("checking the weights")
+    for name in _all_tensors(streamed):
+        steps.check_cancelled()
+        streamed.read_tensor(name)
 
 
 def open_quantized(source: ModelSource, written: Written, original: StreamedModel) -> StreamedModel:

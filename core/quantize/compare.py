@@ -26,7 +26,7 @@ from core.numerics.errors import OutputError, WeightError, output_error, weight_
 from core.numerics.widths import packed_words
 from core.quantize.charts import granularity_errors, histogram, memory_bars, scatter
 from core.quantize.check import check
-from core.quantize.checkpoint import Written, open_quantized, write_checkpoint
+from core.quantize.checkpoint import Written, check_weights, open_quantized, write_checkpoint
 from core.quantize.compare_result import Charts, CompareRow, Histogram, QuantizeCompareResult, Scatter
 from core.quantize.compare_spec import VARIANTS, QuantizeCompareSpec, Variant
 from core.quantize.evaluation import Evaluation
@@ -68,6 +68,7 @@ def run(spec: QuantizeCompareSpec, context: RunContext) -> QuantizeCompareResult
     steps = Steps(context, linears * (len(VARIANTS) + 1) + evaluation.steps(len(VARIANTS) + 1, card.layers))
     with _scratch(context.artifacts) as scratch, StreamedModel.open(source, arithmetic(card, context.device), context.device) as original:
         shown = _shown_linear(spec, original)
+        check_weights(original, steps)
         made = {variant: _make(spec, variant, original, windows, scratch, steps) for variant in VARIANTS}
         with ExitStack() as stack:
             opened = {variant: stack.enter_context(open_quantized(source, found.written, original)) for variant, found in made.items()}

@@ -18,7 +18,7 @@ from core.models.resolve import resolve
 from core.models.source import ModelSource, require_folder
 from core.models.streaming import StreamedModel, load_tokenizer
 from core.quantize.check import check
-from core.quantize.checkpoint import Written, open_quantized, write_checkpoint
+from core.quantize.checkpoint import Written, check_weights, open_quantized, write_checkpoint
 from core.quantize.evaluation import Evaluation, Measured
 from core.quantize.methods import METHODS
 from core.quantize.naming import checkpoint_folder
@@ -41,7 +41,7 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
     source = resolve(spec.model)
     card, folder = source.card(), require_folder(source)
     fit = check(spec, card)
-    out = Path(spec.out) if spec.out else context.artifacts / checkpoint_folder(source, spec)
+    out = Path(spec.out).expanduser() if spec.out else context.artifacts / checkpoint_folder(source, spec)
     check_output(out)
     evaluation = Evaluation.prepare(source, spec.text, spec.eval_tokens, spec.context) if spec.eval_tokens else None
     windows, calibration = calibration_windows_of(spec, source) if METHODS[spec.method].calibrated else (None, None)
@@ -51,6 +51,7 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
 
     dtype = arithmetic(card, context.device)
     with StreamedModel.open(source, dtype, context.device) as streamed:
+        check_weights(streamed, steps)
         written = write_checkpoint(spec, streamed, windows, out, steps)
         quantized_at = time.monotonic()
         measured = None

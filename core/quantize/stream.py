@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from core.calibration.blocks import CalibratedBlock, calibrated_blocks, plain_blocks
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
+from core.models.headers import model_tensors
 from core.models.streaming import StreamedModel
+from core.models.tensors import TORCH_DTYPES
 from core.numerics.errors import output_error, weight_error
 from core.numerics.tensor import QuantizedTensor
 from core.quantize import rtn
@@ -42,9 +45,10 @@ def quantized_linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tens
         windows: calibration tokens int64 [N, T]; None for a method that needs none, errors are then those of the weights.
         steps: told what is being done; may raise to cancel.
     """
-    stored = streamed.read_tensor(streamed.block_tensors(0)[0]).dtype
+    stored = {name: TORCH_DTYPES[location.info.dtype] for name, location in model_tensors(streamed.folder).items()}
     # Between blocks the hidden states are kept in the dtype of the weights, as a forward pass in that dtype would.
-    blocks = plain_blocks(streamed) if windows is None else calibrated_blocks(streamed, windows, steps.check_cancelled, stored)
+    dtype = Counter(stored[name] for name in streamed.block_tensors(0) if stored[name].is_floating_point).most_common(1)[0][0]
+    blocks = plain_blocks(streamed) if windows is None else calibrated_blocks(streamed, windows, steps.check_cancelled, dtype)
     for block in blocks:
         for group in block.groups:
             steps.say(
@@ -52,8 +56,8 @@ def quantized_linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tens
             )
             statistics = block.statistics(group) if isinstance(block, CalibratedBlock) else None
             for name in group.names:
-                parameter = f"{streamed.block_prefix(block.index)}{name}.weight"
-                yield _quantize(block.linears[name], streamed.checkpoint_name(parameter), spec, stored, statistics)
+                parameter = streamed.checkpoint_name(f"{streamed.block_prefix(block.index)}{name}.weight")
+                yield _quantize(block.linears[name], parameter, spec, stored.get(parameter, dtype), statistics)
 
 
 def _quantize(linear: nn.Linear, stored_name: str, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None) -> QuantizedLinear:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from core.errors import Cancelled, RequestError
 from core.models.streaming import StreamedModel
@@ -127,6 +129,21 @@ def test_requests_that_cannot_be_are_refused_before_any_work(
     with pytest.raises(RequestError, match=sentence):
         run(spec_for(tiny_llama_dir, **values), context)
     assert context.steps == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_damaged_weight_in_the_last_block_is_named_before_any_work(
+    value: float, tiny_llama_dir: Path, context: RecordingContext, tmp_path: Path
+) -> None:
+    folder, name = tmp_path / "damaged", "model.layers.1.mlp.down_proj.weight"
+    shutil.copytree(tiny_llama_dir, folder)
+    tensors = load_file(folder / "model.safetensors")
+    tensors[name][3, 5] = value
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RequestError, match=f"{name}.*holds (NaN|Inf)"):
+        run(spec_for(folder), context)
+    assert [entry for entry in context.metrics if entry[0] == "layer_error"] == []
+    assert list(context.artifacts.iterdir()) == []
 
 
 def test_a_quantized_checkpoint_is_refused(tiny_llama_dir: Path, context: RecordingContext) -> None:
