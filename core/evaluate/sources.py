@@ -59,7 +59,8 @@ class ModelLogits:
         training = self._model.training
         self._model.eval()
         try:
-            window_bytes = windows.shape[1] * (self._vocabulary or self._forward(windows[:1, :1]).shape[-1]) * 4
+            # One token alone first: some models finish loading in their first forward, which must not happen in several threads at once.
+            window_bytes = windows.shape[1] * self._forward(windows[:1, :1]).shape[-1] * 4
             chunks = torch.split(windows, max(self._chunk_bytes // window_bytes, 1))
             yield from in_order(self._forward, chunks, _workers(self._device, len(chunks[0]) * window_bytes))
         finally:

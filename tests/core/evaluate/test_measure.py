@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,22 @@ def test_a_model_is_evaluated_without_dropout_and_gets_its_mode_back(tokens: Ten
     model = torch.nn.Sequential(bigram, torch.nn.Dropout(0.9)).train()
     assert perplexity(model, tokens, CONTEXT) == perplexity(bigram, tokens, CONTEXT)
     assert model.training
+
+
+def test_a_model_that_finishes_loading_in_its_first_forward_does_so_once(tokens: Tensor) -> None:
+    """compressed-tensors unpacks the whole model in a hook before its first forward."""
+    model = Bigram(VOCABULARY, CONTEXT, seed=0)
+    expected = perplexity(model, tokens, CONTEXT)
+    calls: list[int] = []
+
+    def unpack(module: torch.nn.Module, arguments: object) -> None:
+        calls.append(1)
+        time.sleep(0.01)
+        handle.remove()
+
+    handle = model.register_forward_pre_hook(unpack)
+    assert perplexity(ModelLogits(model, chunk_bytes=1), tokens, CONTEXT) == expected
+    assert len(calls) == 1
 
 
 def test_progress_is_told_after_each_window_and_may_cancel(tokens: Tensor) -> None:
