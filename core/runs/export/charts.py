@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from core.runs.events import Metric
 from core.runs.export.gather import Exported, Series
 from core.runs.export.svg import Point, bar_chart, line_chart, scatter_chart, stacked_chart
 from core.runs.figures import figure, number, show, size
@@ -25,33 +25,49 @@ def charts(exported: Exported) -> Iterator[Chart]:
             yield draw(data)
         except (KeyError, TypeError, ValueError, IndexError):
             continue
+    rows = exported.result.get("rows")
+    drawn_above: set[str] = set(rows[0]) if isinstance(rows, list) and rows and isinstance(rows[0], dict) else set()
     for series in exported.series:
-        if sum(point.value is not None for point in series.points) > 1:
-            yield _capital(series.title), _course(series)
+        if series.name not in drawn_above and sum(point.value is not None for point in series.points) > 1:
+            yield _capital(series.title), _course(series, [_name(row) for row in rows] if drawn_above else [])
 
 
-def _course(series: Series) -> str:
-    points = [
-        Point(_place(series, index, point), point.value, f"{point.label or point.step}: {show(series.name, point.value)}")
-        for index, point in enumerate(series.points)
-        if point.value is not None
-    ]
-    return line_chart([(series.title, points)], x="step", y=series.title, show=figure(series.name).show)
+def _name(row: Any) -> str:
+    named = row if isinstance(row, dict) else {}
+    return clean(str(named.get("title") or named.get("name") or named.get("scheme") or ""), limit=60)
 
 
-def _place(series: Series, index: int, point: Metric) -> float:
-    """The step, unless all points have the same one."""
-    return float(point.step if series.points[0].step != series.points[-1].step else index)
+def _course(series: Series, names: list[str]) -> str:
+    """One line, or one for each time that the steps begin anew, named after the result's rows where there are as many."""
+    laps: list[list[Point]] = []
+    before: int | None = None
+    same = len({point.step for point in series.points}) == 1
+    for index, point in enumerate(series.points):
+        if before is None or (point.step < before and not same):
+            laps.append([])
+        before = point.step
+        if point.value is not None:
+            place = float(index if same else point.step)
+            laps[-1].append(Point(place, point.value, f"{point.label or point.step}: {show(series.name, point.value)}"))
+    if len(names) != len(laps):
+        names = [f"pass {turn}" for turn in range(1, len(laps) + 1)]
+    lines = [(name, lap) for name, lap in zip(names, laps, strict=True) if lap]
+    return line_chart(lines, x="step", y=series.title, show=figure(series.name).show)
+
+
+def _byte_unit(most: float) -> float:
+    return float(1024 ** max(math.floor(math.log(most, 1024)), 0)) if most >= 1 else 1.0
 
 
 def _rows(name: str) -> Callable[[Any], Chart]:
     """Bars of one figure of the result's rows."""
 
     def draw(rows: Any) -> Chart:
-        bars = [(clean(str(row.get("title") or row.get("name") or row["scheme"])), float(row[name])) for row in rows]
+        bars = [(_name(row), float(row[name])) for row in rows]
         if len(bars) < 2:
             raise ValueError(name)
-        return _capital(figure(name).title), bar_chart(bars, y=figure(name).title, show=figure(name).show)
+        unit = _byte_unit(max(value for _, value in bars)) if figure(name).show is size else 1.0
+        return _capital(figure(name).title), bar_chart(bars, y=figure(name).title, show=figure(name).show, unit=unit)
 
     return draw
 
@@ -91,7 +107,10 @@ def _memory(data: Any) -> Chart:
     bars = [(clean(str(bar["title"])), [float(bar[part]) for part in parts]) for bar in data]
     if not bars:
         raise ValueError("no bars")
-    return "Memory, scales counted", stacked_chart(bars, ("codes", "scales and zero points", "kept in full precision"), y="size", show=size)
+    unit = _byte_unit(max(sum(values) for _, values in bars))
+    return "Memory, scales counted", stacked_chart(
+        bars, ("codes", "scales and zero points", "kept in full precision"), y="size", show=size, unit=unit
+    )
 
 
 def _capital(text: str) -> str:

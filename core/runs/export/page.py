@@ -19,7 +19,7 @@ h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margi
 table { border-collapse: collapse; } td, th { border-bottom: 1px solid var(--faint); padding: .2rem .8rem .2rem 0; text-align: left; }
 td { overflow-wrap: anywhere; font-variant-numeric: tabular-nums; } figure { margin: 1rem 0; } svg { width: 100%; height: auto; }
 svg text { font-size: 12px; fill: var(--ink); } .grid { stroke: var(--faint); stroke-width: 1; } .line { fill: none; stroke-width: 1.5; }
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; }
+.wide { overflow-x: auto; } .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; }
 .key { display: inline-block; width: .8rem; height: .8rem; margin-right: .3rem; }
 """
 
@@ -50,7 +50,7 @@ def _table(rows: list[Row], header: Row = ()) -> str:
         return ""
     top = f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in header)}</tr>" if header else ""
     lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table>{top}{lines}</table>"
+    return f'<div class="wide"><table>{top}{lines}</table></div>'
 
 
 def _series_style() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -29,6 +30,13 @@ class Scale:
     high: float
     begin: float
     end: float
+    unit: float = 1.0
+    """Marks stand at round numbers of this."""
+
+    def marks(self) -> list[float]:
+        """Round values within the range."""
+        margin = 1e-9 * abs(self.high - self.low)
+        return [value for value in ticks(self.low, self.high, self.unit) if self.low - margin <= value <= self.high + margin]
 
     def __call__(self, value: float) -> float:
         """The pixel of a value."""
@@ -58,16 +66,21 @@ def scatter_chart(clouds: Sequence[tuple[str, Sequence[Point]]], *, x: str, y: s
     return _svg([_axes(across, up, x, y, lambda value: f"{value:.3g}"), diagonal, *dots], f"{y} against {x}") + _legend([name for name, _ in clouds])
 
 
-def bar_chart(bars: Sequence[tuple[str, float]], *, y: str, show: Callable[[float], str] = lambda value: f"{value:.4g}") -> str:
+def bar_chart(bars: Sequence[tuple[str, float]], *, y: str, show: Callable[[float], str] = lambda value: f"{value:.4g}", unit: float = 1.0) -> str:
     """Bars from zero, each with its name below and its value above."""
-    return stacked_chart([(name, [value]) for name, value in bars], (), y=y, show=show)
+    return stacked_chart([(name, [value]) for name, value in bars], (), y=y, show=show, unit=unit)
 
 
 def stacked_chart(
-    bars: Sequence[tuple[str, Sequence[float]]], parts: Sequence[str], *, y: str, show: Callable[[float], str] = lambda value: f"{value:.4g}"
+    bars: Sequence[tuple[str, Sequence[float]]],
+    parts: Sequence[str],
+    *,
+    y: str,
+    show: Callable[[float], str] = lambda value: f"{value:.4g}",
+    unit: float = 1.0,
 ) -> str:
     """Bars of parts that stand on each other, each bar with its name below and its sum above; parts are not negative, or there is one."""
-    _, up = _scales([Point(0, sum(values)) for _, values in bars], zero=True)
+    _, up = _scales([Point(0, sum(values)) for _, values in bars], zero=True, unit=unit)
     step = (WIDTH - _LEFT - _RIGHT) / max(len(bars), 1)
     body = [_axes(None, up, "", y, show)]
     for index, (name, values) in enumerate(bars):
@@ -81,49 +94,44 @@ def stacked_chart(
             )
             base += value
         if len(bars) <= 12:
-            body.append(_text(left + 0.5 * step, HEIGHT - _BOTTOM + 16, _short(name, int(step / 6.5)), "middle"))
+            lines = textwrap.wrap(name, max(int(step / 6.5), 4), max_lines=2, placeholder="…")
+            body += [_text(left + 0.5 * step, HEIGHT - _BOTTOM + 16 + 14 * row, line, "middle") for row, line in enumerate(lines)]
             body.append(_text(left + 0.5 * step, min(up(base), up(0.0)) - 4, show(base), "middle"))
     return _svg(body, y) + _legend(parts)
 
 
-def _short(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: max(limit - 1, 1)] + "…"
-
-
-def ticks(low: float, high: float, count: int = _TICKS) -> list[float]:
-    """Round numbers from at most `low` to at least `high`, about `count` of them."""
+def ticks(low: float, high: float, unit: float = 1.0) -> list[float]:
+    """About five numbers, round in `unit`, from at most `low` to at least `high`."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return [0.0, 1.0]
     if high <= low:
         margin = abs(low) * 0.1
         low, high = low - margin, high + (margin or 1.0)
-    raw = (high - low) / max(count - 1, 1)
+    low, high = low / unit, high / unit
+    raw = (high - low) / (_TICKS - 1)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [index * step for index in range(first, last + 1)]
+    return [index * step * unit for index in range(first, last + 1)]
 
 
-def _scales(points: Sequence[Point], *, zero: bool) -> tuple[Scale, Scale]:
+def _scales(points: Sequence[Point], *, zero: bool, unit: float = 1.0) -> tuple[Scale, Scale]:
     xs, ys = [point.x for point in points] or [0.0], [point.y for point in points] or [0.0]
     if zero:
         ys = [*ys, 0.0]
-    across, up = ticks(min(xs), max(xs)), ticks(min(ys), max(ys))
-    return Scale(min(xs), max(xs), _LEFT, WIDTH - _RIGHT) if max(xs) > min(xs) else Scale(across[0], across[-1], _LEFT, WIDTH - _RIGHT), Scale(
-        up[0], up[-1], HEIGHT - _BOTTOM, _TOP
-    )
+    marks = ticks(min(ys), max(ys), unit)
+    sides = (min(xs), max(xs)) if max(xs) > min(xs) else (ticks(min(xs), max(xs))[0], ticks(min(xs), max(xs))[-1])
+    return Scale(*sides, _LEFT, WIDTH - _RIGHT), Scale(marks[0], marks[-1], HEIGHT - _BOTTOM, _TOP, unit)
 
 
 def _axes(across: Scale | None, up: Scale, x: str, y: str, show: Callable[[float], str]) -> str:
     parts = []
-    for value in ticks(up.low, up.high):
-        if up.low - 1e-12 <= value <= up.high + 1e-12:
-            place = up(value)
-            parts.append(f'<line class="grid" x1="{_LEFT}" y1="{place:.1f}" x2="{WIDTH - _RIGHT}" y2="{place:.1f}"/>')
-            parts.append(_text(_LEFT - 6, place + 4, show(value), "end"))
+    for value in up.marks():
+        place = up(value)
+        parts.append(f'<line class="grid" x1="{_LEFT}" y1="{place:.1f}" x2="{WIDTH - _RIGHT}" y2="{place:.1f}"/>')
+        parts.append(_text(_LEFT - 6, place + 4, show(value), "end"))
     if across is not None:
-        values = [value for value in ticks(across.low, across.high) if across.low <= value <= across.high]
-        parts += [_text(across(value), HEIGHT - _BOTTOM + 16, f"{value:.4g}", "middle") for value in values]
+        parts += [_text(across(value), HEIGHT - _BOTTOM + 16, f"{value:.4g}", "middle") for value in across.marks()]
     parts.append(_text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 8, x, "middle"))
     parts.append(
         f'<text class="label" transform="translate(12,{(HEIGHT - _BOTTOM + _TOP) / 2:.0f}) rotate(-90)" text-anchor="middle">{escape(y)}</text>'
