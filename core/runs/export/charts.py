@@ -25,11 +25,12 @@ def charts(exported: Exported) -> Iterator[Chart]:
             yield draw(data)
         except (KeyError, TypeError, ValueError, IndexError):
             continue
-    rows = exported.result.get("rows")
-    drawn_above: set[str] = set(rows[0]) if isinstance(rows, list) and rows and isinstance(rows[0], dict) else set()
+    held = exported.result.get("rows")
+    rows: list[Any] = held if isinstance(held, list) else []
+    drawn_above: set[str] = set(rows[0]) if rows and isinstance(rows[0], dict) else set()
     for series in exported.series:
         if series.name not in drawn_above and sum(point.value is not None for point in series.points) > 1:
-            yield _capital(series.title), _course(series, [_name(row) for row in rows] if drawn_above else [])
+            yield _capital(series.title), _course(series, [_name(row) for row in rows])
 
 
 def _name(row: Any) -> str:
