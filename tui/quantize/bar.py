@@ -12,4 +12,4 @@ def bar(fraction: float, width: int) -> Content:
     eighths = round(min(max(fraction, 0.0), 1.0) * width * 8)
     whole, rest = divmod(eighths, 8)
     filled = "█" * whole + (_EIGHTHS[rest] if rest else "")
-    return Content.assemble((filled, "$primary"), ("─" * (width - len(filled)), "$text-muted"))
+    return Content.assemble((filled, "$primary"), ("─" * (width - len(filled)), "dim"))

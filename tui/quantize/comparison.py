@@ -36,7 +36,7 @@ class ComparisonView(Vertical):
     DEFAULT_CSS = """
     ComparisonView { height: 1fr; }
     ComparisonView .comparison--head { height: auto; }
-    ComparisonView DataTable { height: auto; max-height: 50%; background: transparent; scrollbar-size-vertical: 1; }
+    ComparisonView DataTable { max-height: 50%; background: transparent; scrollbar-size-vertical: 1; }
     ComparisonView > Container { layout: grid; grid-size: 2 2; grid-gutter: 1 2; height: 1fr; margin-top: 1; }
     ComparisonView.-small > Container { grid-size: 1 1; margin-top: 0; }
     ComparisonView.-small Chart { display: none; }
@@ -117,6 +117,7 @@ class ComparisonView(Vertical):
         for row in result.rows:
             texts = cells(row)
             self._table.add_row(*(Text(texts[index]) for index in kept))
+        self._table.styles.height = 1 + len(result.rows)
         self._table.move_cursor(row=min(max(cursor, 0), len(result.rows) - 1))
         self._head.update(self._heading(self._compared))
 

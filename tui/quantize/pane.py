@@ -107,9 +107,11 @@ class QuantizePane(Container):
     def show_view(self, view: str) -> None:
         """Bring a view to the front; in a wide window the form stays beside it, except beside the comparison."""
         wide = self.has_class("-wide")
-        self.bar.active = LIVE if wide and view == SETUP else view
+        if wide and view == SETUP:
+            view = self.bar.active if self.bar.active in (LIVE, RESULTS) else LIVE
+        self.bar.active = view
         self.set_class(view == COMPARE if wide else view != SETUP, "-hide-setup")
-        self.set_class(not wide and view == SETUP, "-hide-views")
+        self.set_class(view == SETUP, "-hide-views")
         if view != SETUP:
             self.query_one("#views", ContentSwitcher).current = view
         self._keep_focus()

@@ -92,7 +92,7 @@ class SetupView(Vertical):
         """Check the form as it stands."""
         spec = self.spec()
         if spec is None:
-            self.fit.show(Fit(refusal="the form has a mistake: see the line marked with !"))
+            self.fit.show(Fit(refusal="see the line that is marked with ! in the form"))
         else:
             self._check(spec)
 

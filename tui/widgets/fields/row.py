@@ -66,7 +66,7 @@ class FieldRow(Widget):
         """Label and unit around the gap, the complaint below."""
         label = Content.styled(self.label, "bold $text-accent" if self.lit else "").truncate(LABEL - 1, ellipsis=True)
         gap = max(self.size.width - label.cell_length - UNIT + 1, 1)
-        line = Content.assemble(label, " " * gap, (clean(self.view.unit), "$text-muted")) if self.view.unit else label
+        line = Content.assemble(label, " " * gap, (clean(self.view.unit), "dim")) if self.view.unit else label
         return Content("\n").join([line, *(Content.styled(f"  {text}", "$text-error") for text in self._complaint())])
 
     def _fit(self) -> None:
