@@ -27,7 +27,7 @@ def write_json(path: Path, document: Any, *, durable: bool = True) -> None:
     Raises:
         OSError: the file could not be written; `path` is as it was and nothing is left beside it.
     """
-    write_bytes(path, dumps(document).encode() + b"\n", durable=durable)
+    write_bytes(path, dumps(document).encode(errors="replace") + b"\n", durable=durable)
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
@@ -69,9 +69,9 @@ def read_json(path: Path) -> Any:
     raise AssertionError
 
 
-def dumps(document: Any, *, indent: int | None = 2) -> str:
+def dumps(document: Any, *, indent: int | None = 2, ascii_only: bool = False) -> str:
     """JSON text in which every number is finite."""
-    return json.dumps(finite(document), indent=indent, ensure_ascii=False, allow_nan=False)
+    return json.dumps(finite(document), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
 
 
 def finite(document: Any) -> Any:

@@ -20,7 +20,8 @@ _NARROWEST = 10
 def print_document(kind: str, body: dict[str, Any], *, indent: int | None = 2) -> None:
     """One JSON document that begins with its schema."""
     head = {"schema": f"llmopt.{kind}/1", "llmopt_version": __version__}
-    print(dumps(head | {key: value for key, value in body.items() if key not in head}, indent=indent))
+    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+    print(dumps(head | {key: value for key, value in body.items() if key not in head}, indent=indent, ascii_only=ascii_only))
 
 
 def narrate(text: str) -> None:

@@ -167,6 +167,16 @@ def test_a_reader_that_has_seen_enough_is_no_error(model_dir: Path) -> None:
     assert "BrokenPipe" not in err
 
 
+@pytest.mark.parametrize("arguments", [("runs", "list"), ("runs", "list", "--json"), ("quantize", "模型/\udcff")])
+def test_a_terminal_that_knows_only_ascii_is_served(arguments: tuple[str, ...]) -> None:
+    store.create(TickSpec(model="模型"))
+    front = process(*arguments, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    out, err = front.communicate()
+    assert "UnicodeEncodeError" not in err
+    if "--json" in arguments:
+        assert json.loads(out)["runs"][0]["model"] == "模型"
+
+
 def test_a_home_that_cannot_be_written_is_one_sentence_and_exit_code_1(
     llmopt: Llmopt, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
