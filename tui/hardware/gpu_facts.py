@@ -11,7 +11,7 @@ from tui.hardware import words
 from tui.widgets.live import Line, Run, Tone, clip, fit, line_width
 from tui.widgets.strip import history, meter
 
-LABEL = 9
+LABEL = 10
 COLUMN = 38
 """Least width of a column of facts."""
 
@@ -120,7 +120,7 @@ def _heat(gpu: GpuState) -> tuple[Run, ...]:
     if gpu.temperature_memory is not None:
         parts.append(f"memory {gpu.temperature_memory}°C")
     if gpu.temperature_slowdown is not None:
-        parts.append(f"slows at {gpu.temperature_slowdown}")
+        parts.append(f"limit {gpu.temperature_slowdown}")
     return _plain(", ".join(parts))
 
 

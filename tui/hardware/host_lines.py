@@ -9,7 +9,7 @@ from tui.hardware import words
 from tui.widgets.live import Line, Run, clip, fit, line_width
 from tui.widgets.strip import columns, history, meter
 
-LABEL = 9
+LABEL = 10
 
 
 def compact(snapshot: Snapshot, series: History, width: int) -> list[Line]:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tui.app import LlmoptApp
     from tui.services import Services
 
-LEAST_PROCESS_ROWS = 4
-"""Head and three rows."""
+PROCESS_ROWS = 3
+"""Rows that the processes keep when everything else wants room, if there are so many."""
 
 
 class LiveView(Widget):
@@ -212,10 +212,11 @@ class LiveView(Widget):
         problem = len(problem_lines(snapshot, width))
         gpus = min(len(snapshot.gpus), 8) + 1 if snapshot.gpus else 0
         wanted = gpu_facts.content_height(gpu, width) if gpu is not None else 0
-        tight = height < problem + gpus + wanted + 3 + LEAST_PROCESS_ROWS + 3
+        processes = 1 + min(max(len(snapshot.processes), 1), PROCESS_ROWS)
+        tight = height < problem + gpus + wanted + 3 + processes + 3
         gaps = 0 if tight else 3
-        left = height - problem - gpus - LEAST_PROCESS_ROWS - gaps
-        host = 3 if gpu is not None else max(min(left, len(host_lines.full(snapshot, self.services.sampler.history, width, left))), 3)
+        left = height - problem - gpus - processes - gaps
+        host = 3 if gpu is not None else max(len(host_lines.full(snapshot, self.services.sampler.history, width, left)), 3)
         facts = max(min(wanted, left - host), 0) if gpu is not None else 0
         plan = (problem, gpus, facts, host, int(tight), width)
         if plan == self._plan:

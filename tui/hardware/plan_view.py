@@ -200,7 +200,7 @@ class PlanView(Vertical):
         """Work out the answers to the form as it stands."""
         request = self.form.request()
         if isinstance(request, str):
-            self._answered(Answer(Request(""), estimate_problem=request, advice_problem=request))
+            self._show(Answer(Request(""), estimate_problem=request, advice_problem=request))
         else:
             self._work_out(request)
 
@@ -265,6 +265,11 @@ class PlanView(Vertical):
             self.app.call_from_thread(self._answered, answer)
 
     def _answered(self, answer: Answer) -> None:
+        if answer.request != self.form.request():
+            return
+        self._show(answer)
+
+    def _show(self, answer: Answer) -> None:
         self.waiting = False
         self.fit.show(answer)
         self.advice.show(answer)

@@ -13,7 +13,7 @@ def hanging(rows: Sequence[tuple[str, str]], width: int) -> Content:
     indent = max((len(name) for name, _ in rows), default=0) + 2
     lines: list[Content] = []
     for name, text in rows:
-        parts = textwrap.wrap(text, max(width - indent, 8)) or [""]
+        parts = textwrap.wrap(text, max(width - indent, 8), break_on_hyphens=False) or [""]
         lines.append(Content.assemble((name.ljust(indent), "dim"), parts[0]))
         lines.extend(Content(" " * indent + part) for part in parts[1:])
     return Content("\n").join(lines)

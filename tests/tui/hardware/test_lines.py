@@ -50,8 +50,8 @@ def test_what_the_driver_refuses_is_not_available_and_never_zero():
     row = text(gpu_rows.row(gpu, sampler.history, 120))
     assert row.count("n/a") == 6  # power, temperature, fan, PCIe in and out, state
     facts = " ".join(text(line) for line in gpu_facts.lines(gpu, sampler.history, 120, 30))
-    assert "ECC      n/a" in facts
-    assert "PCIe     n/a" in facts
+    assert "ECC       n/a" in facts
+    assert "PCIe      n/a" in facts
     assert " 0 W" not in facts
 
 
@@ -71,7 +71,7 @@ def test_a_lost_gpu_keeps_its_row_and_says_why():
 def test_mig_devices_are_listed_with_their_memory():
     sampler = sampled("mig")
     facts = [text(line) for line in gpu_facts.lines(sampler.latest.gpus[0], sampler.history, 80, 30)]
-    assert any("MIG 2    1g.5gb" in line and "4.2/4.8" in line for line in facts)
+    assert any("MIG 2     1g.5gb" in line and "4.2/4.8" in line for line in facts)
 
 
 @pytest.mark.parametrize("height", range(14))
