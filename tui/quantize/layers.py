@@ -26,4 +26,5 @@ def plot(errors: Sequence[tuple[str, float | None]]) -> Plot:
             Series.of([sum(blocks[place]) / len(blocks[place]) for place in places], places, label="mean"),
         ),
         x_label="block",
+        x_limits=(0, max(1, *places)) if places else None,
     )

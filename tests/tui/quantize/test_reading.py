@@ -1,0 +1,230 @@
+"""What the tab makes of events and results, without a screen."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.quantize.compare_spec import VARIANTS, QuantizeCompareSpec
+from core.runs.events import Artifact, Log, Metric, Progress
+from core.runs.store import list_runs
+from tests.tui.fakes import NOW
+from tests.tui.quantize import made
+from tui.quantize import comparison_data, figures, history, layers, outcome
+from tui.quantize.artifact import describe
+from tui.quantize.bar import bar
+from tui.quantize.follower import Follower
+from tui.quantize.live_head import heading
+from tui.quantize.requests import comparison_of, parts
+from tui.quantize.tape import Tape
+from tui.quantize.title import recipe
+from tui.runs.live import LiveRuns
+from tui.widgets import words
+from tui.widgets.hanging import hanging
+
+
+def test_a_tape_keeps_errors_figures_words_and_files_apart() -> None:
+    tape = Tape()
+    tape.add(
+        [
+            Progress(10.0, 0, 4, "begin"),
+            Metric(11.0, "layer_error", 0.1, 0, "model.layers.0.q"),
+            Metric(12.0, "ppl_before", 12.0, 0, ""),
+            Log(12.0, "said"),
+            Artifact(13.0, "/models/out", "checkpoint"),
+            Progress(14.0, 1, 4, "on"),
+        ]
+    )
+    assert tape.errors == [("model.layers.0.q", 0.1)]
+    assert tape.metrics == {"ppl_before": 12.0}
+    assert tape.log == ["said"]
+    assert tape.artifacts == [("checkpoint", "/models/out")]
+    assert tape.progress == Progress(14.0, 1, 4, "on")
+
+
+def test_time_left_follows_the_pace_and_is_not_told_too_early_or_too_late() -> None:
+    tape = Tape()
+    assert tape.seconds_left(20.0) is None
+    tape.add([Progress(10.0, 0, 4, "")])
+    assert tape.seconds_left(20.0) is None
+    tape.add([Progress(20.0, 1, 4, "")])
+    assert tape.seconds_left(20.0) == 30.0
+    tape.add([Progress(50.0, 4, 4, "")])
+    assert tape.seconds_left(50.0) is None
+
+
+def test_a_follower_reads_on_where_it_stopped() -> None:
+    run = made.run_of(made.spec(), "20260101-115900-quantize-0aaa", created=NOW - 20)
+    follower = Follower(run)
+    said = made.layer_errors(6, NOW - 18)
+    made.say(run, *said[:5])
+    follower.look(LiveRuns())
+    assert len(follower.tape.errors) == 2
+    made.say(run, *said[5:])
+    follower.look(LiveRuns())
+    follower.look(LiveRuns())
+    assert len(follower.tape.errors) == 6
+    assert not follower.over
+
+
+def test_errors_are_drawn_by_block_and_those_that_are_not_finite_are_left_out() -> None:
+    plot = layers.plot([("m.layers.0.q", 0.1), ("m.layers.0.k", 0.3), ("m.layers.1.q", None), ("m.layers.2.q", 0.2), ("head", 0.5)])
+    worst, mean = plot.series
+    assert worst.x == mean.x == (0.0, 2.0, 4.0)
+    assert worst.y == (0.3, 0.2, 0.5)
+    assert mean.y == (0.2, 0.2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("values", "words_"),
+    [
+        ({}, "gptq 4 bit g128"),
+        ({"method": "rtn", "bits": 8, "granularity": "channel"}, "rtn 8 bit per channel"),
+        ({"symmetric": False, "clipping": "mse", "act_order": True}, "gptq 4 bit g128 asym mse act-order"),
+    ],
+)
+def test_a_recipe_says_what_departs_from_the_defaults(values: dict[str, Any], words_: str) -> None:
+    assert recipe(made.spec(**values).model_dump()) == words_
+
+
+def test_outcomes_are_those_of_the_model_newest_first_and_only_finished_ones() -> None:
+    made.finish(made.run_of(made.spec(bits=3), "20260101-100000-quantize-0001", "done", created=NOW), checkpoint="/models/a")
+    made.finish(made.run_of(made.spec(bits=4), "20260101-100001-quantize-0002", "done", created=NOW))
+    made.finish(made.run_of(made.spec(model="/models/other"), "20260101-100002-quantize-0003", "done", created=NOW))
+    made.run_of(made.spec(), "20260101-100003-quantize-0004", "failed", created=NOW)
+    found = outcome.of_model(list_runs(), "bundled:base")
+    assert [each.values["bits"] for each in found] == [4, 3]
+    assert found[1].checkpoint == "/models/a"
+
+
+def test_figures_of_another_convention_are_marked_and_left_out_of_the_chart() -> None:
+    other = made.EVALUATION | {"context": 2048}
+    made.finish(made.run_of(made.spec(bits=3), "20260101-100000-quantize-0001", "done", created=NOW), evaluation=other)
+    made.finish(made.run_of(made.spec(bits=8), "20260101-100001-quantize-0002", "done", created=NOW), bits_per_weight=8.6, kl_mean=0.001)
+    made.finish(made.run_of(made.spec(bits=4), "20260101-100002-quantize-0003", "done", created=NOW))
+    chosen, alike, foreign = outcome.of_model(list_runs(), "bundled:base")
+    assert history.cells(foreign, chosen)[3].startswith("≠")
+    assert not history.cells(alike, chosen)[3].startswith("≠")
+    drawn = {series.label: series for series in history.plot([chosen, alike, foreign], chosen, history.MEASURES[0]).series}
+    assert drawn["other runs"].x == (8.6,)
+    assert drawn["other runs"].y == (0.001,)
+    assert drawn["this run"].x == (5.31,)
+    assert drawn["original"].y == (0.0, 0.0)
+
+
+def test_a_result_states_every_figure_with_its_error_and_its_convention() -> None:
+    run = made.finish(made.run_of(made.spec(), "20260101-100000-quantize-0001", "done", created=NOW))
+    found = outcome.read(run)
+    assert found is not None
+    text = "\n".join(f"{name}: {what}" for name, what in figures.lines(found))
+    assert "perplexity: 12.34 to 12.61, ratio 1.022 ± 0.0011" in text
+    assert "KL divergence: 0.01234 ± 0.00040 nats" in text
+    assert "top-1 agreement: 94.12 % ± 0.18 %" in text
+    assert "3.02 times smaller), 5.31 bits a weight" in text
+    assert "peak memory" in text
+    assert "python-stdlib/held-out (sha256 5f5f5f5f), windows of 512, stride 512, 16,352 tokens scored, BOS window" in text
+    assert "checkpoint: /models/out" in text
+
+
+def test_without_an_evaluation_no_quality_is_claimed() -> None:
+    run = made.run_of(made.spec(eval_tokens=0), "20260101-100000-quantize-0001", "done", created=NOW)
+    found = outcome.read(made.finish(run, evaluation={}, ppl_before=None, ppl_after=None, ppl_ratio=None, kl_mean=None, kl_se=None))
+    assert found is not None
+    lines = dict(figures.lines(found))
+    assert lines["quality"] == "not measured: eval tokens was 0"
+    assert "perplexity" not in lines
+    assert "measured on" not in lines
+
+
+@given(st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.booleans(), st.text(max_size=5), st.floats(), st.lists(st.integers()))))
+def test_any_result_can_be_shown(metrics: dict[str, Any]) -> None:
+    names = [
+        "ppl_before",
+        "ppl_after",
+        "ppl_ratio",
+        "kl_mean",
+        "kl_se",
+        "top1_agreement",
+        "bytes_before",
+        "bytes_after",
+        "bits_per_weight",
+        "seconds",
+    ]
+    strange = dict(zip(names, metrics.values(), strict=False))
+    found = outcome.Outcome("id", "m", {}, strange, {"corpus": "\x1b[31m", "context": "x"})
+    for _, text in figures.lines(found):
+        assert "\x1b" not in text
+        assert "nan" not in text.lower()
+    assert history.cells(found, found)
+    history.plot([found], found, history.MEASURES[0])
+
+
+def test_a_comparison_is_read_from_the_newest_run_that_holds_one() -> None:
+    spec = QuantizeCompareSpec(model="bundled:base")
+    made.compared(made.run_of(spec, "20260101-100000-quantize-compare-0001", "done", created=NOW))
+    made.run_of(spec, "20260101-100001-quantize-compare-0002", "failed", created=NOW)
+    found = comparison_data.newest(list_runs(), "bundled:base")
+    assert found is not None
+    assert found.run.id.endswith("0001")
+    assert comparison_data.newest(list_runs(), "/models/other") is None
+    rows = [comparison_data.cells(row) for row in found.result.rows]
+    assert {len(row) for row in rows} == {len(comparison_data.COLUMNS)}
+    titles = [plot.title for plot in comparison_data.plots(found.result.charts)]
+    assert titles == ["weights", "dequantized", "relative error at 8 bits", "memory"]
+    memory = comparison_data.plots(found.result.charts)[3]
+    assert sum(series.y[0] for series in memory.series) == pytest.approx(found.result.rows[0].bytes / 2**20), "scales are counted"
+
+
+def test_a_comparison_asks_for_every_variant() -> None:
+    spec = comparison_of(made.spec(group_size=64, bits=3, seed=7))
+    assert [(each.method, each.bits, each.granularity) for each in parts(spec)] == [(each.method, each.bits, each.granularity) for each in VARIANTS]
+    assert {(each.group_size, each.seed) for each in parts(spec)} == {(64, 7)}
+
+
+def test_the_head_of_a_failed_run_gives_the_reason() -> None:
+    run = made.run_of(made.spec(), "20260101-100000-quantize-0001", "failed", created=NOW, reason="no space left on /data: free some")
+    text = heading(run, run.state, Tape(), NOW, 80).plain
+    assert "failed after 20 s: no space left on /data: free some" in text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1, max_value=2), st.integers(1, 60))
+def test_a_bar_is_as_long_as_it_should_be(fraction: float, width: int) -> None:
+    drawn = bar(fraction, width)
+    assert drawn.cell_length == width
+    assert drawn.plain.count("█") == math.floor(round(min(max(fraction, 0), 1) * width * 8) / 8)
+
+
+@given(st.floats())
+def test_a_figure_keeps_its_digits(value: float) -> None:
+    text = words.figure(value, 4)
+    if not math.isfinite(value):
+        assert text == words.NOTHING
+    else:
+        assert float(text) == pytest.approx(value, rel=6e-4)
+
+
+def test_what_was_not_measured_is_a_dash() -> None:
+    assert [words.size(None), words.duration(float("nan")), words.figure(True), words.percent("x"), words.plus_minus("-", 0.1)] == ["-"] * 5
+
+
+@given(st.lists(st.tuples(st.text("abc ", max_size=6), st.text("xyz ", max_size=80)), max_size=5), st.integers(24, 80))
+def test_long_texts_go_on_under_themselves(rows: list[tuple[str, str]], width: int) -> None:
+    drawn = hanging(rows, width).plain.split("\n") if rows else []
+    assert all(len(line) <= width for line in drawn)
+    assert "".join("".join(drawn).split()) == "".join("".join(name + text for name, text in rows).split())
+
+
+def test_the_files_of_a_checkpoint_and_a_folder_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "evil\x1b[2J").write_text("")
+    text = describe(tmp_path).plain
+    assert "2 B  config.json" in text
+    assert "in 2 files" in text
+    assert "\x1b" not in text
+    assert f"from_pretrained('{tmp_path}')" in text
+    assert "cannot be read: no such file or directory" in describe(tmp_path / "gone").plain
