@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +18,10 @@ from core.models.headers import model_tensors
 from core.models.load import load_model, load_tokenizer
 from core.models.normal_config import normalize
 from core.models.recorder import BlockCall, BlockRecorder, same_calls
+from core.models.residency import ResidentWeights
 from core.models.skeleton import build_skeleton, stated_dtype
 from core.models.source import ModelSource, require_folder
 from core.models.structure import Blocks, decoder_path, find_blocks, find_linears
-from core.models.tensors import TensorReader, check_finite
-from core.models.weights import Group, place, plan_weights
-from core.sanitize import clean
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -60,22 +57,16 @@ class StreamedModel:
         self.folder = folder
         self.dtype = dtype
         self.device = torch.device(device)
-        self.overlay: Mapping[str, Tensor] = overlay or {}
-        self._tensors = model_tensors(folder)
-        check_consistent(normalize(read_object(folder / "config.json")), self._tensors, folder)
-        self._reader = TensorReader()
+        tensors = model_tensors(folder)
+        check_consistent(normalize(read_object(folder / "config.json")), tensors, folder)
         self.model: PreTrainedModel = build_skeleton(folder, dtype)
         self.blocks: Blocks = find_blocks(self.model)
-        self._plan = plan_weights(self.model, self._tensors)
-        self._meta: dict[str, nn.Parameter] = dict(self.model.named_parameters(remove_duplicate=False))
-        self._tied = self._find_ties()
+        self._decoder = decoder_path(self.model)
         self._recorder = BlockRecorder(self.model, list(self.blocks.modules))
-        self._finite: set[str] = set()
-        self._in_fp32 = _kept_in_fp32(self.model, dtype)
-        self._check_complete()
-        for name, buffer in self.model.named_buffers():
-            if buffer.device.type != "meta":
-                place(self.model, name, buffer.to(self.device))
+        self._weights = ResidentWeights(self.model, tensors, folder, self.device, overlay or {})
+        self._embedding = self._weights.names_of(self.model.get_input_embeddings())
+        self._head = self._weights.names_of(self.model.get_output_embeddings())  # type: ignore[no-untyped-call]
+        self._weights.check_complete(lambda name: self._is_in_block(name) or self._is_outer(name))
 
     @classmethod
     def open(
@@ -132,8 +123,8 @@ class StreamedModel:
         Raises:
             RequestError: naming the tensor that holds NaN or Inf.
         """
-        for name in [name for name in self._tensors if name not in self._finite]:
-            self.read_tensor(name)
+        for name in self._weights.unchecked():
+            self._weights.read(name)
             between()
 
     def load_block(self, index: int) -> nn.Module:
@@ -142,21 +133,20 @@ class StreamedModel:
         Raises:
             RequestError: a tensor is missing, has another shape than config.json makes it, or holds NaN or Inf.
         """
-        self._load(group for group in self._plan.under(self.block_prefix(index)) if self._is_on_meta(group.target))
-        block: nn.Module = self.blocks.modules[index]
-        missing = next((name for name, parameter in block.named_parameters() if parameter.device.type == "meta"), None)
-        if missing is not None:
-            raise _missing(self.block_prefix(index) + missing, self.folder)
+        prefix, block = self.block_prefix(index), self.blocks.modules[index]
+        self._weights.load(self._weights.plan.under(prefix))
+        self._weights.check_loaded(block, prefix)
         return block
 
     def release_block(self, index: int) -> None:
         """Let a block's weights go; changes made to them are lost."""
-        self._release(name for name in self._meta if name.startswith(self.block_prefix(index)))
+        prefix = self.block_prefix(index)
+        self._weights.release(lambda name: name.startswith(prefix))
 
     def capture(self, windows: Tensor) -> BlockInputs:
         """What the blocks are given for windows of tokens [N, T]: embeddings, masks, positions, by the model's own forward."""
         windows = windows.to(self.device)
-        self._load_outer(without_head=True)
+        self._load_outer(without=self._head - self._embedding)
         _, first = self._recorder.record(windows[:1])
         calls = [first]
         if len(windows) > 1 and not same_calls(first, self._recorder.record(windows[:2])[1]):
@@ -193,37 +183,30 @@ class StreamedModel:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits [n, T, V] in float32 of the last block's output [n, T, H]. The head stays loaded until `release_outer`."""
-        self._load_outer(without_embedding=True)
+        self._load_outer(without=self._embedding - self._head)
         embedding = self.model.get_input_embeddings()
         return self._recorder.head(hidden, int(getattr(embedding, "embedding_dim", hidden.shape[-1])))
 
     def release_outer(self) -> None:
         """Let go what stands outside the blocks: embedding, last norm, head."""
-        self._release(name for name in self._meta if not name.startswith(f"{self.blocks.path}."))
+        self._weights.release(lambda name: not self._is_in_block(name))
 
     def non_block_tensors(self) -> list[str]:
         """Names in the checkpoint of all tensors that belong to no block."""
-        in_blocks = {name for group in self._plan.under(f"{self.blocks.path}.") for name, _ in group.pieces}
-        return [name for name in self._tensors if name not in in_blocks]
+        in_blocks = {name for group in self._weights.plan.groups if self._is_in_block(group.target) for name, _ in group.pieces}
+        return [name for name in self._weights.tensors if name not in in_blocks]
 
     def block_tensors(self, index: int) -> list[str]:
         """Names in the checkpoint of a block's tensors."""
-        return [name for group in self._plan.under(self.block_prefix(index)) for name, _ in group.pieces]
+        return [name for group in self._weights.plan.under(self.block_prefix(index)) for name, _ in group.pieces]
 
     def checkpoint_name(self, parameter: str) -> str:
         """Name in the checkpoint of a parameter."""
-        return self._plan.checkpoint_name(parameter)
+        return self._weights.plan.checkpoint_name(parameter)
 
     def read_tensor(self, name: str) -> Tensor:
         """A tensor by its name in the checkpoint, in its stored dtype, on the CPU; checked to be finite when first read."""
-        location = self._tensors.get(name)
-        if location is None:
-            raise _missing(name, self.folder)
-        tensor = self._reader.read(location)
-        if name not in self._finite:
-            check_finite(name, tensor, shown(location.file))
-            self._finite.add(name)
-        return tensor
+        return self._weights.read(name)
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The model's tokenizer."""
@@ -231,8 +214,7 @@ class StreamedModel:
 
     def close(self) -> None:
         """Let go all weights and files."""
-        self._release(self._meta)
-        self._reader.close()
+        self._weights.close()
 
     def __enter__(self) -> Self:
         return self
@@ -240,97 +222,13 @@ class StreamedModel:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _load(self, groups: Iterable[Group]) -> None:
-        for group in groups:
-            if group.converter is None and group.target in self.overlay:
-                self._place(group.target, self.overlay[group.target])
-                continue
-            for name, tensor in group.load(self.read_tensor, self.model).items():
-                self._place(name, self.overlay.get(name, tensor))
+    def _load_outer(self, without: set[str]) -> None:
+        groups = self._weights.plan.groups
+        self._weights.load(group for group in groups if self._is_outer(group.target) and group.target not in without)
 
-    def _place(self, name: str, tensor: Tensor) -> None:
-        if tensor.is_floating_point():
-            dtype = torch.float32 if self._in_fp32(name) else self._meta[name].dtype if name in self._meta else self.dtype
-            tensor = tensor.to(dtype)
-        place(self.model, name, tensor.to(self.device))
-        for other in self._tied.get(name, ()):
-            path, _, leaf = other.rpartition(".")
-            self.model.get_submodule(path)._parameters[leaf] = self.model.get_parameter(name)
+    def _is_in_block(self, name: str) -> bool:
+        return name.startswith(f"{self.blocks.path}.")
 
-    def _release(self, names: Iterable[str]) -> None:
-        for name in names:
-            path, _, leaf = name.rpartition(".")
-            self.model.get_submodule(path)._parameters[leaf] = self._meta[name]
-
-    def _load_outer(self, *, without_head: bool = False, without_embedding: bool = False) -> None:
-        embedding, head = self._weight_of(self.model.get_input_embeddings()), self._weight_of(self.model.get_output_embeddings())  # type: ignore[no-untyped-call]
-        skipped = (head if without_head else set()) - embedding | (embedding if without_embedding else set()) - head
-        inside = decoder_path(self.model)
-        self._load(
-            group
-            for group in self._plan.groups
-            if not group.target.startswith(f"{self.blocks.path}.")
-            and group.target not in skipped
-            and (group.target.startswith(inside) or group.target in head)
-            and self._is_on_meta(group.target)
-        )
-
-    def _weight_of(self, module: nn.Module | None) -> set[str]:
-        """State-dict names of an embedding's or head's parameters, names tied to them included."""
-        if module is None:
-            return set()
-        path = next((path for path, candidate in self.model.named_modules() if candidate is module), None)
-        own = {name for name in self._meta if path is not None and name.rpartition(".")[0] == path}
-        return own | {other for name, others in self._tied.items() for other in (name, *others) if own & {name, *others}}
-
-    def _is_on_meta(self, name: str) -> bool:
-        path, _, leaf = name.rpartition(".")
-        module = self.model.get_submodule(path)
-        tensor: Tensor | None = module._parameters.get(leaf)
-        return tensor is None or tensor.device.type == "meta"
-
-    def _find_ties(self) -> dict[str, list[str]]:
-        """Stored parameter -> names that share it and are not stored themselves."""
-        stored = {group.target for group in self._plan.groups}
-        by_identity: dict[int, list[str]] = {}
-        for name, parameter in self._meta.items():
-            by_identity.setdefault(id(parameter), []).append(name)
-        ties: dict[str, list[str]] = {}
-        for names in by_identity.values():
-            source = next((name for name in names if name in stored), None)
-            if source is not None and len(names) > 1:
-                ties[source] = [name for name in names if name not in stored]
-        return ties
-
-    def _check_complete(self) -> None:
-        """Refuse at once what loading would refuse later: missing tensors and wrong shapes."""
-        made = {name for group in self._plan.groups for name in (group.target, *self._tied.get(group.target, ()))}
-        splits = any(group.converter is not None and len(group.converter.target_patterns) > 1 for group in self._plan.groups)
-        needed = (name for name in self._meta if name.startswith((f"{self.blocks.path}.", decoder_path(self.model))))
-        if not splits and (missing := next((name for name in needed if name not in made), None)) is not None:
-            raise _missing(missing, self.folder)
-        for group in self._plan.groups:
-            if group.converter is None and group.target in self._meta:
-                stored, expected = self._tensors[group.pieces[0][0]].info.shape, tuple(self._meta[group.target].shape)
-                if stored != expected:
-                    raise RequestError(
-                        f"the tensor {clean(group.pieces[0][0], limit=200)!r} in {shown(self.folder)} has the shape {list(stored)}, and config.json "
-                        f"makes it {list(expected)}: the weights do not belong to this config.json"
-                    )
-
-
-def _missing(name: str, folder: Path) -> RequestError:
-    return RequestError(f"the tensor {clean(name, limit=200)!r} is missing in {shown(folder)}: fetch the model again")
-
-
-def _kept_in_fp32(model: PreTrainedModel, dtype: torch.dtype) -> Callable[[str], bool]:
-    """A test by name: must the parameter stay in float32, as the model's class asks for?"""
-    patterns: set[str] = set()
-    if dtype in (torch.float16, torch.bfloat16):
-        patterns |= set(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
-    if dtype == torch.float16:
-        patterns |= set(getattr(model, "_keep_in_fp32_modules", None) or ())
-    if not patterns:
-        return lambda _: False
-    expression = re.compile("|".join(pattern.replace("*", ".*") for pattern in sorted(patterns)))
-    return lambda name: expression.search(name) is not None
+    def _is_outer(self, name: str) -> bool:
+        """Whether a parameter stands outside the blocks and takes part in reading text: not, for example, a vision tower's."""
+        return not self._is_in_block(name) and (name.startswith(self._decoder) or name in self._head)

@@ -224,6 +224,8 @@ def test_missing_and_misshapen_tensors_are_refused_before_anything_is_read(tiny_
     name = "model.layers.1.self_attn.q_proj.weight"
     with pytest.raises(RequestError, match=rf"{name}.*missing"):
         StreamedModel.open(broken(tiny_llama_dir, tmp_path / "missing", {name: None}))
+    with pytest.raises(RequestError, match=r"lm_head\.weight.*missing"):
+        StreamedModel.open(broken(tiny_llama_dir, tmp_path / "headless", {"lm_head.weight": None}))
     with pytest.raises(RequestError, match=rf"{name}.*\[64, 32\].*\[64, 64\]"):
         StreamedModel.open(broken(tiny_llama_dir, tmp_path / "misshapen", {name: torch.zeros(64, 32)}))
     with pytest.raises(RequestError, match=name):
