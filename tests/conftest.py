@@ -7,9 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Threads of one operation that wait for each other spin: on cores that several test processes share, one thread each is far faster.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("any-machine", deadline=None)
+hypothesis.settings.load_profile("any-machine")
 
 TINY_LLAMA: dict[str, Any] = {
     "hidden_size": 64,

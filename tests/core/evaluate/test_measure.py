@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ VOCABULARY, CONTEXT = 13, 8
 @pytest.fixture
 def tokens() -> Tensor:
     return torch.randint(0, VOCABULARY, (101,), generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
 
 
 def brute_force(model: Bigram, tokens: Tensor, context: int, stride: int) -> Tensor:
@@ -108,7 +117,7 @@ def test_several_models_are_compared_in_one_pass_as_each_alone(tokens: Tensor) -
     assert together == {name: divergence(reference, model, tokens, CONTEXT, 3) for name, model in models.items()}
 
 
-def test_chunks_of_any_size_give_the_same_figures(tokens: Tensor) -> None:
+def test_chunks_of_any_size_give_the_same_figures(tokens: Tensor, threads: int) -> None:
     reference, model = Bigram(VOCABULARY, CONTEXT, seed=0), Bigram(VOCABULARY, CONTEXT, seed=1)
     windows = windows_of(tokens, CONTEXT).tokens
     a, b = reference(windows).detach(), model(windows).detach()
@@ -131,7 +140,7 @@ def test_a_model_is_evaluated_without_dropout_and_gets_its_mode_back(tokens: Ten
     assert model.training
 
 
-def test_a_model_that_finishes_loading_in_its_first_forward_does_so_once(tokens: Tensor) -> None:
+def test_a_model_that_finishes_loading_in_its_first_forward_does_so_once(tokens: Tensor, threads: int) -> None:
     """compressed-tensors unpacks the whole model in a hook before its first forward."""
     model = Bigram(VOCABULARY, CONTEXT, seed=0)
     expected = perplexity(model, tokens, CONTEXT)
