@@ -150,7 +150,6 @@ def _collect(node: ast.AST, pairs: dict[str, str]) -> None:
             pairs[key.value] = value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
 
 
-@cache
 def _tree(path: Path) -> ast.Module | None:
     try:
         return ast.parse(path.read_text(encoding="utf-8"))
