@@ -20,7 +20,7 @@ def lines(outcome: Outcome) -> list[tuple[str, str]]:
     return [
         *rows,
         ("size", f"{before} to {after}{_ratio(outcome)}, {words.figure(outcome.number('bits_per_weight'), 3)} bits a weight"),
-        ("cost", f"{words.duration(outcome.number('seconds'))}, peak memory {words.size(outcome.number('peak_rss_bytes'))}"),
+        ("cost", f"{words.duration(outcome.number('seconds'))}, peak memory {words.size(outcome.number('peak_rss_bytes'))}{_estimated(outcome)}"),
         *([("measured on", told(outcome.evaluation))] if outcome.evaluation else []),
         ("checkpoint", clean(outcome.checkpoint) or "none"),
         *(("note", note) for note in outcome.notes),
@@ -57,6 +57,10 @@ def _agreement(outcome: Outcome) -> str:
     share, error = outcome.number("top1_agreement"), outcome.number("top1_se")
     spread = f" ± {words.percent(error)}" if error is not None else ""
     return f"{words.percent(share)}{spread} of tokens keep the most likely next token"
+
+
+def _estimated(outcome: Outcome) -> str:
+    return "" if outcome.estimated_memory is None else f" ({words.size(outcome.estimated_memory)} were estimated)"
 
 
 def _ratio(outcome: Outcome) -> str:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pydantic import ValidationError
+
+from core.errors import LlmoptError
+from core.models.card import ModelCard
+from core.quantize.check import check
+from core.quantize.spec import QuantizeSpec
 from core.runs.events import Artifact
 from core.runs.store import Run
 from core.sanitize import clean
@@ -28,6 +34,8 @@ class Outcome:
     checkpoint: str = ""
     """Path as the run told it; sanitize before showing."""
     notes: tuple[str, ...] = ()
+    estimated_memory: int | None = None
+    """Bytes at the peak, as they were foreseen; None when the model is gone."""
 
     @property
     def recipe(self) -> str:
@@ -61,10 +69,19 @@ def read(run: Run) -> Outcome | None:
     )
 
 
-def of_model(runs: Iterable[Run], model: str) -> list[Outcome]:
-    """Outcomes of the quantizations of a model, newest first."""
+def of_model(runs: Iterable[Run], model: str, card: ModelCard | None = None) -> list[Outcome]:
+    """Outcomes of the quantizations of a model, newest first; with its card the estimates stand beside what was measured."""
     wanted = (run for run in runs if run.capability == "quantize" and run.values.get("model") == model)
-    return [outcome for run in wanted if (outcome := read(run)) is not None]
+    found = [outcome for run in wanted if (outcome := read(run)) is not None]
+    return found if card is None else [replace(outcome, estimated_memory=_estimate(outcome, card)) for outcome in found]
+
+
+def _estimate(outcome: Outcome, card: ModelCard) -> int | None:
+    try:
+        spec = QuantizeSpec.model_validate({**outcome.values, "out": None})
+        return check(spec, card).peak_memory_bytes
+    except (LlmoptError, ValidationError):
+        return None
 
 
 def _checkpoint(run: Run, result: Mapping[str, Any]) -> str:

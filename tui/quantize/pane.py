@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher
+from textual.widgets import ContentSwitcher, DataTable
 
 from core.errors import LlmoptError
 from core.quantize.compare_spec import QuantizeCompareSpec
@@ -273,11 +273,14 @@ class QuantizePane(Container):
         self.setup.form.toggle_advanced()
 
     def action_enter(self) -> None:
-        """From the pane into what it shows."""
-        if self.bar.active == SETUP or self.has_class("-wide"):
+        """From the pane into what it shows: the table of results or of a comparison, otherwise the form."""
+        beside = {SETUP: self.setup, LIVE: self.setup if self.has_class("-wide") else self.live}
+        view = beside.get(self.bar.active) or self.query_one("#views", ContentSwitcher).visible_content
+        table = next((table for table in view.query(DataTable) if table.display), None) if view is not None else None
+        if table is not None:
+            table.focus()
+        elif self.setup.display:
             self.setup.form.focus()
-        else:
-            self.screen.focus_next()
 
     def action_cancel(self) -> None:
         """Ask, then stop the run."""

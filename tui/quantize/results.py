@@ -12,6 +12,8 @@ from textual.content import Content
 from textual.widgets import DataTable, Static
 from textual.worker import get_current_worker
 
+from core.errors import LlmoptError
+from core.models.card import ModelCard
 from tui.quantize import figures, history, outcome
 from tui.quantize.outcome import Outcome
 from tui.quantize.title import model
@@ -75,9 +77,15 @@ class ResultsView(Vertical):
 
     @work(thread=True, exclusive=True, group="results", description="read results", exit_on_error=False)
     def _read(self, model_name: str, chosen: str | None) -> None:
-        found = outcome.of_model(services_of(self).runs.list_runs(), model_name)
+        found = outcome.of_model(services_of(self).runs.list_runs(), model_name, self._card(model_name))
         if not get_current_worker().is_cancelled:
             self.app.call_from_thread(self.show, found, model_name, chosen)
+
+    def _card(self, model_name: str) -> ModelCard | None:
+        try:
+            return services_of(self).models.resolve(model_name).card()
+        except LlmoptError:
+            return None
 
     def on_resize(self) -> None:
         """In a low window table and chart take turns."""

@@ -210,10 +210,8 @@ async def test_results_of_the_model_stand_beside_each_other_and_any_can_be_run_a
         await pilot.press("escape", "f4", "f4")
         await settle(pilot)
         assert pane.bar.active == RESULTS
-        table = pane.results.query_one(DataTable)
-        assert table.row_count == 3
-        table.focus()
-        await pilot.press("down", "down")
+        assert pane.results.query_one(DataTable).row_count == 3
+        await pilot.press("down", "down", "down")
         await settle(pilot)
         assert pane.results.chosen is not None
         assert pane.results.chosen.recipe == "rtn 4 bit g128"

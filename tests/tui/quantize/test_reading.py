@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.quantize.check import check
 from core.quantize.compare_spec import VARIANTS, QuantizeCompareSpec
 from core.runs.events import Artifact, Log, Metric, Progress
 from core.runs.store import list_runs
 from tests.tui.fakes import NOW
 from tests.tui.quantize import made
+from tests.tui.quantize.conftest import MadeUp
 from tui.quantize import comparison_data, figures, history, layers, outcome
 from tui.quantize.artifact import describe
 from tui.quantize.bar import bar
@@ -131,6 +133,15 @@ def test_a_result_states_every_figure_with_its_error_and_its_convention() -> Non
     assert "checkpoint: /models/out" in text
 
 
+def test_the_estimate_stands_beside_the_measured_memory_while_the_model_is_there() -> None:
+    run = made.finish(made.run_of(made.spec(out="/models/out"), "20260101-100000-quantize-0001", "done", created=NOW))
+    card = MadeUp("bundled:base").card()
+    foreseen = check(made.spec(), card).peak_memory_bytes
+    with_card, without = outcome.of_model([run], "bundled:base", card)[0], outcome.of_model([run], "bundled:base")[0]
+    assert f"peak memory 583.6 MiB ({words.size(foreseen)} were estimated)" in dict(figures.lines(with_card))["cost"]
+    assert dict(figures.lines(without))["cost"].endswith("peak memory 583.6 MiB")
+
+
 def test_without_an_evaluation_no_quality_is_claimed() -> None:
     run = made.run_of(made.spec(eval_tokens=0), "20260101-100000-quantize-0001", "done", created=NOW)
     found = outcome.read(made.finish(run, evaluation={}, ppl_before=None, ppl_after=None, ppl_ratio=None, kl_mean=None, kl_se=None))
@@ -199,7 +210,7 @@ def test_a_bar_is_as_long_as_it_should_be(fraction: float, width: int) -> None:
     assert drawn.plain.count("█") == math.floor(round(min(max(fraction, 0), 1) * width * 8) / 8)
 
 
-@given(st.floats())
+@given(st.floats(min_value=-1e300, max_value=1e300) | st.sampled_from([math.inf, -math.inf, math.nan]))
 def test_a_figure_keeps_its_digits(value: float) -> None:
     text = words.figure(value, 4)
     if not math.isfinite(value):
