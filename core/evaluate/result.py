@@ -52,7 +52,7 @@ class Divergence(_Frozen):
     """How far a model's predictions are from a reference's on the same tokens, in nats.
 
     `kl_*`: KL divergence Σ p_ref (ln p_ref - ln p) of each token. `top1_agreement`: share of tokens where both
-    find the same token most likely. `ln_ppl_ratio`: mean of the paired differences of negative log-likelihood.
+    find the same token most likely. `ln_ppl_ratio`: mean of the paired differences of negative log-likelihood. Standard errors as of `Perplexity`.
     """
 
     tokens: int
