@@ -11,11 +11,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import ContentSwitcher, Static
 
 from core.sanitize import clean
 from tui import crash, theme
+from tui.lean import LeanScreen
 from tui.panes import PANES, PaneEntry, entry
 from tui.services import Services
 from tui.ssh import Terminal
@@ -74,6 +75,10 @@ class LlmoptApp(SturdyApp):
         self._palette_filter = theme.PaletteFilter(enabled=terminal.colors == "256")
 
     # -- what is on the screen
+
+    def get_default_screen(self) -> Screen[Any]:
+        """The screen under all others."""
+        return LeanScreen(id="_default")
 
     def compose(self) -> ComposeResult:
         """The shell around the panes."""

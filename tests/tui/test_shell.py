@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import ContentSwitcher, Input, Static
 
 from tests.tui.fakes import FakeServices, write_run
 from tui.app import LlmoptApp
@@ -69,6 +69,8 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def settle(pilot: Pilot[None]) -> None:
+    switcher = pilot.app.query_one("#panes", ContentSwitcher)
+    await wait_until(pilot, lambda: pilot.app.open_tab != "" and switcher.current == pilot.app.open_tab)
     await pilot.app.workers.wait_for_complete()
     await pilot.pause()
 

@@ -10,11 +10,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Static
 
 from core.runs.figures import show
 from core.sanitize import clean
+from tui.lean import LeanScreen
 from tui.runs.rows import what
 from tui.widgets.hints import Hints
 from tui.widgets.topbar import TopBar
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _NAME = 26
 
 
-class CompareScreen(Screen[None]):
+class CompareScreen(LeanScreen):
     """The older run on the left, the newer on the right, the change and whether it is for the better."""
 
     HELP = """

@@ -9,11 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Log, Static
 
 from core.runs.figures import duration, figure, show
 from core.sanitize import clean
+from tui.lean import LeanScreen
 from tui.runs.detail import bar
 from tui.runs.rows import what
 from tui.runs.words import MARKS, STYLES
@@ -30,7 +30,7 @@ INTERVAL = 0.5
 """Seconds between two readings of the events."""
 
 
-class FollowScreen(Screen[None]):
+class FollowScreen(LeanScreen):
     """Progress, figures and log of a run, until it is over and after."""
 
     HELP = """

@@ -11,13 +11,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
-from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
 from core.errors import LlmoptError
 from core.sanitize import clean
 from tui import panes
 from tui.confirm import Confirm
+from tui.lean import LeanScreen
 from tui.runs.detail import artifacts, detail
 from tui.runs.rows import RowReader, RunRow
 from tui.runs.words import STYLES
@@ -48,7 +48,7 @@ NO_RUNS = "No runs yet. Start one on a tab, or with: llmopt quantize bundled:bas
 NO_MATCH = "No run contains these words."
 
 
-class RunsScreen(Screen[None]):
+class RunsScreen(LeanScreen):
     """A table of runs and the details of the one under the cursor."""
 
     HELP = """

@@ -40,7 +40,8 @@ class SpecForm(Widget):
     SpecForm > VerticalScroll { height: 1fr; scrollbar-size-vertical: 1; }
     SpecForm > .form--whole { height: auto; color: $text-error; display: none; }
     SpecForm > .form--whole.-wrong { display: block; }
-    SpecForm > .form--help { height: auto; max-height: 3; color: $text-muted; }
+    SpecForm > .form--help { height: 0; color: $text-muted; }
+    SpecForm.-editing > .form--help { height: 3; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "go(1)", "Next field", id="form.next-field", show=False, tooltip="Go to the next field"),
@@ -165,11 +166,14 @@ class SpecForm(Widget):
         row = next((row for row in self.rows.values() if row.editor.as_widget() is event.widget), None)
         for other in self.rows.values():
             other.lit = other is row
-        self._help.update(f"{row.view.option}  {clean(row.view.help())}" if row else "")
+        self._help.update(f"{row.view.option}  {clean(row.view.help())}" if row else "", layout=False)
+        self.add_class("-editing")
 
     def on_descendant_blur(self) -> None:
         """Take mark and help off the field that had the cursor."""
-        self._help.update("")
+        focused = self.screen.focused
+        if focused is None or self not in focused.ancestors:
+            self.remove_class("-editing")
         for row in self.rows.values():
             row.lit = False
 

@@ -18,15 +18,23 @@ class Hints(Widget):
     Hints { dock: bottom; height: 1; background: $panel; color: $text-muted; }
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._line = Content()
+
     def on_mount(self) -> None:
         """Draw again when other keys become active."""
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
     def render(self) -> Content:
         """Keys of the focused widget first, then of its ancestors, then of the app."""
+        self._line = self._fitting(self.size.width)
+        return self._line
+
+    def _fitting(self, width: int) -> Content:
         bindings = self._shown()
         fixed = [self._hint(binding) for binding in bindings if binding.id in ALWAYS]
-        room = self.size.width - sum(hint.cell_length for hint in fixed)
+        room = width - sum(hint.cell_length for hint in fixed)
         fitting: list[Content] = []
         for binding in bindings:
             hint = self._hint(binding)
@@ -47,4 +55,5 @@ class Hints(Widget):
         return Content.assemble((f" {self.app.get_key_display(binding)}", "bold $accent"), f" {binding.description} ")
 
     def _bindings_changed(self, _: Screen[object]) -> None:
-        self.refresh()
+        if self._fitting(self.size.width) != self._line:
+            self.refresh()
