@@ -104,17 +104,21 @@ class StreamedLogits:
         """Logits of windows int64 [N, T] as float32 tensors [n, T, V]."""
         shares = self._shares(windows)
         blocks = self._streamed.n_blocks
-        for index, share in enumerate(shares):
-            hidden = self._final_hidden(share, index * blocks, len(shares) * blocks)
-            chunk = 1
-            while len(hidden):
-                with torch.no_grad():
-                    found = self._streamed.logits(hidden[:chunk])
-                hidden = hidden[len(found) :]
-                chunk = max(self._chunk_bytes // (found[0].numel() * 4), 1)
-                yield found
-                del found  # before the next chunk is made
+        try:
+            for index, share in enumerate(shares):
+                yield from self._from_head(self._final_hidden(share, index * blocks, len(shares) * blocks))
+        finally:
             self._streamed.release_outer()
+
+    def _from_head(self, hidden: Tensor) -> Iterator[Tensor]:
+        chunk = 1
+        while len(hidden):
+            with torch.no_grad():
+                found = self._streamed.logits(hidden[:chunk])
+            hidden = hidden[len(found) :]
+            chunk = max(self._chunk_bytes // (found[0].numel() * 4), 1)
+            yield found
+            del found  # before the next chunk is made
 
     @torch.no_grad()
     def _final_hidden(self, windows: Tensor, done: int, blocks: int) -> Tensor:

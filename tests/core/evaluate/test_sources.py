@@ -49,6 +49,14 @@ def test_nothing_stays_loaded_behind_the_last_window(tiny_llama_dir: Path, windo
         assert {parameter.device.type for parameter in streamed.model.parameters()} == {"meta"}
 
 
+def test_nothing_stays_loaded_when_the_caller_leaves_early(tiny_llama_dir: Path, windows: Tensor) -> None:
+    with StreamedModel.open(tiny_llama_dir, dtype=torch.float32) as streamed:
+        logits = StreamedLogits(streamed, chunk_bytes=1).logits(windows)
+        next(logits)
+        logits.close()  # type: ignore[attr-defined]
+        assert {parameter.device.type for parameter in streamed.model.parameters()} == {"meta"}
+
+
 def test_a_streamed_model_can_be_cancelled_between_blocks(tiny_llama_dir: Path, windows: Tensor) -> None:
     def cancel(done: int, blocks: int) -> None:
         raise Cancelled("stopped")
