@@ -14,6 +14,7 @@ from tui.runs.rows import RunRow, figures
 from tui.runs.words import STYLES
 
 if TYPE_CHECKING:
+    from core.runs.state import State
     from core.runs.store import Run
 
 
@@ -25,13 +26,20 @@ def detail(row: RunRow, now: float, width: int) -> Content:
         Content(f"{row.id}"),
     ]
     if state.progress is not None and not state.is_over:
-        left = state.seconds_left(now)
-        lines.append(Content(f"{bar(state.progress.fraction, min(30, width - 30))} {clean(state.progress.label, limit=60)}"))
-        lines.append(Content(f"{row.took} so far" + (f", about {duration(left)} left" if left is not None else "")))
+        lines.append(Content(f"{bar(state.progress.fraction, min(30, width - 8))}  {row.took}{left_over(state, now)}"))
+        lines.append(Content.styled(clean(state.progress.label, limit=max(width - 1, 20)), "$text-muted"))
     if state.exit_reason:
         lines.append(Content.styled(clean(state.exit_reason, limit=400), STYLES[state.status]))
     lines += _measured(row.run) + _asked(row.run) + _places(row.run)
     return Content("\n").join(lines)
+
+
+def left_over(state: State, now: float) -> str:
+    """`, about 2 min left`; nothing while a twentieth is not done, when the pace says little."""
+    left = state.seconds_left(now)
+    if left is None or state.progress is None or state.progress.fraction < 0.05:
+        return ""
+    return f", about {duration(left)} left"
 
 
 def bar(fraction: float, width: int) -> str:

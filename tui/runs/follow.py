@@ -14,7 +14,7 @@ from textual.widgets import Log, Static
 from core.runs.figures import duration, figure, show
 from core.sanitize import clean
 from tui.lean import LeanScreen
-from tui.runs.detail import bar
+from tui.runs.detail import bar, left_over
 from tui.runs.rows import what
 from tui.runs.words import MARKS, STYLES
 from tui.services import services_of
@@ -116,13 +116,12 @@ class FollowScreen(LeanScreen):
     def _describe(self, state: State) -> Content:
         seconds = state.seconds(services_of(self).clock())
         took = "" if seconds is None else f"  {duration(seconds)}"
-        left = state.seconds_left(services_of(self).clock())
         lines = [
             Content.assemble((f"{MARKS[state.status]} {state.status}", STYLES[state.status]), f"  {what(self._run)}  {self._run.model}{took}"),
             Content.styled(self._run.id, "$text-muted"),
         ]
         if state.progress is not None and not state.is_over:
-            rest = f"  about {duration(left)} left" if left is not None else ""
+            rest = left_over(state, services_of(self).clock())
             lines.append(Content(f"{bar(state.progress.fraction, 30)}{rest}  {clean(state.progress.label, limit=60)}"))
         if state.exit_reason:
             lines.append(Content.styled(clean(state.exit_reason, limit=400), STYLES[state.status]))
