@@ -60,7 +60,7 @@ class LiveView(Vertical):
         self._chart = Chart()
         self._table: DataTable[Text] = DataTable(cursor_type="row", cell_padding=0)
         self._log = Static(classes="live--log", markup=False)
-        self._rows: tuple[str, int] = ("", 0)
+        self._rows: tuple[str, int, int] = ("", 0, 0)
         self._reading = Lock()
 
     @property
@@ -108,12 +108,12 @@ class LiveView(Vertical):
         self._head.update(heading(run, follower.state, tape, services_of(self).clock(), self.size.width or 60))
         self._log.update(Content("\n").join(Content(f"· {clean(line)}") for line in tape.log[-2:]))
         self.set_class(not tape.errors, "-nothing")
-        self._fill(run.id, tape.errors)
+        self._fill(run.id, tape.passes, tape.errors)
         self.post_message(self.Heard(run, follower.state))
 
-    def _fill(self, run_id: str, errors: Sequence[tuple[str, float | None]]) -> None:
-        shown, count = self._rows
-        if shown != run_id:
+    def _fill(self, run_id: str, which: int, errors: Sequence[tuple[str, float | None]]) -> None:
+        *shown, count = self._rows
+        if shown != [run_id, which]:
             self._table.clear()
             count = 0
         if count == len(errors):
@@ -121,7 +121,7 @@ class LiveView(Vertical):
         at_end = self._table.cursor_row >= self._table.row_count - 1
         for name, error in errors[count:]:
             self._table.add_row(Text(clean(name)), Text(NOT_FINITE if error is None else f"{error:.4f}"))
-        self._rows = (run_id, len(errors))
+        self._rows = (run_id, which, len(errors))
         if at_end:
             self._table.move_cursor(row=self._table.row_count - 1, animate=False)
         self._chart.set_plot(plot(errors))

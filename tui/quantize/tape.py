@@ -18,13 +18,16 @@ class Tape:
     began: float | None = None
     """When the first progress was reported, seconds since 1970."""
     errors: list[tuple[str, float | None]] = field(default_factory=list)
-    """(linear, relative error of its output) in the order of arrival; None where it is not finite."""
+    """(linear, relative error) of the present pass in the order of arrival; None where it is not finite."""
+    passes: int = 0
+    """How often the run has begun with the first linear: a comparison quantizes the model several times."""
     metrics: dict[str, float | None] = field(default_factory=dict)
     labelled: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """metric -> label -> value, for figures that belong to something named."""
     log: list[str] = field(default_factory=list)
     artifacts: list[tuple[str, str]] = field(default_factory=list)
     """(kind, path)."""
+    _step: int = -1
 
     def add(self, events: list[Event]) -> None:
         """Take in new events."""
@@ -44,6 +47,10 @@ class Tape:
                 self.began = event.t if self.began is None else self.began
                 self.progress = event
             case Metric(name=name) if name == LAYER_ERROR:
+                if event.step <= self._step:
+                    self.errors = []
+                    self.passes += 1
+                self._step = event.step
                 self.errors.append((event.label, event.value))
             case Metric():
                 self.metrics[event.name] = event.value

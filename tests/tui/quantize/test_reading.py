@@ -49,6 +49,13 @@ def test_a_tape_keeps_errors_figures_words_and_files_apart() -> None:
     assert tape.progress == Progress(14.0, 1, 4, "on")
 
 
+def test_each_pass_over_the_model_begins_anew() -> None:
+    tape = Tape()
+    tape.add([Metric(1.0, "layer_error", 0.1, 0, "q"), Metric(1.0, "layer_error", 0.2, 1, "k"), Metric(2.0, "layer_error", 0.3, 0, "q")])
+    assert tape.errors == [("q", 0.3)]
+    assert tape.passes == 1
+
+
 def test_time_left_follows_the_pace_and_is_not_told_too_early_or_too_late() -> None:
     tape = Tape()
     assert tape.seconds_left(20.0) is None
