@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import ClassVar
 
-from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -16,6 +15,7 @@ from textual.widgets import Static
 
 from core.sanitize import clean
 from tui.widgets import words
+from tui.widgets.threads import in_thread
 
 _MOST_FILES = 200
 
@@ -53,7 +53,7 @@ class ArtifactScreen(ModalScreen[None]):
         """Put the path on the clipboard (OSC 52)."""
         self.app.copy_to_clipboard(self._path)
 
-    @work(thread=True, description="read a checkpoint's folder", exit_on_error=False)
+    @in_thread(group="files", description="read a checkpoint's folder")
     def _read(self) -> None:
         self.app.call_from_thread(self._text.update, describe(Path(self._path)))
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.text import Text
-from textual import work
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
@@ -20,6 +19,7 @@ from tui.quantize.title import model
 from tui.services import services_of
 from tui.widgets import words
 from tui.widgets.chart import Chart
+from tui.widgets.threads import in_thread
 
 _ROOMY = (100, 28)
 """Columns and lines from which on the four charts stand together."""
@@ -68,7 +68,7 @@ class ComparisonView(Vertical):
         """Read the newest comparison of a model off the event loop, then show it."""
         self._read(model_name, chosen)
 
-    @work(thread=True, exclusive=True, group="comparison", description="read a comparison", exit_on_error=False)
+    @in_thread(group="comparison", description="read a comparison", exclusive=True)
     def _read(self, model_name: str, chosen: str | None) -> None:
         found = newest(services_of(self).runs.list_runs(), model_name, chosen)
         if not get_current_worker().is_cancelled:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from threading import Lock
 
 from rich.text import Text
-from textual import work
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -22,6 +21,7 @@ from tui.quantize.layers import plot
 from tui.quantize.live_head import heading
 from tui.services import services_of
 from tui.widgets.chart import Chart
+from tui.widgets.threads import in_thread
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at a run's events."""
@@ -91,7 +91,7 @@ class LiveView(Vertical):
         if self.follower is not None and (always or (not self.follower.over and self.is_on_screen)):
             self._read(self.follower)
 
-    @work(thread=True, group="follow", description="read a run's events", exit_on_error=False)
+    @in_thread(group="follow", description="read a run's events")
     def _read(self, follower: Follower) -> None:
         if not self._reading.acquire(blocking=False):
             return

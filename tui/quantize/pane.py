@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual import events, on, work
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
@@ -17,6 +17,7 @@ from core.quantize.compare_spec import QuantizeCompareSpec
 from core.quantize.spec import QuantizeSpec
 from core.runs.store import Run
 from core.spec import Spec
+from tui import crash
 from tui.confirm import Confirm
 from tui.quantize.artifact import ArtifactScreen
 from tui.quantize.comparison import ComparisonView
@@ -28,6 +29,7 @@ from tui.quantize.setup import SetupView
 from tui.quantize.title import title
 from tui.quantize.view_bar import ViewBar
 from tui.services import services_of
+from tui.widgets.threads import in_thread
 
 if TYPE_CHECKING:
     from tui.app import LlmoptApp
@@ -187,7 +189,7 @@ class QuantizePane(Container):
             self.bar.note = "starting ..."
             self._launch(spec)
 
-    @work(thread=True, group="start", description="start a run", exit_on_error=False)
+    @in_thread(group="start", description="start a run")
     def _launch(self, spec: Spec) -> None:
         services = services_of(self)
         try:
@@ -198,6 +200,8 @@ class QuantizePane(Container):
             run = services.runs.start(spec)
         except LlmoptError as error:
             self.app.call_from_thread(self._not_started, str(error))
+        except Exception as error:
+            self.app.call_from_thread(self._not_started, crash.record(error))
         else:
             self.app.call_from_thread(self._started, run)
 
@@ -212,7 +216,7 @@ class QuantizePane(Container):
 
     # -- runs that go on, and that ended
 
-    @work(thread=True, exclusive=True, group="find", description="find runs", exit_on_error=False)
+    @in_thread(group="find", description="find runs", exclusive=True)
     def _find_runs(self, *, first: bool = False) -> None:
         runs = services_of(self).runs
         ours = [run for run in runs.list_runs() if run.capability in (QuantizeSpec.capability, COMPARISON)]
@@ -295,7 +299,7 @@ class QuantizePane(Container):
 
         self.app.push_screen(Confirm(text, yes="Stop it", no="Let it run"), answered)
 
-    @work(thread=True, group="cancel", description="cancel a run", exit_on_error=False)
+    @in_thread(group="cancel", description="cancel a run")
     def _cancel(self, run: Run) -> None:
         try:
             services_of(self).runs.cancel(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -20,6 +20,7 @@ from tui.quantize.title import model
 from tui.services import services_of
 from tui.widgets.chart import Chart
 from tui.widgets.hanging import hanging
+from tui.widgets.threads import in_thread
 
 
 class ResultsView(Vertical):
@@ -75,7 +76,7 @@ class ResultsView(Vertical):
         if self._model:
             self._read(self._model, None)
 
-    @work(thread=True, exclusive=True, group="results", description="read results", exit_on_error=False)
+    @in_thread(group="results", description="read results", exclusive=True)
     def _read(self, model_name: str, chosen: str | None) -> None:
         found = outcome.of_model(services_of(self).runs.list_runs(), model_name, self._card(model_name))
         if not get_current_worker().is_cancelled:

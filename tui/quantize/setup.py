@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
@@ -18,6 +18,7 @@ from tui.quantize.fit import Fit, FitPanel, probe
 from tui.services import services_of
 from tui.widgets.fields.model import ModelEditor
 from tui.widgets.form import SpecForm
+from tui.widgets.threads import in_thread
 
 BASIC = ("model", "method", "bits", "granularity", "group_size", "symmetric", "clipping", "act_order", "calibration_samples", "eval_tokens")
 """Fields that stand above the fold."""
@@ -103,7 +104,7 @@ class SetupView(Vertical):
             self._timer.stop()
         self._timer = self.set_timer(_CHECK_AFTER, self.check_now, name="check")
 
-    @work(thread=True, exclusive=True, group="check", description="check whether the model fits", exit_on_error=False)
+    @in_thread(group="check", description="check whether the model fits", exclusive=True)
     def _check(self, spec: QuantizeSpec) -> None:
         worker = get_current_worker()
         found = probe(services_of(self).models, spec)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -19,6 +19,7 @@ from textual.worker import get_current_worker
 from core.errors import LlmoptError
 from core.sanitize import clean
 from tui.widgets.card_facts import facts
+from tui.widgets.threads import in_thread
 
 if TYPE_CHECKING:
     from core.models.listing import ModelListing
@@ -109,7 +110,7 @@ class ModelPicker(ModalScreen[str | None]):
         self._card.update("looking for models ...")
         self._find()
 
-    @work(thread=True, group="listing", description="list models", exit_on_error=False)
+    @in_thread(group="listing", description="list models")
     def _find(self) -> None:
         found = choices(cast("LlmoptApp", self.app).services.models.listing())
         self.app.call_from_thread(self._found, found)
@@ -181,7 +182,7 @@ class ModelPicker(ModalScreen[str | None]):
         else:
             self._read_card(choice)
 
-    @work(thread=True, exclusive=True, group="card", description="read a model card", exit_on_error=False)
+    @in_thread(group="card", description="read a model card", exclusive=True)
     def _read_card(self, choice: Choice) -> None:
         worker = get_current_worker()
         try:

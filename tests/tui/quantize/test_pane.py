@@ -124,6 +124,28 @@ async def test_a_second_run_beside_a_first_asks_first(make_app: MakeApp, runs: R
         await until(pilot, lambda: len(runs.started) == 1)
 
 
+async def test_an_unforeseen_error_is_told_and_the_next_start_works(make_app: MakeApp, runs: RecordingRuns, llmopt_home: Path) -> None:
+    start, runs.start = runs.start, lambda _: 1 / 0  # type: ignore[assignment]
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await open_quantize(pilot)
+        await pilot.press("f5")
+        await settle(pilot)
+        assert [note.severity for note in pilot.app._notifications] == ["error"]
+        assert "ZeroDivisionError" in (llmopt_home / "crash.log").read_text()
+        runs.start = start  # type: ignore[method-assign]
+        await pilot.press("f5")
+        await until(pilot, lambda: len(runs.started) == 1)
+
+
+async def test_a_view_that_cannot_read_says_so(make_app: MakeApp, services: FakeServices, llmopt_home: Path) -> None:
+    services.models.listing = lambda: 1 / 0
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await open_quantize(pilot)
+        await pilot.press("f2")
+        await settle(pilot)
+        assert "ZeroDivisionError" in (llmopt_home / "crash.log").read_text()
+
+
 async def test_read_only_starts_nothing(make_app: MakeApp, services: FakeServices, runs: RecordingRuns) -> None:
     services.read_only = True
     async with make_app().run_test(size=(80, 24)) as pilot:
