@@ -26,6 +26,8 @@ HIGH = 8192
 """Bytes waiting above which drawing pauses."""
 LOW = 1024
 """Bytes waiting below which it resumes."""
+PATIENCE = 5.0
+"""Seconds that leaving waits for a terminal that does not take its output."""
 _CHUNK = 1024
 
 
@@ -93,12 +95,12 @@ class OutputQueue(threading.Thread):
                 view = view[written:]
                 self._account(written)
 
-    def close(self) -> None:
-        """Write what waits, then end."""
+    def close(self, patience: float = PATIENCE) -> None:
+        """Write what waits, then end; a terminal that takes nothing for `patience` seconds is left as it is."""
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self.join()
+        self.join(patience)
 
     def _next(self) -> bytes | None:
         with self._changed:

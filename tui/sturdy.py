@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,11 @@ class SturdyApp(App[None]):
         super().__init__(driver_class=driver_class)
         self._drawing_paused = ExitStack()
         self._lost_a_frame = False
+
+    def on_mount(self) -> None:
+        """On SIGTERM give the terminal back before leaving."""
+        if not self.is_headless:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
 
     def notify_text(self, text: str, *, title: str = "", severity: SeverityLevel = "information") -> None:
         """Show a note made of text that may have come from outside."""

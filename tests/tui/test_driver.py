@@ -85,6 +85,14 @@ def test_a_closed_terminal_is_told_once_and_what_comes_later_is_dropped(pipe: Pi
     assert queue.pending == 0
 
 
+def test_leaving_does_not_wait_for_ever_for_a_terminal_that_stands_still(pipe: Pipe) -> None:
+    queue, _, _ = started(pipe)
+    queue.put("x" * 1_000_000)
+    before = time.monotonic()
+    queue.close(patience=0.2)
+    assert time.monotonic() - before < 5
+
+
 class Counting(SturdyApp):
     """Counts the frames that would have gone to the terminal."""
 

@@ -26,11 +26,12 @@ def detail(row: RunRow, now: float, width: int) -> Content:
         Content(f"{row.id}"),
     ]
     if state.progress is not None and not state.is_over:
-        lines.append(Content(f"{bar(state.progress.fraction, min(30, width - 8))}  {row.took}{left_over(state, now)}"))
+        lines.append(Content(f"{bar(state.progress.fraction, max(8, min(30, width - 40)))}  {row.took}{left_over(state, now)}"))
         lines.append(Content.styled(clean(state.progress.label, limit=max(width - 1, 20)), "$text-muted"))
     if state.exit_reason:
         lines.append(Content.styled(clean(state.exit_reason, limit=400), STYLES[state.status]))
-    lines += _measured(row.run) + _asked(row.run) + _places(row.run)
+    column = 28 if width >= 64 else 20
+    lines += _measured(row.run, column) + _asked(row.run, column) + _places(row.run)
     return Content("\n").join(lines)
 
 
@@ -48,19 +49,22 @@ def bar(fraction: float, width: int) -> str:
     return "━" * full + "╌" * (max(width, 4) - full) + f" {fraction:4.0%}"
 
 
-def _measured(run: Run) -> list[Content]:
+def _measured(run: Run, column: int) -> list[Content]:
     found = figures(run.result)
     if not found:
         return []
-    return [Content.styled("\nMeasured", "bold $primary"), *(_pair(names.figure(name).title, show(name, value)) for name, value in found.items())]
+    return [
+        Content.styled("\nMeasured", "bold $primary"),
+        *(_pair(names.figure(name).title, show(name, value), column) for name, value in found.items()),
+    ]
 
 
-def _asked(run: Run) -> list[Content]:
+def _asked(run: Run, column: int) -> list[Content]:
     values = run.values
     if not values:
         return []
     pairs = [
-        _pair(clean(name, limit=40).replace("_", "-"), clean(value if isinstance(value, str) else json.dumps(value), limit=120))
+        _pair(clean(name, limit=40).replace("_", "-"), clean(value if isinstance(value, str) else json.dumps(value), limit=120), column)
         for name, value in values.items()
     ]
     return [Content.styled("\nAsked", "bold $primary"), *pairs]
@@ -78,5 +82,5 @@ def artifacts(run: Run) -> list[str]:
     return [event.path for event in run.events if isinstance(event, Artifact)]
 
 
-def _pair(name: str, value: str) -> Content:
-    return Content.assemble((f"{name:<28} ", "$text-muted"), value)
+def _pair(name: str, value: str, column: int) -> Content:
+    return Content.assemble((f"{name:<{column}} ", "$text-muted"), value)
