@@ -62,6 +62,7 @@ class LiveView(Vertical):
         self._log = Static(classes="live--log", markup=False)
         self._rows: tuple[str, int, int] = ("", 0, 0)
         self._reading = Lock()
+        self._texts: dict[Static, Content] = {}
 
     @property
     def going(self) -> bool:
@@ -89,11 +90,11 @@ class LiveView(Vertical):
     def look(self, *, always: bool = False) -> None:
         """Read what is new, off the event loop; not for a run that is over, nor while nobody sees it."""
         if self.follower is not None and (always or (not self.follower.over and self.is_on_screen)):
-            self._read(self.follower)
+            self._read(self.follower, wait=always)
 
     @in_thread(group="follow", description="read a run's events")
-    def _read(self, follower: Follower) -> None:
-        if not self._reading.acquire(blocking=False):
+    def _read(self, follower: Follower, *, wait: bool) -> None:
+        if not self._reading.acquire(timeout=10 if wait else 0):
             return
         try:
             follower.look(services_of(self).runs)
@@ -105,11 +106,19 @@ class LiveView(Vertical):
         if follower is not self.follower:
             return
         tape, run = follower.tape, follower.run
-        self._head.update(heading(run, follower.state, tape, services_of(self).clock(), self.size.width or 60))
-        self._log.update(Content("\n").join(Content(f"· {clean(line)}") for line in tape.log[-2:]))
+        head = heading(run, follower.state, tape, services_of(self).clock(), self.size.width or 60)
+        self._put(self._head, head, wraps=follower.over)
+        self._put(self._log, Content("\n").join(Content(f"· {clean(line)}") for line in tape.log[-2:]), wraps=True)
         self.set_class(not tape.errors, "-nothing")
         self._fill(run.id, tape.passes, tape.errors)
         self.post_message(self.Heard(run, follower.state))
+
+    def _put(self, where: Static, text: Content, *, wraps: bool) -> None:
+        """Update a text that is new; the screen is laid out anew only where its height may change."""
+        before = self._texts.get(where)
+        if text != before:
+            self._texts[where] = text
+            where.update(text, layout=wraps or before is None or before.plain.count("\n") != text.plain.count("\n"))
 
     def _fill(self, run_id: str, which: int, errors: Sequence[tuple[str, float | None]]) -> None:
         *shown, count = self._rows

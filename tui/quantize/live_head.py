@@ -42,5 +42,5 @@ def _progress(state: State, tape: Tape, now: float, width: int) -> list[Content]
     figures = f" {step.done / step.total:4.0%}  {step.done} of {step.total}  {elapsed}, {ends}"
     return [
         Content.assemble(bar(step.done / step.total, max(min(width - len(figures) - 1, 40), 8)), figures),
-        Content.styled(clean(step.label), "dim"),
+        Content.styled(clean(step.label, limit=width), "dim"),
     ]

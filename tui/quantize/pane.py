@@ -82,6 +82,7 @@ class QuantizePane(Container):
         self.bar = ViewBar((SETUP, LIVE, RESULTS, COMPARE), SETUP)
         self._starting = False
         self._ended: set[str] = set()
+        self._heard_last = ("", "")
 
     # -- what is on the screen
 
@@ -250,7 +251,9 @@ class QuantizePane(Container):
     @on(LiveView.Heard)
     def _heard(self, event: LiveView.Heard) -> None:
         event.stop()
-        self.refresh_bindings()
+        if self._heard_last != (event.run.id, event.state.status):
+            self._heard_last = (event.run.id, event.state.status)
+            self.refresh_bindings()
         if not event.state.is_over or event.run.id in self._ended:
             return
         self._ended.add(event.run.id)
