@@ -47,6 +47,11 @@ class ResidentWeights:
             if buffer.device.type != "meta":
                 place(model, name, buffer.to(device))
 
+    @property
+    def overlay(self) -> Mapping[str, Tensor]:
+        """Parameters by name that are used instead of the stored ones."""
+        return self._overlay
+
     def read(self, name: str) -> Tensor:
         """A tensor by its name in the checkpoint, in its stored dtype, on the CPU; checked to be finite when first read.
 

@@ -93,6 +93,11 @@ class StreamedModel:
         return cls(folder, dtype or stated_dtype(folder) or torch.float32, device, overlay)
 
     @property
+    def overlay(self) -> Mapping[str, Tensor]:
+        """Parameters by name that are used instead of the stored ones."""
+        return self._weights.overlay
+
+    @property
     def n_blocks(self) -> int:
         """Number of decoder blocks."""
         return len(self.blocks.modules)
