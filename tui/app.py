@@ -25,7 +25,7 @@ from tui.widgets.hints import Hints
 from tui.widgets.topbar import TopBar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from textual.command import Provider
     from textual.driver import Driver
@@ -91,7 +91,7 @@ class LlmoptApp(SturdyApp):
         for each in theme.THEMES:
             self.register_theme(each)
         self.theme = self._chosen_theme()
-        self.set_keymap(dict(self.services.settings.keymap))
+        self._take_keymap(self.services.settings.keymap)
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
@@ -221,6 +221,13 @@ class LlmoptApp(SturdyApp):
         """Textual's, and on 256 colours ours, last."""
         filters = list(super().get_line_filters())
         return [*filters, self._palette_filter] if self._palette_filter.enabled else filters
+
+    def _take_keymap(self, keymap: Mapping[str, str]) -> None:
+        known = {binding.id for binding in self.BINDINGS if isinstance(binding, Binding)}
+        for name in keymap:
+            if name.startswith("app.") and name not in known:
+                self.notify_text(f"The settings give a key to {name}, which does not exist; F1 lists the names.", severity="warning")
+        self.set_keymap(dict(keymap))
 
     def _chosen_theme(self) -> str:
         wanted = self.services.settings.theme

@@ -62,7 +62,9 @@ class SturdyApp(App[None]):
         self.exit()
 
     def panic(self, *renderables: RenderableType) -> None:
-        """End with words; textual's input thread passes a traceback, which goes to the log."""
+        """End with words, those of the first error; textual's input thread passes a traceback, which goes to the log."""
+        if self._exit_renderables:
+            return
         from rich.traceback import Traceback
 
         shown = [Text(crash.record_text(_plain(each))) if isinstance(each, Traceback) else each for each in renderables]

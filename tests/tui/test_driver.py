@@ -136,8 +136,10 @@ async def test_an_unforeseen_error_ends_with_a_sentence_and_a_log(llmopt_home: P
     with pytest.raises(ZeroDivisionError):  # noqa: PT012
         async with app.run_test() as pilot:
             app.call_later(lambda: 1 / 0)
+            app.call_later(lambda: 1 / 0)
             await pilot.pause()
     text = " ".join(capsys.readouterr().err.split())
     assert text.startswith("unexpected error (ZeroDivisionError: division by zero): the details are in")
+    assert text.endswith("please report them")
     assert "Traceback" not in text
     assert "Traceback" in (llmopt_home / "crash.log").read_text()

@@ -152,6 +152,25 @@ async def test_jump_mode_ends_with_any_other_key(make_app: MakeApp, loaded: list
         assert len(pilot.app.screen_stack) == 1
 
 
+async def test_moving_the_focus_sends_only_what_changed(make_app: MakeApp, loaded: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    display = LlmoptApp._display
+
+    def note(self: LlmoptApp, screen: Any, update: Any) -> None:
+        sent.append(type(update).__name__)
+        display(self, screen, update)
+
+    async with make_app().run_test() as pilot:
+        await settle(pilot)
+        pilot.app.query_one("#upper", Input).focus()
+        await pilot.pause(0.2)
+        monkeypatch.setattr(LlmoptApp, "_display", note)
+        await pilot.press("tab")
+        await pilot.pause(0.2)
+        assert pilot.app.focused is pilot.app.query_one("#lower", Input)
+        assert set(sent) == {"ChopsUpdate"}
+
+
 async def test_f1_explains_the_focused_place_and_lists_keys_with_their_ids(make_app: MakeApp, loaded: list[str]) -> None:
     async with make_app().run_test(size=(100, 50)) as pilot:
         await settle(pilot)
@@ -187,11 +206,19 @@ async def test_keys_can_be_renamed_by_binding_id(make_app: MakeApp, loaded: list
         assert pilot.app.open_tab == "quantize"
 
 
+async def test_a_key_for_a_binding_that_does_not_exist_is_a_note(make_app: MakeApp, loaded: list[str], services: FakeServices) -> None:
+    services.settings = Settings(keymap={"app.hlep": "f2"})
+    async with make_app().run_test() as pilot:
+        await settle(pilot)
+        assert ["app.hlep" in note.message for note in pilot.app._notifications] == [True]
+
+
 async def test_an_unknown_theme_is_a_note_and_the_default(make_app: MakeApp, loaded: list[str], services: FakeServices) -> None:
     services.settings = Settings(theme="[red]nothing")
     async with make_app().run_test() as pilot:
         await settle(pilot)
         assert pilot.app.theme == "llmopt-dark"
+        assert [note.message for note in pilot.app._notifications] == ["There is no theme [red]nothing; the command palette lists them."]
 
 
 async def test_a_run_that_begins_and_ends_elsewhere_is_noticed(make_app: MakeApp, loaded: list[str], services: FakeServices) -> None:
