@@ -23,7 +23,7 @@ def heading(run: Run, state: State, tape: Tape, now: float, width: int) -> Conte
     gap = width - head.cell_length - len(run.id)
     lines = [Content.assemble(head, " " * gap if gap > 1 else "\n", (run.id, "dim"))]
     if state.is_over:
-        reason = f": {clean(state.exit_reason)}" if state.exit_reason else ""
+        reason = f": {clean(state.exit_reason)}" if state.exit_reason and state.exit_reason != state.status else ""
         lines.append(Content(f"{_STATUS[state.status]} after {words.duration(state.seconds(now))}{reason}"))
     else:
         lines.extend(_progress(state, tape, now, width))

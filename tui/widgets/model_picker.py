@@ -88,6 +88,7 @@ class ModelPicker(ModalScreen[str | None]):
         self._all: list[Choice] | None = None
         self._filled_for: str | None = None
         self._hurried = False
+        self._marked = 0
         self._shown: list[Choice] = []
         self._filter = Input(placeholder="type to filter, or a folder, or a Hugging Face id", compact=True)
         self._list = OptionList(markup=False)
@@ -144,7 +145,9 @@ class ModelPicker(ModalScreen[str | None]):
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
         event.stop()
-        self._describe(self._shown[event.option_index])
+        if event.option_index < len(self._shown):
+            self._mark(event.option_index)
+            self._describe(self._shown[event.option_index])
 
     def action_move(self, how: str) -> None:
         """Move the highlight while the filter keeps the keyboard."""
@@ -166,6 +169,13 @@ class ModelPicker(ModalScreen[str | None]):
         self._list.highlighted = wanted if self._shown else None
         if not self._shown:
             self._card.update("no model here: type a folder or a Hugging Face id")
+
+    def _mark(self, index: int) -> None:
+        """Set a sign beside the highlighted line, for terminals that cannot tint it."""
+        for position in {self._marked, index}:
+            if position < len(self._shown):
+                self._list.replace_option_prompt_at_index(position, _line(self._shown[position], highlighted=position == index))
+        self._marked = index
 
     def _choose(self, index: int | None) -> None:
         if index is None or index >= len(self._shown):
@@ -194,8 +204,8 @@ class ModelPicker(ModalScreen[str | None]):
             self.app.call_from_thread(self._card.update, text)
 
 
-def _line(choice: Choice) -> Content:
-    mark = "!" if choice.problem else " "
+def _line(choice: Choice, *, highlighted: bool = False) -> Content:
+    mark = ("›" if highlighted else " ") + ("!" if choice.problem else " ")
     return Content.assemble(f"{mark} {choice.short} ", (choice.origin, "dim"))
 
 
