@@ -31,7 +31,7 @@ def detail(row: RunRow, now: float, width: int) -> Content:
     if state.exit_reason:
         lines.append(Content.styled(clean(state.exit_reason, limit=400), STYLES[state.status]))
     column = 28 if width >= 64 else 20
-    lines += _measured(row.run, column) + _asked(row.run, column) + _places(row.run)
+    lines += _measured(row.run) + _asked(row.run, column) + _places(row.run)
     return Content("\n").join(lines)
 
 
@@ -49,13 +49,13 @@ def bar(fraction: float, width: int) -> str:
     return "━" * full + "╌" * (max(width, 4) - full) + f" {fraction:4.0%}"
 
 
-def _measured(run: Run, column: int) -> list[Content]:
+def _measured(run: Run) -> list[Content]:
     found = figures(run.result)
     if not found:
         return []
     return [
         Content.styled("\nMeasured", "bold $primary"),
-        *(_pair(names.figure(name).title, show(name, value), column) for name, value in found.items()),
+        *(Content.assemble(f"{show(name, value):>12}  ", (names.figure(name).title, "$text-muted")) for name, value in found.items()),
     ]
 
 

@@ -110,7 +110,8 @@ class FollowScreen(LeanScreen):
         for name, (metric, count) in self._latest.items():
             value = "not finite" if metric.value is None else show(name, metric.value)
             where = f"  {metric.label}" if metric.label else ""
-            lines.append(Content.assemble((f"{figure(name).title:<30} ", "$text-muted"), f"{value:<12}", (f"{count:>5} ×{where}", "$text-muted")))
+            count_of = f"  {count} times" if count > 1 else ""
+            lines.append(Content.assemble(f"{value:>12}  ", figure(name).title, (f"{count_of}{where}", "$text-muted")))
         return Content("\n").join(lines)
 
     def _describe(self, state: State) -> Content:
