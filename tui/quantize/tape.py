@@ -36,8 +36,8 @@ class Tape:
         del self.log[:-_LOG_LINES]
 
     def seconds_left(self, now: float) -> float | None:
-        """Time left by the pace so far, None while that cannot be told."""
-        if self.progress is None or self.began is None or not 0 < self.progress.done < self.progress.total:
+        """Time left by the pace so far, None while that cannot be told: before a twentieth is done the pace says little."""
+        if self.progress is None or self.began is None or not self.progress.total / 20 <= self.progress.done < self.progress.total:
             return None
         return max(now - self.began, 0.0) * (self.progress.total - self.progress.done) / self.progress.done
 
