@@ -27,6 +27,10 @@ _SPARE_LINES = 5
 """Fold, help, and room for complaints."""
 
 
+class Rows(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """The lines of a form; up and down belong to the form, which brings the field it goes to into sight."""
+
+
 class SpecForm(Widget):
     """Edits a spec.
 
@@ -37,7 +41,7 @@ class SpecForm(Widget):
 
     DEFAULT_CSS = """
     SpecForm { height: 1fr; layout: vertical; }
-    SpecForm > VerticalScroll { height: 1fr; scrollbar-size-vertical: 1; }
+    SpecForm > Rows { height: 1fr; scrollbar-size-vertical: 1; }
     SpecForm > .form--whole { height: auto; color: $text-error; display: none; }
     SpecForm > .form--whole.-wrong { display: block; }
     SpecForm > .form--help { height: 0; color: $text-muted; }
@@ -98,7 +102,7 @@ class SpecForm(Widget):
 
     def compose(self) -> ComposeResult:
         """The basic rows, the fold, the advanced rows, then complaint and help."""
-        with VerticalScroll(can_focus=False):
+        with Rows():
             yield from (row for name, row in self.rows.items() if name not in self._advanced)
             if self._advanced & set(self.rows):
                 yield self._fold

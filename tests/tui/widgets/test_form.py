@@ -165,6 +165,17 @@ async def test_the_keyboard_goes_through_the_fields_and_the_choices() -> None:
         assert pilot.app.focused is form.rows["lid"].editor
 
 
+async def test_down_goes_to_the_next_field_also_where_the_form_is_longer_than_the_window() -> None:
+    async with Host().run_test(size=(60, 6)) as pilot:
+        form = pilot.app.form
+        form.focus()
+        await pilot.press("down", "down", "down", "down", "down", "down")
+        await pilot.pause()
+        note = form.rows["note"].editor.as_widget()
+        assert pilot.app.focused is note
+        assert pilot.app.screen.region.contains_region(note.region), "and it is in sight"
+
+
 async def test_advanced_fields_stand_behind_a_fold_that_counts_what_is_wrong() -> None:
     async with Host(advanced=("seed", "device")).run_test(size=(80, 10)) as pilot:
         form = pilot.app.form
