@@ -15,26 +15,38 @@ from textual.widgets import Static
 from tui.driver import HIGH, OutputQueue, TerminalBehind, TerminalGone
 from tui.sturdy import SturdyApp
 
-Pipe = tuple[int, int]
+
+class Line:
+    """A pipe as the terminal, with an output queue in front of it."""
+
+    def __init__(self) -> None:
+        self.reader, self._writer = os.pipe()
+        self.behind: list[bool] = []
+        self.gone = threading.Event()
+        self.queue = OutputQueue(self._writer, self.behind.append, self.gone.set)
+        self.queue.start()
+        self._open = True
+
+    def hang_up(self) -> None:
+        """Close the far end."""
+        if self._open:
+            self._open = False
+            os.close(self.reader)
+
+    def end(self) -> None:
+        """The near end is closed only when nobody writes to it any more."""
+        self.hang_up()
+        self.queue.put("x")
+        self.queue.close()
+        assert not self.queue.is_alive()
+        os.close(self._writer)
 
 
 @pytest.fixture
-def pipe() -> Iterator[Pipe]:
-    reader, writer = os.pipe()
-    yield reader, writer
-    for end in (reader, writer):
-        try:
-            os.close(end)
-        except OSError:
-            continue
-
-
-def started(pipe: Pipe) -> tuple[OutputQueue, list[bool], threading.Event]:
-    behind: list[bool] = []
-    gone = threading.Event()
-    queue = OutputQueue(pipe[1], behind.append, gone.set)
-    queue.start()
-    return queue, behind, gone
+def line() -> Iterator[Line]:
+    opened = Line()
+    yield opened
+    opened.end()
 
 
 def read(reader: int, n_bytes: int) -> bytes:
@@ -51,18 +63,18 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_everything_arrives_in_order_and_closing_waits_for_it(pipe: Pipe) -> None:
-    queue, behind, _ = started(pipe)
+def test_everything_arrives_in_order_and_closing_waits_for_it(line: Line) -> None:
+    queue, behind = line.queue, line.behind
     for word in ("one ", "zwei – ", "\x1b[0m", "\ud800."):
         queue.put(word)
     queue.close()
     expected = "one zwei – \x1b[0m?.".encode()
-    assert read(pipe[0], len(expected)) == expected
+    assert read(line.reader, len(expected)) == expected
     assert behind == []
 
 
-def test_a_terminal_that_reads_nothing_never_blocks_who_writes(pipe: Pipe) -> None:
-    queue, behind, _ = started(pipe)
+def test_a_terminal_that_reads_nothing_never_blocks_who_writes(line: Line) -> None:
+    queue, behind = line.queue, line.behind
     n_bytes = 40 * 50_000
     before = time.monotonic()
     for _ in range(40):
@@ -70,23 +82,23 @@ def test_a_terminal_that_reads_nothing_never_blocks_who_writes(pipe: Pipe) -> No
     assert time.monotonic() - before < 0.5
     assert behind == [True]
     assert queue.pending > HIGH
-    read(pipe[0], n_bytes)
+    read(line.reader, n_bytes)
     wait_until(lambda: queue.pending == 0)
     assert behind == [True, False]
 
 
-def test_a_closed_terminal_is_told_once_and_what_comes_later_is_dropped(pipe: Pipe) -> None:
-    queue, _, gone = started(pipe)
-    os.close(pipe[0])
+def test_a_closed_terminal_is_told_once_and_what_comes_later_is_dropped(line: Line) -> None:
+    queue = line.queue
+    line.hang_up()
     queue.put("x")
-    assert gone.wait(10)
+    assert line.gone.wait(10)
     queue.put("x" * (HIGH + 1))
     queue.close()
     assert queue.pending == 0
 
 
-def test_leaving_does_not_wait_for_ever_for_a_terminal_that_stands_still(pipe: Pipe) -> None:
-    queue, _, _ = started(pipe)
+def test_leaving_does_not_wait_for_ever_for_a_terminal_that_stands_still(line: Line) -> None:
+    queue = line.queue
     queue.put("x" * 1_000_000)
     before = time.monotonic()
     queue.close(patience=0.2)
