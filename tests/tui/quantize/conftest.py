@@ -21,6 +21,7 @@ from tests.tui.fakes import FakeServices
 from tui.app import LlmoptApp
 from tui.panes import PaneEntry
 from tui.quantize.pane import QuantizePane
+from tui.widgets.chart import Chart
 
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -87,15 +88,20 @@ Open = Callable[[Pilot[None]], Awaitable[QuantizePane]]
 
 
 async def settle(pilot: Pilot[None]) -> None:
-    """Until no worker works and nothing waits to be drawn; the watcher of runs never ends and is not waited for."""
-    for _ in range(200):
+    """Until no worker works, every chart on the screen is drawn and nothing waits, three looks in a row; the watcher of runs never ends."""
+    quiet = 0
+    for _ in range(400):
         await pilot.pause()
-        if all(worker.is_finished or worker.group == "runs" for worker in pilot.app.workers):
-            await pilot.pause()
-            if all(worker.is_finished or worker.group == "runs" for worker in pilot.app.workers):
-                return
+        quiet = quiet + 1 if _at_rest(pilot) else 0
+        if quiet == 3:
+            return
         await asyncio.sleep(0.01)
     raise AssertionError("the screen does not come to rest")
+
+
+def _at_rest(pilot: Pilot[None]) -> bool:
+    charts = (chart for chart in pilot.app.screen.query(Chart) if chart.plot is not None and chart.is_on_screen and chart.size)
+    return all(worker.is_finished or worker.group == "runs" for worker in pilot.app.workers) and all(chart.plain for chart in charts)
 
 
 async def open_quantize(pilot: Pilot[None]) -> QuantizePane:

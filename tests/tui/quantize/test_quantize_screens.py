@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from textual.pilot import Pilot
+from textual.widgets import DataTable
 
 from core.quantize.compare_spec import QuantizeCompareSpec
 from core.runs.events import Log, Metric
@@ -78,7 +79,13 @@ def test_the_picker(snap_compare: Any, make_app: MakeApp, size: tuple[int, int])
 
 def test_a_run_in_progress(snap_compare: Any, make_app: MakeApp, size: tuple[int, int]) -> None:
     running()
-    assert snap_compare(make_app(), terminal_size=size, run_before=at_rest)
+
+    async def live(pilot: Pilot[None]) -> None:
+        pane = await open_quantize(pilot)
+        await until(pilot, lambda: pane.live.query_one(DataTable).row_count == 45)
+        await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=live)
 
 
 def test_the_result_beside_earlier_ones(snap_compare: Any, make_app: MakeApp, size: tuple[int, int]) -> None:
