@@ -21,6 +21,7 @@ from tests.tui.fakes import NOW, FakeServices
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import open_quantize, settle, until
 from tui.app import LlmoptApp
+from tui.confirm import Confirm
 from tui.quantize.artifact import ArtifactScreen
 from tui.quantize.fit import FitPanel
 from tui.quantize.pane import COMPARE, LIVE, RESULTS, SETUP
@@ -60,6 +61,14 @@ def runs(services: FakeServices) -> RecordingRuns:
 
 def text_of(pilot: Pilot[None], selector: Any) -> str:
     return str(pilot.app.query_one(selector).render())
+
+
+async def answer(pilot: Pilot[None], key: str, letter: str) -> None:
+    """Press a key that asks, wait for the question, answer it, wait until it is gone."""
+    await pilot.press(key)
+    await until(pilot, lambda: isinstance(pilot.app.screen, Confirm) and pilot.app.screen.focused is not None)
+    await pilot.press(letter)
+    await until(pilot, lambda: not isinstance(pilot.app.screen, Confirm))
 
 
 async def test_the_form_stands_with_a_judgement_of_the_default_request(make_app: MakeApp) -> None:
@@ -117,10 +126,10 @@ async def test_a_second_run_beside_a_first_asks_first(make_app: MakeApp, runs: R
     async with make_app().run_test(size=(80, 24)) as pilot:
         pane = await open_quantize(pilot)
         await until(pilot, lambda: pane.live.going)
-        await pilot.press("f5", "n")
+        await answer(pilot, "f5", "n")
         await settle(pilot)
         assert runs.started == []
-        await pilot.press("f5", "y")
+        await answer(pilot, "f5", "y")
         await until(pilot, lambda: len(runs.started) == 1)
 
 
@@ -198,10 +207,10 @@ async def test_cancel_asks_first(make_app: MakeApp, runs: RecordingRuns) -> None
     async with make_app().run_test(size=(80, 24)) as pilot:
         pane = await open_quantize(pilot)
         await until(pilot, lambda: pane.live.going)
-        await pilot.press("f8", "n")
+        await answer(pilot, "f8", "n")
         await settle(pilot)
         assert runs.cancelled == []
-        await pilot.press("f8", "y")
+        await answer(pilot, "f8", "y")
         await until(pilot, lambda: not pane.live.going)
         assert runs.cancelled == [run.id]
         assert "cancelled" in text_of(pilot, ".live--head")
