@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 
 from core.sanitize import clean
 from tui.widgets.picture import FILLS, PLAIN, QUIET, SERIES, Line, Picture, Run
-from tui.widgets.plot import Plot
+from tui.widgets.plot import LARGEST, Plot
 from tui.widgets.ticks import short
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -47,7 +47,7 @@ def _rows(plot: Plot) -> list[list[tuple[int, float]]]:
 
 
 def _at(values: tuple[float, ...], index: int) -> float:
-    return values[index] if index < len(values) else math.nan
+    return values[index] if index < len(values) and abs(values[index]) <= LARGEST else math.nan
 
 
 def _greatest(plot: Plot) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from threading import Lock
 from typing import Any
@@ -37,14 +39,16 @@ def canvas(plot: Plot, width: int, height: int) -> Picture:
         _axes(figure, plot, x_limits, y_limits, width, height)
         grid = (2 * width, 4 * height)
         if plot.kind == "hist":
-            _add_histogram(figure, plot, y_limits[0], width)
+            _add_histogram(figure, plot, x_limits, y_limits, width)
         elif plot.kind == "column":
-            _add_columns(figure, plot)
+            _add_columns(figure, plot, x_limits, y_limits, width)
         else:
             lines_below_points = sorted(range(len(data)), key=lambda index: plot.kind == "scatter" and not is_line(plot, plot.series[index]))
             for index in lines_below_points:
                 series = plot.series[index]
-                _add_points(figure, plot, index, series, _thinned(data[index], x_limits, y_limits, grid, is_line(plot, series)))
+                xs, ys, joined = _thinned(data[index], x_limits, y_limits, grid, is_line(plot, series))
+                placed = [_unit(x, x_limits) for x in xs], [_unit(y, y_limits) for y in ys], joined
+                _add_points(figure, plot, index, series, placed)
         return tuple(_parse(line) for line in figure.build().string().rstrip("\n").split("\n"))
 
 
@@ -83,8 +87,8 @@ def _y_wanted(height: int) -> int:
 
 def _ruler(figure: Any, axis: str, positions: tuple[float, ...], labels: list[str], limits: Limits) -> None:
     ruler = figure.ruler(axis)
-    ruler.lim(*limits)
-    ruler.ticks(list(positions), labels)
+    ruler.lim(0.0, 1.0)
+    ruler.ticks([_unit(position, limits) for position in positions], labels)
     ruler.pixel(_pixel(QUIET))
 
 
@@ -131,7 +135,7 @@ def _limits(plot: Plot, data: list[Points], wanted: int) -> tuple[Limits, Limits
     if plot.kind == "column":
         if not plot.categories:
             raise NothingToDraw
-        return (0.4, len(plot.categories) + 0.6), _y_limits(plot, [*_column_tops(plot), 0.0], wanted)
+        return (0.4, len(plot.categories) + 0.6), _y_limits(plot, _column_ends(plot), wanted)
     if plot.kind == "hist":
         edges = [edge for series in plot.series for edge in series.x or () if not math.isnan(_scaled(edge, False))]
         if not edges:
@@ -199,17 +203,16 @@ def _marker(shape: str, role: int) -> Any:
     return plotext.marker(shape, pixel=_pixel(role))
 
 
-def _add_histogram(figure: Any, plot: Plot, base: float, width: int) -> None:
+def _add_histogram(figure: Any, plot: Plot, x_limits: Limits, y_limits: Limits, width: int) -> None:
     """The first series as a filled shape, a stem every half cell; the others as outlines over it."""
     for index, series in enumerate(plot.series):
         xs, ys = _steps(series, plot.log_y, 4 * width)
+        xs, ys = [_unit(x, x_limits) for x in xs], [_unit(y, y_limits) for y in ys]
         if index:
             figure.draw(figure.signal(xs, ys, marker=_marker(MARKERS[index % len(MARKERS)], SERIES + index)).lines(True))
             continue
-        kept = [(x, y) for x, y in zip(xs, ys, strict=True) if y > base]
-        stems = figure.signal([x for x, _ in kept], [y for _, y in kept], marker=_marker("hd", SERIES))
-        stems.fill(figure.signal([x for x, _ in kept], [base for _ in kept], marker=_marker("hd", SERIES)))
-        figure.draw(stems)
+        kept = [(x, y) for x, y in zip(xs, ys, strict=True) if y > 0]
+        _stems(figure, [x for x, _ in kept], 0.0, [y for _, y in kept], _marker("hd", SERIES))
 
 
 def _steps(series: Series, log: bool, count: int) -> tuple[list[float], list[float]]:
@@ -225,30 +228,67 @@ def _steps(series: Series, log: bool, count: int) -> tuple[list[float], list[flo
     return [x for x, _ in finite], [y for _, y in finite]
 
 
-def _column_tops(plot: Plot) -> list[float]:
-    values = [[_column_value(series, row, plot.log_y) for series in plot.series] for row in range(len(plot.categories))]
-    return [sum(row) for row in values] if plot.stacked else [value for row in values for value in row]
+@dataclass(frozen=True)
+class _Column:
+    """A bar on the scale of the axis; `low` None begins at the axis."""
+
+    series: int
+    row: int
+    low: float | None
+    high: float
 
 
-def _column_value(series: Series, row: int, log: bool) -> float:
-    value = _scaled(series.y[row], log) if row < len(series.y) else math.nan
-    return 0.0 if math.isnan(value) else value
-
-
-def _add_columns(figure: Any, plot: Plot) -> None:
-    count = len(plot.series)
-    stacked = [0.0] * len(plot.categories)
-    for index, series in enumerate(plot.series):
-        marker = _marker("hd" if index == 0 else FILLS[index % len(FILLS)], SERIES + index)
-        for row in range(len(plot.categories)):
-            value = _column_value(series, row, plot.log_y)
-            if value == 0:
+def _columns(plot: Plot) -> Iterator[_Column]:
+    for row in range(len(plot.categories)):
+        below = 0.0
+        for index, series in enumerate(plot.series):
+            value = series.y[row] if row < len(series.y) else math.nan
+            if math.isnan(_scaled(value, False)) or value == 0:
                 continue
-            left = row + 0.6 if plot.stacked else row + 0.6 + 0.8 * index / count
-            right = row + 1.4 if plot.stacked else row + 0.6 + 0.8 * (index + 1) / count
-            base = stacked[row] if plot.stacked else 0.0
-            stacked[row] += value
-            figure.draw(figure.rectangle((left, right - 0.02), (base, base + value), marker=marker))
+            low, high = (below, below + value) if plot.stacked else (0.0, value)
+            below = high
+            if not plot.log_y:
+                yield _Column(index, row, low, high)
+            elif high > 0:
+                yield _Column(index, row, math.log10(low) if low > 0 else None, math.log10(high))
+
+
+def _column_ends(plot: Plot) -> list[float]:
+    """Every value that the vertical axis has to reach."""
+    ends = [end for column in _columns(plot) for end in (column.low, column.high) if end is not None]
+    if not ends:
+        raise NothingToDraw
+    return [*ends, math.floor(min(ends) - 1e-9)] if plot.log_y else [*ends, 0.0]
+
+
+def _add_columns(figure: Any, plot: Plot, x_limits: Limits, y_limits: Limits, width: int) -> None:
+    count = len(plot.series)
+    for column in _columns(plot):
+        left = column.row + (0.6 if plot.stacked else 0.6 + 0.8 * column.series / count)
+        right = column.row + (1.4 if plot.stacked else 0.6 + 0.8 * (column.series + 1) / count)
+        marker = _marker("hd" if column.series == 0 else FILLS[column.series % len(FILLS)], SERIES + column.series)
+        low = 0.0 if column.low is None else _unit(column.low, y_limits)
+        high = _unit(column.high, y_limits)
+        if low != high:
+            first, last = _unit(left, x_limits), _unit(right - 0.02, x_limits)
+            steps = max(round((last - first) * 2 * width), 1)
+            _stems(figure, [first + (last - first) * step / steps for step in range(steps + 1)], low, [high] * (steps + 1), marker)
+
+
+def _stems(figure: Any, xs: list[float], low: float, highs: list[float], marker: Any) -> None:
+    """A filled shape out of upright lines. plotext's own rectangles are not used: their denser lines end the process on an assertion."""
+    stems = figure.signal(xs, highs, marker=marker)
+    stems.fill(figure.signal(xs, [low] * len(xs), marker=marker))
+    figure.draw(stems)
+
+
+def _unit(value: float, limits: Limits) -> float:
+    """Where the value lies between the limits, 0 to 1; what is out of sight is put just outside.
+
+    plotext is given such numbers only: its kernel walks every cell of a line, also of one that leaves the
+    picture by miles, and computes in a range where extremes of a float overflow.
+    """
+    return min(max((value - limits[0]) / (limits[1] - limits[0]), -1.0), 2.0)
 
 
 def _parse(line: str) -> Line:

@@ -15,9 +15,12 @@ ANY_NUMBER = st.floats(allow_nan=True, allow_infinity=True)
 KINDS = st.sampled_from(["line", "scatter", "hist", "column", "bar"])
 
 
+LIMITS = st.none() | st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)).map(lambda ends: (min(ends), max(ends)))
+
+
 def plots(values):
     return st.builds(
-        lambda kind, rows, title, log_x, log_y, stacked: Plot(
+        lambda kind, rows, title, log_x, log_y, stacked, x_limits, y_limits: Plot(
             kind,
             tuple(Series.histogram(row, 7, f"s{i}") if kind == "hist" else Series.of(row, label=f"s{i}") for i, row in enumerate(rows)),
             title=title,
@@ -27,6 +30,8 @@ def plots(values):
             stacked=stacked,
             x_label="x",
             y_label="y",
+            x_limits=x_limits,
+            y_limits=y_limits,
         ),
         KINDS,
         st.lists(st.lists(values, max_size=12), max_size=4),
@@ -34,6 +39,8 @@ def plots(values):
         st.booleans(),
         st.booleans(),
         st.booleans(),
+        LIMITS,
+        LIMITS,
     )
 
 
@@ -126,6 +133,23 @@ def test_a_histogram_counts_every_finite_value_once():
     series = Series.histogram([0, 0.1, 0.9, 1.0, math.nan, math.inf], bins=2)
     assert series.y == (2, 2)
     assert series.x == (0, 0.5, 1)
+
+
+def test_stacked_columns_that_cancel_out_stay_on_the_picture():
+    plot = Plot("column", (Series.of([1e10]), Series.of([-1e10])), categories=("a",), stacked=True)
+    assert "cannot" not in plain(draw(plot, 40, 12))
+
+
+def test_a_narrow_window_on_wide_data_is_drawn_at_once():
+    plot = Plot("line", (Series.of([0, 1e15, -1e15, 0]),), y_limits=(0, 1), x_limits=(0, 1e-6))
+    assert "cannot" not in plain(draw(plot, 40, 12))
+
+
+def test_columns_on_a_logarithmic_axis_rise_from_its_foot():
+    rows = plain(draw(Plot("column", (Series.of([0.001, 1, 1000]),), categories=("a", "b", "c"), log_y=True), 50, 20)).split("\n")
+    middle = [rows[-1].index(name) for name in "abc"]
+    heights = [sum(row[column] in "█▀▄" for row in rows if column < len(row)) for column in middle]
+    assert 0 < heights[0] < heights[1] < heights[2]
 
 
 def test_columns_stand_in_the_ratio_of_their_values():
