@@ -4,7 +4,7 @@ Source: Frantar et al., arXiv 2210.17323. The original keeps R, the upper Choles
 subtracts err_i * R[i, j] from every later column j. Here the factor U of the Hessian itself is used, H = U Uᵀ with U upper
 triangular (one Cholesky of the Hessian with rows and columns reversed): R = U⁻¹, and with D = W - Q the same corrections
 are W + D U[:, block] U[block, block]⁻¹. So no inverse larger than a block is ever formed, and apart from the
-columns inside a leaf all work is matrix products. Weights are held transposed, so that a column is contiguous.
+columns inside a leaf all work is matrix products. A block is held transposed, so that a column is contiguous.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from torch import Tensor
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.numerics.grid import Clipping, Granularity, Grid
+from core.numerics.products import product_nt, upper_factor_
 from core.numerics.tensor import QuantizedTensor
 
 _BLOCK = 128
 _LEAF = 16
+_PART = 1024
 _DAMPING_STEPS = 4
 
 
@@ -114,7 +116,7 @@ def factorize(hessian: Tensor, *, damp: float = 0.01, act_order: bool = False) -
     notes: list[str] = []
     for step in range(_DAMPING_STEPS):
         used = damp * 10**step
-        upper = _reversed_cholesky(hessian, diagonal + used * mean, order)
+        upper = _upper_factor(hessian, diagonal + used * mean, order)
         if upper is not None:
             if step:
                 notes.append(f"the Hessian was not positive definite: damping was raised from {damp:g} to {used:g} of its mean diagonal")
@@ -125,36 +127,27 @@ def factorize(hessian: Tensor, *, damp: float = 0.01, act_order: bool = False) -
 def solve(weight: Tensor, factor: Factor, grid: Grid, *, static_groups: bool = False) -> QuantizedTensor:
     """Quantize one weight by a factored Hessian; see `gptq`."""
     columns = weight.shape[1]
-    if not torch.isfinite(weight).all():
+    low, high = torch.aminmax(weight)
+    if not bool(torch.isfinite(low) & torch.isfinite(high)):
         raise RunFailed("the weight holds NaN or infinity: the checkpoint is damaged, fetch it again")
     if columns % grid.span(columns):
         raise RunFailed(f"groups of {grid.group_size} do not divide a row of {columns}: choose a group size that does")
-    transposed = weight.t().to(torch.float32, copy=True).contiguous()
-    transposed[factor.dead] = 0
-    fixed = _Scales.fixed(transposed, grid) if static_groups or grid.granularity != "group" else None
+    weights = weight.to(torch.float32)
+    if bool(factor.dead.any()):
+        weights = weights.masked_fill(factor.dead, 0)
+    fixed = _Scales.fixed(weights, grid) if static_groups or grid.granularity != "group" else None
     if factor.order is not None:
-        transposed = transposed[factor.order]
-    work = _Work(transposed, factor, grid, fixed)
-    step = max(_BLOCK // work.span, 1) * work.span if fixed is None else _BLOCK
-    for begin in range(0, columns, step):
-        work.block(begin, min(begin + step, columns))
-    return work.result()
+        weights = weights[:, factor.order]
+    return _Work(weights, factor, grid, fixed).run()
 
 
-def _reversed_cholesky(hessian: Tensor, diagonal: Tensor, order: Tensor | None) -> Tensor | None:
+def _upper_factor(hessian: Tensor, diagonal: Tensor, order: Tensor | None) -> Tensor | None:
     """U, upper triangular, with U Uᵀ = the Hessian with this diagonal, rows and columns in `order`; None when not positive definite."""
-    if order is None:
-        turned = hessian.flip(0, 1)
-    else:
-        backwards = order.flip(0)
-        turned, diagonal = hessian.index_select(0, backwards).index_select(1, backwards), diagonal[order]
-    turned.diagonal().copy_(diagonal.flip(0))
-    lower: Tensor
-    lower, failed = torch.linalg.cholesky_ex(turned)
-    del turned
-    if int(failed) or not bool(torch.isfinite(lower.diagonal()).all()):
-        return None
-    return lower.flip(0, 1)
+    matrix = hessian.clone()
+    matrix.diagonal().copy_(diagonal)
+    if order is not None:
+        matrix = matrix.index_select(0, order).index_select(1, order)
+    return matrix if upper_factor_(matrix) else None
 
 
 @dataclass
@@ -165,27 +158,31 @@ class _Scales:
     zeros: Tensor | None
 
     @classmethod
-    def fixed(cls, transposed: Tensor, grid: Grid) -> _Scales:
-        """From the original weight [in, out], before any rounding."""
-        columns, rows = transposed.shape
-        scales, zeros = grid.fit(transposed.view(-1, grid.span(columns), rows), dim=1)
-        return cls(scales.squeeze(1), None if zeros is None else zeros.squeeze(1))
+    def fixed(cls, weights: Tensor, grid: Grid) -> _Scales:
+        """From the original weight [out, in], before any rounding."""
+        rows, columns = weights.shape
+        scales, zeros = grid.fit(weights.view(rows, -1, grid.span(columns)), dim=2)
+        return cls(scales.squeeze(2).t().contiguous(), None if zeros is None else zeros.squeeze(2).t().contiguous())
 
     @classmethod
     def empty(cls, groups: int, like: Tensor, symmetric: bool) -> _Scales:
         """To be filled while rounding."""
-        scales = like.new_empty(groups, like.shape[1])
+        scales = like.new_empty(groups, like.shape[0])
         return cls(scales, None if symmetric else torch.empty_like(scales))
 
 
 class _Work:
-    """State of one solve. Rows below `begin` of `weights` already hold W - Q; the others still hold W."""
+    """State of one solve. `parts` are the weight [out, in] cut between columns: W - Q where columns were rounded, else still W."""
 
     def __init__(self, weights: Tensor, factor: Factor, grid: Grid, fixed: _Scales | None) -> None:
-        self.weights, self.factor, self.grid = weights, factor, grid
-        columns, rows = weights.shape
+        self.factor, self.grid = factor, grid
+        rows, columns = weights.shape
         self.span = grid.span(columns)
         self.dynamic = fixed is None
+        self.step = max(_BLOCK // self.span, 1) * self.span if self.dynamic else _BLOCK
+        self.width = max(_PART // self.step, 1) * self.step
+        # Parts of moderate width are contiguous in memory: products with long rows far apart are twice as slow.
+        self.parts = [weights[:, first : first + self.width].clone(memory_format=torch.contiguous_format) for first in range(0, columns, self.width)]
         self.table = fixed or _Scales.empty(columns // self.span, weights, grid.symmetric)
         original = torch.arange(columns, device=weights.device)
         position = factor.order if factor.order is not None and not self.dynamic else original
@@ -193,22 +190,37 @@ class _Work:
         self.codes = torch.empty(columns, rows, dtype=torch.int8, device=weights.device)
         self.losses = torch.empty(columns, device=weights.device)
 
-    def block(self, begin: int, end: int) -> None:
-        """Round columns begin..end: bring in all earlier errors by one product, then recurse."""
-        upper, original = self.factor.upper, self.weights[begin:end]
-        diagonal = upper[begin:end, begin:end]
-        identity = torch.eye(end - begin, device=upper.device)
+    def run(self) -> QuantizedTensor:
+        """Round all columns, a block at a time."""
+        for begin in range(0, len(self.losses), self.step):
+            self._block(begin, min(begin + self.step, len(self.losses)))
+        return self._result()
+
+    def _block(self, begin: int, end: int) -> None:
+        """Round columns begin..end: bring in all earlier errors by products, then recurse."""
+        diagonal = self.factor.upper[begin:end, begin:end]
+        identity = torch.eye(end - begin, device=diagonal.device)
         self.inverse = torch.linalg.solve_triangular(diagonal, identity, upper=True)
         self.pivots: list[float] = diagonal.diagonal().tolist()
         self.begin = begin
-        self.current = original.clone()
-        if begin:
-            self.current.addmm_(self.inverse.t(), upper[:begin, begin:end].t() @ self.weights[:begin])
+        part, offset = divmod(begin, self.width)
+        columns = self.parts[part][:, offset : offset + end - begin]
+        self.current = self._corrected(columns, begin, end).t().contiguous()
         self.rounded = torch.empty_like(self.current)
         self.errors = torch.empty_like(self.current)
         self._round(0, end - begin)
-        original -= self.rounded
+        columns -= self.rounded.t()
         self.losses[begin:end] = 0.5 * self.errors.square().sum(dim=1)
+
+    def _corrected(self, columns: Tensor, begin: int, end: int) -> Tensor:
+        """W of a block with the errors of all columns before it made up for: W + D U[:begin, block] U[block, block]⁻¹."""
+        if not begin:
+            return columns
+        summed = torch.zeros_like(columns)
+        for index, first in enumerate(range(0, begin, self.width)):
+            last = min(first + self.width, begin)
+            summed += product_nt(self.parts[index][:, : last - first], self.factor.upper[first:last, begin:end].t())
+        return columns + product_nt(summed, self.inverse.t())
 
     def _round(self, first: int, last: int) -> None:
         """Halve until a leaf; after the left half is rounded, its errors correct the right half."""
@@ -253,7 +265,7 @@ class _Work:
             if index + 1 < last:
                 self.current[index + 1 : last].addr_(self.inverse[index, index + 1 : last], error, alpha=-1)
 
-    def result(self) -> QuantizedTensor:
+    def _result(self) -> QuantizedTensor:
         """Back to [out, in] and to the original order of the columns."""
         codes, losses, order = self.codes, self.losses, self.factor.order
         index = torch.tensor(self.group_of, dtype=torch.int32, device=codes.device)
