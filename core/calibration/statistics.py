@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from core.errors import RunFailed
+from core.numerics.products import product_nt
 
 T = TypeVar("T")
 
@@ -26,9 +27,9 @@ class InputStatistics:
         """Take in rows of features: any float [..., features], summed in float32."""
         if self._scaled:
             raise ValueError("the statistics have been read: no more inputs can be added")
-        rows = inputs.detach().reshape(-1, inputs.shape[-1]).to(torch.float32)
-        self._sum.addmm_(rows.t(), rows)
-        self.tokens += rows.shape[0]
+        features = inputs.detach().reshape(-1, inputs.shape[-1]).t().to(torch.float32).contiguous()
+        self._sum += product_nt(features, features)
+        self.tokens += features.shape[1]
 
     @property
     def hessian(self) -> Tensor:

@@ -81,6 +81,7 @@ class LiveView(Vertical):
         self._table.add_column("linear", key="linear", width=36)
         self._table.add_column("relative error", key="error", width=14)
         self.set_interval(LOOK_EVERY, self.look)
+        self.watch(self._table, "show_vertical_scrollbar", self._place_thumb, init=False)
 
     def follow(self, run: Run) -> None:
         """Show a run from now on."""
@@ -112,6 +113,11 @@ class LiveView(Vertical):
         self.set_class(not tape.errors, "-nothing")
         self._fill(run.id, tape.passes, tape.errors)
         self.post_message(self.Heard(run, follower.state))
+
+    def _place_thumb(self, shown: bool) -> None:
+        """Textual tells a scrollbar that appears after the scrolling nothing of it."""
+        if shown:
+            self._table.vertical_scrollbar.position = self._table.scroll_y
 
     def _put(self, where: Static, text: Content, *, wraps: bool) -> None:
         """Update a text that is new; the screen is laid out anew only where its height may change."""
