@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from core.errors import RequestError
 from core.sanitize import clean
 
-Unit = Literal["bit", "weight", "token", "sequence", "step", "byte", "second", "percent", "1"]
+Unit = Literal["bit", "weight", "token", "sequence", "step", "byte", "second", "percent", "nat", "1"]
 
 
 def unit(name: Unit) -> dict[str, Any]:

@@ -7,19 +7,20 @@ only runs of neighbouring columns can share a scale.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal, Self, TypeGuard
 
 import torch
 from torch import Tensor
 
-from core.models.headers import model_tensors
-from core.models.tensors import TensorReader
+from core.errors import RequestError
+from core.numerics.activations import ActivationQuantizer
 from core.numerics.grid import Granularity
 from core.numerics.packing import pack, unpack
+from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor
+from core.sanitize import clean
 
 _FOLLOWS = "0.20.0"
 
@@ -35,18 +36,24 @@ class CompressedTensors:
     activation_bits: int = 16
     """8: activations are rounded to int8 per token at run time."""
     act_order: bool = False
+    activation_scales: Literal["dynamic", "static"] = "dynamic"
+    """dynamic: one a token, found at run time; static: one for all, stored."""
+
+    name: ClassVar[str] = "compressed-tensors"
 
     @property
-    def format(self) -> str:
+    def scheme(self) -> str:
         """`pack-quantized` or `int-quantized`."""
         return "int-quantized" if self.activation_bits == 8 else "pack-quantized"
 
-    def can_compress(self, quantized: QuantizedTensor) -> bool:
+    def can_compress(self, quantized: StoredWeight) -> TypeGuard[QuantizedTensor]:
         """Whether the format can hold this tensor."""
+        if not isinstance(quantized, QuantizedTensor):
+            return False
         same_scheme = (quantized.bits, quantized.symmetric, quantized.granularity) == (self.bits, self.symmetric, self.granularity)
         return same_scheme and quantized.sequential and (self.activation_bits == 16 or (self.bits == 8 and self.symmetric))
 
-    def compress(self, name: str, quantized: QuantizedTensor) -> dict[str, Tensor]:
+    def compress(self, name: str, quantized: StoredWeight) -> dict[str, Tensor]:
         """Tensors to store for the linear `name` (without `.weight`).
 
         Raises:
@@ -55,8 +62,10 @@ class CompressedTensors:
         if not self.can_compress(quantized):
             raise ValueError(f"{name} does not fit the scheme {self}")
         scales = quantized.scales.reshape(1) if self.granularity == "tensor" else quantized.scales
-        if self.format == "int-quantized":
-            return {f"{name}.weight": quantized.codes, f"{name}.weight_scale": scales}
+        if self.scheme == "int-quantized":
+            fixed = quantized.activations.scale if quantized.activations is not None else None
+            inputs = {} if fixed is None else {f"{name}.input_scale": fixed.to(scales.dtype)}
+            return {f"{name}.weight": quantized.codes, f"{name}.weight_scale": scales} | inputs
         tensors = {
             f"{name}.weight_packed": pack(quantized.codes, self.bits),
             f"{name}.weight_scale": scales,
@@ -71,7 +80,7 @@ class CompressedTensors:
     def decompress(self, name: str, tensors: Mapping[str, Tensor]) -> QuantizedTensor:
         """Undo `compress`; `tensors` may hold more than this linear's."""
         scales = tensors[f"{name}.weight_scale"].cpu()
-        if self.format == "int-quantized":
+        if self.scheme == "int-quantized":
             codes, zeros = tensors[f"{name}.weight"], None
         else:
             rows, columns = tensors[f"{name}.weight_shape"].tolist()
@@ -82,7 +91,17 @@ class CompressedTensors:
         columns = codes.shape[1]
         scales = scales.view(1, 1) if self.granularity == "tensor" else scales
         index = torch.arange(columns, dtype=torch.int32) // (columns // scales.shape[1])
-        return QuantizedTensor(codes, scales, zeros, index, self.bits, self.granularity)
+        rounding = ActivationQuantizer("int8", tensors.get(f"{name}.input_scale")) if self.activation_bits == 8 else None
+        return QuantizedTensor(codes, scales, zeros, index, self.bits, self.granularity, activations=rounding)
+
+    def linear_of(self, tensor: str) -> str | None:
+        """By its scales."""
+        return tensor.removesuffix(".weight_scale") if tensor.endswith(".weight_scale") else None
+
+    def parts(self, name: str) -> tuple[str, ...]:
+        """What `compress` may make."""
+        kinds = ("weight", "weight_packed", "weight_scale", "weight_shape", "weight_zero_point", "input_scale")
+        return tuple(f"{name}.{kind}" for kind in kinds)
 
     def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, Any]:
         """The `quantization_config` of config.json.
@@ -93,12 +112,14 @@ class CompressedTensors:
         """
         weights = self._arguments(self.bits, self.granularity, symmetric=self.symmetric, dynamic=False)
         weights |= {"group_size": self.group_size if self.granularity == "group" else None, "actorder": "weight" if self.act_order else None}
-        inputs = self._arguments(8, "token", symmetric=True, dynamic=True) if self.activation_bits == 8 else None
+        fixed = self.activation_scales == "static"
+        strategy = "tensor" if fixed else "token"
+        inputs = self._arguments(8, strategy, symmetric=True, dynamic=not fixed) if self.activation_bits == 8 else None
         # compressed-tensors 0.20 expects unpacked zero points when transformers keeps the weights packed, and cannot unpack those then.
         dequantize = dequantize or (not self.symmetric and self.granularity != "tensor")
         return {
             "quant_method": "compressed-tensors",
-            "format": self.format,
+            "format": self.scheme,
             "version": _FOLLOWS,
             "quantization_status": "compressed",
             "global_compression_ratio": None,
@@ -106,45 +127,35 @@ class CompressedTensors:
             "ignore": ignore,
             **({"dequantize": True} if dequantize else {}),
             "config_groups": {
-                "group_0": {"targets": ["Linear"], "format": self.format, "weights": weights, "input_activations": inputs, "output_activations": None}
+                "group_0": {"targets": ["Linear"], "format": self.scheme, "weights": weights, "input_activations": inputs, "output_activations": None}
             },
         }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The scheme of a checkpoint whose linears all share one.
+
+        Raises:
+            RequestError: not integers, or several groups.
+        """
+        groups = config.get("config_groups")
+        if not isinstance(groups, Mapping) or len(groups) != 1:
+            raise RequestError("this compressed-tensors checkpoint does not have exactly one scheme: it cannot be read here")
+        group = next(iter(groups.values()))
+        weights, inputs = group["weights"], group.get("input_activations")
+        if weights.get("type") != "int":
+            raise RequestError(f"compressed-tensors weights of the type {clean(str(weights.get('type')), limit=40)} cannot be read here")
+        static = inputs is not None and not inputs.get("dynamic")
+        return cls(
+            bits=weights["num_bits"],
+            symmetric=weights["symmetric"],
+            granularity=weights["strategy"],
+            group_size=weights.get("group_size"),
+            activation_bits=16 if inputs is None else inputs["num_bits"],
+            act_order=weights.get("actorder") is not None,
+            activation_scales="static" if static else "dynamic",
+        )
 
     @staticmethod
     def _arguments(bits: int, strategy: str, *, symmetric: bool, dynamic: bool) -> dict[str, Any]:
         return {"num_bits": bits, "type": "int", "symmetric": symmetric, "strategy": strategy, "dynamic": dynamic, "group_size": None}
-
-
-class CompressedWeights(Mapping[str, Tensor]):
-    """The dequantized weights of a checkpoint folder, read from its files each time one is asked for; nothing is kept in memory.
-
-    Args:
-        folder: the checkpoint.
-        scheme: what it was written with.
-        dtype: of the weights that are handed out.
-        stored_name: from a parameter's name to its name in the checkpoint, where these differ.
-    """
-
-    def __init__(self, folder: Path, scheme: CompressedTensors, dtype: torch.dtype = torch.float32, stored_name: Callable[[str], str] = str) -> None:
-        self._scheme, self._dtype, self._stored_name = scheme, dtype, stored_name
-        self._files = model_tensors(folder)
-        self._names = [name.removesuffix(".weight_scale") for name in self._files if name.endswith(".weight_scale")]
-
-    def __getitem__(self, key: str) -> Tensor:
-        if key not in self:
-            raise KeyError(key)
-        name = self._stored_name(key).removesuffix(".weight")
-        kinds = ("weight", "weight_packed", "weight_scale", "weight_shape", "weight_zero_point")
-        present = [f"{name}.{kind}" for kind in kinds if f"{name}.{kind}" in self._files]
-        with TensorReader() as reader:
-            tensors = {tensor: reader.read(self._files[tensor]) for tensor in present}
-        return self._scheme.decompress(name, tensors).dequantize(self._dtype)
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and key.endswith(".weight") and f"{self._stored_name(key)}_scale" in self._files
-
-    def __iter__(self) -> Iterator[str]:
-        return (f"{name}.weight" for name in self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)

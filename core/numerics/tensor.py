@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.numerics.activations import ActivationQuantizer
 from core.numerics.grid import Granularity
 from core.numerics.widths import packed_words
 
@@ -29,6 +30,14 @@ class QuantizedTensor:
     """float32 [in]: what rounding each column added to half the squared output error; from methods that know it."""
     notes: tuple[str, ...] = ()
     """What the person should know, for example that damping was raised."""
+    activations: ActivationQuantizer | None = None
+    """How the linear's inputs are rounded at run time; None: not at all."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """[out, in]."""
+        rows, columns = self.codes.shape
+        return rows, columns
 
     @property
     def symmetric(self) -> bool:

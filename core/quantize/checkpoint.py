@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,17 +10,25 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RunFailed
-from core.formats.compressed_tensors import CompressedTensors, CompressedWeights
+from core.formats.base import Format
 from core.formats.shards import ShardWriter
+from core.formats.weights import QuantizedWeights
 from core.models.files import read_object
 from core.models.source import ModelSource
 from core.models.streaming import StreamedModel
 from core.models.structure import find_linears
-from core.numerics.activations import round_tokens
+from core.numerics.activations import ActivationQuantizer
+from core.quantize.methods import METHODS
 from core.quantize.result import LayerFigures
+from core.quantize.schemes import scheme_of
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
-from core.quantize.stream import quantized_linears
+from core.quantize.stream import ChangedTensor, quantized_linears
+
+Activations = Callable[[str], ActivationQuantizer | None]
+"""From a weight's name in the model to how the inputs of its linear are rounded."""
+Weights = Callable[[StreamedModel], tuple[Mapping[str, Tensor], Activations]]
+"""From the original to the dequantized parameters, by their names in the model, and the rounding of activations."""
 
 
 @dataclass
@@ -28,17 +36,26 @@ class Written:
     """A checkpoint on disk and what making it showed."""
 
     folder: Path
-    scheme: CompressedTensors
+    format: str
+    """As the person calls it."""
+    scheme: str
+    """The kind of storage inside the format."""
+    weights: Weights
+    """Opens what was written."""
     layers: list[LayerFigures] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     bytes: int = 0
     """Of all tensors."""
 
 
-def scheme_of(spec: QuantizeSpec) -> CompressedTensors:
-    """How the checkpoint stores what a spec asks for."""
-    group_size = spec.group_size if spec.granularity == "group" else None
-    return CompressedTensors(spec.bits, spec.symmetric, spec.granularity, group_size, spec.activation_bits, spec.act_order)
+def written_as(folder: Path, scheme: Format) -> Written:
+    """A checkpoint folder of quantized linears, all stored in one format."""
+
+    def weights(original: StreamedModel) -> tuple[Mapping[str, Tensor], Activations]:
+        found = QuantizedWeights(folder, scheme, torch.float32, original.checkpoint_name)
+        return found, found.activations
+
+    return Written(folder, scheme.name, scheme.scheme, weights)
 
 
 def write_checkpoint(spec: QuantizeSpec, streamed: StreamedModel, windows: Tensor | None, out: Path, steps: Steps, *, whole: bool = True) -> Written:
@@ -50,25 +67,32 @@ def write_checkpoint(spec: QuantizeSpec, streamed: StreamedModel, windows: Tenso
         windows: calibration tokens, None for a method that needs none.
         out: folder that receives the checkpoint.
         steps: told of every linear.
-        whole: False leaves out the tensors that are not quantized, for a checkpoint that is only measured.
+        whole: False leaves out the tensors that are not changed, for a checkpoint that is only measured.
     """
+    own = METHODS[spec.method].write
+    if own is not None:
+        return own(spec, streamed, windows, out, steps)
     scheme = scheme_of(spec)
-    written = Written(out, scheme)
+    written = written_as(out, scheme)
     steps.say("checking the weights")
     streamed.check_linears()
     streamed.check_weights(steps.check_cancelled)
     steps.say("calibrating" if windows is not None else "reading")
     with ShardWriter(out) as writer:
         done: set[str] = set()
-        for index, linear in enumerate(quantized_linears(streamed, spec, windows, steps)):
+        for linear in quantized_linears(streamed, spec, windows, steps):
+            if isinstance(linear, ChangedTensor):
+                writer.add(linear.name, linear.tensor.cpu())
+                done.add(linear.name)
+                continue
             if not scheme.can_compress(linear.tensor):
-                raise RunFailed(f"{linear.figures.name} cannot be stored as {scheme.format}: report this with the spec.json of the run")
+                raise RunFailed(f"{linear.figures.name} cannot be stored as {scheme.scheme}: report this with the spec.json of the run")
             for name, tensor in scheme.compress(linear.name, linear.tensor).items():
                 writer.add(name, tensor.cpu())
             done.add(f"{linear.name}.weight")
+            steps.layer(len(written.layers), linear.figures)
             written.layers.append(linear.figures)
             written.notes += [f"{linear.figures.name}: {note}" for note in linear.tensor.notes]
-            steps.layer(index, linear.figures)
         for name in _all_tensors(streamed) if whole else ():
             if name not in done:
                 steps.check_cancelled()
@@ -98,13 +122,22 @@ def check_weights(streamed: StreamedModel, steps: Steps) -> None:
 
 def open_quantized(source: ModelSource, written: Written, original: StreamedModel) -> StreamedModel:
     """The written checkpoint as a streamed model, its linears read from the files and dequantized as they are needed."""
-    overlay = CompressedWeights(written.folder, written.scheme, torch.float32, original.checkpoint_name)
+    overlay, activations = written.weights(original)
     streamed = StreamedModel.open(source, original.dtype, str(original.device), overlay)
-    if written.scheme.activation_bits == 8:
-        for block in streamed.blocks.modules:
-            for linear in find_linears(block).values():
-                linear.register_forward_pre_hook(lambda _module, arguments: (round_tokens(arguments[0]), *arguments[1:]))
+    for index, block in enumerate(streamed.blocks.modules):
+        for name, linear in find_linears(block).items():
+            linear.register_forward_pre_hook(_rounding(activations, f"{streamed.block_prefix(index)}{name}.weight"))
     return streamed
+
+
+def _rounding(activations: Activations, parameter: str) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """A hook that rounds a linear's inputs as its weight says."""
+
+    def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        quantizer = activations(parameter)
+        return arguments if quantizer is None else (quantizer(arguments[0]), *arguments[1:])
+
+    return hook
 
 
 def _all_tensors(streamed: StreamedModel) -> Iterable[str]:

@@ -30,7 +30,6 @@ from core.quantize.checkpoint import Written, check_weights, open_quantized, wri
 from core.quantize.compare_result import Charts, CompareRow, Histogram, QuantizeCompareResult, Scatter
 from core.quantize.compare_spec import VARIANTS, QuantizeCompareSpec, Variant
 from core.quantize.evaluation import Evaluation
-from core.quantize.methods import METHODS
 from core.quantize.run import arithmetic, calibration_windows_of, peak_rss_bytes
 from core.quantize.steps import Steps
 from core.runs.context import RunContext
@@ -118,7 +117,7 @@ def _shown_linear(spec: QuantizeCompareSpec, original: StreamedModel) -> str:
 
 def _make(spec: QuantizeCompareSpec, variant: Variant, original: StreamedModel, windows: Tensor, scratch: Path, steps: Steps) -> _Made:
     began = time.monotonic()
-    needed = windows if METHODS[variant.method].calibrated else None
+    needed = windows if spec.of(variant).calibrates else None
     written = write_checkpoint(spec.of(variant), original, needed, scratch / variant.name, steps, whole=False)
     return _Made(written, time.monotonic() - began)
 
@@ -162,7 +161,7 @@ def _row(spec: QuantizeCompareSpec, variant: Variant, made: _Made, found: Diverg
         method=variant.method,
         bits=variant.bits,
         granularity=variant.granularity,
-        group_size=made.written.scheme.group_size,
+        group_size=spec.group_size if variant.granularity == "group" else None,
         bytes=packed + kept,
         ratio=card.file_bytes / (packed + kept),
         bits_per_weight=8 * (packed + kept) / card.parameters,

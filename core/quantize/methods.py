@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from core.calibration.blocks import CalibratedBlock
+from core.models.streaming import StreamedModel
 from core.numerics.grid import Grid
-from core.numerics.tensor import QuantizedTensor
+from core.numerics.stored import StoredWeight
 from core.quantize import gptq, rtn
 from core.quantize.spec import QuantizeSpec
+from core.quantize.steps import Steps
+
+if TYPE_CHECKING:
+    from core.quantize.checkpoint import Written
+    from core.quantize.stream import ChangedTensor, QuantizedLinear
+
+Quantize = Callable[[Tensor, Any, Any], StoredWeight]
+Prepare = Callable[[CalibratedBlock, StreamedModel, QuantizeSpec, Steps], Iterable[str]]
+Linears = Callable[[StreamedModel, QuantizeSpec, Tensor | None, Steps], "Iterator[QuantizedLinear | ChangedTensor]"]
+Write = Callable[[QuantizeSpec, StreamedModel, Tensor | None, Path, Steps], "Written"]
 
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """One way to quantize a weight."""
+    """One way to quantize a model."""
 
-    quantize: Callable[[Tensor, Any, Any], QuantizedTensor]
-    """(weight, statistics, config) to the quantized weight."""
-    config: Callable[[QuantizeSpec, Grid], Any]
-    calibrated: bool
-    """Whether it looks at the statistics of the linear's inputs."""
+    quantize: Quantize | None = None
+    """(weight float32 [out, in], statistics of its inputs or None, config) to the quantized weight."""
+    config: Callable[[QuantizeSpec, Grid, str], Any] = lambda _spec, grid, _name: grid
+    """From the spec, its grid and the linear's name in the checkpoint."""
+    prepare: Prepare | None = None
+    """Changes a block's module in place before its linears are quantized; names, inside the block, of parameters that are no linear's weight
+    and were changed."""
+    linears: Linears | None = None
+    """Does the whole model by itself instead."""
+    write: Write | None = None
+    """Even writes the checkpoint by itself, at the path given."""
 
 
 METHODS: dict[str, MethodEntry] = {
-    "rtn": MethodEntry(rtn.quantize, lambda _spec, grid: grid, calibrated=False),
-    "gptq": MethodEntry(gptq.quantize, lambda spec, grid: gptq.GptqConfig(grid, spec.damp, spec.act_order, spec.static_groups), calibrated=True),
+    "rtn": MethodEntry(rtn.quantize),
+    "gptq": MethodEntry(gptq.quantize, lambda spec, grid, _name: gptq.GptqConfig(grid, spec.damp, spec.act_order, spec.static_groups)),
 }
 
 
 def grid_of(spec: QuantizeSpec, stored: torch.dtype) -> Grid:
-    """The grid that a spec asks for, with scales in the dtype of the model's weights."""
+    """The integer grid that a spec asks for, with scales in the dtype that the format or the model's weights have."""
     scale_dtype = stored if stored in (torch.float32, torch.float16, torch.bfloat16) else torch.float32
-    return Grid(spec.bits, spec.symmetric, spec.granularity, spec.group_size, spec.clipping, scale_dtype)
+    if spec.format in ("gptq", "awq"):
+        scale_dtype = torch.float16
+    granularity = "group" if spec.granularity == "block" else spec.granularity
+    return Grid(spec.bits, spec.symmetric, granularity, spec.group_size, spec.clipping, scale_dtype)

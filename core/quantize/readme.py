@@ -9,7 +9,14 @@ from core.errors import RunFailed
 from core.models.files import reason, shown
 from core.quantize.result import QuantizeResult
 
-_GRID = {"group": "one scale for {} neighbouring weights of a row", "channel": "one scale a row", "tensor": "one scale a matrix"}
+_LOADS = {
+    "compressed-tensors": "loads in vLLM, and in transformers with the package compressed-tensors",
+    "gptq": "loads in vLLM, and in transformers with the package gptqmodel",
+    "awq": "loads in vLLM, and in transformers with the package gptqmodel",
+    "bitsandbytes": "loads in transformers with the package bitsandbytes",
+    "aqlm": "loads in vLLM, and in transformers with the package aqlm",
+    "gguf": "loads in llama.cpp, Ollama and whatever is built on them",
+}
 
 
 def write_readme(folder: Path, result: QuantizeResult) -> None:
@@ -29,14 +36,13 @@ def write_readme(folder: Path, result: QuantizeResult) -> None:
 
 def readme(result: QuantizeResult) -> str:
     """The text, in Markdown."""
-    grid = _GRID[result.granularity].format(result.group_size)
     lines = [
         f"# {_plain(Path(result.out).name)}",
         "",
-        f"{_plain(result.model)} with the linears of its decoder blocks quantized to {result.bits} bits by {result.method.upper()}: "
-        f"{'symmetric' if result.symmetric else 'asymmetric'} integer grid, {grid}. Embeddings, norms and the head are unchanged.",
+        f"{_plain(result.model)} with the linears of its decoder blocks quantized: {_plain(result.description)}. "
+        "Embeddings, norms and the head are unchanged unless a note below says otherwise.",
         "",
-        f"Stored as compressed-tensors (`{result.format}`): loads in vLLM, and in transformers with the package compressed-tensors.",
+        f"Stored as {result.format} (`{result.scheme}`): {_LOADS[result.format]}.",
         "",
         f"Calibrated on {_plain(result.calibration)}." if result.calibration else "No calibration data was used.",
         "",

@@ -68,7 +68,11 @@ class QuantizeResult(_Frozen):
     group_size: int | None
     symmetric: bool
     format: str
-    """As config.json calls it: pack-quantized or int-quantized."""
+    """Checkpoint format: compressed-tensors, gptq, awq, bitsandbytes, aqlm, gguf."""
+    scheme: str = ""
+    """The kind of storage inside the format, for example pack-quantized."""
+    description: str = ""
+    """The grid in words."""
     out: str
     """Folder of the checkpoint."""
     parameters: int

@@ -20,8 +20,7 @@ from core.models.streaming import StreamedModel, load_tokenizer
 from core.quantize.check import check
 from core.quantize.checkpoint import Written, check_weights, open_quantized, write_checkpoint
 from core.quantize.evaluation import Evaluation, Measured
-from core.quantize.methods import METHODS
-from core.quantize.naming import checkpoint_folder
+from core.quantize.naming import checkpoint_folder, described
 from core.quantize.readme import write_readme
 from core.quantize.result import QuantizeMetrics, QuantizeResult
 from core.quantize.spec import QuantizeSpec
@@ -44,7 +43,7 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
     out = Path(spec.out).expanduser() if spec.out else context.artifacts / checkpoint_folder(source, spec)
     check_output(out)
     evaluation = Evaluation.prepare(source, spec.text, spec.eval_tokens, spec.context) if spec.eval_tokens else None
-    windows, calibration = calibration_windows_of(spec, source) if METHODS[spec.method].calibrated else (None, None)
+    windows, calibration = calibration_windows_of(spec, source) if spec.calibrates else (None, None)
     steps = Steps(context, fit.linears + (evaluation.steps(2, card.layers) if evaluation else 0))
     for warning in fit.warnings:
         context.log(warning)
@@ -63,9 +62,11 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
         method=spec.method,
         bits=spec.bits,
         granularity=spec.granularity,
-        group_size=written.scheme.group_size,
+        group_size=spec.group_size if spec.granularity in ("group", "block") else None,
         symmetric=spec.symmetric,
-        format=written.scheme.format,
+        format=written.format,
+        scheme=written.scheme,
+        description=described(spec),
         out=str(out.absolute()),
         parameters=card.parameters,
         calibration=calibration,

@@ -16,8 +16,9 @@ from core.models.headers import model_tensors
 from core.models.streaming import StreamedModel
 from core.models.tensors import TORCH_DTYPES
 from core.numerics.errors import output_error, weight_error
-from core.numerics.tensor import QuantizedTensor
+from core.numerics.stored import StoredWeight
 from core.quantize import rtn
+from core.quantize.defaults import FACTS
 from core.quantize.gptq import NotPositiveDefinite
 from core.quantize.methods import METHODS, grid_of
 from core.quantize.result import LayerFigures
@@ -32,11 +33,21 @@ class QuantizedLinear:
 
     name: str
     """Name in the checkpoint, without `.weight`."""
-    tensor: QuantizedTensor
+    tensor: StoredWeight
     figures: LayerFigures
 
 
-def quantized_linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, steps: Steps) -> Iterator[QuantizedLinear]:
+@dataclass(frozen=True)
+class ChangedTensor:
+    """Another parameter that a method changed: a norm's weight, a bias."""
+
+    name: str
+    """Name in the checkpoint."""
+    tensor: Tensor
+    """In the dtype that the checkpoint stores."""
+
+
+def quantized_linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, steps: Steps) -> Iterator[QuantizedLinear | ChangedTensor]:
     """Every linear of every block in turn; each sees the outputs of the linears that were quantized before it.
 
     Args:
@@ -45,19 +56,31 @@ def quantized_linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tens
         windows: calibration tokens int64 [N, T]; None for a method that needs none, errors are then those of the weights.
         steps: told what is being done; may raise to cancel.
     """
+    method = METHODS[spec.method]
+    if method.linears is not None:
+        yield from method.linears(streamed, spec, windows, steps)
+        return
     stored = {name: TORCH_DTYPES[location.info.dtype] for name, location in model_tensors(streamed.folder).items()}
     # Between blocks the hidden states are kept in the dtype of the weights, as a forward pass in that dtype would.
     dtype = Counter(stored[name] for name in streamed.block_tensors(0) if stored[name].is_floating_point).most_common(1)[0][0]
     blocks = plain_blocks(streamed) if windows is None else calibrated_blocks(streamed, windows, steps.check_cancelled, dtype)
     for block in blocks:
+        prefix = streamed.block_prefix(block.index)
+        if method.prepare is not None and isinstance(block, CalibratedBlock):
+            for inside in method.prepare(block, streamed, spec, steps):
+                name = streamed.checkpoint_name(f"{prefix}{inside}")
+                parameter = block.module.get_parameter(inside)
+                changed = parameter.detach().to(stored.get(name, dtype))
+                parameter.data.copy_(changed)
+                yield ChangedTensor(name, changed)
         for group in block.groups:
             steps.say(
                 f"{'quantizing' if windows is None else 'calibrating'} {', '.join(group.names)} in block {block.index + 1} of {streamed.n_blocks}"
             )
             statistics = block.statistics(group) if isinstance(block, CalibratedBlock) else None
             for name in group.names:
-                parameter = streamed.checkpoint_name(f"{streamed.block_prefix(block.index)}{name}.weight")
-                yield _quantize(block.linears[name], parameter, spec, stored.get(parameter, dtype), statistics)
+                weight = streamed.checkpoint_name(f"{prefix}{name}.weight")
+                yield _quantize(block.linears[name], weight, spec, stored.get(weight, dtype), statistics)
 
 
 def _quantize(linear: nn.Linear, stored_name: str, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None) -> QuantizedLinear:
@@ -65,31 +88,46 @@ def _quantize(linear: nn.Linear, stored_name: str, spec: QuantizeSpec, stored: t
     name = stored_name.removesuffix(".weight")
     original = linear.weight.detach().to(torch.float32)
     try:
-        tensor = _solve(original, spec, stored, statistics)
+        tensor = _solve(original, name, spec, stored, statistics)
     except RunFailed as error:
         raise RunFailed(f"{clean(name, limit=200)}: {error}") from error
     approximation = tensor.dequantize()
-    of_weights = weight_error(original, approximation).relative
-    of_outputs = output_error(original, approximation, statistics.hessian) if statistics is not None and statistics.tokens else None
+    hessian = statistics.hessian if statistics is not None and statistics.tokens else None
+    figures = figures_of(name, original, approximation, tensor.nbytes, hessian)
     linear.weight.data.copy_(approximation)
-    rows, columns = original.shape
-    figures = LayerFigures(
-        name=clean(name, limit=200),
-        error=of_weights if of_outputs is None else of_outputs.relative,
-        weight_error=of_weights,
-        bytes=tensor.nbytes,
-        rows=rows,
-        columns=columns,
-    )
     return QuantizedLinear(name, tensor, figures)
 
 
-def _solve(weight: Tensor, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None) -> QuantizedTensor:
+def figures_of(name: str, original: Tensor, approximation: Tensor, nbytes: int, hessian: Tensor | None) -> LayerFigures:
+    """What rounding a linear cost.
+
+    Args:
+        name: in the checkpoint.
+        original: weight float32 [out, in].
+        approximation: what it became, float32 [out, in].
+        nbytes: on disk.
+        hessian: of its inputs float32 [in, in]; None when no calibration text reached it: the error is then that of the weights.
+    """
+    of_weights = weight_error(original, approximation).relative
+    rows, columns = original.shape
+    return LayerFigures(
+        name=clean(name, limit=200),
+        error=of_weights if hessian is None else output_error(original, approximation, hessian).relative,
+        weight_error=of_weights,
+        bytes=nbytes,
+        rows=rows,
+        columns=columns,
+    )
+
+
+def _solve(weight: Tensor, name: str, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None) -> StoredWeight:
     """By the method asked for; to nearest where the method cannot work, with a note that says so."""
     method, grid = METHODS[spec.method], grid_of(spec, stored)
-    if method.calibrated and (statistics is None or not statistics.tokens):
+    assert method.quantize is not None
+    unreached = spec.calibrates and (statistics is None or not statistics.tokens)
+    if unreached and FACTS[spec.method].fallback:
         return replace(rtn.quantize(weight, None, grid), notes=("no calibration text ever reached it: rounded to nearest instead",))
     try:
-        return method.quantize(weight, statistics, method.config(spec, grid))
+        return method.quantize(weight, None if unreached else statistics, method.config(spec, grid, name))
     except NotPositiveDefinite as error:
         return replace(rtn.quantize(weight, None, grid), notes=(f"{error}; rounded to nearest instead",))

@@ -12,7 +12,8 @@ from compressed_tensors.compressors import BaseCompressor
 from compressed_tensors.quantization import QuantizationConfig
 from safetensors.torch import load_file, save_file
 
-from core.formats.compressed_tensors import CompressedTensors, CompressedWeights
+from core.formats.compressed_tensors import CompressedTensors
+from core.formats.weights import QuantizedWeights
 from core.numerics.grid import Grid
 from core.quantize.rtn import quantize
 
@@ -40,7 +41,7 @@ def test_the_package_decompresses_to_our_values(scheme: CompressedTensors) -> No
     config = QuantizationConfig.model_validate(
         {key: value for key, value in scheme.config(["lm_head"]).items() if key not in {"version", "dequantize"}}
     )
-    found = BaseCompressor.get_value_from_registry(scheme.format).decompress(
+    found = BaseCompressor.get_value_from_registry(scheme.scheme).decompress(
         local(scheme.compress("layer", quantized)), config.config_groups["group_0"]
     )
     assert torch.equal(found["weight"].float(), quantized.dequantize(torch.bfloat16).float())
@@ -96,8 +97,9 @@ def test_transformers_reloads_the_weights_we_meant(scheme: CompressedTensors, ti
 
     reloaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     ours = AutoModelForCausalLM.from_pretrained(tiny_llama_dir, dtype=torch.float32).eval()
-    overlay = CompressedWeights(folder, scheme, rounded_by_loader)
-    assert dict(overlay).keys() == expected.keys()
+    overlay = QuantizedWeights(folder, scheme, rounded_by_loader)
+    assert {f"{name}.weight" for name in overlay.linears} == expected.keys()
+    assert set(overlay) == set(load_file(tiny_llama_dir / "model.safetensors"))
     for name, values in expected.items():
         assert torch.equal(overlay[name].float(), values)
         ours.get_parameter(name).data = values

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from core.errors import Cancelled, RequestError
 from core.models.streaming import StreamedModel
-from core.quantize.checkpoint import Written, open_quantized, scheme_of
+from core.quantize.checkpoint import open_quantized, written_as
+from core.quantize.schemes import scheme_of
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from tests.core.quantize.conftest import RecordingContext
@@ -52,7 +53,7 @@ def test_transformers_computes_what_was_evaluated(values: dict[str, object], tin
     result = run(spec, context)
     tokens = torch.arange(2 * 40).view(2, 40)
     with StreamedModel.open(tiny_llama_dir, torch.float32) as original:
-        quantized = open_quantized(resolve(str(tiny_llama_dir)), Written(Path(result.out), scheme_of(spec)), original)
+        quantized = open_quantized(resolve(str(tiny_llama_dir)), written_as(Path(result.out), scheme_of(spec)), original)
         inputs = quantized.capture(tokens)
         hidden = inputs.hidden
         for index in range(quantized.n_blocks):

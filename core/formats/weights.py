@@ -1,0 +1,72 @@
+"""A checkpoint folder as dequantized weights, read linear by linear from its files; nothing is kept in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from core.formats.base import Format
+from core.models.headers import TensorLocation, model_tensors
+from core.models.tensors import TensorReader
+from core.numerics.activations import ActivationQuantizer
+from core.numerics.stored import StoredWeight
+
+
+class QuantizedWeights(Mapping[str, Tensor]):
+    """Parameters by name: quantized linears dequantized, all other tensors of the folder as they are.
+
+    Args:
+        folder: the checkpoint.
+        format_: how it stores quantized linears.
+        dtype: of the dequantized weights that are handed out.
+        stored_name: from a parameter's name to its name in the checkpoint, where these differ.
+    """
+
+    def __init__(self, folder: Path, format_: Format, dtype: torch.dtype = torch.float32, stored_name: Callable[[str], str] = str) -> None:
+        self._format, self._dtype, self._stored_name = format_, dtype, stored_name
+        self.files: Mapping[str, TensorLocation] = model_tensors(folder)
+        found = (format_.linear_of(name) for name in self.files)
+        self.linears: tuple[str, ...] = tuple(dict.fromkeys(name for name in found if name is not None))
+        """Quantized linears by their name in the checkpoint, without `.weight`."""
+        self._quantized = {f"{name}.weight" for name in self.linears}
+        parts = {part for name in self.linears for part in format_.parts(name)}
+        self._plain = {name for name in self.files if name not in parts}
+        self._activations: dict[str, ActivationQuantizer | None] = {}
+
+    def stored(self, linear: str) -> StoredWeight:
+        """A quantized linear by its name in the checkpoint, as it is stored."""
+        present = [part for part in self._format.parts(linear) if part in self.files]
+        with TensorReader() as reader:
+            weight = self._format.decompress(linear, {part: reader.read(self.files[part]) for part in present})
+        self._activations[linear] = weight.activations
+        return weight
+
+    def activations(self, parameter: str) -> ActivationQuantizer | None:
+        """How the inputs of the linear with this weight are rounded at run time."""
+        name = self._stored_name(parameter)
+        if name not in self._quantized:
+            return None
+        linear = name.removesuffix(".weight")
+        return self._activations[linear] if linear in self._activations else self.stored(linear).activations
+
+    def __getitem__(self, key: str) -> Tensor:
+        name = self._stored_name(key)
+        if name in self._quantized:
+            return self.stored(name.removesuffix(".weight")).dequantize(self._dtype)
+        if name not in self._plain:
+            raise KeyError(key)
+        with TensorReader() as reader:
+            return reader.read(self.files[name])
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and ((name := self._stored_name(key)) in self._quantized or name in self._plain)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._quantized
+        yield from self._plain
+
+    def __len__(self) -> int:
+        return len(self._quantized) + len(self._plain)
