@@ -11,14 +11,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import RequestError
-from core.models.card import LinearShape, ModelCard
+from core.models.card import ModelCard
 from core.models.source import require_unquantized
-from core.numerics.widths import packed_words
-from core.quantize.spec import QuantizeSpec
+from core.quantize.sizes import stored_bytes
+from core.quantize.spec import INTEGER, QuantizeSpec
 from core.sanitize import clean
 
 _BASE_BYTES = 450 * 2**20
-_SCALE_BYTES = 2
 _CHUNK_TOKENS = 4096
 _ENGINE_WIDTHS = (4, 8)
 _MEASURED = {"float64": 8, "float32": 4}
@@ -87,15 +86,6 @@ def check(spec: QuantizeSpec, card: ModelCard, *, memory_available: int | None =
     )
 
 
-def stored_bytes(spec: QuantizeSpec, linear: LinearShape) -> int:
-    """Bytes on disk of one quantized linear: packed codes, scales in 16 bits, packed zero points."""
-    rows, columns = linear.out_features, linear.in_features
-    groups = {"group": columns // spec.group_size, "channel": 1, "tensor": 1}[spec.granularity]
-    scales = 1 if spec.granularity == "tensor" else rows * groups
-    zeros = 0 if spec.symmetric else 4 * packed_words(rows, spec.bits) * groups
-    return 4 * rows * packed_words(columns, spec.bits) + _SCALE_BYTES * scales + zeros
-
-
 def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
     if not card.linears:
         raise RequestError(f"{card.name} has no linears in decoder blocks that could be quantized: choose another model")
@@ -105,7 +95,7 @@ def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
                 f"group-size {spec.group_size} does not divide the rows of {linear.name_suffix} ({linear.in_features} weights): "
                 f"choose {_divisor(card, spec.group_size)}, which divides all rows, or granularity channel"
             )
-    if spec.method != "rtn" and spec.calibration_length > card.context:
+    if spec.calibrates and spec.calibration_length > card.context:
         raise RequestError(f"calibration-length {spec.calibration_length} is longer than the model's context of {card.context} tokens: lower it")
     if spec.eval_tokens and spec.context > card.context:
         raise RequestError(f"context {spec.context} is longer than the model's context of {card.context} tokens: lower it")
@@ -129,12 +119,12 @@ def _memory(spec: QuantizeSpec, card: ModelCard, width: int) -> tuple[FitLine, .
         FitLine(label="block", bytes=block * (width + 4), how="weights of one decoder block, as stored and in float32"),
         FitLine(label="linear", bytes=4 * 4 * largest, how="four float32 copies of the largest linear while it is rounded"),
     ]
-    if spec.method != "rtn" or spec.eval_tokens:
+    if spec.calibrates or spec.eval_tokens:
         heads = 1 if card.tied_embeddings else 2
         lines.append(
             FitLine(label="embeddings", bytes=heads * card.vocabulary * card.hidden_size * width, how="vocabulary x hidden size, twice when not tied")
         )
-    if spec.method != "rtn":
+    if spec.calibrates:
         tokens = spec.calibration_samples * spec.calibration_length
         chunk = min(tokens, max(_CHUNK_TOKENS, spec.calibration_length)) * (card.intermediate_size * 3 + card.hidden_size * 6) * 4
         lines += [
@@ -155,11 +145,11 @@ def _warnings(spec: QuantizeSpec, card: ModelCard, peak: int, after: int, memory
         found.append(f"the estimated peak of {_gib(peak)} is above the {_gib(memory_available)} of memory that are free")
     if disk_free is not None and after > disk_free:
         found.append(f"the checkpoint of about {_gib(after)} does not fit in the {_gib(disk_free)} that are free on the disk")
-    if spec.bits not in _ENGINE_WIDTHS:
+    if spec.format == "compressed-tensors" and spec.method != "mixed" and spec.bits not in _ENGINE_WIDTHS:
         found.append(f"vLLM has kernels for 4 and 8 bits only: {spec.bits}-bit weights load in transformers")
-    if spec.granularity == "tensor" and spec.activation_bits == 16:
+    if spec.method in INTEGER and spec.granularity == "tensor" and spec.activation_bits == 16:
         found.append("vLLM has no weight-only kernel for one scale a tensor: the checkpoint loads in transformers")
-    if spec.method != "rtn" and spec.calibration_samples * spec.calibration_length < max(linear.in_features for linear in card.linears):
+    if spec.calibrates and spec.calibration_samples * spec.calibration_length < max(linear.in_features for linear in card.linears):
         found.append("fewer calibration tokens than the widest linear has inputs: the Hessian is singular and leans on damping")
     return tuple(found)
 
