@@ -1,0 +1,1 @@
+"""Decode loops over a model that is in memory."""
