@@ -11,7 +11,6 @@ import hypothesis
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes on two cores
 # Threads of one operation that wait for each other spin: on cores that several test processes share, one thread each is far faster.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long an example takes says nothing on a busy machine.
