@@ -6,7 +6,7 @@ linears inside it on the outputs of the linears before it (GPTQ's true sequentia
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +31,20 @@ class Group:
     """Linears of a block that read the very same tensor, so that one set of statistics serves them all."""
 
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModuleCall:
+    """What a module was called with; can be called again."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    def __call__(self, module: nn.Module) -> Tensor:
+        """The module's output, the first where it returns several."""
+        output = module(*self.args, **self.kwargs)
+        result: Tensor = output[0] if isinstance(output, tuple) else output
+        return result
 
 
 class _Reached(Exception):
@@ -60,33 +74,71 @@ class CalibratedBlock(Block):
 
     @torch.no_grad()
     def statistics(self, group: Group) -> InputStatistics:
-        """Second moments of the group's input over all windows, with the block's weights as they are now.
+        """Second moments and ranges of the group's input over all windows, with the block's weights as they are now.
 
         Raises:
             RunFailed: the inputs hold NaN or infinity.
         """
-        linear = self.linears[group.names[0]]
-        statistics = InputStatistics(linear.in_features, linear.weight.device)
+        name = group.names[0]
+        return self._gather((name,), moments=True, last=name if self._calls[name] == 1 else None)[name]
 
-        def take(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
-            statistics.add(arguments[0])
-            if self._calls[group.names[0]] == 1:
+    @torch.no_grad()
+    def ranges(self, names: Iterable[str]) -> dict[str, InputStatistics]:
+        """Ranges, without second moments, of the inputs of several linears over all windows, in one pass.
+
+        Raises:
+            RunFailed: the inputs hold NaN or infinity.
+        """
+        return self._gather(tuple(names), moments=False, last=None)
+
+    @torch.no_grad()
+    def sample(self, names: Iterable[str], tokens: int) -> dict[str, list[ModuleCall]]:
+        """What modules of the block (the empty name: the block itself) are given for the first windows, with its weights as they are now.
+
+        Args:
+            names: of the modules.
+            tokens: as many windows as fill this many tokens; at least one.
+        """
+        calls: dict[str, list[ModuleCall]] = {name: [] for name in names}
+        handles = [
+            self.module.get_submodule(name).register_forward_pre_hook(
+                lambda _module, arguments, keywords, found=found: found.append(ModuleCall(arguments, dict(keywords))), with_kwargs=True
+            )
+            for name, found in calls.items()
+        ]
+        windows = self._inputs.hidden[: max(tokens // self._inputs.hidden.shape[1], 1)]
+        try:
+            self._run(windows, 0)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return calls
+
+    def _gather(self, names: tuple[str, ...], *, moments: bool, last: str | None) -> dict[str, InputStatistics]:
+        """Run all windows; stop each pass at the linear `last`, when one is named."""
+        found = {name: InputStatistics(self.linears[name].in_features, self.linears[name].weight.device, moments=moments) for name in names}
+
+        def take(name: str, inputs: Tensor) -> None:
+            found[name].add(inputs)
+            if name == last:
                 raise _Reached
 
-        handle = linear.register_forward_pre_hook(take)
+        handles = [self.linears[name].register_forward_pre_hook(lambda _module, arguments, name=name: take(name, arguments[0])) for name in names]
         try:
             for first, hidden in self._chunks():
                 with suppress(_Reached):
                     self._run(hidden, first)
                 self._on_windows()
         finally:
-            handle.remove()
-        if statistics.tokens and not bool(torch.isfinite(statistics.hessian.diagonal()).all()):
-            raise RunFailed(
-                f"the calibration inputs of {clean(group.names[0])} in block {self.index} hold NaN or infinity: "
-                "the checkpoint is damaged, or its dtype overflows"
-            )
-        return statistics
+            for handle in handles:
+                handle.remove()
+        for name, statistics in found.items():
+            if statistics.tokens and not statistics.finite:
+                raise RunFailed(
+                    f"the calibration inputs of {clean(name)} in block {self.index} hold NaN or infinity: "
+                    "the checkpoint is damaged, or its dtype overflows"
+                )
+        return found
 
     @torch.no_grad()
     def advance(self) -> None:

@@ -1,4 +1,4 @@
-"""What calibration learns about one input: the second moments of its features, summed over all tokens."""
+"""What calibration learns about one input: second moments and ranges of its features, over all tokens."""
 
 from __future__ import annotations
 
@@ -15,10 +15,18 @@ T = TypeVar("T")
 
 
 class InputStatistics:
-    """Running H = (2/N) Σ x xᵀ of an input that one or several linears share."""
+    """Running H = (2/N) Σ x xᵀ, largest |x| and mean |x| of an input that one or several linears share.
 
-    def __init__(self, features: int, device: torch.device | str = "cpu") -> None:
-        self._sum = torch.zeros(features, features, device=device)
+    Args:
+        features: width of the input.
+        device: where the sums are kept.
+        moments: False leaves out H, which takes most of the time, for methods that look at ranges only.
+    """
+
+    def __init__(self, features: int, device: torch.device | str = "cpu", *, moments: bool = True) -> None:
+        self._sum = torch.zeros(features, features, device=device) if moments else None
+        self._absmax = torch.zeros(features, device=device)
+        self._abs_sum = torch.zeros(features, dtype=torch.float64, device=device)
         self._scaled = False
         self._derived: dict[Hashable, object] = {}
         self.tokens = 0
@@ -27,9 +35,16 @@ class InputStatistics:
         """Take in rows of features: any float [..., features], summed in float32."""
         if self._scaled:
             raise ValueError("the statistics have been read: no more inputs can be added")
-        features = inputs.detach().reshape(-1, inputs.shape[-1]).t().to(torch.float32).contiguous()
-        self._sum += product_nt(features, features)
-        self.tokens += features.shape[1]
+        rows = inputs.detach().reshape(-1, inputs.shape[-1]).to(torch.float32)
+        if not len(rows):
+            return
+        magnitudes = rows.abs()
+        self._absmax = torch.maximum(self._absmax, magnitudes.amax(dim=0))
+        self._abs_sum += magnitudes.sum(dim=0)
+        if self._sum is not None:
+            features = rows.t().contiguous()
+            self._sum += product_nt(features, features)
+        self.tokens += len(rows)
 
     @property
     def hessian(self) -> Tensor:
@@ -37,16 +52,53 @@ class InputStatistics:
 
         Raises:
             RunFailed: no input was ever seen.
+            ValueError: the statistics were made without `moments`.
         """
-        if not self.tokens:
-            raise RunFailed("this linear was never reached by the calibration text: calibrate on more of it, or use rtn")
+        self._require_tokens()
+        if self._sum is None:
+            raise ValueError("second moments were not gathered")
         if not self._scaled:
             self._sum *= 2 / self.tokens
             self._scaled = True
         return self._sum
+
+    @property
+    def has_hessian(self) -> bool:
+        """Whether second moments were gathered."""
+        return self._sum is not None
+
+    @property
+    def absmax(self) -> Tensor:
+        """float32 [features]: the largest magnitude of each feature.
+
+        Raises:
+            RunFailed: no input was ever seen.
+        """
+        self._require_tokens()
+        return self._absmax
+
+    @property
+    def mean_abs(self) -> Tensor:
+        """float32 [features]: the mean magnitude of each feature.
+
+        Raises:
+            RunFailed: no input was ever seen.
+        """
+        self._require_tokens()
+        return (self._abs_sum / self.tokens).to(torch.float32)
+
+    @property
+    def finite(self) -> bool:
+        """Whether no NaN or infinity was seen, and no sum overflowed."""
+        sums_fit = self._sum is None or bool(torch.isfinite(self._sum.diagonal()).all())
+        return sums_fit and bool(torch.isfinite(self._abs_sum).all())
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What a method derives from the statistics, for example a factor: made on the first call, then kept."""
         if key not in self._derived:
             self._derived[key] = make()
         return cast("T", self._derived[key])
+
+    def _require_tokens(self) -> None:
+        if not self.tokens:
+            raise RunFailed("this linear was never reached by the calibration text: calibrate on more of it, or use rtn")

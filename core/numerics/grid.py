@@ -62,7 +62,7 @@ class Grid:
             low, high = low.amin().expand_as(low), high.amax().expand_as(high)
         low, high = low.clamp(max=0), high.clamp(min=0)
         if self.clipping == "absmax":
-            return self._from_range(low, high)
+            return self.from_range(low, high)
         return self._least_squares(values, dim, low, high)
 
     def encode(self, values: Tensor, scales: Tensor, zeros: Tensor | None) -> Tensor:
@@ -76,7 +76,8 @@ class Grid:
         """Values of codes."""
         return codes * scales if zeros is None else (codes - zeros) * scales
 
-    def _from_range(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor | None]:
+    def from_range(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Scales and zero points, as `fit` returns them, of slices that reach from low <= 0 to high >= 0."""
         levels = (1 << self.bits) - 1
         if self.symmetric:
             return self._storable(2 * torch.maximum(-low, high) / levels), None
@@ -92,9 +93,9 @@ class Grid:
 
     def _least_squares(self, values: Tensor, dim: int, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor | None]:
         best = torch.full_like(low, torch.inf)
-        scales, zeros = self._from_range(low, high)
+        scales, zeros = self.from_range(low, high)
         for shrink in _SHRINKS:
-            trial, trial_zeros = self._from_range(low * shrink, high * shrink)
+            trial, trial_zeros = self.from_range(low * shrink, high * shrink)
             error = (self.decode(self.encode(values, trial, trial_zeros), trial, trial_zeros) - values).square_().sum(dim=dim, keepdim=True)
             if self.granularity == "tensor":
                 error = error.sum().expand_as(error)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from core.calibration.norm_groups import recipe_of
 from core.errors import RequestError
 from core.models.card import ModelCard
 from core.models.source import require_unquantized
+from core.quantize.defaults import FACTS
 from core.quantize.sizes import stored_bytes
 from core.quantize.spec import INTEGER, QuantizeSpec
 from core.sanitize import clean
@@ -89,6 +91,8 @@ def check(spec: QuantizeSpec, card: ModelCard, *, memory_available: int | None =
 def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
     if not card.linears:
         raise RequestError(f"{card.name} has no linears in decoder blocks that could be quantized: choose another model")
+    if FACTS[spec.method].moves_scales:
+        recipe_of(card.model_type, spec.method)
     for linear in card.linears:
         if spec.granularity == "group" and linear.in_features % spec.group_size:
             raise RequestError(

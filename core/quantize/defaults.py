@@ -29,6 +29,8 @@ class MethodFacts:
     fallback: bool = True
     """Whether a linear that calibration text never reached is rounded to nearest on the same grid, with a note; else the method gets no
     statistics and must do without."""
+    moves_scales: bool = False
+    """Whether it moves scales into norms, which takes a family whose norms are known (`core.calibration.norm_groups`)."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Values of fields that were not given, where they differ from the spec's own defaults."""
 
@@ -42,12 +44,14 @@ FACTS: dict[str, MethodFacts] = {
         "scales up the channels that large activations meet, then rounds",
         granularities=("group", "channel"),
         formats=("awq", "compressed-tensors", "gptq"),
+        moves_scales=True,
         defaults={"symmetric": False},
     ),
     "smoothquant": MethodFacts(
         "moves outliers from activations to weights: 8-bit weights and activations",
         bits=(8,),
         granularities=("channel",),
+        moves_scales=True,
         activation_bits=(8,),
         asymmetric=False,
         defaults={"bits": 8, "granularity": "channel", "activation_bits": 8},

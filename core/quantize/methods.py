@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from core.calibration.blocks import CalibratedBlock
 from core.models.streaming import StreamedModel
 from core.numerics.grid import Grid
 from core.numerics.stored import StoredWeight
-from core.quantize import gptq, rtn
+from core.quantize import awq, gptq, rtn, smoothquant
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
 
@@ -48,13 +47,6 @@ class MethodEntry:
 METHODS: dict[str, MethodEntry] = {
     "rtn": MethodEntry(rtn.quantize),
     "gptq": MethodEntry(gptq.quantize, lambda spec, grid, _name: gptq.GptqConfig(grid, spec.damp, spec.act_order, spec.static_groups)),
+    "awq": MethodEntry(awq.quantize, awq.config, prepare=awq.prepare),
+    "smoothquant": MethodEntry(smoothquant.quantize, smoothquant.config, prepare=smoothquant.prepare),
 }
-
-
-def grid_of(spec: QuantizeSpec, stored: torch.dtype) -> Grid:
-    """The integer grid that a spec asks for, with scales in the dtype that the format or the model's weights have."""
-    scale_dtype = stored if stored in (torch.float32, torch.float16, torch.bfloat16) else torch.float32
-    if spec.format in ("gptq", "awq"):
-        scale_dtype = torch.float16
-    granularity = "group" if spec.granularity == "block" else spec.granularity
-    return Grid(spec.bits, spec.symmetric, granularity, spec.group_size, spec.clipping, scale_dtype)

@@ -20,7 +20,8 @@ from core.numerics.stored import StoredWeight
 from core.quantize import rtn
 from core.quantize.defaults import FACTS
 from core.quantize.gptq import NotPositiveDefinite
-from core.quantize.methods import METHODS, grid_of
+from core.quantize.grids import grid_of
+from core.quantize.methods import METHODS
 from core.quantize.result import LayerFigures
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
