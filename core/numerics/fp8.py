@@ -1,0 +1,112 @@
+"""8-bit floats: E4M3 without infinities ("fn") and E5M2, cast bit by bit and decoded by table.
+
+The formats are those of "FP8 Formats for Deep Learning" (arXiv 2209.05433) and the OCP 8-bit specification: E4M3 ends at 448 and
+has one NaN a sign, E5M2 ends at 57344 and has infinities. Rounding is to nearest, ties to even, subnormals included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Fp8Name = Literal["e4m3", "e5m2"]
+Overflow = Literal["saturate", "nonfinite"]
+
+_NAN = 0x7F
+_FLOAT32_BIAS, _FLOAT32_MANTISSA = 127, 23
+
+
+@dataclass(frozen=True)
+class Fp8Format:
+    """One way to spend eight bits: a sign, an exponent, a mantissa."""
+
+    name: Fp8Name
+    mantissa: int
+    """Bits of the mantissa; the exponent has the other seven."""
+    bias: int
+    highest: int
+    """Code of the largest finite value."""
+    infinities: bool
+    """Whether the next code is infinity; it is NaN otherwise."""
+    dtype: torch.dtype
+    """torch's name for it."""
+
+    @property
+    def largest(self) -> float:
+        """Largest finite value."""
+        return float(self.decode_table()[self.highest])
+
+    @property
+    def smallest_normal(self) -> float:
+        """Smallest value whose mantissa has all its bits."""
+        return 2.0 ** (1 - self.bias)
+
+    @property
+    def smallest_subnormal(self) -> float:
+        """Smallest value above zero."""
+        return 2.0 ** (1 - self.bias - self.mantissa)
+
+    def decode_table(self) -> Tensor:
+        """float32 [256]: the value of every code."""
+        return _decode_table(self)
+
+
+E4M3 = Fp8Format("e4m3", mantissa=3, bias=7, highest=0x7E, infinities=False, dtype=torch.float8_e4m3fn)
+E5M2 = Fp8Format("e5m2", mantissa=2, bias=15, highest=0x7B, infinities=True, dtype=torch.float8_e5m2)
+FP8_FORMATS: dict[str, Fp8Format] = {"e4m3": E4M3, "e5m2": E5M2}
+
+
+def encode(values: Tensor, kind: Fp8Format, overflow: Overflow = "saturate") -> Tensor:
+    """Codes of the nearest values, from the bits of the floats.
+
+    Args:
+        values: any float dtype that float32 holds exactly, of any shape.
+        kind: E4M3 or E5M2.
+        overflow: what becomes of finite and infinite values that round beyond the largest: `saturate` gives the largest, as
+            quantization wants it; `nonfinite` gives infinity, or NaN where the format has no infinity, as the specification's cast does.
+            NaN stays NaN. (torch's own cast saturates to E4M3 since 2.13, gave NaN before, and always gives infinity in E5M2.)
+
+    Returns:
+        uint8 of the shape of `values`.
+    """
+    single = values.to(torch.float32)
+    bits = single.view(torch.int32)
+    sign = (bits >> 24) & 0x80
+    magnitude = bits & 0x7FFFFFFF
+    shift = _FLOAT32_MANTISSA - kind.mantissa
+    even = (magnitude >> shift) & 1
+    codes = (magnitude - ((_FLOAT32_BIAS - kind.bias) << _FLOAT32_MANTISSA) + even + ((1 << (shift - 1)) - 1)) >> shift
+    absolute = single.abs()
+    # Below the smallest normal number the steps are equal: scaling by a power of two is exact, and torch.round goes to even.
+    steps = torch.round(absolute.clamp(max=kind.smallest_normal) / kind.smallest_subnormal).to(torch.int32)
+    codes = torch.where(absolute < kind.smallest_normal, steps, codes)
+    beyond = kind.highest if overflow == "saturate" else kind.highest + 1
+    codes = torch.where(codes > kind.highest, beyond, codes)
+    codes = torch.where(torch.isnan(single), _NAN, codes)
+    return (codes | sign).to(torch.uint8)
+
+
+def decode(codes: Tensor, kind: Fp8Format) -> Tensor:
+    """Values of codes, float32: `codes` uint8, or torch's own 8-bit float, of any shape."""
+    return kind.decode_table().to(codes.device)[codes.view(torch.uint8).long()]
+
+
+def cast(values: Tensor, kind: Fp8Format) -> Tensor:
+    """The same as `encode` with saturation, as torch's 8-bit float and by torch's kernel, which is faster; tests hold the two equal."""
+    return values.clamp(-kind.largest, kind.largest).to(kind.dtype)
+
+
+@lru_cache(maxsize=2)
+def _decode_table(kind: Fp8Format) -> Tensor:
+    codes = torch.arange(128)
+    exponent, mantissa = codes >> kind.mantissa, (codes & ((1 << kind.mantissa) - 1)).double()
+    normal = torch.ldexp(1 + mantissa / (1 << kind.mantissa), exponent - kind.bias)
+    values = torch.where(exponent == 0, mantissa * kind.smallest_subnormal, normal)
+    values[kind.highest + 1 :] = torch.nan
+    if kind.infinities:
+        values[kind.highest + 1] = torch.inf
+    return torch.cat([values, -values]).float()

@@ -1,0 +1,74 @@
+"""LLM.int8(): rows of int8 weights, and inputs of which the features with outliers are kept out of the rounding.
+
+The scheme is that of arXiv 2208.07339: a weight's row and an input's token share one scale each, absmax / 127. Features in which
+any token reaches the threshold are multiplied in full precision, with the dequantized weights, instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.numerics.activations import ActivationQuantizer
+
+THRESHOLD = 6.0
+_STEP = 1 / 127
+
+
+@dataclass(frozen=True)
+class OutlierInputs(ActivationQuantizer):
+    """Inputs rounded to int8 by one scale a token, but for features that hold an outlier. Depends on the tokens that come together."""
+
+    threshold: float = THRESHOLD
+    """Magnitude from which a value makes its feature an outlier; 0 rounds all features."""
+
+    def __call__(self, activations: Tensor) -> Tensor:
+        """Activations [..., features] rounded to the grid and back, in their own dtype."""
+        tokens = activations.reshape(-1, activations.shape[-1])
+        outliers = self.outliers(tokens)
+        regular = tokens.masked_fill(outliers, 0)
+        largest = regular.abs().amax(dim=-1, keepdim=True)
+        codes = torch.round(regular * (127 / torch.where(largest == 0, 1, largest)))
+        return torch.where(outliers, tokens, codes * (largest * _STEP)).view(activations.shape)
+
+    def outliers(self, tokens: Tensor) -> Tensor:
+        """Which features of tokens [n, features] are multiplied in full precision: bool [features]."""
+        if self.threshold <= 0:
+            return torch.zeros(tokens.shape[-1], dtype=torch.bool, device=tokens.device)
+        return (tokens.abs() >= self.threshold).any(dim=0)
+
+
+@dataclass(frozen=True)
+class Int8Rows:
+    """Codes and scales of a weight [out, in]: W = codes * absmax / 127."""
+
+    codes: Tensor
+    """int8 [out, in], -127 to 127."""
+    absmax: Tensor
+    """float32 [out]."""
+    activations: ActivationQuantizer | None = OutlierInputs("int8")
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """[out, in]."""
+        rows, columns = self.codes.shape
+        return rows, columns
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk: codes, scales, and the byte that names their layout."""
+        return self.codes.nbytes + self.absmax.nbytes + 1
+
+    def dequantize(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The weight that the codes stand for, [out, in], computed in float32 and cast to `dtype`."""
+        return (self.codes.float() * (self.absmax.float() * _STEP).unsqueeze(1)).to(dtype)
+
+
+def quantize_rows(weight: Tensor, threshold: float = THRESHOLD) -> Int8Rows:
+    """Every weight, float32 [out, in], to the closest of 255 steps of its row."""
+    absmax = weight.abs().amax(dim=1)
+    codes = torch.round(weight * (127 / torch.where(absmax == 0, 1, absmax)).unsqueeze(1))
+    return Int8Rows(codes.to(torch.int8), absmax, OutlierInputs("int8", threshold=threshold))

@@ -1,0 +1,38 @@
+"""NF4 with or without double quantization (QLoRA, arXiv 2305.14314): no data needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.errors import RunFailed
+from core.numerics.nf4 import Nf4Tensor, quantize_nf4
+
+
+@dataclass(frozen=True)
+class Nf4Config:
+    """How one linear becomes NF4."""
+
+    double_quant: bool = True
+    """Whether the scales are rounded to 8 bits."""
+    dtype: torch.dtype = torch.bfloat16
+    """Of the weight in its checkpoint."""
+
+
+def quantize(weight: Tensor, statistics: object, config: Nf4Config) -> Nf4Tensor:
+    """Quantize one weight.
+
+    Args:
+        weight: [out, in].
+        statistics: not looked at.
+        config: whether scales are rounded too, and the dtype of the checkpoint.
+
+    Raises:
+        RunFailed: the weight holds NaN or infinity.
+    """
+    del statistics
+    if not torch.isfinite(weight).all():
+        raise RunFailed("the weight holds NaN or infinity: the checkpoint is damaged, fetch it again")
+    return quantize_nf4(weight.to(torch.float32), nested=config.double_quant, dtype=config.dtype)
