@@ -18,6 +18,8 @@ from core.errors import RunFailed
 from core.numerics.activations import ActivationKind, ActivationQuantizer, static_scale
 from core.numerics.fp8 import E4M3, FP8_FORMATS, Fp8Format, Fp8Name, cast
 from core.numerics.fp8_tensor import BLOCK, Float8Tensor, Fp8Granularity, GroupedInputs
+from core.numerics.grid import Grid
+from core.quantize.spec import QuantizeSpec
 
 Inputs = Literal["dynamic", "static"]
 
@@ -35,6 +37,13 @@ class Fp8Config:
     None: inputs stay as they are."""
     scale_dtype: torch.dtype = torch.float32
     """Scales are rounded to this before anything is rounded by them, so that the file loses nothing."""
+
+
+def config(spec: QuantizeSpec, grid: Grid, name: str) -> Fp8Config:
+    """What a request asks for; scales are stored in the dtype that the grid states."""
+    del name
+    assert spec.granularity != "group"
+    return Fp8Config(spec.fp8_format, spec.granularity, spec.activation_scales if spec.activation_bits == 8 else None, grid.scale_dtype)
 
 
 def quantize(weight: Tensor, statistics: InputStatistics | None, config: Fp8Config) -> Float8Tensor:

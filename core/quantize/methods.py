@@ -13,7 +13,7 @@ from core.calibration.blocks import CalibratedBlock
 from core.models.streaming import StreamedModel
 from core.numerics.grid import Grid
 from core.numerics.stored import StoredWeight
-from core.quantize import awq, gptq, rtn, smoothquant
+from core.quantize import awq, fp8, gptq, int8, nf4, rtn, smoothquant
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
 
@@ -49,4 +49,7 @@ METHODS: dict[str, MethodEntry] = {
     "gptq": MethodEntry(gptq.quantize, lambda spec, grid, _name: gptq.GptqConfig(grid, spec.damp, spec.act_order, spec.static_groups)),
     "awq": MethodEntry(awq.quantize, awq.config, prepare=awq.prepare),
     "smoothquant": MethodEntry(smoothquant.quantize, smoothquant.config, prepare=smoothquant.prepare),
+    "fp8": MethodEntry(fp8.quantize, fp8.config),
+    "nf4": MethodEntry(nf4.quantize, nf4.config),
+    "int8": MethodEntry(int8.quantize, int8.config),
 }

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from core.errors import RunFailed
+from core.numerics.grid import Grid
 from core.numerics.nf4 import Nf4Tensor, quantize_nf4
+from core.quantize.spec import QuantizeSpec
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,12 @@ class Nf4Config:
     """Whether the scales are rounded to 8 bits."""
     dtype: torch.dtype = torch.bfloat16
     """Of the weight in its checkpoint."""
+
+
+def config(spec: QuantizeSpec, grid: Grid, name: str) -> Nf4Config:
+    """What a request asks for; the dtype of the checkpoint is that of the grid's scales."""
+    del name
+    return Nf4Config(spec.double_quant, grid.scale_dtype)
 
 
 def quantize(weight: Tensor, statistics: object, config: Nf4Config) -> Nf4Tensor:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.formats.base import Format
+from core.formats.bitsandbytes import BitsAndBytes
 from core.formats.compressed_tensors import CompressedTensors
+from core.formats.float_quantized import FloatQuantized
 from core.quantize.spec import QuantizeSpec
 
 
@@ -15,11 +17,19 @@ def scheme_of(spec: QuantizeSpec) -> Format:
 
 
 def _compressed_tensors(spec: QuantizeSpec) -> Format:
+    if spec.method == "fp8":
+        assert spec.granularity != "group"
+        return FloatQuantized(spec.granularity, spec.activation_scales if spec.activation_bits == 8 else None)
     assert spec.granularity != "block"
     group_size = spec.group_size if spec.granularity == "group" else None
     return CompressedTensors(spec.bits, spec.symmetric, spec.granularity, group_size, spec.activation_bits, spec.act_order, spec.activation_scales)
 
 
+def _bitsandbytes(spec: QuantizeSpec) -> Format:
+    return BitsAndBytes("int8", double_quant=False) if spec.method == "int8" else BitsAndBytes("nf4", spec.double_quant)
+
+
 SCHEMES: dict[str, Callable[[QuantizeSpec], Format]] = {
     "compressed-tensors": _compressed_tensors,
+    "bitsandbytes": _bitsandbytes,
 }
