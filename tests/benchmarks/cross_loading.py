@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,14 @@ class Pair:
     """Of our spec, or of the peer that makes the checkpoint."""
     dtype: str = "float32"
     made_by: str = "llmopt"
-    model: dict[str, Any] = field(default_factory=dict)
+    family: str = ""
+    """A random model of this family instead of bundled:base."""
+
+    @property
+    def title(self) -> str:
+        """Who made what of which model, and who reads it."""
+        reader = self.peer if self.made_by == "llmopt" else "llmopt"
+        return f"{self.made_by} {self.name}{f' ({self.family})' if self.family else ''} -> {reader}"
 
 
 OURS = (
@@ -86,10 +93,67 @@ THEIRS = (
 )
 
 
+_FAMILY: dict[str, Any] = {
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "vocab_size": 4096,
+    "max_position_embeddings": 1024,
+}
+_OPT: dict[str, Any] = {
+    "hidden_size": 256,
+    "ffn_dim": 512,
+    "word_embed_proj_dim": 256,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "vocab_size": 4096,
+}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": _FAMILY,
+    "mistral": _FAMILY | {"sliding_window": 512},
+    "qwen2": _FAMILY,
+    "qwen3": _FAMILY,
+    "gemma2": _FAMILY,
+    "gemma3_text": _FAMILY,
+    "phi3": _FAMILY | {"pad_token_id": 0},
+    "opt": _OPT | {"max_position_embeddings": 1024},
+}
+OF_FAMILIES = tuple(
+    Pair(name, peer, settings, dtype, family=family)
+    for family in FAMILIES
+    for name, peer, settings, dtype in (
+        ("compressed-tensors W4 g128", "transformers", {"method": "gptq"}, "float32"),
+        ("compressed-tensors FP8", "transformers", {"method": "fp8"}, "float32"),
+        ("GPTQ W4 g128", "gptqmodel", {"method": "gptq", "format": "gptq"}, "float32"),
+        ("AWQ W4 g128", "gptqmodel", {"method": "awq"}, "float32"),
+        ("bitsandbytes NF4", "bitsandbytes", {"method": "nf4"}, "float32"),
+        ("compressed-tensors W4 g128", "vllm", {"method": "gptq"}, "bfloat16"),
+    )
+)
+
+
+def random_model(family: str, tokenizer: Path, folder: Path) -> Path:
+    """A model of the family with random weights large enough to say something, and the bundled tokenizer."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **FAMILIES[family]))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.05 + (1.0 if parameter.ndim == 1 else 0.0))
+    model.bfloat16().save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tokenizer / name, folder)
+    return folder
+
+
 def pairs(chosen: list[str]) -> Iterator[Pair]:
     """All pairs, or those whose peer or name holds one of the words."""
-    for pair in (*OURS, *THEIRS):
-        if not chosen or any(word in (pair.peer, pair.name, pair.settings.get("method")) for word in chosen):
+    for pair in (*OURS, *THEIRS, *OF_FAMILIES):
+        if not chosen or any(word in (pair.peer, pair.name, pair.family, pair.made_by, pair.settings.get("method")) for word in chosen):
             yield pair
 
 
@@ -108,6 +172,8 @@ def checkpoint(pair: Pair, model: Path, calibration: Tensor, folder: Path) -> Pa
 def compare(pair: Pair, source: Path, windows: Tensor, calibration: Tensor) -> dict[str, float]:
     """Make the checkpoint and have both sides read it."""
     with tempfile.TemporaryDirectory() as scratch:
+        if pair.family:
+            source = random_model(pair.family, source, Path(scratch) / "model")
         folder = checkpoint(pair, source, calibration, Path(scratch))
         theirs = peers.logits("gptqmodel" if pair.peer == "autoround" else pair.peer, folder, windows, dtype=pair.dtype)
         ours = dequantized_log_probabilities(folder, source, windows, getattr(torch, pair.dtype))
@@ -136,7 +202,7 @@ def main(chosen: list[str]) -> bool:
         folder = Path(scratch) / "base"
         shutil.copytree(require_folder(source), folder)
         for pair in pairs(chosen):
-            key = f"{pair.made_by} {pair.name} -> {pair.peer if pair.made_by == 'llmopt' else 'llmopt'}"
+            key = pair.title
             if peers.missing([pair.peer]):
                 figures[key] = f"not run: {peers.variable(pair.peer)} names no Python"
                 continue
