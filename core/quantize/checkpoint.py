@@ -20,10 +20,11 @@ from core.models.structure import find_linears
 from core.numerics.activations import ActivationQuantizer
 from core.quantize.methods import METHODS
 from core.quantize.result import LayerFigures
+from core.quantize.resume import BlockParts
 from core.quantize.schemes import scheme_of
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
-from core.quantize.stream import ChangedTensor, quantized_linears
+from core.quantize.stream import BlockDone, ChangedTensor, Item, QuantizedLinear, quantized_linears
 
 Activations = Callable[[str], ActivationQuantizer | None]
 """From a weight's name in the model to how the inputs of its linear are rounded."""
@@ -72,27 +73,14 @@ def write_checkpoint(spec: QuantizeSpec, streamed: StreamedModel, windows: Tenso
     own = METHODS[spec.method].write
     if own is not None:
         return own(spec, streamed, windows, out, steps)
-    scheme = scheme_of(spec)
+    scheme = steps.ledger.scheme = scheme_of(spec)
     written = written_as(out, scheme)
     steps.say("checking the weights")
     streamed.check_linears()
     streamed.check_weights(steps.check_cancelled)
     steps.say("calibrating" if windows is not None else "reading")
     with ShardWriter(out) as writer:
-        done: set[str] = set()
-        for linear in quantized_linears(streamed, spec, windows, steps):
-            if isinstance(linear, ChangedTensor):
-                writer.add(linear.name, linear.tensor.cpu())
-                done.add(linear.name)
-                continue
-            if not scheme.can_compress(linear.tensor):
-                raise RunFailed(f"{linear.figures.name} cannot be stored as {scheme.scheme}: report this with the spec.json of the run")
-            for name, tensor in scheme.compress(linear.name, linear.tensor).items():
-                writer.add(name, tensor.cpu())
-            done.add(f"{linear.name}.weight")
-            steps.layer(len(written.layers), linear.figures)
-            written.layers.append(linear.figures)
-            written.notes += [f"{linear.figures.name}: {note}" for note in linear.tensor.notes]
+        done = _write_blocks(writer, written, quantized_linears(streamed, spec, windows, steps), scheme, steps)
         for name in _all_tensors(streamed) if whole else ():
             if name not in done:
                 steps.check_cancelled()
@@ -104,6 +92,52 @@ def write_checkpoint(spec: QuantizeSpec, streamed: StreamedModel, windows: Tenso
         writer.finish(config, streamed.folder)
         written.bytes = writer.nbytes
     return written
+
+
+def _write_blocks(writer: ShardWriter, written: Written, items: Iterable[Item], scheme: Format, steps: Steps) -> set[str]:
+    """Write what changed as it comes, and keep every finished block; returns the names of the parameters that need not be copied any more."""
+    done: set[str] = set()
+    parts = BlockParts()
+    for item in items:
+        match item:
+            case QuantizedLinear():
+                stored = {name: tensor.cpu() for name, tensor in _compressed(item, scheme).items()}
+                notes = [f"{item.figures.name}: {note}" for note in item.tensor.notes]
+                _write(writer, written, stored, [item.figures], notes, steps)
+                done.add(f"{item.name}.weight")
+                if steps.ledger.active:
+                    parts.add(item.name, item.tensor, stored, scheme, item.figures, notes)
+            case ChangedTensor():
+                stored = {item.name: item.tensor.cpu()}
+                _write(writer, written, stored, [], [], steps)
+                done.add(item.name)
+                if steps.ledger.active:
+                    parts.tensors |= stored
+                    parts.changed.append(item.name)
+            case BlockParts():
+                _write(writer, written, item.tensors, item.layers, item.notes, steps)
+                done.update(item.changed, (f"{name}.weight" for name in item.linears))
+            case BlockDone():
+                steps.ledger.keep(item.index, parts)
+                parts = BlockParts()
+    return done
+
+
+def _compressed(linear: QuantizedLinear, scheme: Format) -> dict[str, Tensor]:
+    if not scheme.can_compress(linear.tensor):
+        raise RunFailed(f"{linear.figures.name} cannot be stored as {scheme.scheme}: report this with the spec.json of the run")
+    return scheme.compress(linear.name, linear.tensor)
+
+
+def _write(
+    writer: ShardWriter, written: Written, tensors: Mapping[str, Tensor], layers: Iterable[LayerFigures], notes: Iterable[str], steps: Steps
+) -> None:
+    for name, tensor in tensors.items():
+        writer.add(name, tensor)
+    for figures in layers:
+        steps.layer(len(written.layers), figures)
+        written.layers.append(figures)
+    written.notes += notes
 
 
 def check_weights(streamed: StreamedModel, steps: Steps) -> None:

@@ -3,30 +3,58 @@
 from __future__ import annotations
 
 from core.quantize.result import LayerFigures
+from core.quantize.resume import Ledger
 from core.runs.context import RunContext
 
 
 class Steps:
-    """Tells a run's context what was done and what comes next."""
+    """Tells a run's context what was done and what comes next.
 
-    def __init__(self, context: RunContext, total: int) -> None:
-        self._context, self._total, self._done = context, total, 0
+    Args:
+        context: of the run.
+        total: steps of the whole run.
+        ledger: blocks that are finished already, and where further ones are kept; default: nothing is kept.
+        told: False for work that is tried out: only the request to cancel is listened to.
+    """
+
+    def __init__(self, context: RunContext, total: int, ledger: Ledger | None = None, *, told: bool = True) -> None:
+        self._context, self._total, self._done, self._told = context, total, 0, told
+        self.ledger = ledger or Ledger()
+
+    def quietly(self) -> Steps:
+        """The same run, of which nothing is told and nothing kept."""
+        return Steps(self._context, 1, told=False)
 
     def say(self, label: str) -> None:
         """Name what is being done; nothing more is finished."""
         self._context.check_cancelled()
-        self._context.progress(min(self._done, self._total), self._total, label)
+        if self._told:
+            self._context.progress(min(self._done, self._total), self._total, label)
 
     def step(self, label: str) -> None:
         """One more step is finished; `label` says what comes next."""
         self._done += 1
         self.say(label)
 
+    def skip(self, steps: int) -> None:
+        """So many steps need not be done: they count as finished."""
+        self._done += steps
+
     def layer(self, index: int, figures: LayerFigures) -> None:
         """One more linear is finished."""
-        self._context.metric("layer_error", figures.error, step=index, label=figures.name)
-        self._context.metric("weight_error", figures.weight_error, step=index, label=figures.name)
+        self.measured("layer_error", figures.error, index, figures.name)
+        self.measured("weight_error", figures.weight_error, index, figures.name)
         self.step(f"quantized {figures.name}")
+
+    def measured(self, name: str, value: float, step: int, label: str) -> None:
+        """A figure that was found; `label` names what it belongs to."""
+        if self._told:
+            self._context.metric(name, value, step=step, label=label)
+
+    def log(self, text: str) -> None:
+        """A line for the person."""
+        if self._told:
+            self._context.log(text)
 
     def check_cancelled(self) -> None:
         """Raise `Cancelled` when the person has cancelled the run."""

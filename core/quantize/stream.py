@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,6 +23,7 @@ from core.quantize.gptq import NotPositiveDefinite
 from core.quantize.grids import grid_of
 from core.quantize.methods import METHODS
 from core.quantize.result import LayerFigures
+from core.quantize.resume import BlockParts
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
 from core.sanitize import clean
@@ -48,25 +49,44 @@ class ChangedTensor:
     """In the dtype that the checkpoint stores."""
 
 
-def quantized_linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, steps: Steps) -> Iterator[QuantizedLinear | ChangedTensor]:
+@dataclass(frozen=True)
+class BlockDone:
+    """Everything of a block was handed out."""
+
+    index: int
+
+
+Item = QuantizedLinear | ChangedTensor | BlockDone | BlockParts
+
+
+def quantized_linears(
+    streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, steps: Steps, spec_of: Callable[[str], QuantizeSpec] | None = None
+) -> Iterator[Item]:
     """Every linear of every block in turn; each sees the outputs of the linears that were quantized before it.
+
+    A block that was kept when the run was stopped comes as one `BlockParts`.
 
     Args:
         streamed: the original model.
         spec: the request.
         windows: calibration tokens int64 [N, T]; None for a method that needs none, errors are then those of the weights.
         steps: told what is being done; may raise to cancel.
+        spec_of: from a linear's name in the checkpoint, without `.weight`, to the request for it alone; default: `spec`.
     """
     method = METHODS[spec.method]
     if method.linears is not None:
         yield from method.linears(streamed, spec, windows, steps)
         return
-    stored = {name: TORCH_DTYPES[location.info.dtype] for name, location in model_tensors(streamed.folder).items()}
-    # Between blocks the hidden states are kept in the dtype of the weights, as a forward pass in that dtype would.
-    dtype = Counter(stored[name] for name in streamed.block_tensors(0) if stored[name].is_floating_point).most_common(1)[0][0]
+    stored, dtype = stored_dtypes(streamed)
     blocks = plain_blocks(streamed) if windows is None else calibrated_blocks(streamed, windows, steps.check_cancelled, dtype)
     for block in blocks:
         prefix = streamed.block_prefix(block.index)
+        if block.index < steps.ledger.blocks:
+            kept = steps.ledger.block(block.index)
+            parameters = block.module.named_parameters()
+            steps.ledger.restore(kept, {streamed.checkpoint_name(f"{prefix}{inside}"): parameter for inside, parameter in parameters})
+            yield kept
+            continue
         if method.prepare is not None and isinstance(block, CalibratedBlock):
             for inside in method.prepare(block, streamed, spec, steps):
                 name = streamed.checkpoint_name(f"{prefix}{inside}")
@@ -81,7 +101,18 @@ def quantized_linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tens
             statistics = block.statistics(group) if isinstance(block, CalibratedBlock) else None
             for name in group.names:
                 weight = streamed.checkpoint_name(f"{prefix}{name}.weight")
-                yield _quantize(block.linears[name], weight, spec, stored.get(weight, dtype), statistics)
+                asked = spec if spec_of is None else spec_of(weight.removesuffix(".weight"))
+                yield _quantize(block.linears[name], weight, asked, stored.get(weight, dtype), statistics)
+        yield BlockDone(block.index)
+
+
+def stored_dtypes(streamed: StreamedModel) -> tuple[dict[str, torch.dtype], torch.dtype]:
+    """The dtype of every tensor in the checkpoint, and that of most weights of a block.
+
+    Between blocks the hidden states are kept in the latter, as a forward pass in that dtype would.
+    """
+    stored = {name: TORCH_DTYPES[location.info.dtype] for name, location in model_tensors(streamed.folder).items()}
+    return stored, Counter(stored[name] for name in streamed.block_tensors(0) if stored[name].is_floating_point).most_common(1)[0][0]
 
 
 def _quantize(linear: nn.Linear, stored_name: str, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None) -> QuantizedLinear:
@@ -89,7 +120,7 @@ def _quantize(linear: nn.Linear, stored_name: str, spec: QuantizeSpec, stored: t
     name = stored_name.removesuffix(".weight")
     original = linear.weight.detach().to(torch.float32)
     try:
-        tensor = _solve(original, name, spec, stored, statistics)
+        tensor = solve(original, name, spec, stored, statistics)
     except RunFailed as error:
         raise RunFailed(f"{clean(name, limit=200)}: {error}") from error
     approximation = tensor.dequantize()
@@ -121,7 +152,7 @@ def figures_of(name: str, original: Tensor, approximation: Tensor, nbytes: int, 
     )
 
 
-def _solve(weight: Tensor, name: str, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None) -> StoredWeight:
+def solve(weight: Tensor, name: str, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None) -> StoredWeight:
     """By the method asked for; to nearest where the method cannot work, with a note that says so."""
     method, grid = METHODS[spec.method], grid_of(spec, stored)
     assert method.quantize is not None

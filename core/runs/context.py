@@ -14,6 +14,8 @@ class RunContext(Protocol):
     seed: int
     artifacts: Path
     """Existing folder for what the run makes; write under a temporary name and rename when whole."""
+    kept: Path | None
+    """Folder, perhaps not made yet, for what lets a stopped run go on; it outlives a failure and is removed when the run is done. None: no place."""
 
     def progress(self, done: int, total: int, label: str) -> None:
         """`done` of `total` steps are finished; `label` says what comes next. `total` is one number for the whole run."""

@@ -114,7 +114,7 @@ def _may_live(state: State) -> bool:
     if not state.place.is_here():
         return not state.place.was_restarted()
     if state.status == "queued":
-        return time.time() - state.created < _START_WITHIN
+        return time.time() - (state.resumed or state.created) < _START_WITHIN
     return alive(state.pid, state.pid_started)
 
 

@@ -27,11 +27,18 @@ class Capability:
     """Whether a .gguf file is refused."""
     needs_unquantized: bool = False
     """Whether a checkpoint that is quantized already is refused."""
+    resumable: bool = False
+    """Whether a run that was stopped goes on from what it kept."""
 
 
 CAPABILITIES: dict[str, Capability] = {
     "quantize": Capability(
-        "core.quantize.spec:QuantizeSpec", "core.quantize.run:run", "Quantize", check="core.quantize.check:check", needs_unquantized=True
+        "core.quantize.spec:QuantizeSpec",
+        "core.quantize.run:run",
+        "Quantize",
+        check="core.quantize.check:check",
+        needs_unquantized=True,
+        resumable=True,
     ),
     "quantize-compare": Capability(
         "core.quantize.compare_spec:QuantizeCompareSpec", "core.quantize.compare:run", "Compare quantizations", needs_unquantized=True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 import time
@@ -31,6 +32,7 @@ class WorkerContext:
         self.device = "cpu"
         self.seed = 0
         self.artifacts = run.artifacts
+        self.kept: Path | None = run.kept
         self.artifacts_made: list[dict[str, str]] = []
         self._run = run
         self._state = state
@@ -85,6 +87,8 @@ class WorkerContext:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with contextlib.suppress(OSError):
             self._ballast.unlink()
+        if status == "done":
+            shutil.rmtree(self._run.kept, ignore_errors=True)
         position = self._state.progress
         if status == "done" and position is not None:
             position = Position(done=position.total, total=position.total, label="")

@@ -35,6 +35,8 @@ class State(BaseModel):
 
     status: Status
     created: float
+    resumed: float | None = None
+    """When it was last asked to go on."""
     started: float | None = None
     ended: float | None = None
     pid: int | None = None

@@ -63,6 +63,11 @@ class Run:
         return self.path / "artifacts"
 
     @property
+    def kept(self) -> Path:
+        """Folder of what lets the run go on after it was stopped; not there when nothing is kept."""
+        return self.path / "kept"
+
+    @property
     def spec(self) -> Spec:
         """What was asked. Raises RequestError when this version cannot read it."""
         return saved.load(self.spec_file)

@@ -1,0 +1,257 @@
+"""Finished blocks of a quantization, kept until the run is done, so that a killed one goes on from where it was.
+
+Kept are the tensors that go into the checkpoint, not the hidden states: those come again when the kept blocks are run. A block counts once
+the manifest names it, and the manifest is replaced in one step after the block's file is on the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from core.errors import RequestError
+from core.formats.base import Format
+from core.formats.safetensors_file import SafetensorsFile
+from core.models.files import shown
+from core.numerics.stored import StoredWeight
+from core.quantize.result import LayerFigures
+from core.runs.files import read_json, write_json
+
+SCHEMA = "llmopt.resume/1"
+
+_MANIFEST = "manifest.json"
+_EXACT = ".kept_exactly"
+
+
+@dataclass
+class BlockParts:
+    """What one block adds to the checkpoint."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    """As the checkpoint stores them."""
+    exact: dict[str, Tensor] = field(default_factory=dict)
+    """Weights, by parameter, that cannot be had back from `tensors` bit for bit."""
+    linears: list[str] = field(default_factory=list)
+    """Quantized linears by their name in the checkpoint, without `.weight`."""
+    changed: list[str] = field(default_factory=list)
+    """Other parameters that were changed; they stand in `tensors` under their own names."""
+    layers: list[LayerFigures] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, name: str, weight: StoredWeight, stored: Mapping[str, Tensor], scheme: Format, figures: LayerFigures, notes: list[str]) -> None:
+        """Take in a linear.
+
+        Args:
+            name: in the checkpoint, without `.weight`.
+            weight: as it was quantized.
+            stored: what the format makes of it.
+            scheme: the format.
+            figures: what rounding it cost.
+            notes: for the person.
+        """
+        self.notes += notes
+        self.tensors |= stored
+        self.linears.append(name)
+        self.layers.append(figures)
+        expected = weight.dequantize()
+        if not torch.equal(scheme.decompress(name, stored).dequantize().to(expected.device), expected):
+            self.exact[f"{name}.weight"] = expected
+
+    def weights(self, scheme: Format) -> dict[str, Tensor]:
+        """Every changed parameter by its name in the checkpoint, as it stood in the model when the block was finished."""
+        found = {f"{name}.weight": scheme.decompress(name, self.tensors).dequantize() for name in self.linears if f"{name}.weight" not in self.exact}
+        return found | self.exact | {name: self.tensors[name] for name in self.changed}
+
+
+class Ledger:
+    """The kept blocks of one run.
+
+    Args:
+        folder: where they are kept; made when it is first needed. None keeps nothing.
+        identity: everything that the blocks depend on, as plain data; blocks that were kept for another are refused.
+        log: told when the disk refuses to keep a block.
+
+    Raises:
+        RequestError: what was kept belongs to another model, request or version.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, identity: Mapping[str, Any] | None = None, log: Callable[[str], None] = lambda _text: None
+    ) -> None:
+        self._folder, self._log = folder, log
+        self.scheme: Format | None = None
+        """How the checkpoint stores what is kept; set before blocks are kept or restored."""
+        self._manifest: dict[str, Any] = {"schema": SCHEMA, "identity": dict(identity or {}), "seconds": 0.0, "blocks": [], "documents": {}}
+        self._began = time.monotonic()
+        if folder is not None and (folder / _MANIFEST).exists():
+            self._manifest = self._checked(folder / _MANIFEST)
+        self._seconds_before = float(self._manifest["seconds"])
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks, from the first, are kept."""
+        return len(self._manifest["blocks"])
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is kept at all."""
+        return self._folder is not None
+
+    @property
+    def seconds(self) -> float:
+        """Time that the work has taken so far, over all its starts."""
+        return self._seconds_before + time.monotonic() - self._began
+
+    @property
+    def seconds_before(self) -> float:
+        """Time that earlier starts have taken."""
+        return self._seconds_before
+
+    def restore(self, parts: BlockParts, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Give the parameters of a block, by their names in the checkpoint, the values that they had when it was finished."""
+        assert self.scheme is not None
+        for name, kept in parts.weights(self.scheme).items():
+            parameters[name].data.copy_(kept)
+
+    def keep(self, index: int, parts: BlockParts) -> None:
+        """Keep a finished block; when this returns it survives a kill or a power cut. A disk that refuses only ends the keeping.
+
+        Args:
+            index: its number; blocks are kept in order.
+            parts: what it adds to the checkpoint.
+        """
+        if self._folder is None or index != self.blocks:
+            return
+        file = self._folder / f"block-{index:05d}.safetensors"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            digest = _write(file, parts.tensors | {name + _EXACT: tensor for name, tensor in parts.exact.items()})
+            entry = {"file": file.name, "sha256": digest, "tensors": list(parts.tensors), "linears": parts.linears, "changed": parts.changed}
+            figures = {"layers": [layer.model_dump(mode="json") for layer in parts.layers], "notes": parts.notes}
+            self._save(blocks=[*self._manifest["blocks"], entry | figures])
+        except OSError as error:
+            self._log(f"finished blocks cannot be kept ({error.strerror or error}): should this run be stopped, it begins anew")
+            self._folder = None
+
+    def block(self, index: int) -> BlockParts:
+        """A kept block.
+
+        Raises:
+            RequestError: its file is not what the manifest says.
+        """
+        assert self._folder is not None
+        entry = self._manifest["blocks"][index]
+        file = self._folder / entry["file"]
+        if not file.is_file() or _digest(file) != entry["sha256"]:
+            raise RequestError(f"the kept block {shown(file)} is damaged: start a new run with the spec.json of this one")
+        found = load_file(file)
+        return BlockParts(
+            tensors={name: found[name] for name in entry["tensors"]},
+            exact={name.removesuffix(_EXACT): tensor for name, tensor in found.items() if name.endswith(_EXACT)},
+            linears=entry["linears"],
+            changed=entry["changed"],
+            layers=[LayerFigures.model_validate(layer) for layer in entry["layers"]],
+            notes=entry["notes"],
+        )
+
+    def remember(self, name: str, document: Any) -> None:
+        """Keep plain data that took long to find."""
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        self._save(documents=self._manifest["documents"] | {name: document})
+
+    def recall(self, name: str) -> Any:
+        """What was remembered under this name, None when nothing was."""
+        return self._manifest["documents"].get(name)
+
+    def discard(self) -> None:
+        """Remove everything that is kept."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _save(self, **changes: Any) -> None:
+        self._manifest |= changes | {"seconds": self.seconds}
+        if self._folder is not None:
+            write_json(self._folder / _MANIFEST, self._manifest)
+
+    def _checked(self, path: Path) -> dict[str, Any]:
+        again = "start a new run with the spec.json of this one"
+        try:
+            found = read_json(path)
+        except (OSError, ValueError) as error:
+            raise RequestError(f"{shown(path)}, which says what was kept of the run, cannot be read: {again}") from error
+        if not isinstance(found, dict) or found.get("schema") != SCHEMA or set(self._manifest) - set(found):
+            raise RequestError(f"{shown(path)} was kept by another version of this program: {again}")
+        expected = read_back(self._manifest["identity"])
+        for name, value in expected.items():
+            if found["identity"].get(name) != value:
+                raise RequestError(f"the {name.replace('_', ' ')} changed since the run was stopped, so it cannot go on: {again}")
+        return found
+
+
+def identity_of(
+    spec: Mapping[str, Any], model: Path, windows: Tensor | None, dtype: torch.dtype, device: str, versions: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the blocks of a run depend on.
+
+    Args:
+        spec: the request.
+        model: folder of the original.
+        windows: calibration tokens int64 [N, T].
+        dtype: of the arithmetic.
+        device: of the arithmetic.
+        versions: of the programs.
+    """
+    files = sorted(file for file in model.iterdir() if file.suffix == ".safetensors" or file.name == "config.json")
+    return {
+        "request": dict(spec),
+        "files_of_the_model": {file.name: _state_of(file) for file in files},
+        "calibration_text": None if windows is None else hashlib.sha256(windows.contiguous().numpy().tobytes()).hexdigest(),
+        "arithmetic": f"{dtype} on {device.partition(':')[0]}",
+        "versions_of_the_programs": dict(versions),
+    }
+
+
+def read_back(document: Any) -> Any:
+    """Plain data as JSON gives it back."""
+    import json
+
+    return json.loads(json.dumps(document))
+
+
+def _state_of(file: Path) -> dict[str, Any]:
+    """Size, time of change and hash of the beginning of a file, where a safetensors file lists its tensors."""
+    status = file.stat()
+    with file.open("rb") as stream:
+        beginning = stream.read(1 << 20)
+    return {"bytes": status.st_size, "modified_ns": status.st_mtime_ns, "sha256_of_beginning": hashlib.sha256(beginning).hexdigest()}
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write a safetensors file in one step, onto the disk; returns its hash."""
+    temporary = path.with_name(f".{path.name}.new")
+    file = SafetensorsFile(temporary)
+    try:
+        for name, tensor in tensors.items():
+            file.append(name, tensor.cpu())
+        file.close()
+        digest = _digest(temporary)
+        temporary.replace(path)
+    except BaseException:
+        file.discard()
+        raise
+    return digest
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

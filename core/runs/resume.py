@@ -1,0 +1,48 @@
+"""Let a run that was stopped go on."""
+
+from __future__ import annotations
+
+from core.errors import RequestError, RunFailed
+from core.runs.events import EventWriter, StateChange, now
+from core.runs.files import why
+from core.runs.launch import Launcher
+from core.runs.registry import CAPABILITIES
+from core.runs.state import State
+from core.runs.store import Run
+from core.runs.verdict import sweep
+
+
+def resumable(run: Run, state: State) -> bool:
+    """Whether `resume` would take the run: it was cancelled or failed, and its capability keeps what is finished."""
+    entry = CAPABILITIES.get(run.capability)
+    return entry is not None and entry.resumable and state.status in {"cancelled", "failed"}
+
+
+def resume(run: Run, launcher: Launcher) -> State:
+    """Start a stopped run again, under its own id; it goes on from what it kept, or begins anew where it kept nothing.
+
+    Whether what was kept still fits the model is seen by the worker, which fails with a sentence when it does not.
+
+    Raises:
+        RequestError: the run is not over, is done, or is of a kind that keeps nothing.
+        RunFailed: its folder may not be written, or the worker could not be started.
+    """
+    state = launcher.refresh(run)
+    if not state.is_over:
+        raise RequestError(f"run {run.id} is {state.status}: `llmopt runs follow {run.id}` shows it")
+    if state.status == "done":
+        raise RequestError(f"run {run.id} is done: there is nothing left to go on with")
+    if not resumable(run, state):
+        raise RequestError(f"runs of {run.capability} keep nothing to go on from: start anew with --spec {run.spec_file}")
+    spec = run.spec
+    if state.pid is not None:
+        sweep(run, state.pid)
+    fresh = State(status="queued", created=state.created, resumed=now(), host=state.host, boot=state.boot, namespace=state.namespace)
+    try:
+        writer = EventWriter(run.events_file)
+        writer.write(StateChange(now(), "queued", f"asked to go on with {spec.model}"))
+        writer.close()
+        run.save_state(fresh)
+    except OSError as error:
+        raise RunFailed(why(error, run.path)) from error
+    return launcher.start(run)
