@@ -128,21 +128,22 @@ class Nf4Tensor:
         return values.view(self.shape).to(dtype)
 
 
-def quantize_nf4(weight: Tensor, *, nested: bool, dtype: torch.dtype) -> Nf4Tensor:
+def quantize_nf4(weight: Tensor, *, nested: bool, dtype: torch.dtype, block: int = BLOCK) -> Nf4Tensor:
     """Every weight to the closest value of the grid of its block.
 
     Args:
         weight: float32 [out, in], finite.
         nested: round the scales too ("double quantization"): 0.127 bits a weight instead of 0.5.
         dtype: of the weight in its checkpoint.
+        block: weights that share a scale.
     """
     grid = nf4_grid().to(weight.device)
-    codes, absmax = _blockwise(weight.flatten(), grid, BLOCK)
+    codes, absmax = _blockwise(weight.flatten(), grid, block)
     if len(codes) % 2:
         codes = torch.cat([codes, codes.new_zeros(1)])
     packed = ((codes[::2] << 4) | codes[1::2]).unsqueeze(1)
     rows, columns = weight.shape
-    return Nf4Tensor(packed, nest(absmax) if nested else absmax, (rows, columns), dtype, grid)
+    return Nf4Tensor(packed, nest(absmax) if nested else absmax, (rows, columns), dtype, grid, block=block)
 
 
 def nest(scales: Tensor) -> NestedScales:

@@ -21,6 +21,7 @@ from core.sanitize import clean
 
 _BASE_BYTES = 450 * 2**20
 _CHUNK_TOKENS = 4096
+_FP8_BLOCK = 128
 _ENGINE_WIDTHS = (4, 8)
 _MEASURED = {"float64": 8, "float32": 4}
 
@@ -98,6 +99,11 @@ def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
             raise RequestError(
                 f"group-size {spec.group_size} does not divide the rows of {linear.name_suffix} ({linear.in_features} weights): "
                 f"choose {_divisor(card, spec.group_size)}, which divides all rows, or granularity channel"
+            )
+        if spec.method == "fp8" and spec.granularity == "block" and spec.activation_bits == 8 and linear.in_features % _FP8_BLOCK:
+            raise RequestError(
+                f"blocks of {_FP8_BLOCK} do not divide the inputs of {linear.name_suffix} ({linear.in_features} features), which are rounded by "
+                "as many: choose granularity channel, or activation-bits 16"
             )
     if spec.calibrates and spec.calibration_length > card.context:
         raise RequestError(f"calibration-length {spec.calibration_length} is longer than the model's context of {card.context} tokens: lower it")

@@ -35,6 +35,7 @@ class MethodFacts:
     """Values of fields that were not given, where they differ from the spec's own defaults."""
 
 
+NF4_BLOCKS = (64, 128, 256, 512, 1024, 2048, 4096)
 INTEGER_FORMATS = ("compressed-tensors", "gptq", "awq")
 
 FACTS: dict[str, MethodFacts] = {
@@ -120,6 +121,12 @@ def refusal(format_: str, values: Mapping[str, Any]) -> str | None:
         return "the AWQ format holds 4-bit weights in groups and nothing else: choose format compressed-tensors"
     if format_ == "gptq" and (bits not in (2, 3, 4, 8) or granularity == "tensor" or rounded_inputs):
         return "the GPTQ format holds 2, 3, 4 or 8 bits in groups or channels, with plain activations: choose format compressed-tensors"
+    if values.get("method") == "nf4" and values.get("group_size", 64) not in NF4_BLOCKS:
+        return f"bitsandbytes knows blocks of {', '.join(map(str, NF4_BLOCKS))} weights: choose one of these as group-size"
+    if granularity == "block" and values.get("method") == "fp8" and values.get("group_size", 128) != 128:
+        return "blocks of 8-bit floats are squares of 128 x 128 in every engine: leave group-size at 128"
+    if granularity == "block" and rounded_inputs and values.get("activation_scales") == "static":
+        return "engines find the scales of inputs beside blocks at run time: choose activation-scales dynamic, or granularity channel"
     if format_ == "compressed-tensors" and values.get("fp8_format", "e4m3") == "e5m2" and values.get("method") == "fp8":
         return "compressed-tensors knows 8-bit floats as E4M3 only: choose fp8-format e4m3 (the comparison measures E5M2 beside it)"
     return None

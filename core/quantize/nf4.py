@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core.errors import RunFailed
 from core.numerics.grid import Grid
-from core.numerics.nf4 import Nf4Tensor, quantize_nf4
+from core.numerics.nf4 import BLOCK, Nf4Tensor, quantize_nf4
 from core.quantize.spec import QuantizeSpec
 
 
@@ -21,12 +21,14 @@ class Nf4Config:
     """Whether the scales are rounded to 8 bits."""
     dtype: torch.dtype = torch.bfloat16
     """Of the weight in its checkpoint."""
+    block: int = BLOCK
+    """Weights that share a scale."""
 
 
 def config(spec: QuantizeSpec, grid: Grid, name: str) -> Nf4Config:
     """What a request asks for; the dtype of the checkpoint is that of the grid's scales."""
     del name
-    return Nf4Config(spec.double_quant, grid.scale_dtype)
+    return Nf4Config(spec.double_quant, grid.scale_dtype, spec.group_size)
 
 
 def quantize(weight: Tensor, statistics: object, config: Nf4Config) -> Nf4Tensor:
@@ -35,7 +37,7 @@ def quantize(weight: Tensor, statistics: object, config: Nf4Config) -> Nf4Tensor
     Args:
         weight: [out, in].
         statistics: not looked at.
-        config: whether scales are rounded too, and the dtype of the checkpoint.
+        config: the size of blocks, whether scales are rounded too, and the dtype of the checkpoint.
 
     Raises:
         RunFailed: the weight holds NaN or infinity.
@@ -43,4 +45,4 @@ def quantize(weight: Tensor, statistics: object, config: Nf4Config) -> Nf4Tensor
     del statistics
     if not torch.isfinite(weight).all():
         raise RunFailed("the weight holds NaN or infinity: the checkpoint is damaged, fetch it again")
-    return quantize_nf4(weight.to(torch.float32), nested=config.double_quant, dtype=config.dtype)
+    return quantize_nf4(weight.to(torch.float32), nested=config.double_quant, dtype=config.dtype, block=config.block)
