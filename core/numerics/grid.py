@@ -32,6 +32,8 @@ class Grid:
     clipping: Clipping = "absmax"
     scale_dtype: torch.dtype = torch.float32
     """Scales are rounded to this before anything is rounded by them, so that the file loses nothing."""
+    reserved: int = 0
+    """Lowest codes that no zero point takes. 1 for GPTQ files of version 1, which store zero points less one."""
 
     @property
     def lowest(self) -> int:
@@ -82,7 +84,10 @@ class Grid:
         if self.symmetric:
             return self._storable(2 * torch.maximum(-low, high) / levels), None
         scales = self._storable((high - low) / levels)
-        zeros = (torch.round(-low / scales) + self.lowest).clamp_(self.lowest, self.highest)
+        if self.reserved:
+            raised = torch.round(-low / scales) < self.reserved
+            scales = torch.where(raised, self._storable(high / (levels - self.reserved)), scales)
+        zeros = (torch.round(-low / scales) + self.lowest).clamp_(self.lowest + self.reserved, self.highest)
         return scales, zeros
 
     def _storable(self, scales: Tensor) -> Tensor:
