@@ -1,19 +1,20 @@
 """Walk a model block by block with the inputs that calibration text really gives each linear.
 
 Each block is calibrated on the outputs of the blocks before it as they are now, that is already changed, and each group of
-linears inside it on the outputs of the linears before it (GPTQ's true sequential order).
+linears inside it on the outputs of the linears before it (GPTQ's true sequential order). Parts of a block that are finished do not run again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from core.calibration.replay import Part, Replay, Tracer
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.models.streaming import BlockInputs, StreamedModel
@@ -70,6 +71,7 @@ class CalibratedBlock(Block):
         self._streamed, self._inputs, self._on_windows = streamed, inputs, on_windows
         module = streamed.load_block(index)
         super().__init__(index, module, find_linears(module), [])
+        self._replay = self._replay_of([])
         self.groups = self._find_groups()
 
     @torch.no_grad()
@@ -125,10 +127,11 @@ class CalibratedBlock(Block):
 
         handles = [self.linears[name].register_forward_pre_hook(lambda _module, arguments, name=name: take(name, arguments[0])) for name in names]
         try:
-            for first, hidden in self._chunks():
-                with suppress(_Reached):
-                    self._run(hidden, first)
-                self._on_windows()
+            with nullcontext() if last is None else self._replay.passing(last):
+                for first, hidden in self._chunks():
+                    with suppress(_Reached):
+                        self._run(hidden, first)
+                    self._on_windows()
         finally:
             for handle in handles:
                 handle.remove()
@@ -143,17 +146,23 @@ class CalibratedBlock(Block):
     @torch.no_grad()
     def advance(self) -> None:
         """Replace the hidden states by the block's outputs, with its weights as they are now."""
-        for first, hidden in self._chunks():
-            hidden.copy_(self._run(hidden, first))
-            self._on_windows()
+        with self._replay.passing(None):
+            for first, hidden in self._chunks():
+                hidden.copy_(self._run(hidden, first))
+                self._on_windows()
+        self._replay.clear()
 
     def _run(self, hidden: Tensor, first: int) -> Tensor:
+        self._replay.begin(first)
         return self._streamed.run_block(self.module, hidden.to(self._streamed.dtype), self.index, self._inputs, first=first)
+
+    def _replay_of(self, parts: list[Part]) -> Replay:
+        return Replay(self.module, self.linears, parts, self._inputs.hidden, self._streamed.dtype)
 
     def _chunks(self) -> Iterator[tuple[int, Tensor]]:
         """(number of the first window, hidden states of a few windows)."""
         hidden = self._inputs.hidden
-        step = max(_CHUNK_TOKENS // hidden.shape[1], 1)
+        step = 1 if self._inputs.per_window else max(_CHUNK_TOKENS // hidden.shape[1], 1)
         return ((first, hidden[first : first + step]) for first in range(0, len(hidden), step))
 
     @torch.no_grad()
@@ -164,11 +173,15 @@ class CalibratedBlock(Block):
             linear.register_forward_pre_hook(lambda _module, arguments, name=name: seen.append((name, arguments[0])))
             for name, linear in self.linears.items()
         ]
+        tracer = Tracer(self.module, self.linears)
         try:
-            self._run(self._inputs.hidden[:1], 0)
+            with tracer.watching():
+                self._run(self._inputs.hidden[:1], 0)
         finally:
             for handle in handles:
                 handle.remove()
+        parts = [] if self._inputs.per_window else tracer.parts()
+        self._replay = self._replay_of(parts)
         self._calls = {name: sum(called == name for called, _ in seen) for name in self.linears}
         groups: list[tuple[Tensor, list[str]]] = []
         for name, tensor in seen:
