@@ -129,7 +129,7 @@ OF_FAMILIES = tuple(
         ("compressed-tensors FP8", "transformers", {"method": "fp8"}, "float32"),
         ("GPTQ W4 g128", "gptqmodel", {"method": "gptq", "format": "gptq"}, "float32"),
         ("AWQ W4 g128", "gptqmodel", {"method": "awq"}, "float32"),
-        ("bitsandbytes NF4", "bitsandbytes", {"method": "nf4"}, "float32"),
+        ("bitsandbytes NF4", "bitsandbytes", {"method": "nf4"}, "bfloat16"),
         ("compressed-tensors W4 g128", "vllm", {"method": "gptq"}, "bfloat16"),
     )
 )
