@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -26,3 +27,12 @@ def check_output(folder: Path) -> None:
         raise RequestError(f"the output {shown(folder)} cannot be made: {shown(parent)} is not a folder")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise RunFailed(f"the output {shown(folder)} cannot be made: you may not write to {shown(parent)}")
+
+
+def disk_sentence(output: Path, error: OSError) -> str:
+    """What to tell the person when writing an output failed half-way and nothing of it was kept."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"the disk of {shown(output.parent)} is full: free some space, or choose another --out; nothing was left behind"
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return f"{shown(output.parent)} cannot be written ({reason(error)}): choose another --out; nothing was left behind"
+    return f"the checkpoint could not be written to {shown(output)} ({reason(error)}); nothing was left behind"

@@ -15,9 +15,9 @@ from typing import Any, Self
 from torch import Tensor
 
 from core.errors import LlmoptError, RequestError, RunFailed
-from core.formats.output import check_output
+from core.formats.output import check_output, disk_sentence
 from core.formats.safetensors_file import SafetensorsFile, stored_bytes
-from core.models.files import reason, shown
+from core.models.files import shown
 from core.models.headers import INDEX_FILE, SINGLE_FILE
 from core.sanitize import clean
 
@@ -118,7 +118,7 @@ class ShardWriter:
         except BaseException as error:
             self.abort()
             if isinstance(error, OSError) and not isinstance(error, LlmoptError):
-                raise RunFailed(_sentence(self.folder, error)) from error
+                raise RunFailed(disk_sentence(self.folder, error)) from error
             raise
 
     def _begin(self) -> None:
@@ -194,11 +194,3 @@ def _sync(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _sentence(folder: Path, error: OSError) -> str:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return f"the disk of {shown(folder.parent)} is full: free some space, or choose another --out; nothing was left behind"
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return f"{shown(folder.parent)} cannot be written ({reason(error)}): choose another --out; nothing was left behind"
-    return f"the checkpoint could not be written to {shown(folder)} ({reason(error)}); nothing was left behind"
