@@ -14,6 +14,8 @@ from core.sanitize import clean
 
 FORMATS: dict[str, str] = {
     "compressed-tensors": "core.formats.compressed_tensors:CompressedTensors",
+    "gptq": "core.formats.gptq:Gptq",
+    "awq": "core.formats.awq:Awq",
     "bitsandbytes": "core.formats.bitsandbytes:BitsAndBytes",
     "fp8": "core.formats.fine_grained_fp8:FineGrainedFp8",
 }

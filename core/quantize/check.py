@@ -100,6 +100,11 @@ def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
                 f"group-size {spec.group_size} does not divide the rows of {linear.name_suffix} ({linear.in_features} weights): "
                 f"choose {_divisor(card, spec.group_size)}, which divides all rows, or granularity channel"
             )
+        if spec.format in ("gptq", "awq") and (linear.in_features * spec.bits % 32 or linear.out_features * spec.bits % 32):
+            raise RequestError(
+                f"{linear.name_suffix} has {linear.in_features} inputs and {linear.out_features} outputs, and the {spec.format.upper()} format fills "
+                f"whole 32-bit words with {spec.bits}-bit weights along both: choose format compressed-tensors"
+            )
         if spec.method == "fp8" and spec.granularity == "block" and spec.activation_bits == 8 and linear.in_features % _FP8_BLOCK:
             raise RequestError(
                 f"blocks of {_FP8_BLOCK} do not divide the inputs of {linear.name_suffix} ({linear.in_features} features), which are rounded by "

@@ -14,4 +14,5 @@ def grid_of(spec: QuantizeSpec, stored: torch.dtype) -> Grid:
     if spec.format in ("gptq", "awq"):
         scale_dtype = torch.float16
     granularity = "group" if spec.granularity == "block" else spec.granularity
-    return Grid(spec.bits, spec.symmetric, granularity, spec.group_size, spec.clipping, scale_dtype)
+    reserved = 1 if spec.format == "gptq" and not spec.symmetric else 0
+    return Grid(spec.bits, spec.symmetric, granularity, spec.group_size, spec.clipping, scale_dtype, reserved=reserved)

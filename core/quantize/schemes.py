@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from core.formats.awq import Awq
 from core.formats.base import Format
 from core.formats.bitsandbytes import BitsAndBytes
 from core.formats.compressed_tensors import CompressedTensors
 from core.formats.float_quantized import FloatQuantized
+from core.formats.gptq import Gptq
 from core.quantize.spec import QuantizeSpec
 
 
@@ -29,7 +31,19 @@ def _bitsandbytes(spec: QuantizeSpec) -> Format:
     return BitsAndBytes("int8", double_quant=False) if spec.method == "int8" else BitsAndBytes("nf4", spec.double_quant)
 
 
+def _gptq(spec: QuantizeSpec) -> Format:
+    grouped = spec.granularity == "group"
+    act_order = spec.act_order and not spec.static_groups and grouped
+    return Gptq(spec.bits, spec.symmetric, spec.group_size if grouped else None, act_order, damp=spec.damp)
+
+
+def _awq(spec: QuantizeSpec) -> Format:
+    return Awq(spec.group_size if spec.granularity == "group" else None)
+
+
 SCHEMES: dict[str, Callable[[QuantizeSpec], Format]] = {
     "compressed-tensors": _compressed_tensors,
+    "gptq": _gptq,
+    "awq": _awq,
     "bitsandbytes": _bitsandbytes,
 }
