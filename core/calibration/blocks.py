@@ -74,6 +74,11 @@ class CalibratedBlock(Block):
         self._replay = self._replay_of([])
         self.groups = self._find_groups()
 
+    @property
+    def hidden(self) -> Tensor:
+        """[N, T, H]: what the block is given, for all windows."""
+        return self._inputs.hidden
+
     @torch.no_grad()
     def statistics(self, group: Group) -> InputStatistics:
         """Second moments and ranges of the group's input over all windows, with the block's weights as they are now.
@@ -194,7 +199,12 @@ class CalibratedBlock(Block):
 
 
 def calibrated_blocks(
-    streamed: StreamedModel, windows: Tensor, on_windows: OnWindows = lambda: None, dtype: torch.dtype | None = None
+    streamed: StreamedModel,
+    windows: Tensor,
+    on_windows: OnWindows = lambda: None,
+    dtype: torch.dtype | None = None,
+    begin: int = 0,
+    hidden: Tensor | None = None,
 ) -> Iterator[CalibratedBlock]:
     """Every block in order, ready for `statistics`. Change its weights, then ask for the next: the hidden states move on by themselves.
 
@@ -203,11 +213,15 @@ def calibrated_blocks(
         windows: calibration tokens, int64 [N, T].
         on_windows: called after every chunk of windows.
         dtype: of the hidden states between blocks; None keeps the model's.
+        begin: the first block, for work that goes on.
+        hidden: [N, T, H] what that block is given; None: the embeddings.
     """
     inputs = streamed.capture(windows)
     if dtype is not None:
         inputs.hidden = inputs.hidden.to(dtype)
-    for index in range(streamed.n_blocks):
+    if hidden is not None:
+        inputs.hidden = hidden.to(inputs.hidden)
+    for index in range(begin, streamed.n_blocks):
         block = CalibratedBlock(streamed, index, inputs, on_windows)
         yield block
         if index + 1 < streamed.n_blocks:
@@ -215,9 +229,9 @@ def calibrated_blocks(
         streamed.release_block(index)
 
 
-def plain_blocks(streamed: StreamedModel) -> Iterator[Block]:
-    """Every block in order, each linear a group of its own, for methods that need no data."""
-    for index in range(streamed.n_blocks):
+def plain_blocks(streamed: StreamedModel, begin: int = 0) -> Iterator[Block]:
+    """Every block from `begin` on, each linear a group of its own, for methods that need no data."""
+    for index in range(begin, streamed.n_blocks):
         module = streamed.load_block(index)
         linears = find_linears(module)
         yield Block(index, module, linears, [Group((name,)) for name in linears])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from core.errors import RunFailed
 from core.formats.base import Format
+from core.formats.registry import read_format
 from core.formats.shards import ShardWriter
 from core.formats.weights import QuantizedWeights
 from core.models.files import read_object
@@ -20,11 +21,11 @@ from core.models.structure import find_linears
 from core.numerics.activations import ActivationQuantizer
 from core.quantize.methods import METHODS
 from core.quantize.result import LayerFigures
-from core.quantize.resume import BlockParts
+from core.quantize.resume import BlockParts, Ledger, states
 from core.quantize.schemes import scheme_of
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
-from core.quantize.stream import BlockDone, ChangedTensor, Item, QuantizedLinear, quantized_linears
+from core.quantize.stream import BlockPassed, ChangedTensor, Item, QuantizedLinear, quantized_linears
 
 Activations = Callable[[str], ActivationQuantizer | None]
 """From a weight's name in the model to how the inputs of its linear are rounded."""
@@ -73,7 +74,7 @@ def write_checkpoint(spec: QuantizeSpec, streamed: StreamedModel, windows: Tenso
     own = METHODS[spec.method].write
     if own is not None:
         return own(spec, streamed, windows, out, steps)
-    scheme = steps.ledger.scheme = scheme_of(spec)
+    scheme = scheme_of(spec)
     written = written_as(out, scheme)
     steps.say("checking the weights")
     streamed.check_linears()
@@ -106,7 +107,10 @@ def _write_blocks(writer: ShardWriter, written: Written, items: Iterable[Item], 
                 _write(writer, written, stored, [item.figures], notes, steps)
                 done.add(f"{item.name}.weight")
                 if steps.ledger.active:
-                    parts.add(item.name, item.tensor, stored, scheme, item.figures, notes)
+                    parts.tensors |= stored
+                    parts.linears.append(item.name)
+                    parts.layers.append(item.figures)
+                    parts.notes += notes
             case ChangedTensor():
                 stored = {item.name: item.tensor.cpu()}
                 _write(writer, written, stored, [], [], steps)
@@ -117,8 +121,8 @@ def _write_blocks(writer: ShardWriter, written: Written, items: Iterable[Item], 
             case BlockParts():
                 _write(writer, written, item.tensors, item.layers, item.notes, steps)
                 done.update(item.changed, (f"{name}.weight" for name in item.linears))
-            case BlockDone():
-                steps.ledger.keep(item.index, parts)
+            case BlockPassed():
+                steps.ledger.keep(item.index, parts, item.hidden)
                 parts = BlockParts()
     return done
 
@@ -138,6 +142,23 @@ def _write(
         steps.layer(len(written.layers), figures)
         written.layers.append(figures)
     written.notes += notes
+
+
+def remember_checkpoint(ledger: Ledger, written: Written) -> None:
+    """Keep what a finished checkpoint was like, for a run that is stopped while it evaluates."""
+    if written.folder.is_dir():
+        layers = [layer.model_dump(mode="json") for layer in written.layers]
+        ledger.remember("checkpoint", {"files": states(written.folder), "layers": layers, "notes": written.notes, "bytes": written.bytes})
+
+
+def finished_checkpoint(ledger: Ledger, folder: Path) -> Written | None:
+    """The checkpoint that the run had finished before it was stopped; None when there is none, or it was changed since."""
+    kept = ledger.recall("checkpoint")
+    if kept is None or not folder.is_dir() or states(folder) != kept["files"]:
+        return None
+    written = written_as(folder, read_format(read_object(folder / "config.json")["quantization_config"], folder))
+    written.layers, written.notes, written.bytes = [LayerFigures.model_validate(layer) for layer in kept["layers"]], kept["notes"], kept["bytes"]
+    return written
 
 
 def check_weights(streamed: StreamedModel, steps: Steps) -> None:

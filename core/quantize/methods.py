@@ -19,11 +19,11 @@ from core.quantize.steps import Steps
 
 if TYPE_CHECKING:
     from core.quantize.checkpoint import Written
-    from core.quantize.stream import ChangedTensor, QuantizedLinear
+    from core.quantize.stream import Item
 
 Quantize = Callable[[Tensor, Any, Any], StoredWeight]
 Prepare = Callable[[CalibratedBlock, StreamedModel, QuantizeSpec, Steps], Iterable[str]]
-Linears = Callable[[StreamedModel, QuantizeSpec, Tensor | None, Steps], "Iterator[QuantizedLinear | ChangedTensor]"]
+Linears = Callable[[StreamedModel, QuantizeSpec, Tensor | None, Steps], "Iterator[Item]"]
 Write = Callable[[QuantizeSpec, StreamedModel, Tensor | None, Path, Steps], "Written"]
 
 
@@ -42,6 +42,8 @@ class MethodEntry:
     """Does the whole model by itself instead."""
     write: Write | None = None
     """Even writes the checkpoint by itself, at the path given."""
+    extra_steps: Callable[[QuantizeSpec, int], int] = lambda _spec, _linears: 0
+    """(spec, linears) to the steps that it takes beside one a linear."""
 
 
 METHODS: dict[str, MethodEntry] = {

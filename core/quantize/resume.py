@@ -1,7 +1,7 @@
 """Finished blocks of a quantization, kept until the run is done, so that a killed one goes on from where it was.
 
-Kept are the tensors that go into the checkpoint, not the hidden states: those come again when the kept blocks are run. A block counts once
-the manifest names it, and the manifest is replaced in one step after the block's file is on the disk.
+Kept are the tensors that each block adds to the checkpoint and the hidden states that the calibration text has reached, those of the last
+block only. A block counts once the manifest names it, and the manifest is replaced in one step after the block's files are on the disk.
 """
 
 from __future__ import annotations
@@ -16,20 +16,17 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.errors import RequestError
-from core.formats.base import Format
 from core.formats.safetensors_file import SafetensorsFile
 from core.models.files import shown
-from core.numerics.stored import StoredWeight
 from core.quantize.result import LayerFigures
 from core.runs.files import read_json, write_json
 
 SCHEMA = "llmopt.resume/1"
 
 _MANIFEST = "manifest.json"
-_EXACT = ".kept_exactly"
 
 
 @dataclass
@@ -38,38 +35,12 @@ class BlockParts:
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     """As the checkpoint stores them."""
-    exact: dict[str, Tensor] = field(default_factory=dict)
-    """Weights, by parameter, that cannot be had back from `tensors` bit for bit."""
     linears: list[str] = field(default_factory=list)
     """Quantized linears by their name in the checkpoint, without `.weight`."""
     changed: list[str] = field(default_factory=list)
     """Other parameters that were changed; they stand in `tensors` under their own names."""
     layers: list[LayerFigures] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-    def add(self, name: str, weight: StoredWeight, stored: Mapping[str, Tensor], scheme: Format, figures: LayerFigures, notes: list[str]) -> None:
-        """Take in a linear.
-
-        Args:
-            name: in the checkpoint, without `.weight`.
-            weight: as it was quantized.
-            stored: what the format makes of it.
-            scheme: the format.
-            figures: what rounding it cost.
-            notes: for the person.
-        """
-        self.notes += notes
-        self.tensors |= stored
-        self.linears.append(name)
-        self.layers.append(figures)
-        expected = weight.dequantize()
-        if not torch.equal(scheme.decompress(name, stored).dequantize().to(expected.device), expected):
-            self.exact[f"{name}.weight"] = expected
-
-    def weights(self, scheme: Format) -> dict[str, Tensor]:
-        """Every changed parameter by its name in the checkpoint, as it stood in the model when the block was finished."""
-        found = {f"{name}.weight": scheme.decompress(name, self.tensors).dequantize() for name in self.linears if f"{name}.weight" not in self.exact}
-        return found | self.exact | {name: self.tensors[name] for name in self.changed}
 
 
 class Ledger:
@@ -88,9 +59,14 @@ class Ledger:
         self, folder: Path | None = None, identity: Mapping[str, Any] | None = None, log: Callable[[str], None] = lambda _text: None
     ) -> None:
         self._folder, self._log = folder, log
-        self.scheme: Format | None = None
-        """How the checkpoint stores what is kept; set before blocks are kept or restored."""
-        self._manifest: dict[str, Any] = {"schema": SCHEMA, "identity": dict(identity or {}), "seconds": 0.0, "blocks": [], "documents": {}}
+        self._manifest: dict[str, Any] = {
+            "schema": SCHEMA,
+            "identity": dict(identity or {}),
+            "seconds": 0.0,
+            "blocks": [],
+            "hidden": None,
+            "documents": {},
+        }
         self._began = time.monotonic()
         if folder is not None and (folder / _MANIFEST).exists():
             self._manifest = self._checked(folder / _MANIFEST)
@@ -116,30 +92,29 @@ class Ledger:
         """Time that earlier starts have taken."""
         return self._seconds_before
 
-    def restore(self, parts: BlockParts, parameters: Mapping[str, nn.Parameter]) -> None:
-        """Give the parameters of a block, by their names in the checkpoint, the values that they had when it was finished."""
-        assert self.scheme is not None
-        for name, kept in parts.weights(self.scheme).items():
-            parameters[name].data.copy_(kept)
-
-    def keep(self, index: int, parts: BlockParts) -> None:
+    def keep(self, index: int, parts: BlockParts, hidden: Tensor | None) -> None:
         """Keep a finished block; when this returns it survives a kill or a power cut. A disk that refuses only ends the keeping.
 
         Args:
             index: its number; blocks are kept in order.
             parts: what it adds to the checkpoint.
+            hidden: [N, T, H] what the next block is given; only that of the last kept block stays.
         """
         if self._folder is None or index != self.blocks:
             return
-        file = self._folder / f"block-{index:05d}.safetensors"
+        file, states_file = self._folder / f"block-{index:05d}.safetensors", self._folder / f"hidden-{index:05d}.safetensors"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            digest = _write(file, parts.tensors | {name + _EXACT: tensor for name, tensor in parts.exact.items()})
-            entry = {"file": file.name, "sha256": digest, "tensors": list(parts.tensors), "linears": parts.linears, "changed": parts.changed}
-            figures = {"layers": [layer.model_dump(mode="json") for layer in parts.layers], "notes": parts.notes}
-            self._save(blocks=[*self._manifest["blocks"], entry | figures])
+            entry: dict[str, Any] = {"file": file.name, "sha256": _write(file, parts.tensors), "tensors": list(parts.tensors)}
+            entry |= {"linears": parts.linears, "changed": parts.changed, "notes": parts.notes}
+            entry |= {"layers": [layer.model_dump(mode="json") for layer in parts.layers]}
+            carried = None if hidden is None else {"file": states_file.name, "sha256": _write(states_file, {"hidden": hidden})}
+            self._save(blocks=[*self._manifest["blocks"], entry], hidden=carried)
+            for old in self._folder.glob("hidden-*"):
+                if old != states_file:
+                    old.unlink()
         except OSError as error:
-            self._log(f"finished blocks cannot be kept ({error.strerror or error}): should this run be stopped, it begins anew")
+            self._log(f"finished blocks cannot be kept ({error.strerror or error}): should this run be stopped, they have to be made again")
             self._folder = None
 
     def block(self, index: int) -> BlockParts:
@@ -148,20 +123,25 @@ class Ledger:
         Raises:
             RequestError: its file is not what the manifest says.
         """
-        assert self._folder is not None
         entry = self._manifest["blocks"][index]
-        file = self._folder / entry["file"]
-        if not file.is_file() or _digest(file) != entry["sha256"]:
-            raise RequestError(f"the kept block {shown(file)} is damaged: start a new run with the spec.json of this one")
-        found = load_file(file)
+        found = self._read(entry)
         return BlockParts(
             tensors={name: found[name] for name in entry["tensors"]},
-            exact={name.removesuffix(_EXACT): tensor for name, tensor in found.items() if name.endswith(_EXACT)},
             linears=entry["linears"],
             changed=entry["changed"],
             layers=[LayerFigures.model_validate(layer) for layer in entry["layers"]],
             notes=entry["notes"],
         )
+
+    @property
+    def hidden(self) -> Tensor | None:
+        """[N, T, H]: what the block after the last kept one is given; None when no block is kept, or it needs nothing.
+
+        Raises:
+            RequestError: its file is not what the manifest says.
+        """
+        entry = self._manifest["hidden"]
+        return None if entry is None else self._read(entry)["hidden"]
 
     def remember(self, name: str, document: Any) -> None:
         """Keep plain data that took long to find."""
@@ -177,6 +157,13 @@ class Ledger:
         """Remove everything that is kept."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _read(self, entry: Mapping[str, Any]) -> dict[str, Tensor]:
+        assert self._folder is not None
+        file = self._folder / entry["file"]
+        if not file.is_file() or _digest(file) != entry["sha256"]:
+            raise RequestError(f"{shown(file)}, which was kept of the run, is damaged: start a new run with the spec.json of this one")
+        return load_file(file)
 
     def _save(self, **changes: Any) -> None:
         self._manifest |= changes | {"seconds": self.seconds}
@@ -211,10 +198,9 @@ def identity_of(
         device: of the arithmetic.
         versions: of the programs.
     """
-    files = sorted(file for file in model.iterdir() if file.suffix == ".safetensors" or file.name == "config.json")
     return {
         "request": dict(spec),
-        "files_of_the_model": {file.name: _state_of(file) for file in files},
+        "files_of_the_model": states(model),
         "calibration_text": None if windows is None else hashlib.sha256(windows.contiguous().numpy().tobytes()).hexdigest(),
         "arithmetic": f"{dtype} on {device.partition(':')[0]}",
         "versions_of_the_programs": dict(versions),
@@ -226,6 +212,17 @@ def read_back(document: Any) -> Any:
     import json
 
     return json.loads(json.dumps(document))
+
+
+def states(folder: Path) -> dict[str, Any]:
+    """Of the weight files and config.json of a model: size, time of change, hash of the beginning."""
+    files = sorted(file for file in folder.iterdir() if file.suffix == ".safetensors" or file.name == "config.json")
+    return {file.name: _state_of(file) for file in files}
+
+
+def was_stopped(folder: Path | None) -> bool:
+    """Whether an earlier start of the run kept anything in its folder."""
+    return folder is not None and (folder / _MANIFEST).exists()
 
 
 def _state_of(file: Path) -> dict[str, Any]:

@@ -18,14 +18,17 @@ from core.models.resolve import resolve
 from core.models.source import ModelSource, require_folder
 from core.models.streaming import StreamedModel, load_tokenizer
 from core.quantize.check import check
-from core.quantize.checkpoint import Written, check_weights, open_quantized, write_checkpoint
+from core.quantize.checkpoint import Written, check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
 from core.quantize.evaluation import Evaluation, Measured
+from core.quantize.methods import METHODS
 from core.quantize.naming import checkpoint_folder, described
 from core.quantize.readme import write_readme
 from core.quantize.result import QuantizeMetrics, QuantizeResult
+from core.quantize.resume import Ledger, identity_of, was_stopped
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
 from core.runs.context import RunContext
+from core.runs.saved import versions
 
 
 def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
@@ -39,19 +42,31 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
     began = time.monotonic()
     source = resolve(spec.model)
     card, folder = source.card(), require_folder(source)
-    fit = check(spec, card)
+    stopped = was_stopped(context.kept)
+    # A run that was stopped while it evaluated has its checkpoint already.
+    fit = check(spec.model_copy(update={"out": None}) if stopped else spec, card)
     out = Path(spec.out).expanduser() if spec.out else context.artifacts / checkpoint_folder(source, spec)
-    check_output(out)
+    if not stopped:
+        check_output(out)
     evaluation = Evaluation.prepare(source, spec.text, spec.eval_tokens, spec.context) if spec.eval_tokens else None
     windows, calibration = calibration_windows_of(spec, source) if spec.calibrates else (None, None)
-    steps = Steps(context, fit.linears + (evaluation.steps(2, card.layers) if evaluation else 0))
+    dtype = arithmetic(card, context.device)
+    identity = identity_of(spec.model_dump(mode="json"), folder, windows, dtype, context.device, versions())
+    ledger = Ledger(context.kept, identity, context.log)
+    quantizing = fit.linears + METHODS[spec.method].extra_steps(spec, fit.linears)
+    steps = Steps(context, quantizing + (evaluation.steps(2, card.layers) if evaluation else 0), ledger)
     for warning in fit.warnings:
         context.log(warning)
 
-    dtype = arithmetic(card, context.device)
     with StreamedModel.open(source, dtype, context.device) as streamed:
-        check_weights(streamed, steps)
-        written = write_checkpoint(spec, streamed, windows, out, steps)
+        written = finished_checkpoint(ledger, out)
+        if written is not None:
+            steps.skip(quantizing)
+        else:
+            check_output(out)
+            check_weights(streamed, steps)
+            written = write_checkpoint(spec, streamed, windows, out, steps)
+            remember_checkpoint(ledger, written)
         quantized_at = time.monotonic()
         measured = None
         if evaluation is not None:
@@ -71,7 +86,9 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
         parameters=card.parameters,
         calibration=calibration,
         error_of="weights" if windows is None else "outputs",
-        metrics=_metrics(card, folder, written, measured, quantized_at - began, time.monotonic() - began),
+        metrics=_metrics(
+            card, folder, written, measured, ledger.seconds_before + quantized_at - began, ledger.seconds_before + time.monotonic() - began
+        ),
         evaluation=measured.convention if measured else None,
         layers=tuple(written.layers),
         notes=tuple(written.notes),

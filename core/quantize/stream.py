@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from core.calibration.blocks import CalibratedBlock, calibrated_blocks, plain_blocks
+from core.calibration.blocks import Block, CalibratedBlock, calibrated_blocks, plain_blocks
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.models.headers import model_tensors
@@ -51,12 +51,21 @@ class ChangedTensor:
 
 @dataclass(frozen=True)
 class BlockDone:
-    """Everything of a block was handed out."""
+    """Everything of a block was handed out; the changed block is still in memory."""
 
     index: int
 
 
-Item = QuantizedLinear | ChangedTensor | BlockDone | BlockParts
+@dataclass(frozen=True)
+class BlockPassed:
+    """The calibration text has passed a finished block."""
+
+    index: int
+    hidden: Tensor | None
+    """[N, T, H]: what the next block is given; None when it needs nothing."""
+
+
+Item = QuantizedLinear | ChangedTensor | BlockDone | BlockPassed | BlockParts
 
 
 def quantized_linears(
@@ -78,15 +87,13 @@ def quantized_linears(
         yield from method.linears(streamed, spec, windows, steps)
         return
     stored, dtype = stored_dtypes(streamed)
-    blocks = plain_blocks(streamed) if windows is None else calibrated_blocks(streamed, windows, steps.check_cancelled, dtype)
-    for block in blocks:
+    begin, hidden = steps.ledger.blocks, steps.ledger.hidden
+    for index in range(begin):
+        yield steps.ledger.block(index)
+    for block in _blocks(streamed, windows, steps, dtype, begin, hidden):
         prefix = streamed.block_prefix(block.index)
-        if block.index < steps.ledger.blocks:
-            kept = steps.ledger.block(block.index)
-            parameters = block.module.named_parameters()
-            steps.ledger.restore(kept, {streamed.checkpoint_name(f"{prefix}{inside}"): parameter for inside, parameter in parameters})
-            yield kept
-            continue
+        if block.index > begin:
+            yield BlockPassed(block.index - 1, block.hidden if isinstance(block, CalibratedBlock) else None)
         if method.prepare is not None and isinstance(block, CalibratedBlock):
             for inside in method.prepare(block, streamed, spec, steps):
                 name = streamed.checkpoint_name(f"{prefix}{inside}")
@@ -104,6 +111,14 @@ def quantized_linears(
                 asked = spec if spec_of is None else spec_of(weight.removesuffix(".weight"))
                 yield _quantize(block.linears[name], weight, asked, stored.get(weight, dtype), statistics)
         yield BlockDone(block.index)
+    if begin < streamed.n_blocks:
+        yield BlockPassed(streamed.n_blocks - 1, None)
+
+
+def _blocks(streamed: StreamedModel, windows: Tensor | None, steps: Steps, dtype: torch.dtype, begin: int, hidden: Tensor | None) -> Iterator[Block]:
+    if windows is None:
+        return plain_blocks(streamed, begin)
+    return calibrated_blocks(streamed, windows, steps.check_cancelled, dtype, begin, hidden)
 
 
 def stored_dtypes(streamed: StreamedModel) -> tuple[dict[str, torch.dtype], torch.dtype]:

@@ -20,7 +20,7 @@ ORDER = ("rtn-w8-channel", "rtn-w4-group", "rtn-w4-channel", "rtn-w3-group")
 class SilentContext:
     """A run's context that keeps nothing but a word on progress."""
 
-    device, seed = "cpu", 0
+    device, seed, kept = "cpu", 0, None
 
     def __init__(self, artifacts: Path) -> None:
         self.artifacts = artifacts

@@ -39,6 +39,20 @@ def start(spec: Spec, *, as_json: bool, detach: bool) -> int:
         state = chosen.start(run)
     except KeyboardInterrupt:
         return conclude(run, follow.cancel(run, chosen), as_json=as_json)
+    return see_through(run, state, chosen, as_json=as_json, detach=detach)
+
+
+def see_through(run: Run, state: State, chosen: Launcher, *, as_json: bool, detach: bool, heard: int = 0) -> int:
+    """Follow a run that has begun to its end, unless detached; returns its exit code.
+
+    Args:
+        run: that has begun.
+        state: that it began with.
+        chosen: what brought it to this machine.
+        as_json: print one JSON document.
+        detach: print the run's id and return.
+        heard: bytes of events that are from before.
+    """
     if detach and not state.is_over:
         if as_json:
             print_document("run", {"run": run.id, "path": str(run.path), "status": state.status})
@@ -46,7 +60,7 @@ def start(spec: Spec, *, as_json: bool, detach: bool) -> int:
             print(run.id)
         return 0
     narrate(f"run {run.id} in {run.path}")
-    return conclude(run, follow.until_over(run, chosen, cancel_on_interrupt=True), as_json=as_json)
+    return conclude(run, follow.until_over(run, chosen, cancel_on_interrupt=True, heard=heard), as_json=as_json)
 
 
 def conclude(run: Run, state: State, *, as_json: bool) -> int:

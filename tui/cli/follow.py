@@ -21,17 +21,18 @@ _LINES = 10
 _BACK = "\r\x1b[K"
 
 
-def until_over(run: Run, launcher: Launcher, *, cancel_on_interrupt: bool) -> State:
+def until_over(run: Run, launcher: Launcher, *, cancel_on_interrupt: bool, heard: int = 0) -> State:
     """Show the run's progress until it is over.
 
     Args:
         run: to follow.
         launcher: looks whether it still lives.
         cancel_on_interrupt: ctrl+c cancels the run; otherwise it only ends the watching.
+        heard: bytes of events that are not shown again.
     """
     screen = ProgressLine(sys.stderr)
     try:
-        return _watch(run, launcher, screen)
+        return _watch(run, launcher, screen, heard)
     except KeyboardInterrupt:
         screen.clear()
         if not cancel_on_interrupt:
@@ -52,8 +53,7 @@ def cancel(run: Run, launcher: Launcher) -> State:
         return launcher.refresh(run)
 
 
-def _watch(run: Run, launcher: Launcher, screen: ProgressLine) -> State:
-    offset = 0
+def _watch(run: Run, launcher: Launcher, screen: ProgressLine, offset: int) -> State:
     while True:
         state = launcher.refresh(run)
         while True:

@@ -17,12 +17,13 @@ from core.runs.export import FORMATS, export_run
 from core.runs.figures import duration, figure, show
 from core.runs.files import why, write_bytes
 from core.runs.launch import GRACE
+from core.runs.resume import resume
 from core.runs.state import State
 from core.runs.store import Run
 from tui.cli import experiment, follow
 from tui.cli.output import narrate, print_document, print_facts, print_table
 
-app = App(name="runs", help="List, show, follow, cancel, compare, export and remove runs.", help_format="plaintext")
+app = App(name="runs", help="List, show, follow, cancel, resume, compare, export and remove runs.", help_format="plaintext")
 
 Json = Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)]
 Id = Annotated[str, Parameter(help="Id of a run, its beginning or end as far as it is unique, or `last`")]
@@ -94,6 +95,21 @@ def cancel_run(run_id: Id, /, *, grace: Annotated[float, Parameter(help="Seconds
     else:
         print(f"{run.id} {state.status}")
     return 0
+
+
+@app.command(name="resume")
+def resume_run(
+    run_id: Id,
+    /,
+    *,
+    detach: Annotated[bool, Parameter(help="Print the run's id and return", negative="", show_default=False)] = False,
+    json: Json = False,
+) -> int:
+    """Let a cancelled or failed run go on from its last finished block."""
+    run, chosen = store.find(run_id), experiment.launcher()
+    heard = run.events_file.stat().st_size if run.events_file.exists() else 0
+    state = resume(run, chosen)
+    return experiment.see_through(run, state, chosen, as_json=json, detach=detach, heard=heard)
 
 
 @app.command(name="compare")

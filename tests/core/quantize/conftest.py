@@ -15,6 +15,7 @@ class RecordingContext:
 
     def __init__(self, artifacts: Path) -> None:
         self.device, self.seed, self.artifacts = "cpu", 0, artifacts
+        self.kept: Path | None = None
         self.steps: list[tuple[int, int, str]] = []
         self.metrics: list[tuple[str, float, int, str]] = []
         self.lines: list[str] = []

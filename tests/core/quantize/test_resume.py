@@ -1,0 +1,219 @@
+"""A quantization that was stopped goes on from its last finished block, and its checkpoint is the one that was asked for, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.errors import Cancelled, RequestError
+from core.quantize import resume as kept_blocks
+from core.quantize.result import LayerFigures
+from core.quantize.resume import BlockParts, Ledger
+from core.quantize.run import run
+from core.quantize.spec import QuantizeSpec
+from core.runs import store
+from core.runs.launch import LocalLauncher, refresh
+from core.runs.resume import resume
+from tests.conftest import TINY_LLAMA
+from tests.core.quantize.conftest import RecordingContext
+
+SMALL: dict[str, Any] = {"group_size": 32, "calibration_samples": 4, "calibration_length": 64, "context": 64, "eval_tokens": 256}
+SMALL |= {"calibration": __file__, "text": __file__}
+FIGURES = LayerFigures(name="a", error=0.1, weight_error=0.2, bytes=3, rows=4, columns=5)
+
+
+def parts(value: int) -> BlockParts:
+    return BlockParts({"b": torch.full((3,), value), "a": torch.ones(2, dtype=torch.bfloat16)}, ["x"], ["norm.weight"], [FIGURES], ["a: note"])
+
+
+def layers_told(context: RecordingContext) -> int:
+    return sum(name == "layer_error" for name, *_ in context.metrics)
+
+
+def stop_at(linears: int) -> Callable[[RecordingContext], bool]:
+    return lambda context: layers_told(context) == linears
+
+
+def test_what_is_kept_comes_back_as_it_was(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "kept", {"request": {"bits": 4}})
+    ledger.keep(0, parts(7), torch.ones(1, 2, 3, dtype=torch.bfloat16))
+    ledger.keep(1, parts(8), torch.full((1, 2, 3), 2.0))
+    ledger.remember("plan", {"a": [1, 2]})
+    found = Ledger(tmp_path / "kept", {"request": {"bits": 4}})
+    assert found.blocks == 2
+    block = found.block(1)
+    assert list(block.tensors) == ["b", "a"]
+    assert torch.equal(block.tensors["b"], torch.full((3,), 8))
+    assert (block.linears, block.changed, block.layers, block.notes) == (["x"], ["norm.weight"], [FIGURES], ["a: note"])
+    assert torch.equal(found.hidden, torch.full((1, 2, 3), 2.0))
+    assert found.recall("plan") == {"a": [1, 2]}
+    assert found.recall("nothing") is None
+    assert sorted(file.name for file in (tmp_path / "kept").iterdir()) == [
+        "block-00000.safetensors",
+        "block-00001.safetensors",
+        "hidden-00001.safetensors",
+        "manifest.json",
+    ]
+    found.discard()
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    ("identity", "sentence"),
+    [
+        ({"request": {"bits": 3}, "files_of_the_model": 1}, "the request changed since the run was stopped"),
+        ({"request": {"bits": 4}, "files_of_the_model": 2}, "the files of the model changed since"),
+    ],
+)
+def test_blocks_of_another_request_or_model_are_refused(identity: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    Ledger(tmp_path, {"request": {"bits": 4}, "files_of_the_model": 1}).keep(0, parts(1), None)
+    with pytest.raises(RequestError, match=sentence):
+        Ledger(tmp_path, identity)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": "llmopt.resume/0"}', "\0"])
+def test_a_damaged_manifest_is_one_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(RequestError, match=r"start a new run with the spec\.json"):
+        Ledger(tmp_path, {})
+
+
+def test_a_damaged_block_is_named(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, {})
+    ledger.keep(0, parts(1), torch.zeros(1, 1, 1))
+    file = tmp_path / "block-00000.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    (tmp_path / "hidden-00000.safetensors").unlink()
+    found = Ledger(tmp_path, {})
+    with pytest.raises(RequestError, match=r"block-00000\.safetensors'?, which was kept of the run, is damaged"):
+        found.block(0)
+    with pytest.raises(RequestError, match="hidden-00000"):
+        _ = found.hidden
+
+
+def test_a_disk_that_refuses_ends_the_keeping_and_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    said: list[str] = []
+    ledger = Ledger(tmp_path, {}, said.append)
+    monkeypatch.setattr(kept_blocks, "_write", full)
+    ledger.keep(0, parts(1), None)
+    assert said == ["finished blocks cannot be kept (No space left on device): should this run be stopped, they have to be made again"]
+    assert not ledger.active
+
+
+@pytest.mark.parametrize("method", ["gptq", "rtn", "awq"])
+def test_a_cancelled_run_goes_on_and_ends_with_the_same_files(method: str, tiny_llama_dir: Path, context: RecordingContext, tmp_path: Path) -> None:
+    uninterrupted = run(QuantizeSpec(model=str(tiny_llama_dir), method=method, out=str(tmp_path / "whole"), **SMALL), context)
+    spec = QuantizeSpec(model=str(tiny_llama_dir), method=method, out=str(tmp_path / "resumed"), **SMALL)
+    context.metrics.clear()
+    context.kept = tmp_path / "kept"
+    context.cancel_when = stop_at(9)
+    with pytest.raises(Cancelled):
+        run(spec, context)
+    assert not (tmp_path / "resumed").exists()
+    assert len(json.loads((tmp_path / "kept" / "manifest.json").read_text())["blocks"]) == 1
+
+    context.metrics.clear()
+    context.steps.clear()
+    context.cancel_when = lambda _context: False
+    result = run(spec, context)
+    for name in ("model.safetensors", "config.json"):
+        assert (tmp_path / "resumed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert result.layers == uninterrupted.layers
+    assert result.notes == uninterrupted.notes
+    assert result.metrics.ppl_after == uninterrupted.metrics.ppl_after
+    assert layers_told(context) == 14
+    assert context.steps[-1][0] == context.steps[-1][1]
+    assert result.metrics.seconds > 0
+
+
+def test_a_run_that_was_stopped_while_it_evaluated_keeps_its_checkpoint(tiny_llama_dir: Path, context: RecordingContext, tmp_path: Path) -> None:
+    spec = QuantizeSpec(model=str(tiny_llama_dir), out=str(tmp_path / "made"), **SMALL)
+    context.kept = tmp_path / "kept"
+    context.cancel_when = lambda context: bool(context.steps) and context.steps[-1][2].startswith("evaluating")
+    with pytest.raises(Cancelled):
+        run(spec, context)
+    stamp = (tmp_path / "made" / "model.safetensors").stat().st_mtime_ns
+    context.metrics.clear()
+    context.cancel_when = lambda _context: False
+    result = run(spec, context)
+    assert (tmp_path / "made" / "model.safetensors").stat().st_mtime_ns == stamp
+    assert layers_told(context) == 0
+    assert len(result.layers) == 14
+    assert result.metrics.kl_mean is not None
+    assert "GPTQ" in (tmp_path / "made" / "README.md").read_text()
+
+
+def test_a_changed_model_is_not_gone_on_with(tiny_llama_dir: Path, context: RecordingContext, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_llama_dir, model)
+    context.kept = tmp_path / "kept"
+    context.cancel_when = stop_at(9)
+    with pytest.raises(Cancelled):
+        run(QuantizeSpec(model=str(model), **SMALL), context)
+    os.utime(model / "model.safetensors")
+    context.cancel_when = lambda _context: False
+    with pytest.raises(RequestError, match="the files of the model changed"):
+        run(QuantizeSpec(model=str(model), **SMALL), context)
+
+
+@pytest.fixture(scope="module")
+def deep_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Deep enough to be killed in the middle."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("models") / "deep"
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(**TINY_LLAMA | {"num_hidden_layers": 16})).bfloat16().save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tiny_llama_dir / name, folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_resumed_under_its_own_id(deep_dir: Path, context: RecordingContext, tmp_path: Path) -> None:
+    spec = {"model": str(deep_dir), "eval_tokens": 0} | {name: value for name, value in SMALL.items() if name != "eval_tokens"}
+    run(QuantizeSpec(**spec, out=str(tmp_path / "whole")), context)
+    launcher, stopped = LocalLauncher(), store.create(QuantizeSpec(**spec))
+    launcher.start(stopped)
+    manifest = stopped.kept / "manifest.json"
+    deadline = time.monotonic() + 60
+    while not (manifest.exists() and len(json.loads(manifest.read_text())["blocks"]) >= 3):
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    pid = stopped.state.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert _over(stopped).status == "failed"
+    assert 3 <= len(json.loads(manifest.read_text())["blocks"]) < 16
+    assert list(stopped.artifacts.iterdir()) == []
+
+    before = stopped.events_file.stat().st_size
+    resume(stopped, launcher)
+    assert _over(stopped).status == "done"
+    assert stopped.result is not None
+    made = Path(stopped.result["out"])
+    assert (made / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert not stopped.kept.exists()
+    assert stopped.events_file.stat().st_size > before
+    with pytest.raises(RequestError, match="is done"):
+        resume(stopped, launcher)
+
+
+def _over(run: store.Run) -> Any:
+    deadline = time.monotonic() + 60
+    while not (state := refresh(run)).is_over:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return state
