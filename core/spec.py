@@ -30,6 +30,8 @@ class Spec(BaseModel):
 
     capability: ClassVar[str]
     """Key of the registry in `core.runs`."""
+    sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = ()
+    """(title, fields): how forms and help group them; all in one when empty."""
 
     model: Annotated[str, Field(description="Model: bundled:base, a folder, a .gguf file or a Hugging Face id", min_length=1)]
     device: Annotated[str, Field(description="Where the arithmetic runs: auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"

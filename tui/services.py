@@ -41,6 +41,9 @@ class Runs(Protocol):
     def cancel(self, run: Run) -> State:
         """Stop the worker of a run; returns when it is over."""
 
+    def resume(self, run: Run) -> State:
+        """Let a cancelled or failed run go on from what it kept; RequestError when it cannot."""
+
     def remove(self, run: Run) -> None:
         """Delete a run that is over; RequestError when it is not."""
 

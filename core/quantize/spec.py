@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from core.quantize.defaults import FACTS, fill, refusal
+from core.quantize.sections import SECTIONS
 from core.spec import Spec, applies, unit
 
 Method = Literal["rtn", "gptq", "awq", "smoothquant", "fp8", "nf4", "int8", "additive", "qat", "mixed", "gguf"]
@@ -27,8 +28,9 @@ class QuantizeSpec(Spec):
     """Quantize the linears of every decoder block, measure the cost, write a checkpoint."""
 
     capability: ClassVar[str] = "quantize"
+    sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = SECTIONS
 
-    method: Annotated[Method, Field(description="Method: " + "; ".join(f"{name} {facts.summary}" for name, facts in FACTS.items()))] = "gptq"
+    method: Annotated[Method, Field(description="How to quantize")] = "gptq"
     bits: Annotated[int, Field(description="Bits of a weight", ge=2, le=8, json_schema_extra=applies("bit", method=INTEGER))] = 4
     granularity: Annotated[
         Granularity,
@@ -62,10 +64,10 @@ class QuantizeSpec(Spec):
     damp: Annotated[
         float,
         Field(
-            description="gptq: damping as a share of the Hessian's mean diagonal",
+            description="gptq, additive: damping as a share of the Hessian's mean diagonal",
             gt=0,
             le=1,
-            json_schema_extra=applies("1", method=("gptq", "mixed")),
+            json_schema_extra=applies("1", method=("gptq", "mixed", "additive")),
         ),
     ] = 0.01
     alpha: Annotated[
@@ -99,7 +101,7 @@ class QuantizeSpec(Spec):
     codebooks: Annotated[
         int | None,
         Field(
-            description="additive: codebooks that are summed; chosen by the matrix when not given",
+            description="additive: codebooks that are summed; chosen by the model's matrices when not given",
             ge=1,
             le=8,
             json_schema_extra=applies("1", method=("additive",)),
@@ -108,7 +110,7 @@ class QuantizeSpec(Spec):
     codebook_bits: Annotated[
         int | None,
         Field(
-            description="additive: bits of a code; chosen by the matrix when not given",
+            description="additive: bits of a code; chosen by the model's matrices when not given",
             ge=2,
             le=16,
             json_schema_extra=applies("bit", method=("additive",)),
@@ -117,10 +119,19 @@ class QuantizeSpec(Spec):
     codebook_vector: Annotated[
         int | None,
         Field(
-            description="additive: neighbouring weights that one code stands for; chosen by the matrix when not given",
+            description="additive: neighbouring weights of a row that one code stands for; chosen by the model's matrices when not given",
             ge=1,
             le=64,
             json_schema_extra=applies("weight", method=("additive",)),
+        ),
+    ] = None
+    codebook_rows: Annotated[
+        int | None,
+        Field(
+            description="additive: neighbouring rows that share a code; 1, which AQLM's kernels take, unless the codebooks would weigh too much",
+            ge=1,
+            le=64,
+            json_schema_extra=applies("1", method=("additive",)),
         ),
     ] = None
     train_steps: Annotated[

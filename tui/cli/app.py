@@ -5,6 +5,7 @@ from __future__ import annotations
 from cyclopts import App
 
 from core import __version__
+from tui.cli.quantizing import quantizing
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("hardware", "tui.cli.hardware:hardware", "Show GPUs, processors, memory and disks, once or live."),
@@ -19,18 +20,23 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
 )
 
 
+_EXIT_CODES = (
+    "Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 a check fell short, 130 interrupted. --debug, anywhere, shows a traceback."
+)
+
+
 def build() -> App:
     """The application `llmopt`."""
     app = App(
         name="llmopt",
         help="Make a language model smaller and faster, and measure what that cost.",
-        help_epilogue="Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 a check fell short, 130 interrupted. "
-        "--debug, anywhere, shows a traceback.",
+        help_epilogue=_EXIT_CODES,
         version=f"llmopt {__version__}",
         help_format="plaintext",
         version_format="plaintext",
     )
     for name, where, explanation in COMMANDS:
-        app.command(where, name=name, help=explanation)
+        more = {"help_epilogue": f"{quantizing()}\n\n{_EXIT_CODES}"} if name == "quantize" else {}
+        app.command(where, name=name, help=explanation, **more)
     app.register_install_completion_command()
     return app

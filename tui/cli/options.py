@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_origin
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter, Token
 from pydantic.fields import FieldInfo
 
 from core.errors import RequestError
@@ -18,6 +18,7 @@ from core.sanitize import clean
 from core.spec import Spec
 
 _OPERATORS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+_RUN = Group("Run", sort_key=99)
 _FLAGS = (("json", "Print one JSON document"), ("detach", "Print the run's id and return; the run goes on"))
 
 
@@ -31,18 +32,23 @@ def from_spec(command: Callable[..., int], spec_type: type[Spec], explanation: s
         return command(*(args or (given.pop("model", None),)), **given)
 
     fields = spec_type.model_fields
-    parameters = [_parameter("model", fields["model"], inspect.Parameter.POSITIONAL_OR_KEYWORD)]
-    parameters += [_parameter(name, field, inspect.Parameter.KEYWORD_ONLY) for name, field in fields.items() if name != "model"]
+    groups = _groups(spec_type)
+    parameters = [_parameter("model", fields["model"], inspect.Parameter.POSITIONAL_OR_KEYWORD, groups.get("model"))]
+    parameters += [
+        _parameter(name, fields[name], inspect.Parameter.KEYWORD_ONLY, groups.get(name))
+        for name in sorted(fields, key=lambda name: list(groups).index(name) if name in groups else len(groups))
+        if name != "model"
+    ]
     parameters.append(
         inspect.Parameter(
             "spec",
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=Annotated[Path | None, Parameter(help="Run a saved spec.json again; options given beside it win")],
+            annotation=Annotated[Path | None, Parameter(help="Run a saved spec.json again; options given beside it win", group=_RUN)],
         )
     )
     for name, text in _FLAGS:
-        annotation = Annotated[bool, Parameter(help=text, negative="", show_default=False)]
+        annotation = Annotated[bool, Parameter(help=text, negative="", show_default=False, group=_RUN)]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation))
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__doc__ = explanation
@@ -76,17 +82,41 @@ def command_line(key: str, values: dict[str, Any]) -> str:
         if name == "model" or name not in fields or value is None or value == fields[name].get_default(call_default_factory=True):
             continue
         option = name.replace("_", "-")
-        words += [f"--{option}" if value else f"--no-{option}"] if isinstance(value, bool) else [f"--{option}", str(value)]
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [f"--{option}", ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)]
     return shlex.join(words)
 
 
-def _parameter(name: str, field: FieldInfo, kind: inspect._ParameterKind) -> inspect.Parameter:
+def _groups(spec_type: type[Spec]) -> dict[str, Group]:
+    """The group of each field in the help, in the order of the sections."""
+    found = {}
+    for order, (title, names) in enumerate(spec_type.sections):
+        group = Group(title.capitalize(), sort_key=order)
+        found.update(dict.fromkeys(names, group))
+    return found
+
+
+def _parameter(name: str, field: FieldInfo, kind: inspect._ParameterKind, group: Group | None = None) -> inspect.Parameter:
     annotation: Any = field.annotation
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     if field.is_required():
         annotation = annotation | None
-    help_text = " ".join(filter(None, [field.description or "", _bounds(field)]))
-    return inspect.Parameter(name, kind, default=default, annotation=Annotated[annotation, Parameter(help=help_text)])
+    told: dict[str, Any] = {"help": " ".join(filter(None, [field.description or "", _bounds(field)]))}
+    if group is not None:
+        told["group"] = group
+    if get_origin(annotation) is tuple:
+        told |= {"negative": "", "n_tokens": 1, "converter": _numbers, "show_default": lambda value: ",".join(map(str, value)), "metavar": "INT,..."}
+    return inspect.Parameter(name, kind, default=default, annotation=Annotated[annotation, Parameter(**told)])
+
+
+def _numbers(_type: Any, tokens: Sequence[Token]) -> tuple[int, ...]:
+    """`2,3,4` as numbers."""
+    try:
+        return tuple(int(part) for token in tokens for part in token.value.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("give whole numbers with commas between them") from None
 
 
 def _bounds(field: FieldInfo) -> str:
@@ -96,7 +126,7 @@ def _bounds(field: FieldInfo) -> str:
     extra = field.json_schema_extra
     unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
     words = f"{limits['ge']} to {limits['le']}" if {"ge", "le"} <= set(limits) else ", ".join(f"{_OPERATORS[name]} {limits[name]}" for name in limits)
-    if unit not in {"", "1"}:
+    if unit not in {"", "1"} and get_origin(field.annotation) is not Literal:
         words = f"{words} {unit if words.endswith(' 1') else _plural(unit)}".strip()
     return f"({words})" if words else ""
 

@@ -12,7 +12,7 @@ from textual.containers import Container
 from textual.widgets import ContentSwitcher
 
 from tui.hardware.live_view import LiveView
-from tui.quantize.view_bar import ViewBar
+from tui.widgets.view_bar import ViewBar
 
 if TYPE_CHECKING:
     from tui.hardware.plan_view import PlanView

@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from core.quantize.compare_spec import VARIANTS
@@ -19,6 +19,7 @@ from tui.quantize.title import model
 from tui.services import services_of
 from tui.widgets import words
 from tui.widgets.chart import Chart
+from tui.widgets.table import Table
 from tui.widgets.threads import in_thread
 
 _ROOMY = (100, 28)
@@ -36,18 +37,18 @@ class ComparisonView(Vertical):
     DEFAULT_CSS = """
     ComparisonView { height: 1fr; }
     ComparisonView .comparison--head { height: auto; }
-    ComparisonView DataTable { max-height: 50%; background: transparent; scrollbar-size-vertical: 1; }
+    ComparisonView Table { max-height: 50%; }
     ComparisonView > Container { layout: grid; grid-size: 2 2; grid-gutter: 1 2; height: 1fr; margin-top: 1; }
     ComparisonView.-small > Container { grid-size: 1 1; margin-top: 0; }
     ComparisonView.-small Chart { display: none; }
     ComparisonView.-small Chart.-chosen { display: block; }
-    ComparisonView.-nothing DataTable, ComparisonView.-nothing > Container { display: none; }
+    ComparisonView.-nothing Table, ComparisonView.-nothing > Container { display: none; }
     """
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="-nothing")
         self._head = Static(classes="comparison--head", markup=False)
-        self._table: DataTable[Text] = DataTable(cursor_type="row", cell_padding=0)
+        self._table: Table[Text] = Table(cursor_type="row", cell_padding=0)
         self._charts = tuple(Chart() for _ in range(4))
         self._compared: Compared | None = None
         self._chart = 0

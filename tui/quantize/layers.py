@@ -10,8 +10,13 @@ from tui.widgets.plot import Plot, Series
 _BLOCK = re.compile(r"\.(\d+)\.")
 
 
-def plot(errors: Sequence[tuple[str, float | None]]) -> Plot:
-    """Worst and mean relative error of the linears of each block; a name without a block number stands by its position."""
+def plot(errors: Sequence[tuple[str, float | None]], of: str = "") -> Plot:
+    """Worst and mean relative error of the linears of each block; a name without a block number stands by its position.
+
+    Args:
+        errors: (name, relative error).
+        of: what was compared, weights or outputs, where that is known.
+    """
     blocks: dict[int, list[float]] = {}
     for position, (name, error) in enumerate(errors):
         match = _BLOCK.search(name)
@@ -20,7 +25,7 @@ def plot(errors: Sequence[tuple[str, float | None]]) -> Plot:
     places = sorted(blocks)
     return Plot(
         kind="line",
-        title="relative error of each block's linears",
+        title="relative error of each block's linears" + (f" ({of})" if of else ""),
         series=(
             Series.of([max(blocks[place]) for place in places], places, label="worst"),
             Series.of([sum(blocks[place]) / len(blocks[place]) for place in places], places, label="mean"),

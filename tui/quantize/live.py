@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from core.runs.state import State
 from core.runs.store import Run
@@ -21,6 +21,7 @@ from tui.quantize.layers import plot
 from tui.quantize.live_head import heading
 from tui.services import services_of
 from tui.widgets.chart import Chart
+from tui.widgets.table import Table
 from tui.widgets.threads import in_thread
 
 LOOK_EVERY = 0.5
@@ -42,8 +43,8 @@ class LiveView(Vertical):
     LiveView .live--head { height: auto; }
     LiveView .live--log { height: auto; max-height: 2; color: $text-muted; }
     LiveView Chart { height: 3fr; min-height: 6; }
-    LiveView DataTable { height: 2fr; min-height: 4; background: transparent; scrollbar-size-vertical: 1; }
-    LiveView.-nothing Chart, LiveView.-nothing DataTable { display: none; }
+    LiveView Table { height: 2fr; min-height: 4; }
+    LiveView.-nothing Chart, LiveView.-nothing Table { display: none; }
     """
 
     @dataclass
@@ -58,7 +59,7 @@ class LiveView(Vertical):
         self.follower: Follower | None = None
         self._head = Static(NOTHING, classes="live--head", markup=False)
         self._chart = Chart()
-        self._table: DataTable[Text] = DataTable(cursor_type="row", cell_padding=0)
+        self._table: Table[Text] = Table(cursor_type="row", cell_padding=0)
         self._log = Static(classes="live--log", markup=False)
         self._rows: tuple[str, int, int] = ("", 0, 0)
         self._reading = Lock()
@@ -81,7 +82,6 @@ class LiveView(Vertical):
         self._table.add_column("linear", key="linear", width=36)
         self._table.add_column("relative error", key="error", width=14)
         self.set_interval(LOOK_EVERY, self.look)
-        self.watch(self._table, "show_vertical_scrollbar", self._place_thumb, init=False)
 
     def follow(self, run: Run) -> None:
         """Show a run from now on."""
@@ -113,11 +113,6 @@ class LiveView(Vertical):
         self.set_class(not tape.errors, "-nothing")
         self._fill(run.id, tape.passes, tape.errors)
         self.post_message(self.Heard(run, follower.state))
-
-    def _place_thumb(self, shown: bool) -> None:
-        """Textual tells a scrollbar that appears after the scrolling nothing of it."""
-        if shown:
-            self._table.vertical_scrollbar.position = self._table.scroll_y
 
     def _put(self, where: Static, text: Content, *, wraps: bool) -> None:
         """Update a text that is new; the screen is laid out anew only where its height may change."""

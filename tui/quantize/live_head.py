@@ -7,11 +7,11 @@ from textual.content import Content
 from core.runs.state import State
 from core.runs.store import Run
 from core.sanitize import clean
-from tui.quantize.bar import bar
 from tui.quantize.tape import Tape
 from tui.quantize.title import title
 from tui.runs.words import MARKS, STYLES
 from tui.widgets import words
+from tui.widgets.progress import bar
 
 _STATUS = {"queued": "waits for its worker", "running": "runs", "done": "done", "failed": "failed", "cancelled": "cancelled"}
 _SO_FAR = ("ppl_before", "perplexity before"), ("ppl_after", "after"), ("kl_mean", "KL")

@@ -15,11 +15,22 @@ from core.quantize.spec import QuantizeSpec
 from core.runs.events import Artifact
 from core.runs.store import Run
 from core.sanitize import clean
-from tui.quantize.title import recipe
+from tui.runs.recipe import recipe
 from tui.widgets import words
 
 _COMPARABLE = ("sha256", "context", "stride", "scoring", "bos")
 """Parts of the convention that must agree before two perplexities may be compared."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One linear of a finished quantization."""
+
+    name: str
+    """As the checkpoint calls it; sanitize before showing."""
+    error: float | None
+    bits: float | None
+    """Of a weight, scales and zero points left out."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,9 @@ class Outcome:
     checkpoint: str = ""
     """Path as the run told it; sanitize before showing."""
     notes: tuple[str, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    error_of: str = ""
+    """What the errors of the layers compare: outputs or weights."""
     estimated_memory: int | None = None
     """Bytes at the peak, as they were foreseen; None when the model is gone."""
 
@@ -46,6 +60,11 @@ class Outcome:
     def convention(self) -> tuple[Any, ...] | None:
         """What must be equal for figures to be comparable; None when nothing was measured."""
         return tuple(str(self.evaluation.get(name)) for name in _COMPARABLE) if self.evaluation else None
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether its linears got different widths."""
+        return len({round(layer.bits) for layer in self.layers if layer.bits is not None}) > 1
 
     def number(self, name: str) -> float | None:
         """A measured figure, None where there is none."""
@@ -65,6 +84,8 @@ def read(run: Run) -> Outcome | None:
         metrics=result["metrics"],
         evaluation=evaluation if isinstance(evaluation, dict) else {},
         checkpoint=_checkpoint(run, result),
+        layers=tuple(_layer(each, run.values) for each in _texts(result.get("layers")) if isinstance(each, dict)),
+        error_of=clean(str(result.get("error_of", "")), limit=20),
         notes=tuple(clean(str(note)) for key in ("warnings", "notes") for note in _texts(result.get(key))),
     )
 
@@ -82,6 +103,22 @@ def _estimate(outcome: Outcome, card: ModelCard) -> int | None:
         return check(spec, card).peak_memory_bytes
     except (LlmoptError, ValidationError):
         return None
+
+
+def _layer(found: Mapping[str, Any], values: Mapping[str, Any]) -> Layer:
+    return Layer(str(found.get("name", "")), words.number(found.get("error")), words.number(found.get("bits")) or _width(found, values))
+
+
+def _width(found: Mapping[str, Any], values: Mapping[str, Any]) -> float | None:
+    """Bits of a packed weight: what is left of the bytes without the scales of 16 bits and the zero points."""
+    rows, columns, size = (words.number(found.get(name)) for name in ("rows", "columns", "bytes"))
+    if not rows or not columns or size is None:
+        return None
+    shared = words.number(values.get("group_size")) if values.get("granularity") == "group" else columns
+    if not shared or values.get("method") not in ("rtn", "gptq", "awq", "qat", "mixed"):
+        return 8 * size / (rows * columns)
+    zeros = 0.0 if values.get("symmetric", True) else 1 / shared
+    return (8 * size / (rows * columns) - 16 / shared) / (1 + zeros)
 
 
 def _checkpoint(run: Run, result: Mapping[str, Any]) -> str:

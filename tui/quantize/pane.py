@@ -3,52 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal
+from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, DataTable
 
-from core.errors import LlmoptError
 from core.quantize.compare_spec import QuantizeCompareSpec
 from core.quantize.spec import QuantizeSpec
 from core.runs.store import Run
-from core.spec import Spec
-from tui import crash
-from tui.confirm import Confirm
 from tui.quantize.artifact import ArtifactScreen
 from tui.quantize.comparison import ComparisonView
-from tui.quantize.fit import probe
+from tui.quantize.control import COMPARE, LIVE, PARETO, RESULTS, SETUP, RunControl
 from tui.quantize.live import LiveView
-from tui.quantize.requests import comparison_of, parts
+from tui.quantize.pareto_view import ParetoView
 from tui.quantize.results import ResultsView
 from tui.quantize.setup import SetupView
-from tui.quantize.title import title
-from tui.quantize.view_bar import ViewBar
+from tui.runs.watcher import RunEvent, RunStarted
 from tui.services import services_of
 from tui.widgets.threads import in_thread
-
-if TYPE_CHECKING:
-    from tui.app import LlmoptApp
-    from tui.runs.watcher import RunEvent
+from tui.widgets.view_bar import ViewBar
 
 COMPARISON = QuantizeCompareSpec.capability
-SETUP, LIVE, RESULTS, COMPARE = "Setup", "Live", "Results", "Compare"
 WIDE = 110
 """Columns from which on the form stays beside the other views."""
 
 
-class QuantizePane(Container):
-    """Form and fit check on the left, a run as it goes, results and comparison on the right; one at a time in a narrow window."""
+class QuantizePane(RunControl):
+    """Form and fit check on the left, a run as it goes, results and comparisons on the right; one at a time in a narrow window."""
 
     HELP = (
         "Quantize the weights of a model and measure what that costs.\n\n"
-        "Fill in the form (up and down move, left and right choose, enter on the model lists models); F5 starts a run. "
-        "It goes on without this program: close the terminal and find it again here. "
-        "F6 measures the usual methods on the same model and shows them side by side."
+        "Fill in the form (up and down move, left and right choose, enter on model, method or level lists what there is); F5 starts a run. "
+        "It goes on without this program: close the terminal and find it again here. A run that was stopped goes on from its last finished block "
+        "with r. F6 measures the usual methods on the same model and shows them side by side; Pareto sets all runs of the model beside each other."
     )
     DEFAULT_CSS = """
     QuantizePane { layout: vertical; }
@@ -61,10 +52,11 @@ class QuantizePane(Container):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5", "start", "Start", id="quantize.start", tooltip="Start a run with the settings of the form"),
         Binding("f8", "cancel", "Cancel run", id="quantize.cancel", tooltip="Stop the run that is shown live, after a question"),
+        Binding("r", "resume", "Resume", id="quantize.resume", tooltip="Let the stopped run that is shown live go on from its last finished block"),
         Binding("f6", "compare", "Compare", id="quantize.compare", tooltip="Measure the usual methods on this model, side by side"),
-        Binding("f4", "next_view", "View", id="quantize.view", tooltip="Show the next view: setup, live, results, comparison"),
+        Binding("f4", "next_view", "View", id="quantize.view", tooltip="Show the next view: setup, live, results, all runs, comparison"),
         Binding("f2", "pick_model", "Model", id="quantize.model", tooltip="Choose a model of this machine"),
-        Binding("f3", "advanced", "More fields", show=False, id="quantize.advanced", tooltip="Show or hide the advanced fields of the form"),
+        Binding("f3", "advanced", "More fields", show=False, id="quantize.advanced", tooltip="Open or close every group of fields of the form"),
         Binding("f7", "again", "Again", id="quantize.again", tooltip="Fill the form with the settings of the run that is shown"),
         Binding("f9,y", "copy_path", "Copy path", id="quantize.copy", tooltip="Copy the path of the checkpoint to the clipboard"),
         Binding("o", "open_artifact", "Files", show=False, id="quantize.files", tooltip="Show the files of the checkpoint and how to load it"),
@@ -75,13 +67,9 @@ class QuantizePane(Container):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self.setup = SetupView(id=SETUP)
-        self.live = LiveView(id=LIVE)
         self.results = ResultsView(id=RESULTS)
+        self.pareto = ParetoView(id=PARETO)
         self.comparison = ComparisonView(id=COMPARE)
-        self.bar = ViewBar((SETUP, LIVE, RESULTS, COMPARE), SETUP)
-        self._starting = False
-        self._ended: set[str] = set()
         self._heard_last = ("", "")
 
     # -- what is on the screen
@@ -92,9 +80,11 @@ class QuantizePane(Container):
         with Horizontal(id="body"):
             yield self.setup
             with ContentSwitcher(id="views", initial=LIVE):
-                yield self.live
-                yield self.results
-                yield self.comparison
+                yield from self._views
+
+    @property
+    def _views(self) -> tuple[Widget, ...]:
+        return self.live, self.results, self.pareto, self.comparison
 
     def on_mount(self) -> None:
         """Find the runs that go on."""
@@ -104,14 +94,14 @@ class QuantizePane(Container):
         """Stack or spread the views."""
         wide = event.size.width >= WIDE
         self.set_class(wide, "-wide")
-        self.bar.views = (LIVE, RESULTS, COMPARE) if wide else (SETUP, LIVE, RESULTS, COMPARE)
+        self.bar.views = (LIVE, RESULTS, PARETO, COMPARE) if wide else (SETUP, LIVE, RESULTS, PARETO, COMPARE)
         self.show_view(LIVE if wide and self.bar.active == SETUP else self.bar.active)
 
     def show_view(self, view: str) -> None:
         """Bring a view to the front; in a wide window the form stays beside it, except beside the comparison."""
         wide = self.has_class("-wide")
         if wide and view == SETUP:
-            view = self.bar.active if self.bar.active in (LIVE, RESULTS) else LIVE
+            view = self.bar.active if self.bar.active in (LIVE, RESULTS, PARETO) else LIVE
         self.bar.active = view
         self.set_class(view == COMPARE if wide else view != SETUP, "-hide-setup")
         self.set_class(view == SETUP, "-hide-views")
@@ -123,12 +113,11 @@ class QuantizePane(Container):
     def _keep_focus(self) -> None:
         """Take the focus to the pane itself when the widget that has it is put away, so that the keys go on working."""
         focused = self.screen.focused
-        away: list[Widget] = [
-            view for view in (self.live, self.results, self.comparison) if view.id != self.query_one("#views", ContentSwitcher).current
-        ]
+        away: list[Widget] = [view for view in self._views if view.id != self.query_one("#views", ContentSwitcher).current]
+        away += [view.table for view in (self.results, self.pareto) if view.hides_table]
         if self.has_class("-hide-setup"):
             away.append(self.setup)
-        if focused is not None and any(view in focused.ancestors for view in away):
+        if focused is not None and any(view in focused.ancestors_with_self for view in away):
             self.focus()
 
     @on(ViewBar.Chosen)
@@ -143,77 +132,23 @@ class QuantizePane(Container):
                 return not services_of(self).read_only
             case "cancel":
                 return self.live.going and not services_of(self).read_only
+            case "resume":
+                return self.bar.active == LIVE and self.can_resume and not services_of(self).read_only
             case "copy_path" | "open_artifact":
                 return bool(self._checkpoint())
             case "again":
                 return self._values_shown() is not None
             case "next_chart":
-                return self.bar.active in (RESULTS, COMPARE)
+                return self.bar.active in (RESULTS, PARETO, COMPARE)
         return True
-
-    # -- starting
 
     def prefill(self, values: Mapping[str, Any]) -> None:
         """Fill the form, for example from a recommendation."""
         unknown = self.setup.prefill(values)
         if unknown:
-            self._shell.notify_text(f"left out, as this version has no such field: {', '.join(unknown)}", severity="warning")
+            self.shell.notify_text(f"left out, as this version has no such field: {', '.join(unknown)}", severity="warning")
         self.show_view(SETUP)
         self.call_after_refresh(self.setup.form.focus)
-
-    def action_start(self) -> None:
-        """Start what the form says."""
-        self._start(self.setup.spec())
-
-    def action_compare(self) -> None:
-        """Start the comparison of the methods on the form's model."""
-        spec = self.setup.spec()
-        try:
-            self._start(None if spec is None else comparison_of(spec))
-        except LlmoptError as error:
-            self._not_started(str(error))
-
-    def _start(self, spec: Spec | None) -> None:
-        if spec is None:
-            self.show_view(SETUP)
-            self.setup.form.focus()
-            self._not_started(self.setup.problem())
-        elif self.live.going and self.live.follower is not None:
-            text = f"{title(self.live.follower.run)} still runs. Start another beside it? Both get slower."
-            self.app.push_screen(Confirm(text, yes="Start", no="Wait"), lambda yes: self._start_now(spec) if yes else None)
-        else:
-            self._start_now(spec)
-
-    def _start_now(self, spec: Spec) -> None:
-        if not self._starting:
-            self._starting = True
-            self.bar.note = "starting ..."
-            self._launch(spec)
-
-    @in_thread(group="start", description="start a run")
-    def _launch(self, spec: Spec) -> None:
-        services = services_of(self)
-        try:
-            refusal = next((fit.refusal for fit in (probe(services.models, each) for each in parts(spec)) if fit.refusal), None)
-            if refusal is not None:
-                self.app.call_from_thread(self._not_started, refusal)
-                return
-            run = services.runs.start(spec)
-        except LlmoptError as error:
-            self.app.call_from_thread(self._not_started, str(error))
-        except Exception as error:
-            self.app.call_from_thread(self._not_started, crash.record(error))
-        else:
-            self.app.call_from_thread(self._started, run)
-
-    def _not_started(self, reason: str) -> None:
-        self._starting, self.bar.note = False, ""
-        self._shell.notify_text(reason, title="Not started", severity="error")
-
-    def _started(self, run: Run) -> None:
-        self._starting, self.bar.note = False, ""
-        self.live.follow(run)
-        self.show_view(LIVE)
 
     # -- runs that go on, and that ended
 
@@ -236,16 +171,23 @@ class QuantizePane(Container):
 
     def on_run_event(self, event: RunEvent) -> None:
         """A run began or ended, perhaps from another terminal."""
-        if self.live.follower is not None and event.run_id == self.live.follower.run.id:
-            self.live.look(always=True)
+        follower = self.live.follower
+        if follower is not None and event.run_id == follower.run.id:
+            if not follower.over:
+                self.live.look(always=True)
+            elif isinstance(event, RunStarted):
+                self.ended.discard(event.run_id)
+                self.live.follow(follower.run)
         else:
             self.results.reload()
+            self.pareto.reload()
             self._find_runs()
 
     @on(SetupView.ModelChanged)
     def _model_changed(self, event: SetupView.ModelChanged) -> None:
         event.stop()
         self.results.load(event.model)
+        self.pareto.load(event.model)
         self.comparison.load(event.model)
 
     @on(LiveView.Heard)
@@ -254,14 +196,24 @@ class QuantizePane(Container):
         if self._heard_last != (event.run.id, event.state.status):
             self._heard_last = (event.run.id, event.state.status)
             self.refresh_bindings()
-        if not event.state.is_over or event.run.id in self._ended:
+        if not event.state.is_over or event.run.id in self.ended:
             return
-        self._ended.add(event.run.id)
+        self.ended.add(event.run.id)
         if event.state.status == "done":
-            view = self.comparison if event.run.capability == COMPARISON else self.results
-            view.load(str(event.run.values.get("model", "")), event.run.id)
-            if self.bar.active == LIVE:
-                self.show_view(COMPARE if event.run.capability == COMPARISON else RESULTS)
+            self.pareto.reload()
+            self._show_result(event.run, follow=self.bar.active == LIVE)
+
+    @on(ParetoView.Opened)
+    def _opened(self, event: ParetoView.Opened) -> None:
+        event.stop()
+        self._show_result(event.run, follow=True)
+
+    def _show_result(self, run: Run, *, follow: bool) -> None:
+        """Load the result of a run, and with `follow` go to it."""
+        compared = run.capability == COMPARISON
+        (self.comparison if compared else self.results).load(str(run.values.get("model", "")), run.id)
+        if follow:
+            self.show_view(COMPARE if compared else RESULTS)
 
     # -- the other actions
 
@@ -275,9 +227,9 @@ class QuantizePane(Container):
         self.setup.pick_model()
 
     def action_advanced(self) -> None:
-        """Fold or unfold the advanced fields."""
+        """Open the folds of the form, or close them."""
         self.show_view(SETUP)
-        self.setup.form.toggle_advanced()
+        self.setup.form.toggle_folds()
 
     def action_enter(self) -> None:
         """From the pane into what it shows: the table of results or of a comparison, otherwise the form."""
@@ -289,27 +241,6 @@ class QuantizePane(Container):
         elif self.setup.display:
             self.setup.form.focus()
 
-    def action_cancel(self) -> None:
-        """Ask, then stop the run."""
-        follower = self.live.follower
-        if follower is None or follower.over:
-            return
-        text = f"Stop {title(follower.run)}? What it has made so far is thrown away."
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._cancel(follower.run)
-
-        self.app.push_screen(Confirm(text, yes="Stop it", no="Let it run"), answered)
-
-    @in_thread(group="cancel", description="cancel a run")
-    def _cancel(self, run: Run) -> None:
-        try:
-            services_of(self).runs.cancel(run)
-        except LlmoptError as error:
-            self.app.call_from_thread(self._shell.notify_text, str(error), severity="error")
-        self.app.call_from_thread(self.live.look, always=True)
-
     def action_again(self) -> None:
         """Fill the form as it was for the run that is shown."""
         if (values := self._values_shown()) is not None:
@@ -319,7 +250,7 @@ class QuantizePane(Container):
         """Put the checkpoint's path on the clipboard (OSC 52)."""
         path = self._checkpoint()
         self.app.copy_to_clipboard(path)
-        self._shell.notify_text(path, title="Copied, if the terminal allows it")
+        self.shell.notify_text(path, title="Copied, if the terminal allows it")
 
     def action_open_artifact(self) -> None:
         """Show what the checkpoint consists of."""
@@ -327,7 +258,10 @@ class QuantizePane(Container):
 
     def action_next_chart(self) -> None:
         """Another figure in the chart of the view."""
-        (self.comparison if self.bar.active == COMPARE else self.results).next_chart()
+        views: dict[str, ResultsView | ParetoView | ComparisonView] = {RESULTS: self.results, PARETO: self.pareto, COMPARE: self.comparison}
+        if (view := views.get(self.bar.active)) is not None:
+            view.next_chart()
+            self._keep_focus()
 
     def action_reset(self) -> None:
         """Defaults in every field."""
@@ -338,15 +272,14 @@ class QuantizePane(Container):
         return chosen.checkpoint if self.bar.active == RESULTS and chosen is not None else ""
 
     def _values_shown(self) -> Mapping[str, Any] | None:
-        if self.bar.active == RESULTS and self.results.chosen is not None:
-            return self.results.chosen.values
-        if self.bar.active == COMPARE:
-            return self.comparison.values()
+        match self.bar.active:
+            case "Results":
+                return self.results.chosen.values if self.results.chosen is not None else None
+            case "Pareto":
+                return self.pareto.values()
+            case "Compare":
+                return self.comparison.values()
         follower = self.live.follower
         if self.bar.active != LIVE or follower is None or follower.run.capability != QuantizeSpec.capability:
             return None
         return follower.run.values
-
-    @property
-    def _shell(self) -> LlmoptApp:
-        return cast("LlmoptApp", self.app)

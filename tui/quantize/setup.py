@@ -15,13 +15,12 @@ from textual.worker import get_current_worker
 
 from core.quantize.spec import QuantizeSpec
 from tui.quantize.fit import Fit, FitPanel, probe
+from tui.quantize.guide import guide, sections
 from tui.services import services_of
 from tui.widgets.fields.model import ModelEditor
 from tui.widgets.form import SpecForm
 from tui.widgets.threads import in_thread
 
-BASIC = ("model", "method", "bits", "granularity", "group_size", "symmetric", "clipping", "act_order", "calibration_samples", "eval_tokens")
-"""Fields that stand above the fold."""
 FIRST_MODEL = "bundled:base"
 _CHECK_AFTER = 0.25
 """Seconds without a key before the check begins."""
@@ -42,9 +41,8 @@ class SetupView(Vertical):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        advanced = [name for name in QuantizeSpec.model_fields if name not in BASIC]
         editors = {"model": ModelEditor}
-        self.form = SpecForm(QuantizeSpec, {"model": FIRST_MODEL}, [*BASIC, *advanced], advanced, editors, id="form")
+        self.form = SpecForm(QuantizeSpec, {"model": FIRST_MODEL}, sections(), editors, guide, id="form")
         self.fit = FitPanel()
         self._timer: Timer | None = None
         self._model = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from core.runs.events import Artifact, Event, Log, Metric, Progress
+from core.runs.events import Artifact, Event, Log, Metric, Progress, StateChange
 
 LAYER_ERROR = "layer_error"
 _LOG_LINES = 200
@@ -16,7 +16,7 @@ class Tape:
 
     progress: Progress | None = None
     began: float | None = None
-    """When the first progress was reported, seconds since 1970."""
+    """When the first progress was reported since the run was last started, seconds since 1970."""
     errors: list[tuple[str, float | None]] = field(default_factory=list)
     """(linear, relative error) of the present pass in the order of arrival; None where it is not finite."""
     passes: int = 0
@@ -28,6 +28,7 @@ class Tape:
     artifacts: list[tuple[str, str]] = field(default_factory=list)
     """(kind, path)."""
     _step: int = -1
+    _done_before: int = 0
 
     def add(self, events: list[Event]) -> None:
         """Take in new events."""
@@ -37,15 +38,19 @@ class Tape:
 
     def seconds_left(self, now: float) -> float | None:
         """Time left by the pace so far, None while that cannot be told: before a twentieth is done the pace says little."""
-        if self.progress is None or self.began is None or not self.progress.total / 20 <= self.progress.done < self.progress.total:
+        if self.progress is None or self.began is None:
             return None
-        return max(now - self.began, 0.0) * (self.progress.total - self.progress.done) / self.progress.done
+        done, total = self.progress.done - self._done_before, self.progress.total - self._done_before
+        return max(now - self.began, 0.0) * (total - done) / done if total / 20 <= done < total else None
 
     def _take(self, event: Event) -> None:
         match event:
             case Progress():
-                self.began = event.t if self.began is None else self.began
+                if self.began is None:
+                    self.began, self._done_before = event.t, event.done
                 self.progress = event
+            case StateChange(status="queued"):
+                self.began = None
             case Metric(name=name) if name == LAYER_ERROR:
                 if event.step <= self._step:
                     self.errors = []

@@ -12,9 +12,10 @@ from core.runs.figures import duration, show
 from core.sanitize import clean
 from tui.runs.rows import RunRow, figures
 from tui.runs.words import STYLES
+from tui.widgets.progress import bar
 
 if TYPE_CHECKING:
-    from core.runs.state import State
+    from core.runs.state import Position, State
     from core.runs.store import Run
 
 
@@ -26,7 +27,7 @@ def detail(row: RunRow, now: float, width: int) -> Content:
         Content(f"{row.id}"),
     ]
     if state.progress is not None and not state.is_over:
-        lines.append(Content(f"{bar(state.progress.fraction, max(8, min(30, width - 40)))}  {row.took}{left_over(state, now)}"))
+        lines.append(Content.assemble(done(state.progress, max(8, min(30, width - 40))), f"  {row.took}{left_over(state, now)}"))
         lines.append(Content.styled(clean(state.progress.label, limit=max(width - 1, 20)), "$text-muted"))
     if state.exit_reason:
         lines.append(Content.styled(clean(state.exit_reason, limit=400), STYLES[state.status]))
@@ -43,10 +44,9 @@ def left_over(state: State, now: float) -> str:
     return f", about {duration(left)} left"
 
 
-def bar(fraction: float, width: int) -> str:
-    """`━━━━╌╌╌╌ 50 %`."""
-    full = round(fraction * max(width, 4))
-    return "━" * full + "╌" * (max(width, 4) - full) + f" {fraction:4.0%}"
+def done(position: Position, width: int) -> Content:
+    """A bar of `width` cells and the share that is done."""
+    return Content.assemble(bar(position.fraction, width), f" {position.fraction:4.0%}")
 
 
 def _measured(run: Run) -> list[Content]:

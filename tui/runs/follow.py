@@ -14,7 +14,7 @@ from textual.widgets import Log, Static
 from core.runs.figures import duration, figure, show
 from core.sanitize import clean
 from tui.lean import LeanScreen
-from tui.runs.detail import bar, left_over
+from tui.runs.detail import done, left_over
 from tui.runs.rows import what
 from tui.runs.words import MARKS, STYLES
 from tui.services import services_of
@@ -123,7 +123,7 @@ class FollowScreen(LeanScreen):
         ]
         if state.progress is not None and not state.is_over:
             rest = left_over(state, services_of(self).clock())
-            lines.append(Content(f"{bar(state.progress.fraction, 30)}{rest}  {clean(state.progress.label, limit=60)}"))
+            lines.append(Content.assemble(done(state.progress, 30), f"{rest}  {clean(state.progress.label, limit=60)}"))
         if state.exit_reason:
             lines.append(Content.styled(clean(state.exit_reason, limit=400), STYLES[state.status]))
         return Content("\n").join(lines)

@@ -49,6 +49,12 @@ class LiveRuns:
         """SIGTERM to the worker's group, SIGKILL after its grace; returns when the run is over."""
         return self._launcher.cancel(run)
 
+    def resume(self, run: Run) -> State:
+        """Let a stopped run go on under its own id."""
+        from core.runs.resume import resume
+
+        return resume(run, self._launcher)
+
     def remove(self, run: Run) -> None:
         """Delete the folder of a run that is over."""
         from core.runs import store

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from tui.runs.over import Over
+
 
 class OurWorkers:
-    """{worker pid: run id} of what runs here. A run that is over is read once and never again."""
+    """{worker pid: run id} of what runs here. A run that is over is read once, and again only when it goes on."""
 
     def __init__(self) -> None:
-        self._over: set[str] = set()
+        self._over = Over()
 
     def __call__(self) -> dict[int, str]:
         """Look now, at the disk."""
@@ -15,11 +17,10 @@ class OurWorkers:
 
         workers = {}
         for run in store.list_runs():
-            if run.id in self._over:
+            if self._over.knows(run):
                 continue
             state = run.state
-            if state.is_over:
-                self._over.add(run.id)
-            elif state.status == "running" and state.pid is not None and state.place.is_here():
+            self._over.note(run, state)
+            if state.status == "running" and state.pid is not None and state.place.is_here():
                 workers[state.pid] = run.id
         return workers

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from core.runs.compare import metrics_of
 from core.runs.figures import duration, show
 from core.sanitize import clean
+from tui.runs.over import Over
+from tui.runs.recipe import recipe
 from tui.runs.words import MARKS, when
 
 if TYPE_CHECKING:
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from core.runs.store import Run
     from tui.services import Runs
 
-_HEADLINE = {"method": "{}", "bits": "{} bit"}
 _FIGURES = (("ppl_ratio", "ppl ×{}"), ("ppl", "ppl {}"), ("kl_mean", "KL {}"), ("bits_per_weight", "{} bit/weight"), ("top1_agreement", "top-1 {}"))
 
 
@@ -55,14 +56,16 @@ class RowReader:
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
-        self._over: dict[str, RunRow] = {}
+        self._over = Over()
+        self._rows: dict[str, RunRow] = {}
 
     def read(self, now: float) -> list[RunRow]:
         """Every run, newest first."""
-        return [self._over.get(run.id) or self._row(run, now) for run in self._runs.list_runs()]
+        return [self._rows[run.id] if self._over.knows(run) else self._row(run, now) for run in self._runs.list_runs()]
 
     def _row(self, run: Run, now: float) -> RunRow:
         state = self._runs.state(run)
+        self._over.note(run, state)
         seconds = state.seconds(now)
         row = RunRow(
             run=run,
@@ -73,20 +76,14 @@ class RowReader:
             took="" if seconds is None else duration(seconds),
             figures=headline_figures(run.result),
         )
-        if state.is_over:
-            self._over[run.id] = row
+        self._rows[run.id] = row
         return row
 
 
 def what(run: Run) -> str:
     """The capability and the choices that name an experiment: `quantize gptq 4 bit g128`."""
-    values = run.values
-    words = [text.format(values[name]) for name, text in _HEADLINE.items() if values.get(name) is not None]
-    if values.get("granularity") == "group":
-        words.append(f"g{values.get('group_size', '?')}")
-    elif "granularity" in values:
-        words.append(f"per {values['granularity']}")
-    return clean(" ".join([run.capability, *words]), limit=60)
+    told = recipe(run.values) if "method" in run.values else ""
+    return clean(f"{run.capability} {told}".strip(), limit=60)
 
 
 def figures(result: dict[str, Any] | None) -> dict[str, float]:

@@ -23,6 +23,7 @@ from tui.runs.rows import RowReader, RunRow
 from tui.runs.words import STYLES
 from tui.services import services_of
 from tui.widgets.hints import Hints
+from tui.widgets.table import Table
 from tui.widgets.topbar import TopBar
 
 if TYPE_CHECKING:
@@ -71,10 +72,10 @@ class RunsScreen(LeanScreen):
     RunsScreen #runs-filter { height: 1; border: none; padding: 0 1; background: $surface; }
     RunsScreen #runs-filter:focus { background: $boost; }
     RunsScreen #runs-body { height: 1fr; layout: vertical; }
-    RunsScreen DataTable { height: 1fr; background: $background; scrollbar-size-horizontal: 0; }
+    RunsScreen Table { height: 1fr; scrollbar-size-horizontal: 0; }
     RunsScreen #runs-detail { height: 9; border-top: solid $panel; padding: 0 1; }
     RunsScreen.wide #runs-body { layout: horizontal; }
-    RunsScreen.wide DataTable { width: 63%; height: 1fr; }
+    RunsScreen.wide Table { width: 63%; height: 1fr; }
     RunsScreen.wide #runs-detail { width: 37%; height: 1fr; border-top: none; border-left: solid $panel; }
     """
 
@@ -92,7 +93,7 @@ class RunsScreen(LeanScreen):
         yield TopBar("Runs")
         yield Input(placeholder="Filter: words that a run must contain (esc leaves)", id="runs-filter", compact=True)
         with Container(id="runs-body"):
-            table: DataTable[Content] = DataTable(id="runs-table", cursor_type="row", zebra_stripes=False)
+            table: Table[Content] = Table(id="runs-table", cursor_type="row", zebra_stripes=False)
             yield table
             with VerticalScroll(id="runs-detail"):
                 yield Static(id="runs-words")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from tui.runs.over import Over
+
 if TYPE_CHECKING:
     from core.runs.state import State
     from core.runs.store import Run
@@ -46,7 +48,7 @@ class Activity:
 
 
 class RunWatcher:
-    """Looks off the event loop, whenever `look` is called. Runs that are over are read once and never again.
+    """Looks off the event loop, whenever `look` is called. Runs that are over are read once, and again only when they go on.
 
     Args:
         runs: where to look.
@@ -58,7 +60,7 @@ class RunWatcher:
         self._runs = runs
         self._tell = tell
         self._show = show
-        self._over: set[str] = set()
+        self._over = Over()
         self._open: dict[str, Run] = {}
         self._activity = Activity()
         self._looked = False
@@ -83,11 +85,11 @@ class RunWatcher:
         events: list[RunEvent] = []
         going: list[tuple[Run, State]] = []
         for run in self._runs.list_runs():
-            if run.id in self._over:
+            if self._over.knows(run):
                 continue
             state = self._runs.state(run)
+            self._over.note(run, state)
             if state.is_over:
-                self._over.add(run.id)
                 if self._open.pop(run.id, None) is not None or self._looked:
                     events.append(RunEnded(run.id, state.status, summary(run, state)))
                 continue

@@ -1,12 +1,8 @@
-"""How runs are spoken about: states, times, and the durations and sizes of `core.runs.figures`."""
+"""How runs are spoken about: states and times; their figures are those of `core.runs.figures`."""
 
 from __future__ import annotations
 
 from datetime import datetime
-
-from core.runs.figures import duration, size
-
-__all__ = ["MARKS", "STYLES", "duration", "size", "when"]
 
 MARKS = {"queued": "○", "running": "●", "done": "✓", "failed": "✗", "cancelled": "–"}
 """A sign for each state, so that colour is never needed to tell them apart."""

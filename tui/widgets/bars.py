@@ -9,9 +9,8 @@ from rich.cells import cell_len, set_cell_size
 from core.sanitize import clean
 from tui.widgets.picture import FILLS, PLAIN, QUIET, SERIES, Line, Picture, Run
 from tui.widgets.plot import LARGEST, Plot
+from tui.widgets.progress import EIGHTHS
 from tui.widgets.ticks import short
-
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def bars(plot: Plot, width: int, height: int) -> Picture:
@@ -77,8 +76,8 @@ def _bar(row: list[tuple[int, float]], top: float, room: int) -> list[Run]:
         fill = FILLS[index % len(FILLS)]
         if len(row) == 1 and index == 0:
             whole, eighth = divmod(round(share * 8), 8)
-            text = fill * whole + (_EIGHTHS[eighth] if eighth else "")
-            return [(text or _EIGHTHS[1], SERIES + index)]
+            text = fill * whole + (EIGHTHS[eighth] if eighth else "")
+            return [(text or EIGHTHS[1], SERIES + index)]
         end = max(round(share), cells)
         if end > cells:
             parts.append((fill * (end - cells), SERIES + index))

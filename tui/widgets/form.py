@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,12 +19,17 @@ from core.sanitize import clean
 from core.spec import Spec, sentences
 from tui.widgets.fields import BY_KIND
 from tui.widgets.fields.describe import FieldView, describe
-from tui.widgets.fields.editor import UNSET, Edited, Editor, Finished
+from tui.widgets.fields.editor import Edited, Editor, Finished
+from tui.widgets.fields.filled import Filled
 from tui.widgets.fields.fold import Fold
+from tui.widgets.fields.guide import Guide, no_guide
 from tui.widgets.fields.row import FieldRow
 
-_SPARE_LINES = 5
-"""Fold, help, and room for complaints."""
+_SPARE_LINES = 4
+"""Help, and room for complaints."""
+
+Sections = Sequence[tuple[str, Sequence[str]]]
+"""(title, names of fields); what stands under an empty title cannot be folded."""
 
 
 class Rows(VerticalScroll, can_focus=False, inherit_bindings=False):
@@ -34,9 +39,9 @@ class Rows(VerticalScroll, can_focus=False, inherit_bindings=False):
 class SpecForm(Widget):
     """Edits a spec.
 
-    A field that does not apply beside the others is not shown and keeps its default. The advanced
-    fields stand behind a fold. Every complaint of the spec stands under its field as the command line
-    words it; one that concerns several fields stands above the help line.
+    A field that does not apply beside the others is not shown and keeps its default; one that nobody has filled in follows its default when
+    that changes with another field. Sections stand behind folds. Every complaint of the spec stands under its field as the command line words
+    it; one that concerns several fields stands above the help line.
     """
 
     DEFAULT_CSS = """
@@ -69,9 +74,9 @@ class SpecForm(Widget):
         self,
         spec_class: type[Spec],
         values: Mapping[str, Any] | None = None,
-        fields: Sequence[str] | None = None,
-        advanced: Sequence[str] = (),
+        sections: Sections | None = None,
         editors: Mapping[str, Callable[[FieldView], Editor]] | None = None,
+        guide: Guide = no_guide,
         id: str | None = None,  # noqa: A002
     ) -> None:
         """Make a form.
@@ -79,34 +84,34 @@ class SpecForm(Widget):
         Args:
             spec_class: whose fields to edit.
             values: to begin with, instead of the defaults.
-            fields: names of those to show, in this order; all by default.
-            advanced: names of those behind the fold.
+            sections: which fields to show, in this order, and under which titles; all without a title by default.
             editors: editors for single fields by name, instead of the one for their type.
+            guide: what the fields mean beside each other.
         """
         super().__init__(id=id)
         self.spec_class = spec_class
         self.views = {view.name: view for view in describe(spec_class)}
-        chosen = [name for name in (fields or self.views) if name in self.views]
-        ordered = [name for name in chosen if name not in advanced] + [name for name in chosen if name in advanced]
-        self._advanced = frozenset(advanced)
+        chosen = [(title, [name for name in names if name in self.views]) for title, names in sections or (("", list(self.views)),)]
+        self.folds = {title: Fold(title) for title, names in chosen if title and names}
         makers = editors or {}
-        self.rows = {name: FieldRow(view := self.views[name], makers.get(name, BY_KIND[view.kind])(view)) for name in ordered}
-        self._fixed: dict[str, Any] = {}
-        self._fold = Fold()
+        self.rows = {
+            name: FieldRow(self.views[name], makers.get(name, BY_KIND[self.views[name].kind])(self.views[name]))
+            for _, names in chosen
+            for name in names
+        }
+        self._section = {name: title for title, names in chosen for name in names}
         self._whole = Static(classes="form--whole", markup=False)
         self._help = Static(classes="form--help", markup=False)
         self.problems: dict[str, str] = {}
         self._spec: Spec | None = None
-        self._roomy: bool | None = None
-        self._fill(values or {})
+        self._laid_out = False
+        self._filled = Filled(self.views, self.rows, guide)
+        self._filled.begin(values or {})
 
     def compose(self) -> ComposeResult:
-        """The basic rows, the fold, the advanced rows, then complaint and help."""
+        """The rows under their folds, then complaint and help."""
         with Rows():
-            yield from (row for name, row in self.rows.items() if name not in self._advanced)
-            if self._advanced & set(self.rows):
-                yield self._fold
-            yield from (row for name, row in self.rows.items() if name in self._advanced)
+            yield from self._lines()
         yield self._whole
         yield self._help
 
@@ -115,16 +120,19 @@ class SpecForm(Widget):
         self._check()
 
     def on_resize(self) -> None:
-        """Where everything fits there is nothing to fold."""
-        if self._roomy is None and self.size.height:
-            self._roomy = self.size.height >= len(self.rows) + _SPARE_LINES
-            if self._roomy and self._fold.folded:
-                self._fold.folded = False
-                self._arrange()
+        """Open what there is room for, from the top."""
+        if self._laid_out or not self.size.height:
+            return
+        self._laid_out = True
+        lines = _SPARE_LINES + len(self.folds) + sum(1 for name in self._filled.shown if not self._section[name])
+        for title, fold in self.folds.items():
+            lines += sum(1 for name in self._filled.shown if self._section[name] == title)
+            fold.folded = lines > self.size.height
+        self._arrange()
 
     def values(self) -> dict[str, Any]:
         """What is asked for: everything that was filled in and applies."""
-        return self._fixed | {name: value for name, value in self._filled().items() if value is not UNSET and self._applies(name)}
+        return self._filled.given()
 
     def spec(self) -> Spec | None:
         """The valid request, or None while something is wrong."""
@@ -132,34 +140,30 @@ class SpecForm(Widget):
 
     def set_values(self, values: Mapping[str, Any]) -> None:
         """Begin anew with these values, the defaults for all others."""
-        self._fill(values)
-        self._check()
-        self.post_message(self.Changed(self, self._spec, self.problems))
+        self._filled.begin(values)
+        self._told()
 
     def set_value(self, name: str, value: Any) -> None:
         """Change one field as if it had been typed."""
         self.rows[name].editor.put(value)
-        self._check()
-        self.post_message(self.Changed(self, self._spec, self.problems))
+        self._filled.take(name)
+        self._told()
 
     def focus_field(self, name: str) -> None:
-        """Put the cursor into a field, opening the fold when it is behind it."""
-        if name in self._advanced and self._fold.folded:
-            self._fold.action_fold()
+        """Put the cursor into a field, opening the fold when it is behind one."""
+        self._open(name)
         self.rows[name].editor.as_widget().focus()
 
     def focus(self, scroll_visible: bool = True) -> SpecForm:
         """Focus the first wrong field, else the first."""
-        wrong = next((name for name in self.rows if name in self.problems), None)
-        name = wrong or next(iter(self.rows))
-        if name in self._advanced and self._fold.folded:
-            self._fold.action_fold()
+        name = next((name for name in self.rows if name in self.problems), None) or next(iter(self.rows))
+        self._open(name)
         self.rows[name].editor.as_widget().focus(scroll_visible)
         return self
 
     def action_go(self, by: int) -> None:
         """Focus a neighbouring line of the form, stopping at the ends."""
-        lines: list[Widget] = [line for line in (*self._lines(),) if line.display]
+        lines: list[Widget] = [line for line in self._lines() if line.display]
         targets = [line.editor.as_widget() if isinstance(line, FieldRow) else line for line in lines]
         focused = self.screen.focused
         if focused in targets:
@@ -170,22 +174,26 @@ class SpecForm(Widget):
         row = next((row for row in self.rows.values() if row.editor.as_widget() is event.widget), None)
         for other in self.rows.values():
             other.lit = other is row
-        self._help.update(f"{row.view.option}  {clean(row.view.help())}" if row else "", layout=False)
+        self._explain(row)
         self.add_class("-editing")
 
     def on_descendant_blur(self) -> None:
-        """Take mark and help off the field that had the cursor."""
+        """Take mark and help off the field that had the cursor; one that was left empty shows its default again."""
         focused = self.screen.focused
         if focused is None or self not in focused.ancestors:
             self.remove_class("-editing")
         for row in self.rows.values():
             row.lit = False
+        self._filled.leave()
 
     @on(Edited)
     def _edited(self, event: Edited) -> None:
         event.stop()
-        self._check()
-        self.post_message(self.Changed(self, self._spec, self.problems))
+        row = self.rows[event.editor.view.name]
+        self._filled.take(row.view.name)
+        self._told()
+        if row.lit:
+            self._explain(row)
 
     @on(Finished)
     def _finished(self, event: Finished) -> None:
@@ -197,32 +205,37 @@ class SpecForm(Widget):
         event.stop()
         self._arrange()
 
-    def toggle_advanced(self) -> None:
-        """Open or close the fold."""
-        self._fold.action_fold()
+    def toggle_folds(self) -> None:
+        """Open every fold, or close them when all are open."""
+        folded = not any(fold.folded for fold in self.folds.values())
+        for fold in self.folds.values():
+            fold.folded = folded
+        self._arrange()
 
-    def _lines(self) -> list[Widget]:
-        basic: list[Widget] = [row for name, row in self.rows.items() if name not in self._advanced]
-        advanced: list[Widget] = [row for name, row in self.rows.items() if name in self._advanced]
-        return [*basic, self._fold, *advanced] if advanced else basic
-
-    def _fill(self, values: Mapping[str, Any]) -> None:
+    def _lines(self) -> Iterator[Widget]:
+        before = ""
         for name, row in self.rows.items():
-            row.editor.put(values.get(name, row.view.default))
-        self._fixed = {name: value for name, value in values.items() if name not in self.rows}
+            title = self._section[name]
+            if title != before and title:
+                yield self.folds[title]
+            before = title
+            yield row
 
-    def _filled(self) -> dict[str, Any]:
-        return {name: row.editor.get() for name, row in self.rows.items()}
+    def _open(self, name: str) -> None:
+        fold = self.folds.get(self._section[name])
+        if fold is not None and fold.folded:
+            fold.action_fold()
+            self._arrange()
 
-    def _effective(self) -> dict[str, Any]:
-        """Values with defaults where nothing was typed, to decide what applies."""
-        defaults = {name: view.default for name, view in self.views.items()}
-        return defaults | self._fixed | {name: value for name, value in self._filled().items() if value is not UNSET}
+    def _explain(self, row: FieldRow | None) -> None:
+        self._help.update(f"{row.view.option}  {clean(row.view.help())}" if row else "", layout=False)
 
-    def _applies(self, name: str) -> bool:
-        return self.views[name].applies_to(self._effective())
+    def _told(self) -> None:
+        self._check()
+        self.post_message(self.Changed(self, self._spec, self.problems))
 
     def _check(self) -> None:
+        self._filled.settle()
         try:
             self._spec, self.problems = self.spec_class.model_validate(self.values()), {}
         except ValidationError as error:
@@ -231,14 +244,16 @@ class SpecForm(Widget):
 
     def _arrange(self) -> None:
         """Show what applies, mark what is wrong or changed."""
-        effective = self._effective()
-        changed = {name for name, row in self.rows.items() if effective[name] != row.view.default and not row.view.required}
-        shown = [name for name in self.rows if self.views[name].applies_to(effective)]
+        shown, changed = self._filled.shown, self._filled.changed
         for name, row in self.rows.items():
-            row.set_class(name not in shown or (name in self._advanced and self._fold.folded), "-hidden")
+            fold = self.folds.get(self._section[name])
+            row.set_class(name not in shown or (fold is not None and fold.folded), "-hidden")
             row.show(self.problems.get(name), changed=name in changed)
-        behind = [name for name in shown if name in self._advanced]
-        self._fold.counts = (len(behind), len(changed & set(behind)), len([name for name in behind if name in self.problems]))
+        for title, fold in self.folds.items():
+            behind = [name for name in self.rows if name in shown and self._section[name] == title]
+            fold.display = bool(behind)
+            fold.counts = (len(changed & set(behind)), len([name for name in behind if name in self.problems]))
+            fold.told = " · ".join(filter(None, (self.rows[name].told() for name in behind)))
         others = [text for name, text in self.problems.items() if name not in self.rows]
         self._whole.set_class(bool(others), "-wrong")
         self._whole.update("\n".join(f"! {clean(text)}" for text in others))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tui.runs import words as shared
+from core.runs import figures as shared
 
 NOTHING = "-"
 

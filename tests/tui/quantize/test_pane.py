@@ -24,7 +24,7 @@ from tui.app import LlmoptApp
 from tui.confirm import Confirm
 from tui.quantize.artifact import ArtifactScreen
 from tui.quantize.fit import FitPanel
-from tui.quantize.pane import COMPARE, LIVE, RESULTS, SETUP
+from tui.quantize.pane import COMPARE, LIVE, PARETO, RESULTS, SETUP
 from tui.runs.live import LiveRuns
 from tui.widgets.chart import Chart
 from tui.widgets.model_picker import ModelPicker
@@ -386,10 +386,10 @@ async def test_every_view_is_reached_by_f4_at_any_width(make_app: MakeApp, colum
     async with make_app().run_test(size=(columns, 24)) as pilot:
         pane = await open_quantize(pilot)
         seen = set()
-        for _ in range(4):
+        for _ in range(5):
             await pilot.press("f4")
             seen.add(pane.bar.active)
-        assert seen >= {LIVE, RESULTS, COMPARE}
+        assert seen >= {LIVE, RESULTS, PARETO, COMPARE}
         assert (SETUP in seen) == (columns < 110)
 
 

@@ -19,15 +19,15 @@ from tests.tui.quantize import made
 from tests.tui.quantize.conftest import MadeUp
 from tui.quantize import comparison_data, figures, history, layers, outcome
 from tui.quantize.artifact import describe
-from tui.quantize.bar import bar
 from tui.quantize.follower import Follower
 from tui.quantize.live_head import heading
 from tui.quantize.requests import comparison_of, parts
 from tui.quantize.tape import Tape
-from tui.quantize.title import recipe
 from tui.runs.live import LiveRuns
+from tui.runs.recipe import recipe
 from tui.widgets import words
 from tui.widgets.hanging import hanging
+from tui.widgets.progress import bar
 
 
 def test_a_tape_keeps_errors_figures_words_and_files_apart() -> None:
@@ -111,7 +111,7 @@ def test_outcomes_are_those_of_the_model_newest_first_and_only_finished_ones() -
     assert found[1].checkpoint == "/models/a"
 
 
-def test_figures_of_another_convention_are_marked_and_left_out_of_the_chart() -> None:
+def test_figures_of_another_convention_are_marked() -> None:
     other = made.EVALUATION | {"context": 2048}
     made.finish(made.run_of(made.spec(bits=3), "20260101-100000-quantize-0001", "done", created=NOW), evaluation=other)
     made.finish(made.run_of(made.spec(bits=8), "20260101-100001-quantize-0002", "done", created=NOW), bits_per_weight=8.6, kl_mean=0.001)
@@ -119,11 +119,6 @@ def test_figures_of_another_convention_are_marked_and_left_out_of_the_chart() ->
     chosen, alike, foreign = outcome.of_model(list_runs(), "bundled:base")
     assert history.cells(foreign, chosen)[3].startswith("≠")
     assert not history.cells(alike, chosen)[3].startswith("≠")
-    drawn = {series.label: series for series in history.plot([chosen, alike, foreign], chosen, history.MEASURES[0]).series}
-    assert drawn["other runs"].x == (8.6,)
-    assert drawn["other runs"].y == (0.001,)
-    assert drawn["this run"].x == (5.31,)
-    assert drawn["original"].y == (0.0, 0.0)
 
 
 def test_a_result_states_every_figure_with_its_error_and_its_convention() -> None:
@@ -179,7 +174,6 @@ def test_any_result_can_be_shown(metrics: dict[str, Any]) -> None:
         assert "\x1b" not in text
         assert "nan" not in text.lower()
     assert history.cells(found, found)
-    history.plot([found], found, history.MEASURES[0])
 
 
 def test_a_comparison_is_read_from_the_newest_run_that_holds_one() -> None:

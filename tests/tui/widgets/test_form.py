@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pytest
@@ -15,6 +16,7 @@ from core.quantize.spec import QuantizeSpec
 from core.spec import Spec, applies, sentence, unit
 from tui.widgets.fields.choice import ChoiceEditor
 from tui.widgets.fields.describe import describe
+from tui.widgets.fields.guide import Guidance
 from tui.widgets.fields.row import LABEL
 from tui.widgets.form import SpecForm
 
@@ -45,11 +47,15 @@ class Host(App[None]):
         self.heard: list[SpecForm.Changed] = []
 
     def compose(self) -> ComposeResult:
-        self.form = SpecForm(BakeSpec, {"model": "rye"}, **self.options)
+        self.form = SpecForm(self.options.pop("spec", BakeSpec), {"model": "rye"}, **self.options)
         yield self.form
 
     def on_spec_form_changed(self, event: SpecForm.Changed) -> None:
         self.heard.append(event)
+
+
+def fields(*names: str) -> list[tuple[str, list[str]]]:
+    return [("", list(names))]
 
 
 def row_text(form: SpecForm, name: str) -> tuple[str, str]:
@@ -92,7 +98,7 @@ async def test_a_wrong_value_gets_the_sentence_of_the_command_line(name: str, ty
 
 
 async def test_a_long_complaint_takes_the_lines_it_needs_and_gives_them_back() -> None:
-    async with Host(fields=["model", "loaves"]).run_test(size=(40, 24)) as pilot:
+    async with Host(sections=fields("model", "loaves")).run_test(size=(40, 24)) as pilot:
         await type_into(pilot, "loaves", "none")
         assert pilot.app.form.rows["loaves"].size.height > 2
         assert row_text(pilot.app.form, "loaves")[1].endswith("unable to parse string as an integer")
@@ -152,7 +158,7 @@ async def test_fields_that_mean_nothing_are_not_shown_and_keep_their_default() -
 
 
 async def test_the_keyboard_goes_through_the_fields_and_the_choices() -> None:
-    async with Host(fields=["model", "method", "loaves", "lid"]).run_test() as pilot:
+    async with Host(sections=fields("model", "method", "loaves", "lid")).run_test() as pilot:
         form = pilot.app.form
         form.focus()
         await pilot.press("down", "right")
@@ -176,25 +182,132 @@ async def test_down_goes_to_the_next_field_also_where_the_form_is_longer_than_th
         assert pilot.app.screen.region.contains_region(note.region), "and it is in sight"
 
 
-async def test_advanced_fields_stand_behind_a_fold_that_counts_what_is_wrong() -> None:
-    async with Host(advanced=("seed", "device")).run_test(size=(80, 10)) as pilot:
+SECTIONS = [("", ["model", "method", "loaves", "heat", "lid", "turns", "note"]), ("machine", ["seed", "device"])]
+
+
+async def test_a_folded_section_tells_what_it_holds_and_what_is_wrong() -> None:
+    async with Host(sections=SECTIONS).run_test(size=(80, 10)) as pilot:
         form = pilot.app.form
+        fold = form.folds["machine"]
         assert "seed" not in shown(form)
+        assert str(fold.render()) == " ▸ machine           seed 0 · auto"
+        form.set_values({"model": "rye", "seed": 3})
+        await pilot.pause()
+        assert str(fold.render()) == "*▸ machine           seed 3 · auto"
         form.set_values({"model": "rye", "seed": -1})
         await pilot.pause()
-        assert "more: 2 fields, 1 changed, 1 wrong" in str(form._fold.render())
+        assert str(fold.render()).startswith("!▸ machine           1 wrong")
         form.focus()
         await pilot.pause()
         assert pilot.app.focused is form.rows["seed"].editor, "the wrong field is brought out"
 
 
-async def test_in_a_tall_window_nothing_is_folded() -> None:
-    async with Host(advanced=("seed", "device")).run_test(size=(80, 40)) as pilot:
+async def test_sections_are_open_as_far_as_they_fit() -> None:
+    async with Host(sections=SECTIONS).run_test(size=(80, 40)) as pilot:
+        assert {"seed", "device"} <= set(shown(pilot.app.form))
+    async with Host(sections=[*SECTIONS, ("rest", [])]).run_test(size=(80, 10)) as pilot:
+        assert not {"seed", "device"} & set(shown(pilot.app.form))
+        pilot.app.form.toggle_folds()
+        await pilot.pause()
         assert {"seed", "device"} <= set(shown(pilot.app.form))
 
 
+def in_a_pan(given: Mapping[str, Any]) -> Guidance:
+    """A pan bakes three loaves at most at once, and asks for no note."""
+    if given.get("method") != "pan":
+        return Guidance()
+    return Guidance(defaults={"loaves": 3, "turns": 5}, choices={"lid": (True,)}, hidden=frozenset({"note"}), help={"loaves": "As many as lie flat"})
+
+
+async def test_fields_that_nobody_touched_follow_the_default_of_the_method() -> None:
+    async with Host(guide=in_a_pan).run_test(size=(100, 24)) as pilot:
+        form = pilot.app.form
+        form.set_value("method", "pan")
+        await pilot.pause()
+        assert form.rows["loaves"].editor.value == "3"
+        assert form.values() == {"model": "rye", "method": "pan"}, "what follows from the method is not asked for apart"
+        assert row_text(form, "loaves") == (" loaves", ""), "and is no change of the person's"
+        await type_into(pilot, "loaves", "4")
+        form.set_value("method", "oven")
+        await pilot.pause()
+        assert form.values()["loaves"] == 4, "what was typed stays"
+        await type_into(pilot, "loaves", "2")
+        form.set_value("method", "pan")
+        await pilot.pause()
+        assert form.rows["loaves"].editor.value == "3", "typing the default again is taking it back"
+
+
+async def test_a_field_that_was_emptied_shows_its_default_when_it_is_left() -> None:
+    async with Host(guide=in_a_pan).run_test(size=(100, 24)) as pilot:
+        form = pilot.app.form
+        await type_into(pilot, "loaves", "")
+        assert form.rows["loaves"].editor.value == "", "not while the cursor is in it"
+        assert form.rows["loaves"].editor.placeholder == "2"
+        await pilot.press("down")
+        await pilot.pause()
+        assert form.rows["loaves"].editor.value == "2"
+
+
+async def test_fields_and_explanations_follow_the_guide() -> None:
+    async with Host(guide=in_a_pan).run_test(size=(100, 24)) as pilot:
+        form = pilot.app.form
+        assert "note" in shown(form)
+        form.set_value("method", "pan")
+        form.focus_field("loaves")
+        await pilot.pause()
+        assert "note" not in shown(form)
+        assert str(form._help.render()) == "--loaves  As many as lie flat · 1 to 12 · default 3"
+
+
+class LoafSpec(Spec):
+    """A spec with choices, a list and a field that may be left open."""
+
+    capability: ClassVar[str] = "loaf"
+
+    kind: Annotated[Literal["rye", "wheat"], Field(description="Kind")] = "rye"
+    shape: Annotated[Literal["round", "long", "plait"], Field(description="Shape")] = "long"
+    cuts: Annotated[tuple[int, ...], Field(description="Where to cut", min_length=1)] = (2, 4)
+    salt: Annotated[float | None, Field(description="Share of salt; tasted when not given", ge=0, le=1)] = None
+
+
+async def test_choices_that_do_not_go_with_the_others_are_not_offered_and_come_back() -> None:
+    def rye_is_round(given: Mapping[str, Any]) -> Guidance:
+        return Guidance(choices={"shape": ("round", "plait")}, defaults={"shape": "round"}) if given.get("kind", "rye") == "rye" else Guidance()
+
+    async with Host(spec=LoafSpec, guide=rye_is_round).run_test(size=(100, 24)) as pilot:
+        form = pilot.app.form
+        assert form.rows["shape"].editor.choices == ("round", "plait")
+        assert form.rows["shape"].editor.get() == "round"
+        form.set_value("kind", "wheat")
+        form.set_value("shape", "long")
+        form.set_value("shape", "plait")
+        form.set_value("kind", "rye")
+        await pilot.pause()
+        assert form.values()["shape"] == "plait"
+        form.set_value("kind", "wheat")
+        form.set_value("shape", "long")
+        assert form.rows["shape"].editor.choices == ("round", "long", "plait")
+        form.set_value("kind", "rye")
+        assert form.rows["shape"].editor.get() == "round"
+
+
+async def test_lists_and_open_fields_are_typed_values() -> None:
+    async with Host(spec=LoafSpec).run_test(size=(100, 24)) as pilot:
+        form = pilot.app.form
+        assert form.rows["cuts"].editor.value == "2, 4"
+        assert form.rows["salt"].editor.placeholder == "tasted"
+        form.focus_field("cuts")
+        await pilot.press("ctrl+u", *"1,3", "space", "5")
+        await pilot.pause()
+        assert form.spec() == LoafSpec(model="rye", cuts=(1, 3, 5))
+        await pilot.press("x")
+        await pilot.pause()
+        assert form.spec() is None
+        assert "cuts" in form.problems
+
+
 async def test_values_without_a_field_of_their_own_are_kept() -> None:
-    async with Host(fields=["model"]).run_test() as pilot:
+    async with Host(sections=fields("model")).run_test() as pilot:
         pilot.app.form.set_values({"model": "rye", "loaves": 5})
         assert pilot.app.form.spec() == BakeSpec(model="rye", loaves=5)
 
@@ -222,7 +335,7 @@ async def test_a_name_that_cannot_be_shown_is_still_the_name_that_is_asked_for()
 
 
 async def test_choices_that_do_not_fit_stand_between_arrows() -> None:
-    async with Host(fields=["model", "method"]).run_test(size=(32, 10)) as pilot:
+    async with Host(sections=fields("model", "method")).run_test(size=(32, 10)) as pilot:
         await pilot.pause()
         editor = pilot.app.query_one(ChoiceEditor)
         assert str(editor.render()) == "‹ oven › 1 of 2"

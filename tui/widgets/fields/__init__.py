@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from tui.widgets.fields.choice import ChoiceEditor
 from tui.widgets.fields.describe import FieldView, Kind
 from tui.widgets.fields.editor import Editor
-from tui.widgets.fields.entry import EntryEditor, NumberEditor
+from tui.widgets.fields.entry import EntryEditor, NumberEditor, NumbersEditor
 
 BY_KIND: Mapping[Kind, Callable[[FieldView], Editor]] = {
     "choice": ChoiceEditor,
     "flag": ChoiceEditor,
     "integer": NumberEditor,
     "number": NumberEditor,
+    "integers": NumbersEditor,
     "text": EntryEditor,
 }

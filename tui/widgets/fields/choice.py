@@ -31,13 +31,23 @@ class ChoiceEditor(Widget, can_focus=True):
     def __init__(self, view: FieldView) -> None:
         super().__init__()
         self.view = view
-        self.choices: tuple[Any, ...] = (False, True) if view.kind == "flag" else view.choices
         self.put(view.default)
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """What there is to choose from."""
+        return (False, True) if self.view.kind == "flag" else self.view.choices
 
     @property
     def HELP(self) -> str:  # type: ignore[override]  # noqa: N802
         """What F1 says."""
         return self.view.explained()
+
+    def take(self, view: FieldView) -> None:
+        """Offer other choices; the chosen value stays where it is among them."""
+        chosen = self.get()
+        self.view = view
+        self.put(chosen if chosen in self.choices else view.default)
 
     def get(self) -> Any:
         """The chosen value, of the type the spec declares."""

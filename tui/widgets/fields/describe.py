@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import NoneType, UnionType
@@ -13,11 +14,12 @@ from pydantic_core import PydanticUndefined
 
 from core.spec import Spec
 
-Kind = Literal["choice", "flag", "integer", "number", "text"]
+Kind = Literal["choice", "flag", "integer", "number", "integers", "text"]
 
 _UNITS = {"1": "", "percent": "%"}
 _NO_REAL_LIMIT = 2**31
 """Bounds from here on only guard the arithmetic: telling a person of them helps nobody."""
+_WHEN_EMPTY = re.compile(r"default: (.+)$|([^;:]+) when not given$")
 _KINDS: dict[Any, Kind] = {bool: "flag", int: "integer", float: "number"}
 
 
@@ -46,6 +48,14 @@ class FieldView:
     def option(self) -> str:
         """The name on the command line."""
         return "--" + self.name.replace("_", "-")
+
+    @property
+    def blank(self) -> str:
+        """What an empty entry means: the default, or what the description says of a value that is not given."""
+        if self.default is not None:
+            return shown(self.default)
+        said = _WHEN_EMPTY.search(self.description)
+        return next(filter(None, said.groups()), "").strip() if said else ""
 
     def help(self) -> str:
         """One line: what the field is, its range, its default."""
@@ -78,9 +88,11 @@ def describe(spec_class: type[Spec]) -> tuple[FieldView, ...]:
 
 
 def shown(value: Any) -> str:
-    """A value as a form and a help line write it: booleans as on and off, nothing as an empty string."""
+    """A value as a form and a help line write it: booleans as on and off, lists with commas, nothing as an empty string."""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, tuple | list):
+        return ", ".join(map(shown, value))
     return "" if value is None else str(value)
 
 
@@ -93,7 +105,7 @@ def _view(name: str, info: FieldInfo) -> FieldView:
     unit = str(extra.get("unit", "1"))
     return FieldView(
         name=name,
-        kind="choice" if choices else _KINDS.get(annotation, "text"),
+        kind="choice" if choices else "integers" if get_origin(annotation) is tuple else _KINDS.get(annotation, "text"),
         description=info.description or name,
         default=None if default is PydanticUndefined else default,
         required=info.is_required(),

@@ -38,6 +38,9 @@ class Editor(Protocol):
 
     view: FieldView
 
+    def take(self, view: FieldView) -> None:
+        """Go by another description: its default and choices may be others now."""
+
     def get(self) -> Any:
         """The value, typed where it can be read as its type, `UNSET` when the editor is empty."""
 

@@ -22,7 +22,7 @@ class EntryEditor(Input):
     """
 
     def __init__(self, view: FieldView) -> None:
-        super().__init__(placeholder=clean(shown(view.default)), compact=True, select_on_focus=False)
+        super().__init__(placeholder=clean(view.blank), compact=True, select_on_focus=False)
         self.view = view
         self._told = ""
         self._put: Any = None
@@ -31,6 +31,11 @@ class EntryEditor(Input):
     def HELP(self) -> str:  # type: ignore[override]  # noqa: N802
         """What F1 says."""
         return self.view.explained()
+
+    def take(self, view: FieldView) -> None:
+        """Show another default while the entry is empty."""
+        self.view = view
+        self.placeholder = clean(view.blank)
 
     def get(self) -> Any:
         """The text, `UNSET` when there is none. What was put and not edited comes back as it was put, even where it could not be shown as it is."""
@@ -84,3 +89,17 @@ class NumberEditor(EntryEditor):
             except ValueError:
                 continue
         return text
+
+
+class NumbersEditor(EntryEditor):
+    """Whole numbers with commas or spaces between them; anything else is handed to the spec as typed."""
+
+    def get(self) -> Any:
+        """A tuple of integers where the text is one."""
+        text = super().get()
+        if text is UNSET:
+            return UNSET
+        try:
+            return tuple(int(part) for part in text.replace(",", " ").split())
+        except ValueError:
+            return text

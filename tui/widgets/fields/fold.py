@@ -1,4 +1,4 @@
-"""The line that opens and closes the advanced fields of a form."""
+"""The line that opens and closes a section of a form."""
 
 from __future__ import annotations
 
@@ -10,20 +10,32 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from tui.widgets.fields.row import LABEL
+
 
 class Fold(Widget, can_focus=True):
-    """`▸ more: 9 fields`, with the number of changed and wrong ones behind it."""
+    """`▸ calibration         builtin · 64 sequences`; closed it tells what its fields hold, marked like a field that is wrong or changed."""
 
     DEFAULT_CSS = """
     Fold { height: 1; color: $text-muted; }
     Fold:focus { background: $surface-lighten-1; text-style: bold; color: $text-accent; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space,right,left", "fold", "Fold", id="form.fold", show=False)]
+    HELP = "A group of fields: enter, space, left or right opens and closes it. Closed, it tells what its fields hold."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,space,right,left", "fold", "Fold", id="form.fold", show=False, tooltip="Open or close the group of fields")
+    ]
     folded: reactive[bool] = reactive(True)
-    counts: reactive[tuple[int, int, int]] = reactive((0, 0, 0))
+    told: reactive[str] = reactive("")
+    """What the fields hold."""
+    counts: reactive[tuple[int, int]] = reactive((0, 0))
+    """Fields that are not as by default, and those that are wrong."""
 
     class Toggled(Message):
         """The person opened or closed the fold."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.title = title
 
     def action_fold(self) -> None:
         """Open or close."""
@@ -35,8 +47,11 @@ class Fold(Widget, can_focus=True):
         self.action_fold()
 
     def render(self) -> Content:
-        """The state in words."""
-        fields, changed, wrong = self.counts
-        text = f" {'▸' if self.folded else '▾'} {'more' if self.folded else 'fewer'}: {fields} fields"
-        text += f", {changed} changed" if changed else ""
-        return Content.assemble(text, (f", {wrong} wrong", "$text-error") if wrong else "")
+        """Title, and what stands behind it."""
+        changed, wrong = self.counts
+        title = f"{'!' if wrong else '*' if changed else ' '}{'▸' if self.folded else '▾'} {self.title}"
+        if not self.folded:
+            return Content(title)
+        return Content.assemble(f"{title:<{LABEL}}", (f"{wrong} wrong  ", "$text-error") if wrong else "", self.told).truncate(
+            max(self.size.width, LABEL), ellipsis=True
+        )

@@ -1,0 +1,41 @@
+"""What the fields of a quantization mean beside each other: defaults and choices of the method, and what it has no use for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.quantize.defaults import FACTS, fill
+from core.quantize.spec import QuantizeSpec
+from tui.widgets.fields.guide import Guidance
+
+_OPEN = ("method", "grid", "budget", "activations", "solver")
+"""Sections without a fold: the method's own fields, few of which apply at a time."""
+_FINE = ("static_groups", "damp")
+"""Fields of those that hardly anybody changes."""
+_CALIBRATION = frozenset(dict(QuantizeSpec.sections)["calibration"])
+_DEFAULT_METHOD = str(QuantizeSpec.model_fields["method"].default)
+
+
+def sections() -> list[tuple[str, list[str]]]:
+    """The form's sections: what the method asks for without a title, the rest behind folds."""
+    top = [name for title, names in QuantizeSpec.sections if title in _OPEN for name in names if name not in _FINE]
+    placed = {name for _, names in QuantizeSpec.sections for name in names}
+    details = [*_FINE, *(name for name in QuantizeSpec.model_fields if name not in placed)]
+    return [("", top), ("details", details), *((title, list(names)) for title, names in QuantizeSpec.sections if title not in _OPEN)]
+
+
+def guide(given: Mapping[str, Any]) -> Guidance:
+    """What follows from the fields that were given."""
+    method = str(given.get("method", _DEFAULT_METHOD))
+    facts = FACTS.get(method)
+    if facts is None:
+        return Guidance()
+    filled = fill(given)
+    asked = QuantizeSpec.model_construct(**filled)
+    return Guidance(
+        defaults={name: value for name, value in filled.items() if name not in given or given[name] is None},
+        choices={"granularity": facts.granularities, "format": facts.formats, "activation_bits": facts.activation_bits},
+        hidden=frozenset() if asked.calibrates else _CALIBRATION,
+        help={"method": f"{method}: {facts.summary} · enter lists all {len(FACTS)} methods"},
+    )

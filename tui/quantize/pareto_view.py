@@ -1,0 +1,147 @@
+"""Which quantizations of a model are worth their size: all runs beside each other, those that nothing beats marked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import DataTable, Static
+from textual.worker import get_current_worker
+
+from core.quantize import pareto as core
+from core.quantize.spec import QuantizeSpec
+from core.runs.store import Run
+from tui.quantize import pareto
+from tui.quantize.title import model
+from tui.quantize.turns import Turns
+from tui.services import services_of
+from tui.widgets.hanging import hanging
+from tui.widgets.threads import in_thread
+
+
+class ParetoView(Turns):
+    """A table in order of size, and size against quality in a chart."""
+
+    HELP = (
+        "Every finished quantization of this model, and every row of its comparisons, as far as they were measured alike: bits per weight of the "
+        "whole model against KL divergence or perplexity ratio (m goes on).\n\n"
+        "◆ and the line are the frontier: no run is as small and better. The text above tells of the run under the cursor what beats it, or what its "
+        "neighbours on the frontier cost. Enter shows its result, F7 fills the form as it was for that run."
+    )
+    DEFAULT_CSS = """
+    ParetoView .pareto--head { height: auto; max-height: 8; margin-bottom: 1; }
+    """
+
+    class Opened(Message):
+        """The result of a run was asked for."""
+
+        def __init__(self, run: Run) -> None:
+            super().__init__()
+            self.run = run
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._head = Static(classes="pareto--head", markup=False)
+        self._found: tuple[core.Pareto, ...] = ()
+        self._runs: dict[str, Run] = {}
+        self._model = ""
+        self._filled: tuple[object, int] | None = None
+
+    def compose(self) -> ComposeResult:
+        """Words, table, chart."""
+        yield self._head
+        yield self.table
+        yield self.chart
+
+    def load(self, model_name: str) -> None:
+        """Read the runs of a model off the event loop, then show them."""
+        self._model = model_name
+        self._read(model_name)
+
+    def reload(self) -> None:
+        """Read the runs of the same model again."""
+        if self._model:
+            self._read(self._model)
+
+    @in_thread(group="pareto", description="read all runs of a model", exclusive=True)
+    def _read(self, model_name: str) -> None:
+        runs = services_of(self).runs.list_runs()
+        found = tuple(core.pareto(model_name, by_quality=measure.metric, runs=runs) for measure in pareto.MEASURES)
+        if not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self.show, found, {run.id: run for run in runs}, model_name)
+
+    def show(self, found: tuple[core.Pareto, ...], runs: Mapping[str, Run], model_name: str) -> None:
+        """Show what was found, one for each measure."""
+        self._found, self._runs = found, dict(runs)
+        nothing = not any(each.points for each in found)
+        self.set_class(nothing, "-nothing")
+        if nothing:
+            self._head.update(f"No quantization of {model({'model': model_name})} was measured yet. F5 starts one, F6 measures the usual ones.")
+        self.draw()
+        self.refresh_bindings()
+
+    def figures(self) -> int:
+        """KL divergence and perplexity ratio."""
+        return len(pareto.MEASURES)
+
+    @property
+    def chosen(self) -> core.Point | None:
+        """The point under the cursor."""
+        points = self._found[self.figure].points if self._found else ()
+        return points[self.table.cursor_row] if 0 <= self.table.cursor_row < len(points) else None
+
+    def values(self) -> Mapping[str, Any] | None:
+        """The form's values of the run under the cursor; None for a row of a comparison."""
+        run = self._run()
+        return run.values if run is not None and run.capability == QuantizeSpec.capability else None
+
+    def draw(self) -> None:
+        """Table, chart and words for the measure that is shown."""
+        if not self._found or not any(each.points for each in self._found):
+            return
+        self._fill()
+        self._explain()
+
+    def _fill(self) -> None:
+        found, measure = self._found[self.figure], pareto.MEASURES[self.figure]
+        if self._filled == (self._found, self.figure):
+            return
+        chosen = self.chosen.run if self._filled is not None and self.chosen is not None else ""
+        with self.prevent(DataTable.RowHighlighted):
+            self.table.clear(columns=True)
+            for title, width in pareto.COLUMNS:
+                self.table.add_column(measure.label if title == "quality" else title, width=width)
+            for point in found.points:
+                self.table.add_row(*map(Text, pareto.cells(point, measure)))
+            self.table.move_cursor(row=next((at for at, point in enumerate(found.points) if point.run == chosen), 0))
+        self._filled = (self._found, self.figure)
+
+    def _explain(self) -> None:
+        found, measure, chosen = self._found[self.figure], pareto.MEASURES[self.figure], self.chosen
+        if chosen is None:
+            return
+        head = Content.assemble((f"{chosen.title} of {model({'model': self._model})}", "bold"), f"  {measure.told(chosen.quality, chosen.error)}")
+        rows = [("", pareto.explained(found, chosen, measure)), *pareto.told(found)]
+        self._head.update(Content("\n").join([head, hanging(rows, self.size.width or 60)]))
+        self.chart.set_plot(pareto.plot(found, chosen, measure))
+
+    def _run(self) -> Run | None:
+        chosen = self.chosen
+        return None if chosen is None else self._runs.get(chosen.run)
+
+    @on(DataTable.RowHighlighted)
+    def _moved(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        self._explain()
+        self.refresh_bindings()
+
+    @on(DataTable.RowSelected)
+    def _opened(self, event: DataTable.RowSelected) -> None:
+        event.stop()
+        if (run := self._run()) is not None:
+            self.post_message(self.Opened(run))

@@ -1,0 +1,22 @@
+"""Textual's table, with a scrollbar that is right from its first moment."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from textual.widgets import DataTable
+
+Cell = TypeVar("Cell")
+
+
+class Table(DataTable[Cell]):
+    """A table that may be scrolled before it is shown: textual tells a scrollbar that appears later nothing of what it missed."""
+
+    DEFAULT_CSS = """
+    Table { background: transparent; scrollbar-size-vertical: 1; }
+    """
+
+    def watch_show_vertical_scrollbar(self, shown: bool) -> None:
+        """Put the thumb where the table stands."""
+        if shown:
+            self.vertical_scrollbar.position = self.scroll_y
