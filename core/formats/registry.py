@@ -17,6 +17,7 @@ FORMATS: dict[str, str] = {
     "gptq": "core.formats.gptq:Gptq",
     "awq": "core.formats.awq:Awq",
     "bitsandbytes": "core.formats.bitsandbytes:BitsAndBytes",
+    "aqlm": "core.formats.aqlm:Aqlm",
     "fp8": "core.formats.fine_grained_fp8:FineGrainedFp8",
 }
 

@@ -17,11 +17,13 @@ from torch import Tensor
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.numerics.additive import AdditiveTensor
+from core.numerics.grid import Grid
 from core.numerics.products import product_nt
 from core.quantize.additive_codebooks import fit_codebooks, fit_scales, initial_scales, residual_kmeans
 from core.quantize.additive_codes import Objective, beam_search, sweep, weight_of
-from core.quantize.additive_shape import CodebookShape
+from core.quantize.additive_shape import CodebookShape, shape_of
 from core.quantize.gptq import NotPositiveDefinite, factorize
+from core.quantize.spec import QuantizeSpec
 
 _CG_STEPS = 40
 
@@ -41,6 +43,11 @@ class AdditiveConfig:
     seed: int = 0
     dtype: torch.dtype = torch.bfloat16
     """Of codebooks and scales in the file."""
+
+
+def config(spec: QuantizeSpec, grid: Grid, _name: str) -> AdditiveConfig:
+    """From a settled request; codebooks and scales get the dtype that scales of a grid would have."""
+    return AdditiveConfig(shape_of(spec), damp=spec.damp, seed=spec.seed, dtype=grid.scale_dtype)
 
 
 @dataclass

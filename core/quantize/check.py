@@ -14,6 +14,7 @@ from core.calibration.norm_groups import recipe_of
 from core.errors import RequestError
 from core.models.card import ModelCard
 from core.models.source import require_unquantized
+from core.quantize.additive_shape import settled
 from core.quantize.defaults import FACTS
 from core.quantize.sizes import stored_bytes
 from core.quantize.spec import INTEGER, QuantizeSpec
@@ -68,6 +69,7 @@ def check(spec: QuantizeSpec, card: ModelCard, *, memory_available: int | None =
         RequestError: the request cannot be carried out on this model, in one sentence.
     """
     require_unquantized(card)
+    spec = settled(spec, card)
     _refuse_what_cannot_be(spec, card)
     weights = sum(linear.out_features * linear.in_features * linear.count for linear in card.linears)
     kept = max(card.parameters - weights, 0)

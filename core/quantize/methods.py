@@ -13,7 +13,7 @@ from core.calibration.blocks import CalibratedBlock
 from core.models.streaming import StreamedModel
 from core.numerics.grid import Grid
 from core.numerics.stored import StoredWeight
-from core.quantize import awq, fp8, gptq, int8, nf4, rtn, smoothquant
+from core.quantize import additive, awq, fp8, gptq, int8, nf4, rtn, smoothquant
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
 
@@ -54,4 +54,5 @@ METHODS: dict[str, MethodEntry] = {
     "fp8": MethodEntry(fp8.quantize, fp8.config),
     "nf4": MethodEntry(nf4.quantize, nf4.config),
     "int8": MethodEntry(int8.quantize, int8.config),
+    "additive": MethodEntry(additive.quantize, additive.config),
 }

@@ -17,6 +17,7 @@ from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.source import ModelSource, require_folder
 from core.models.streaming import StreamedModel, load_tokenizer
+from core.quantize.additive_shape import settled
 from core.quantize.check import check
 from core.quantize.checkpoint import Written, check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
 from core.quantize.evaluation import Evaluation, Measured
@@ -42,6 +43,7 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
     began = time.monotonic()
     source = resolve(spec.model)
     card, folder = source.card(), require_folder(source)
+    spec = settled(spec, card)
     stopped = was_stopped(context.kept)
     # A run that was stopped while it evaluated has its checkpoint already.
     fit = check(spec.model_copy(update={"out": None}) if stopped else spec, card)

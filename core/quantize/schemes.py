@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from core.formats.aqlm import Aqlm
 from core.formats.awq import Awq
 from core.formats.base import Format
 from core.formats.bitsandbytes import BitsAndBytes
 from core.formats.compressed_tensors import CompressedTensors
 from core.formats.float_quantized import FloatQuantized
 from core.formats.gptq import Gptq
+from core.quantize.additive_shape import shape_of
 from core.quantize.spec import QuantizeSpec
 
 
@@ -41,9 +43,15 @@ def _awq(spec: QuantizeSpec) -> Format:
     return Awq(spec.group_size if spec.granularity == "group" else None)
 
 
+def _aqlm(spec: QuantizeSpec) -> Format:
+    shape = shape_of(spec)
+    return Aqlm(shape.codebooks, shape.codebook_bits, shape.out_group, shape.in_group)
+
+
 SCHEMES: dict[str, Callable[[QuantizeSpec], Format]] = {
     "compressed-tensors": _compressed_tensors,
     "gptq": _gptq,
     "awq": _awq,
     "bitsandbytes": _bitsandbytes,
+    "aqlm": _aqlm,
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from core.models.card import LinearShape
 from core.numerics.widths import packed_words
+from core.quantize.additive_shape import shape_of
 from core.quantize.defaults import MIXED_BUDGET
 from core.quantize.spec import QuantizeSpec
 
@@ -49,7 +50,7 @@ def _rows8(_spec: QuantizeSpec, linear: LinearShape) -> int:
 
 
 def _additive(spec: QuantizeSpec, linear: LinearShape) -> int:
-    return linear.out_features * linear.in_features * spec.bits // 8 + _SCALE_BYTES * linear.out_features
+    return shape_of(spec).stored_bytes(linear.out_features, linear.in_features)
 
 
 def _mixed(spec: QuantizeSpec, linear: LinearShape) -> int:
