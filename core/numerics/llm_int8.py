@@ -28,9 +28,10 @@ class OutlierInputs(ActivationQuantizer):
         """Activations [..., features] rounded to the grid and back, in their own dtype."""
         tokens = activations.reshape(-1, activations.shape[-1])
         outliers = self.outliers(tokens)
-        regular = tokens.masked_fill(outliers, 0)
+        # As in bitsandbytes only the outliers themselves, not their whole features, are left out of a token's scale.
+        regular = tokens.masked_fill(tokens.abs() >= self.threshold, 0) if self.threshold > 0 else tokens
         largest = regular.abs().amax(dim=-1, keepdim=True)
-        codes = torch.round(regular * (127 / torch.where(largest == 0, 1, largest)))
+        codes = torch.round(tokens * (127 / torch.where(largest == 0, 1, largest)))
         return torch.where(outliers, tokens, codes * (largest * _STEP)).view(activations.shape)
 
     def outliers(self, tokens: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ BLOCK = 64
 NESTED_BLOCK = 256
 _OFFSET = 0.9677083
 """The outermost quantile: 1 - (1/30 + 1/32) / 2, rounded as bitsandbytes does."""
+_SMALLEST = 1e-38
+"""Below this a block counts as zero."""
 _DTYPE_NAMES = {torch.bfloat16: "bfloat16", torch.float16: "float16", torch.float32: "float32"}
 
 
@@ -157,9 +159,14 @@ def nest(scales: Tensor) -> NestedScales:
 def _blockwise(values: Tensor, grid: Tensor, block: int) -> tuple[Tensor, Tensor]:
     """Codes uint8 [n] of values float32 [n], and the largest magnitude of each block."""
     count = len(values)
-    padded = torch.nn.functional.pad(values, (0, -count % block)).view(-1, block)
-    absmax = padded.abs().amax(dim=1)
-    divided = padded / torch.where(absmax == 0, 1.0, absmax).unsqueeze(1)
+    whole = count - count % block
+    blocks = values[:whole].view(-1, block)
+    absmax = blocks.abs().amax(dim=1)
+    # A whole block is multiplied by the reciprocal, a last part divided: ties fall as they do in bitsandbytes.
+    divided = (blocks * (1.0 / absmax.clamp(min=_SMALLEST)).unsqueeze(1)).clamp(-1, 1).flatten()
+    if whole < count:
+        last = values[whole:].abs().max()
+        absmax = torch.cat([absmax, last.unsqueeze(0)])
+        divided = torch.cat([divided, (values[whole:] / last.clamp(min=_SMALLEST)).clamp(-1, 1)])
     middles = (grid[1:] + grid[:-1]) / 2
-    codes = torch.bucketize(divided.flatten()[:count].contiguous(), middles, out_int32=True)
-    return codes.to(torch.uint8), absmax
+    return torch.bucketize(divided, middles, out_int32=True).to(torch.uint8), absmax

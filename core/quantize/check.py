@@ -166,6 +166,8 @@ def _warnings(spec: QuantizeSpec, card: ModelCard, peak: int, after: int, memory
         found.append(f"vLLM has kernels for 4 and 8 bits only: {spec.bits}-bit weights load in transformers")
     if spec.method in INTEGER and spec.granularity == "tensor" and spec.activation_bits == 16:
         found.append("vLLM has no weight-only kernel for one scale a tensor: the checkpoint loads in transformers")
+    if spec.method == "nf4" and any(linear.in_features % spec.group_size for linear in card.linears):
+        found.append(f"bitsandbytes misreads blocks of {spec.group_size} that cross rows on some CPUs: choose a group-size that divides the rows")
     if spec.calibrates and spec.calibration_samples * spec.calibration_length < max(linear.in_features for linear in card.linears):
         found.append("fewer calibration tokens than the widest linear has inputs: the Hessian is singular and leans on damping")
     return tuple(found)
