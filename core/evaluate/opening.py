@@ -10,10 +10,9 @@ import torch
 from core.errors import RequestError
 from core.evaluate.sources import LogitSource, ModelLogits, OnBlock, StreamedLogits
 from core.evaluate.spec import EvaluateSpec
+from core.formats.opening import can_read, open_streamed, open_whole
 from core.models.card import ModelCard
-from core.models.load import load_model
 from core.models.source import ModelSource
-from core.models.streaming import StreamedModel
 from core.sanitize import clean
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -32,12 +31,12 @@ def streams(spec: EvaluateSpec, cards: Sequence[ModelCard], device: str) -> bool
     """Whether the models are read block by block.
 
     Raises:
-        RequestError: it was asked for, and a checkpoint is quantized.
+        RequestError: it was asked for, and a checkpoint is quantized in a way that only transformers can read.
     """
-    quantized = next((card for card in cards if card.quantization is not None), None)
-    if spec.streaming == "on" and quantized is not None:
-        raise RequestError(f"{clean(quantized.name)} is quantized and cannot be read block by block: give --streaming off")
-    if spec.streaming != "auto" or quantized is not None:
+    foreign = next((card for card in cards if card.quantization is not None and not can_read(card.quantization)), None)
+    if spec.streaming == "on" and foreign is not None:
+        raise RequestError(f"{clean(foreign.name)} is quantized in a way that cannot be read block by block: give --streaming off")
+    if spec.streaming != "auto" or foreign is not None:
         return spec.streaming == "on"
     needed = sum(card.parameters * dtype_for(spec, card, device).itemsize for card in cards)
     return needed > _SHARE_OF_FREE_MEMORY * _free_memory(device)
@@ -46,8 +45,8 @@ def streams(spec: EvaluateSpec, cards: Sequence[ModelCard], device: str) -> bool
 def open_model(source: ModelSource, dtype: torch.dtype, device: str, *, streaming: bool, on_block: OnBlock) -> LogitSource:
     """A model that is ready to answer."""
     if streaming:
-        return StreamedLogits(StreamedModel.open(source, dtype=dtype, device=device), on_block=on_block)
-    return ModelLogits(load_model(source, dtype, device))
+        return StreamedLogits(open_streamed(source, dtype, device), on_block=on_block)
+    return ModelLogits(open_whole(source, dtype, device))
 
 
 def _free_memory(device: str) -> int:

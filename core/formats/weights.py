@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.formats.base import Format
-from core.models.headers import TensorLocation, model_tensors
+from core.models.headers import TensorInfo, TensorLocation, model_tensors
 from core.models.tensors import TensorReader
 from core.numerics.activations import ActivationQuantizer
 from core.numerics.stored import StoredWeight
@@ -31,6 +31,7 @@ class QuantizedWeights(Mapping[str, Tensor]):
         found = (format_.linear_of(name) for name in self.files)
         self.linears: tuple[str, ...] = tuple(dict.fromkeys(name for name in found if name is not None))
         """Quantized linears by their name in the checkpoint, without `.weight`."""
+        self._reader = TensorReader()
         self._quantized = {f"{name}.weight" for name in self.linears}
         parts = {part for name in self.linears for part in format_.parts(name)}
         self._plain = {name for name in self.files if name not in parts}
@@ -39,10 +40,36 @@ class QuantizedWeights(Mapping[str, Tensor]):
     def stored(self, linear: str) -> StoredWeight:
         """A quantized linear by its name in the checkpoint, as it is stored."""
         present = [part for part in self._format.parts(linear) if part in self.files]
-        with TensorReader() as reader:
-            weight = self._format.decompress(linear, {part: reader.read(self.files[part]) for part in present})
+        weight = self._format.decompress(linear, {part: self._reader.read(self.files[part]) for part in present})
         self._activations[linear] = weight.activations
         return weight
+
+    @property
+    def format(self) -> Format:
+        """How quantized linears are stored."""
+        return self._format
+
+    @property
+    def tensors(self) -> dict[str, TensorLocation]:
+        """What a plain checkpoint of the model would hold: plain tensors as they are stored, quantized linears as one computed weight each."""
+        computed = {f"{name}.weight": _computed(f"{name}.weight", self.files[self._mark(name)].file) for name in self.linears}
+        return {name: self.files[name] for name in self.files if name in self._plain} | computed
+
+    def read(self, location: TensorLocation) -> Tensor:
+        """A tensor of `tensors`."""
+        return self[location.info.name] if location.info.name in self._quantized else self._reader.read(location)
+
+    def close(self) -> None:
+        """Close the files; a later read opens them again."""
+        self._reader.close()
+
+    def stray(self) -> str | None:
+        """A tensor that belongs to no quantized linear and yet to the format, or a plain weight beside its quantized one; None when there is none."""
+        kinds = {part.removeprefix("x.") for part in self._format.parts("x")} - {"weight", "bias"}
+        return next((name for name in sorted(self._plain) if name.rpartition(".")[2] in kinds or name in self._quantized), None)
+
+    def _mark(self, linear: str) -> str:
+        return next(part for part in self._format.parts(linear) if part in self.files)
 
     def activations(self, parameter: str) -> ActivationQuantizer | None:
         """How the inputs of the linear with this weight are rounded at run time."""
@@ -58,8 +85,7 @@ class QuantizedWeights(Mapping[str, Tensor]):
             return self.stored(name.removesuffix(".weight")).dequantize(self._dtype)
         if name not in self._plain:
             raise KeyError(key)
-        with TensorReader() as reader:
-            return reader.read(self.files[name])
+        return self._reader.read(self.files[name])
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and ((name := self._stored_name(key)) in self._quantized or name in self._plain)
@@ -70,3 +96,8 @@ class QuantizedWeights(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._quantized) + len(self._plain)
+
+
+def _computed(name: str, file: Path) -> TensorLocation:
+    """A place holder: its dtype is none of the format's, its shape is known once it is computed."""
+    return TensorLocation(file, TensorInfo(name, "computed", (), 0, 0))

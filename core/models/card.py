@@ -17,6 +17,7 @@ from core.models.attention_kinds import attention_kinds
 from core.models.files import read_object, shown
 from core.models.headers import TensorLocation, model_tensors
 from core.models.normal_config import NormalConfig, normalize
+from core.models.quantization import quantization_of
 from core.sanitize import clean
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
@@ -92,10 +93,12 @@ class ModelCard(BaseModel):
         if not path.is_dir():
             raise RequestError(f"{shown(path)} is not a folder: give a folder with config.json and safetensors weights")
         config = read_object(path / "config.json")
+        quantization = quantization_of(config, path)
         tensors = model_tensors(path)
         files = {location.file for location in tensors.values()}
         template = (path / "chat_template.jinja").exists() or (path / "chat_template.json").exists() or _has_template(path / "tokenizer_config.json")
         try:
+            config = config if quantization is None else config | {"quantization_config": quantization}
             return cls._build(config, clean(name or path.name), tensors, sum(file.stat().st_size for file in files), template)
         except RequestError as error:
             raise RequestError(f"{shown(path)}: {error}") from error
@@ -119,7 +122,7 @@ class ModelCard(BaseModel):
     def _build(cls, config: Mapping[str, Any], name: str, tensors: Mapping[str, TensorLocation], file_bytes: int, template: bool) -> Self:
         normal = normalize(config)
         kinds = attention_kinds(normal)
-        quantization = config.get("quantization_config") or normal.text.get("quantization_config")
+        quantization = quantization_of(config)
         counted = bool(tensors) and not isinstance(quantization, dict)
         tied = blueprint.tied_embeddings(normal)
         return cls(

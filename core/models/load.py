@@ -12,6 +12,7 @@ from core.models.consistency import check_consistent
 from core.models.files import read_object, reason, shown
 from core.models.headers import model_tensors
 from core.models.normal_config import normalize
+from core.models.quantization import quantization_of
 from core.models.source import ModelSource, require_folder
 from core.models.tensors import check_finite
 from core.sanitize import clean
@@ -37,7 +38,7 @@ def load_model(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
 
     folder = require_folder(source) if isinstance(source, ModelSource) else source
     config = read_object(folder / "config.json")
-    if not config.get("quantization_config"):
+    if quantization_of(config, folder) is None:
         check_consistent(normalize(config), model_tensors(folder), folder)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from core.errors import RequestError
 from core.models.files import shown
-from core.models.headers import TensorLocation
-from core.models.tensors import TensorReader, check_finite
+from core.models.headers import DTYPE_BITS, TensorLocation
+from core.models.tensors import Reader, TensorReader, check_finite
 from core.models.weights import Group, place, plan_weights
 from core.sanitize import clean
 
@@ -30,10 +30,17 @@ class ResidentWeights:
         folder: names the checkpoint in complaints.
         device: where parameters are put.
         overlay: parameters by name that are used instead of the stored ones.
+        reader: makes tensors from what is stored; default: as they stand in the files.
     """
 
     def __init__(
-        self, model: PreTrainedModel, tensors: Mapping[str, TensorLocation], folder: Path, device: torch.device, overlay: Mapping[str, Tensor]
+        self,
+        model: PreTrainedModel,
+        tensors: Mapping[str, TensorLocation],
+        folder: Path,
+        device: torch.device,
+        overlay: Mapping[str, Tensor],
+        reader: Reader | None = None,
     ) -> None:
         self.tensors = tensors
         self.plan = plan_weights(model, tensors)
@@ -42,7 +49,7 @@ class ResidentWeights:
         self._tied = self._find_ties()
         self._stays_in_fp32 = _kept_in_fp32(model)
         self._finite: set[str] = set()
-        self._reader = TensorReader()
+        self._reader: Reader = reader or TensorReader()
         for name, buffer in model.named_buffers():
             if buffer.device.type != "meta":
                 place(model, name, buffer.to(device))
@@ -127,7 +134,7 @@ class ResidentWeights:
 
     def _check_shape(self, name: str, expected: tuple[int, ...]) -> None:
         stored = self.tensors[name].info.shape
-        if stored != expected:
+        if stored != expected and self.tensors[name].info.dtype in DTYPE_BITS:
             raise RequestError(
                 f"the tensor {clean(name, limit=200)!r} in {shown(self._folder)} has the shape {list(stored)}, and config.json makes it "
                 f"{list(expected)}: the weights do not belong to this config.json"

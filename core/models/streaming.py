@@ -14,14 +14,16 @@ from torch import Tensor, nn
 from core.errors import RequestError
 from core.models.consistency import check_consistent
 from core.models.files import read_object, shown
-from core.models.headers import model_tensors
+from core.models.headers import TensorLocation, model_tensors
 from core.models.load import load_model, load_tokenizer
 from core.models.normal_config import normalize
+from core.models.quantization import quantization_of
 from core.models.recorder import BlockCall, BlockRecorder, same_calls
 from core.models.residency import ResidentWeights
 from core.models.skeleton import build_skeleton, stated_dtype
 from core.models.source import ModelSource, require_folder
 from core.models.structure import Blocks, decoder_path, find_blocks, find_linears
+from core.models.tensors import Reader
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -50,20 +52,30 @@ class BlockInputs:
         return len(self.calls) > 1
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A checkpoint whose tensors are not the parameters themselves."""
+
+    tensors: Mapping[str, TensorLocation]
+    """Parameters by their name in a plain checkpoint; one that is computed when it is read has no dtype of the format."""
+    reader: Reader
+
+
 class StreamedModel:
     """A decoder on the meta device whose blocks are read, used and let go one by one. A context manager, or call `close`."""
 
-    def __init__(self, folder: Path, dtype: torch.dtype, device: str, overlay: Mapping[str, Tensor] | None) -> None:
+    def __init__(self, folder: Path, dtype: torch.dtype, device: str, overlay: Mapping[str, Tensor] | None, stored: Stored | None = None) -> None:
         self.folder = folder
         self.dtype = dtype
         self.device = torch.device(device)
-        tensors = model_tensors(folder)
-        check_consistent(normalize(read_object(folder / "config.json")), tensors, folder)
+        files = model_tensors(folder)
+        check_consistent(normalize(read_object(folder / "config.json")), files, folder)
+        tensors, reader = (files, None) if stored is None else (stored.tensors, stored.reader)
         self.model: PreTrainedModel = build_skeleton(folder, dtype)
         self.blocks: Blocks = find_blocks(self.model)
         self._decoder = decoder_path(self.model)
         self._recorder = BlockRecorder(self.model, list(self.blocks.modules))
-        self._weights = ResidentWeights(self.model, tensors, folder, self.device, overlay or {})
+        self._weights = ResidentWeights(self.model, tensors, folder, self.device, overlay or {}, reader)
         self._embedding = self._weights.names_of(self.model.get_input_embeddings())
         self._head = self._weights.names_of(self.model.get_output_embeddings())  # type: ignore[no-untyped-call]
         self._weights.check_complete(lambda name: self._is_in_block(name) or self._is_outer(name))
@@ -75,22 +87,24 @@ class StreamedModel:
         dtype: torch.dtype | None = None,
         device: str = "cpu",
         overlay: Mapping[str, Tensor] | None = None,
+        stored: Stored | None = None,
     ) -> Self:
         """Prepare to stream a model; no weight is read yet.
 
         Args:
-            source: a model folder with plain (not quantized) weights.
+            source: a model folder; with plain (not quantized) weights unless `stored` is given.
             dtype: of the arithmetic; default: what config.json states, else float32.
             device: where blocks are put.
             overlay: parameters by name (`model.layers.0.mlp.up_proj.weight`) that are used instead of the stored ones.
+            stored: what the folder's tensors stand for, of a quantized checkpoint.
 
         Raises:
             RequestError: a GGUF file, a quantized checkpoint, or weights that do not belong to config.json.
         """
         folder = require_folder(source) if isinstance(source, ModelSource) else source
-        if read_object(folder / "config.json").get("quantization_config"):
+        if stored is None and quantization_of(read_object(folder / "config.json"), folder) is not None:
             raise RequestError(f"{shown(folder)} is already quantized: give the original model, with bf16, fp16 or fp32 weights")
-        return cls(folder, dtype or stated_dtype(folder) or torch.float32, device, overlay)
+        return cls(folder, dtype or stated_dtype(folder) or torch.float32, device, overlay, stored)
 
     @property
     def overlay(self) -> Mapping[str, Tensor]:
@@ -147,6 +161,16 @@ class StreamedModel:
         """Let a block's weights go; changes made to them are lost."""
         prefix = self.block_prefix(index)
         self._weights.release(lambda name: name.startswith(prefix))
+
+    def load_whole(self) -> PreTrainedModel:
+        """The model with all its weights in memory, for as long as this is not closed.
+
+        Raises:
+            RequestError: as of `load_block`.
+        """
+        self._weights.load(self._weights.plan.groups)
+        self._weights.check_loaded(self.model, "")
+        return self.model
 
     def capture(self, windows: Tensor) -> BlockInputs:
         """What the blocks are given for windows of tokens [N, T]: embeddings, masks, positions, by the model's own forward."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 import torch
 from torch import Tensor
@@ -43,6 +43,18 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
     "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
 }
 _LARGEST_READ = 2**30
+
+
+class Reader(Protocol):
+    """Makes tensors from what a checkpoint stores."""
+
+    def read(self, location: TensorLocation) -> Tensor:
+        """One tensor on the CPU, in memory of its own."""
+        ...
+
+    def close(self) -> None:
+        """Close what was opened; a later read opens it again."""
+        ...
 
 
 class TensorReader:

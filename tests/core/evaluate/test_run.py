@@ -184,9 +184,9 @@ def test_fields_that_do_not_fit_together(values: dict[str, Any], sentence: str) 
 
 def test_a_quantized_checkpoint_cannot_be_streamed(tiny_llama_dir: Path, other_words_dir: Path) -> None:
     config = json.loads((other_words_dir / "config.json").read_text())
-    config["quantization_config"] = {"quant_method": "compressed-tensors"}
+    config["quantization_config"] = {"quant_method": "a method of tomorrow"}
     (other_words_dir / "config.json").write_text(json.dumps(config))
-    with pytest.raises(RequestError, match="quantized and cannot be read block by block: give --streaming off"):
+    with pytest.raises(RequestError, match="quantized in a way that cannot be read block by block: give --streaming off"):
         run(spec_of(other_words_dir, streaming="on"), Recorder())
 
 

@@ -1,0 +1,144 @@
+"""Open a model folder whether its weights are plain or quantized, ours or anybody's; quantized linears are dequantized as they are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import RequestError
+from core.formats.registry import FORMATS, read_format
+from core.formats.weights import QuantizedWeights
+from core.models.files import read_object, shown
+from core.models.headers import TensorLocation, model_tensors
+from core.models.load import load_model
+from core.models.quantization import quantization_of
+from core.models.source import ModelSource, require_folder
+from core.models.streaming import Stored, StreamedModel
+from core.models.structure import find_linears
+from core.numerics.activations import ActivationQuantizer
+from core.sanitize import clean
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Activations = Callable[[str], ActivationQuantizer | None]
+"""From a weight's name in the model to how the inputs of its linear are rounded."""
+
+_PACKED = (".qweight", ".weight_packed", ".codebooks")
+
+
+def open_streamed(
+    source: ModelSource | Path, dtype: torch.dtype | None = None, device: str = "cpu", overlay: Mapping[str, Tensor] | None = None
+) -> StreamedModel:
+    """A model folder, plain or quantized, to be read block by block; arguments as of `StreamedModel.open`.
+
+    The inputs of linears are rounded where the checkpoint says so.
+
+    Raises:
+        RequestError: a GGUF file, a format that cannot be read, or weights that do not belong to config.json; names the tensor.
+    """
+    folder = require_folder(source) if isinstance(source, ModelSource) else source
+    weights = quantized_weights(folder)
+    if weights is None:
+        _check_not_packed(model_tensors(folder), folder)
+        return StreamedModel.open(folder, dtype, device, overlay)
+    streamed = StreamedModel.open(folder, dtype, device, overlay, Stored(weights.tensors, weights))
+    _check_all_taken(streamed, weights)
+    round_inputs(streamed, lambda parameter: weights.activations(streamed.checkpoint_name(parameter)))
+    return streamed
+
+
+def open_whole(source: ModelSource | Path, dtype: torch.dtype | None = None, device: str = "cpu") -> PreTrainedModel:
+    """A whole model in evaluation mode, quantized linears dequantized; formats that are not known here are left to transformers.
+
+    Raises:
+        RequestError: as of `open_streamed`, or of `core.models.load.load_model`.
+    """
+    folder = require_folder(source) if isinstance(source, ModelSource) else source
+    config = quantization_of(read_object(folder / "config.json"), folder)
+    if config is None:
+        _check_not_packed(model_tensors(folder), folder)
+        return load_model(folder, dtype, device)
+    if not can_read(config):
+        return load_model(folder, dtype, device)
+    return open_streamed(folder, dtype, device).load_whole()
+
+
+def can_read(config: Mapping[str, Any]) -> bool:
+    """Whether the method of a `quantization_config` is one that is dequantized here."""
+    return config.get("quant_method") in FORMATS
+
+
+def quantized_weights(folder: Path, dtype: torch.dtype = torch.float32) -> QuantizedWeights | None:
+    """The dequantized weights of a folder; None when they are plain.
+
+    Raises:
+        RequestError: a format that cannot be read, tensors of it that belong to no linear, or none at all.
+    """
+    config = quantization_of(read_object(folder / "config.json"), folder)
+    if config is None:
+        return None
+    weights = QuantizedWeights(folder, read_format(config, folder), dtype)
+    stray = weights.stray()
+    if stray is not None:
+        raise RequestError(
+            f"the tensor {clean(stray, limit=200)!r} in {shown(folder)} does not belong to any quantized linear there is: "
+            "parts of that linear are missing or stored twice, fetch the checkpoint again"
+        )
+    if not weights.linears:
+        raise RequestError(
+            f"{shown(folder / 'config.json')} says that the weights are quantized ({weights.format.name}), and no tensor is: "
+            "remove quantization_config from it, or fetch the checkpoint again"
+        )
+    return weights
+
+
+def round_inputs(streamed: StreamedModel, activations: Activations) -> None:
+    """Have the linears of a model's blocks round their inputs as their weights say."""
+    for index, block in enumerate(streamed.blocks.modules):
+        for name, linear in _linears(block).items():
+            linear.register_forward_pre_hook(_rounding(activations, f"{streamed.block_prefix(index)}{name}.weight"))
+
+
+def _linears(block: nn.Module) -> dict[str, nn.Linear]:
+    try:
+        return find_linears(block)
+    except RequestError:  # experts that are fused in memory keep their inputs as they are
+        return {name: module for name, module in block.named_modules() if isinstance(module, nn.Linear)}
+
+
+def _rounding(activations: Activations, parameter: str) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """A hook that rounds a linear's inputs as its weight says."""
+
+    def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        quantizer = activations(parameter)
+        return arguments if quantizer is None else (quantizer(arguments[0]), *arguments[1:])
+
+    return hook
+
+
+def _check_all_taken(streamed: StreamedModel, weights: QuantizedWeights) -> None:
+    """Every quantized linear of the blocks has its place in the model that config.json describes."""
+    taken = {name for index in range(streamed.n_blocks) for name in streamed.block_tensors(index)}
+    ignored = getattr(streamed.model, "_keys_to_ignore_on_load_unexpected", None) or ()
+    for linear in weights.linears:
+        name = f"{linear}.weight"
+        if linear.startswith(f"{streamed.blocks.path}.") and name not in taken and not any(re.search(pattern, name) for pattern in ignored):
+            raise RequestError(
+                f"the quantized linear {clean(linear, limit=200)!r} in {shown(streamed.folder)} has no place in the model that config.json "
+                "describes: the weights do not belong to this config.json"
+            )
+
+
+def _check_not_packed(tensors: Mapping[str, TensorLocation], folder: Path) -> None:
+    packed = next((name for name in tensors if name.endswith(_PACKED)), None)
+    if packed is not None:
+        raise RequestError(
+            f"the tensor {clean(packed, limit=200)!r} in {shown(folder)} is of a quantized checkpoint, and config.json has no quantization_config: "
+            "fetch config.json, or quantize_config.json beside it, again"
+        )

@@ -1,0 +1,35 @@
+"""What a model folder says about how its weights are quantized, in all places where that is said. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.models.files import read_object
+
+_KEYS = ("quantization_config", "compression_config")
+_NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
+_BESIDE = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
+"""Files of older tools beside config.json, and the method that they mean when they name none."""
+
+
+def quantization_of(config: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any] | None:
+    """The `quantization_config` of a model; None when its weights are plain numbers.
+
+    Args:
+        config: contents of config.json.
+        folder: where the file stands; older GPTQ and AWQ tools wrote quantize_config.json or quant_config.json beside it.
+
+    Raises:
+        RequestError: such a file is damaged.
+    """
+    for part in (config, *(config[key] for key in _NESTED if isinstance(config.get(key), dict))):
+        for key in _KEYS:
+            if isinstance(part.get(key), dict) and part[key]:
+                found: dict[str, Any] = part[key]
+                return found if key == _KEYS[0] else {"quant_method": "compressed-tensors", **found}
+    for file, method in _BESIDE.items():
+        if folder is not None and (folder / file).is_file():
+            return {"quant_method": method, **read_object(folder / file)}
+    return None
