@@ -27,6 +27,7 @@ class InputStatistics:
         self._sum = torch.zeros(features, features, device=device) if moments else None
         self._absmax = torch.zeros(features, device=device)
         self._abs_sum = torch.zeros(features, dtype=torch.float64, device=device)
+        self._square_sum = torch.zeros(features, dtype=torch.float64, device=device)
         self._scaled = False
         self._derived: dict[Hashable, object] = {}
         self.tokens = 0
@@ -41,6 +42,7 @@ class InputStatistics:
         magnitudes = rows.abs()
         self._absmax = torch.maximum(self._absmax, magnitudes.amax(dim=0))
         self._abs_sum += magnitudes.sum(dim=0)
+        self._square_sum += magnitudes.square().sum(dim=0)
         if self._sum is not None:
             features = rows.t().contiguous()
             self._sum += product_nt(features, features)
@@ -86,6 +88,16 @@ class InputStatistics:
         """
         self._require_tokens()
         return (self._abs_sum / self.tokens).to(torch.float32)
+
+    @property
+    def mean_square(self) -> Tensor:
+        """float32 [features]: the mean square of each feature, half the diagonal of the Hessian.
+
+        Raises:
+            RunFailed: no input was ever seen.
+        """
+        self._require_tokens()
+        return (self._square_sum / self.tokens).to(torch.float32)
 
     @property
     def finite(self) -> bool:

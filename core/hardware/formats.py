@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.errors import RequestError
-from core.hardware import gguf_mix
+from core.formats.gguf import mix
+from core.formats.gguf.blocks import BLOCK_BITS
 from core.models.card import LinearShape, ModelCard
 
 MatrixBytes = Callable[[LinearShape], float]
@@ -86,7 +87,7 @@ _NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 
 
 def _gguf(kind: str, title: str, how: str) -> WeightFormat:
-    return WeightFormat(f"gguf-{kind.lower()}", title, _plain(gguf_mix.BLOCK_BITS.get(kind, 0)), how, 32, kind)
+    return WeightFormat(f"gguf-{kind.lower()}", title, _plain(BLOCK_BITS.get(kind, 0)), how, 32, kind)
 
 
 _FORMATS = (
@@ -187,8 +188,8 @@ def weight_bytes(card: ModelCard, key: str) -> WeightBytes:
         rest = rest_parameters * form.rest_bits / 8
         stays = "" if form.key in {"fp32", "bf16"} else f"; embeddings, head and norms in {form.rest_bits:g} bits"
     else:
-        share = max(card.heads // max(card.kv_heads, 1), 1)
-        linears = sum(_gguf_linear(form.gguf, linear, card.layers, share) for linear in card.linears)
+        shape = mix.Shape(max(card.layers, 1), max(card.heads // max(card.kv_heads, 1), 1), card.tied_embeddings)
+        linears = sum(_gguf_linear(form.gguf, linear, shape) for linear in card.linears)
         rest = _gguf_rest(form.gguf, card, rest_parameters)
         stays = ""
     total = round(linears + rest)
@@ -215,8 +216,8 @@ _METHODS = {"fp8": "fp8", "fbgemm_fp8": "fp8", "gptq": "gptq-int4", "awq": "awq-
 _COMPRESSED = {"pack-quantized": "w4a16", "int-quantized": "int8", "float-quantized": "fp8", "nvfp4-pack-quantized": "nvfp4"}
 
 
-def _gguf_linear(kind: str, linear: LinearShape, blocks: int, share: int) -> float:
-    bits = gguf_mix.matrix_bits(kind, linear.name_suffix, linear.in_features, blocks, share)
+def _gguf_linear(kind: str, linear: LinearShape, shape: mix.Shape) -> float:
+    bits = mix.matrix_bits(kind, linear.name_suffix, linear.in_features, shape)
     return linear.count * linear.out_features * linear.in_features * bits / 8
 
 
@@ -224,6 +225,6 @@ def _gguf_rest(kind: str, card: ModelCard, parameters: int) -> float:
     """Embedding and head by their own types, what is left (norms, biases) in 32 bits."""
     table = min(card.vocabulary * card.hidden_size, parameters)
     head = 0 if card.tied_embeddings else min(table, parameters - table)
-    bits = table * gguf_mix.embedding_bits(kind, card.hidden_size, head=card.tied_embeddings)
-    bits += head * gguf_mix.embedding_bits(kind, card.hidden_size, head=True)
+    bits = table * mix.embedding_bits(kind, card.hidden_size, head=card.tied_embeddings)
+    bits += head * mix.embedding_bits(kind, card.hidden_size, head=True)
     return (bits + (parameters - table - head) * 32) / 8

@@ -17,7 +17,8 @@ from core.sanitize import clean
 _SCALARS = {0: "B", 1: "b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 _MAX_KEYS, _MAX_TENSORS, _MAX_TEXT, _MAX_RANK, _MAX_DEPTH = 65_536, 1_000_000, 16 * 2**20, 8, 4
-_KEPT_ITEMS = 4096
+_KEPT_ITEMS, _MOST_ITEMS = 4096, 2**22
+_ALIGNMENT = 32
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,21 @@ class GgufTensor:
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """What a GGUF file says it holds. Of long arrays only the length is kept, as an int under `<key>.length`."""
+    """What a GGUF file says it holds. Of long arrays only the length is kept, as an int under `<key>.length`, unless they were asked for."""
 
     version: int
     metadata: dict[str, Any]
     tensors: tuple[GgufTensor, ...]
+    data_begin: int = 0
+    """Position in the file that tensors' offsets are counted from."""
 
 
-def read_gguf_header(path: Path) -> GgufHeader:
+def read_gguf_header(path: Path, *, long_arrays: bool = False) -> GgufHeader:
     """Read and check the header.
+
+    Args:
+        path: of the file.
+        long_arrays: keep the items of long arrays too, for example the tokens of a vocabulary.
 
     Raises:
         RequestError: naming the file, when it cannot be read, is no GGUF or is damaged.
@@ -57,7 +64,7 @@ def read_gguf_header(path: Path) -> GgufHeader:
         if not path.is_file():
             raise RequestError(f"{shown(path)} is not a file: give a .gguf file")
         with path.open("rb") as stream:
-            return _Reader(stream, path.stat().st_size, shown(path)).header()
+            return _Reader(stream, path.stat().st_size, shown(path), _MOST_ITEMS if long_arrays else _KEPT_ITEMS).header()
     except (OSError, ValueError) as error:
         raise RequestError(f"cannot read {shown(path)}: {reason(error)}") from error
 
@@ -65,10 +72,11 @@ def read_gguf_header(path: Path) -> GgufHeader:
 class _Reader:
     """A cursor that never reads, and never believes a count, beyond the file's size."""
 
-    def __init__(self, stream: BinaryIO, size: int, what: str) -> None:
+    def __init__(self, stream: BinaryIO, size: int, what: str, kept_items: int) -> None:
         self._stream = stream
         self._size = size
         self._what = what
+        self._kept_items = kept_items
 
     def header(self) -> GgufHeader:
         if self._take(4) != b"GGUF":
@@ -82,7 +90,12 @@ class _Reader:
         metadata: dict[str, Any] = {}
         for _ in range(key_count):
             self._entry(metadata)
-        return GgufHeader(version, metadata, tuple(self._tensor() for _ in range(tensor_count)))
+        tensors = tuple(self._tensor() for _ in range(tensor_count))
+        alignment = metadata.get("general.alignment", _ALIGNMENT)
+        if type(alignment) is not int or not 0 < alignment <= 2**20 or alignment & (alignment - 1):
+            raise self._damaged(f"it announces an alignment of {clean(repr(alignment), limit=40)}")
+        end = self._stream.tell()
+        return GgufHeader(version, metadata, tensors, end + -end % alignment)
 
     def _entry(self, metadata: dict[str, Any]) -> None:
         key = self._text()
@@ -106,12 +119,12 @@ class _Reader:
         kind, length = self._scalar("<I"), self._scalar("<Q")
         if length > self._left() or depth >= _MAX_DEPTH:
             raise self._damaged(f"it announces an array of {length:,} items")
-        if kind in _SCALARS and length > _KEPT_ITEMS:
+        if kind in _SCALARS and length > self._kept_items:
             self._skip(length * struct.calcsize(_SCALARS[kind]))
             return None, length
         items: list[Any] = []
         for _ in range(length):
-            if kind == _STRING and length > _KEPT_ITEMS:
+            if kind == _STRING and length > self._kept_items:
                 self._skip(self._text_length())
             elif kind == _ARRAY:
                 self._array(depth + 1)

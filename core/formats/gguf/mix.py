@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.formats.gguf.blocks import BLOCKS
+from core.formats.gguf.blocks import BLOCK_BITS, BLOCKS
 
 _FALLBACKS = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0", "IQ4_XS": "IQ4_NL"}
 """What llama.cpp falls back to where a row does not fill blocks of 256 values."""
@@ -132,3 +132,14 @@ def fitting(block: str, columns: int) -> str:
     if columns % BLOCKS[block][0]:
         block = _FALLBACKS.get(block, block)
     return "F16" if columns % BLOCKS[block][0] else block
+
+
+def matrix_bits(level: str, name: str, columns: int, shape: Shape) -> float:
+    """Mean bits of a value, over the blocks, of one of a block's matrices with rows of `columns` values."""
+    types = [fitting(matrix_type(level, name, block, shape), columns) for block in range(shape.blocks)]
+    return sum(BLOCK_BITS[kind] for kind in types) / len(types)
+
+
+def embedding_bits(level: str, columns: int, *, head: bool) -> float:
+    """Bits of a value of the embedding or the head."""
+    return BLOCK_BITS[embedding_type(level, columns, head=head)]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from core.errors import RequestError
+from core.formats.gguf.blocks import BLOCK_BITS
+from core.formats.gguf.mix import Shape, matrix_bits
 from core.hardware.formats import KV_FORMATS, STORED, WEIGHT_FORMATS, kv_format, quantized_format, weight_bytes, weight_format
-from core.hardware.gguf_mix import BLOCK_BITS, matrix_bits
 from core.models.card import LinearShape, ModelCard
 from tests.core.hardware.cards import CONFIGS, card
 
@@ -121,9 +122,9 @@ def test_block_bits_are_ggml_s(kind: str) -> None:
 
 
 def test_rows_that_are_no_multiple_of_256_grow() -> None:
-    assert matrix_bits("Q4_K_M", "self_attn.q_proj", 896, 24, 7) == BLOCK_BITS["Q5_0"]
-    assert matrix_bits("Q6_K", "self_attn.q_proj", 896, 24, 7) == BLOCK_BITS["Q8_0"]
-    assert matrix_bits("Q4_K_M", "self_attn.q_proj", 1024, 24, 7) == BLOCK_BITS["Q4_K"]
+    assert matrix_bits("Q4_K_M", "self_attn.q_proj", 896, Shape(24, 7, True)) == BLOCK_BITS["Q5_0"]
+    assert matrix_bits("Q6_K", "self_attn.q_proj", 896, Shape(24, 7, True)) == BLOCK_BITS["Q8_0"]
+    assert matrix_bits("Q4_K_M", "self_attn.q_proj", 1024, Shape(24, 7, True)) == BLOCK_BITS["Q4_K"]
 
 
 def test_fewer_bits_are_fewer_bytes() -> None:

@@ -1,0 +1,177 @@
+"""llama.cpp through llama-cpp-python, always in a child process: native code that crashes ends nothing but itself. No torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from core.errors import RequestError, RunFailed
+from core.formats.gguf.blocks import FILE_TYPES
+from core.models.files import shown
+from core.sanitize import clean
+
+PYTHON_VARIABLE = "LLMOPT_LLAMA_PYTHON"
+"""Environment variable: an interpreter that has llama-cpp-python, when ours has not."""
+PORTABLE = "-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON"
+"""Flags of a build that runs on every x86-64 machine of the last ten years."""
+INSTALL = f"CMAKE_ARGS='{PORTABLE}' pip install 'llmopt-tui[llama-cpp]'"
+
+_CHILD = Path(__file__).with_name("llama_child.py")
+_KEPT_LINES = 40
+
+OnLine = Callable[[str], None]
+"""Told each line of llama.cpp's log; may raise to cancel."""
+
+
+def is_installed() -> bool:
+    """Whether llama.cpp can be called."""
+    return bool(os.environ.get(PYTHON_VARIABLE)) or find_spec("llama_cpp") is not None
+
+
+def require_llama_cpp(purpose: str) -> None:
+    """Nothing, when llama.cpp can be called.
+
+    Args:
+        purpose: what needs it, the beginning of a sentence.
+
+    Raises:
+        RequestError: llama-cpp-python is not installed.
+    """
+    if not is_installed():
+        raise RequestError(f"{purpose} needs llama.cpp: install it with {INSTALL}, or name a Python that has it in {PYTHON_VARIABLE}")
+
+
+def quantize_file(
+    source: Path, target: Path, level: str, *, imatrix: bytes = b"", threads: int | None = None, on_line: OnLine = lambda _: None
+) -> None:
+    """Have llama.cpp quantize a file in F32, F16 or BF16.
+
+    Args:
+        source: the file.
+        target: the new file.
+        level: for example Q4_K_M.
+        imatrix: importance matrix in llama.cpp's older format; empty: none.
+        threads: of llama.cpp; default: as many as there are cores.
+        on_line: told each line of its log.
+
+    Raises:
+        RequestError: llama-cpp-python is not installed.
+        RunFailed: llama.cpp refused or crashed, in one sentence.
+    """
+    answer = call("quantize", source, imatrix, str(target), str(FILE_TYPES[level]), threads=threads, on_line=on_line)
+    if answer.get("code") != 0:
+        raise RunFailed(f"llama.cpp could not quantize {shown(source)} to {level} (code {answer.get('code')}): see the run's log")
+
+
+def tokenize(model: Path, texts: Sequence[str], *, bos: bool = False) -> list[list[int]]:
+    """llama.cpp's token ids of texts, special tokens in them recognized; `bos` puts a BOS before each where the file asks for one."""
+    found: list[list[int]] = _ask("tokenize", model, {"texts": list(texts), "bos": bos})["tokens"]
+    return found
+
+
+def logits(model: Path, tokens: Sequence[int]) -> list[list[float]]:
+    """llama.cpp's logits [T][V] of one window of tokens, keys and values kept in F32."""
+    found: list[list[float]] = _ask("logits", model, {"tokens": list(tokens)})["logits"]
+    return found
+
+
+def score(
+    model: Path, windows: Sequence[Sequence[int]], first: int, *, threads: int | None = None, on_line: OnLine = lambda _: None
+) -> list[list[float]]:
+    """Negative log-likelihoods in nats of the tokens from position `first` on of equal windows, by llama.cpp."""
+    request = json.dumps({"windows": [list(window) for window in windows], "first": first}).encode()
+    found: list[list[float]] = call("score", model, request, threads=threads, on_line=on_line)["nll"]
+    return found
+
+
+def generate(model: Path, tokens: Sequence[int], count: int) -> list[int]:
+    """The tokens and `count` more, each the most likely one."""
+    found: list[int] = _ask("generate", model, {"tokens": list(tokens), "count": count})["tokens"]
+    return found
+
+
+def _ask(command: str, model: Path, request: dict[str, Any]) -> dict[str, Any]:
+    return call(command, model, json.dumps(request).encode())
+
+
+def call(command: str, model: Path, request: bytes, *arguments: str, threads: int | None = None, on_line: OnLine = lambda _: None) -> dict[str, Any]:
+    """Run one command of the child process and return its answer.
+
+    Raises:
+        RequestError: llama-cpp-python is not installed.
+        RunFailed: the child crashed, was killed, or answered nothing.
+    """
+    require_llama_cpp("this")
+    python = os.environ.get(PYTHON_VARIABLE) or sys.executable
+    line = [python, str(_CHILD), command, str(model.absolute()), str(threads or cores()), *arguments]
+    with tempfile.TemporaryFile() as answer:
+        try:
+            child = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=answer, stderr=subprocess.PIPE)
+        except OSError as error:
+            raise RequestError(f"{shown(python)} cannot be started ({error.strerror}): correct {PYTHON_VARIABLE}") from error
+        last = _follow(child, request, on_line)
+        code = child.wait()
+        if code:
+            raise RunFailed(_why(code, last))
+        answer.seek(0)
+        try:
+            found = json.loads(answer.read())
+        except ValueError as error:
+            raise RunFailed("llama.cpp's process answered nothing that can be read: see the run's log") from error
+    return found if isinstance(found, dict) else {}
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _follow(child: subprocess.Popen[bytes], request: bytes, on_line: OnLine) -> list[str]:
+    """Feed the request and read the log; the last lines of it."""
+    assert child.stderr is not None
+    kept: deque[str] = deque(maxlen=_KEPT_LINES)
+    feeder = Thread(target=_feed, args=(child, request), daemon=True)
+    feeder.start()
+    try:
+        for raw in child.stderr:
+            text = clean(raw.decode("utf-8", errors="replace").rstrip("\n"), limit=400)
+            if text:
+                kept.append(text)
+                on_line(text)
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+    finally:
+        feeder.join()
+        child.stderr.close()
+    return list(kept)
+
+
+def _feed(child: subprocess.Popen[bytes], request: bytes) -> None:
+    assert child.stdin is not None
+    try:
+        child.stdin.write(request)
+        child.stdin.close()
+    except OSError:
+        return
+
+
+def _why(code: int, last: list[str]) -> str:
+    """A sentence for a child that ended badly."""
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        advice = {"SIGILL": f": its build is for another processor, install it again with {INSTALL}", "SIGKILL": ": memory may have run out"}
+        return f"llama.cpp's process was ended by {name}{advice.get(name, '')}"
+    said = next((line for line in reversed(last) if "rror" in line or "failed" in line), last[-1] if last else "")
+    return f"llama.cpp's process failed with code {code}{': ' + said if said else ''}"
