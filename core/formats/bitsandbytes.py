@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor
@@ -45,7 +45,7 @@ class BitsAndBytes:
     compute_dtype: str = "bfloat16"
     """4-bit: of the products, in whoever loads it."""
 
-    name = "bitsandbytes"
+    name: ClassVar[str] = "bitsandbytes"
 
     @property
     def scheme(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ class FineGrainedFp8:
     """`block` or `tensor`."""
     static_inputs: bool = False
 
-    name = "fp8"
+    name: ClassVar[str] = "fp8"
 
     @property
     def scheme(self) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor
 
 from core.errors import RequestError
 from core.numerics.activations import ActivationQuantizer
-from core.numerics.fp8 import E4M3
+from core.numerics.fp8 import E4M3, Fp8Format
 from core.numerics.fp8_tensor import BLOCK, Float8Tensor, Fp8Granularity, GroupedInputs
 from core.numerics.stored import StoredWeight
 from core.sanitize import clean
@@ -34,15 +34,16 @@ class FloatQuantized:
     inputs: Inputs | None = "dynamic"
     """`dynamic`: a scale a token (block: a scale 128 features of a token). `static`: one scale, stored. None: not rounded."""
 
-    name = "compressed-tensors"
-    scheme = "float-quantized"
+    name: ClassVar[str] = "compressed-tensors"
+    scheme: ClassVar[str] = "float-quantized"
+    kind: ClassVar[Fp8Format] = E4M3
 
     def can_compress(self, weight: StoredWeight) -> bool:
         """Whether the format can hold this weight."""
         if not isinstance(weight, Float8Tensor):
             return False
         static = None if weight.activations is None else "dynamic" if weight.activations.scale is None else "static"
-        return weight.format is E4M3 and (weight.granularity, static) == (self.granularity, self.inputs)
+        return weight.format is self.kind and (weight.granularity, static) == (self.granularity, self.inputs)
 
     def compress(self, name: str, weight: StoredWeight) -> dict[str, Tensor]:
         """Tensors to store for the linear `name` (without `.weight`).
@@ -64,9 +65,9 @@ class FloatQuantized:
         Raises:
             RequestError: naming the tensor that is missing or does not hold what the format says.
         """
-        codes = fp8_codes(name, tensors)
+        codes = fp8_codes(name, tensors, self.kind)
         scales = stored_scales(f"{name}.weight_scale", tensors, scale_shapes(codes, self.granularity))
-        return Float8Tensor(codes, scales, self.granularity, E4M3, self._activations(name, tensors))
+        return Float8Tensor(codes, scales, self.granularity, self.kind, self._activations(name, tensors))
 
     def _activations(self, name: str, tensors: Mapping[str, Tensor]) -> ActivationQuantizer | None:
         if self.inputs is None:
@@ -186,7 +187,7 @@ def scale_shapes(codes: Tensor, granularity: Fp8Granularity) -> list[tuple[int, 
     return shapes[granularity]
 
 
-def fp8_codes(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+def fp8_codes(name: str, tensors: Mapping[str, Tensor], kind: Fp8Format = E4M3) -> Tensor:
     """The matrix of 8-bit floats of a linear.
 
     Raises:
@@ -195,9 +196,9 @@ def fp8_codes(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
     codes = tensors.get(f"{name}.weight")
     if codes is None:
         raise RequestError(f"the tensor {clean(name, limit=200)}.weight is missing: fetch the checkpoint again")
-    if codes.dtype != torch.float8_e4m3fn or codes.dim() != 2:
+    if codes.dtype != kind.dtype or codes.dim() != 2:
         raise RequestError(
-            f"the tensor {clean(name, limit=200)}.weight is {codes.dtype} {list(codes.shape)}, and 8-bit floats keep a matrix of float8_e4m3fn there"
+            f"the tensor {clean(name, limit=200)}.weight is {codes.dtype} {list(codes.shape)}, and 8-bit floats keep a matrix of {kind.dtype} there"
         )
     return codes
 

@@ -28,16 +28,15 @@ from core.quantize.charts import granularity_errors, histogram, memory_bars, sca
 from core.quantize.check import check
 from core.quantize.checkpoint import Written, check_weights, open_quantized, write_checkpoint
 from core.quantize.compare_result import Charts, CompareRow, Histogram, QuantizeCompareResult, Scatter
-from core.quantize.compare_spec import VARIANTS, QuantizeCompareSpec, Variant
+from core.quantize.compare_spec import PICTURES, Pictures, QuantizeCompareSpec, Variant
 from core.quantize.evaluation import Evaluation
+from core.quantize.result import LayerFigures
 from core.quantize.run import arithmetic, calibration_windows_of, peak_rss_bytes
+from core.quantize.scratch import write_e5m2
+from core.quantize.spec import INTEGER
 from core.quantize.steps import Steps
 from core.runs.context import RunContext
 from core.sanitize import clean
-
-_HISTOGRAM_OF = Variant("rtn", 4, "group")
-_SCATTER_OF = (Variant("rtn", 8, "channel"), Variant("rtn", 4, "channel"), Variant("rtn", 4, "group"), Variant("rtn", 3, "group"))
-_PER_TENSOR, _PER_CHANNEL = Variant("rtn", 8, "tensor"), Variant("rtn", 8, "channel")
 
 
 @dataclass
@@ -61,32 +60,34 @@ def run(spec: QuantizeCompareSpec, context: RunContext) -> QuantizeCompareResult
     began = time.monotonic()
     source = resolve(spec.model)
     card, folder = source.card(), require_folder(source)
-    linears = max(check(spec.of(variant), card).linears for variant in VARIANTS)
+    variants = spec.variants
+    linears = max(check(spec.of(variant), card).linears for variant in variants)
     evaluation = Evaluation.prepare(source, spec.text, spec.eval_tokens, spec.context)
-    windows, calibration = calibration_windows_of(spec.of(VARIANTS[0]), source)
-    steps = Steps(context, linears * (len(VARIANTS) + 1) + evaluation.steps(len(VARIANTS) + 1, card.layers))
+    windows, calibration = calibration_windows_of(spec.of(variants[0]), source)
+    steps = Steps(context, linears * (len(variants) + 1) + evaluation.steps(len(variants) + 1, card.layers))
     with _scratch(context.artifacts) as scratch, StreamedModel.open(source, arithmetic(card, context.device), context.device) as original:
         shown = _shown_linear(spec, original)
         check_weights(original, steps)
-        made = {variant: _make(spec, variant, original, windows, scratch, steps) for variant in VARIANTS}
+        made = {variant: _make(spec, variant, original, windows, scratch, steps) for variant in variants}
         with ExitStack() as stack:
             opened = {variant: stack.enter_context(open_quantized(source, found.written, original)) for variant, found in made.items()}
             pictures = _measure_errors(spec, original, windows, made, opened, shown, steps)
             measured = evaluation.measure(original, {variant.name: model for variant, model in opened.items()}, steps.step)
-    weights = {f"{layer.name}.weight" for layer in made[VARIANTS[0]].written.layers}
+    weights = {f"{layer.name}.weight" for layer in made[variants[0]].written.layers}
     kept = sum(location.info.nbytes for name, location in model_tensors(folder).items() if name not in weights)
     rows = tuple(_row(spec, variant, found, measured.others[variant.name], card, kept) for variant, found in made.items())
     for row in rows:
         for name in ("ppl", "kl_mean", "relative_error", "output_cosine", "bytes"):
             context.metric(name, getattr(row, name), label=row.title)
     return QuantizeCompareResult(
+        set=spec.set,
         model=source.title,
         parameters=card.parameters,
         bytes_before=card.file_bytes,
         ppl_before=measured.original.ppl,
         ppl_before_se=measured.original.ppl_se,
         rows=rows,
-        charts=_charts(made, rows, pictures, card.file_bytes, kept),
+        charts=_charts(PICTURES[spec.set], made, rows, pictures, card.file_bytes, kept),
         evaluation=measured.convention,
         calibration=calibration,
         seconds=time.monotonic() - began,
@@ -117,6 +118,8 @@ def _shown_linear(spec: QuantizeCompareSpec, original: StreamedModel) -> str:
 
 def _make(spec: QuantizeCompareSpec, variant: Variant, original: StreamedModel, windows: Tensor, scratch: Path, steps: Steps) -> _Made:
     began = time.monotonic()
+    if variant.fp8_format == "e5m2":
+        return _Made(write_e5m2(spec.of(variant), original, scratch / variant.name, steps), time.monotonic() - began)
     needed = windows if spec.of(variant).calibrates else None
     written = write_checkpoint(spec.of(variant), original, needed, scratch / variant.name, steps, whole=False)
     return _Made(written, time.monotonic() - began)
@@ -144,9 +147,10 @@ def _measure_errors(
                     made[variant].of_weights.append(weight_error(weight, approximation))
                     made[variant].of_outputs.append(output_error(weight, approximation, hessian))
                 if full == shown:
-                    title = _HISTOGRAM_OF.title(spec.group_size)
-                    series = {variant.title(spec.group_size): found[variant] for variant in _SCATTER_OF}
-                    pictures = histogram(full, weight, found[_HISTOGRAM_OF], title), scatter(full, weight, series, spec.seed)
+                    drawn = PICTURES[spec.set]
+                    series = {variant.title(spec.group_size): found[variant] for variant in drawn.scatter}
+                    title = drawn.histogram.title(spec.group_size)
+                    pictures = histogram(full, weight, found[drawn.histogram], title), scatter(full, weight, series, spec.seed)
                 steps.step(f"measured {full}")
     assert pictures is not None
     return pictures
@@ -162,11 +166,14 @@ def _row(spec: QuantizeCompareSpec, variant: Variant, made: _Made, found: Diverg
         bits=variant.bits,
         granularity=variant.granularity,
         group_size=spec.group_size if variant.granularity == "group" else None,
+        fp8_format=variant.fp8_format,
+        activation_bits=variant.activation_bits,
         bytes=packed + kept,
         ratio=card.file_bytes / (packed + kept),
         bits_per_weight=8 * (packed + kept) / card.parameters,
         bits_per_quantized_weight=8 * packed / sum(layer.rows * layer.columns for layer in layers),
         mean_error=fmean(error.mean_absolute for error in made.of_weights),
+        max_error=max(error.maximum_absolute for error in made.of_weights),
         relative_error=fmean(error.relative for error in made.of_weights),
         output_error=fmean(error.relative for error in made.of_outputs),
         output_cosine=fmean(error.cosine for error in made.of_outputs),
@@ -180,16 +187,22 @@ def _row(spec: QuantizeCompareSpec, variant: Variant, made: _Made, found: Diverg
     )
 
 
-def _charts(made: dict[Variant, _Made], rows: tuple[CompareRow, ...], pictures: tuple[Histogram, Scatter], before: int, kept: int) -> Charts:
-    scales = {
-        variant.name: sum(layer.bytes - 4 * layer.rows * packed_words(layer.columns, variant.bits) for layer in found.written.layers)
-        for variant, found in made.items()
-    }
-    names = [layer.name for layer in made[_PER_CHANNEL].written.layers]
-    channel, tensor = ([error.relative for error in made[variant].of_weights] for variant in (_PER_CHANNEL, _PER_TENSOR))
+def _charts(
+    drawn: Pictures, made: dict[Variant, _Made], rows: tuple[CompareRow, ...], pictures: tuple[Histogram, Scatter], before: int, kept: int
+) -> Charts:
+    scales = {variant.name: sum(layer.bytes - _code_bytes(variant, layer) for layer in found.written.layers) for variant, found in made.items()}
+    names = [layer.name for layer in made[drawn.per_channel].written.layers]
+    channel, tensor = ([error.relative for error in made[variant].of_weights] for variant in (drawn.per_channel, drawn.per_tensor))
     return Charts(
         histogram=pictures[0],
         scatter=pictures[1],
-        granularity=granularity_errors(_PER_CHANNEL.bits, names, channel, tensor),
+        granularity=granularity_errors(drawn.per_channel.bits, names, channel, tensor),
         memory=memory_bars(before, kept, rows, scales),
     )
+
+
+def _code_bytes(variant: Variant, layer: LayerFigures) -> int:
+    """Integers fill whole words a row, all else is dense."""
+    if variant.method in INTEGER:
+        return 4 * layer.rows * packed_words(layer.columns, variant.bits)
+    return -(-layer.rows * layer.columns * variant.bits // 8)

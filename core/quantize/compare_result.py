@@ -24,6 +24,10 @@ class CompareRow(_Frozen):
     bits: int
     granularity: Granularity
     group_size: int | None
+    fp8_format: Literal["e4m3", "e5m2"] | None = None
+    """Which 8-bit float; None for integers and NF4."""
+    activation_bits: int = 16
+    """8: inputs were rounded too, which shows in perplexity and divergence and not in the errors of weights and outputs."""
     bytes: int
     """Of all tensors: packed codes, scales, zero points, and what stays in full precision."""
     ratio: float
@@ -32,6 +36,8 @@ class CompareRow(_Frozen):
     bits_per_quantized_weight: float
     mean_error: float
     """Mean absolute difference of a weight."""
+    max_error: float | None = None
+    """Largest absolute difference of a weight of any linear; None in results of versions that did not measure it."""
     relative_error: float
     """Frobenius norm of the difference over that of the weight."""
     output_error: float
@@ -109,6 +115,8 @@ class QuantizeCompareResult(_Frozen):
     schema_: str = Field("llmopt.quantize-compare/1", alias="schema")
     llmopt_version: str = __version__
     capability: Literal["quantize-compare"] = "quantize-compare"
+    set: Literal["integers", "floats"] = "integers"
+    """What was compared."""
     model: str
     parameters: int
     bytes_before: int

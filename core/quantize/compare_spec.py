@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.quantize.spec import Clipping, Granularity, Method, QuantizeSpec
+from core.quantize.spec import INTEGER, Clipping, Granularity, Method, QuantizeSpec
 from core.spec import Spec, unit
+
+VariantSet = Literal["integers", "floats"]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One quantization of the comparison."""
+    """One quantization of a comparison."""
 
     method: Method
     bits: int
     granularity: Granularity
+    fp8_format: Literal["e4m3", "e5m2"] | None = None
+    """Which 8-bit float; None for integers and NF4."""
+    activation_bits: Literal[8, 16] = 16
 
     @property
     def name(self) -> str:
-        """Short name, for example `gptq-w4-group`."""
-        return f"{self.method}-w{self.bits}-{self.granularity}"
+        """Short name, for example `gptq-w4-group` or `fp8-e4m3-channel`."""
+        width = f"w{self.bits}" if self.fp8_format is None else self.fp8_format
+        return f"{self.method}-{width}{'a8' if self.activation_bits == 8 else ''}-{self.granularity}"
 
     def title(self, group_size: int) -> str:
-        """For a person, for example `INT4 g128 GPTQ`."""
-        shares = {"group": f"g{group_size}", "channel": "per channel", "tensor": "per tensor"}[self.granularity]
-        return f"INT{self.bits} {shares} {self.method.upper()}"
+        """For a person, for example `INT4 g128 GPTQ` or `FP8 E4M3 per channel`."""
+        shares = {"group": f"g{group_size}", "channel": "per channel", "tensor": "per tensor", "block": "blocks"}[self.granularity]
+        inputs = " + inputs" if self.activation_bits == 8 else ""
+        if self.method == "nf4":
+            return "NF4 b64"
+        if self.fp8_format is not None:
+            return f"FP8 {self.fp8_format.upper()} {shares}{inputs}"
+        return f"INT{self.bits} {shares} {self.method.upper()}{inputs}"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Which variants the charts of a comparison draw."""
+
+    histogram: Variant
+    scatter: tuple[Variant, ...]
+    per_tensor: Variant
+    per_channel: Variant
 
 
 VARIANTS = (
@@ -39,6 +60,26 @@ VARIANTS = (
     Variant("rtn", 3, "group"),
     Variant("gptq", 3, "group"),
 )
+"""Of the set `integers`."""
+
+FLOATS = (
+    Variant("fp8", 8, "tensor", "e4m3"),
+    Variant("fp8", 8, "channel", "e4m3"),
+    Variant("fp8", 8, "channel", "e4m3", activation_bits=8),
+    Variant("fp8", 8, "channel", "e5m2"),
+    Variant("rtn", 8, "channel"),
+    Variant("rtn", 8, "channel", activation_bits=8),
+    Variant("rtn", 4, "channel"),
+    Variant("rtn", 4, "group"),
+    Variant("nf4", 4, "block"),
+)
+"""Of the set `floats`: 8-bit floats beside integers of 8 and 4 bits."""
+
+SETS: dict[VariantSet, tuple[Variant, ...]] = {"integers": VARIANTS, "floats": FLOATS}
+PICTURES: dict[VariantSet, Pictures] = {
+    "integers": Pictures(VARIANTS[3], (VARIANTS[1], VARIANTS[2], VARIANTS[3], VARIANTS[5]), VARIANTS[0], VARIANTS[1]),
+    "floats": Pictures(FLOATS[3], (FLOATS[1], FLOATS[3], FLOATS[4], FLOATS[6]), FLOATS[0], FLOATS[1]),
+}
 
 
 class QuantizeCompareSpec(Spec):
@@ -46,6 +87,7 @@ class QuantizeCompareSpec(Spec):
 
     capability: ClassVar[str] = "quantize-compare"
 
+    set: Annotated[VariantSet, Field(description="What is compared: integers of 8 to 3 bits, or 8-bit floats beside integers")] = "integers"
     group_size: Annotated[int, Field(description="Weights of a row that share a scale", ge=8, le=65536, json_schema_extra=unit("weight"))] = 128
     symmetric: Annotated[bool, Field(description="Grids symmetric around zero; otherwise each scale has a zero point")] = True
     clipping: Annotated[Clipping, Field(description="Range of the grids: the largest magnitude, or the range with the least squared error")] = (
@@ -65,7 +107,19 @@ class QuantizeCompareSpec(Spec):
             raise ValueError(f"eval-tokens {self.eval_tokens} do not fill one window of context {self.context}: raise eval-tokens or lower context")
         return self
 
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """What is compared."""
+        return SETS[self.set]
+
     def of(self, variant: Variant) -> QuantizeSpec:
-        """The request that one variant amounts to."""
-        shared = self.model_dump(exclude={"linear"})
-        return QuantizeSpec(**shared, method=variant.method, bits=variant.bits, granularity=variant.granularity)
+        """The request that one variant amounts to; for E5M2, which no checkpoint format holds, that for E4M3, which takes as many bytes."""
+        shared = self.model_dump(exclude={"linear", "set"})
+        if variant.method not in INTEGER:
+            shared = {name: value for name, value in shared.items() if name not in ("group_size", "symmetric", "clipping")}
+        if variant.activation_bits == 8:
+            shared.pop("symmetric", None)
+        if variant.activation_bits == 8:
+            shared["symmetric"] = True
+        chosen = {name: getattr(variant, name) for name in ("method", "bits", "granularity", "activation_bits")}
+        return QuantizeSpec(**(shared | chosen))

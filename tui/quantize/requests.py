@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.quantize.compare_spec import VARIANTS, QuantizeCompareSpec
+from core.quantize.compare_spec import QuantizeCompareSpec
 from core.quantize.spec import QuantizeSpec
 from core.spec import Spec
 
@@ -15,5 +15,5 @@ def comparison_of(spec: QuantizeSpec) -> Spec:
 def parts(spec: Spec) -> list[QuantizeSpec]:
     """The single quantizations that a request amounts to: each must fit the model."""
     if isinstance(spec, QuantizeCompareSpec):
-        return [spec.of(variant) for variant in VARIANTS]
+        return [spec.of(variant) for variant in spec.variants]
     return [spec] if isinstance(spec, QuantizeSpec) else []

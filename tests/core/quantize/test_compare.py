@@ -15,7 +15,7 @@ from core.numerics.grid import Grid
 from core.quantize import rtn
 from core.quantize.compare import run
 from core.quantize.compare_result import QuantizeCompareResult
-from core.quantize.compare_spec import VARIANTS, QuantizeCompareSpec
+from core.quantize.compare_spec import FLOATS, VARIANTS, QuantizeCompareSpec
 from tests.core.quantize.conftest import RecordingContext
 
 SMALL = {"group_size": 32, "calibration_samples": 8, "calibration_length": 64, "context": 64, "eval_tokens": 512}
@@ -77,6 +77,46 @@ def test_pictures_show_the_same_weights_before_and_after(result: QuantizeCompare
     assert spreads[0] < spreads[-1], "8 bits lie closer to the diagonal than 3"
     assert len(result.charts.granularity.linears) == 14
     assert sum(result.charts.granularity.tensor) > sum(result.charts.granularity.channel)
+
+
+@pytest.fixture(scope="module")
+def floats(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> QuantizeCompareResult:
+    artifacts = tmp_path_factory.mktemp("floats")
+    spec = QuantizeCompareSpec(model=str(tiny_llama_dir), **(SMALL | {"set": "floats", "symmetric": False}))
+    found = run(spec, RecordingContext(artifacts))
+    assert list(artifacts.iterdir()) == [], "files that were only measured are removed"
+    return found
+
+
+def test_floats_stand_beside_integers_in_the_order_of_their_mantissas(floats: QuantizeCompareResult) -> None:
+    assert [row.name for row in floats.rows] == [variant.name for variant in FLOATS]
+    assert len({row.title for row in floats.rows}) == len(FLOATS)
+    rows = {row.name: row for row in floats.rows}
+    order = ["rtn-w8-channel", "fp8-e4m3-channel", "fp8-e5m2-channel", "rtn-w4-group", "rtn-w4-channel"]
+    for measure in ("relative_error", "output_error", "mean_error"):
+        assert [getattr(rows[name], measure) for name in order] == sorted(getattr(rows[name], measure) for name in order)
+    assert rows["fp8-e4m3-channel"].kl_mean < rows["fp8-e4m3a8-channel"].kl_mean, "rounded inputs cost something too"
+    assert rows["fp8-e4m3-channel"].bytes == rows["fp8-e5m2-channel"].bytes == rows["rtn-w8a8-channel"].bytes
+    assert (rows["fp8-e5m2-channel"].fp8_format, rows["rtn-w8a8-channel"].activation_bits) == ("e5m2", 8)
+    for row in floats.rows:
+        assert row.max_error is not None
+        assert row.max_error > row.mean_error
+    for row, bar in zip(floats.rows, floats.charts.memory[1:], strict=True):
+        assert bar.codes + bar.scales + bar.kept == row.bytes
+
+
+def test_e5m2_errors_are_those_of_torchs_cast(floats: QuantizeCompareResult, tiny_llama_dir: Path) -> None:
+    found = []
+    with StreamedModel.open(tiny_llama_dir, torch.float32) as streamed:
+        for index in range(streamed.n_blocks):
+            for name in streamed.block_tensors(index):
+                if name.endswith("_proj.weight"):
+                    weight = streamed.read_tensor(name).float()
+                    scale = (weight.abs().amax(1, keepdim=True) / 57344).bfloat16().float()
+                    found.append(weight_error(weight, (weight / scale).clamp(-57344, 57344).to(torch.float8_e5m2).float() * scale))
+    row = next(row for row in floats.rows if row.name == "fp8-e5m2-channel")
+    assert row.relative_error == pytest.approx(sum(error.relative for error in found) / len(found), rel=1e-6)
+    assert row.max_error == pytest.approx(max(error.maximum_absolute for error in found), rel=1e-6)
 
 
 def test_the_result_survives_json(result: QuantizeCompareResult) -> None:
