@@ -13,7 +13,7 @@ from core.models.files import shown
 from core.sanitize import clean
 
 FORMATS: dict[str, str] = {
-    "compressed-tensors": "core.formats.compressed_tensors:CompressedTensors",
+    "compressed-tensors": "core.formats.config_groups:ConfigGroups",
     "gptq": "core.formats.gptq:Gptq",
     "awq": "core.formats.awq:Awq",
     "bitsandbytes": "core.formats.bitsandbytes:BitsAndBytes",

@@ -58,5 +58,21 @@ def unpack(words: Tensor, bits: int, columns: int) -> Tensor:
     return codes.view(rows, -1)[:, :columns].contiguous()
 
 
+def unpack_fields(words: Tensor, bits: int, columns: int) -> Tensor:
+    """Undo the packing of older tools, which let no value straddle two words: 32 // bits values a word, its highest bits unused.
+
+    Args:
+        words: int32 [rows, ceil(columns / (32 // bits))].
+        bits: 2 to 8.
+        columns: values of a row.
+
+    Returns:
+        int8 [rows, columns], signed.
+    """
+    shifts = torch.arange(32 // bits, dtype=torch.int32, device=words.device) * bits
+    values = (words.unsqueeze(-1) >> shifts) & ((1 << bits) - 1)
+    return (values - (1 << (bits - 1))).to(torch.int8).reshape(words.shape[0], -1)[:, :columns].contiguous()
+
+
 def _as_int32(words: Tensor) -> Tensor:
     return torch.where(words >= 1 << 31, words - (1 << 32), words).to(torch.int32)
