@@ -159,9 +159,7 @@ def _refuse_what_is_beyond_a_weight(config: Mapping[str, Any]) -> None:
     sparsity = config.get("sparsity_config")
     sparse = sparsity.get("format") if isinstance(sparsity, Mapping) else None
     if sparse not in (None, "dense"):
-        raise RequestError(
-            f"the weights are stored sparse ({clean(str(sparse), limit=40)}), which cannot be read: save them dense with compressed-tensors below 0.11"
-        )
+        raise RequestError(f"the weights are stored sparse ({clean(str(sparse), limit=40)}), which cannot be read: save them dense")
     transforms = config.get("transform_config")
     if isinstance(transforms, Mapping) and transforms.get("config_groups"):
         raise RequestError("the weights are rotated by transforms at run time (transform_config), which cannot be read: quantize without transforms")
