@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from core.numerics.activations import ActivationQuantizer
+from core.numerics.fp8_linear import Fp8Linear, fits_fp8_units
+from core.numerics.fp8_tensor import Float8Tensor
+from core.numerics.fp8_units import uses_fp8_units
 from core.numerics.packed_kernels import KERNELS, Kernel
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor
@@ -84,6 +87,9 @@ def pack(weight: StoredWeight, device: torch.device | str, dtype: torch.dtype, b
     """
     device = torch.device(device)
     bias = None if bias is None else bias.detach().to(device, dtype)
+    if isinstance(weight, Float8Tensor) and fits_fp8_units(weight) and uses_fp8_units(str(device)):
+        floats = Fp8Linear(weight, device, dtype)
+        return PackedLinear(floats.kernel, floats, weight.shape, bias=bias)
     kernel = kernel_for(weight, device, dtype)
     if kernel is None or not isinstance(weight, QuantizedTensor):
         return dequantized(weight, device, dtype, bias)

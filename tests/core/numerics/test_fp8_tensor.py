@@ -10,6 +10,7 @@ from core.numerics.activations import ActivationQuantizer
 from core.numerics.fp8_linear import Fp8Linear, fits_fp8_units
 from core.numerics.fp8_tensor import Float8Tensor, GroupedInputs
 from core.numerics.fp8_units import has_fp8_units, uses_fp8_units
+from core.numerics.packed import pack
 
 
 def made(granularity: str, rows: int = 48, columns: int = 64, activations: ActivationQuantizer | None = None) -> Float8Tensor:
@@ -81,6 +82,20 @@ def test_weights_that_the_units_do_not_take() -> None:
 def test_which_hardware_has_units() -> None:
     assert [has_fp8_units(capability) for capability in (None, (8, 0), (8, 6), (8, 9), (9, 0), (12, 0))] == [False, False, False, True, True, True]
     assert not uses_fp8_units("cpu")
+
+
+def test_packed_linears_take_the_units_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, inputs, bias = made("channel", activations=ActivationQuantizer("fp8-e4m3")), torch.randn(2, 5, 64), torch.randn(48)
+    plain = pack(weight, "cpu", torch.float32, bias)
+    assert plain.kernel == "dequantized"
+    monkeypatch.setattr("core.numerics.packed.uses_fp8_units", lambda device: True)
+    monkeypatch.setattr("core.numerics.fp8_linear.uses_fp8_units", lambda device: True)
+    packed = pack(weight, "cpu", torch.float32, bias)
+    assert packed.kernel == "fp8 matrix units"
+    assert packed.nbytes < 0.5 * plain.nbytes
+    found, expected = packed(inputs), plain(inputs)
+    assert found.shape == (2, 5, 48)
+    assert float((found - expected).norm() / expected.norm()) < 2**-8
 
 
 @pytest.mark.gpu
