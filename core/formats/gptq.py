@@ -136,6 +136,10 @@ class Gptq:
         changed = _scheme(merged)
         return replace(self, **changed, overrides=NONE)
 
+    def with_overrides(self, overrides: Overrides) -> Self:
+        """The same with other exceptions by name."""
+        return replace(self, overrides=overrides)
+
     def linear_of(self, tensor: str) -> str | None:
         """By its packed weight."""
         return tensor.removesuffix(".qweight") if tensor.endswith(".qweight") else None

@@ -16,6 +16,8 @@ FORMATS: dict[str, str] = {
     "compressed-tensors": "core.formats.config_groups:ConfigGroups",
     "gptq": "core.formats.gptq:Gptq",
     "awq": "core.formats.awq:Awq",
+    "auto-round": "core.formats.auto_round:AutoRound",
+    "intel/auto-round": "core.formats.auto_round:AutoRound",
     "bitsandbytes": "core.formats.bitsandbytes:BitsAndBytes",
     "aqlm": "core.formats.aqlm:Aqlm",
     "fp8": "core.formats.fine_grained_fp8:FineGrainedFp8",
