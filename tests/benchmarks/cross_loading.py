@@ -113,7 +113,7 @@ _OPT: dict[str, Any] = {
 }
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": _FAMILY,
-    "mistral": _FAMILY | {"sliding_window": 512},
+    "mistral": _FAMILY | {"sliding_window": 64},
     "qwen2": _FAMILY,
     "qwen3": _FAMILY,
     "gemma2": _FAMILY,
