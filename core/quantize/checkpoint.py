@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from core.errors import RunFailed
 from core.formats.base import Format
+from core.formats.mixed_widths import MixedWidths
 from core.formats.registry import read_format
 from core.formats.shards import ShardWriter
 from core.formats.weights import QuantizedWeights
@@ -19,6 +20,7 @@ from core.models.source import ModelSource
 from core.models.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.activations import ActivationQuantizer
+from core.quantize import gguf
 from core.quantize.methods import METHODS
 from core.quantize.result import LayerFigures
 from core.quantize.resume import BlockParts, Ledger, states
@@ -119,6 +121,8 @@ def _write_blocks(writer: ShardWriter, written: Written, items: Iterable[Item], 
                     parts.tensors |= stored
                     parts.changed.append(item.name)
             case BlockParts():
+                if isinstance(scheme, MixedWidths):
+                    scheme.learn(item.linears, item.tensors)
                 _write(writer, written, item.tensors, item.layers, item.notes, steps)
                 done.update(item.changed, (f"{name}.weight" for name in item.linears))
             case BlockPassed():
@@ -156,7 +160,10 @@ def finished_checkpoint(ledger: Ledger, folder: Path) -> Written | None:
     kept = ledger.recall("checkpoint")
     if kept is None or not folder.is_dir() or states(folder) != kept["files"]:
         return None
-    written = written_as(folder, read_format(read_object(folder / "config.json")["quantization_config"], folder))
+    if (folder / gguf.FILE).is_file():
+        written = gguf.written_file(folder)
+    else:
+        written = written_as(folder, read_format(read_object(folder / "config.json")["quantization_config"], folder))
     written.layers, written.notes, written.bytes = [LayerFigures.model_validate(layer) for layer in kept["layers"]], kept["notes"], kept["bytes"]
     return written
 

@@ -96,8 +96,19 @@ FACTS: dict[str, MethodFacts] = {
         defaults={"bits": 2, "granularity": "channel"},
     ),
     "qat": MethodFacts("trains through the rounding for a few hundred steps", formats=INTEGER_FORMATS),
-    "mixed": MethodFacts("measures each linear's sensitivity and gives bits where they matter", granularities=("group", "channel")),
-    "gguf": MethodFacts("a GGUF file for llama.cpp and Ollama, plain or K-quants", formats=("gguf",), calibrated=False),
+    "mixed": MethodFacts(
+        "measures each linear's sensitivity and gives bits where they matter",
+        granularities=("group", "channel"),
+        # transformers loads zero points by unpacking all linears as if they had one width.
+        asymmetric=False,
+    ),
+    "gguf": MethodFacts(
+        "a GGUF file for llama.cpp and Ollama, plain or K-quants",
+        granularities=("block",),
+        formats=("gguf",),
+        calibrated=False,
+        defaults={"granularity": "block"},
+    ),
 }
 
 

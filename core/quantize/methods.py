@@ -13,7 +13,7 @@ from core.calibration.blocks import CalibratedBlock
 from core.models.streaming import StreamedModel
 from core.numerics.grid import Grid
 from core.numerics.stored import StoredWeight
-from core.quantize import additive, awq, fp8, gptq, int8, nf4, rtn, smoothquant
+from core.quantize import additive, awq, fp8, gguf, gptq, int8, nf4, rtn, smoothquant
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
 
@@ -46,6 +46,12 @@ class MethodEntry:
     """(spec, linears) to the steps that it takes beside one a linear."""
 
 
+def _mixed(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, steps: Steps) -> Iterator[Item]:
+    from core.quantize import mixed  # which quantizes through this table
+
+    yield from mixed.linears(streamed, spec, windows, steps)
+
+
 METHODS: dict[str, MethodEntry] = {
     "rtn": MethodEntry(rtn.quantize),
     "gptq": MethodEntry(gptq.quantize, lambda spec, grid, _name: gptq.GptqConfig(grid, spec.damp, spec.act_order, spec.static_groups)),
@@ -54,5 +60,7 @@ METHODS: dict[str, MethodEntry] = {
     "fp8": MethodEntry(fp8.quantize, fp8.config),
     "nf4": MethodEntry(nf4.quantize, nf4.config),
     "int8": MethodEntry(int8.quantize, int8.config),
+    "gguf": MethodEntry(write=gguf.write),
     "additive": MethodEntry(additive.quantize, additive.config),
+    "mixed": MethodEntry(linears=_mixed, extra_steps=lambda spec, linears: linears * len(spec.widths)),
 }

@@ -55,6 +55,33 @@ class LayerFigures(_Frozen):
     columns: int
 
 
+class SensitivityFigures(_Frozen):
+    """One linear at one width."""
+
+    linear: str
+    shares: str
+    """The first linear that reads the same input, perhaps this one."""
+    bits: int
+    bytes: int
+    weights: int
+    kl: float
+    """Divergence from the original, in nats a token, of the model with this linear alone rounded; on calibration text."""
+
+
+class MixedFigures(_Frozen):
+    """What mixed precision measured and chose."""
+
+    sensitivities: tuple[SensitivityFigures, ...]
+    widths: dict[str, int]
+    """Bits by linear."""
+    predicted_kl: float
+    """Sum of the chosen linears' divergences."""
+    measured_kl: float | None
+    """Divergence of the whole on the same calibration text, where a goal of divergence asked for it."""
+    exact: bool
+    """Whether no other assignment has a smaller sum within the limit."""
+
+
 class QuantizeResult(_Frozen):
     """Result of `llmopt quantize`."""
 
@@ -83,4 +110,6 @@ class QuantizeResult(_Frozen):
     metrics: QuantizeMetrics
     evaluation: Convention | None
     layers: tuple[LayerFigures, ...]
+    mixed: MixedFigures | None = None
+    """Of method mixed."""
     notes: tuple[str, ...] = ()

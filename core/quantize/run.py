@@ -22,9 +22,10 @@ from core.quantize.check import check
 from core.quantize.checkpoint import Written, check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
 from core.quantize.evaluation import Evaluation, Measured
 from core.quantize.methods import METHODS
+from core.quantize.mixed import PLAN
 from core.quantize.naming import checkpoint_folder, described
 from core.quantize.readme import write_readme
-from core.quantize.result import QuantizeMetrics, QuantizeResult
+from core.quantize.result import MixedFigures, QuantizeMetrics, QuantizeResult
 from core.quantize.resume import Ledger, identity_of, was_stopped
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
@@ -87,12 +88,13 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
         out=str(out.absolute()),
         parameters=card.parameters,
         calibration=calibration,
-        error_of="weights" if windows is None else "outputs",
+        error_of="weights" if windows is None or spec.method == "gguf" else "outputs",
         metrics=_metrics(
             card, folder, written, measured, ledger.seconds_before + quantized_at - began, ledger.seconds_before + time.monotonic() - began
         ),
         evaluation=measured.convention if measured else None,
         layers=tuple(written.layers),
+        mixed=MixedFigures.model_validate(plan) if (plan := ledger.recall(PLAN)) is not None else None,
         notes=tuple(written.notes),
     )
     write_readme(out, result)
@@ -117,7 +119,7 @@ def calibration_windows_of(spec: QuantizeSpec, source: ModelSource) -> tuple[Ten
 def _metrics(
     card: ModelCard, folder: Path, written: Written, measured: Measured | None, seconds_quantizing: float, seconds: float
 ) -> QuantizeMetrics:
-    after = sum(file.stat().st_size for file in written.folder.glob("*.safetensors"))
+    after = sum(file.stat().st_size for pattern in ("*.safetensors", "model*.gguf") for file in written.folder.glob(pattern))
     weights = sum(layer.rows * layer.columns for layer in written.layers)
     figures: dict[str, float] = {}
     if measured is not None:

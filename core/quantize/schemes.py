@@ -11,6 +11,7 @@ from core.formats.bitsandbytes import BitsAndBytes
 from core.formats.compressed_tensors import CompressedTensors
 from core.formats.float_quantized import FloatQuantized
 from core.formats.gptq import Gptq
+from core.formats.mixed_widths import MixedWidths
 from core.quantize.additive_shape import shape_of
 from core.quantize.spec import QuantizeSpec
 
@@ -26,6 +27,8 @@ def _compressed_tensors(spec: QuantizeSpec) -> Format:
         return FloatQuantized(spec.granularity, spec.activation_scales if spec.activation_bits == 8 else None)
     assert spec.granularity != "block"
     group_size = spec.group_size if spec.granularity == "group" else None
+    if spec.method == "mixed":
+        return MixedWidths(spec.symmetric, spec.granularity, group_size)
     return CompressedTensors(spec.bits, spec.symmetric, spec.granularity, group_size, spec.activation_bits, spec.act_order, spec.activation_scales)
 
 

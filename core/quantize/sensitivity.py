@@ -26,8 +26,8 @@ Candidates = Callable[[Tensor, str, InputStatistics | None], Iterable[tuple[int,
 OnStep = Callable[[str], None]
 """Told what comes next after each variant; may raise to cancel."""
 
-_HELD_BYTES = {"cpu": 512 * 2**20, "cuda": 8 * 2**30}
-_LOGIT_BYTES = {"cpu": 64 * 2**20, "cuda": 1024 * 2**20}
+_HELD_BYTES = {"cpu": 192 * 2**20, "cuda": 8 * 2**30}
+_LOGIT_BYTES = {"cpu": 32 * 2**20, "cuda": 1024 * 2**20}
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Sensitivity:
 
     linear: str
     """Name in the checkpoint, without `.weight`."""
+    shares: str
+    """The first linear that reads the same input, perhaps this one."""
     bits: int
     bytes: int
     """On disk, scales counted."""
@@ -47,6 +49,7 @@ class Sensitivity:
 @dataclass
 class _Variant:
     linear: str
+    shares: str
     bits: int
     bytes: int
     weights: int
@@ -86,7 +89,7 @@ def sensitivities(
         for group in block.groups:
             statistics = block.statistics(group) if isinstance(block, CalibratedBlock) else None
             for name in group.names:
-                for variant in _variants(probe, block, name, base, statistics, candidates):
+                for variant in _variants(probe, block, name, group.names[0], base, statistics, candidates):
                     waiting.append(variant)
                     on_step(f"measuring {clean(variant.linear, limit=200)} at {variant.bits} bits")
                     if len(waiting) >= capacity:
@@ -96,10 +99,15 @@ def sensitivities(
     yield from probe.measured(waiting, streamed.n_blocks)
 
 
-def _variants(probe: Probe, block: Block, name: str, base: Tensor, statistics: InputStatistics | None, candidates: Candidates) -> Iterator[_Variant]:
+def _variants(
+    probe: Probe, block: Block, name: str, shares: str, base: Tensor, statistics: InputStatistics | None, candidates: Candidates
+) -> Iterator[_Variant]:
     """Each candidate of one linear, run through its block; the weight is the original's again between them."""
     linear = block.linears[name]
-    stored = probe.streamed.checkpoint_name(f"{probe.streamed.block_prefix(block.index)}{name}.weight").removesuffix(".weight")
+    stored, first = (
+        probe.streamed.checkpoint_name(f"{probe.streamed.block_prefix(block.index)}{inside}.weight").removesuffix(".weight")
+        for inside in (name, shares)
+    )
     original = linear.weight.detach().clone()
     for bits, weight in candidates(original.to(torch.float32), stored, statistics):
         linear.weight.data.copy_(weight.dequantize())
@@ -107,7 +115,7 @@ def _variants(probe: Probe, block: Block, name: str, base: Tensor, statistics: I
             hidden = probe.run(block.module, base, block.index)
         finally:
             linear.weight.data.copy_(original)
-        yield _Variant(stored, bits, weight.nbytes, original.numel(), hidden)
+        yield _Variant(stored, first, bits, weight.nbytes, original.numel(), hidden)
 
 
 class Probe:
@@ -137,7 +145,7 @@ class Probe:
             variant.hidden = variant.hidden[:0]
         divergences = self.divergences(self._through(hidden, first))
         for variant, kl in zip(variants, divergences, strict=True):
-            yield Sensitivity(variant.linear, variant.bits, variant.bytes, variant.weights, kl)
+            yield Sensitivity(variant.linear, variant.shares, variant.bits, variant.bytes, variant.weights, kl)
 
     @torch.no_grad()
     def divergences(self, final: Sequence[Tensor]) -> list[float]:
@@ -169,6 +177,7 @@ class Probe:
         """Hidden states after the last block."""
         for index in range(first, self.streamed.n_blocks):
             block = self.streamed.load_block(index)
-            hidden = [self.run(block, one, index) for one in hidden]
+            for place, one in enumerate(hidden):
+                hidden[place] = self.run(block, one, index)
             self.streamed.release_block(index)
         return hidden

@@ -79,6 +79,8 @@ FIGURES: dict[str, Figure] = {
     "seconds_quantizing": Figure("time to quantize", "lower", duration),
     "seconds_evaluating": Figure("time to evaluate", "", duration),
     "peak_rss_bytes": Figure("peak memory", "lower", size),
+    "sensitivity_kl": Figure("KL divergence by one linear alone, nat", "lower"),
+    "assigned_bits": Figure("bits assigned"),
     "layer_error": Figure("relative error of the output", "lower"),
     "tokens": Figure("tokens"),
     "ppl_before_se": Figure("perplexity before, standard error"),

@@ -1,0 +1,219 @@
+"""Mixed precision: bits where the model is sensitive, measured linear by linear.
+
+First every linear is quantized alone, by GPTQ at each width, and the divergence of the whole model's predictions is measured. Then the
+widths are chosen: least summed divergence within a size, or least size within a divergence. Then the model is quantized block by block with
+these widths, as GPTQ does with one. Losses of single linears add up well while they are small, because errors of different linears are
+nearly uncorrelated; for a goal of divergence, where that is not enough, the whole is measured and the limit moved until the goal is met.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+
+from torch import Tensor, nn
+
+from core.calibration.blocks import calibrated_blocks
+from core.calibration.statistics import InputStatistics
+from core.errors import RequestError
+from core.models.streaming import StreamedModel
+from core.models.structure import find_linears
+from core.numerics.stored import StoredWeight
+from core.quantize.allocate import Assignment, Choice, least_loss, least_size
+from core.quantize.defaults import MIXED_BUDGET
+from core.quantize.sensitivity import Probe, Sensitivity, sensitivities
+from core.quantize.spec import QuantizeSpec
+from core.quantize.steps import Steps
+from core.quantize.stream import BlockDone, Item, QuantizedLinear, quantized_linears, solve, stored_dtypes
+from core.sanitize import clean
+
+PLAN = "mixed precision"
+"""Under this name the ledger keeps what was measured and chosen."""
+PROBE_TOKENS = 2048
+"""Tokens on which divergences are measured."""
+
+_PROBE_LENGTH = 256
+_FUSED_WIDTHS = {4, 8}
+_TRIALS = 5
+_CLOSE = 0.93
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was measured and what follows from it."""
+
+    sensitivities: tuple[Sensitivity, ...]
+    widths: dict[str, int]
+    """Bits by the linear's name in the checkpoint."""
+    predicted_kl: float
+    """Sum of the divergences of the chosen widths, in nats a token."""
+    measured_kl: float | None
+    """Divergence of the whole on the same calibration text, where it was measured to choose."""
+    exact: bool
+    """Whether no other assignment has a smaller sum within the limit."""
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data."""
+        return asdict(self)
+
+
+def linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, steps: Steps) -> Iterator[Item]:
+    """Measure, choose, quantize; see `core.quantize.methods.MethodEntry.linears`.
+
+    Raises:
+        RequestError: the budget is below the smallest widths, or the divergence is above the goal even at the widest.
+    """
+    if windows is None:
+        raise RequestError("mixed measures on calibration text and got none: give --calibration")
+    _require_plain_linears(streamed)
+    plan = recalled(steps.ledger.recall(PLAN))
+    if plan is None:
+        plan = _made(streamed, spec, windows, steps)
+        steps.ledger.remember(PLAN, plan.to_json())
+    else:
+        steps.skip(extra_steps(spec, len(plan.widths)))
+    counts = Counter(plan.widths.values())
+    steps.log("chosen: " + ", ".join(f"{count} linears at {bits} bits" for bits, count in sorted(counts.items())))
+    yield from _quantized(streamed, spec, windows, steps, plan.widths)
+
+
+def extra_steps(spec: QuantizeSpec, linears: int) -> int:
+    """Steps beside one a linear: one a measurement."""
+    return linears * len(spec.widths)
+
+
+def recalled(document: object) -> Plan | None:
+    """A plan as `to_json` gave it, None for None."""
+    if not isinstance(document, Mapping):
+        return None
+    return Plan(**{**document, "sensitivities": tuple(Sensitivity(**one) for one in document["sensitivities"])})
+
+
+def choose(
+    found: Sequence[Sensitivity], *, budget: float | None = None, max_kl: float | None = None, fused: bool = False
+) -> tuple[dict[str, int], Assignment]:
+    """Widths by linear and how they were found.
+
+    Args:
+        found: all measurements; those of a linear follow each other.
+        budget: bits a weight on average, scales counted.
+        max_kl: in place of a budget: most that the divergences may sum to, in nats a token.
+        fused: give linears that read the same input the same width, as engines that run them as one need it.
+
+    Raises:
+        RequestError: the limit cannot be kept.
+    """
+    units = [list(of_unit) for _, of_unit in groupby(found, key=lambda one: one.shares if fused else one.linear)]
+    choices = [_choices(unit) for unit in units]
+    if max_kl is not None:
+        assignment = least_size(choices, max_kl)
+    else:
+        weights = sum(next(iter(of_linear)).weights for _, of_linear in groupby(found, key=lambda one: one.linear))
+        assignment = least_loss(choices, int((budget or MIXED_BUDGET) * weights / 8))
+    widths: dict[str, int] = {}
+    for unit, options, index in zip(units, choices, assignment.chosen, strict=True):
+        widths |= {one.linear: options[index].bits for one in unit}
+    return widths, assignment
+
+
+def probe_windows(windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Windows to calibrate the single linears on, and others [N, T] to measure divergences on; the same where there are few."""
+    length = min(_PROBE_LENGTH, windows.shape[1])
+    rows = -(-PROBE_TOKENS // length)
+    if len(windows) < 3 * rows:
+        return windows, windows[: max(rows, 1), :length]
+    return windows[:-rows], windows[-rows:, :length]
+
+
+def _require_plain_linears(streamed: StreamedModel) -> None:
+    """transformers unpacks the linears of some families while it loads, and then takes all of them for one width."""
+    kinds = {type(linear) for block in streamed.blocks.modules for linear in find_linears(block).values()} - {nn.Linear}
+    if kinds:
+        name = clean(sorted(kind.__name__ for kind in kinds)[0])
+        raise RequestError(f"the linears of this model are of a kind of its own ({name}), which loads with one width only: choose gptq instead")
+
+
+def _choices(unit: Sequence[Sensitivity]) -> list[Choice]:
+    """The widths of linears that get the same one; rounding noise can make a tiny divergence negative."""
+    by_bits: dict[int, list[Sensitivity]] = {}
+    for one in unit:
+        by_bits.setdefault(one.bits, []).append(one)
+    return [Choice(bits, sum(one.bytes for one in same), sum(max(one.kl, 0.0) for one in same)) for bits, same in by_bits.items()]
+
+
+def _made(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps: Steps) -> Plan:
+    found = tuple(_measured(streamed, spec, windows, steps))
+    fused = set(spec.widths) <= _FUSED_WIDTHS
+    if spec.max_kl is None:
+        widths, assignment = choose(found, budget=spec.budget, fused=fused)
+        return Plan(found, widths, assignment.loss, None, assignment.exact)
+    return _within(spec.max_kl, found, fused, streamed, spec, windows, steps)
+
+
+def _measured(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps: Steps) -> Iterator[Sensitivity]:
+    calibrating, probing = probe_windows(windows)
+    stored, dtype = stored_dtypes(streamed)
+    asked = _by_width(spec)
+
+    def candidates(weight: Tensor, name: str, statistics: InputStatistics | None) -> Iterator[tuple[int, StoredWeight]]:
+        for bits, single in asked.items():
+            yield bits, solve(weight, name, single, stored.get(f"{name}.weight", dtype), statistics)
+
+    blocks = calibrated_blocks(streamed, calibrating, steps.check_cancelled, dtype)
+    for one in sensitivities(streamed, blocks, probing, candidates, steps.step):
+        steps.measured("sensitivity_kl", one.kl, one.bits, one.linear)
+        yield one
+
+
+def _within(
+    max_kl: float, found: tuple[Sensitivity, ...], fused: bool, streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps: Steps
+) -> Plan:
+    """The smallest assignment whose measured divergence keeps the goal: the limit on the sum is moved by what each trial showed."""
+    limit = max_kl
+    best: Plan | None = None
+    size = 0
+    for trial in range(_TRIALS):
+        try:
+            widths, assignment = choose(found, max_kl=limit, fused=fused)
+        except RequestError:
+            if best is not None:
+                break
+            widths, assignment = choose(found, budget=float(max(spec.widths)) + 16, fused=fused)
+        steps.say(f"trying an assignment, {trial + 1} of at most {_TRIALS}")
+        measured = _divergence(streamed, spec, windows, steps, widths)
+        steps.log(f"predicted divergence {assignment.loss:.4g}, measured {measured:.4g} nats a token, {assignment.bytes:,} bytes")
+        if measured <= max_kl and (best is None or assignment.bytes < size):
+            best, size = Plan(found, widths, assignment.loss, measured, assignment.exact), assignment.bytes
+        if _CLOSE * max_kl <= measured <= max_kl:
+            break
+        limit = assignment.loss * max_kl / max(measured, 1e-12) * (0.98 if measured > max_kl else 1.0)
+    if best is None:
+        raise RequestError(
+            f"no assignment of the widths {', '.join(map(str, spec.widths))} stays within max-kl {max_kl:g}: allow wider ones, or more"
+        )
+    return best
+
+
+def _divergence(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps: Steps, widths: Mapping[str, int]) -> float:
+    """Of the whole model with these widths, on the text that sensitivities are measured on."""
+    probe = Probe(streamed, probe_windows(windows)[1])
+    hidden = probe.entering
+    for item in _quantized(streamed, spec, windows, steps.quietly(), widths):
+        if isinstance(item, BlockDone):
+            hidden = probe.run(streamed.blocks.modules[item.index], hidden, item.index)
+    return probe.divergences([hidden])[0]
+
+
+def _quantized(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps: Steps, widths: Mapping[str, int]) -> Iterator[Item]:
+    asked = _by_width(spec)
+    for item in quantized_linears(streamed, asked[max(asked)], windows, steps, lambda name: asked[widths[name]]):
+        if isinstance(item, QuantizedLinear):
+            steps.measured("assigned_bits", widths[item.name], 0, item.figures.name)
+        yield item
+
+
+def _by_width(spec: QuantizeSpec) -> dict[int, QuantizeSpec]:
+    """The request for a linear by its width."""
+    return {bits: spec.model_copy(update={"method": "gptq", "bits": bits}) for bits in sorted(spec.widths)}

@@ -1,0 +1,131 @@
+"""Mixed precision from measurement to checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.errors import Cancelled, RequestError
+from core.quantize import mixed
+from core.quantize.mixed import choose, probe_windows
+from core.quantize.run import run
+from core.quantize.sensitivity import Sensitivity
+from core.quantize.spec import QuantizeSpec
+from tests.core.quantize.conftest import RecordingContext
+
+SMALL: dict[str, Any] = {"group_size": 32, "calibration_samples": 4, "calibration_length": 64, "context": 64, "eval_tokens": 256}
+SMALL |= {"calibration": __file__, "text": __file__, "method": "mixed"}
+
+
+def quantized(model: Path, context: RecordingContext, **values: Any) -> Any:
+    return run(QuantizeSpec(model=str(model), **SMALL | values), context)
+
+
+def widths_of(folder: Path) -> dict[str, int]:
+    groups = json.loads((folder / "config.json").read_text())["quantization_config"]["config_groups"]
+    return {name: group["weights"]["num_bits"] for group in groups.values() for name in group["targets"]}
+
+
+def sensitivity(linear: str, bits: int, kl: float, shares: str = "") -> Sensitivity:
+    return Sensitivity(linear, shares or linear, bits, 100 * bits, 800, kl)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_budget_is_kept_and_transformers_computes_what_was_measured(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from core.formats.mixed_widths import MixedWidths
+    from core.models.resolve import resolve
+    from core.models.streaming import StreamedModel
+    from core.quantize.checkpoint import open_quantized, written_as
+
+    result = quantized(tiny_llama_dir, context, budget=4.6)
+    folder = Path(result.out)
+    assert 4.3 < result.metrics.bits_per_quantized_weight <= 4.6
+    widths = widths_of(folder)
+    assert len(widths) == 14
+    assert len(set(widths.values())) > 1
+    told = {label: int(value) for name, value, _, label in context.metrics if name == "assigned_bits"}
+    assert told == widths
+    measured = [(label, step) for name, _, step, label in context.metrics if name == "sensitivity_kl"]
+    assert len(measured) == 14 * 5
+    assert context.steps[-1][0] == context.steps[-1][1]
+
+    tokens = torch.arange(2 * 40).view(2, 40)
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    scheme = MixedWidths.from_config(json.loads((folder / "config.json").read_text())["quantization_config"])
+    with StreamedModel.open(tiny_llama_dir, torch.float32) as original:
+        ours = open_quantized(resolve(str(tiny_llama_dir)), written_as(folder, scheme), original)
+        inputs = ours.capture(tokens)
+        hidden = inputs.hidden
+        for index in range(ours.n_blocks):
+            hidden = ours.run_block(ours.load_block(index), hidden, index, inputs)
+        logits = ours.logits(hidden)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(tokens).logits, logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_goal_of_divergence_is_met_with_fewer_bits_where_it_is_laxer(tiny_llama_dir: Path, context: RecordingContext, tmp_path: Path) -> None:
+    strict = quantized(tiny_llama_dir, context, max_kl=1e-6, out=str(tmp_path / "strict"))
+    lax = quantized(tiny_llama_dir, context, max_kl=1e-4, out=str(tmp_path / "lax"))
+    assert strict.metrics.bits_per_quantized_weight > lax.metrics.bits_per_quantized_weight
+    assert strict.metrics.kl_mean < lax.metrics.kl_mean < 2e-4
+
+
+def test_limits_that_cannot_be_kept_are_refused(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    with pytest.raises(RequestError, match="below the"):
+        quantized(tiny_llama_dir, context, budget=2.0)
+    with pytest.raises(RequestError, match=r"max-kl 1e-12"):
+        quantized(tiny_llama_dir, context, max_kl=1e-12)
+
+
+def test_models_whose_linears_load_with_one_width_only_are_refused(tmp_path: Path, tiny_llama_dir: Path, context: RecordingContext) -> None:
+    from tests.core.quantize.test_families import FAMILIES, make
+
+    make("falcon", FAMILIES["falcon"], tiny_llama_dir, tmp_path / "falcon")
+    with pytest.raises(RequestError, match=r"FalconLinear.*choose gptq"):
+        quantized(tmp_path / "falcon", context)
+
+
+def test_a_stopped_run_does_not_measure_again(tiny_llama_dir: Path, context: RecordingContext, tmp_path: Path) -> None:
+    whole = quantized(tiny_llama_dir, context, out=str(tmp_path / "whole"))
+    context.metrics.clear()
+    context.kept = tmp_path / "kept"
+    context.cancel_when = lambda context: sum(name == "layer_error" for name, *_ in context.metrics) == 9
+    with pytest.raises(Cancelled):
+        quantized(tiny_llama_dir, context, out=str(tmp_path / "resumed"))
+    context.metrics.clear()
+    context.cancel_when = lambda _context: False
+    resumed = quantized(tiny_llama_dir, context, out=str(tmp_path / "resumed"))
+    assert not any(name == "sensitivity_kl" for name, *_ in context.metrics)
+    for name in ("model.safetensors", "config.json"):
+        assert (tmp_path / "resumed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert resumed.layers == whole.layers
+    assert resumed.mixed == whole.mixed
+    assert context.steps[-1][0] == context.steps[-1][1]
+
+
+def test_linears_of_one_input_share_a_width_where_engines_run_them_as_one() -> None:
+    found = [sensitivity(name, bits, kl, "q") for name, scale in (("q", 1.0), ("k", 9.0)) for bits, kl in ((4, 0.1 * scale), (8, 0.001))]
+    found += [sensitivity("o", 4, 0.2), sensitivity("o", 8, 0.001)]
+    apart, _ = choose(found, budget=8 * 1600 / 2400)
+    assert apart == {"q": 4, "k": 8, "o": 4}
+    together, _ = choose(found, budget=8 * 2000 / 2400, fused=True)
+    assert together == {"q": 8, "k": 8, "o": 4}
+
+
+def test_divergences_are_measured_on_windows_that_did_not_calibrate(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = torch.arange(30 * 300).view(30, 300)
+    calibrating, probing = probe_windows(windows)
+    assert probing.shape == (8, 256)
+    assert len(calibrating) == 22
+    assert not set(calibrating.flatten().tolist()) & set(probing.flatten().tolist())
+    few = windows[:5]
+    calibrating, probing = probe_windows(few)
+    assert calibrating is few
+    assert probing.shape == (5, 256)
+    assert mixed.recalled(None) is None
