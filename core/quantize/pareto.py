@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeGuard
 
+from core.errors import LlmoptError
+from core.quantize.naming import scheme_name
+from core.quantize.spec import QuantizeSpec
 from core.runs import store
 from core.runs.store import Run
 from core.sanitize import clean
@@ -25,7 +28,7 @@ class Point:
     run: str
     """Id of the run that made it."""
     title: str
-    """Method and grid for a person, for example `gptq 4 bit g128`."""
+    """Method and grid in short, for example `gptq-w4-g128`."""
     method: str
     size: float
     """By the measure of size that was asked for; smaller is better."""
@@ -92,7 +95,7 @@ def pareto(model: str, by_size: Size = "bits_per_weight", by_quality: Quality = 
             continue
         result = run.result or {}
         evaluation = result.get("evaluation")
-        points = list(_points(run.id, result, by_size, by_quality)) if isinstance(evaluation, dict) else []
+        points = list(_points(run, result, by_size, by_quality)) if isinstance(evaluation, dict) else []
         unmeasured += not points
         if isinstance(evaluation, dict):
             found += [(tuple(str(evaluation.get(name)) for name in _CONVENTION), point, evaluation) for point in points]
@@ -129,16 +132,16 @@ def models() -> list[str]:
     return list(dict.fromkeys(run.model for run in runs))
 
 
-def _points(run: str, result: dict[str, Any], by_size: Size, by_quality: Quality) -> Iterator[Point]:
+def _points(run: Run, result: dict[str, Any], by_size: Size, by_quality: Quality) -> Iterator[Point]:
     rows = result.get("rows")
     if isinstance(rows, list):
         for row in rows:
             if isinstance(row, dict):
-                yield from _point(run, row, str(row.get("title", "")), row, _ROW_FIGURES.get(by_size, by_size), by_quality)
+                yield from _point(run.id, row, str(row.get("title", "")), row, _ROW_FIGURES.get(by_size, by_size), by_quality)
         return
     metrics = result.get("metrics")
     if isinstance(metrics, dict):
-        yield from _point(run, result, title_of(result), metrics, by_size, by_quality)
+        yield from _point(run.id, result, _title(run, result), metrics, by_size, by_quality)
 
 
 def _point(run: str, made: dict[str, Any], title: str, figures: dict[str, Any], by_size: str, by_quality: Quality) -> Iterator[Point]:
@@ -151,13 +154,15 @@ def _point(run: str, made: dict[str, Any], title: str, figures: dict[str, Any], 
     yield Point(run, clean(title, limit=80), clean(str(made.get("method", "")), limit=40), size, quality, error if _is_number(error) else None)
 
 
-def title_of(result: dict[str, Any]) -> str:
-    """A result's method and grid for a person."""
-    method, bits = result.get("method"), result.get("bits")
-    shares = {"group": f"g{result.get('group_size')}", "channel": "per channel", "tensor": "per tensor"}.get(str(result.get("granularity")), "")
-    return " ".join(
-        filter(None, (str(method or ""), f"{bits} bit" if _is_number(bits) else "", shares, "" if result.get("symmetric", True) else "asym"))
-    )
+def _title(run: Run, result: dict[str, Any]) -> str:
+    """By what was asked; a request that this version cannot read is called by its method and its bits."""
+    try:
+        spec = run.spec
+    except LlmoptError:
+        spec = None
+    if isinstance(spec, QuantizeSpec):
+        return scheme_name(spec)
+    return f"{result.get('method')}-w{result.get('bits')}"
 
 
 def _notes(unmeasured: int, otherwise: int) -> Iterator[str]:

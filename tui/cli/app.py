@@ -13,9 +13,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("estimate", "tui.cli.estimate:estimate", "Estimate the memory that a model needs, and what fits."),
     ("recommend", "tui.cli.recommend:recommend", "Recommend an engine and a format for a model on this machine."),
     ("evaluate", "tui.cli.experiments:evaluate", "Measure perplexity, and the divergence from a reference model."),
+    ("verify", "tui.cli.experiments:verify", "Check a checkpoint, ours or anybody's: scheme, tensors, perplexity."),
     ("quantize", "tui.cli.experiments:quantize", "Quantize a model, measure the cost, write a checkpoint."),
     ("quantize-compare", "tui.cli.experiments:quantize_compare", "Quantize one model in several ways and compare them."),
-    ("runs", "tui.cli.runs:app", "List, show, follow, cancel, compare, export and remove runs."),
+    ("pareto", "tui.cli.pareto:pareto", "Set all finished quantizations of a model beside each other: size against quality."),
+    ("runs", "tui.cli.runs:app", "List, show, follow, cancel, resume, compare, export and remove runs."),
     ("completion", "tui.cli.completion:completion", "Print the completion script of a shell."),
 )
 

@@ -16,7 +16,7 @@ CONVENTION = {"corpus": "a", "sha256": "b", "context": 512, "stride": 512, "scor
 
 
 def finished(method: str = "gptq", model: str = "bundled:base", evaluation: dict[str, Any] | None = CONVENTION, **metrics: float) -> str:
-    run = store.create(QuantizeSpec.model_validate({"model": model}))
+    run = store.create(QuantizeSpec.model_validate({"model": model, "method": method}))
     document = {"method": method, "bits": 4, "granularity": "group", "group_size": 128, "symmetric": True, "evaluation": evaluation}
     write_json(run.path / "result.json", document | {"metrics": metrics})
     run.save_state(run.state.model_copy(update={"status": "done"}))
@@ -43,7 +43,7 @@ def test_points_of_one_model_are_gathered_from_all_its_finished_runs() -> None:
     found = pareto("bundled:base")
     assert [(p.run, p.on_frontier) for p in found.points] == [(good, True), (worse, False)]
     assert found.points[0].error == 0.002 * 1.01
-    assert found.frontier[0].title == "mixed 4 bit g128"
+    assert found.frontier[0].title == "mixed-4.25bit-g128"
     assert found.notes == ("left out: 1 finished run without such a measurement",)
     assert found.convention["corpus"] == "a"
     assert found.to_json()["frontier"] == [good]

@@ -1,0 +1,50 @@
+"""`llmopt pareto`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from core.quantize.pareto import Quality, Size, models
+from core.quantize.pareto import pareto as find
+from core.runs.figures import figure, show
+from tui.cli.output import narrate, print_document, print_table
+from tui.cli.results import convention
+
+_MARKS = {True: "*", False: ""}
+
+
+def pareto(
+    model: Annotated[str, Parameter(help="The model, as the runs were asked for: bundled:base, a folder or a Hugging Face id")],
+    /,
+    *,
+    quality: Annotated[Quality, Parameter(help="What tells the quality")] = "ppl_ratio",
+    size: Annotated[Size, Parameter(help="What tells the size")] = "bits_per_weight",
+    json: Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)] = False,
+) -> int:
+    """Set all finished quantizations of a model beside each other: size against quality, and which of them nothing beats."""
+    found = find(model, size, quality)
+    if json:
+        print_document("pareto", found.to_json())
+        return 0
+    if found.points:
+        cells = [
+            (
+                _MARKS[point.on_frontier],
+                point.title,
+                show(size, point.size),
+                show(quality, point.quality) + ("" if point.error is None else f" ± {point.error:.2g}"),
+                point.run,
+            )
+            for point in found.points
+        ]
+        print_table(cells, ("", "quantization", figure(size).title, figure(quality).title, "run"), right=(2, 3), shrink=(1,))
+        narrate("* nothing that was tried is both smaller and better")
+        narrate(f"measured on {convention(found.convention)}")
+    else:
+        others = ", ".join(name for name in models() if name != found.model)
+        narrate(f"no finished quantization of {found.model}" + (f": there are some of {others}" if others else f": `llmopt quantize {found.model}`"))
+    for note in found.notes:
+        narrate(f"note: {note}")
+    return 0
