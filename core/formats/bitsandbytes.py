@@ -29,7 +29,7 @@ _FOUR_BIT_PARTS = ("weight", "weight.absmax", "weight.quant_map", "weight.nested
 _EIGHT_BIT_PARTS = ("weight", "SCB", "weight_format")
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _MAX_STATE_BYTES = 4096
-_LARGEST_OFFSET = 3e38
+_LARGEST_FLOAT = 3e38
 _BLOCKS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
@@ -93,7 +93,7 @@ class BitsAndBytes:
         absmax = _take(f"{name}.SCB", tensors, torch.float32, (codes.shape[0],))
         _require_scales(f"{name}.SCB", absmax)
         layout = tensors.get(f"{name}.weight_format")
-        if layout is not None and (layout.numel() != 1 or int(layout) != 0):
+        if layout is not None and (layout.numel() != 1 or bool((layout != 0).any())):
             raise _damaged(f"{name}.weight_format", "names a layout of the codes that only one kind of GPU reads: save the checkpoint anew from rows")
         return Int8Rows(codes, absmax, OutlierInputs("int8", threshold=self.threshold))
 
@@ -158,21 +158,19 @@ class BitsAndBytes:
         """The scheme that a `quantization_config` describes.
 
         Raises:
-            RequestError: neither 4 nor 8 bits, or codes stored in another way than bytes.
+            RequestError: neither 4 nor 8 bits, or an unknown grid.
         """
         four, eight = (config.get(f"load_in_{bits}", config.get(f"_load_in_{bits}")) is True for bits in ("4bit", "8bit"))
         if four == eight:
             raise RequestError("quantization_config of bitsandbytes says neither load_in_4bit nor load_in_8bit alone: fetch the checkpoint again")
         if eight:
             threshold = config.get("llm_int8_threshold", THRESHOLD)
-            if not isinstance(threshold, int | float) or not 0 <= threshold < math.inf:
+            if not isinstance(threshold, int | float) or not 0 <= threshold <= _LARGEST_FLOAT:
                 raise RequestError(f"llm_int8_threshold is {clean(str(threshold), limit=40)!r}, and it is a number from 0: mend config.json")
             return cls("int8", double_quant=False, threshold=float(threshold))
-        kind, storage = config.get("bnb_4bit_quant_type", "fp4"), config.get("bnb_4bit_quant_storage", "uint8")
+        kind = config.get("bnb_4bit_quant_type", "fp4")
         if kind not in ("nf4", "fp4"):
             raise RequestError(f"the 4-bit grid {clean(str(kind), limit=40)!r} of bitsandbytes cannot be read: known are nf4 and fp4")
-        if storage != "uint8":
-            raise RequestError(f"4-bit codes stored as {clean(str(storage), limit=40)!r} cannot be read: save them with bnb_4bit_quant_storage uint8")
         compute = str(config.get("bnb_4bit_compute_dtype", "float32"))
         return cls(kind, config.get("bnb_4bit_use_double_quant") is True, compute_dtype=compute if compute in _DTYPES else "float32")
 
@@ -206,7 +204,7 @@ class _State:
         if block not in _BLOCKS or (nested is not None and nested not in _BLOCKS):
             raise _damaged(name, "has an unknown size of blocks")
         offset = found.get("nested_offset", 0.0)
-        if not isinstance(offset, int | float) or not abs(offset) < _LARGEST_OFFSET:
+        if not isinstance(offset, int | float) or not abs(offset) < _LARGEST_FLOAT:
             raise _damaged(name, "has a nested_offset that is no number")
         return cls((shape[0], shape[1]), _DTYPES[found["dtype"]], block, nested, float(offset))
 
@@ -224,9 +222,10 @@ def _four_bit_codes(name: str, tensors: Mapping[str, Tensor], count: int) -> Ten
     packed = tensors.get(f"{name}.weight")
     if packed is None:
         raise RequestError(f"the tensor {clean(name, limit=200)}.weight is missing: fetch the checkpoint again")
-    if packed.dtype != torch.uint8 or packed.numel() != -(-count // 2):
+    if packed.nbytes != -(-count // 2):
         raise _damaged(f"{name}.weight", f"is {packed.dtype} {list(packed.shape)}, and {count} codes of 4 bits fill {-(-count // 2)} bytes")
-    return packed.reshape(-1, 1)
+    # `bnb_4bit_quant_storage` may dress the bytes up as numbers of any dtype.
+    return packed.contiguous().reshape(-1).view(torch.uint8).reshape(-1, 1)
 
 
 def _take(name: str, tensors: Mapping[str, Tensor], dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:

@@ -46,7 +46,7 @@ def described(spec: QuantizeSpec) -> str:
     inputs = f", inputs rounded to 8 bits ({spec.activation_scales} scales)" if spec.activation_bits == 8 else ""
     kind = f"{'symmetric' if spec.symmetric else 'asymmetric'} integer grid"
     words = {
-        "fp8": f"8-bit floats ({spec.fp8_format.upper()}), {share}{inputs}",
+        "fp8": f"8-bit floats ({spec.fp8_format.upper()}), {_SQUARE if spec.granularity == 'block' else share}{inputs}",
         "nf4": f"4-bit NormalFloat, {share}{', scales rounded to 8 bits too' if spec.double_quant else ''}",
         "int8": "LLM.int8(): 8-bit rows, outlier features of the inputs in 16 bits",
         "additive": "sums of codebook vectors (AQLM)",
@@ -56,6 +56,7 @@ def described(spec: QuantizeSpec) -> str:
     return words.get(spec.method, f"{spec.bits} bits by {spec.method.upper()}: {kind}, {share}{inputs}")
 
 
+_SQUARE = "one scale for a block of 128 x 128 weights"
 _SHARE = {
     "group": "one scale for {} neighbouring weights of a row",
     "channel": "one scale a row",

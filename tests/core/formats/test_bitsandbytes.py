@@ -37,6 +37,13 @@ def test_nf4_comes_back(nested: bool) -> None:
     assert again.nbytes == weight.nbytes
 
 
+def test_codes_dressed_up_as_other_numbers_are_read() -> None:
+    tensors = four_bit()
+    expected = BitsAndBytes("nf4").decompress("a", tensors).dequantize()
+    dressed = tensors | {"a.weight": tensors["a.weight"].flatten().view(torch.bfloat16).unsqueeze(1)}
+    assert torch.equal(BitsAndBytes("nf4").decompress("a", dressed).dequantize(), expected)
+
+
 def test_int8_comes_back_with_its_threshold() -> None:
     weight = quantize_rows(torch.randn(8, 32), threshold=4.5)
     format_ = BitsAndBytes("int8", double_quant=False, threshold=4.5)
@@ -132,8 +139,8 @@ def test_damaged_int8_is_named(changes: dict[str, Tensor | None], what: str) -> 
         ({}, "neither load_in_4bit nor load_in_8bit"),
         ({"load_in_4bit": True, "load_in_8bit": True}, "neither"),
         ({"load_in_4bit": True, "bnb_4bit_quant_type": "nf3"}, "nf3"),
-        ({"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_quant_storage": "bfloat16"}, "stored as"),
         ({"load_in_8bit": True, "llm_int8_threshold": "six"}, "llm_int8_threshold"),
+        ({"load_in_8bit": True, "llm_int8_threshold": 10**400}, "llm_int8_threshold"),
     ],
 )
 def test_configs_that_cannot_be_read_are_named(config: dict[str, object], what: str) -> None:

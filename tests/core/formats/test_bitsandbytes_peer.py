@@ -140,6 +140,17 @@ def test_their_checkpoint_is_read_with_equal_weights(settings: dict[str, object]
     assert set(theirs) == set(ours.linears)
     for name, weight in theirs.items():
         torch.testing.assert_close(ours[f"{name}.weight"].to(weight.dtype), weight, rtol=2**-8 if weight.dtype == torch.bfloat16 else 1e-6, atol=1e-9)
+    if settings.get("bnb_4bit_quant_type") == "fp4":
+        return
+    method = {"method": "int8"} if "load_in_8bit" in settings else {"method": "nf4", "double_quant": "bnb_4bit_use_double_quant" in settings}
+    written = Path(run(QuantizeSpec(model=str(tiny_llama_dir), eval_tokens=0, **method), RecordingContext(tmp_path)).out)
+    first, second = (load_file(folder / "model.safetensors") for folder in (written, tmp_path / "theirs"))
+    assert {name: (tensor.dtype, tensor.shape) for name, tensor in first.items() if "quant_state" not in name} == {
+        name: (tensor.dtype, tensor.shape) for name, tensor in second.items() if "quant_state" not in name
+    }
+    assert {name for name, tensor in first.items() if "quant_state" in name} == {name for name, tensor in second.items() if "quant_state" in name}
+    stored = json.loads((written / "config.json").read_text())["quantization_config"]
+    assert set(stored) == set(config), "the same keys"
 
 
 def test_nested_scales_are_those_of_real_weights() -> None:
