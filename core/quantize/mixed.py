@@ -70,7 +70,8 @@ def linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None,
     _require_plain_linears(streamed)
     plan = recalled(steps.ledger.recall(PLAN))
     if plan is None:
-        plan = _made(streamed, spec, windows, steps)
+        found = measure(streamed, spec, windows, steps)
+        plan = plan_for(spec, found) if spec.max_kl is None else _within(spec.max_kl, found, streamed, spec, windows, steps)
         steps.ledger.remember(PLAN, plan.to_json())
     else:
         steps.skip(extra_steps(spec, len(plan.widths)))
@@ -143,16 +144,15 @@ def _choices(unit: Sequence[Sensitivity]) -> list[Choice]:
     return [Choice(bits, sum(one.bytes for one in same), sum(max(one.kl, 0.0) for one in same)) for bits, same in by_bits.items()]
 
 
-def _made(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps: Steps) -> Plan:
-    found = tuple(_measured(streamed, spec, windows, steps))
-    fused = set(spec.widths) <= _FUSED_WIDTHS
-    if spec.max_kl is None:
-        widths, assignment = choose(found, budget=spec.budget, fused=fused)
-        return Plan(found, widths, assignment.loss, None, assignment.exact)
-    return _within(spec.max_kl, found, fused, streamed, spec, windows, steps)
+def measure(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps: Steps) -> tuple[Sensitivity, ...]:
+    """Every linear at every width of the spec, rounded alone by GPTQ.
 
-
-def _measured(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps: Steps) -> Iterator[Sensitivity]:
+    Args:
+        streamed: the original model.
+        spec: the request.
+        windows: calibration tokens int64 [N, T].
+        steps: told of every measurement.
+    """
     calibrating, probing = probe_windows(windows)
     stored, dtype = stored_dtypes(streamed)
     asked = _by_width(spec)
@@ -162,16 +162,26 @@ def _measured(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, step
             yield bits, solve(weight, name, single, stored.get(f"{name}.weight", dtype), statistics)
 
     blocks = calibrated_blocks(streamed, calibrating, steps.check_cancelled, dtype)
+    found = []
     for one in sensitivities(streamed, blocks, probing, candidates, steps.step):
         steps.measured("sensitivity_kl", one.kl, one.bits, one.linear)
-        yield one
+        found.append(one)
+    return tuple(found)
 
 
-def _within(
-    max_kl: float, found: tuple[Sensitivity, ...], fused: bool, streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps: Steps
-) -> Plan:
+def plan_for(spec: QuantizeSpec, found: tuple[Sensitivity, ...]) -> Plan:
+    """The widths of least summed divergence within the spec's budget.
+
+    Raises:
+        RequestError: the budget is below the smallest widths.
+    """
+    widths, assignment = choose(found, budget=spec.budget, fused=set(spec.widths) <= _FUSED_WIDTHS)
+    return Plan(found, widths, assignment.loss, None, assignment.exact)
+
+
+def _within(max_kl: float, found: tuple[Sensitivity, ...], streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps: Steps) -> Plan:
     """The smallest assignment whose measured divergence keeps the goal: the limit on the sum is moved by what each trial showed."""
-    limit = max_kl
+    limit, fused = max_kl, set(spec.widths) <= _FUSED_WIDTHS
     best: Plan | None = None
     size = 0
     for trial in range(_TRIALS):
