@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.errors import RunFailed
-from core.numerics.products import product_nt
+from core.numerics.products import add_gram_, mirror_lower_
 
 T = TypeVar("T")
 
@@ -27,25 +27,25 @@ class InputStatistics:
         self._sum = torch.zeros(features, features, device=device) if moments else None
         self._absmax = torch.zeros(features, device=device)
         self._abs_sum = torch.zeros(features, dtype=torch.float64, device=device)
-        self._square_sum = torch.zeros(features, dtype=torch.float64, device=device)
+        self._square_sum = torch.zeros(features, dtype=torch.float64, device=device)  # the diagonal of H tells it where there is one
         self._scaled = False
         self._derived: dict[Hashable, object] = {}
         self.tokens = 0
 
     def add(self, inputs: Tensor) -> None:
-        """Take in rows of features: any float [..., features], summed in float32."""
+        """Take in rows of features: any float [..., features]; products and sums are taken in float32."""
         if self._scaled:
             raise ValueError("the statistics have been read: no more inputs can be added")
-        rows = inputs.detach().reshape(-1, inputs.shape[-1]).to(torch.float32)
+        rows = inputs.detach().reshape(-1, inputs.shape[-1])
         if not len(rows):
             return
         magnitudes = rows.abs()
-        self._absmax = torch.maximum(self._absmax, magnitudes.amax(dim=0))
-        self._abs_sum += magnitudes.sum(dim=0)
-        self._square_sum += magnitudes.square().sum(dim=0)
+        self._absmax = torch.maximum(self._absmax, magnitudes.amax(dim=0).to(torch.float32))
+        self._abs_sum += magnitudes.sum(dim=0, dtype=torch.float32)
         if self._sum is not None:
-            features = rows.t().contiguous()
-            self._sum += product_nt(features, features)
+            add_gram_(self._sum, rows)
+        else:
+            self._square_sum += magnitudes.to(torch.float32).square_().sum(dim=0)
         self.tokens += len(rows)
 
     @property
@@ -60,6 +60,7 @@ class InputStatistics:
         if self._sum is None:
             raise ValueError("second moments were not gathered")
         if not self._scaled:
+            mirror_lower_(self._sum)
             self._sum *= 2 / self.tokens
             self._scaled = True
         return self._sum
@@ -97,6 +98,8 @@ class InputStatistics:
             RunFailed: no input was ever seen.
         """
         self._require_tokens()
+        if self._sum is not None:
+            return self._sum.diagonal() / (2 if self._scaled else self.tokens)
         return (self._square_sum / self.tokens).to(torch.float32)
 
     @property

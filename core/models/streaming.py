@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -24,6 +25,7 @@ from core.models.skeleton import build_skeleton, stated_dtype
 from core.models.source import ModelSource, require_folder
 from core.models.structure import Blocks, decoder_path, find_blocks, find_linears
 from core.models.tensors import Reader
+from core.numerics.products import linear
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -72,6 +74,7 @@ class StreamedModel:
         check_consistent(normalize(read_object(folder / "config.json")), files, folder)
         tensors, reader = (files, None) if stored is None else (stored.tensors, stored.reader)
         self.model: PreTrainedModel = build_skeleton(folder, dtype)
+        _use_fast_products(self.model)
         self.blocks: Blocks = find_blocks(self.model)
         self._decoder = decoder_path(self.model)
         self._recorder = BlockRecorder(self.model, list(self.blocks.modules))
@@ -261,3 +264,14 @@ class StreamedModel:
     def _is_outer(self, name: str) -> bool:
         """Whether a parameter stands outside the blocks and takes part in reading text: not, for example, a vision tower's."""
         return not self._is_in_block(name) and (name.startswith(self._decoder) or name in self._head)
+
+
+def _use_fast_products(model: nn.Module) -> None:
+    """Let plain linears multiply by whichever kernel is fastest for them."""
+    for module in model.modules():
+        if type(module) is nn.Linear:
+            module.forward = partial(_multiply, module)  # type: ignore[method-assign]
+
+
+def _multiply(module: nn.Linear, inputs: Tensor) -> Tensor:
+    return linear(inputs, module.weight, module.bias)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.numerics.products import product_nt
+
 
 @dataclass(frozen=True)
 class WeightError:
@@ -51,12 +53,12 @@ def output_error(original: Tensor, approximation: Tensor, hessian: Tensor) -> Ou
     Args:
         original: float32 [out, in].
         approximation: float32 [out, in].
-        hessian: float32 [in, in], undamped.
+        hessian: float32 [in, in], symmetric, undamped.
     """
     difference = approximation - original
-    outputs = original @ hessian
+    outputs = product_nt(original, hessian)
     energy, cross = _dot(outputs, original), _dot(outputs, difference)
-    squared = _dot(difference @ hessian, difference)
+    squared = _dot(product_nt(difference, hessian), difference)
     return OutputError(relative=_root_ratio(squared, energy), cosine=_cosine(energy + cross, energy, energy + 2 * cross + squared))
 
 

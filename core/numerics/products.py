@@ -8,19 +8,46 @@ import torch
 from torch import Tensor
 
 _BLOCK = 128
+_GRAM_BLOCK = 256
 _SMALLEST = 2**22
 
 
 def product_nt(left: Tensor, right: Tensor) -> Tensor:
-    """Left [m, k] times the transpose of right [n, k].
+    """Left [m, k] times the transpose of right [n, k]."""
+    return linear(left, right)
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Inputs [..., in] times the transpose of weight [out, in], plus bias [out].
 
     On CPUs whose vector units MKL leaves unused, oneDNN's kernel, which PyTorch compiles models with, takes less than half the time.
     """
     kernel = _onednn()
-    large = left.shape[0] * left.shape[1] * right.shape[0] >= _SMALLEST
-    if kernel is None or not large or left.device.type != "cpu" or left.dtype != torch.float32:
-        return left @ right.t()
-    return kernel(left, right.contiguous(), None, "none", [], "")
+    plain = inputs.dtype == weight.dtype == torch.float32 and inputs.device.type == "cpu"
+    differentiated = torch.is_grad_enabled() and (inputs.requires_grad or weight.requires_grad)
+    if kernel is None or not plain or differentiated or inputs.numel() * weight.shape[0] < _SMALLEST:
+        return torch.nn.functional.linear(inputs, weight, bias)
+    return kernel(inputs, weight.contiguous(), bias, "none", [], "")
+
+
+def add_gram_(total: Tensor, rows: Tensor) -> None:
+    """Add to the lower triangle of `total`, float32 [n, n], that of rows [m, n] transposed times themselves; above the diagonal it has no meaning.
+
+    A block of rows of the triangle at a time, so that little more than half of the products are taken.
+    """
+    features = rows.t().contiguous().to(torch.float32)
+    for begin in range(0, len(total), _GRAM_BLOCK):
+        end = min(begin + _GRAM_BLOCK, len(total))
+        total[begin:end, :end] += product_nt(features[begin:end], features[:end])
+
+
+def mirror_lower_(matrix: Tensor) -> None:
+    """Copy what stands below the diagonal of [n, n] above it."""
+    for begin in range(0, len(matrix), _GRAM_BLOCK):
+        end = min(begin + _GRAM_BLOCK, len(matrix))
+        corner = matrix[begin:end, begin:end]
+        corner.copy_(corner.tril() + corner.tril(-1).t())
+        matrix[:begin, begin:end] = matrix[begin:end, :begin].t()
 
 
 def upper_factor_(matrix: Tensor) -> bool:
