@@ -27,7 +27,7 @@ from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
 
 _RATIOS = tuple(step / 20 for step in range(1, 21))
-_SAMPLE_TOKENS = 4096
+_SAMPLE_TOKENS = 2048
 _SHRINKS = tuple(1 - step / 20 for step in range(1, 11))
 _WIDEST_EXACT = 512
 _PART = 128

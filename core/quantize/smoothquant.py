@@ -7,7 +7,7 @@ all weights that read it is multiplied by it. Only what a norm puts out is smoot
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,12 +21,13 @@ from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
 from core.quantize import rtn
 from core.quantize.grids import grid_of
+from core.quantize.rounded_inputs import with_rounded_inputs
 from core.quantize.scaling import ParentLoss, RoundInputs, family_of, fold, load_groups, rounded, stored_dtypes
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
 
 _ALPHAS = tuple(step / 20 for step in range(4, 20))
-_SAMPLE_TOKENS = 4096
+_SAMPLE_TOKENS = 2048
 _FLOOR = 1e-5
 
 
@@ -139,10 +140,9 @@ def quantize(weight: Tensor, statistics: InputStatistics, config: SmoothConfig) 
         config: the grid, and where the scales of the inputs come from.
 
     Raises:
-        RunFailed: the weight holds NaN or infinity, or groups do not divide a row.
+        RunFailed: the weight holds NaN or infinity, groups do not divide a row, or a scale of inputs that were never seen is asked for.
     """
-    scale = static_scale(float(statistics.absmax.max())) if config.static else None
-    return replace(rtn.quantize(weight, statistics, config.grid), activations=ActivationQuantizer("int8", scale))
+    return with_rounded_inputs(rtn.quantize(weight, statistics, config.grid), statistics, static=config.static)
 
 
 def _on_scale(inputs: ActivationQuantizer, scales: Tensor) -> RoundInputs:

@@ -17,6 +17,7 @@ from core.models.streaming import StreamedModel
 from core.models.tensors import TORCH_DTYPES
 from core.numerics.errors import output_error, weight_error
 from core.numerics.stored import StoredWeight
+from core.numerics.tensor import QuantizedTensor
 from core.quantize import rtn
 from core.quantize.defaults import FACTS
 from core.quantize.gptq import NotPositiveDefinite
@@ -24,6 +25,7 @@ from core.quantize.grids import grid_of
 from core.quantize.methods import METHODS
 from core.quantize.result import LayerFigures
 from core.quantize.resume import BlockParts
+from core.quantize.rounded_inputs import with_rounded_inputs
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
 from core.sanitize import clean
@@ -169,6 +171,13 @@ def figures_of(name: str, original: Tensor, approximation: Tensor, nbytes: int, 
 
 def solve(weight: Tensor, name: str, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None) -> StoredWeight:
     """By the method asked for; to nearest where the method cannot work, with a note that says so."""
+    tensor = _rounded(weight, name, spec, stored, statistics)
+    if spec.activation_bits == 8 and isinstance(tensor, QuantizedTensor) and tensor.activations is None:
+        return with_rounded_inputs(tensor, statistics, static=spec.activation_scales == "static")
+    return tensor
+
+
+def _rounded(weight: Tensor, name: str, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None) -> StoredWeight:
     method, grid = METHODS[spec.method], grid_of(spec, stored)
     assert method.quantize is not None
     unreached = spec.calibrates and (statistics is None or not statistics.tokens)

@@ -10,13 +10,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from core.calibration.blocks import calibrated_blocks
 from core.calibration.statistics import InputStatistics
+from core.errors import RunFailed
 from core.models.streaming import StreamedModel
 from core.numerics.grid import Grid
 from core.quantize import rtn, smoothquant
+from core.quantize.rounded_inputs import with_rounded_inputs
 from core.quantize.run import run
 from core.quantize.scaling import RoundInputs
 from core.quantize.smoothquant import SmoothConfig, quantize, scales_of, search
@@ -131,14 +134,20 @@ def test_smoothing_a_block_changes_only_norms_and_what_reads_them(alpha: float |
                 assert set(changed) == {"input_layernorm.weight", "post_attention_layernorm.weight"}
 
 
+@pytest.mark.parametrize("method", ["smoothquant", "rtn", "gptq"])
 @pytest.mark.parametrize("scales", ["dynamic", "static"])
-def test_a_checkpoint_is_written_that_transformers_loads_as_we_read_it(scales: str, tiny_llama_dir: Path, context: RecordingContext) -> None:
+def test_a_checkpoint_with_rounded_inputs_is_loaded_by_transformers(
+    method: str, scales: str, tiny_llama_dir: Path, context: RecordingContext
+) -> None:
     from transformers import AutoModelForCausalLM
 
     spec = QuantizeSpec.model_validate(
         {
             "model": str(tiny_llama_dir),
-            "method": "smoothquant",
+            "method": method,
+            "bits": 8,
+            "granularity": "channel",
+            "activation_bits": 8,
             "activation_scales": scales,
             "calibration_samples": 8,
             "calibration_length": 64,
@@ -154,3 +163,14 @@ def test_a_checkpoint_is_written_that_transformers_loads_as_we_read_it(scales: s
     with torch.no_grad():
         after, before = model(TOKENS).logits, original(TOKENS).logits
     assert 0 < (after - before).norm() / before.norm() < 0.05
+    fixed = [tensor for name, tensor in load_file(Path(result.out) / "model.safetensors").items() if name.endswith(".input_scale")]
+    assert len(fixed) == (14 if scales == "static" else 0)
+    assert all(tensor.shape == (1,) and tensor > 0 for tensor in fixed)
+
+
+def test_inputs_that_were_never_seen_have_no_scale() -> None:
+    weight = rtn.quantize(torch.randn(4, 16, generator=torch.Generator().manual_seed(1)), None, GRID)
+    for statistics in (None, InputStatistics(16)):
+        assert with_rounded_inputs(weight, statistics, static=False).activations is not None
+        with pytest.raises(RunFailed, match="choose activation-scales dynamic"):
+            with_rounded_inputs(weight, statistics, static=True)
