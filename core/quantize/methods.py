@@ -13,7 +13,7 @@ from core.calibration.blocks import CalibratedBlock
 from core.models.streaming import StreamedModel
 from core.numerics.grid import Grid
 from core.numerics.stored import StoredWeight
-from core.quantize import additive, awq, fp8, gguf, gptq, int8, nf4, rtn, smoothquant
+from core.quantize import additive, awq, fp8, gguf, gptq, int8, nf4, qat, rtn, smoothquant
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
 
@@ -62,5 +62,6 @@ METHODS: dict[str, MethodEntry] = {
     "int8": MethodEntry(int8.quantize, int8.config),
     "gguf": MethodEntry(write=gguf.write),
     "additive": MethodEntry(additive.quantize, additive.config),
+    "qat": MethodEntry(linears=qat.linears, extra_steps=lambda spec, _linears: spec.train_steps),
     "mixed": MethodEntry(linears=_mixed, extra_steps=lambda spec, linears: linears * len(spec.widths)),
 }

@@ -153,6 +153,18 @@ class Ledger:
         """What was remembered under this name, None when nothing was."""
         return self._manifest["documents"].get(name)
 
+    def place(self, name: str) -> Path | None:
+        """Where a method keeps a file of its own for the same request; None when nothing is kept."""
+        if self._folder is None:
+            return None
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._save()
+        except OSError as error:
+            self._log(f"what is finished cannot be kept ({error.strerror or error}): should this run be stopped, it begins anew")
+            self._folder = None
+        return None if self._folder is None else self._folder / name
+
     def discard(self) -> None:
         """Remove everything that is kept."""
         if self._folder is not None:

@@ -32,6 +32,8 @@ class Settings:
     clip_norm: float = 1.0
     checkpoint_every: int = 100
     autocast: bool = True
+    muon: bool = True
+    """False: AdamW moves matrices too, for weights that are to stay near where they are."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,11 @@ class Trainer:
 
     Hidden matrices are moved by Muon (orthogonalized momentum, kellerjordan.github.io/posts/muon), all
     else (embeddings, norms, biases) by AdamW. The state after each `checkpoint_every` steps is one
-    safetensors file; batches and dropout-free objectives are functions of the step, so that a resumed
+    safetensors file, or nothing without a place for it; batches and dropout-free objectives are functions of the step, so that a resumed
     training takes the same path as an uninterrupted one.
     """
 
-    def __init__(self, model: nn.Module, objective: Objective, batches: Batches, settings: Settings, checkpoint: Path) -> None:
+    def __init__(self, model: nn.Module, objective: Objective, batches: Batches, settings: Settings, checkpoint: Path | None) -> None:
         self.model = model
         self.objective = objective
         self.batches = batches
@@ -66,11 +68,16 @@ class Trainer:
         self._groups: list[tuple[list[str], torch.optim.Optimizer, float]] = []
         if matrices:
             names = sorted(matrices)
-            muon = torch.optim.Muon([self._named[name] for name in names], lr=settings.matrix_lr, weight_decay=settings.weight_decay, momentum=0.95)
-            self._groups.append((names, muon, settings.matrix_lr))
+            self._groups.append((names, self._matrix_optimizer(names), settings.matrix_lr))
         if others := sorted(self._named.keys() - matrices):
             adam = torch.optim.AdamW([self._named[name] for name in others], lr=settings.other_lr, betas=(0.9, 0.95), weight_decay=0.0)
             self._groups.append((others, adam, settings.other_lr))
+
+    def _matrix_optimizer(self, names: list[str]) -> torch.optim.Optimizer:
+        matrices, settings = [self._named[name] for name in names], self.settings
+        if settings.muon:
+            return torch.optim.Muon(matrices, lr=settings.matrix_lr, weight_decay=settings.weight_decay, momentum=0.95)
+        return torch.optim.AdamW(matrices, lr=settings.matrix_lr, betas=(0.9, 0.95), weight_decay=settings.weight_decay)
 
     def fit(self, on_step: OnStep, stop: Callable[[], bool] = lambda: False) -> bool:
         """Train from the last checkpoint, if any, to the end.
@@ -106,6 +113,8 @@ class Trainer:
             yield Step(self.step, self.settings.steps, loss.item(), factor, batch.numel() / (time.perf_counter() - began))
 
     def _save(self) -> None:
+        if self.checkpoint is None:
+            return
         tensors = {f"model.{name}": parameter.detach() for name, parameter in self._named.items()}
         for names, optimizer, _ in self._groups:
             for name in names:
@@ -117,7 +126,7 @@ class Trainer:
         temporary.replace(self.checkpoint)
 
     def _load(self) -> None:
-        if not self.checkpoint.exists():
+        if self.checkpoint is None or not self.checkpoint.exists():
             return
         with self.checkpoint.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))

@@ -1,0 +1,223 @@
+"""Quantization-aware training: weights and scales are trained through their rounding until the model answers as the original does.
+
+The loss is the mean KL divergence of the rounded model's predictions from the original's on calibration text; only the linears of the decoder
+blocks move. Rounding and its gradient: `core.quantize.qat_rounding`. Unlike other methods this one holds the whole model in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psutil
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from core.errors import Cancelled, RequestError, RunFailed
+from core.models.headers import model_tensors
+from core.models.load import load_model
+from core.models.streaming import StreamedModel
+from core.models.structure import find_linears
+from core.models.tensors import TORCH_DTYPES
+from core.quantize.grids import grid_of
+from core.quantize.qat_batches import batches, rows_at_once
+from core.quantize.qat_memory import training_bytes
+from core.quantize.qat_rounding import RoundedWeight
+from core.quantize.spec import QuantizeSpec
+from core.quantize.steps import Steps
+from core.training import Settings, Trainer
+from core.training.trainer import Step
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from core.quantize.stream import QuantizedLinear
+
+_SCALES_RATE = 10.0
+"""Learning rate of a scale's logarithm over that of weights."""
+_MEASURED_WINDOWS = 8
+_KEEP_EVERY = 50
+_FIELD = "weight"
+
+
+def linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, steps: Steps) -> Iterator[QuantizedLinear]:
+    """Train the whole model, then hand out its linears in order.
+
+    Args:
+        streamed: the original model.
+        spec: the request.
+        windows: training text int64 [N, T].
+        steps: told of every step of the training.
+
+    Raises:
+        RequestError: the training does not fit the memory that is free.
+        RunFailed: the loss is not a number.
+        Cancelled: by the person; what was trained so far is kept where the run has a place for it.
+    """
+    if windows is None:
+        raise RequestError("qat trains on calibration text: give one")
+    _require_memory(streamed, windows)
+    steps.say("reading the model")
+    model = load_model(streamed.folder, torch.float32, str(streamed.device))
+    rounded = _round_linears(model, streamed, spec)
+    _train(model, list(rounded.values()), windows, spec, steps)
+    steps.say("measuring each linear")
+    errors = _output_errors(rounded, model, windows)
+    yield from _finished(rounded, errors)
+
+
+def _require_memory(streamed: StreamedModel, windows: Tensor) -> None:
+    outside = streamed.model.num_parameters()
+    inside = sum(linear.weight.numel() for block in streamed.blocks.modules for linear in find_linears(block).values())
+    config = streamed.config.get_text_config()
+    tokens = rows_at_once(windows.shape[1], config.vocab_size) * windows.shape[1]
+    needed = training_bytes(inside, outside - inside, config.hidden_size, streamed.n_blocks, config.vocab_size, tokens)
+    free = _free_bytes(streamed.device)
+    if needed > free:
+        raise RequestError(
+            f"training takes about {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: choose gptq or awq, which work block by block"
+        )
+
+
+def _free_bytes(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
+
+
+def _round_linears(model: nn.Module, streamed: StreamedModel, spec: QuantizeSpec) -> dict[str, nn.Linear]:
+    """Put a rounded weight into every linear of every block; these by the name of their weight in the checkpoint, without `.weight`."""
+    stored = {name: TORCH_DTYPES[location.info.dtype] for name, location in model_tensors(streamed.folder).items()}
+    model.requires_grad_(False)
+    found: dict[str, nn.Linear] = {}
+    for index, block in enumerate(streamed.blocks.modules):
+        for inside in find_linears(block):
+            path = f"{streamed.block_prefix(index)}{inside}"
+            linear = model.get_submodule(path)
+            assert isinstance(linear, nn.Linear)
+            name = streamed.checkpoint_name(f"{path}.{_FIELD}")
+            grid = grid_of(spec, stored.get(name, torch.bfloat16))
+            linear.weight.requires_grad_(True)
+            parametrize.register_parametrization(linear, _FIELD, RoundedWeight(linear.weight, grid))
+            found[name.removesuffix(f".{_FIELD}")] = linear
+    return found
+
+
+def _train(model: PreTrainedModel, rounded: list[nn.Linear], windows: Tensor, spec: QuantizeSpec, steps: Steps) -> None:
+    rows = rows_at_once(windows.shape[1], model.config.get_text_config().vocab_size)
+    device = model.device
+    draw = batches(windows, rows, spec.seed)
+    settings = Settings(
+        steps=spec.train_steps,
+        matrix_lr=spec.learning_rate,
+        other_lr=spec.learning_rate * _SCALES_RATE,
+        weight_decay=0.0,
+        warmup=max(spec.train_steps // 20, 1),
+        decay_from=0.3,
+        checkpoint_every=_KEEP_EVERY,
+        autocast=_fast_bfloat16(device),
+        muon=False,
+    )
+
+    def objective(tokens: Tensor) -> Tensor:
+        with torch.no_grad(), _original(rounded):
+            target = model(input_ids=tokens, use_cache=False).logits.float().log_softmax(-1)
+        found = model(input_ids=tokens, use_cache=False).logits.float().log_softmax(-1)
+        return nn.functional.kl_div(found, target, reduction="none", log_target=True).sum(-1).mean()
+
+    progress = _Progress(steps)
+    trainer = Trainer(model, objective, lambda step: draw(step).to(device), settings, steps.ledger.place("training.safetensors"))
+    steps.say("training")
+    trainer.fit(progress, stop=lambda: progress.cancelled is not None)
+    if progress.cancelled is not None:
+        raise progress.cancelled
+
+
+class _Progress:
+    """Tells of each step; a request to cancel is kept until the state of the training is safe."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._begun = False
+        self.cancelled: Cancelled | None = None
+
+    def __call__(self, step: Step) -> None:
+        if step.loss != step.loss:
+            raise RunFailed(f"the loss of step {step.step} is not a number: lower learning-rate, or use gptq")
+        if not self._begun:
+            self._steps.skip(step.step - 1)
+            self._begun = True
+        self._steps.measured("train_loss", step.loss, step.step, "")
+        try:
+            self._steps.step(f"training: step {min(step.step + 1, step.steps)} of {step.steps}, {step.loss:.4f} nats a token from the original")
+        except Cancelled as error:
+            self.cancelled = error
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    """Whether products in bfloat16 are done by the hardware."""
+    return device.type == "cuda" or torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+@contextmanager
+def _original(rounded: list[nn.Linear]) -> Iterator[None]:
+    """Within, the model answers with its original weights."""
+    _set_rounding(rounded, on=False)
+    try:
+        yield
+    finally:
+        _set_rounding(rounded, on=True)
+
+
+def _set_rounding(rounded: list[nn.Linear], *, on: bool) -> None:
+    for linear in rounded:
+        _rounding(linear).rounding = on
+
+
+def _rounding(linear: nn.Linear) -> RoundedWeight:
+    found = linear.parametrizations[_FIELD][0]  # type: ignore[index]
+    assert isinstance(found, RoundedWeight)
+    return found
+
+
+@torch.no_grad()
+def _output_errors(rounded: dict[str, nn.Linear], model: PreTrainedModel, windows: Tensor) -> dict[str, float]:
+    """Relative error of each linear's outputs against the original weight on the inputs that it now gets."""
+    sums = {name: [0.0, 0.0] for name in rounded}
+
+    def watch(name: str, linear: nn.Linear) -> torch.utils.hooks.RemovableHandle:
+        original = _rounding(linear).original.to(torch.float32)
+        difference = linear.weight - original
+
+        def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            inputs = arguments[0].float()
+            for place, weight in enumerate((difference, original)):
+                sums[name][place] += float((inputs @ weight.t()).square().sum(dtype=torch.float64))
+
+        return linear.register_forward_pre_hook(hook)
+
+    for names in _in_parts(list(rounded), 16):
+        handles = [watch(name, rounded[name]) for name in names]
+        try:
+            model(input_ids=windows[:_MEASURED_WINDOWS].to(model.device), use_cache=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+    return {name: (wrong / right) ** 0.5 if right else 0.0 for name, (wrong, right) in sums.items()}
+
+
+def _in_parts(names: list[str], size: int) -> Iterator[list[str]]:
+    return (names[first : first + size] for first in range(0, len(names), size))
+
+
+@torch.no_grad()
+def _finished(rounded: dict[str, nn.Linear], errors: dict[str, float]) -> Iterator[QuantizedLinear]:
+    # The table of methods, which this module stands in, is below the stream of linears.
+    from core.quantize.stream import QuantizedLinear, figures_of
+
+    for name, linear in rounded.items():
+        rounding = _rounding(linear)
+        trained = linear.get_parameter(f"parametrizations.{_FIELD}.original")
+        tensor = rounding.quantized(trained)
+        figures = figures_of(name, rounding.original.to(torch.float32), tensor.dequantize(), tensor.nbytes, None)
+        yield QuantizedLinear(name, tensor, figures.model_copy(update={"error": errors[name]}))

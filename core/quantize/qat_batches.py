@@ -1,0 +1,36 @@
+"""Which windows of text a step of the training sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from core.quantize.qat_memory import LOGITS_AT_ONCE, TOKENS_AT_ONCE
+
+
+def rows_at_once(length: int, vocabulary: int) -> int:
+    """Windows of a step: as many as fill a step's tokens, fewer where their logits would be large."""
+    return max(min(TOKENS_AT_ONCE, LOGITS_AT_ONCE // vocabulary) // length, 1)
+
+
+def batches(windows: Tensor, rows: int, seed: int) -> Callable[[int], Tensor]:
+    """From the number of a step to its windows int64 [rows, T]. Every window is drawn once before any is drawn again.
+
+    Args:
+        windows: int64 [N, T].
+        rows: windows of a step; no more than N are taken.
+        seed: of the order.
+    """
+    count = len(windows)
+    rows = min(rows, count)
+
+    def batch(step: int) -> Tensor:
+        places = range(step * rows, (step + 1) * rows)
+        orders = {
+            epoch: torch.randperm(count, generator=torch.Generator().manual_seed(seed + epoch)) for epoch in {place // count for place in places}
+        }
+        return windows[torch.stack([orders[place // count][place % count] for place in places])]
+
+    return batch

@@ -1,0 +1,29 @@
+"""What quantization-aware training holds in memory. No torch, so that the fit check can use it."""
+
+from __future__ import annotations
+
+TOKENS_AT_ONCE = 2048
+"""Tokens of a training step."""
+LOGITS_AT_ONCE = 2**26
+"""Logits of a training step at most, unless one window has more."""
+
+_TRAINED = 4 + 4 + 8 + 4 + 2
+"""Bytes of a trained weight: itself, gradient, Adam's two moments, what it is rounded to, the original."""
+_ACTIVATIONS = 40
+"""Values a token and block keeps for the backward pass, in units of the hidden size."""
+_LOGIT_COPIES = 5
+
+
+def training_bytes(trained: int, other: int, hidden: int, blocks: int, vocabulary: int, tokens: int) -> int:
+    """Bytes that the training holds at its peak.
+
+    Args:
+        trained: weights of the linears in decoder blocks.
+        other: all other parameters.
+        hidden: hidden size.
+        blocks: decoder blocks.
+        vocabulary: words.
+        tokens: of one step.
+    """
+    activations = tokens * hidden * blocks * _ACTIVATIONS * 4
+    return trained * _TRAINED + other * 4 + activations + tokens * vocabulary * _LOGIT_COPIES * 4

@@ -1,0 +1,114 @@
+"""Quantization-aware training of a tiny model: it comes nearer to the original, keeps what it must, and goes on after a stop."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from core.errors import Cancelled, RequestError
+from core.quantize import qat
+from core.quantize.qat_batches import batches, rows_at_once
+from core.quantize.qat_memory import LOGITS_AT_ONCE, TOKENS_AT_ONCE, training_bytes
+from core.quantize.run import run
+from core.quantize.spec import QuantizeSpec
+from tests.core.quantize.conftest import RecordingContext
+
+SMALL = {"calibration_samples": 16, "calibration_length": 64, "context": 64, "eval_tokens": 1024, "bits": 3, "granularity": "channel"}
+
+
+def spec_for(model: Path, **values: object) -> QuantizeSpec:
+    return QuantizeSpec.model_validate({"model": str(model), "method": "qat", "train_steps": 12, "learning_rate": 2e-4} | SMALL | values)
+
+
+def losses(context: RecordingContext) -> list[float]:
+    return [value for name, value, _, _ in context.metrics if name == "train_loss"]
+
+
+def test_training_comes_nearer_to_the_original_than_rounding(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    trained = run(spec_for(tiny_llama_dir, train_steps=30), context)
+    done = [step for step, _, _ in context.steps]
+    rounded = run(spec_for(tiny_llama_dir, method="rtn"), context)
+    assert trained.metrics.kl_mean is not None
+    assert rounded.metrics.kl_mean is not None
+    assert trained.metrics.kl_mean < 0.9 * rounded.metrics.kl_mean
+    assert trained.metrics.bits_per_quantized_weight == rounded.metrics.bits_per_quantized_weight
+    found = losses(context)
+    assert len(found) == 30
+    assert found[-1] < found[0]
+    assert done == sorted(done)
+    assert trained.error_of == "outputs"
+    assert all(0 < layer.error < 1 for layer in trained.layers)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"format": "gptq", "bits": 4}, {"bits": 4, "granularity": "group", "group_size": 32, "symmetric": False}, {"granularity": "tensor"}],
+    ids=str,
+)
+def test_any_grid_in_any_integer_format(values: dict[str, object], tiny_llama_dir: Path, context: RecordingContext) -> None:
+    result = run(spec_for(tiny_llama_dir, train_steps=2, **values), context)
+    assert result.format == values.get("format", "compressed-tensors")
+    assert result.metrics.ppl_after is not None
+    original = load_file(tiny_llama_dir / "model.safetensors")
+    written = load_file(Path(result.out) / "model.safetensors")
+    kept = [name for name in original if name in written]
+    assert "model.embed_tokens.weight" in kept
+    assert all(torch.equal(original[name], written[name]) for name in kept), "only the linears of the blocks may move"
+
+
+def test_goes_on_after_a_cancel_to_the_same_checkpoint(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    def context_in(name: str) -> RecordingContext:
+        artifacts = tmp_path / name
+        artifacts.mkdir()
+        made = RecordingContext(artifacts)
+        made.kept = tmp_path / f"kept-{name}"
+        return made
+
+    whole = context_in("whole")
+    expected = run(spec_for(tiny_llama_dir, eval_tokens=0), whole)
+    parts = context_in("parts")
+    parts.cancel_when = lambda context: len(losses(context)) == 5
+    with pytest.raises(Cancelled):
+        run(spec_for(tiny_llama_dir, eval_tokens=0), parts)
+    parts.cancel_when = lambda context: False
+    again = run(spec_for(tiny_llama_dir, eval_tokens=0), parts)
+    assert losses(parts) == losses(whole)
+    first, second = (load_file(Path(result.out) / "model.safetensors") for result in (expected, again))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_what_does_not_fit_the_memory_is_refused_before_it_is_read(
+    tiny_llama_dir: Path, context: RecordingContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qat, "_free_bytes", lambda device: 10 * 2**20)
+    with pytest.raises(RequestError, match=r"training takes about .* GiB are free: choose gptq"):
+        run(spec_for(tiny_llama_dir), context)
+    assert not losses(context)
+
+
+def test_memory_grows_with_each_of_its_parts() -> None:
+    parts = {"trained": 10**6, "other": 10**5, "hidden": 64, "blocks": 4, "vocabulary": 1000, "tokens": 2048}
+    base = training_bytes(**parts)
+    assert base > 22 * 10**6
+    for name in parts:
+        assert training_bytes(**parts | {name: 2 * parts[name]}) > base
+
+
+def test_every_window_is_seen_once_an_epoch() -> None:
+    windows = torch.arange(10).view(10, 1)
+    draw = batches(windows, 4, seed=0)
+    seen = Counter(int(token) for step in range(5) for token in draw(step))
+    assert set(seen.values()) == {2}
+    assert torch.equal(draw(3), batches(windows, 4, seed=0)(3))
+    assert not torch.equal(torch.cat([draw(step) for step in range(2)]), torch.cat([batches(windows, 4, seed=1)(step) for step in range(2)]))
+    assert len(batches(windows, 64, seed=0)(0)) == 10
+
+
+def test_windows_of_a_step_fit_its_tokens_and_logits() -> None:
+    assert rows_at_once(512, 4096) == TOKENS_AT_ONCE // 512
+    assert rows_at_once(512, 128_000) == LOGITS_AT_ONCE // 128_000 // 512
+    assert rows_at_once(10**6, 32_000) == 1
