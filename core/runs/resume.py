@@ -18,6 +18,14 @@ def resumable(run: Run, state: State) -> bool:
     return entry is not None and entry.resumable and state.status in {"cancelled", "failed"}
 
 
+def kept_bytes(run: Run) -> int:
+    """Bytes on disk of what the run keeps to go on from; 0 when it would begin anew."""
+    try:
+        return sum(entry.stat().st_size for entry in run.kept.iterdir())
+    except OSError:
+        return 0
+
+
 def resume(run: Run, launcher: Launcher) -> State:
     """Start a stopped run again, under its own id; it goes on from what it kept, or begins anew where it kept nothing.
 

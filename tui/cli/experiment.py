@@ -8,6 +8,7 @@ from typing import Any
 from core.runs import registry, store
 from core.runs.admission import admit
 from core.runs.launch import Launcher, LocalLauncher
+from core.runs.resume import kept_bytes, resumable
 from core.runs.state import State
 from core.runs.store import Run
 from core.spec import Spec
@@ -74,6 +75,8 @@ def conclude(run: Run, state: State, *, as_json: bool) -> int:
         return state.exit_code or 0
     reason = state.exit_reason or state.status
     narrate(f"llmopt: {reason}")
+    if resumable(run, state) and kept_bytes(run):
+        narrate(f"finished blocks are kept: `llmopt runs resume {run.id}` goes on from there")
     if as_json:
         print_document("error", {"error": reason, "exit_code": state.exit_code or 1, "run": run.id, "status": state.status})
     return state.exit_code or 1

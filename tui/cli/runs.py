@@ -14,10 +14,10 @@ from core.runs import store
 from core.runs.compare import compare as compare_runs
 from core.runs.compare import metrics_of
 from core.runs.export import FORMATS, export_run
-from core.runs.figures import duration, figure, show
+from core.runs.figures import duration, figure, show, size
 from core.runs.files import why, write_bytes
 from core.runs.launch import GRACE
-from core.runs.resume import resume
+from core.runs.resume import kept_bytes, resumable, resume
 from core.runs.state import State
 from core.runs.store import Run
 from tui.cli import experiment, follow
@@ -181,6 +181,8 @@ def _summary(run: Run, state: State) -> dict[str, Any]:
         "capability": run.capability,
         "model": run.model,
         "path": str(run.path),
+        "resumable": resumable(run, state),
+        "kept_bytes": kept_bytes(run),
         **state.model_dump(mode="json"),
         "metrics": metrics_of(run.result or {}),
     }
@@ -196,8 +198,15 @@ def _facts(run: Run, state: State) -> list[tuple[str, str]]:
         ("time", _time(state)),
         ("progress", f"{100 * progress.fraction:.0f} %  {progress.label}" if progress is not None and not state.is_over else ""),
         ("worker", f"pid {state.pid} on {state.host}" if state.status == "running" else ""),
+        ("kept", _kept(run, state)),
         ("folder", str(run.path)),
     ]
+
+
+def _kept(run: Run, state: State) -> str:
+    """What a stopped run goes on from."""
+    found = kept_bytes(run)
+    return f"{size(found)} of finished work: `llmopt runs resume {run.id}` goes on from there" if found and resumable(run, state) else ""
 
 
 def _time(state: State) -> str:
@@ -225,8 +234,8 @@ def _about(state: State) -> str:
     seconds = state.seconds(time.time())
     if seconds is None:
         return ""
-    size, unit = next((pair for pair in _UNITS if seconds >= pair[0]), _UNITS[-1])
-    return f"{seconds / size:.0f} {unit}"
+    length, unit = next((pair for pair in _UNITS if seconds >= pair[0]), _UNITS[-1])
+    return f"{seconds / length:.0f} {unit}"
 
 
 def _plain(value: Any) -> str:

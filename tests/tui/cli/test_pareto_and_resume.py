@@ -70,6 +70,8 @@ def test_a_resumed_run_is_seen_through_under_its_own_id(llmopt: Llmopt, stopped:
     run = stopped("cancelled")
     (run.artifacts / "ticks.txt.partial-1").write_text("half")
     run.kept.mkdir()
+    (run.kept / "block").write_bytes(bytes(2048))
+    assert "2.0 KiB of finished work" in llmopt("runs", "show", run.id).out
     answer = llmopt("runs", "resume", run.id, "--json")
     assert answer.code == 0
     assert answer.document["run"] == run.id
