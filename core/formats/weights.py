@@ -36,13 +36,18 @@ class QuantizedWeights(Mapping[str, Tensor]):
         parts = {part for name in self.linears for part in format_.parts(name)}
         self._plain = {name for name in self.files if name not in parts}
         self._activations: dict[str, ActivationQuantizer | None] = {}
+        self._shapes: dict[str, tuple[int, int]] = {}
 
     def stored(self, linear: str) -> StoredWeight:
         """A quantized linear by its name in the checkpoint, as it is stored."""
         present = [part for part in self._format.parts(linear) if part in self.files]
         weight = self._format.decompress(linear, {part: self._reader.read(self.files[part]) for part in present})
-        self._activations[linear] = weight.activations
+        self._activations[linear], self._shapes[linear] = weight.activations, weight.shape
         return weight
+
+    def shape(self, linear: str) -> tuple[int, int]:
+        """[out, in] of a quantized linear by its name in the checkpoint."""
+        return self._shapes[linear] if linear in self._shapes else self.stored(linear).shape
 
     @property
     def format(self) -> Format:

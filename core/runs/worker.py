@@ -68,7 +68,7 @@ def work(run: Run, supervisor: int) -> int:
         sweep(run, os.getpid())
         code = error.exit_code if isinstance(error, LlmoptError) else 1
         return context.end(_status(error), sentence_for(error, run), code)
-    return context.end("done", "", 0)
+    return context.end("done", "", getattr(result, "exit_code", 0))
 
 
 def _status(error: BaseException) -> Status:

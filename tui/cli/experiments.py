@@ -9,6 +9,7 @@ from tui.cli.experiment import experiment
 from tui.cli.options import from_spec
 
 _EXPLANATIONS = {
+    "verify": "Look at every tensor of a checkpoint, name its scheme, and measure its perplexity; exit code 3 when a check falls short.",
     "evaluate": "Measure perplexity, and with --reference the divergence from that model.",
     "quantize": "Quantize the linears of a model, measure what it cost, write a checkpoint.",
     "quantize-compare": "Quantize one model in several ways and compare size, error and perplexity.",

@@ -11,7 +11,9 @@ from tui.cli.output import narrate, print_facts, print_table
 def print_result(result: dict[str, Any]) -> None:
     """Figures before and after beside each other, then the other figures, the convention and what was made."""
     metrics = result.get("metrics")
-    figures = metrics if isinstance(metrics, dict) else {name: value for name, value in result.items() if isinstance(value, int | float)}
+    _print_checks(result)
+    plain = {name: value for name, value in result.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    figures = metrics if isinstance(metrics, dict) else plain
     paired = _print_pairs(figures)
     errors = {figure(name).error for name in figures}
     rest = [name for name in figures if name not in paired and name not in errors and figures[name] is not None]
@@ -51,6 +53,24 @@ def _print_pairs(figures: dict[str, Any]) -> set[str]:
         print_table(rows, ("", "before", "after", "ratio"), right=(1, 2, 3))
         print()
     return {f"{name}_{ending}" for name in names for ending in ("before", "after")}
+
+
+_STATUS = {"pass": "passed", "warn": "doubtful", "fail": "FAILED", "skip": "not made"}
+
+
+def _print_checks(result: dict[str, Any]) -> None:
+    """Of a verification: the scheme, then each check with its verdict and what was seen."""
+    checks = result.get("checks")
+    if not isinstance(checks, list):
+        return
+    print_facts([("scheme", f"{result.get('format')}: {result.get('scheme')}"), ("verified", "yes" if result.get("verified") else "no")])
+    print()
+    rows = [(_STATUS.get(str(check.get("status")), "?"), str(check.get("id", "")), str(check.get("found", ""))) for check in checks]
+    print_table(rows, ("", "check", "found"), shrink=(2,))
+    for check in checks:
+        if check.get("status") == "fail":
+            narrate(f"{check.get('title')}: {check.get('found')}")
+    print()
 
 
 _COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
