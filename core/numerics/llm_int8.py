@@ -19,26 +19,23 @@ _STEP = 1 / 127
 
 @dataclass(frozen=True)
 class OutlierInputs(ActivationQuantizer):
-    """Inputs rounded to int8 by one scale a token, but for features that hold an outlier. Depends on the tokens that come together."""
+    """Inputs rounded to int8 by one scale a token, but for features that hold an outlier in any token of the sequence.
+
+    bitsandbytes looks for outliers in all sequences of a batch together; here each sequence stands alone, as in a batch of one, so that
+    what is measured does not depend on how windows are put together.
+    """
 
     threshold: float = THRESHOLD
     """Magnitude from which a value makes its feature an outlier; 0 rounds all features."""
 
     def __call__(self, activations: Tensor) -> Tensor:
-        """Activations [..., features] rounded to the grid and back, in their own dtype."""
-        tokens = activations.reshape(-1, activations.shape[-1])
-        outliers = self.outliers(tokens)
+        """Activations [..., tokens, features] rounded to the grid and back, in their own dtype."""
+        magnitudes = activations.abs()
+        far = magnitudes >= self.threshold if self.threshold > 0 else torch.zeros_like(activations, dtype=torch.bool)
         # As in bitsandbytes only the outliers themselves, not their whole features, are left out of a token's scale.
-        regular = tokens.masked_fill(tokens.abs() >= self.threshold, 0) if self.threshold > 0 else tokens
-        largest = regular.abs().amax(dim=-1, keepdim=True)
-        codes = torch.round(tokens * (127 / torch.where(largest == 0, 1, largest)))
-        return torch.where(outliers, tokens, codes * (largest * _STEP)).view(activations.shape)
-
-    def outliers(self, tokens: Tensor) -> Tensor:
-        """Which features of tokens [n, features] are multiplied in full precision: bool [features]."""
-        if self.threshold <= 0:
-            return torch.zeros(tokens.shape[-1], dtype=torch.bool, device=tokens.device)
-        return (tokens.abs() >= self.threshold).any(dim=0)
+        largest = magnitudes.masked_fill(far, 0).amax(dim=-1, keepdim=True)
+        codes = torch.round(activations * (127 / torch.where(largest == 0, 1, largest)))
+        return torch.where(far.any(dim=-2, keepdim=True), activations, codes * (largest * _STEP))
 
 
 @dataclass(frozen=True)

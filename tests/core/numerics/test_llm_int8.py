@@ -22,18 +22,24 @@ def test_rows_are_rounded_by_their_own_largest_weight() -> None:
     assert stored.shape == (8, 32)
 
 
-def test_features_with_an_outlier_stay_as_they_are_and_leave_the_scale_alone() -> None:
-    inputs = torch.randn(2, 3, 16).clamp(-2, 2)
-    inputs[1, 2, 5] = -9.0
-    inputs[0, 0, 7] = 6.0
+def test_features_with_an_outlier_stay_as_they_are_and_outliers_leave_the_scale_alone() -> None:
+    inputs = torch.randn(3, 16).clamp(-2, 2)
+    inputs[2, 5], inputs[0, 7] = -9.0, 6.0
     rounded = OutlierInputs("int8")(inputs)
     kept = [5, 7]
-    assert torch.equal(rounded[..., kept], inputs[..., kept])
+    assert torch.equal(rounded[:, kept], inputs[:, kept])
     others = [feature for feature in range(16) if feature not in kept]
-    regular = inputs[..., others]
     scale = inputs.where(inputs.abs() < 6, 0).abs().amax(-1, keepdim=True) / 127
-    assert torch.allclose(rounded[..., others], torch.round(regular / scale) * scale, atol=1e-6)
+    assert torch.allclose(rounded[:, others], torch.round(inputs[:, others] / scale) * scale, atol=1e-6)
     assert float((rounded - inputs).abs().max()) < 2 / 127
+
+
+def test_sequences_do_not_look_at_each_other() -> None:
+    inputs = torch.randn(2, 3, 16).clamp(-2, 2)
+    inputs[1, 2, 5] = -9.0
+    both = OutlierInputs("int8")(inputs)
+    for one in range(2):
+        assert torch.equal(both[one], OutlierInputs("int8")(inputs[one]))
 
 
 def test_threshold_zero_rounds_everything() -> None:
