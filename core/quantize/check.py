@@ -12,16 +12,21 @@ from pydantic import BaseModel, ConfigDict
 
 from core.calibration.norm_groups import recipe_of
 from core.errors import RequestError
+from core.formats.gguf.blocks import WRITTEN_HERE
+from core.formats.gguf.families import family_of
+from core.formats.gguf.llama_process import require_llama_cpp
 from core.models.card import ModelCard
 from core.models.source import require_unquantized
 from core.quantize.additive_shape import settled
-from core.quantize.defaults import FACTS
+from core.quantize.defaults import FACTS, MIXED_BUDGET
+from core.quantize.levels import level_row
 from core.quantize.sizes import stored_bytes
 from core.quantize.spec import INTEGER, QuantizeSpec
 from core.sanitize import clean
 
 _BASE_BYTES = 450 * 2**20
 _CHUNK_TOKENS = 4096
+_MEASURING_BYTES = 320 * 2**20
 _FP8_BLOCK = 128
 _ENGINE_WIDTHS = (4, 8)
 _MEASURED = {"float64": 8, "float32": 4}
@@ -74,7 +79,8 @@ def check(spec: QuantizeSpec, card: ModelCard, *, memory_available: int | None =
     weights = sum(linear.out_features * linear.in_features * linear.count for linear in card.linears)
     kept = max(card.parameters - weights, 0)
     width = _MEASURED.get(card.dtype, 2)
-    after = sum(stored_bytes(spec, linear) * linear.count for linear in card.linears) + kept * width
+    level = level_row(card, spec.level, imatrix=spec.imatrix) if spec.method == "gguf" else None
+    after = level.bytes if level else sum(stored_bytes(spec, linear) * linear.count for linear in card.linears) + kept * width
     before = card.file_bytes or card.parameters * width
     memory = _memory(spec, card, width)
     peak = sum(line.bytes for line in memory)
@@ -87,15 +93,24 @@ def check(spec: QuantizeSpec, card: ModelCard, *, memory_available: int | None =
         weights_kept=kept,
         peak_memory_bytes=peak,
         memory=memory,
-        warnings=_warnings(spec, card, peak, after, memory_available, disk_free),
+        warnings=(
+            *_warnings(spec, card, peak, after, memory_available, disk_free),
+            *(fallback.sentence() for fallback in (level.fallbacks if level else ())),
+        ),
     )
 
 
 def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
     if not card.linears:
         raise RequestError(f"{card.name} has no linears in decoder blocks that could be quantized: choose another model")
+    if spec.method == "gguf":
+        family_of(card.model_type)
+        if spec.level not in WRITTEN_HERE:
+            require_llama_cpp(f"level {spec.level}")
     if FACTS[spec.method].moves_scales:
         recipe_of(card.model_type, spec.method)
+    if spec.method == "mixed" and spec.max_kl is None:
+        _require_budget(spec, card)
     for linear in card.linears:
         if spec.granularity == "group" and linear.in_features % spec.group_size:
             raise RequestError(
@@ -126,6 +141,19 @@ def _divisor(card: ModelCard, wanted: int) -> int:
     return next(size for size in range(min(wanted, common), 0, -1) if common % size == 0)
 
 
+def _require_budget(spec: QuantizeSpec, card: ModelCard) -> None:
+    """Refuse a budget that even the smallest of the widths passes."""
+    narrowest = spec.model_copy(update={"bits": min(spec.widths)})
+    weights = sum(linear.out_features * linear.in_features * linear.count for linear in card.linears)
+    least = 8 * sum(integer_bytes(narrowest, linear) * linear.count for linear in card.linears) / weights
+    budget = spec.budget or MIXED_BUDGET
+    if budget < least:
+        raise RequestError(
+            f"a budget of {budget:g} bits a weight is below the {least:.3f} that width {min(spec.widths)} takes with its scales: "
+            "raise the budget, or allow fewer bits in widths"
+        )
+
+
 def _memory(spec: QuantizeSpec, card: ModelCard, width: int) -> tuple[FitLine, ...]:
     blocks = max(card.layers, 1)
     block = sum(linear.out_features * linear.in_features * linear.count for linear in card.linears) // blocks
@@ -149,6 +177,9 @@ def _memory(spec: QuantizeSpec, card: ModelCard, width: int) -> tuple[FitLine, .
             FitLine(label="activations", bytes=chunk, how="what one chunk of samples needs inside a block, in float32"),
             FitLine(label="Hessian", bytes=3 * 4 * widest * widest, how="the widest input squared, in float32, three times while it is factored"),
         ]
+    if spec.method == "mixed":
+        how = "hidden states of models with one rounded linear, waiting to be measured, and their logits"
+        lines.append(FitLine(label="measuring", bytes=_MEASURING_BYTES, how=how))
     if spec.eval_tokens:
         logits = 2 * max(64 * 2**20, 4 * spec.context * card.vocabulary)
         hidden = 2 * spec.eval_tokens * card.hidden_size * 4

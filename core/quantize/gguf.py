@@ -20,7 +20,7 @@ from core.formats.gguf.blocks import BLOCK_BITS, WRITTEN_HERE
 from core.formats.gguf.convert import Conversion, convert, plan_conversion
 from core.formats.gguf.families import tensor_name
 from core.formats.gguf.imatrix import legacy_bytes, write_imatrix
-from core.formats.gguf.llama_cpp import quantize_file, require_llama_cpp
+from core.formats.gguf.llama_process import quantize_file, require_llama_cpp
 from core.formats.gguf.weights import GgufWeights
 from core.formats.output import check_output, disk_sentence
 from core.models.card import ModelCard

@@ -119,7 +119,7 @@ def _request() -> Any:
 
 def main(command: str, model: str, threads: str, *arguments: str) -> int:
     """Answer one request."""
-    llama_cpp.llama_log_set(None, ctypes.c_void_p(0))
+    llama_cpp.llama_log_set(llama_cpp.llama_log_callback(), ctypes.c_void_p(0))
     answer = {"quantize": quantize, "tokenize": tokenize, "logits": logits, "score": score, "generate": generate}[command]
     json.dump(answer(model, int(threads), *arguments), sys.stdout)
     return 0

@@ -173,5 +173,6 @@ def _why(code: int, last: list[str]) -> str:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         advice = {"SIGILL": f": its build is for another processor, install it again with {INSTALL}", "SIGKILL": ": memory may have run out"}
         return f"llama.cpp's process was ended by {name}{advice.get(name, '')}"
-    said = next((line for line in reversed(last) if "rror" in line or "failed" in line), last[-1] if last else "")
+    own = (line for line in last if "error loading model" in line or "failed to quantize" in line)
+    said = next(own, None) or next((line for line in reversed(last) if "rror" in line or "failed" in line), last[-1] if last else "")
     return f"llama.cpp's process failed with code {code}{': ' + said if said else ''}"
