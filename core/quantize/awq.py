@@ -78,6 +78,7 @@ def prepare(block: CalibratedBlock, streamed: StreamedModel, spec: QuantizeSpec,
         steps.say(f"searching the scales of {', '.join(group.names.readers)} in block {block.index + 1} of {streamed.n_blocks}")
         grid = grid_of(spec, stored[f"{group.names.readers[0]}.weight"])
         choice = search(group.weights, statistics.mean_abs, ParentLoss(group, calls[group.names.parent]), grid, steps.check_cancelled)
+        steps.measured("scale_ratio", choice.ratio, block.index, f"{streamed.block_prefix(block.index)}{group.names.source}")
         if choice.ratio:
             changed += fold(group, choice.scales, stored)
     return changed

@@ -79,6 +79,7 @@ def prepare(block: CalibratedBlock, streamed: StreamedModel, spec: QuantizeSpec,
         loss = ParentLoss(group, calls[group.names.parent])
         choice = search(weights, statistics.absmax, loss, grid, static=spec.activation_scales == "static", between=steps.check_cancelled)
         if choice.alpha is not None:
+            steps.measured("alpha", choice.alpha, block.index, f"{streamed.block_prefix(block.index)}{group.names.source}")
             changed += fold(group, choice.scales, stored)
     return changed
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor
 
 from core.calibration.blocks import calibrated_blocks
@@ -24,6 +25,7 @@ from core.quantize.check import check
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from tests.core.quantize.conftest import RecordingContext
+from tests.core.quantize.logits import by_transformers, by_us
 
 GRID = Grid(3, False, "group", 16)
 
@@ -179,6 +181,9 @@ class Quiet:
     def say(self, label: str) -> None:
         pass
 
+    def measured(self, name: str, value: float, step: int, label: str) -> None:
+        pass
+
     def check_cancelled(self) -> None:
         pass
 
@@ -214,19 +219,34 @@ def spec_for(folder: Path, **changes: object) -> QuantizeSpec:
     )
 
 
-def test_a_checkpoint_is_written_that_transformers_loads_as_we_read_it(tiny_llama_dir: Path, context: RecordingContext) -> None:
-    from transformers import AutoModelForCausalLM
-
-    result = run(spec_for(tiny_llama_dir, format="compressed-tensors"), context)
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_checkpoint_is_loaded_by_transformers(symmetric: bool, tiny_llama_dir: Path, context: RecordingContext) -> None:
+    result = run(spec_for(tiny_llama_dir, format="compressed-tensors", symmetric=symmetric), context)
     assert result.metrics.kl_mean is not None
     assert 0 < result.metrics.kl_mean < 1
-    model = AutoModelForCausalLM.from_pretrained(result.out, dtype=torch.float32).eval()
-    original = AutoModelForCausalLM.from_pretrained(tiny_llama_dir, dtype=torch.float32).eval()
-    norms = [(name, parameter) for name, parameter in model.named_parameters() if name.endswith("layernorm.weight")]
-    assert any(not torch.equal(parameter, original.get_parameter(name)) for name, parameter in norms)
-    with torch.no_grad():
-        after, before = model(TOKENS).logits, original(TOKENS).logits
+    stored, original = (load_file(Path(folder) / "model.safetensors") for folder in (result.out, tiny_llama_dir))
+    norms = [name for name in original if name.endswith("layernorm.weight")]
+    assert len(norms) == 4
+    assert any(not torch.equal(stored[name], original[name]) for name in norms)
+    after, before = by_us(Path(result.out), TOKENS), by_us(tiny_llama_dir, TOKENS)
+    # Weights with zero points are dequantized while they are loaded, to the bfloat16 of their scales.
+    torch.testing.assert_close(by_transformers(Path(result.out), TOKENS), after, rtol=1e-4, atol=1e-4 if symmetric else 5e-3)
     assert 0 < (after - before).norm() / before.norm() < 0.3
+    ratios = [metric for metric in context.metrics if metric[0] == "scale_ratio"]
+    assert [(step, label) for _, _, step, label in ratios[:2]] == [
+        (0, "model.layers.0.input_layernorm"),
+        (0, "model.layers.0.post_attention_layernorm"),
+    ]
+    assert all(0 <= ratio <= 1 for _, ratio, _, _ in ratios)
+
+
+def test_the_usual_request_is_stored_as_awq_gemm(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    result = run(spec_for(tiny_llama_dir), context)
+    assert result.format == "awq"
+    after, before = by_us(Path(result.out), TOKENS), by_us(tiny_llama_dir, TOKENS)
+    assert 0 < (after - before).norm() / before.norm() < 0.3
+    stored = load_file(Path(result.out) / "model.safetensors")
+    assert stored["model.layers.0.mlp.up_proj.qweight"].shape == (64, 128 // 8)
 
 
 def test_a_family_without_a_row_is_refused_before_any_work() -> None:
