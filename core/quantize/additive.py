@@ -34,7 +34,7 @@ class AdditiveConfig:
 
     shape: CodebookShape
     beam: int = 8
-    rounds: int = 6
+    rounds: int = 4
     gain: float = 3e-3
     """Rounds end when one lowers the objective by less than this share."""
     seconds: float = 900.0

@@ -20,7 +20,8 @@ from core.models.source import require_unquantized
 from core.quantize.additive_shape import settled
 from core.quantize.defaults import FACTS, MIXED_BUDGET
 from core.quantize.levels import level_row
-from core.quantize.sizes import stored_bytes
+from core.quantize.qat_memory import rows_at_once, training_bytes
+from core.quantize.sizes import integer_bytes, stored_bytes
 from core.quantize.spec import INTEGER, QuantizeSpec
 from core.sanitize import clean
 
@@ -84,6 +85,10 @@ def check(spec: QuantizeSpec, card: ModelCard, *, memory_available: int | None =
     before = card.file_bytes or card.parameters * width
     memory = _memory(spec, card, width)
     peak = sum(line.bytes for line in memory)
+    if spec.method == "qat" and memory_available is not None and peak > memory_available:
+        raise RequestError(
+            f"training takes about {_gib(peak)} and {_gib(memory_available)} of memory are free: choose gptq or awq, which work block by block"
+        )
     return FitCheck(
         bytes_before=before,
         bytes_after=after,
@@ -180,11 +185,19 @@ def _memory(spec: QuantizeSpec, card: ModelCard, width: int) -> tuple[FitLine, .
     if spec.method == "mixed":
         how = "hidden states of models with one rounded linear, waiting to be measured, and their logits"
         lines.append(FitLine(label="measuring", bytes=_MEASURING_BYTES, how=how))
+    if spec.method == "qat":
+        lines.append(FitLine(label="training", bytes=_training(spec, card), how="the whole model with gradients, Adam's moments and activations"))
     if spec.eval_tokens:
         logits = 2 * max(64 * 2**20, 4 * spec.context * card.vocabulary)
         hidden = 2 * spec.eval_tokens * card.hidden_size * 4
         lines.append(FitLine(label="evaluation", bytes=logits + hidden, how="hidden states and a chunk of logits of the original and the result"))
     return tuple(lines)
+
+
+def _training(spec: QuantizeSpec, card: ModelCard) -> int:
+    trained = sum(linear.out_features * linear.in_features * linear.count for linear in card.linears)
+    tokens = rows_at_once(spec.calibration_length, card.vocabulary) * spec.calibration_length
+    return training_bytes(trained, max(card.parameters - trained, 0), card.hidden_size, max(card.layers, 1), card.vocabulary, tokens)
 
 
 def _warnings(spec: QuantizeSpec, card: ModelCard, peak: int, after: int, memory_available: int | None, disk_free: int | None) -> tuple[str, ...]:

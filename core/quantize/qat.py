@@ -22,8 +22,8 @@ from core.models.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.models.tensors import TORCH_DTYPES
 from core.quantize.grids import grid_of
-from core.quantize.qat_batches import batches, rows_at_once
-from core.quantize.qat_memory import training_bytes
+from core.quantize.qat_batches import batches
+from core.quantize.qat_memory import rows_at_once, training_bytes
 from core.quantize.qat_rounding import RoundedWeight
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps

@@ -7,13 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from core.quantize.qat_memory import LOGITS_AT_ONCE, TOKENS_AT_ONCE
-
-
-def rows_at_once(length: int, vocabulary: int) -> int:
-    """Windows of a step: as many as fill a step's tokens, fewer where their logits would be large."""
-    return max(min(TOKENS_AT_ONCE, LOGITS_AT_ONCE // vocabulary) // length, 1)
-
 
 def batches(windows: Tensor, rows: int, seed: int) -> Callable[[int], Tensor]:
     """From the number of a step to its windows int64 [rows, T]. Every window is drawn once before any is drawn again.

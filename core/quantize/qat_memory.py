@@ -14,6 +14,11 @@ _ACTIVATIONS = 40
 _LOGIT_COPIES = 5
 
 
+def rows_at_once(length: int, vocabulary: int) -> int:
+    """Windows of a step: as many as fill a step's tokens, fewer where their logits would be large."""
+    return max(min(TOKENS_AT_ONCE, LOGITS_AT_ONCE // vocabulary) // length, 1)
+
+
 def training_bytes(trained: int, other: int, hidden: int, blocks: int, vocabulary: int, tokens: int) -> int:
     """Bytes that the training holds at its peak.
 

@@ -75,3 +75,20 @@ def test_fields_that_do_not_fit_together_are_refused(values: dict[str, object], 
 def test_checking_needs_no_torch() -> None:
     code = "import core.quantize.check, core.quantize.result, core.quantize.naming, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_budget_below_the_smallest_width_is_refused_before_anything_is_measured(tiny_llama_dir: Path) -> None:
+    card = ModelCard.from_folder(tiny_llama_dir)
+    with pytest.raises(RequestError, match=r"a budget of 2 bits a weight is below the 2\.500 that width 2 takes"):
+        check(small(method="mixed", budget=2.0), card)
+    with pytest.raises(RequestError, match=r"a budget of 4\.25 bits .* width 6"):
+        check(small(method="mixed", widths=(6, 8)), card)
+    assert check(small(method="mixed", widths=(6, 8), max_kl=0.1), card).linears == 14
+
+
+def test_a_training_that_memory_cannot_hold_is_refused(tiny_llama_dir: Path) -> None:
+    card = ModelCard.from_folder(tiny_llama_dir)
+    fit = check(small(method="qat"), card, memory_available=64 * 2**30)
+    assert any(line.label == "training" and line.bytes > 22 * fit.weights_quantized for line in fit.memory)
+    with pytest.raises(RequestError, match=r"training takes about .* choose gptq or awq"):
+        check(small(method="qat"), card, memory_available=fit.peak_memory_bytes - 1)

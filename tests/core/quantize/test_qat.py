@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from core.errors import Cancelled, RequestError
 from core.quantize import qat
-from core.quantize.qat_batches import batches, rows_at_once
-from core.quantize.qat_memory import LOGITS_AT_ONCE, TOKENS_AT_ONCE, training_bytes
+from core.quantize.qat_batches import batches
+from core.quantize.qat_memory import LOGITS_AT_ONCE, TOKENS_AT_ONCE, rows_at_once, training_bytes
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from tests.core.quantize.conftest import RecordingContext
