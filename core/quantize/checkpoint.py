@@ -126,7 +126,7 @@ def _write_blocks(writer: ShardWriter, written: Written, items: Iterable[Item], 
                 _write(writer, written, item.tensors, item.layers, item.notes, steps)
                 done.update(item.changed, (f"{name}.weight" for name in item.linears))
             case BlockPassed():
-                steps.ledger.keep(item.index, parts, item.hidden)
+                steps.ledger.keep(item.index, parts, item.hidden, item.left)
                 parts = BlockParts()
     return done
 

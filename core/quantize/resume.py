@@ -6,6 +6,7 @@ block only. A block counts once the manifest names it, and the manifest is repla
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import time
@@ -19,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from core.errors import RequestError
-from core.formats.safetensors_file import SafetensorsFile
+from core.formats.safetensors_file import SafetensorsFile, stored_bytes
 from core.models.files import shown
 from core.quantize.result import LayerFigures
 from core.runs.files import read_json, write_json
@@ -92,19 +93,23 @@ class Ledger:
         """Time that earlier starts have taken."""
         return self._seconds_before
 
-    def keep(self, index: int, parts: BlockParts, hidden: Tensor | None) -> None:
-        """Keep a finished block; when this returns it survives a kill or a power cut. A disk that refuses only ends the keeping.
+    def keep(self, index: int, parts: BlockParts, hidden: Tensor | None, left: int = 0) -> None:
+        """Keep a finished block; when this returns it survives a kill or a power cut.
+
+        Where the disk refuses, or would not have the room for the checkpoint beside what is kept, all is let go and the work goes on.
 
         Args:
             index: its number; blocks are kept in order.
             parts: what it adds to the checkpoint.
             hidden: [N, T, H] what the next block is given; only that of the last kept block stays.
+            left: blocks still to come.
         """
         if self._folder is None or index != self.blocks:
             return
         file, states_file = self._folder / f"block-{index:05d}.safetensors", self._folder / f"hidden-{index:05d}.safetensors"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            self._require_room(sum(stored_bytes(tensor) for tensor in parts.tensors.values()), left)
             entry: dict[str, Any] = {"file": file.name, "sha256": _write(file, parts.tensors), "tensors": list(parts.tensors)}
             entry |= {"linears": parts.linears, "changed": parts.changed, "notes": parts.notes}
             entry |= {"layers": [layer.model_dump(mode="json") for layer in parts.layers]}
@@ -114,7 +119,8 @@ class Ledger:
                 if old != states_file:
                     old.unlink()
         except OSError as error:
-            self._log(f"finished blocks cannot be kept ({error.strerror or error}): should this run be stopped, they have to be made again")
+            self._log(f"finished blocks are not kept ({error.strerror or error}): should this run be stopped, it begins anew")
+            self.discard()
             self._folder = None
 
     def block(self, index: int) -> BlockParts:
@@ -169,6 +175,12 @@ class Ledger:
         """Remove everything that is kept."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _require_room(self, block: int, left: int) -> None:
+        """Raises OSError when blocks of this many bytes would not all find room both here and in the checkpoint."""
+        assert self._folder is not None
+        if shutil.disk_usage(self._folder).free < block * (1 + 2 * left):
+            raise OSError(errno.ENOSPC, "too little space on the disk to have them twice")
 
     def _read(self, entry: Mapping[str, Any]) -> dict[str, Tensor]:
         assert self._folder is not None

@@ -65,6 +65,8 @@ class BlockPassed:
     index: int
     hidden: Tensor | None
     """[N, T, H]: what the next block is given; None when it needs nothing."""
+    left: int
+    """Blocks still to come."""
 
 
 Item = QuantizedLinear | ChangedTensor | BlockDone | BlockPassed | BlockParts
@@ -95,7 +97,7 @@ def quantized_linears(
     for block in _blocks(streamed, windows, steps, dtype, begin, hidden):
         prefix = streamed.block_prefix(block.index)
         if block.index > begin:
-            yield BlockPassed(block.index - 1, block.hidden if isinstance(block, CalibratedBlock) else None)
+            yield BlockPassed(block.index - 1, block.hidden if isinstance(block, CalibratedBlock) else None, streamed.n_blocks - block.index)
         if method.prepare is not None and isinstance(block, CalibratedBlock):
             for inside in method.prepare(block, streamed, spec, steps):
                 name = streamed.checkpoint_name(f"{prefix}{inside}")
@@ -114,7 +116,7 @@ def quantized_linears(
                 yield _quantize(block.linears[name], weight, asked, stored.get(weight, dtype), statistics)
         yield BlockDone(block.index)
     if begin < streamed.n_blocks:
-        yield BlockPassed(streamed.n_blocks - 1, None)
+        yield BlockPassed(streamed.n_blocks - 1, None, 0)
 
 
 def _blocks(streamed: StreamedModel, windows: Tensor | None, steps: Steps, dtype: torch.dtype, begin: int, hidden: Tensor | None) -> Iterator[Block]:

@@ -77,8 +77,6 @@ def test_a_goal_of_divergence_is_met_with_fewer_bits_where_it_is_laxer(tiny_llam
 
 
 def test_limits_that_cannot_be_kept_are_refused(tiny_llama_dir: Path, context: RecordingContext) -> None:
-    with pytest.raises(RequestError, match="below the"):
-        quantized(tiny_llama_dir, context, budget=2.0)
     with pytest.raises(RequestError, match=r"max-kl 1e-12"):
         quantized(tiny_llama_dir, context, max_kl=1e-12)
 

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -105,11 +106,26 @@ def test_a_disk_that_refuses_ends_the_keeping_and_not_the_run(tmp_path: Path, mo
         raise OSError(28, "No space left on device")
 
     said: list[str] = []
-    ledger = Ledger(tmp_path, {}, said.append)
-    monkeypatch.setattr(kept_blocks, "_write", full)
+    ledger = Ledger(tmp_path / "kept", {}, said.append)
     ledger.keep(0, parts(1), None)
-    assert said == ["finished blocks cannot be kept (No space left on device): should this run be stopped, they have to be made again"]
+    monkeypatch.setattr(kept_blocks, "_write", full)
+    ledger.keep(1, parts(1), None)
+    assert said == ["finished blocks are not kept (No space left on device): should this run be stopped, it begins anew"]
     assert not ledger.active
+    assert not (tmp_path / "kept").exists()
+
+
+def test_what_is_kept_leaves_room_for_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    ledger = Ledger(tmp_path / "kept", {}, said.append)
+    size = 3 * 8 + 2 * 2
+    monkeypatch.setattr(kept_blocks.shutil, "disk_usage", lambda _path: SimpleNamespace(free=5 * size))
+    ledger.keep(0, parts(1), None, left=2)
+    assert ledger.blocks == 1
+    ledger.keep(1, parts(1), None, left=3)
+    assert not ledger.active
+    assert not (tmp_path / "kept").exists()
+    assert "too little space on the disk to have them twice" in said[0]
 
 
 @pytest.mark.parametrize("method", ["gptq", "rtn", "awq"])
