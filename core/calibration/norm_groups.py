@@ -75,6 +75,11 @@ def _plain(norms: tuple[str, str], attention: str, qkv: tuple[str, ...], first: 
 
 _LLAMA = _gated()
 _GPT2 = _plain(("ln_1", "ln_2"), "attn", ("attn.c_attn",), "mlp.c_fc")
+_FUSED_MLP = (
+    ScaleGroup("post_attention_layernorm", ("mlp.gate_up_proj",), "mlp"),
+    ScaleGroup("mlp.gate_up_proj", ("mlp.down_proj",), "mlp.down_proj", "linear", parts=2),
+)
+_GLM = Recipe((ScaleGroup("input_layernorm", _QKV, "self_attn"), _value("self_attn.o_proj"), *_FUSED_MLP))
 _COHERE = Recipe(
     (
         ScaleGroup("input_layernorm", (*_QKV, *_GATE_UP), ""),
@@ -82,21 +87,25 @@ _COHERE = Recipe(
         ScaleGroup("mlp.up_proj", ("mlp.down_proj",), "mlp.down_proj", "linear"),
     )
 )
+_LLAMA_LIKE = (
+    *("llama", "mistral", "ministral", "qwen2", "qwen3", "smollm3", "granite"),
+    *("ernie4_5", "seed_oss", "hunyuan_v1_dense", "helium", "stablelm"),
+)
 
 RECIPES: Mapping[str, Recipe] = {
-    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "smollm3", "granite"), _LLAMA),
+    **dict.fromkeys(_LLAMA_LIKE, _LLAMA),
     "gemma": _gated(maker="norm+1"),
     **dict.fromkeys(("gemma2", "gemma3_text"), _gated("pre_feedforward_layernorm", "norm+1")),
     "phi3": Recipe(
         (
             ScaleGroup("input_layernorm", ("self_attn.qkv_proj",), "self_attn"),
             _value("self_attn.o_proj", "self_attn.qkv_proj", parts=3),
-            ScaleGroup("post_attention_layernorm", ("mlp.gate_up_proj",), "mlp"),
-            ScaleGroup("mlp.gate_up_proj", ("mlp.down_proj",), "mlp.down_proj", "linear", parts=2),
+            *_FUSED_MLP,
         )
     ),
+    **dict.fromkeys(("glm", "glm4"), _GLM),
     "phi": Recipe((ScaleGroup("input_layernorm", (*_QKV, "mlp.fc1"), ""), _value("self_attn.dense"))),
-    "cohere": _COHERE,
+    **dict.fromkeys(("cohere", "cohere2"), _COHERE),
     "opt": Recipe(
         (
             ScaleGroup("self_attn_layer_norm", _QKV, "self_attn"),
@@ -113,8 +122,29 @@ RECIPES: Mapping[str, Recipe] = {
             ScaleGroup("post_attention_layernorm", ("mlp.c_fc",), "mlp"),
         )
     ),
+    "nemotron": Recipe(
+        (
+            ScaleGroup("input_layernorm", _QKV, "self_attn", "norm+1"),
+            _value("self_attn.o_proj"),
+            ScaleGroup("post_attention_layernorm", ("mlp.up_proj",), "mlp", "norm+1"),
+        )
+    ),
     **dict.fromkeys(("gpt2", "gpt_bigcode"), _GPT2),
+    "gpt_neo": Recipe(
+        (
+            ScaleGroup("ln_1", ("attn.attention.q_proj", "attn.attention.k_proj", "attn.attention.v_proj"), "attn"),
+            _value("attn.attention.out_proj", "attn.attention.v_proj"),
+            ScaleGroup("ln_2", ("mlp.c_fc",), "mlp"),
+        )
+    ),
+    "gptj": Recipe(
+        (
+            ScaleGroup("ln_1", ("attn.q_proj", "attn.k_proj", "attn.v_proj", "mlp.fc_in"), ""),
+            _value("attn.out_proj", "attn.v_proj"),
+        )
+    ),
     "gpt_neox": _plain(("input_layernorm", "post_attention_layernorm"), "attention", ("attention.query_key_value",), "mlp.dense_h_to_4h"),
+    "mpt": _plain(("norm_1", "norm_2"), "attn", ("attn.Wqkv",), "ffn.up_proj"),
     "bloom": replace(
         _plain(("input_layernorm", "post_attention_layernorm"), "self_attention", ("self_attention.query_key_value",), "mlp.dense_h_to_4h"),
         required=(("apply_residual_connection_post_layernorm", False),),
@@ -141,7 +171,7 @@ def recipe_of(model_type: str, method: str) -> Recipe:
     return RECIPES[model_type]
 
 
-_SCORES = frozenset({"q_proj", "k_proj", "qkv_proj", "c_attn", "query_key_value"})
+_SCORES = frozenset({"q_proj", "k_proj", "qkv_proj", "c_attn", "query_key_value", "Wqkv"})
 
 
 def makes_scores(linear: str) -> bool:

@@ -21,6 +21,14 @@ CLASSIC: dict[str, Any] = {"hidden_size": 64, "num_hidden_layers": 2, "num_atten
 MODERN = CLASSIC | {"intermediate_size": 96, "num_key_value_heads": 4, "head_dim": 16, "pad_token_id": None}
 GROUPED = MODERN | {"num_key_value_heads": 2}
 OPT = CLASSIC | {"ffn_dim": 96, "word_embed_proj_dim": 64}
+GPT_NEO = {
+    "hidden_size": 64,
+    "num_layers": 2,
+    "num_heads": 4,
+    "vocab_size": 320,
+    "max_position_embeddings": 128,
+    "attention_types": [[["global", "local"], 1]],
+}
 CASES: dict[str, tuple[str, dict[str, Any], int]] = {
     "llama": ("llama", MODERN, 4),
     "llama with grouped queries": ("llama", GROUPED, 3),
@@ -29,17 +37,30 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
     "qwen2": ("qwen2", MODERN, 4),
     "qwen3": ("qwen3", MODERN, 4),
     "smollm3": ("smollm3", MODERN, 4),
+    "ministral": ("ministral", GROUPED | {"sliding_window": 8}, 3),
+    "ernie4_5": ("ernie4_5", MODERN, 4),
+    "seed_oss": ("seed_oss", MODERN, 4),
+    "hunyuan_v1_dense": ("hunyuan_v1_dense", MODERN, 4),
+    "helium": ("helium", MODERN, 4),
+    "stablelm": ("stablelm", MODERN | {"use_qkv_bias": True}, 4),
     "granite": ("granite", MODERN | {"residual_multiplier": 0.5}, 4),
     "gemma": ("gemma", MODERN, 4),
     "gemma2": ("gemma2", MODERN | {"sliding_window": 8}, 4),
     "gemma3_text": ("gemma3_text", MODERN | {"sliding_window": 8}, 4),
     "phi3": ("phi3", MODERN, 4),
     "phi3 with grouped queries": ("phi3", GROUPED, 3),
+    "glm": ("glm", MODERN | {"attention_bias": True}, 4),
+    "glm4": ("glm4", MODERN, 4),
     "phi": ("phi", CLASSIC | {"intermediate_size": 96}, 2),
     "cohere": ("cohere", MODERN, 3),
+    "cohere2": ("cohere2", MODERN | {"sliding_window": 8}, 3),
     "opt": ("opt", OPT, 4),
     "opt with a smooth activation": ("opt", OPT | {"activation_function": "gelu"}, 3),
     "starcoder2": ("starcoder2", MODERN | {"use_bias": True}, 3),
+    "nemotron": ("nemotron", MODERN, 3),
+    "gptj": ("gptj", {"n_embd": 64, "n_layer": 2, "n_head": 4, "rotary_dim": 8, "vocab_size": 320, "n_positions": 128}, 2),
+    "gpt_neo": ("gpt_neo", GPT_NEO, 3),
+    "mpt": ("mpt", {"d_model": 64, "n_layers": 2, "n_heads": 4, "vocab_size": 320, "max_seq_len": 128}, 2),
     "gpt_bigcode": ("gpt_bigcode", {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 320, "n_positions": 128}, 2),
     "gpt_neox": ("gpt_neox", CLASSIC | {"intermediate_size": 96}, 2),
     "bloom": ("bloom", {"hidden_size": 64, "n_layer": 2, "n_head": 4, "vocab_size": 320}, 2),
@@ -125,6 +146,7 @@ def test_a_feature_whose_norm_weight_is_zero_keeps_its_scale(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("family", "settings", "what"),
     [
+        ("stablelm", MODERN | {"use_parallel_residual": True}, "no post_attention_layernorm"),
         ("opt", OPT | {"do_layer_norm_before": False, "word_embed_proj_dim": 64}, "do_layer_norm_before is False"),
         ("bloom", CASES["bloom"][1] | {"apply_residual_connection_post_layernorm": True}, "apply_residual_connection_post_layernorm is True"),
     ],
