@@ -46,6 +46,13 @@ class RoundedWeight(nn.Module):
         rounded = cast("Tensor", _Round.apply(self._grouped(weight), self.scales(), self.zeros, self.grid.lowest, self.grid.highest))  # type: ignore[no-untyped-call]
         return rounded.view_as(weight)
 
+    @torch.no_grad()
+    def begin_at(self, quantized: QuantizedTensor) -> None:
+        """Take the scales and zero points of another rounding on the same grid."""
+        self.first_scales.copy_(quantized.scales.to(torch.float32).unsqueeze(-1))
+        if self.zeros is not None and quantized.zeros is not None:
+            self.zeros.copy_(quantized.zeros.to(torch.float32).unsqueeze(-1))
+
     def scales(self) -> Tensor:
         """[out, groups, 1] (or [1, 1, 1]) in float32, always values that the file can hold; the gradient passes their rounding."""
         steps = self.log_scales * self._damp + (self.log_scales * (1 - self._damp)).detach()

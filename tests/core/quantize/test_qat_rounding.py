@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.calibration.statistics import InputStatistics
 from core.numerics.grid import Grid
-from core.quantize import rtn
+from core.quantize import gptq, rtn
 from core.quantize.qat_rounding import RoundedWeight
 
 GRIDS = [
@@ -33,6 +34,20 @@ def test_begins_as_rounding_to_nearest(grid: Grid) -> None:
     assert torch.equal(module.quantized(weight).codes, expected.codes)
     assert torch.equal(module.quantized(weight).dequantize(), expected.dequantize())
     assert module.quantized(weight).nbytes == expected.nbytes
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_can_begin_at_another_rounding(grid: Grid) -> None:
+    """GPTQ's result goes in and comes out as it was."""
+    inputs = torch.randn(200, 32, generator=torch.Generator().manual_seed(1)) @ (torch.eye(32) + 0.3)
+    statistics = InputStatistics(32)
+    statistics.add(inputs)
+    first = gptq.quantize(weight_of(0), statistics, gptq.GptqConfig(grid))
+    module = RoundedWeight(weight_of(0), grid)
+    module.begin_at(first)
+    again = module.quantized(first.dequantize())
+    assert torch.equal(again.codes, first.codes)
+    assert torch.equal(again.dequantize(), first.dequantize())
 
 
 @given(index=st.integers(0, len(GRIDS) - 1), seed=st.integers(0, 10**6), moved=st.floats(-3, 3))
