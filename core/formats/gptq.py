@@ -179,7 +179,7 @@ class Gptq:
             RequestError: a scheme that cannot be read, in one sentence.
         """
         stated = config.get("checkpoint_format") or config.get("format") or "gptq"
-        if stated not in _VERSIONS:
+        if not isinstance(stated, str) or stated not in _VERSIONS:
             raise RequestError(
                 f"GPTQ weights with checkpoint_format {clean(str(stated), limit=40)!r} cannot be read: export them as gptq or gptq_v2 with gptqmodel"
             )

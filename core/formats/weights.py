@@ -70,8 +70,8 @@ class QuantizedWeights(Mapping[str, Tensor]):
 
     def stray(self) -> str | None:
         """A tensor that belongs to no quantized linear and yet to the format, or a plain weight beside its quantized one; None when there is none."""
-        kinds = {part.removeprefix("x.") for part in self._format.parts("x")} - {"weight", "bias"}
-        return next((name for name in sorted(self._plain) if name.rpartition(".")[2] in kinds or name in self._quantized), None)
+        kinds = tuple(part.removeprefix("x") for part in self._format.parts("x") if part not in ("x.weight", "x.bias"))
+        return next((name for name in sorted(self._plain) if name.endswith(kinds) or name in self._quantized), None)
 
     def _mark(self, linear: str) -> str:
         return next(part for part in self._format.parts(linear) if part in self.files)

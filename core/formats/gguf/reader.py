@@ -101,7 +101,7 @@ class GgufFile:
             values, size = GGML_QUANT_SIZES[GGMLQuantizationType(tensor.type_number)]
         except ValueError as error:
             raise self._damaged(tensor.name, f"has the unknown type {tensor.type_number}") from error
-        if not tensor.shape or math.prod(tensor.shape) > _MOST_VALUES or tensor.shape[0] % values:
+        if not tensor.shape or not 0 < math.prod(tensor.shape) <= _MOST_VALUES or tensor.shape[0] % values:
             raise self._damaged(tensor.name, f"has the shape {list(tensor.shape)}, which its type cannot have")
         if self.header.data_begin + tensor.offset + tensor.numel // values * size > self._size:
             raise self._damaged(tensor.name, "ends behind the end of the file")
