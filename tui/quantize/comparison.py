@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
@@ -12,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from core.quantize.compare_spec import VARIANTS
+from core.quantize.compare_spec import SETS, QuantizeCompareSpec
 from tui.quantize import figures
 from tui.quantize.comparison_data import COLUMNS, Compared, cells, newest, plots
 from tui.quantize.title import model
@@ -80,7 +81,8 @@ class ComparisonView(Vertical):
         self._compared = found
         self.set_class(found is None, "-nothing")
         if found is None:
-            wanted = f"{len(VARIANTS)} quantizations of {model({'model': model_name})}"
+            counts = " or ".join(str(len(variants)) for variants in SETS.values())
+            wanted = f"{counts} quantizations of {model({'model': model_name})}"
             self._head.update(f"F6 measures {wanted} side by side: size, errors, perplexity, divergence. No checkpoint is kept.")
             return
         for chart, plot in zip(self._charts, plots(found.result.charts), strict=True):
@@ -98,8 +100,12 @@ class ComparisonView(Vertical):
         if self._compared is None:
             return None
         row = self._compared.result.rows[max(self._table.cursor_row, 0)]
-        shared = {name: value for name, value in self._compared.run.values.items() if name != "linear"}
-        return shared | {"method": row.method, "bits": row.bits, "granularity": row.granularity}
+        try:
+            asked = QuantizeCompareSpec.model_validate(self._compared.run.values)
+        except ValidationError:
+            return None
+        variant = next((variant for variant in asked.variants if variant.name == row.name), None)
+        return None if variant is None else asked.of(variant).model_dump()
 
     def _choose(self, index: int) -> None:
         self._chart = index

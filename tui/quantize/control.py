@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, cast
 from textual.containers import Container
 
 from core.errors import LlmoptError
+from core.evaluate.verify_spec import VerifySpec
+from core.quantize.compare_spec import VariantSet
 from core.runs.resume import resumable
 from core.runs.store import Run
 from core.spec import Spec
@@ -14,10 +16,13 @@ from tui import crash
 from tui.confirm import Confirm
 from tui.quantize.fit import probe
 from tui.quantize.live import LiveView
+from tui.quantize.options import comparison_options, usual_set
 from tui.quantize.requests import comparison_of, parts
 from tui.quantize.setup import SetupView
 from tui.quantize.title import title
+from tui.quantize.verify import VerifyScreen
 from tui.services import services_of
+from tui.widgets.table_picker import TablePicker
 from tui.widgets.threads import in_thread
 from tui.widgets.view_bar import ViewBar
 
@@ -54,12 +59,21 @@ class RunControl(Container):
         self._start(self.setup.spec())
 
     def action_compare(self) -> None:
-        """Start the comparison of the methods on the form's model."""
+        """Ask what to compare on the form's model, then start it."""
         spec = self.setup.spec()
-        try:
-            self._start(None if spec is None else comparison_of(spec))
-        except LlmoptError as error:
-            self._not_started(str(error))
+        if spec is None:
+            self._start(None)
+            return
+
+        def chosen(which: VariantSet | None) -> None:
+            if which is None:
+                return
+            try:
+                self._start(comparison_of(spec, which))
+            except LlmoptError as error:
+                self._not_started(str(error))
+
+        self.app.push_screen(TablePicker("compare", comparison_options, usual_set(spec.method)), chosen)
 
     def _start(self, spec: Spec | None) -> None:
         if spec is None:
@@ -115,6 +129,26 @@ class RunControl(Container):
             self.app.call_from_thread(self._not_started, crash.record(error), "Not resumed")
         else:
             self.app.call_from_thread(self._started, run)
+
+    def verify(self, checkpoint: str) -> None:
+        """Check the tensors of a checkpoint and let it predict text, as a run of its own."""
+        if self._begin("verifying ..."):
+            self._start_verifying(VerifySpec(model=checkpoint))
+
+    @in_thread(group="start", description="start a verification")
+    def _start_verifying(self, spec: VerifySpec) -> None:
+        try:
+            run = services_of(self).runs.start(spec)
+        except LlmoptError as error:
+            self.app.call_from_thread(self._not_started, str(error), "Not verified")
+        except Exception as error:
+            self.app.call_from_thread(self._not_started, crash.record(error), "Not verified")
+        else:
+            self.app.call_from_thread(self._verifying, run)
+
+    def _verifying(self, run: Run) -> None:
+        self._starting, self.bar.note = False, ""
+        self.app.push_screen(VerifyScreen(run))
 
     def _not_started(self, reason: str, what: str = "Not started") -> None:
         self._starting, self.bar.note = False, ""

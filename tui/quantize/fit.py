@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.errors import LlmoptError
+from core.hardware.snapshot import GpuState
 from core.models.card import ModelCard
 from core.models.hub_cache import cached_snapshot, is_model_id, is_offline
 from core.models.source import ModelSource, require_folder
@@ -18,6 +20,7 @@ from core.quantize.check import FitCheck, check
 from core.quantize.spec import QuantizeSpec
 from core.runs.home import runs_folder
 from core.sanitize import clean
+from tui.quantize import fp8_units
 from tui.services import Models
 from tui.widgets import words
 from tui.widgets.hanging import hanging
@@ -33,7 +36,7 @@ class Fit:
     warnings: tuple[str, ...] = ()
 
 
-def probe(models: Models, spec: QuantizeSpec) -> Fit:
+def probe(models: Models, spec: QuantizeSpec, gpus: Sequence[GpuState] | None = None) -> Fit:
     """Read the model's card and check the request against it. Touches the disk: call it off the event loop."""
     if _must_be_fetched(spec.model):
         return Fit(warnings=("the model is not on this machine: the run fetches it first, and nothing can be foreseen before that",))
@@ -43,7 +46,8 @@ def probe(models: Models, spec: QuantizeSpec) -> Fit:
         found = check(spec, card, memory_available=free, disk_free=_disk_free(spec))
     except LlmoptError as error:
         return Fit(refusal=str(error))
-    return Fit(lines=lines(found, free), warnings=found.warnings)
+    units = (("FP8", fp8_units.sentence(spec, gpus, cpu_only=fp8_units.torch_is_cpu_only())),) if spec.method == "fp8" else ()
+    return Fit(lines=(*lines(found, free), *units), warnings=found.warnings)
 
 
 def require_card(source: ModelSource) -> ModelCard:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -10,14 +9,15 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.coordinate import Coordinate
 from textual.message import Message
 from textual.widgets import Static
 
 from core.runs.state import State
 from core.runs.store import Run
 from core.sanitize import clean
+from tui.quantize.arrivals import Arrivals, Row, arrivals
 from tui.quantize.follower import Follower
-from tui.quantize.layers import plot
 from tui.quantize.live_head import heading
 from tui.services import services_of
 from tui.widgets.chart import Chart
@@ -27,7 +27,6 @@ from tui.widgets.threads import in_thread
 LOOK_EVERY = 0.5
 """Seconds between two looks at a run's events."""
 
-NOT_FINITE = "not finite"
 NOTHING = "No run yet. F5 starts one with the settings of the form; it goes on when this program ends."
 
 
@@ -36,7 +35,8 @@ class LiveView(Vertical):
 
     HELP = (
         "A run as it goes: steps done, time left by the pace so far, and the relative error of each linear as it arrives (of its outputs on the "
-        "calibration text, or of its weights where the method uses none).\n\nThe run does not need this program: it goes on when the terminal closes."
+        "calibration text, or of its weights where the method uses none). A mixed quantization measures first what the whole model loses when one "
+        "linear alone gets few bits.\n\nThe run does not need this program: it goes on when the terminal closes. One that was stopped goes on with r."
     )
     DEFAULT_CSS = """
     LiveView { height: 1fr; }
@@ -61,7 +61,8 @@ class LiveView(Vertical):
         self._chart = Chart()
         self._table: Table[Text] = Table(cursor_type="row", cell_padding=0)
         self._log = Static(classes="live--log", markup=False)
-        self._rows: tuple[str, int, int] = ("", 0, 0)
+        self._kind = ("", "")
+        self._rows: list[Row] = []
         self._reading = Lock()
         self._texts: dict[Static, Content] = {}
 
@@ -78,9 +79,7 @@ class LiveView(Vertical):
         yield self._log
 
     def on_mount(self) -> None:
-        """Make the columns, and look from now on."""
-        self._table.add_column("linear", key="linear", width=36)
-        self._table.add_column("relative error", key="error", width=14)
+        """Look from now on."""
         self.set_interval(LOOK_EVERY, self.look)
 
     def follow(self, run: Run) -> None:
@@ -110,8 +109,9 @@ class LiveView(Vertical):
         head = heading(run, follower.state, tape, services_of(self).clock(), self.size.width or 60)
         self._put(self._head, head, wraps=follower.over)
         self._put(self._log, Content("\n").join(Content(f"· {clean(line)}") for line in tape.log[-2:]), wraps=True)
-        self.set_class(not tape.errors, "-nothing")
-        self._fill(run.id, tape.passes, tape.errors)
+        found = arrivals(tape)
+        self.set_class(not found.rows, "-nothing")
+        self._fill(run.id, found)
         self.post_message(self.Heard(run, follower.state))
 
     def _put(self, where: Static, text: Content, *, wraps: bool) -> None:
@@ -121,17 +121,23 @@ class LiveView(Vertical):
             self._texts[where] = text
             where.update(text, layout=wraps or before is None or before.plain.count("\n") != text.plain.count("\n"))
 
-    def _fill(self, run_id: str, which: int, errors: Sequence[tuple[str, float | None]]) -> None:
-        *shown, count = self._rows
-        if shown != [run_id, which]:
-            self._table.clear()
-            count = 0
-        if count == len(errors):
+    def _fill(self, run_id: str, found: Arrivals) -> None:
+        """Add the rows that are new and put right those that were not complete."""
+        if self._kind != (run_id, found.kind):
+            self._kind, self._rows = (run_id, found.kind), []
+            self._table.clear(columns=True)
+            for title, width in found.columns:
+                self._table.add_column(title, width=width)
+        if found.rows == self._rows:
             return
         at_end = self._table.cursor_row >= self._table.row_count - 1
-        for name, error in errors[count:]:
-            self._table.add_row(Text(clean(name)), Text(NOT_FINITE if error is None else f"{error:.4f}"))
-        self._rows = (run_id, which, len(errors))
+        for index, row in enumerate(found.rows):
+            if index >= len(self._rows):
+                self._table.add_row(*map(Text, row))
+            elif row != self._rows[index]:
+                for column, cell in enumerate(row):
+                    self._table.update_cell_at(Coordinate(index, column), Text(cell))
+        self._rows = list(found.rows)
         if at_end:
             self._table.move_cursor(row=self._table.row_count - 1, animate=False)
-        self._chart.set_plot(plot(errors))
+        self._chart.set_plot(found.plot)

@@ -84,7 +84,7 @@ def read(run: Run) -> Outcome | None:
         metrics=result["metrics"],
         evaluation=evaluation if isinstance(evaluation, dict) else {},
         checkpoint=_checkpoint(run, result),
-        layers=tuple(_layer(each, run.values) for each in _texts(result.get("layers")) if isinstance(each, dict)),
+        layers=tuple(_layer(each, run.values, _widths(result)) for each in _texts(result.get("layers")) if isinstance(each, dict)),
         error_of=clean(str(result.get("error_of", "")), limit=20),
         notes=tuple(clean(str(note)) for key in ("warnings", "notes") for note in _texts(result.get(key))),
     )
@@ -105,8 +105,16 @@ def _estimate(outcome: Outcome, card: ModelCard) -> int | None:
         return None
 
 
-def _layer(found: Mapping[str, Any], values: Mapping[str, Any]) -> Layer:
-    return Layer(str(found.get("name", "")), words.number(found.get("error")), words.number(found.get("bits")) or _width(found, values))
+def _widths(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Bits by linear that a mixed quantization chose."""
+    mixed = result.get("mixed")
+    widths = mixed.get("widths") if isinstance(mixed, dict) else None
+    return widths if isinstance(widths, dict) else {}
+
+
+def _layer(found: Mapping[str, Any], values: Mapping[str, Any], widths: Mapping[str, Any]) -> Layer:
+    name = str(found.get("name", ""))
+    return Layer(name, words.number(found.get("error")), words.number(widths.get(name)) or _width(found, values))
 
 
 def _width(found: Mapping[str, Any], values: Mapping[str, Any]) -> float | None:

@@ -60,6 +60,7 @@ class QuantizePane(RunControl):
         Binding("f7", "again", "Again", id="quantize.again", tooltip="Fill the form with the settings of the run that is shown"),
         Binding("f9,y", "copy_path", "Copy path", id="quantize.copy", tooltip="Copy the path of the checkpoint to the clipboard"),
         Binding("o", "open_artifact", "Files", show=False, id="quantize.files", tooltip="Show the files of the checkpoint and how to load it"),
+        Binding("v", "verify", "Verify", id="quantize.verify", tooltip="Check the tensors of the checkpoint, and let it predict text"),
         Binding("m", "next_chart", "Next chart", show=False, id="quantize.chart", tooltip="Draw the next figure"),
         Binding("f10", "reset", "Reset form", show=False, id="quantize.reset", tooltip="Set every field to its default; the model stays"),
         Binding("down,enter", "enter", "Into the view", show=False, id="quantize.enter", tooltip="Go into the form or the table"),
@@ -136,6 +137,8 @@ class QuantizePane(RunControl):
                 return self.bar.active == LIVE and self.can_resume and not services_of(self).read_only
             case "copy_path" | "open_artifact":
                 return bool(self._checkpoint())
+            case "verify":
+                return bool(self._checkpoint()) and not services_of(self).read_only
             case "again":
                 return self._values_shown() is not None
             case "next_chart":
@@ -255,6 +258,10 @@ class QuantizePane(RunControl):
     def action_open_artifact(self) -> None:
         """Show what the checkpoint consists of."""
         self.app.push_screen(ArtifactScreen(self._checkpoint()))
+
+    def action_verify(self) -> None:
+        """Check the checkpoint as `llmopt verify` does."""
+        self.verify(self._checkpoint())
 
     def action_next_chart(self) -> None:
         """Another figure in the chart of the view."""

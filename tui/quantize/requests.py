@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from core.quantize.compare_spec import QuantizeCompareSpec
+from core.quantize.compare_spec import QuantizeCompareSpec, VariantSet
 from core.quantize.spec import QuantizeSpec
 from core.spec import Spec
 
 
-def comparison_of(spec: QuantizeSpec) -> Spec:
+def comparison_of(spec: QuantizeSpec, which: VariantSet = "integers") -> Spec:
     """The comparison on the model, texts and samples of a request. Raises RequestError when it cannot be made of them."""
-    return QuantizeCompareSpec.parse({name: value for name, value in spec.model_dump().items() if name in QuantizeCompareSpec.model_fields})
+    shared = {name: value for name, value in spec.model_dump().items() if name in QuantizeCompareSpec.model_fields}
+    return QuantizeCompareSpec.parse(shared | {"set": which})
 
 
 def parts(spec: Spec) -> list[QuantizeSpec]:

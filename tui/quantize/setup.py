@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from textual import on
@@ -13,12 +14,17 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.worker import get_current_worker
 
+from core.hardware.snapshot import GpuState
 from core.quantize.spec import QuantizeSpec
 from tui.quantize.fit import Fit, FitPanel, probe
 from tui.quantize.guide import guide, sections
+from tui.quantize.options import level_options, method_options
 from tui.services import services_of
+from tui.widgets.fields.describe import FieldView
+from tui.widgets.fields.editor import Editor
 from tui.widgets.fields.model import ModelEditor
 from tui.widgets.form import SpecForm
+from tui.widgets.table_picker import Options, PickedChoice
 from tui.widgets.threads import in_thread
 
 FIRST_MODEL = "bundled:base"
@@ -41,7 +47,11 @@ class SetupView(Vertical):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        editors = {"model": ModelEditor}
+        editors: dict[str, Callable[[FieldView], Editor]] = {
+            "model": ModelEditor,
+            "method": partial(PickedChoice, read=method_options),
+            "level": partial(PickedChoice, read=self._levels),
+        }
         self.form = SpecForm(QuantizeSpec, {"model": FIRST_MODEL}, sections(), editors, guide, id="form")
         self.fit = FitPanel()
         self._timer: Timer | None = None
@@ -105,9 +115,16 @@ class SetupView(Vertical):
     @in_thread(group="check", description="check whether the model fits", exclusive=True)
     def _check(self, spec: QuantizeSpec) -> None:
         worker = get_current_worker()
-        found = probe(services_of(self).models, spec)
+        found = probe(services_of(self).models, spec, self._gpus() if spec.method == "fp8" else None)
         if not worker.is_cancelled:
             self.app.call_from_thread(self._checked, spec, found)
+
+    def _levels(self) -> Options:
+        return level_options(services_of(self).models, self.form.values())
+
+    def _gpus(self) -> Sequence[GpuState] | None:
+        latest = services_of(self).sampler.latest
+        return None if latest is None else latest.gpus
 
     def _checked(self, spec: QuantizeSpec, found: Fit) -> None:
         if spec != self.spec():

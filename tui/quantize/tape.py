@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from core.runs.events import Artifact, Event, Log, Metric, Progress, StateChange
 
 LAYER_ERROR = "layer_error"
+SENSITIVITY = "sensitivity_kl"
+ASSIGNED = "assigned_bits"
 _LOG_LINES = 200
 
 
@@ -19,6 +21,10 @@ class Tape:
     """When the first progress was reported since the run was last started, seconds since 1970."""
     errors: list[tuple[str, float | None]] = field(default_factory=list)
     """(linear, relative error) of the present pass in the order of arrival; None where it is not finite."""
+    sensitivity: dict[str, dict[int, float | None]] = field(default_factory=dict)
+    """linear -> bits -> KL divergence of the model in which it alone has so few."""
+    assigned: dict[str, float | None] = field(default_factory=dict)
+    """linear -> bits that it got, in a mixed quantization."""
     passes: int = 0
     """How often the run has begun with the first linear: a comparison quantizes the model several times."""
     metrics: dict[str, float | None] = field(default_factory=dict)
@@ -57,6 +63,10 @@ class Tape:
                     self.passes += 1
                 self._step = event.step
                 self.errors.append((event.label, event.value))
+            case Metric(name=name) if name == SENSITIVITY:
+                self.sensitivity.setdefault(event.label, {})[event.step] = event.value
+            case Metric(name=name) if name == ASSIGNED:
+                self.assigned[event.label] = event.value
             case Metric():
                 self.metrics[event.name] = event.value
                 if event.label:

@@ -55,7 +55,7 @@ class RunsScreen(LeanScreen):
     HELP = """
     Every run of this home, whoever started it; they go on when this program or the terminal ends.
     enter follows the run under the cursor, space marks it, = compares the two marked ones (or the marked one and
-    this one), x cancels, y copies the path of what it made, a opens its tab filled in to run it again, / filters.
+    this one), x cancels, r lets a stopped one go on, y copies the path of what it made, a opens its tab filled in to run it again, / filters.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="runs.back", tooltip="Back to the tabs"),
@@ -63,6 +63,7 @@ class RunsScreen(LeanScreen):
         Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark the run for a comparison"),
         Binding("equals_sign", "compare", "Compare", key_display="=", id="runs.compare", tooltip="Compare two runs"),
         Binding("x", "cancel", "Cancel", id="runs.cancel", tooltip="Stop the run"),
+        Binding("r", "resume", "Resume", show=False, id="runs.resume", tooltip="Let a cancelled or failed run go on from what it kept"),
         Binding("y", "copy", "Copy path", id="runs.copy", tooltip="Copy the path of what the run made"),
         Binding("a", "again", "Again", id="runs.again", tooltip="Fill in the tab to run it again"),
         Binding("slash", "filter", "Filter", key_display="/", id="runs.filter", tooltip="Show only runs that contain these words"),
@@ -247,6 +248,15 @@ class RunsScreen(LeanScreen):
         if await self.app.push_screen_wait(Confirm(f"Stop {row.what} of {row.model}?", yes="Stop it", no="Let it run")):
             await self._attempt(services_of(self).runs.cancel, row.run)
 
+    @work(description="let a run go on")
+    async def action_resume(self) -> None:
+        """Let a stopped run go on under its own id; nothing is lost by it, so nothing is asked."""
+        row = self._here()
+        if row is None or self._refused():
+            return
+        self._say(f"Resuming {row.what} of {row.model} ...")
+        await self._attempt(services_of(self).runs.resume, row.run)
+
     @work(description="delete a run")
     async def action_delete(self) -> None:
         """Ask, then delete the run's folder."""
@@ -285,7 +295,7 @@ class RunsScreen(LeanScreen):
 
     def _refused(self) -> bool:
         if services_of(self).read_only:
-            self._say("Read-only: runs cannot be stopped or deleted from here.", "warning")
+            self._say("Read-only: runs cannot be started, stopped or deleted from here.", "warning")
             return True
         return False
 

@@ -69,11 +69,39 @@ def layer_errors(count: int, begin: float) -> list[events.Event]:
     return said
 
 
+def sensitivities(count: int, begin: float) -> list[events.Event]:
+    """What `count` linears of ten blocks cost at three widths, one every 0.2 seconds."""
+    names = [f"model.layers.{block}.{linear}" for block in range(10) for linear in LINEARS]
+    said: list[events.Event] = []
+    for index, name in enumerate(names[:count]):
+        for at, bits in enumerate((2, 3, 4)):
+            said.append(events.Progress(begin + 0.2 * index, 3 * index + at, 280, f"measuring {name} at {bits} bits"))
+            said.append(events.Metric(begin + 0.2 * index, "sensitivity_kl", 0.02 * (1 + index % 7) / 4**at / (1 + index // 7), bits, name))
+    return said
+
+
+def mixed_layers() -> list[dict[str, Any]]:
+    """The linears of a mixed quantization: more bits where values and down projections are, and in the first block."""
+    layers = []
+    for index, name in enumerate(f"model.layers.{block}.{linear}" for block in range(10) for linear in LINEARS):
+        bits = 8 if index < 2 else 4 if index % 7 in (2, 6) else 3 if index % 3 else 2
+        error = 0.6 / 2**bits
+        layers.append({"name": name, "error": error, "weight_error": error, "bytes": 256 * 256 * bits // 8 + 1024, "rows": 256, "columns": 256})
+    return layers
+
+
 def progressed(run: Run, done: int, total: int, label: str) -> None:
     run.save_state(run.state.model_copy(update={"progress": Position(done=done, total=total, label=label)}))
 
 
-def finish(run: Run, *, checkpoint: str = "/models/out", evaluation: dict[str, Any] | None = None, **metrics: Any) -> Run:
+def finish(
+    run: Run,
+    *,
+    checkpoint: str = "/models/out",
+    evaluation: dict[str, Any] | None = None,
+    layers: list[dict[str, Any]] | None = None,
+    **metrics: Any,
+) -> Run:
     """Give a run its result."""
     figures = {
         "ppl_before": 12.34, "ppl_after": 12.61, "ppl_ratio": 1.02188, "ln_ppl_ratio": 0.02164, "ln_ppl_ratio_se": 0.0011,
@@ -82,7 +110,25 @@ def finish(run: Run, *, checkpoint: str = "/models/out", evaluation: dict[str, A
         "seconds_evaluating": 11.2, "peak_rss_bytes": 612_000_000,
     } | metrics  # fmt: skip
     result = {"schema": "llmopt.quantize/1", "llmopt_version": "0", "capability": "quantize", "out": checkpoint, "metrics": figures, "run": run.id}
-    write_json(run.path / "result.json", result | {"evaluation": EVALUATION if evaluation is None else evaluation, "notes": []})
+    write_json(
+        run.path / "result.json", result | {"evaluation": EVALUATION if evaluation is None else evaluation, "notes": [], "layers": layers or []}
+    )
+    return run
+
+
+def verified(run: Run, zeros: str = "pass") -> Run:
+    """Give a verification its result; `zeros` is the status of one of its checks."""
+    checks = [
+        {"id": "config", "title": "the configuration names a scheme that can be read", "status": "pass", "found": "gptq, 4 bits"},
+        {"id": "zeros", "title": "zero points are inside the grid", "status": zeros, "found": "model.layers.3.mlp.up_proj.qzeros: 17 is above 15"},
+        {"id": "tokenizer", "title": "transformers reads the tokenizer", "status": "warn", "found": "no chat template"},
+        {"id": "perplexity", "title": "the model predicts text better than guessing", "status": "skip", "found": ""},
+    ]
+    result = {
+        "schema": "llmopt.verify/1", "llmopt_version": "0", "model": run.values["model"], "verified": zeros != "fail", "format": "gptq",
+        "scheme": "v1", "linears": 70, "bytes": 4_610_000, "bits_per_weight": 5.31, "checks": checks, "ppl": None, "seconds": 3.1, "warnings": [],
+    }  # fmt: skip
+    write_json(run.path / "result.json", result)
     return run
 
 

@@ -12,7 +12,9 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
+from core.evaluate.verify_spec import VerifySpec
 from core.quantize.compare_spec import QuantizeCompareSpec
+from core.quantize.defaults import FACTS
 from core.quantize.spec import QuantizeSpec
 from core.runs.events import Log
 from core.runs.store import Run, list_runs
@@ -25,9 +27,11 @@ from tui.confirm import Confirm
 from tui.quantize.artifact import ArtifactScreen
 from tui.quantize.fit import FitPanel
 from tui.quantize.pane import COMPARE, LIVE, PARETO, RESULTS, SETUP
+from tui.quantize.verify import VerifyScreen
 from tui.runs.live import LiveRuns
 from tui.widgets.chart import Chart
 from tui.widgets.model_picker import ModelPicker
+from tui.widgets.table_picker import TablePicker
 
 MakeApp = Callable[..., LlmoptApp]
 
@@ -39,13 +43,19 @@ class RecordingRuns(LiveRuns):
         super().__init__()
         self.started: list[Spec] = []
         self.cancelled: list[str] = []
+        self.resumed: list[str] = []
         self.gate = Event()
         self.gate.set()
 
     def start(self, spec: Spec) -> Run:
         self.gate.wait(5)
         self.started.append(spec)
-        return made.run_of(spec, f"20260101-115959-quantize-000{len(self.started)}", created=NOW - 1)
+        return made.run_of(spec, f"20260101-115959-{spec.capability}-000{len(self.started)}", created=NOW - 1)
+
+    def resume(self, run: Run) -> Any:
+        self.resumed.append(run.id)
+        run.save_state(run.state.model_copy(update={"status": "running", "started": NOW - 1, "ended": None, "exit_reason": None, "resumed": NOW - 2}))
+        return run.state
 
     def cancel(self, run: Run) -> Any:
         self.cancelled.append(run.id)
@@ -216,6 +226,41 @@ async def test_cancel_asks_first(make_app: MakeApp, runs: RecordingRuns) -> None
         assert "cancelled" in text_of(pilot, ".live--head")
 
 
+async def test_a_stopped_run_goes_on_with_r(make_app: MakeApp, runs: RecordingRuns) -> None:
+    run = made.run_of(made.spec(), "20260101-115900-quantize-0aaa", "cancelled", created=NOW - 20, reason="cancelled")
+    made.say(run, *made.layer_errors(12, NOW - 18))
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_quantize(pilot)
+        await pilot.press("escape", "f4")
+        await settle(pilot)
+        assert pane.bar.active == LIVE
+        await pilot.press("r")
+        await until(pilot, lambda: pane.live.going)
+        assert runs.resumed == [run.id]
+        await pilot.press("r")
+        await settle(pilot)
+        assert runs.resumed == [run.id], "what runs cannot be resumed"
+
+
+async def test_a_run_that_goes_on_from_another_terminal_is_followed_again(make_app: MakeApp, runs: RecordingRuns) -> None:
+    run = made.run_of(made.spec(), "20260101-115900-quantize-0aaa", "failed", created=NOW - 20, reason="killed by SIGKILL")
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_quantize(pilot)
+        await until(pilot, lambda: pane.live.follower is not None)
+        runs.resume(run)
+        await until(pilot, lambda: pane.live.going)
+
+
+async def test_a_run_without_a_checkpoint_kept_is_not_offered_to_go_on(make_app: MakeApp, runs: RecordingRuns) -> None:
+    made.finish(made.run_of(made.spec(), "20260101-115900-quantize-0aaa", "done", created=NOW - 20))
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_quantize(pilot)
+        pane.show_view(LIVE)
+        await pilot.press("r")
+        await settle(pilot)
+        assert runs.resumed == []
+
+
 async def test_a_dead_worker_is_shown_with_its_reason(make_app: MakeApp) -> None:
     run = made.run_of(made.spec(), "20260101-115900-quantize-0aaa", created=NOW - 20)
     async with make_app().run_test(size=(80, 24)) as pilot:
@@ -230,7 +275,7 @@ def three_results(out: Path) -> list[Run]:
     finished = []
     for number, (method, bits) in enumerate((("rtn", 4), ("gptq", 4), ("gptq", 3))):
         run = made.run_of(made.spec(method=method, bits=bits), f"20260101-11000{number}-quantize-000{number}", "done", created=NOW - 3600 + number)
-        finished.append(made.finish(run, checkpoint=str(out), bits_per_weight=bits + 1.3, kl_mean=0.1 / bits))
+        finished.append(made.finish(run, checkpoint=str(out), bits_per_weight=bits + 1.3, kl_mean=(0.1 if method == "gptq" else 0.13) / bits))
     return finished
 
 
@@ -252,27 +297,140 @@ async def test_results_of_the_model_stand_beside_each_other_and_any_can_be_run_a
         assert pane.setup.spec() == made.spec(method="rtn", bits=4)
 
 
+async def compare(pilot: Pilot[None], *keys: str) -> None:
+    """F6, then keys in the table of what can be compared."""
+    await pilot.press("f6")
+    await until(pilot, lambda: isinstance(pilot.app.screen, TablePicker) and pilot.app.screen.query_one(DataTable).row_count > 0)
+    await settle(pilot)
+    await pilot.press(*keys)
+    await until(pilot, lambda: not isinstance(pilot.app.screen, TablePicker))
+
+
 async def test_f6_compares_the_usual_quantizations_of_the_forms_model(make_app: MakeApp, runs: RecordingRuns) -> None:
     async with make_app().run_test(size=(80, 24)) as pilot:
         pane = await open_quantize(pilot)
         pane.prefill({"model": "/models/story-llama", "eval_tokens": 2048, "bits": 3})
-        await pilot.press("f6")
+        await compare(pilot, "escape")
+        await settle(pilot)
+        assert runs.started == []
+        await compare(pilot, "enter")
         await until(pilot, lambda: bool(runs.started))
         assert runs.started == [QuantizeCompareSpec(model="/models/story-llama", eval_tokens=2048, calibration_samples=64)]
+
+
+async def test_beside_fp8_the_comparison_of_floats_is_offered_first(make_app: MakeApp, runs: RecordingRuns) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_quantize(pilot)
+        pane.prefill({"method": "fp8"})
+        await compare(pilot, "enter")
+        await until(pilot, lambda: bool(runs.started))
+        assert runs.started == [QuantizeCompareSpec(model="bundled:base", set="floats", calibration_samples=64)]
 
 
 async def test_a_comparison_that_does_not_fit_the_model_is_refused_before_the_start(make_app: MakeApp, runs: RecordingRuns) -> None:
     async with make_app().run_test(size=(80, 24)) as pilot:
         pane = await open_quantize(pilot)
         pane.prefill({"granularity": "channel", "group_size": 100})
-        await pilot.press("f6")
+        await compare(pilot, "enter")
         await settle(pilot)
         assert runs.started == [QuantizeCompareSpec(model="bundled:base", calibration_samples=64)], "a size that means nothing is not asked for"
         runs.started.clear()
         pane.prefill({"eval_tokens": 0})
-        await pilot.press("f6")
+        await compare(pilot, "enter")
         await settle(pilot)
         assert runs.started == []
+
+
+async def test_the_method_is_chosen_from_a_table_and_brings_its_fields(make_app: MakeApp) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_quantize(pilot)
+        form = pane.setup.form
+        form.focus_field("method")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TablePicker) and pilot.app.screen.query_one(DataTable).row_count == len(FACTS))
+        await settle(pilot)
+        await pilot.press("down", "down", "down", "enter")
+        await settle(pilot)
+        assert form.spec() == QuantizeSpec(model="bundled:base", method="fp8")
+        assert form.rows["fp8_format"].display
+        assert not form.rows["bits"].display
+        assert "FP8" in text_of(pilot, FitPanel)
+
+
+async def test_a_level_is_chosen_by_its_size_on_this_model(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMOPT_LLAMA_PYTHON", sys.executable)
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_quantize(pilot)
+        pane.prefill({"method": "gguf"})
+        await settle(pilot)
+        pane.setup.form.focus_field("level")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TablePicker) and pilot.app.screen.query_one(DataTable).row_count > 0)
+        await settle(pilot)
+        assert "Q4_K" in text_of_screen(pilot), "it begins with the level of the form"
+        await pilot.press("down", "enter")
+        await settle(pilot)
+        assert pane.setup.spec() == QuantizeSpec(model="bundled:base", method="gguf", level="Q4_K_S")
+
+
+async def test_a_level_table_without_a_model_is_a_sentence(make_app: MakeApp) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_quantize(pilot)
+        pane.prefill({"method": "gguf", "model": "/models/none"})
+        await settle(pilot)
+        pane.setup.form.focus_field("level")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TablePicker) and "no such path" in text_of_screen(pilot))
+        await pilot.press("enter", "escape")
+        await settle(pilot)
+        assert not isinstance(pilot.app.screen, TablePicker)
+
+
+def text_of_screen(pilot: Pilot[None]) -> str:
+    return str(pilot.app.screen.query_one(".picker--detail").render())
+
+
+async def test_all_runs_of_a_model_stand_on_one_frontier(make_app: MakeApp, tmp_path: Path) -> None:
+    three_results(tmp_path)
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_quantize(pilot)
+        pane.show_view(PARETO)
+        await settle(pilot)
+        table = pane.pareto.query_one(DataTable)
+        assert [str(table.get_row_at(row)[0]) for row in range(3)] == ["◆", "◆", "·"]
+        await pilot.press("down", "down", "down")
+        await settle(pilot)
+        assert "beaten by gptq-w4-g128" in text_of(pilot, ".pareto--head")
+        await pilot.press("m", "m")
+        assert "perplexity ratio" in str(pane.pareto.chart.plot.title if pane.pareto.chart.plot else "")
+        await pilot.press("m")
+        assert pane.pareto.table.display, "after the last figure the table comes back, although it had the focus"
+        await pilot.press("down", "enter")
+        await settle(pilot)
+        assert pane.bar.active == RESULTS
+        assert pane.results.chosen is not None
+        assert pane.results.chosen.recipe == "rtn 4 bit g128", "the cursor stayed on its run"
+
+
+async def test_v_verifies_the_checkpoint_of_the_result(make_app: MakeApp, runs: RecordingRuns, tmp_path: Path) -> None:
+    three_results(tmp_path)
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_quantize(pilot)
+        pane.show_view(RESULTS)
+        await settle(pilot)
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(pilot.app.screen, VerifyScreen))
+        assert runs.started == [VerifySpec(model=str(tmp_path))]
+        run = pilot.app.screen._run
+        made.verified(run, "fail")
+        run.save_state(run.state.model_copy(update={"status": "done", "ended": NOW, "exit_code": 3}))
+        await until(pilot, lambda: "not as it should be" in str(pilot.app.screen._text.render()))
+        text = str(pilot.app.screen._text.render())
+        assert "✗ failed" in text
+        assert "zero points are inside the grid" in text
+        await pilot.press("escape")
+        await settle(pilot)
+        assert pane.bar.active == RESULTS
 
 
 async def test_a_row_of_the_comparison_can_be_carried_out(make_app: MakeApp) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
-from textual.widgets import DataTable
+from textual.widgets import DataTable, Static
 
+from core.evaluate.verify_spec import VerifySpec
 from core.quantize.compare_spec import QuantizeCompareSpec
 from core.runs.events import Log, Metric
 from tests.tui.fakes import NOW
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import open_quantize, settle, until
 from tui.app import LlmoptApp
-from tui.quantize.pane import COMPARE, RESULTS
+from tui.quantize.pane import COMPARE, PARETO, RESULTS
+from tui.quantize.verify import VerifyScreen
 
 MakeApp = Callable[..., LlmoptApp]
 RUNNING = "20260101-115940-quantize-4f1d"
@@ -99,7 +102,7 @@ def test_the_result_beside_earlier_ones(snap_compare: Any, make_app: MakeApp, si
     assert snap_compare(make_app(), terminal_size=size, run_before=results)
 
 
-def test_the_chart_of_the_results_in_a_low_window(snap_compare: Any, make_app: MakeApp) -> None:
+def test_the_errors_of_a_result_in_a_low_window(snap_compare: Any, make_app: MakeApp) -> None:
     finished()
 
     async def chart(pilot: Pilot[None]) -> None:
@@ -110,6 +113,141 @@ def test_the_chart_of_the_results_in_a_low_window(snap_compare: Any, make_app: M
         await settle(pilot)
 
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=chart)
+
+
+def test_the_methods(snap_compare: Any, make_app: MakeApp, size: tuple[int, int]) -> None:
+    async def pick(pilot: Pilot[None]) -> None:
+        pane = await open_quantize(pilot)
+        pane.setup.form.focus_field("method")
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen.query(DataTable).first().row_count > 0)
+        await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=pick)
+
+
+def test_the_levels_of_gguf(snap_compare: Any, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+    monkeypatch.setenv("LLMOPT_LLAMA_PYTHON", "/usr/bin/python3")
+
+    async def pick(pilot: Pilot[None]) -> None:
+        pane = await open_quantize(pilot)
+        pane.prefill({"method": "gguf"})
+        await settle(pilot)
+        pane.setup.form.focus_field("level")
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen.query(DataTable).first().row_count > 0)
+        await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=pick)
+
+
+@pytest.mark.parametrize("method", ["fp8", "mixed", "additive", "gguf"])
+def test_the_fields_of_a_method(snap_compare: Any, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setenv("LLMOPT_LLAMA_PYTHON", "/usr/bin/python3")
+
+    async def choose(pilot: Pilot[None]) -> None:
+        pane = await open_quantize(pilot)
+        pane.prefill({"method": method})
+        await settle(pilot)
+        pane.setup.form.focus_field("method")
+        await until(pilot, lambda: "estimate" in str(pane.setup.fit.render()))
+        await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=(80, 24), run_before=choose)
+
+
+def test_a_combination_that_does_not_go_together(snap_compare: Any, make_app: MakeApp, size: tuple[int, int]) -> None:
+    async def choose(pilot: Pilot[None]) -> None:
+        pane = await open_quantize(pilot)
+        pane.setup.form.set_value("method", "awq")
+        pane.setup.form.set_value("bits", 3)
+        pane.setup.form.set_value("format", "awq")
+        pane.setup.form.focus_field("format")
+        await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=choose)
+
+
+def test_sensitivities_as_they_are_measured(snap_compare: Any, make_app: MakeApp, size: tuple[int, int]) -> None:
+    run = made.run_of(made.spec(method="mixed", budget=3.5), RUNNING, created=NOW - 20)
+    made.say(run, *made.sensitivities(24, NOW - 18))
+
+    async def live(pilot: Pilot[None]) -> None:
+        pane = await open_quantize(pilot)
+        await until(pilot, lambda: pane.live.query_one(DataTable).row_count == 24)
+        await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=live)
+
+
+def test_the_bits_of_a_mixed_quantization(snap_compare: Any, make_app: MakeApp, size: tuple[int, int]) -> None:
+    run = made.run_of(made.spec(method="mixed", budget=3.5), "20260101-110000-quantize-00a0", "done", created=NOW - 3600)
+    made.finish(run, layers=made.mixed_layers())
+
+    async def results(pilot: Pilot[None]) -> None:
+        pane = await open_quantize(pilot)
+        pane.show_view(RESULTS)
+        await settle(pilot)
+        if size[1] < 30:
+            await pilot.press("m")
+            await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=results)
+
+
+def test_all_runs_of_a_model(snap_compare: Any, make_app: MakeApp, size: tuple[int, int]) -> None:
+    finished()
+    made.finish(
+        made.run_of(made.spec(method="mixed", budget=3.5), "20260101-110100-quantize-00b0", "done", created=NOW), kl_mean=0.02, bits_per_weight=4.5
+    )
+
+    async def all_runs(pilot: Pilot[None]) -> None:
+        pane = await open_quantize(pilot)
+        pane.show_view(PARETO)
+        await settle(pilot)
+        await pilot.press("down", "down", "down")
+        await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=all_runs)
+
+
+def test_the_frontier_in_a_low_window(snap_compare: Any, make_app: MakeApp) -> None:
+    finished()
+
+    async def chart(pilot: Pilot[None]) -> None:
+        pane = await open_quantize(pilot)
+        pane.show_view(PARETO)
+        await settle(pilot)
+        await pilot.press("m")
+        await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=(80, 24), run_before=chart)
+
+
+def test_a_stopped_run(snap_compare: Any, make_app: MakeApp) -> None:
+    run = made.run_of(made.spec(), RUNNING, "cancelled", created=NOW - 40, reason="cancelled")
+    made.say(run, *made.layer_errors(45, NOW - 38))
+
+    async def live(pilot: Pilot[None]) -> None:
+        pane = await open_quantize(pilot)
+        await pilot.press("escape", "f4")
+        await until(pilot, lambda: pane.live.query_one(DataTable).row_count == 45)
+        await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=(80, 24), run_before=live)
+
+
+def test_a_verification_that_found_something(snap_compare: Any, make_app: MakeApp, size: tuple[int, int]) -> None:
+    run = made.run_of(VerifySpec(model="/models/base-gptq-w4"), "20260101-110000-verify-00a0", "done", created=NOW - 60)
+    made.verified(run, "fail")
+
+    async def show(pilot: Pilot[None]) -> None:
+        await open_quantize(pilot)
+        pilot.app.push_screen(VerifyScreen(run))
+        await until(pilot, lambda: "not as it should be" in "".join(str(each.render()) for each in pilot.app.screen.query(Static)))
+        await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=show)
 
 
 def test_the_comparison(snap_compare: Any, make_app: MakeApp, size: tuple[int, int]) -> None:

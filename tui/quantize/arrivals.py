@@ -1,0 +1,83 @@
+"""What a run says of its linears as it goes: table and chart of sensitivities while they are measured, of errors afterwards. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.sanitize import clean
+from tui.quantize import layers
+from tui.quantize.tape import Tape
+from tui.widgets import words
+from tui.widgets.plot import Plot, Series
+
+NOT_FINITE = "not finite"
+_BLOCK = re.compile(r"(?:^|\.)(\d+)\.")
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """The state of a run's table and chart."""
+
+    kind: str
+    """Changes when everything begins anew."""
+    columns: tuple[tuple[str, int], ...] = ()
+    """Title and width."""
+    rows: Sequence[Row] = ()
+    plot: Plot | None = None
+
+
+def arrivals(tape: Tape) -> Arrivals:
+    """What there is to show of a run."""
+    if tape.errors:
+        return _errors(tape)
+    return _sensitivities(tape) if tape.sensitivity else Arrivals("nothing")
+
+
+def _errors(tape: Tape) -> Arrivals:
+    chosen = bool(tape.assigned)
+    columns = (("linear", 36), ("relative error", 14), *((("bits", 6),) if chosen else ()))
+    rows = []
+    for name, error in tape.errors:
+        row = (clean(name), NOT_FINITE if error is None else f"{error:.4f}")
+        rows.append((*row, words.figure(tape.assigned.get(name), 1)) if chosen else row)
+    return Arrivals(f"errors {tape.passes} {chosen}", columns, rows, layers.plot(tape.errors))
+
+
+def _sensitivities(tape: Tape) -> Arrivals:
+    widths = sorted({bits for of_linear in tape.sensitivity.values() for bits in of_linear})
+    rows = [
+        (short(name), *(words.figure(of_linear[bits], 2) if bits in of_linear else "" for bits in widths))
+        for name, of_linear in tape.sensitivity.items()
+    ]
+    return Arrivals(
+        f"sensitivity {widths}", (("KL of the model with", 23), *((f"{bits} bit", 9) for bits in widths)), rows, sensitivity_plot(tape, widths)
+    )
+
+
+def sensitivity_plot(tape: Tape, widths: Sequence[int]) -> Plot:
+    """What the whole model loses when one linear of a block alone gets few bits: the worst linear of each block, a line a width."""
+    worst: dict[int, dict[int, float]] = {bits: {} for bits in widths}
+    for position, (name, of_linear) in enumerate(tape.sensitivity.items()):
+        match = _BLOCK.search(name)
+        block = int(match.group(1)) if match else position
+        for bits, loss in of_linear.items():
+            if loss is not None:
+                worst[bits][block] = max(loss, worst[bits].get(block, loss))
+    return Plot(
+        kind="line",
+        title="KL divergence with one linear rounded, worst of each block",
+        series=tuple(Series.of([found[block] for block in sorted(found)], sorted(found), label=f"{bits} bit") for bits, found in worst.items()),
+        x_label="block",
+        y_unit="nats",
+        log_y=True,
+    )
+
+
+def short(name: str) -> str:
+    """`12 self_attn.q_proj`: number of the block and the name inside it."""
+    match = _BLOCK.search(name)
+    return clean(f"{match.group(1)} {name[match.end() :]}" if match else name)

@@ -1,0 +1,66 @@
+"""The tables from which method, GGUF level and comparison are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.quantize.compare_spec import SETS, VariantSet
+from core.quantize.defaults import FACTS, MethodFacts
+from core.quantize.levels import PUBLISHED_ON, LevelRow, level_table
+from tui.services import Models
+from tui.widgets import words
+from tui.widgets.table_picker import Options, Row
+
+_FLOATING = ("fp8", "nf4", "int8", "smoothquant")
+"""Methods beside which 8-bit floats are of interest."""
+_TOLD: dict[VariantSet, str] = {
+    "integers": "INT8 to INT3, by rounding and by GPTQ, with one scale a tensor, a channel or a group",
+    "floats": "FP8 as E4M3 and E5M2, with and without rounded inputs, beside INT8, INT4 and NF4",
+}
+
+
+def method_options() -> Options:
+    """Every method, with what it makes and in which formats."""
+    rows = [Row(name, (name, _bits(facts), _text(name, facts), ", ".join(facts.formats)), facts.summary) for name, facts in FACTS.items()]
+    return Options((("method", 13), ("bits", 8), ("text", 10), ("formats", 32)), rows, "text: whether calibration text is read")
+
+
+def level_options(models: Models, values: Mapping[str, Any]) -> Options:
+    """Every GGUF level as it would turn out for the form's model. Reads the model's card: off the event loop.
+
+    Raises:
+        RequestError: there is no such model.
+    """
+    card = models.resolve(str(values.get("model", ""))).card()
+    rows = [_level(row) for row in level_table(card, imatrix=bool(values.get("imatrix", False)))]
+    columns = (("level", 9), ("bits/w", 8), ("size", 11), ("KL*", 9), ("", 43))
+    return Options(columns, rows, f"bits and size of this model, computed · * published for {PUBLISHED_ON}")
+
+
+def comparison_options() -> Options:
+    """The sets of quantizations that can be compared."""
+    rows = [Row(name, (name, f"{len(variants)} quantizations"), _TOLD[name]) for name, variants in SETS.items()]
+    return Options((("set", 12), ("", 20)), rows, "each is measured on this model; no checkpoint is kept")
+
+
+def usual_set(method: str) -> VariantSet:
+    """The set that is of interest beside a method."""
+    return "floats" if method in _FLOATING else "integers"
+
+
+def _level(row: LevelRow) -> Row:
+    stored = sum(count for _, count in row.types)
+    types = ", ".join(f"{name} {count / stored:.0%}" for name, count in row.types)
+    detail = [f"stored as {types}{'; written by llama.cpp' if row.needs_llama_cpp else ''}", *(fallback.sentence() for fallback in row.fallbacks)]
+    cells = (row.level, words.figure(row.bits_per_weight, 3), words.size(row.bytes), words.figure(row.published_kl, 2), row.advice)
+    return Row(row.level, cells, ". ".join(detail))
+
+
+def _bits(facts: MethodFacts) -> str:
+    low, high = min(facts.bits), max(facts.bits)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _text(name: str, facts: MethodFacts) -> str:
+    return "if asked" if name in ("gguf", "fp8") else "yes" if facts.calibrated else "no"

@@ -1,0 +1,116 @@
+"""A verification of a checkpoint as it goes, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from core.runs.state import State
+from core.runs.store import Run
+from core.sanitize import clean
+from tui.services import services_of
+from tui.widgets import words
+from tui.widgets.hanging import hanging
+from tui.widgets.progress import bar
+from tui.widgets.threads import in_thread
+
+_LOOK_EVERY = 0.5
+_SIGNS = {
+    "pass": ("✓ passed", "$text-success"),
+    "warn": ("! doubtful", "$text-warning"),
+    "fail": ("✗ failed", "bold $text-error"),
+    "skip": ("· not made", "dim"),
+}
+
+
+class VerifyScreen(ModalScreen[None]):
+    """Follows the run; closing it does not stop the run."""
+
+    HELP = (
+        "Every tensor of a checkpoint is looked at: whether the scheme can be read, shapes and packing are right, zero points and scales are in "
+        "range, and whether the model predicts text better than guessing.\n\nClosing this does not stop the run: ctrl+r shows it."
+    )
+    DEFAULT_CSS = """
+    VerifyScreen { align: center middle; }
+    VerifyScreen > VerticalScroll { width: 100; max-width: 100%; height: auto; max-height: 100%; }
+    VerifyScreen > VerticalScroll { border: round $primary; background: $surface; padding: 0 1; }
+    VerifyScreen Static { height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,v,q", "dismiss", "Close", id="verify.close", tooltip="Back to the results; the run goes on"),
+    ]
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+        self._text = Static("starting ...", markup=False)
+        self._over = False
+
+    def compose(self) -> ComposeResult:
+        """One text."""
+        with VerticalScroll() as box:
+            box.border_title = "Verify"
+            yield self._text
+
+    def on_mount(self) -> None:
+        """Look now, and until the run is over."""
+        self._look()
+        self.set_interval(_LOOK_EVERY, self._look)
+
+    @in_thread(group="verify", description="read a verification", exclusive=True)
+    def _look(self) -> None:
+        if self._over:
+            return
+        state = services_of(self).runs.state(self._run)
+        text = described(self._run.values, state, self._run.result if state.is_over else None, max(self.size.width - 6, 40))
+        self.app.call_from_thread(self._show, text, state.is_over)
+
+    def _show(self, text: Content, over: bool) -> None:
+        self._over = over
+        self._text.update(text)
+
+
+def described(values: Mapping[str, Any], state: State, result: Mapping[str, Any] | None, width: int) -> Content:
+    """Progress, or the verdict with every check."""
+    head = Content.styled(clean(str(values.get("model", ""))), "bold")
+    if not state.is_over:
+        done = state.progress.fraction if state.progress is not None else 0.0
+        label = clean(state.progress.label, limit=width) if state.progress is not None else "the worker is starting"
+        return Content("\n").join([head, Content.assemble(bar(done, 30), f" {done:4.0%}"), Content.styled(label, "dim")])
+    checks = result.get("checks") if result is not None else None
+    if result is None or not isinstance(checks, list):
+        return Content("\n").join([head, Content.styled(f"! {clean(state.exit_reason or state.status)}", "$text-error")])
+    return Content("\n").join([head, _verdict(result), Content(""), *_checks(checks, width), Content(""), *_rest(result, width)])
+
+
+def _verdict(result: Mapping[str, Any]) -> Content:
+    scheme = clean(" ".join(str(result.get(name) or "") for name in ("format", "scheme")), limit=80)
+    good = result.get("verified") is True
+    return Content.assemble(("verified" if good else "not as it should be", "bold $text-success" if good else "bold $text-error"), f"  {scheme}")
+
+
+def _checks(checks: list[Any], width: int) -> list[Content]:
+    lines: list[Content] = []
+    for check in checks:
+        if isinstance(check, dict):
+            sign, style = _SIGNS.get(str(check.get("status")), ("?", ""))
+            rows = [("", clean(str(check.get("title", "")))), *([("", clean(str(check["found"])))] if check.get("found") else [])]
+            told = hanging(rows, max(width - 12, 20)).split("\n")
+            lines += [Content.assemble((f"{sign:<11}" if index == 0 else " " * 11, style), line) for index, line in enumerate(told)]
+    return lines
+
+
+def _rest(result: Mapping[str, Any], width: int) -> list[Content]:
+    rows = [
+        ("size", f"{words.size(result.get('bytes'))}, {words.figure(result.get('bits_per_weight'), 3)} bits a weight"),
+        ("perplexity", words.figure(result.get("ppl"))),
+        *(("note", clean(str(text))) for text in result.get("warnings") or ()),
+    ]
+    return [hanging(rows, width), Content.styled("esc close", "dim")]
