@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from core.models.structure import find_linears
 from core.numerics.stored import StoredWeight
 from core.quantize.allocate import Assignment, Choice, least_loss, least_size
 from core.quantize.defaults import MIXED_BUDGET
+from core.quantize.reuse import conditions, measured_before
 from core.quantize.sensitivity import Probe, Sensitivity, sensitivities
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
@@ -53,6 +54,8 @@ class Plan:
     """Divergence of the whole on the same calibration text, where it was measured to choose."""
     exact: bool
     """Whether no other assignment has a smaller sum within the limit."""
+    conditions: str = ""
+    """Under which was measured; see `core.quantize.reuse`."""
 
     def to_json(self) -> dict[str, object]:
         """Plain data."""
@@ -70,8 +73,10 @@ def linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None,
     _require_plain_linears(streamed)
     plan = recalled(steps.ledger.recall(PLAN))
     if plan is None:
-        found = measure(streamed, spec, windows, steps)
+        key = conditions(streamed, spec, windows)
+        found = _reused(key, spec, steps) or measure(streamed, spec, windows, steps)
         plan = plan_for(spec, found) if spec.max_kl is None else _within(spec.max_kl, found, streamed, spec, windows, steps)
+        plan = replace(plan, conditions=key)
         steps.ledger.remember(PLAN, plan.to_json())
     else:
         steps.skip(extra_steps(spec, len(plan.widths)))
@@ -167,6 +172,19 @@ def measure(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps:
         steps.measured("sensitivity_kl", one.kl, one.bits, one.linear)
         found.append(one)
     return tuple(found)
+
+
+def _reused(key: str, spec: QuantizeSpec, steps: Steps) -> tuple[Sensitivity, ...] | None:
+    """What an earlier run measured, told as if it were measured now."""
+    before = measured_before(key, spec.widths)
+    if before is None:
+        return None
+    run, found = before
+    steps.log(f"the sensitivities that run {run} measured under the same conditions are used again")
+    steps.skip(len(found))
+    for one in found:
+        steps.measured("sensitivity_kl", one.kl, one.bits, one.linear)
+    return found
 
 
 def plan_for(spec: QuantizeSpec, found: tuple[Sensitivity, ...]) -> Plan:

@@ -80,6 +80,8 @@ class MixedFigures(_Frozen):
     """Divergence of the whole on the same calibration text, where a goal of divergence asked for it."""
     exact: bool
     """Whether no other assignment has a smaller sum within the limit."""
+    conditions: str
+    """Hash of all that the sensitivities depend on but the widths; runs with the same one share them."""
 
 
 class QuantizeResult(_Frozen):
