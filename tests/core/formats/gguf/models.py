@@ -73,7 +73,9 @@ def write_sentencepiece(folder: Path, pieces: Iterable[str] = PIECES) -> None:
     from tokenizers import Tokenizer, decoders, models, normalizers, processors
 
     rows = list(pieces)
-    (folder / "tokenizer.model").write_bytes(b"".join(_field(1, _piece(text, index)) for index, text in enumerate(rows)))
+    byte_pairs_with_byte_fallback = b"\x18\x02\x98\x02\x01"
+    model = b"".join(_field(1, _piece(text, index)) for index, text in enumerate(rows)) + _field(2, byte_pairs_with_byte_fallback)
+    (folder / "tokenizer.model").write_bytes(model)
     vocabulary = {text: index for index, text in enumerate(rows)}
     merges = sorted(
         (vocabulary[text], (text[:cut], text[cut:]))

@@ -1,0 +1,77 @@
+"""Open a GGUF file as a model that is read block by block, its weights dequantized as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+from core.formats.gguf.weights import GgufWeights, divide_frequencies
+from core.models.headers import TensorInfo, TensorLocation
+from core.models.streaming import Stored, StreamedModel
+
+
+def companion_folder(path: Path) -> Path:
+    """A folder with the config.json and the tokenizer that a file's metadata describe; it goes away with the process.
+
+    Raises:
+        RequestError: a damaged file, or a family or tokenizer that cannot be read.
+    """
+    status = path.stat()
+    return Path(_companion(path.absolute(), status.st_mtime_ns, status.st_size).name)
+
+
+def open_gguf(path: Path, dtype: torch.dtype | None = None, device: str = "cpu", overlay: Mapping[str, Tensor] | None = None) -> StreamedModel:
+    """The model of a file.
+
+    Args:
+        path: of the file.
+        dtype: of the arithmetic; default: float32.
+        device: where blocks are put.
+        overlay: parameters by name that are used instead of the file's.
+
+    Raises:
+        RequestError: a damaged file, or a family that cannot be read.
+    """
+    folder = companion_folder(path)
+    weights = GgufWeights(path)
+    streamed = StreamedModel.open(folder, dtype or torch.float32, device, overlay, Stored(_locations(weights), _Reader(weights)))
+    factors = weights.rope_factors()
+    if factors is not None:
+        divide_frequencies(streamed.model, factors)
+    return streamed
+
+
+def _locations(weights: GgufWeights) -> dict[str, TensorLocation]:
+    """Parameters as they would stand in a file of float32 numbers; they are never read from there."""
+    shapes = {name: weights.file.shape(tensor) for name, tensor in weights.names.items()}
+    return {name: TensorLocation(weights.file.path, TensorInfo(name, "F32", shape, 0, 4 * _count(shape))) for name, shape in shapes.items()}
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return int(torch.Size(shape).numel())
+
+
+class _Reader:
+    """Reads parameters by name, wherever a location says they are."""
+
+    def __init__(self, weights: GgufWeights) -> None:
+        self._weights = weights
+
+    def read(self, location: TensorLocation) -> Tensor:
+        """A parameter in float32."""
+        return self._weights[location.info.name]
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+@lru_cache(maxsize=8)
+def _companion(path: Path, _modified: int, _size: int) -> TemporaryDirectory[str]:
+    folder = TemporaryDirectory(prefix="llmopt-gguf-")
+    GgufWeights(path).write_folder(Path(folder.name))
+    return folder
