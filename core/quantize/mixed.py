@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
+import psutil
 from torch import Tensor, nn
 
 from core.calibration.blocks import calibrated_blocks
@@ -24,7 +25,7 @@ from core.numerics.stored import StoredWeight
 from core.quantize.allocate import Assignment, Choice, least_loss, least_size
 from core.quantize.defaults import MIXED_BUDGET
 from core.quantize.reuse import conditions, measured_before
-from core.quantize.sensitivity import Probe, Sensitivity, sensitivities
+from core.quantize.sensitivity import HELD_BYTES, Probe, Sensitivity, sensitivities
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
 from core.quantize.stream import BlockDone, Item, QuantizedLinear, quantized_linears, solve, stored_dtypes
@@ -32,6 +33,8 @@ from core.sanitize import clean
 
 PLAN = "mixed precision"
 """Under this name the ledger keeps what was measured and chosen."""
+MEASURED = "sensitivities"
+"""Under this name, what was measured so far."""
 PROBE_TOKENS = 2048
 """Tokens on which divergences are measured."""
 
@@ -167,11 +170,32 @@ def measure(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps:
             yield bits, solve(weight, name, single, stored.get(f"{name}.weight", dtype), statistics)
 
     blocks = calibrated_blocks(streamed, calibrating, steps.check_cancelled, dtype)
-    found = []
-    for one in sensitivities(streamed, blocks, probing, candidates, steps.step):
+    found = _measured_so_far(spec, steps)
+    done, room = {one.linear for one in found}, _room(streamed, len(asked), probing)
+    for one in sensitivities(streamed, blocks, probing, candidates, steps.step, skip=done, held_bytes=room):
         steps.measured("sensitivity_kl", one.kl, one.bits, one.linear)
         found.append(one)
+        if one.bits == max(asked):
+            steps.ledger.remember(MEASURED, [asdict(each) for each in found])
     return tuple(found)
+
+
+def _room(streamed: StreamedModel, widths: int, probing: Tensor) -> int | None:
+    """Bytes for hidden states that wait: where a block's worth takes more than the usual, as much of it as a quarter of the free memory holds."""
+    if streamed.device.type != "cpu":
+        return None
+    linears = len(find_linears(streamed.blocks.modules[0]))
+    block = linears * widths * probing.numel() * int(streamed.config.get_text_config().hidden_size) * streamed.dtype.itemsize
+    return max(HELD_BYTES["cpu"], min(block, int(psutil.virtual_memory().available) // 4))
+
+
+def _measured_so_far(spec: QuantizeSpec, steps: Steps) -> list[Sensitivity]:
+    """What was measured before the run was stopped, of linears that were measured at every width."""
+    found = [Sensitivity(**one) for one in steps.ledger.recall(MEASURED) or ()]
+    counts = Counter(one.linear for one in found)
+    found = [one for one in found if counts[one.linear] == len(spec.widths)]
+    _tell(found, steps)
+    return found
 
 
 def _reused(key: str, spec: QuantizeSpec, steps: Steps) -> tuple[Sensitivity, ...] | None:
@@ -181,10 +205,15 @@ def _reused(key: str, spec: QuantizeSpec, steps: Steps) -> tuple[Sensitivity, ..
         return None
     run, found = before
     steps.log(f"the sensitivities that run {run} measured under the same conditions are used again")
+    _tell(found, steps)
+    return found
+
+
+def _tell(found: Sequence[Sensitivity], steps: Steps) -> None:
+    """Measurements that need not be made."""
     steps.skip(len(found))
     for one in found:
         steps.measured("sensitivity_kl", one.kl, one.bits, one.linear)
-    return found
 
 
 def plan_for(spec: QuantizeSpec, found: tuple[Sensitivity, ...]) -> Plan:

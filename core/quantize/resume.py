@@ -119,9 +119,7 @@ class Ledger:
                 if old != states_file:
                     old.unlink()
         except OSError as error:
-            self._log(f"finished blocks are not kept ({error.strerror or error}): should this run be stopped, it begins anew")
-            self.discard()
-            self._folder = None
+            self._give_up(error)
 
     def block(self, index: int) -> BlockParts:
         """A kept block.
@@ -150,10 +148,13 @@ class Ledger:
         return None if entry is None else self._read(entry)["hidden"]
 
     def remember(self, name: str, document: Any) -> None:
-        """Keep plain data that took long to find."""
-        if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        self._save(documents=self._manifest["documents"] | {name: document})
+        """Keep plain data that took long to find; where the disk refuses, as of `keep`."""
+        try:
+            if self._folder is not None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            self._save(documents=self._manifest["documents"] | {name: document})
+        except OSError as error:
+            self._give_up(error)
 
     def recall(self, name: str) -> Any:
         """What was remembered under this name, None when nothing was."""
@@ -175,6 +176,11 @@ class Ledger:
         """Remove everything that is kept."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _give_up(self, error: OSError) -> None:
+        self._log(f"finished blocks are not kept ({error.strerror or error}): should this run be stopped, it begins anew")
+        self.discard()
+        self._folder = None
 
     def _require_room(self, block: int, left: int) -> None:
         """Raises OSError when blocks of this many bytes would not all find room both here and in the checkpoint."""

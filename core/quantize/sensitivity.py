@@ -7,7 +7,7 @@ holds. What is measured is the KL divergence of the variant's predictions from t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,8 +26,9 @@ Candidates = Callable[[Tensor, str, InputStatistics | None], Iterable[tuple[int,
 OnStep = Callable[[str], None]
 """Told what comes next after each variant; may raise to cancel."""
 
-_HELD_BYTES = {"cpu": 192 * 2**20, "cuda": 8 * 2**30}
-_LOGIT_BYTES = {"cpu": 32 * 2**20, "cuda": 1024 * 2**20}
+HELD_BYTES = {"cpu": 192 * 2**20, "cuda": 8 * 2**30}
+"""Hidden states of waiting variants, by the kind of device."""
+_LOGIT_BYTES = {"cpu": 16 * 2**20, "cuda": 1024 * 2**20}
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def sensitivities(
     candidates: Candidates,
     on_step: OnStep = lambda _label: None,
     *,
+    skip: Container[str] = (),
     held_bytes: int | None = None,
 ) -> Iterator[Sensitivity]:
     """Measure every candidate of every linear; in the order of the blocks, inside a block in the order of its groups.
@@ -74,13 +76,14 @@ def sensitivities(
         windows: tokens int64 [N, T] on which the divergences are measured.
         candidates: makes the rounded weights.
         on_step: called after each variant.
+        skip: linears, by their names in the checkpoint, that are left out.
         held_bytes: most bytes of hidden states of waiting variants; one variant is the least.
 
     Raises:
         RunFailed: the predictions of the original or of a variant are not numbers.
     """
     probe = Probe(streamed, windows)
-    room = held_bytes or _HELD_BYTES.get(streamed.device.type, _HELD_BYTES["cpu"])
+    room = held_bytes or HELD_BYTES.get(streamed.device.type, HELD_BYTES["cpu"])
     capacity = max(room // (probe.entering.numel() * probe.entering.element_size()), 1)
     base, waiting = probe.entering, list[_Variant]()
     for block in blocks:
@@ -89,6 +92,8 @@ def sensitivities(
         for group in block.groups:
             statistics = block.statistics(group) if isinstance(block, CalibratedBlock) else None
             for name in group.names:
+                if probe.stored_name(block, name) in skip:
+                    continue
                 for variant in _variants(probe, block, name, group.names[0], base, statistics, candidates):
                     waiting.append(variant)
                     on_step(f"measuring {clean(variant.linear, limit=200)} at {variant.bits} bits")
@@ -104,10 +109,7 @@ def _variants(
 ) -> Iterator[_Variant]:
     """Each candidate of one linear, run through its block; the weight is the original's again between them."""
     linear = block.linears[name]
-    stored, first = (
-        probe.streamed.checkpoint_name(f"{probe.streamed.block_prefix(block.index)}{inside}.weight").removesuffix(".weight")
-        for inside in (name, shares)
-    )
+    stored, first = probe.stored_name(block, name), probe.stored_name(block, shares)
     original = linear.weight.detach().clone()
     for bits, weight in candidates(original.to(torch.float32), stored, statistics):
         linear.weight.data.copy_(weight.dequantize())
@@ -133,6 +135,10 @@ class Probe:
         """[N, T, H]: what the first block is given."""
         self._final = self._through([self.entering], 0)[0]
 
+    def stored_name(self, block: Block, linear: str) -> str:
+        """Name in the checkpoint, without `.weight`, of a linear of a block."""
+        return self.streamed.checkpoint_name(f"{self.streamed.block_prefix(block.index)}{linear}.weight").removesuffix(".weight")
+
     @torch.no_grad()
     def run(self, block: nn.Module, hidden: Tensor, index: int) -> Tensor:
         """Output of block `index` for hidden states [N, T, H] of all windows."""
@@ -153,25 +159,27 @@ class Probe:
         if not final:
             return []
         count, length, _ = self._final.shape
-        vocabulary = int(self.streamed.config.get_text_config().vocab_size)
-        at_once = max(_LOGIT_BYTES.get(self.streamed.device.type, _LOGIT_BYTES["cpu"]) // (4 * vocabulary), 2)
-        span = min(length, at_once // 2)
-        several = max(at_once // span - 1, 1)
         sums = [0.0] * len(final)
-        for window in range(count):
-            for begin in range(0, length, span):
-                part = slice(begin, begin + span)
-                for first in range(0, len(final), several):
-                    together = [hidden[window, part] for hidden in (self._final, *final[first : first + several])]
-                    reference, *others = self.streamed.logits(torch.stack(together).to(self.streamed.dtype))
-                    expected = rows(reference)
-                    for index, logits in enumerate(others, first):
-                        sums[index] += float(kl_divergence(expected, rows(logits)).sum())
+        for piece in self._pieces(count, length):
+            expected = rows(self.streamed.logits(self._final[piece].to(self.streamed.dtype)).flatten(0, 1))
+            # One model at a time: its figure must not depend on which others are measured with it.
+            for index, hidden in enumerate(final):
+                logits = self.streamed.logits(hidden[piece].to(self.streamed.dtype)).flatten(0, 1)
+                sums[index] += float(kl_divergence(expected, rows(logits)).sum())
         self.streamed.release_outer()
         means = [total / (count * length) for total in sums]
         if not all(mean == mean and abs(mean) != float("inf") for mean in means):
             raise RunFailed("the predictions on the calibration text are not numbers: the checkpoint is damaged, or overflows its dtype")
         return means
+
+    def _pieces(self, count: int, length: int) -> Iterator[tuple[slice, slice]]:
+        """Windows and positions whose logits are made at once."""
+        vocabulary = int(self.streamed.config.get_text_config().vocab_size)
+        tokens = max(_LOGIT_BYTES.get(self.streamed.device.type, _LOGIT_BYTES["cpu"]) // (4 * vocabulary), 1)
+        windows, positions = max(tokens // length, 1), min(tokens, length)
+        for first in range(0, count, windows):
+            for begin in range(0, length, positions):
+                yield slice(first, first + windows), slice(begin, begin + positions)
 
     def _through(self, hidden: list[Tensor], first: int) -> list[Tensor]:
         """Hidden states after the last block."""

@@ -94,6 +94,30 @@ def test_models_whose_linears_load_with_one_width_only_are_refused(tmp_path: Pat
         quantized(tmp_path / "falcon", context)
 
 
+def test_a_run_that_was_stopped_while_it_measured_goes_on_measuring(
+    tiny_llama_dir: Path, context: RecordingContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixed, "_room", lambda *_: 1)
+
+    def stop(context: RecordingContext) -> bool:
+        return sum(name == "sensitivity_kl" for name, *_ in context.metrics) == 44
+
+    asked = SMALL | {"eval_tokens": 0}
+    whole = run(QuantizeSpec(model=str(tiny_llama_dir), **asked, out=str(tmp_path / "whole")), context)
+    context.metrics.clear()
+    context.kept = tmp_path / "kept"
+    context.cancel_when = stop
+    with pytest.raises(Cancelled):
+        run(QuantizeSpec(model=str(tiny_llama_dir), **asked, out=str(tmp_path / "resumed")), context)
+    context.cancel_when = lambda _context: False
+    context.steps.clear()
+    resumed = run(QuantizeSpec(model=str(tiny_llama_dir), **asked, out=str(tmp_path / "resumed")), context)
+    assert resumed.mixed.sensitivities == whole.mixed.sensitivities
+    assert (tmp_path / "resumed" / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert sum("measuring" in label for _, _, label in context.steps) < 70 - 35
+    assert context.steps[-1][0] == context.steps[-1][1]
+
+
 def test_a_stopped_run_does_not_measure_again(tiny_llama_dir: Path, context: RecordingContext, tmp_path: Path) -> None:
     whole = quantized(tiny_llama_dir, context, out=str(tmp_path / "whole"))
     context.metrics.clear()

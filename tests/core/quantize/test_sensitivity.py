@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from core.evaluate import divergence
 from core.models.streaming import StreamedModel, load_model
 from core.numerics.grid import Grid
 from core.numerics.stored import StoredWeight
-from core.quantize import rtn
+from core.quantize import rtn, sensitivity
 from core.quantize.sensitivity import Sensitivity, sensitivities
 
 WIDTHS = (2, 4, 8)
@@ -27,7 +28,7 @@ def candidates(weight: Tensor, _name: str, _statistics: object) -> Iterator[tupl
         yield bits, rtn.quantize(weight, None, Grid(bits, group_size=32))
 
 
-def measure(folder: Path, **options: int) -> list[Sensitivity]:
+def measure(folder: Path, **options: Any) -> list[Sensitivity]:
     with StreamedModel.open(folder, torch.float32) as streamed:
         before = {name: streamed.read_tensor(name).clone() for name in streamed.block_tensors(0)}
         found = list(sensitivities(streamed, calibrated_blocks(streamed, WINDOWS), WINDOWS, candidates, **options))
@@ -58,15 +59,27 @@ def test_each_is_the_divergence_of_the_model_with_that_weight_alone_rounded(tiny
 
 @pytest.mark.parametrize("held_bytes", [1, 3 * 40 * 64 * 4 * 5])
 def test_little_memory_gives_the_same_figures_in_more_passes(held_bytes: int, tiny_llama_dir: Path) -> None:
-    for one, other in zip(measure(tiny_llama_dir), measure(tiny_llama_dir, held_bytes=held_bytes), strict=True):
-        assert (one.linear, one.bits) == (other.linear, other.bits)
-        assert one.kl == pytest.approx(other.kl, rel=1e-4, abs=1e-9)
+    assert measure(tiny_llama_dir) == measure(tiny_llama_dir, held_bytes=held_bytes)
 
 
 def test_fewer_bits_cost_more(tiny_llama_dir: Path) -> None:
     found = measure(tiny_llama_dir)
     two, four, eight = (sum(one.kl for one in found if one.bits == bits) for bits in WIDTHS)
     assert two > 4 * four > 16 * eight > 0
+
+
+@pytest.mark.parametrize("logit_bytes", [4 * 320, 4 * 320 * 50])
+def test_few_logits_at_once_give_the_same_figures(logit_bytes: int, tiny_llama_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = measure(tiny_llama_dir)
+    monkeypatch.setattr(sensitivity, "_LOGIT_BYTES", {"cpu": logit_bytes})
+    for one, other in zip(expected, measure(tiny_llama_dir), strict=True):
+        assert one.kl == pytest.approx(other.kl, rel=1e-3, abs=1e-8)
+
+
+def test_linears_can_be_left_out_without_changing_the_others(tiny_llama_dir: Path) -> None:
+    every = measure(tiny_llama_dir)
+    left_out = {one.linear for one in every[: 9 * len(WIDTHS)]}
+    assert measure(tiny_llama_dir, skip=left_out) == every[9 * len(WIDTHS) :]
 
 
 def test_it_can_be_cancelled_and_leaves_the_weights_as_they_were(tiny_llama_dir: Path) -> None:
