@@ -6,7 +6,6 @@ from core.errors import RequestError
 from core.evaluate.spec import EvaluateSpec
 from core.models.card import ModelCard
 from core.models.resolve import resolve
-from core.models.source import require_folder
 from core.sanitize import clean
 
 
@@ -14,14 +13,11 @@ def check(spec: EvaluateSpec, card: ModelCard) -> None:
     """Nothing, when the model and its reference can be evaluated as asked.
 
     Raises:
-        RequestError: a model is a GGUF file, has fewer positions than the context, or another vocabulary than the reference.
+        RequestError: a model has fewer positions than the context, or another vocabulary than the reference.
     """
     cards = [card]
-    require_folder(resolve(spec.model))
     if spec.reference is not None:
-        reference = resolve(spec.reference)
-        require_folder(reference)
-        cards.append(reference.card())
+        cards.append(resolve(spec.reference).card())
     for of_model in cards:
         check_context(of_model, spec.context)
     if len({of_model.vocabulary for of_model in cards}) > 1:

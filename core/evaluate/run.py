@@ -19,8 +19,8 @@ from core.evaluate.spec import EvaluateSpec
 from core.evaluate.summary import divergence_of, perplexity_of
 from core.evaluate.walk import Track, walk
 from core.evaluate.windows import windows_of
+from core.formats.opening import tokenizer_of
 from core.models.card import ModelCard
-from core.models.load import load_tokenizer
 from core.models.resolve import resolve
 from core.models.source import ModelSource
 from core.text import Corpus
@@ -86,7 +86,7 @@ def run(spec: EvaluateSpec, context: Context) -> EvaluateResult:
 
 def _encode(corpus: Corpus, sources: Sequence[ModelSource], spec: EvaluateSpec) -> tuple[Encoding, int | None]:
     """The tokens of the text, the same for all models, and the token that opens every window if the convention has one."""
-    tokenizers = [load_tokenizer(source) for source in sources]
+    tokenizers = [tokenizer_of(source) for source in sources]
     if len({vocabulary_hash(tokenizer) for tokenizer in tokenizers}) > 1:
         names = " and ".join(source.title for source in sources)
         raise RequestError(

@@ -14,11 +14,11 @@ from core.evaluate.spec import EvaluateSpec
 from core.evaluate.verify_result import VerifyResult
 from core.evaluate.verify_spec import VerifySpec
 from core.formats.checks import CheckBook
-from core.formats.verify import look_at_folder
+from core.formats.verify import look_at_folder, look_at_gguf
 from core.models.card import ModelCard
+from core.models.gguf_header import read_gguf_header
 from core.models.headers import model_tensors
 from core.models.resolve import resolve
-from core.models.source import require_folder
 
 _GIBBERISH = 2
 """A perplexity of this many times the vocabulary is worse than any guess."""
@@ -33,9 +33,10 @@ def run(spec: VerifySpec, context: Context) -> VerifyResult:
     """
     began = time.monotonic()
     source = resolve(spec.model)
-    folder, card = require_folder(source), source.card()
-    book, looked = CheckBook(), _Looked(context, len(model_tensors(folder)))
-    seen = look_at_folder(folder, book, looked.at)
+    card, book = source.card(), CheckBook()
+    of_file = source.kind == "gguf"
+    looked = _Looked(context, len(read_gguf_header(source.path).tensors if of_file else model_tensors(source.path)))
+    seen = (look_at_gguf if of_file else look_at_folder)(source.path, book, looked.at)
     measured = _measure(spec, card, book, looked) if spec.eval_tokens and not book.failed else None
     return VerifyResult(
         model=source.title,

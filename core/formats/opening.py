@@ -1,4 +1,4 @@
-"""Open a model folder whether its weights are plain or quantized, ours or anybody's; quantized linears are dequantized as they are read."""
+"""Open a model whether its weights are plain or quantized, a folder or a GGUF file, ours or anybody's: dequantized as it is read."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RequestError
+from core.formats.gguf.opening import companion_folder, open_gguf
 from core.formats.registry import FORMATS, read_format
 from core.formats.weights import QuantizedWeights
 from core.models.files import read_object, shown
 from core.models.headers import TensorLocation, model_tensors
-from core.models.load import load_model
+from core.models.load import load_model, load_tokenizer
 from core.models.quantization import quantization_of
-from core.models.source import ModelSource, require_folder
+from core.models.source import ModelSource
 from core.models.streaming import Stored, StreamedModel
 from core.models.structure import find_linears
 from core.numerics.activations import ActivationQuantizer
 from core.sanitize import clean
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Activations = Callable[[str], ActivationQuantizer | None]
 """From a weight's name in the model to how the inputs of its linear are rounded."""
@@ -35,14 +36,16 @@ _PACKED = (".qweight", ".weight_packed", ".codebooks")
 def open_streamed(
     source: ModelSource | Path, dtype: torch.dtype | None = None, device: str = "cpu", overlay: Mapping[str, Tensor] | None = None
 ) -> StreamedModel:
-    """A model folder, plain or quantized, to be read block by block; arguments as of `StreamedModel.open`.
+    """A model, plain or quantized, to be read block by block; arguments as of `StreamedModel.open`.
 
     The inputs of linears are rounded where the checkpoint says so.
 
     Raises:
-        RequestError: a GGUF file, a format that cannot be read, or weights that do not belong to config.json; names the tensor.
+        RequestError: a format that cannot be read, or weights that do not belong to config.json; names the tensor.
     """
-    folder = require_folder(source) if isinstance(source, ModelSource) else source
+    folder = source.path if isinstance(source, ModelSource) else source
+    if folder.is_file():
+        return open_gguf(folder, dtype, device, overlay)
     weights = quantized_weights(folder)
     if weights is None:
         _check_not_packed(model_tensors(folder), folder)
@@ -59,7 +62,9 @@ def open_whole(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
     Raises:
         RequestError: as of `open_streamed`, or of `core.models.load.load_model`.
     """
-    folder = require_folder(source) if isinstance(source, ModelSource) else source
+    folder = source.path if isinstance(source, ModelSource) else source
+    if folder.is_file():
+        return open_gguf(folder, dtype, device).load_whole()
     config = quantization_of(read_object(folder / "config.json"), folder)
     if config is None:
         _check_not_packed(model_tensors(folder), folder)
@@ -70,8 +75,19 @@ def open_whole(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
 
 
 def can_read(config: Mapping[str, Any]) -> bool:
-    """Whether the method of a `quantization_config` is one that is dequantized here."""
-    return config.get("quant_method") in FORMATS
+    """Whether the method of a `quantization_config`, or of a GGUF file's card, is one that is dequantized here."""
+    return config.get("quant_method") in (*FORMATS, "gguf")
+
+
+def tokenizer_of(source: ModelSource) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder, or the one that a GGUF file describes.
+
+    Raises:
+        RequestError: there is none that transformers can read.
+    """
+    if source.kind != "gguf":
+        return load_tokenizer(source)
+    return load_tokenizer(companion_folder(source.path))
 
 
 def quantized_weights(folder: Path, dtype: torch.dtype = torch.float32) -> QuantizedWeights | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 
 from core.errors import RequestError
 from core.formats.checks import CheckBook
+from core.formats.gguf.reader import GgufFile
+from core.formats.gguf.weights import GgufWeights
 from core.formats.left_out import leaves_out
 from core.formats.opening import open_streamed, quantized_weights
 from core.formats.weights import QuantizedWeights
@@ -26,6 +29,7 @@ from core.sanitize import clean
 OnTensor = Callable[[str], None]
 """Told the name of each linear or tensor before it is read; may raise to cancel."""
 
+_GGUF_PLAIN = ("F64", "F32", "F16", "BF16")
 _KIND_OF_PART = {
     "qzeros": "zero points",
     "weight_zero_point": "zero points",
@@ -82,6 +86,41 @@ def look_at_folder(folder: Path, book: CheckBook, on_tensor: OnTensor) -> Seen:
         book.fact("tokenizer", f"{len(load_tokenizer(folder)):,} tokens")
     except RequestError as error:
         book.complain("tokenizer", str(error))
+    return seen
+
+
+def look_at_gguf(path: Path, book: CheckBook, on_tensor: OnTensor) -> Seen:
+    """Make every check of a GGUF file that needs no evaluation; arguments as of `look_at_folder`."""
+    seen = Seen("gguf", "not read", 0, 0, 0, 0, False)
+    try:
+        file = GgufFile(path)
+        types = Counter[str]()
+        for name, tensor in file.tensors.items():
+            types[file.block(name)] += tensor.numel
+    except RequestError as error:
+        book.complain("packing" if "the tensor" in str(error) else "configuration", str(error))
+        return seen
+    seen.scheme, seen.bytes = " and ".join(kind for kind, _ in types.most_common(3)), file.file_bytes
+    book.fact("packing", ", ".join(f"{kind} {count / types.total():.1%}" for kind, count in types.most_common()))
+    for name, tensor in file.tensors.items():
+        on_tensor(name)
+        if file.block(name) not in _GGUF_PLAIN:
+            seen.linears, seen.weights, seen.bytes_quantized = seen.linears + 1, seen.weights + tensor.numel, seen.bytes_quantized + file.nbytes(name)
+        try:
+            check_finite(name, file.read(name), clean(path.name, limit=120))
+        except RequestError as error:
+            book.complain("finite", str(error))
+    book.fact("finite", f"{len(file.tensors)} tensors")
+    try:
+        with open_streamed(path) as streamed:
+            book.fact("configuration", f"{streamed.config.model_type} of {streamed.n_blocks} blocks")
+            book.fact("names", f"{len(file.tensors)} tensors for {streamed.n_blocks} blocks")
+            for name in sorted(set(file.tensors) - set(GgufWeights(path).names.values())):
+                if not name.startswith("rope_f"):
+                    book.complain("names", f"{clean(name, limit=120)} has no place in the model", "warn")
+            book.fact("tokenizer", f"{len(streamed.tokenizer()):,} tokens")
+    except RequestError as error:
+        book.complain("tokenizer" if "tokenizer" in str(error) else "names" if "tensor" in str(error) else "configuration", str(error))
     return seen
 
 

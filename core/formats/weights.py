@@ -104,5 +104,5 @@ class QuantizedWeights(Mapping[str, Tensor]):
 
 
 def _computed(name: str, file: Path) -> TensorLocation:
-    """A place holder: its dtype is none of the format's, its shape is known once it is computed."""
+    """A place holder without a shape, which is known once it is computed."""
     return TensorLocation(file, TensorInfo(name, "computed", (), 0, 0))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from core.errors import RequestError
 from core.models.files import shown
-from core.models.headers import DTYPE_BITS, TensorLocation
+from core.models.headers import TensorLocation
 from core.models.tensors import Reader, TensorReader, check_finite
 from core.models.weights import Group, place, plan_weights
 from core.sanitize import clean
@@ -134,7 +134,7 @@ class ResidentWeights:
 
     def _check_shape(self, name: str, expected: tuple[int, ...]) -> None:
         stored = self.tensors[name].info.shape
-        if stored != expected and self.tensors[name].info.dtype in DTYPE_BITS:
+        if stored != expected and stored:
             raise RequestError(
                 f"the tensor {clean(name, limit=200)!r} in {shown(self._folder)} has the shape {list(stored)}, and config.json makes it "
                 f"{list(expected)}: the weights do not belong to this config.json"

@@ -59,7 +59,7 @@ class Stored:
     """A checkpoint whose tensors are not the parameters themselves."""
 
     tensors: Mapping[str, TensorLocation]
-    """Parameters by their name in a plain checkpoint; one that is computed when it is read has no dtype of the format."""
+    """Parameters by their name in a plain checkpoint; one whose shape is only known when it is read has none."""
     reader: Reader
 
 
@@ -70,9 +70,8 @@ class StreamedModel:
         self.folder = folder
         self.dtype = dtype
         self.device = torch.device(device)
-        files = model_tensors(folder)
-        check_consistent(normalize(read_object(folder / "config.json")), files, folder)
-        tensors, reader = (files, None) if stored is None else (stored.tensors, stored.reader)
+        tensors, reader = (model_tensors(folder), None) if stored is None else (stored.tensors, stored.reader)
+        check_consistent(normalize(read_object(folder / "config.json")), tensors, folder)
         self.model: PreTrainedModel = build_skeleton(folder, dtype)
         _use_fast_products(self.model)
         self.blocks: Blocks = find_blocks(self.model)

@@ -43,8 +43,10 @@ CAPABILITIES: dict[str, Capability] = {
     "quantize-compare": Capability(
         "core.quantize.compare_spec:QuantizeCompareSpec", "core.quantize.compare:run", "Compare quantizations", needs_unquantized=True
     ),
-    "verify": Capability("core.evaluate.verify_spec:VerifySpec", "core.evaluate.verify_run:run", "Verify"),
-    "evaluate": Capability("core.evaluate.spec:EvaluateSpec", "core.evaluate.run:run", "Evaluate", check="core.evaluate.check:check"),
+    "verify": Capability("core.evaluate.verify_spec:VerifySpec", "core.evaluate.verify_run:run", "Verify", needs_folder=False),
+    "evaluate": Capability(
+        "core.evaluate.spec:EvaluateSpec", "core.evaluate.run:run", "Evaluate", check="core.evaluate.check:check", needs_folder=False
+    ),
 }
 
 

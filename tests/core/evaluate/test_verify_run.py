@@ -12,6 +12,7 @@ from core.evaluate.verify_result import VerifyResult
 from core.evaluate.verify_run import run
 from core.evaluate.verify_spec import VerifySpec
 from core.formats.awq import Awq
+from core.formats.gguf.convert import convert, plan_conversion
 from core.numerics.grid import Grid
 from core.runs import registry
 from tests.core.evaluate.test_run import Recorder
@@ -75,3 +76,27 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 def test_the_command_is_registered() -> None:
     assert registry.spec_class("verify") is VerifySpec
     assert registry.run_function("verify") is run
+
+
+def test_a_gguf_file_is_looked_at_and_measured(tmp_path: Path) -> None:
+    """Q8_0 by our own converter: its perplexity is the folder's within half a percent."""
+    path = tmp_path / "base.gguf"
+    convert(plan_conversion(BASE, "base"), path, "Q8_0")
+    result = verified(path)
+    assert {check.id: check.status for check in result.checks if check.status not in {"pass", "skip"}} == {}
+    assert result.format == "gguf"
+    assert result.scheme.startswith("Q8_0")
+    plain = verified(BASE)
+    assert result.ppl == pytest.approx(plain.ppl, rel=0.005)
+    assert result.ppl != plain.ppl
+
+
+def test_a_damaged_gguf_file_falls_short(tmp_path: Path) -> None:
+    path = tmp_path / "base.gguf"
+    convert(plan_conversion(BASE, "base"), path, "F16")
+    data = bytearray(path.read_bytes())
+    data[-64:] = b"\xff\x7f" * 32
+    path.write_bytes(data)
+    result = verified(path, eval_tokens=0)
+    assert [check.id for check in result.checks if check.status == "fail"] == ["finite"]
+    assert "NaN" in next(check.found for check in result.checks if check.id == "finite")
