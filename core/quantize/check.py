@@ -187,6 +187,10 @@ def _memory(spec: QuantizeSpec, card: ModelCard, width: int) -> tuple[FitLine, .
         lines.append(FitLine(label="measuring", bytes=_MEASURING_BYTES, how=how))
     if spec.method == "qat":
         lines.append(FitLine(label="training", bytes=_training(spec, card), how="the whole model with gradients, Adam's moments and activations"))
+    if FACTS[spec.method].moves_scales:
+        lines.append(
+            FitLine(label="trial", bytes=2 * 4 * largest, how="rounded weights of linears that share an input, in float32, while scales are tried")
+        )
     if spec.eval_tokens:
         logits = 2 * max(64 * 2**20, 4 * spec.context * card.vocabulary)
         hidden = 2 * spec.eval_tokens * card.hidden_size * 4
