@@ -149,7 +149,8 @@ def _replaced(readers: Sequence[nn.Linear], weights: Sequence[Tensor], round_inp
     originals = [reader.weight.data for reader in readers]
     handles = []
     if round_inputs is not None:
-        handles = [reader.register_forward_pre_hook(lambda _module, arguments: (round_inputs(arguments[0]), *arguments[1:])) for reader in readers]
+        shared = _once_an_input(round_inputs)
+        handles = [reader.register_forward_pre_hook(lambda _module, arguments: (shared(arguments[0]), *arguments[1:])) for reader in readers]
     try:
         for reader, weight, original in zip(readers, weights, originals, strict=True):
             reader.weight.data = weight.to(original.dtype)
@@ -159,6 +160,18 @@ def _replaced(readers: Sequence[nn.Linear], weights: Sequence[Tensor], round_inp
             handle.remove()
         for reader, original in zip(readers, originals, strict=True):
             reader.weight.data = original
+
+
+def _once_an_input(round_inputs: RoundInputs) -> RoundInputs:
+    """The same rounding, done once for readers that are given the same tensor one after the other."""
+    last: list[tuple[Tensor, Tensor]] = []
+
+    def shared(inputs: Tensor) -> Tensor:
+        if not last or last[0][0] is not inputs:
+            last[:] = [(inputs, round_inputs(inputs))]
+        return last[0][1]
+
+    return shared
 
 
 def _load(block: CalibratedBlock, group: ScaleGroup, family: str) -> LoadedGroup:

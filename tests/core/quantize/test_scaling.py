@@ -215,6 +215,22 @@ def test_the_loss_of_a_module_is_that_of_its_outputs_and_leaves_the_weights_alon
             assert found == pytest.approx(float((calls[0](block.module.self_attn) - right).square().sum()), rel=1e-4)
 
 
+def test_inputs_of_readers_are_rounded_once_and_in_their_place(tmp_path: Path) -> None:
+    with StreamedModel.open(save("llama", MODERN, tmp_path / "model")) as streamed:
+        block = first_block(streamed)
+        group = groups_of(streamed, block)[0]
+        calls, seen = block.sample(["self_attn"], 48)["self_attn"], []
+
+        def halve(inputs: Tensor) -> Tensor:
+            seen.append(inputs)
+            return inputs / 2
+
+        loss = ParentLoss(group, calls)
+        assert loss([weight * 2 for weight in group.weights], halve) < 1e-6
+        assert len(seen) == len(calls) == 1
+        assert all(not reader._forward_pre_hooks for reader in group.readers)
+
+
 def test_rounding_matches_the_method_rtn() -> None:
     from core.quantize import rtn
 
