@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKED := -c constraints.txt
+# A build of llama.cpp that runs on every x86-64 machine of the last ten years; it takes some minutes and is kept by pip.
+export CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON
 
 .PHONY: run test test-all test-engines lint snapshots bench clean
 
@@ -40,6 +42,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/pip install $(LOCKED) -e '.[dev]'
+	@$(BIN)/pip install $(LOCKED) -e '.[llama-cpp]' || { [ -z "$$LLMOPT_REQUIRE_LLAMA" ] && echo 'without llama.cpp the tests that need it are skipped'; }
 	@touch $@ $(VENV)/.installed
 
 clean:

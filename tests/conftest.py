@@ -31,6 +31,17 @@ TINY_LLAMA: dict[str, Any] = {
 }
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs llama.cpp where it is missing; a machine that promises to have it (LLMOPT_REQUIRE_LLAMA) fails instead."""
+    if item.get_closest_marker("llama") is None:
+        return
+    from core.formats.gguf import llama_process
+
+    if not llama_process.is_installed():
+        reason = f"needs llama-cpp-python: {llama_process.INSTALL}"
+        (pytest.fail if os.environ.get("LLMOPT_REQUIRE_LLAMA") else pytest.skip)(reason)
+
+
 @pytest.fixture(autouse=True)
 def llmopt_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh home for runs and settings, so that no test sees the developer's own."""
