@@ -87,8 +87,8 @@ THEIRS = (
     Pair("GPTQ W4 g128", "gptqmodel", {"bits": 4, "group_size": 128}, made_by="gptqmodel"),
     Pair("GPTQ W4 g128 desc_act", "gptqmodel", {"bits": 4, "group_size": 128, "desc_act": True}, made_by="gptqmodel"),
     Pair("GPTQ W4 g128 asymmetric", "gptqmodel", {"bits": 4, "group_size": 128, "sym": False}, made_by="gptqmodel"),
-    Pair("GPTQ format", "autoround", {"format": "auto_gptq", "bits": 4, "group_size": 128, "iters": 0}, made_by="autoround"),
-    Pair("AWQ format", "autoround", {"format": "auto_awq", "bits": 4, "group_size": 128, "iters": 0}, made_by="autoround"),
+    Pair("GPTQ format", "gptqmodel", {"format": "auto_gptq", "bits": 4, "group_size": 128, "iters": 0}, made_by="autoround"),
+    Pair("AWQ format", "gptqmodel", {"format": "auto_awq", "bits": 4, "group_size": 128, "iters": 0}, made_by="autoround"),
     Pair("own format", "autoround", {"format": "auto_round", "bits": 4, "group_size": 128, "iters": 0}, made_by="autoround"),
 )
 
@@ -175,8 +175,8 @@ def compare(pair: Pair, source: Path, windows: Tensor, calibration: Tensor) -> d
         if pair.family:
             source = random_model(pair.family, source, Path(scratch) / "model")
         folder = checkpoint(pair, source, calibration, Path(scratch))
-        theirs = peers.logits("gptqmodel" if pair.peer == "autoround" else pair.peer, folder, windows, dtype=pair.dtype)
-        ours = dequantized_log_probabilities(folder, source, windows, getattr(torch, pair.dtype))
+        theirs = peers.logits(pair.peer, folder, windows, dtype=pair.dtype)
+        ours = dequantized_log_probabilities(folder, windows, getattr(torch, pair.dtype))
     theirs, ours = theirs[:, :-1, : ours.shape[-1]], ours[:, :-1]
     kl = (ours.exp() * (ours - theirs)).sum(-1)
     targets = windows[:, 1:, None]
@@ -203,8 +203,9 @@ def main(chosen: list[str]) -> bool:
         shutil.copytree(require_folder(source), folder)
         for pair in pairs(chosen):
             key = pair.title
-            if peers.missing([pair.peer]):
-                figures[key] = f"not run: {peers.variable(pair.peer)} names no Python"
+            needed = [pair.peer] if pair.made_by == "llmopt" else [pair.made_by, pair.peer]
+            if absent := peers.missing(needed):
+                figures[key] = f"not run: {peers.variable(absent[0])} names no Python"
                 continue
             try:
                 found = compare(pair, folder, windows, calibration)

@@ -3,6 +3,7 @@
     LLMOPT_PEER_TRANSFORMERS    transformers with compressed-tensors (default: the interpreter that runs the tests)
     LLMOPT_PEER_GPTQMODEL       gptqmodel and optimum
     LLMOPT_PEER_BITSANDBYTES    bitsandbytes and accelerate
+    LLMOPT_PEER_AQLM            aqlm[cpu] and accelerate
     LLMOPT_PEER_VLLM            vLLM, for a CPU where there is no GPU
     LLMOPT_PEER_LLMCOMPRESSOR   llm-compressor
     LLMOPT_PEER_AUTOROUND       auto-round

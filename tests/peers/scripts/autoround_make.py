@@ -17,3 +17,7 @@ rounding = AutoRound(
     model, AutoTokenizer.from_pretrained(folder), dataset=data, seqlen=len(windows[0]), nsamples=len(windows), device_map="cpu", **wanted
 )
 rounding.quantize_and_save(out, format=written_as)
+inner = [entry for entry in Path(out).iterdir() if entry.is_dir()]
+if len(inner) == 1:
+    for file in inner[0].iterdir():
+        file.rename(Path(out) / file.name)
