@@ -11,6 +11,7 @@ import ctypes
 import json
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import llama_cpp
@@ -120,8 +121,14 @@ def _request() -> Any:
 def main(command: str, model: str, threads: str, *arguments: str) -> int:
     """Answer one request."""
     llama_cpp.llama_log_set(llama_cpp.llama_log_callback(), ctypes.c_void_p(0))
-    answer = {"quantize": quantize, "tokenize": tokenize, "logits": logits, "score": score, "generate": generate}[command]
-    json.dump(answer(model, int(threads), *arguments), sys.stdout)
+    commands: dict[str, Callable[..., dict[str, Any]]] = {
+        "quantize": quantize,
+        "tokenize": tokenize,
+        "logits": logits,
+        "score": score,
+        "generate": generate,
+    }
+    json.dump(commands[command](model, int(threads), *arguments), sys.stdout)
     return 0
 
 

@@ -78,10 +78,10 @@ def model_entries(layout: Layout, config: Mapping[str, Any]) -> list[Entry]:
 
 def notes_on(layout: Layout, config: Mapping[str, Any]) -> list[str]:
     """What llama.cpp does otherwise than transformers without being wrong on shorter texts."""
-    window = config.get("sliding_window")
+    window = int(config.get("sliding_window") or 0)
     slides = window and (layout.family.model_type == "mistral" or "sliding_attention" in (config.get("layer_types") or ()))
-    if slides and not layout.family.sliding_window and int(window) < int(config["max_position_embeddings"]):
-        return [f"llama.cpp does not apply this family's sliding window of {int(window)} tokens: it attends to everything in longer texts"]
+    if slides and not layout.family.sliding_window and window < int(config["max_position_embeddings"]):
+        return [f"llama.cpp does not apply this family's sliding window of {window} tokens: it attends to everything in longer texts"]
     return []
 
 

@@ -80,8 +80,8 @@ def _byte_level(tokens: list[str], merges: list[str], pre: str) -> Tokenizer:
     if rule.pattern is not None:
         steps.append(pre_tokenizers.Split(Regex(rule.pattern), "isolated"))
     steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=rule.pattern is None))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps) if len(steps) > 1 else steps[0]  # type: ignore[assignment]
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps) if len(steps) > 1 else steps[0]
+    tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
 
@@ -103,9 +103,9 @@ def _sentencepiece(tokens: list[str], kinds: Sequence[int], metadata: Mapping[st
     )
     tokenizer = Tokenizer(model)
     replace = normalizers.Replace(" ", _SPACE)
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(_SPACE), replace]) if adds_space else replace  # type: ignore[assignment]
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(_SPACE), replace]) if adds_space else replace
     steps: list[Any] = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-    tokenizer.decoder = decoders.Sequence([*steps, decoders.Strip(" ", 1, 0)] if adds_space else steps)  # type: ignore[assignment]
+    tokenizer.decoder = decoders.Sequence([*steps, decoders.Strip(" ", 1, 0)] if adds_space else steps)
     return tokenizer
 
 
@@ -148,6 +148,4 @@ def _add_post_processor(tokenizer: Tokenizer, tokens: Sequence[str], metadata: M
     if used:
         ids = {text: tokens.index(text) for text in used}
         single = [*([before] if before else []), "$A", *([after] if after else [])]
-        tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
-            single=single, pair=[*single, "$B:1"], special_tokens=list(ids.items())
-        )
+        tokenizer.post_processor = processors.TemplateProcessing(single=single, pair=[*single, "$B:1"], special_tokens=list(ids.items()))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter
@@ -73,7 +74,7 @@ def write_gguf(
         writer.write_header_to_file(partial)
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        stream = writer.fout[0]
+        stream = _stream_of(writer)
         for tensor in planned:
             each(tensor)
             stream.write(bytes(-stream.tell() % _ALIGNMENT))
@@ -103,3 +104,11 @@ def _describe(writer: GGUFWriter, entries: Iterable[Entry], tensors: Iterable[Pl
             writer.add_key_value(entry.key, entry.value, kind)
     for tensor in tensors:
         writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.nbytes, GGMLQuantizationType[tensor.block])
+
+
+def _stream_of(writer: GGUFWriter) -> BinaryIO:
+    """The open file behind the package's writer, which has written the header."""
+    if not writer.fout:
+        raise ValueError("the writer has no file yet")
+    stream: BinaryIO = writer.fout[0]
+    return stream
