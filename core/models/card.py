@@ -145,7 +145,7 @@ class ModelCard(BaseModel):
             recurrent_layers=kinds.recurrent,
             latent_cache=_latent(normal),
             experts=normal.optional_count("num_experts") or 0,
-            dtype=_dtype(config, normal, tensors),
+            dtype=_dtype(config, normal, tensors if counted else {}),
             file_bytes=file_bytes,
             quantization=_cleaned(quantization) if isinstance(quantization, dict) else None,
             chat_template=template,

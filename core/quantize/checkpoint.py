@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from core.errors import RunFailed
 from core.formats.base import Format
 from core.formats.mixed_widths import MixedWidths
+from core.formats.opening import Activations, round_inputs
 from core.formats.registry import read_format
 from core.formats.shards import ShardWriter
 from core.formats.weights import QuantizedWeights
@@ -19,7 +20,6 @@ from core.models.files import read_object
 from core.models.source import ModelSource
 from core.models.streaming import StreamedModel
 from core.models.structure import find_linears
-from core.numerics.activations import ActivationQuantizer
 from core.quantize import gguf
 from core.quantize.methods import METHODS
 from core.quantize.result import LayerFigures
@@ -29,8 +29,6 @@ from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
 from core.quantize.stream import BlockPassed, ChangedTensor, Item, QuantizedLinear, quantized_linears
 
-Activations = Callable[[str], ActivationQuantizer | None]
-"""From a weight's name in the model to how the inputs of its linear are rounded."""
 Weights = Callable[[StreamedModel], tuple[Mapping[str, Tensor], Activations]]
 """From the original to the dequantized parameters, by their names in the model, and the rounding of activations."""
 
@@ -186,20 +184,8 @@ def open_quantized(source: ModelSource, written: Written, original: StreamedMode
     """The written checkpoint as a streamed model, its linears read from the files and dequantized as they are needed."""
     overlay, activations = written.weights(original)
     streamed = StreamedModel.open(source, original.dtype, str(original.device), overlay)
-    for index, block in enumerate(streamed.blocks.modules):
-        for name, linear in find_linears(block).items():
-            linear.register_forward_pre_hook(_rounding(activations, f"{streamed.block_prefix(index)}{name}.weight"))
+    round_inputs(streamed, activations)
     return streamed
-
-
-def _rounding(activations: Activations, parameter: str) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
-    """A hook that rounds a linear's inputs as its weight says."""
-
-    def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        quantizer = activations(parameter)
-        return arguments if quantizer is None else (quantizer(arguments[0]), *arguments[1:])
-
-    return hook
 
 
 def _all_tensors(streamed: StreamedModel) -> Iterable[str]:

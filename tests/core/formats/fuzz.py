@@ -1,6 +1,6 @@
-"""`python -m tests.core.formats.fuzz KIND SEED COUNT`: read mutated files with at most a gigabyte more than the libraries take.
+"""`python -m tests.core.formats.fuzz KIND[,KIND...] SEED COUNT`: read mutated files with at most a gigabyte more than the libraries take.
 
-A file must be read, or refused with RequestError or RunFailed, within seconds. Prints what happened as one line of JSON; the first
+A file must be read, or refused with RequestError or RunFailed, within seconds. Prints what happened as one line of JSON a kind; the first
 file that does anything else is kept and its path printed, with exit code 1.
 """
 
@@ -300,4 +300,4 @@ def _report(folder: Path, index: int, what: str) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(fuzz(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    raise SystemExit(max(fuzz(kind, int(sys.argv[2]), int(sys.argv[3])) for kind in sys.argv[1].split(",")))

@@ -153,3 +153,38 @@ def test_what_cannot_be_read_is_named(case: str, tiny_llama_dir: Path, tmp_path:
     with pytest.raises(RequestError, match=words) as caught:
         open_streamed(tmp_path / "q").load_whole()
     assert "\x1b" not in str(caught.value)
+
+
+MOE = {
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "moe_intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "vocab_size": 320,
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+    "pad_token_id": 0,
+}
+
+
+def test_experts_that_are_fused_in_memory_are_read_one_by_one(tmp_path: Path) -> None:
+    """Files keep each expert's linear, as every quantizer writes them; transformers 5 fuses them while it loads."""
+    from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+    torch.manual_seed(0)
+    Qwen3MoeForCausalLM(Qwen3MoeConfig(**MOE)).bfloat16().save_pretrained(tmp_path / "plain")
+    tensors = load_file(tmp_path / "plain" / "model.safetensors")
+    assert "model.layers.0.mlp.experts.3.down_proj.weight" in tensors
+    scheme, grid = SCHEMES["gptq"]
+    expected = written(tmp_path / "plain", tmp_path / "q", scheme, grid)
+    shutil.copytree(tmp_path / "plain", tmp_path / "rounded")
+    change_tensors(tmp_path / "rounded", lambda found: found.update(expected))
+    tokens = torch.arange(24).view(1, 24)
+    with torch.no_grad(), open_streamed(tmp_path / "q", torch.float32) as streamed:
+        logits = torch.cat(list(StreamedLogits(streamed).logits(tokens)))
+        torch.testing.assert_close(logits, load_model(tmp_path / "rounded", torch.float32)(tokens).logits, rtol=1e-4, atol=1e-5)
