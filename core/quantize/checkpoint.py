@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RunFailed
+from core.formats.awq import Awq
 from core.formats.base import Format
+from core.formats.gptq import Gptq
 from core.formats.mixed_widths import MixedWidths
 from core.formats.opening import Activations, round_inputs
 from core.formats.registry import read_format
@@ -131,7 +133,10 @@ def _write_blocks(writer: ShardWriter, written: Written, items: Iterable[Item], 
 
 def _compressed(linear: QuantizedLinear, scheme: Format) -> dict[str, Tensor]:
     if not scheme.can_compress(linear.tensor):
-        raise RunFailed(f"{linear.figures.name} cannot be stored as {scheme.scheme}: report this with the spec.json of the run")
+        reason = scheme.refusal(linear.tensor) if isinstance(scheme, Gptq | Awq) else None
+        raise RunFailed(
+            f"{linear.figures.name} cannot be stored as {scheme.name} {scheme.scheme}: {reason or 'report this with the spec.json of the run'}"
+        )
     return scheme.compress(linear.name, linear.tensor)
 
 
