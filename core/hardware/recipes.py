@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import LlmoptError
+from core.formats.gguf.blocks import WRITTEN_HERE
+from core.formats.gguf.families import FAMILIES
 from core.hardware.machine import Gpu
 from core.hardware.snapshot import GIBIBYTE
 from core.models.card import ModelCard
@@ -71,10 +73,11 @@ def vllm_plain(job: Job) -> Recipe:
 
 
 def vllm_fp8(job: Job) -> Recipe:
-    """FP8 made while the model is loaded."""
+    """FP8 weights and activations, made here."""
+    out = f"{job.stem}-fp8"
+    action = {"model": job.model, "method": "fp8", "granularity": "channel", "activation_bits": 8, "format": "compressed-tensors", "out": out}
     return Recipe(
-        _vllm(job, job.served, "--quantization", "fp8"),
-        statement="This version writes no FP8 checkpoint itself: vLLM converts the weights while it loads them.",
+        _vllm(job, out), action=action, statement="vLLM can also convert the weights each time it loads them: --quantization fp8 on the original."
     )
 
 
@@ -87,7 +90,7 @@ def vllm_int4(job: Job) -> Recipe:
     return Recipe(
         _vllm(job, out),
         action=action,
-        statement="This version makes the GPTQ checkpoint; AWQ, the other 4-bit method of this rule, it does not make yet.",
+        statement="AWQ is the other 4-bit method of this rule: choose it in the form and compare what each costs this model.",
     )
 
 
@@ -124,7 +127,12 @@ def tensorrt_int4(job: Job) -> Recipe:
 
 
 def llama_cpp(job: Job, kind: str) -> Recipe:
-    """A GGUF file made and served by llama.cpp."""
+    """A GGUF file, made here where the family is known, and served by llama.cpp."""
+    if job.card.model_type in FAMILIES:
+        out = f"{job.stem}-{kind}"
+        by_llama = None if kind in WRITTEN_HERE else "llama.cpp writes this level, through the package llama-cpp-python, which must be installed."
+        action = {"model": job.model, "method": "gguf", "level": kind, "out": out}
+        return Recipe(_llama_server(job, f"{out}/model.gguf"), action=action, statement=by_llama)
     source, target = f"{job.stem}-f16.gguf", f"{job.stem}-{kind}.gguf"
     if kind == "F16":
         target = source
@@ -134,7 +142,7 @@ def llama_cpp(job: Job, kind: str) -> Recipe:
     return Recipe(
         _llama_server(job, target),
         prepare=tuple(prepare),
-        statement="This version neither converts to GGUF nor starts llama.cpp: both tools come with llama.cpp.",
+        statement="This version does not write this family as GGUF: both tools come with llama.cpp.",
     )
 
 

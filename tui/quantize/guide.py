@@ -36,6 +36,10 @@ def guide(given: Mapping[str, Any]) -> Guidance:
     return Guidance(
         defaults={name: value for name, value in filled.items() if name not in given or given[name] is None},
         choices={"granularity": facts.granularities, "format": facts.formats, "activation_bits": facts.activation_bits},
-        hidden=frozenset() if asked.calibrates else _CALIBRATION,
+        hidden=frozenset().union(
+            () if asked.calibrates else _CALIBRATION,
+            () if facts.asymmetric else ("symmetric",),
+            ("group_size",) if method == "gguf" else (),
+        ),
         help={"method": f"{method}: {facts.summary} · enter lists all {len(FACTS)} methods"},
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.quantize.compare_spec import SETS, VariantSet
 from core.quantize.defaults import FACTS, MethodFacts
-from core.quantize.levels import PUBLISHED_ON, LevelRow, level_table
+from core.quantize.levels import LevelRow, level_table
 from tui.services import Models
 from tui.widgets import words
 from tui.widgets.table_picker import Options, Row
@@ -22,8 +22,8 @@ _TOLD: dict[VariantSet, str] = {
 
 def method_options() -> Options:
     """Every method, with what it makes and in which formats."""
-    rows = [Row(name, (name, _bits(facts), _text(name, facts), ", ".join(facts.formats)), facts.summary) for name, facts in FACTS.items()]
-    return Options((("method", 13), ("bits", 8), ("text", 10), ("formats", 32)), rows, "text: whether calibration text is read")
+    rows = [Row(name, (name, _bits(name, facts), _text(name, facts), ", ".join(facts.formats)), facts.summary) for name, facts in FACTS.items()]
+    return Options((("method", 13), ("bits", 10), ("text", 10), ("formats", 40)), rows, "text: whether calibration text is read")
 
 
 def level_options(models: Models, values: Mapping[str, Any]) -> Options:
@@ -34,8 +34,8 @@ def level_options(models: Models, values: Mapping[str, Any]) -> Options:
     """
     card = models.resolve(str(values.get("model", ""))).card()
     rows = [_level(row) for row in level_table(card, imatrix=bool(values.get("imatrix", False)))]
-    columns = (("level", 9), ("bits/w", 8), ("size", 11), ("KL*", 9), ("", 43))
-    return Options(columns, rows, f"bits and size of this model, computed · * published for {PUBLISHED_ON}")
+    columns = (("level", 9), ("bits/w", 8), ("size", 11), ("KL*", 9), ("", 46))
+    return Options(columns, rows, "bits and size are computed for this model; KL* is what llama.cpp published for Llama-3-8B, in nats a token")
 
 
 def comparison_options() -> Options:
@@ -52,12 +52,15 @@ def usual_set(method: str) -> VariantSet:
 def _level(row: LevelRow) -> Row:
     stored = sum(count for _, count in row.types)
     types = ", ".join(f"{name} {count / stored:.0%}" for name, count in row.types)
-    detail = [f"stored as {types}{'; written by llama.cpp' if row.needs_llama_cpp else ''}", *(fallback.sentence() for fallback in row.fallbacks)]
+    written = f"{row.advice}{': ' if row.advice else ''}{types}{', written by llama.cpp' if row.needs_llama_cpp else ''}"
+    detail = [written, *(fallback.sentence() for fallback in row.fallbacks)]
     cells = (row.level, words.figure(row.bits_per_weight, 3), words.size(row.bytes), words.figure(row.published_kl, 2), row.advice)
     return Row(row.level, cells, ". ".join(detail))
 
 
-def _bits(facts: MethodFacts) -> str:
+def _bits(name: str, facts: MethodFacts) -> str:
+    if name == "gguf":
+        return "by level"
     low, high = min(facts.bits), max(facts.bits)
     return str(low) if low == high else f"{low} to {high}"
 

@@ -25,12 +25,12 @@ class Measure:
 
     def told(self, value: float, error: float | None = None) -> str:
         """A value as a person reads it."""
-        return words.plus_minus(words.figure(value), error)
+        return words.plus_minus(words.figure(value, 4 if value >= 1 else 3), error)
 
 
 MEASURES = (Measure("kl_mean", "KL divergence", 0.0, "nats"), Measure("ppl_ratio", "perplexity ratio", 1.0))
 
-COLUMNS: tuple[tuple[str, int], ...] = (("", 2), ("quantization", 26), ("bits/w", 8), ("quality", 20))
+COLUMNS: tuple[tuple[str, int], ...] = (("", 2), ("quantization", 26), ("bits/w", 8), ("quality", 22))
 """Title and width, the gap to the next column included; the last is headed by the measure."""
 
 
@@ -53,7 +53,6 @@ def plot(found: Pareto, chosen: Point | None, measure: Measure) -> Plot:
         series=tuple(series),
         title=f"{measure.label} against bits per weight",
         x_label="bits per weight",
-        y_label=measure.label,
         y_unit=measure.unit,
         empty="no run of this model was evaluated yet",
     )

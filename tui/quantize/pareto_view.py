@@ -46,7 +46,7 @@ class ParetoView(Turns):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._head = Static(classes="pareto--head", markup=False)
+        self._head = Static(classes="pareto--head turns--head", markup=False)
         self._found: tuple[core.Pareto, ...] = ()
         self._runs: dict[str, Run] = {}
         self._model = ""

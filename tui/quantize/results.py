@@ -42,7 +42,7 @@ class ResultsView(Turns):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._figures = Static(classes="results--figures", markup=False)
+        self._figures = Static(classes="results--figures turns--head", markup=False)
         self._map = AssignmentMap(classes="turns--chart")
         self._outcomes: list[Outcome] = []
         self._chosen: Outcome | None = None

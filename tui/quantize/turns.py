@@ -21,6 +21,7 @@ class Turns(Vertical):
     Turns Table { height: 1fr; min-height: 4; }
     Turns .turns--chart { height: 2fr; min-height: 6; }
     Turns.-nothing Table, Turns.-nothing .turns--chart { display: none; }
+    Turns.-low.-chart .turns--head { max-height: 5; }
     Turns.-low.-table .turns--chart, Turns.-low.-chart Table { display: none; }
     """
     figure: reactive[int] = reactive(0, init=False)

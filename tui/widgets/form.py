@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -100,6 +100,7 @@ class SpecForm(Widget):
             for name in names
         }
         self._section = {name: title for title, names in chosen for name in names}
+        self._body = Rows()
         self._whole = Static(classes="form--whole", markup=False)
         self._help = Static(classes="form--help", markup=False)
         self.problems: dict[str, str] = {}
@@ -109,9 +110,9 @@ class SpecForm(Widget):
         self._filled.begin(values or {})
 
     def compose(self) -> ComposeResult:
-        """The rows under their folds, then complaint and help."""
-        with Rows():
-            yield from self._lines()
+        """The rows that apply under their folds, then complaint and help. The other rows are made when they are needed: mounting takes long."""
+        with self._body:
+            yield from (line for line in self._lines() if not isinstance(line, FieldRow) or line.view.name in self._filled.shown)
         yield self._whole
         yield self._help
 
@@ -152,18 +153,25 @@ class SpecForm(Widget):
     def focus_field(self, name: str) -> None:
         """Put the cursor into a field, opening the fold when it is behind one."""
         self._open(name)
-        self.rows[name].editor.as_widget().focus()
+        self._go_to(name)
 
     def focus(self, scroll_visible: bool = True) -> SpecForm:
         """Focus the first wrong field, else the first."""
         name = next((name for name in self.rows if name in self.problems), None) or next(iter(self.rows))
         self._open(name)
-        self.rows[name].editor.as_widget().focus(scroll_visible)
+        self._go_to(name, scroll_visible)
         return self
+
+    def _go_to(self, name: str, scroll_visible: bool = True) -> None:
+        editor = self.rows[name].editor.as_widget()
+        if editor.is_attached:
+            editor.focus(scroll_visible)
+        else:
+            self.call_after_refresh(editor.focus, scroll_visible)
 
     def action_go(self, by: int) -> None:
         """Focus a neighbouring line of the form, stopping at the ends."""
-        lines: list[Widget] = [line for line in self._lines() if line.display]
+        lines: list[Widget] = [line for line in self._lines() if line.is_attached and line.display]
         targets = [line.editor.as_widget() if isinstance(line, FieldRow) else line for line in lines]
         focused = self.screen.focused
         if focused in targets:
@@ -221,6 +229,17 @@ class SpecForm(Widget):
             before = title
             yield row
 
+    def _make(self, shown: Collection[str]) -> None:
+        """Mount the rows that apply for the first time, each before the line that follows it."""
+        if not self._body.is_attached:
+            return
+        following: Widget | None = None
+        for line in reversed(list(self._lines())):
+            if isinstance(line, FieldRow) and not line.is_attached and line.view.name in shown:
+                self._body.mount(line, before=following)
+            if line.is_attached:
+                following = line
+
     def _open(self, name: str) -> None:
         fold = self.folds.get(self._section[name])
         if fold is not None and fold.folded:
@@ -245,7 +264,10 @@ class SpecForm(Widget):
     def _arrange(self) -> None:
         """Show what applies, mark what is wrong or changed."""
         shown, changed = self._filled.shown, self._filled.changed
+        self._make(shown)
         for name, row in self.rows.items():
+            if not row.is_attached:
+                continue
             fold = self.folds.get(self._section[name])
             row.set_class(name not in shown or (fold is not None and fold.folded), "-hidden")
             row.show(self.problems.get(name), changed=name in changed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -45,6 +46,9 @@ class Options:
     """Where the figures are from."""
 
 
+_AROUND = 6
+"""Lines around table and note: border, and what is told of the highlighted row."""
+
 Read = Callable[[], Options]
 
 
@@ -54,9 +58,9 @@ class TablePicker(ModalScreen[Any]):
     HELP = "Up and down move, enter chooses, esc keeps the value as it was. The lines below the table tell more of the highlighted row."
     DEFAULT_CSS = """
     TablePicker { align: center middle; }
-    TablePicker > Vertical { width: 84; max-width: 100%; height: auto; max-height: 100%; }
+    TablePicker > Vertical { width: 84; max-width: 100%; height: 9; max-height: 100%; }
     TablePicker > Vertical { border: round $primary; background: $surface; padding: 0 1; }
-    TablePicker Table { height: auto; max-height: 1fr; }
+    TablePicker Table { height: 1fr; scrollbar-size-horizontal: 0; }
     TablePicker .picker--detail { height: 3; margin-top: 1; }
     TablePicker .picker--note { height: auto; color: $text-muted; }
     """
@@ -102,7 +106,10 @@ class TablePicker(ModalScreen[Any]):
             self._table.add_row(*(Text(clean(cell)) for cell in row.cells))
         at = next((index for index, row in enumerate(options.rows) if row.value == self._current), 0)
         self._table.move_cursor(row=at, animate=False)
-        self._note.update(" · ".join(filter(None, (clean(options.note), "enter choose · esc close"))))
+        note = " · ".join(filter(None, (clean(options.note), "enter choose · esc close")))
+        self._note.update(note)
+        around = _AROUND + len(textwrap.wrap(note, max(self._note.size.width, 20)))
+        self.query_one(Vertical).styles.height = 1 + len(options.rows) + around
         self._describe(at)
 
     @on(DataTable.RowHighlighted)

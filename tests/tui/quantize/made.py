@@ -109,7 +109,15 @@ def finish(
         "bits_per_weight": 5.31, "bits_per_quantized_weight": 4.13, "layer_error_mean": 0.081, "seconds": 23.4, "seconds_quantizing": 12.2,
         "seconds_evaluating": 11.2, "peak_rss_bytes": 612_000_000,
     } | metrics  # fmt: skip
-    result = {"schema": "llmopt.quantize/1", "llmopt_version": "0", "capability": "quantize", "out": checkpoint, "metrics": figures, "run": run.id}
+    result = {
+        "schema": "llmopt.quantize/1",
+        "llmopt_version": "0",
+        "capability": "quantize",
+        "method": run.values.get("method"),
+        "out": checkpoint,
+        "metrics": figures,
+        "run": run.id,
+    }
     write_json(
         run.path / "result.json", result | {"evaluation": EVALUATION if evaluation is None else evaluation, "notes": [], "layers": layers or []}
     )

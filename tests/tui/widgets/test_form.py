@@ -67,7 +67,7 @@ def row_text(form: SpecForm, name: str) -> tuple[str, str]:
 
 
 def shown(form: SpecForm) -> list[str]:
-    return [name for name, row in form.rows.items() if row.display]
+    return [name for name, row in form.rows.items() if row.is_attached and row.display]
 
 
 async def test_it_begins_with_the_defaults_and_the_values_it_was_given() -> None:

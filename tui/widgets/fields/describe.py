@@ -19,7 +19,7 @@ Kind = Literal["choice", "flag", "integer", "number", "integers", "text"]
 _UNITS = {"1": "", "percent": "%"}
 _NO_REAL_LIMIT = 2**31
 """Bounds from here on only guard the arithmetic: telling a person of them helps nobody."""
-_WHEN_EMPTY = re.compile(r"default: (.+)$|([^;:]+) when not given$")
+_WHEN_EMPTY = re.compile(r"default: (.+)$|([^;:]+) when not given$|([^;:]+ unless [^;:]+)$")
 _KINDS: dict[Any, Kind] = {bool: "flag", int: "integer", float: "number"}
 
 
