@@ -24,7 +24,7 @@ from core.sanitize import clean
 OnWindows = Callable[[], None]
 """Called after every chunk of windows; may raise to cancel."""
 
-_CHUNK_TOKENS = 4096
+_CHUNK_TOKENS = 1024
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-KEPT_BYTES = 2**30
-"""Most that the inputs of one linear may take; wider ones are computed again."""
+KEPT_WIDTH = 2.0
+"""Widest inputs that are kept, as a multiple of the hidden states' width: wider ones, such as those of the MLP's last linear, are computed again."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ class Replay:
         """Keep what enters a linear that ends a part, if that is not too much."""
         part, linear = self._parts.get(name), self._linears[name]
         self._kept.pop(name, None)
-        count, length, _ = self._hidden.shape
-        if part is None or count * length * linear.in_features * self._hidden.element_size() > KEPT_BYTES:
+        count, length, width = self._hidden.shape
+        if part is None or linear.in_features > KEPT_WIDTH * width:
             return None
         rows = self._hidden.new_empty(count, length, linear.in_features)
         self._kept[name] = _Kept(rows, self._mark(part.before))

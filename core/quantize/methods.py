@@ -42,6 +42,8 @@ class MethodEntry:
     """Does the whole model by itself instead."""
     write: Write | None = None
     """Even writes the checkpoint by itself, at the path given."""
+    looks_only: bool = False
+    """Whether calibration is only looked at, in the dtype of the model's weights: the method changes no parameter but the linears' own weights."""
     extra_steps: Callable[[QuantizeSpec, int], int] = lambda _spec, _linears: 0
     """(spec, linears) to the steps that it takes beside one a linear."""
 
@@ -54,7 +56,9 @@ def _mixed(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, 
 
 METHODS: dict[str, MethodEntry] = {
     "rtn": MethodEntry(rtn.quantize),
-    "gptq": MethodEntry(gptq.quantize, lambda spec, grid, _name: gptq.GptqConfig(grid, spec.damp, spec.act_order, spec.static_groups)),
+    "gptq": MethodEntry(
+        gptq.quantize, lambda spec, grid, _name: gptq.GptqConfig(grid, spec.damp, spec.act_order, spec.static_groups), looks_only=True
+    ),
     "awq": MethodEntry(awq.quantize, awq.config, prepare=awq.prepare),
     "smoothquant": MethodEntry(smoothquant.quantize, smoothquant.config, prepare=smoothquant.prepare),
     "fp8": MethodEntry(fp8.quantize, fp8.config),

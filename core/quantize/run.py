@@ -17,6 +17,7 @@ from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.source import ModelSource, require_folder
 from core.models.streaming import StreamedModel, load_tokenizer
+from core.numerics.products import multiplies_bfloat16
 from core.quantize.additive_shape import settled
 from core.quantize.check import check
 from core.quantize.checkpoint import Written, check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
@@ -53,15 +54,15 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
         check_output(out)
     evaluation = Evaluation.prepare(source, spec.text, spec.eval_tokens, spec.context) if spec.eval_tokens else None
     windows, calibration = calibration_windows_of(spec, source) if spec.calibrates else (None, None)
-    dtype = arithmetic(card, context.device)
-    identity = identity_of(spec.model_dump(mode="json"), folder, windows, dtype, context.device, versions())
+    calibrating = calibration_arithmetic(spec, card, context.device)
+    identity = identity_of(spec.model_dump(mode="json"), folder, windows, calibrating, context.device, versions())
     ledger = Ledger(context.kept, identity, context.log)
     quantizing = fit.linears + METHODS[spec.method].extra_steps(spec, fit.linears)
     steps = Steps(context, quantizing + (evaluation.steps(2, card.layers) if evaluation else 0), ledger)
     for warning in fit.warnings:
         context.log(warning)
 
-    with StreamedModel.open(source, dtype, context.device) as streamed:
+    with StreamedModel.open(source, calibrating, context.device) as streamed:
         written = finished_checkpoint(ledger, out)
         if written is not None:
             steps.skip(quantizing)
@@ -70,11 +71,12 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
             check_weights(streamed, steps)
             written = write_checkpoint(spec, streamed, windows, out, steps)
             remember_checkpoint(ledger, written)
-        quantized_at = time.monotonic()
-        measured = None
-        if evaluation is not None:
-            with open_quantized(source, written, streamed) as quantized:
-                measured = evaluation.measure(streamed, {"quantized": quantized}, steps.step)
+    quantized_at = time.monotonic()
+    measured = None
+    if evaluation is not None:
+        original = StreamedModel.open(source, arithmetic(card, context.device), context.device)
+        with original, open_quantized(source, written, original) as quantized:
+            measured = evaluation.measure(original, {"quantized": quantized}, steps.step)
     result = QuantizeResult(
         model=source.title,
         method=spec.method,
@@ -107,6 +109,12 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
 def arithmetic(card: ModelCard, device: str) -> torch.dtype:
     """Float32 on a CPU, where it costs little; the checkpoint's own elsewhere."""
     return torch.float32 if device == "cpu" else {"float16": torch.float16, "float32": torch.float32}.get(card.dtype, torch.bfloat16)
+
+
+def calibration_arithmetic(spec: QuantizeSpec, card: ModelCard, device: str) -> torch.dtype:
+    """As `arithmetic`; bfloat16 for a bfloat16 model where the method only looks at inputs and the CPU has units for such products."""
+    looks_only = spec.calibrates and METHODS[spec.method].looks_only
+    return torch.bfloat16 if looks_only and card.dtype == "bfloat16" and multiplies_bfloat16() else arithmetic(card, device)
 
 
 def calibration_windows_of(spec: QuantizeSpec, source: ModelSource) -> tuple[Tensor, str]:

@@ -43,7 +43,7 @@ def count(block: CalibratedBlock, runs: dict[str, int]) -> None:
 
 def without_replay(monkeypatch: pytest.MonkeyPatch, folder: Path, **more: Any) -> tuple[list[Tensor], dict[str, int]]:
     with monkeypatch.context() as patch:
-        patch.setattr(replay, "KEPT_BYTES", 0)
+        patch.setattr(replay, "KEPT_WIDTH", 0)
         return walk(folder, **more)
 
 
@@ -53,8 +53,8 @@ def test_hessians_are_those_of_running_everything_again(tiny_llama_dir: Path, mo
     assert len(found) == len(expected) == 8
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
-    # Attention runs when its last linear is measured, the MLP when its own is; the hidden states then move on without them.
-    assert runs == {"self_attn": 2, "mlp": 2}
+    # Attention runs once a block. The MLP, whose last inputs are too wide to keep, runs once more while the hidden states move on.
+    assert runs == {"self_attn": 2, "mlp": 3}
     assert all_runs["self_attn"] > 3 * runs["self_attn"]
 
 
@@ -81,3 +81,12 @@ def test_in_16_bits_only_rounding_differs(tiny_llama_dir: Path, monkeypatch: pyt
     expected, _ = without_replay(monkeypatch, tiny_llama_dir, dtype=torch.bfloat16)
     for one, other in zip(found, expected, strict=True):
         assert float((one - other).norm() / other.norm()) < 5e-3
+
+
+def test_wide_inputs_are_kept_where_that_is_allowed(tiny_llama_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "KEPT_WIDTH", 4)
+    found, runs = walk(tiny_llama_dir)
+    expected, _ = without_replay(monkeypatch, tiny_llama_dir)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    assert runs == {"self_attn": 2, "mlp": 2}
