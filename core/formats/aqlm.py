@@ -3,7 +3,8 @@
 Layout of github.com/Vahe1994/AQLM (`inference_lib`): `codes` int8 (int16 above 8 bits) [O/og, I/ig, K], where a code c of b bits is stored as
 c - 2^b once its highest bit is set and read modulo 2^b; `codebooks` [K, 2^b, og, ig]; `scales` [O/og, 1, 1, 1]. One shape of codebooks
 serves all linears of a checkpoint. The package's kernels for CPUs take tiles of one row and codebooks of 256 vectors, those for GPUs tiles of one
-row; other shapes are read here, and there by the path that dequantizes (`aqlm.optimize_for_training`).
+row; all other shapes it dequantizes before each product. Its CPU kernel (version 1.1.7) is right with NUMBA_NUM_THREADS=1 only:
+with more threads several add to one sum at once.
 """
 
 from __future__ import annotations

@@ -43,6 +43,17 @@ class CodebookShape:
         """Bits of code a weight, as far as the codebooks can use them."""
         return self.codebooks * self.codebook_bits / (self.out_group * self.in_group)
 
+    @property
+    def has_kernels(self) -> bool:
+        """Whether the package aqlm has a kernel for it on CPUs and GPUs alike."""
+        return self.out_group == 1 and self.codebook_bits == 8
+
+    @property
+    def words(self) -> str:
+        """For people, for example `2 codebooks of 256 vectors for tiles of 1 x 8 weights`."""
+        books = "1 codebook" if self.codebooks == 1 else f"{self.codebooks} codebooks"
+        return f"{books} of {1 << self.codebook_bits} vectors for tiles of {self.out_group} x {self.in_group} weights"
+
     def fits(self, rows: int, columns: int) -> bool:
         """Whether tiles divide a matrix."""
         return rows % self.out_group == 0 and columns % self.in_group == 0

@@ -17,7 +17,7 @@ from core.formats.gguf.families import family_of
 from core.formats.gguf.llama_process import require_llama_cpp
 from core.models.card import ModelCard
 from core.models.source import require_unquantized
-from core.quantize.additive_shape import settled
+from core.quantize.additive_shape import settled, shape_of
 from core.quantize.defaults import FACTS, MIXED_BUDGET
 from core.quantize.levels import level_row
 from core.quantize.qat_memory import rows_at_once, training_bytes
@@ -112,6 +112,8 @@ def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
         family_of(card.model_type)
         if spec.level not in WRITTEN_HERE:
             require_llama_cpp(f"level {spec.level}")
+        elif spec.imatrix:
+            raise RequestError(f"an importance matrix changes nothing at level {spec.level}: leave imatrix out, or choose a level below Q8_0")
     if FACTS[spec.method].moves_scales:
         recipe_of(card.model_type, spec.method)
     if spec.method == "mixed" and spec.max_kl is None:
@@ -212,6 +214,8 @@ def _warnings(spec: QuantizeSpec, card: ModelCard, peak: int, after: int, memory
         found.append(f"the checkpoint of about {_gib(after)} does not fit in the {_gib(disk_free)} that are free on the disk")
     if spec.format == "compressed-tensors" and spec.method != "mixed" and spec.bits not in _ENGINE_WIDTHS:
         found.append(f"vLLM has kernels for 4 and 8 bits only: {spec.bits}-bit weights load in transformers")
+    if spec.method == "additive" and not shape_of(spec).has_kernels:
+        found.append(f"aqlm has no kernel for {shape_of(spec).words}: it dequantizes each weight before its product")
     if spec.method in INTEGER and spec.granularity == "tensor" and spec.activation_bits == 16:
         found.append("vLLM has no weight-only kernel for one scale a tensor: the checkpoint loads in transformers")
     if spec.method == "nf4" and any(linear.in_features % spec.group_size for linear in card.linears):

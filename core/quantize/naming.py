@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from core.models.source import ModelSource
+from core.quantize.additive_shape import shape_of
 from core.quantize.defaults import FACTS, MIXED_BUDGET
 from core.quantize.spec import QuantizeSpec
 
@@ -49,7 +50,7 @@ def described(spec: QuantizeSpec) -> str:
         "fp8": f"8-bit floats ({spec.fp8_format.upper()}), {_SQUARE if spec.granularity == 'block' else share}{inputs}",
         "nf4": f"4-bit NormalFloat, {share}{', scales rounded to 8 bits too' if spec.double_quant else ''}",
         "int8": "LLM.int8(): 8-bit rows, outlier features of the inputs in 16 bits",
-        "additive": "sums of codebook vectors (AQLM)",
+        "additive": f"sums of codebook vectors (AQLM){'' if spec.codebooks is None else f': {shape_of(spec).words}'}",
         "mixed": f"widths chosen linear by linear by measured sensitivity: {kind}, {share}",
         "gguf": f"GGUF {spec.level}{' with an importance matrix' if spec.imatrix else ''}",
     }

@@ -14,7 +14,7 @@ _LOADS = {
     "gptq": "loads in vLLM, and in transformers with the package gptqmodel",
     "awq": "loads in vLLM, and in transformers with the package gptqmodel",
     "bitsandbytes": "loads in transformers with the package bitsandbytes",
-    "aqlm": "loads in vLLM, and in transformers with the package aqlm",
+    "aqlm": "loads in transformers with the packages aqlm and accelerate (on a CPU in float32, with NUMBA_NUM_THREADS=1)",
     "gguf": "loads in llama.cpp, Ollama and whatever is built on them",
 }
 

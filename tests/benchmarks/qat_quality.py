@@ -10,10 +10,10 @@ from pathlib import Path
 from core.quantize.result import QuantizeMetrics
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
-from tests.benchmarks.gptq_quality import EVAL_TOKENS, SilentContext
+from tests.benchmarks.gptq_quality import SilentContext
 from tests.benchmarks.report import Bar, record
 
-COMMON = {"model": "bundled:base", "bits": 4, "granularity": "channel", "eval_tokens": EVAL_TOKENS}
+COMMON = {"model": "bundled:base", "bits": 4, "granularity": "channel", "eval_tokens": 32768, "train_steps": 150}
 
 
 def measured(method: str) -> QuantizeMetrics:

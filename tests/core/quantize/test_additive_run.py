@@ -94,3 +94,11 @@ def test_beats_gptq_at_no_more_bits_on_the_bundled_model(context: RecordingConte
     assert additive.metrics.ppl_after is not None
     assert gptq.metrics.ppl_after is not None
     assert additive.metrics.ppl_after < gptq.metrics.ppl_after
+
+
+def test_says_where_the_package_has_no_kernel(tiny_llama_dir: Path) -> None:
+    card = resolve(str(tiny_llama_dir)).card()
+    plain = check(spec_for(tiny_llama_dir, codebooks=2, codebook_bits=8, codebook_vector=8), card)
+    assert not any("no kernel" in warning for warning in plain.warnings)
+    odd = check(spec_for(tiny_llama_dir, codebook_bits=7, codebook_rows=2, codebook_vector=2), card)
+    assert any("1 codebook of 128 vectors for tiles of 2 x 2 weights" in warning for warning in odd.warnings)
