@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -199,7 +200,7 @@ def deep_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.slow
 def test_a_killed_worker_is_resumed_under_its_own_id(deep_dir: Path, context: RecordingContext, tmp_path: Path) -> None:
-    spec = {"model": str(deep_dir), "eval_tokens": 0} | {name: value for name, value in SMALL.items() if name != "eval_tokens"}
+    spec = SMALL | {"model": str(deep_dir), "eval_tokens": 0, "calibration": argparse.__file__, "calibration_samples": 64, "calibration_length": 128}
     run(QuantizeSpec(**spec, out=str(tmp_path / "whole")), context)
     launcher, stopped = LocalLauncher(), store.create(QuantizeSpec(**spec))
     launcher.start(stopped)
@@ -207,6 +208,7 @@ def test_a_killed_worker_is_resumed_under_its_own_id(deep_dir: Path, context: Re
     deadline = time.monotonic() + 60
     while not (manifest.exists() and len(json.loads(manifest.read_text())["blocks"]) >= 3):
         assert time.monotonic() < deadline
+        assert not stopped.state.is_over
         time.sleep(0.002)
     pid = stopped.state.pid
     assert pid is not None
