@@ -23,6 +23,7 @@ from core.models.load import load_tokenizer
 from core.models.quantization import quantization_of
 from core.models.streaming import StreamedModel
 from core.models.tensors import TensorReader, check_finite
+from core.numerics.nf4 import NestedScales
 from core.numerics.stored import StoredWeight
 from core.sanitize import clean
 
@@ -176,8 +177,8 @@ class _Tally:
         self._linears += 1
         shown = clean(linear, limit=120)
         for scales in (getattr(stored, name, None) for name in ("scales", "absmax")):
-            if isinstance(scales, Tensor) and scales.is_floating_point():
-                self._look_at_scales(shown, scales)
+            if isinstance(scales, Tensor | NestedScales):
+                self._look_at_scales(shown, scales if isinstance(scales, Tensor) else scales.dequantize())
         zeros, index = getattr(stored, "zeros", None), getattr(stored, "group_index", None)
         if isinstance(zeros, Tensor):
             self._zeros.append((int(zeros.min()), int(zeros.max())))
@@ -200,7 +201,7 @@ class _Tally:
             low, high = min(low for low, _ in self._zeros), max(high for _, high in self._zeros)
             self._book.fact("zero points", f"codes {low} to {high}, counted from the middle of the grid")
         elif self._linears:
-            self._book.fact("zero points", "symmetric: none are needed")
+            self._book.fact("zero points", "none are needed")
         if self._groups:
             self._book.fact("groups", f"{min(self._groups)} to {max(self._groups)} a row")
         if self._linears:
@@ -213,7 +214,7 @@ class _Tally:
         if bool((values == 0).any()):
             self._book.complain("scales", f"{shown} has {int((values == 0).sum()):,} scales of 0: their weights read as 0")
         if low < 0:
-            self._book.complain("scales", f"{shown} has negative scales, which auto-round makes and which mirror a group's grid", "warn")
+            self._book.complain("scales", f"{shown} has negative scales, which mirror a group's grid, as auto-round makes them", "warn")
 
 
 def _look_at_the_rest(folder: Path, weights: QuantizedWeights | None, book: CheckBook, on_tensor: OnTensor) -> None:
@@ -263,12 +264,13 @@ def _compare_left_out(folder: Path, streamed: StreamedModel, weights: QuantizedW
     config = quantization_of(read_object(folder / "config.json"), folder) or {}
     linears = [name for name, module in streamed.model.named_modules() if isinstance(module, nn.Linear)]
     quantized = set(weights.linears)
+    if all(leaves_out(config, name) is None for name in linears):
+        book.fact("left out", "loaders of this format go by the tensors")
+        return
     kept = 0
     for name in linears:
         stored = streamed.checkpoint_name(f"{name}.weight").removesuffix(".weight")
         left_out = leaves_out(config, stored)
-        if left_out is None:
-            continue
         kept += stored not in quantized
         if left_out and stored in quantized:
             book.complain("left out", f"{clean(stored, limit=120)} is stored as quantized, and the configuration leaves it out")

@@ -11,7 +11,15 @@ import torch
 from core.errors import Cancelled
 from core.formats.checks import TITLES, CheckBook, CheckResult
 from core.formats.verify import Seen, look_at_folder
+from core.quantize.run import run
+from core.quantize.spec import QuantizeSpec
 from tests.core.formats.test_opening import PROJECTION, SCHEMES, change_config, change_tensors, written
+from tests.core.quantize.conftest import RecordingContext
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> RecordingContext:
+    return RecordingContext(tmp_path)
 
 
 def looked_at(folder: Path) -> tuple[Seen, dict[str, CheckResult]]:
@@ -169,3 +177,21 @@ def test_it_stops_when_asked(tiny_llama_dir: Path) -> None:
 
     with pytest.raises(Cancelled):
         look_at_folder(tiny_llama_dir, CheckBook(), stop)
+
+
+@pytest.mark.parametrize(
+    ("request_", "format_"),
+    [
+        ({"method": "fp8"}, "compressed-tensors"),
+        ({"method": "nf4"}, "bitsandbytes"),
+        ({"method": "int8"}, "bitsandbytes"),
+        pytest.param({"method": "additive", "calibration_samples": 4, "calibration_length": 64}, "aqlm", marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_our_other_formats_pass_every_check(request_: dict[str, object], format_: str, tiny_llama_dir: Path, context: RecordingContext) -> None:
+    result = run(QuantizeSpec.parse({"model": str(tiny_llama_dir), "eval_tokens": 0} | request_), context)
+    seen, results = looked_at(Path(result.out))
+    assert {check: found for check, found in results.items() if found.status not in {"pass", "skip"}} == {}
+    assert results["scales"].status == "pass"
+    assert (seen.format, seen.scheme, seen.linears) == (format_, result.scheme, 14)
