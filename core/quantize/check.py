@@ -28,6 +28,7 @@ from core.sanitize import clean
 _BASE_BYTES = 450 * 2**20
 _CHUNK_TOKENS = 4096
 _MEASURING_BYTES = 320 * 2**20
+_MEASURED_TOKENS = 2048
 _FP8_BLOCK = 128
 _ENGINE_WIDTHS = (4, 8)
 _MEASURED = {"float64": 8, "float32": 4}
@@ -185,8 +186,10 @@ def _memory(spec: QuantizeSpec, card: ModelCard, width: int) -> tuple[FitLine, .
             FitLine(label="Hessian", bytes=3 * 4 * widest * widest, how="the widest input squared, in float32, three times while it is factored"),
         ]
     if spec.method == "mixed":
-        how = "hidden states of models with one rounded linear, waiting to be measured, and their logits"
-        lines.append(FitLine(label="measuring", bytes=_MEASURING_BYTES, how=how))
+        variants = len(spec.widths) * sum(linear.count for linear in card.linears) // blocks
+        waiting = max(_MEASURING_BYTES, variants * _MEASURED_TOKENS * card.hidden_size * 4)
+        how = "hidden states of models with one rounded linear that wait to be measured: linears of a block x widths; less where memory is short"
+        lines.append(FitLine(label="measuring", bytes=waiting, how=how))
     if spec.method == "qat":
         lines.append(FitLine(label="training", bytes=_training(spec, card), how="the whole model with gradients, Adam's moments and activations"))
     if FACTS[spec.method].moves_scales:
