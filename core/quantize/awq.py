@@ -178,7 +178,7 @@ def _diagonal_blocks(hessian: Tensor, span: int) -> Tensor:
     """Square blocks [n, width, width] along the diagonal, of the width of a group or a divisor of it."""
     width = span if span <= _WIDEST_EXACT else next(size for size in range(_PART, 0, -1) if span % size == 0)
     count = len(hessian) // width
-    return hessian.view(count, width, count, width).diagonal(dim1=0, dim2=2).permute(2, 0, 1).contiguous()
+    return hessian.contiguous().view(count, width, count, width).diagonal(dim1=0, dim2=2).permute(2, 0, 1).contiguous()
 
 
 def _product_error(grouped: Tensor, scales: Tensor, zeros: Tensor | None, moments: Tensor, grid: Grid) -> Tensor:
