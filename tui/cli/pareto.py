@@ -8,11 +8,18 @@ from cyclopts import Parameter
 
 from core.quantize.pareto import Quality, Size, models
 from core.quantize.pareto import pareto as find
-from core.runs.figures import figure, show
+from core.runs.figures import show
 from tui.cli.output import narrate, print_document, print_table
 from tui.cli.results import convention
 
 _MARKS = {True: "*", False: ""}
+_HEADS = {
+    "bits_per_weight": "bits/weight",
+    "bits_per_quantized_weight": "bits/quantized weight",
+    "bytes_after": "size",
+    "ppl_ratio": "ppl ratio",
+    "kl_mean": "KL, nat",
+}
 
 
 def pareto(
@@ -35,11 +42,11 @@ def pareto(
                 point.title,
                 show(size, point.size),
                 show(quality, point.quality) + ("" if point.error is None else f" ± {point.error:.2g}"),
-                point.run,
+                point.run.partition("-")[2],  # its end names a run as well as the whole
             )
             for point in found.points
         ]
-        print_table(cells, ("", "quantization", figure(size).title, figure(quality).title, "run"), right=(2, 3), shrink=(1,))
+        print_table(cells, ("", "quantization", _HEADS[size], _HEADS[quality], "run"), right=(2, 3), shrink=(1,))
         narrate("* nothing that was tried is both smaller and better")
         narrate(f"measured on {convention(found.convention)}")
     else:

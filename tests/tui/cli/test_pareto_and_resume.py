@@ -27,12 +27,12 @@ def quantized(bits: int, size: float, ratio: float) -> Run:
 
 
 def test_what_nothing_beats_is_marked(llmopt: Llmopt, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("COLUMNS", "80")
     runs = [quantized(4, 5.0, 1.02), quantized(3, 4.0, 1.05), quantized(5, 5.5, 1.03)]
     answer = llmopt("pareto", "bundled:base")
     assert answer.code == 0
     lines = [line.split() for line in answer.out.splitlines()[1:]]
-    assert [line[-1] for line in lines] == [runs[1].id, runs[0].id, runs[2].id]
+    assert [store.find(line[-1]).id for line in lines] == [runs[1].id, runs[0].id, runs[2].id]
     assert [line[0] for line in lines] == ["*", "*", "gptq-w5-g128"]
     assert "corpus text" in answer.err
     document = llmopt("pareto", "bundled:base", "--quality", "kl_mean", "--json").document
