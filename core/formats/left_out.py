@@ -25,12 +25,12 @@ def leaves_out(config: Mapping[str, Any], linear: str) -> bool | None:
 
 
 def _compressed_tensors(config: Mapping[str, Any], linear: str) -> bool:
-    ignored = [target for target in config.get("ignore") or () if isinstance(target, str)]
-    if any(_means(target, linear) for target in ignored):
+    if any(_means(target, linear) for target in _texts(config.get("ignore"))):
         return True
     groups = config.get("config_groups")
-    targets = [target for group in (groups.values() if isinstance(groups, Mapping) else ()) for target in group.get("targets") or ("Linear",)]
-    return not any(target == "Linear" or _means(str(target), linear) for target in targets)
+    tables = [group for group in (groups.values() if isinstance(groups, Mapping) else ()) if isinstance(group, Mapping)]
+    targets = [target for group in tables for target in _texts(group.get("targets", ["Linear"]))]
+    return not any(target == "Linear" or _means(target, linear) for target in targets)
 
 
 def _means(target: str, linear: str) -> bool:
@@ -41,18 +41,22 @@ def _gptq(config: Mapping[str, Any], linear: str) -> bool:
     if linear == "lm_head":
         return not config.get("lm_head")
     dynamic = config.get("dynamic")
-    for key in dynamic if isinstance(dynamic, Mapping) else ():
+    for key in _texts(list(dynamic)) if isinstance(dynamic, Mapping) else ():
         if NamePattern(key.removeprefix("-:").removeprefix("+:")).matches(linear):
             return bool(key.startswith("-:"))
-    inside = config.get("modules_in_block_to_quantize") or ()
-    wanted = [name for part in inside for name in (part if isinstance(part, list) else [part])]
-    return bool(wanted) and not any(linear.endswith(str(name)) for name in wanted)
+    inside = config.get("modules_in_block_to_quantize")
+    wanted = [name for part in (inside if isinstance(inside, list) else []) for name in _texts(part if isinstance(part, list) else [part])]
+    return bool(wanted) and not any(linear.endswith(name) for name in wanted)
 
 
 def _listed(config: Mapping[str, Any], linear: str) -> bool:
     """As transformers reads such lists: a part of the name, full parts between dots."""
-    names = [name for key in _LISTS for name in config.get(key) or () if isinstance(name, str)]
+    names = [name for key in _LISTS for name in _texts(config.get(key))]
     return linear == "lm_head" or any(linear == name or f".{name}." in f".{linear}." for name in names)
+
+
+def _texts(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 _RULES = {"compressed-tensors": _compressed_tensors, "gptq": _gptq, "awq": _listed}

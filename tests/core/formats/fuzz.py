@@ -28,11 +28,13 @@ from torch import Tensor
 from core.errors import RequestError, RunFailed
 from core.formats.awq import Awq
 from core.formats.base import Format
+from core.formats.checks import CheckBook
 from core.formats.compressed_tensors import CompressedTensors
 from core.formats.gguf.reader import GgufFile
 from core.formats.gguf.weights import GgufWeights
 from core.formats.gptq import Gptq
 from core.formats.opening import quantized_weights
+from core.formats.verify import look_at_folder
 from core.models.card import ModelCard
 from core.models.gguf_header import read_gguf_header
 from core.models.headers import model_tensors
@@ -183,6 +185,52 @@ def configs(folder: Path, rng: random.Random) -> Callable[[], None]:
     return read
 
 
+def verification(folder: Path, rng: random.Random) -> Callable[[], None]:
+    """A whole small model, damaged in its configuration or its tensors, looked at as `llmopt verify` does: it finds, and never fails itself."""
+    model = {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 64,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "head_dim": 16,
+        "vocab_size": 320,
+        "max_position_embeddings": 64,
+        "tie_word_embeddings": True,
+    }
+    block = "model.layers.0"
+    norms = (f"{block}.input_layernorm.weight", f"{block}.post_attention_layernorm.weight", "model.norm.weight")
+    plain = {"model.embed_tokens.weight": torch.randn(320, 64), **{name: torch.ones(64) for name in norms}}
+    names = [f"{block}.self_attn.{part}_proj" for part in "qkvo"] + [f"{block}.mlp.{part}_proj" for part in ("gate", "up", "down")]
+    seeds = []
+    for scheme, config, _ in integer_seeds():
+        grid = Grid(getattr(scheme, "bits", 4), getattr(scheme, "symmetric", False), "group", 32, scale_dtype=torch.float16, reserved=1)
+        if isinstance(scheme, CompressedTensors) and scheme.granularity == "channel":
+            grid = Grid(8, True, "channel", scale_dtype=torch.float16)
+        tensors = dict(plain)
+        for name in names:
+            tensors |= scheme.compress(name, quantize(torch.randn(64, 64), None, grid))
+        seeds.append((config, tensors))
+
+    def read() -> None:
+        config, tensors = rng.choice(seeds)
+        whole = model | {"quantization_config": config}
+        if rng.random() < 0.5:
+            tensors = damaged_tensors(tensors, rng)
+        else:
+            whole = model | {"quantization_config": mutations.of_json(config, rng)}
+        (folder / "config.json").write_text(json.dumps(whole))
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+        book = CheckBook()
+        look_at_folder(folder, book, lambda name: None)
+        for result in book.results():
+            assert "\x1b" not in result.found
+
+    return read
+
+
 def damaged_tensors(tensors: dict[str, Tensor], rng: random.Random) -> dict[str, Tensor]:
     """One to three tensors missing, of another shape, dtype or content, or too many."""
     found = dict(tensors)
@@ -253,7 +301,7 @@ def gguf(folder: Path, rng: random.Random) -> Callable[[], None]:
     return read
 
 
-KINDS = {"safetensors": safetensors, "configs": configs, "gguf": gguf}
+KINDS = {"safetensors": safetensors, "configs": configs, "gguf": gguf, "verification": verification}
 
 
 def fuzz(kind: str, seed: int, count: int) -> int:

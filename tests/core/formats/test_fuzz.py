@@ -26,6 +26,15 @@ def test_a_few_damaged_files() -> None:
         assert answers["RequestError"] > 30
 
 
+def test_a_verification_finds_and_never_fails_itself() -> None:
+    assert sum(fuzzed(0, 15, "verification")[0].values()) == 15
+
+
+@pytest.mark.slow
+def test_a_verification_of_hundreds_of_damaged_models() -> None:
+    assert fuzzed(1, 500, "verification") == [{"read": 500}]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 5))
 @pytest.mark.parametrize("kind", KINDS)
