@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.errors import RequestError
 from core.evaluate.spec import EvaluateSpec
+from core.formats.gguf.llama_process import require_llama_cpp
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.sanitize import clean
@@ -16,6 +17,10 @@ def check(spec: EvaluateSpec, card: ModelCard) -> None:
         RequestError: a model has fewer positions than the context, or another vocabulary than the reference.
     """
     cards = [card]
+    if spec.engine == "llama.cpp":
+        require_llama_cpp("engine llama.cpp")
+        if resolve(spec.model).kind != "gguf":
+            raise RequestError(f"llama.cpp computes GGUF files, and {clean(card.name)} is none: make one with llmopt quantize --method gguf")
     if spec.reference is not None:
         cards.append(resolve(spec.reference).card())
     for of_model in cards:

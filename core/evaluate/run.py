@@ -12,6 +12,7 @@ from core import text
 from core.errors import RequestError
 from core.evaluate.check import check
 from core.evaluate.encoding import Encoding, encode, vocabulary_hash
+from core.evaluate.llama_cpp_source import LlamaCppLogits
 from core.evaluate.opening import dtype_for, open_model, streams
 from core.evaluate.result import Convention, EvaluateResult
 from core.evaluate.sources import LogitSource, StreamedLogits
@@ -76,7 +77,7 @@ def run(spec: EvaluateSpec, context: Context) -> EvaluateResult:
         windows=len(windows.tokens),
         tokens_scored=windows.n_scored,
         bytes=None if encoding.token_bytes is None else int(encoding.token_bytes[windows.scored_positions()].sum()),
-        dtype=", ".join(dict.fromkeys(str(dtype_for(spec, card, context.device)).removeprefix("torch.") for card in cards)),
+        dtype=", ".join(dict.fromkeys(_arithmetic(spec, cards, context.device))),
     )
     warnings = _warnings(spec, encoding)
     for warning in warnings:
@@ -99,12 +100,21 @@ def _encode(corpus: Corpus, sources: Sequence[ModelSource], spec: EvaluateSpec) 
 
 def _open(sources: Sequence[ModelSource], cards: Sequence[ModelCard], spec: EvaluateSpec, device: str, steps: _Steps) -> list[LogitSource]:
     streaming = streams(spec, cards, device)
-    models = []
+    models: list[LogitSource] = []
     for source, card in zip(sources, cards, strict=True):
+        if spec.engine == "llama.cpp" and source is sources[-1]:
+            models.append(LlamaCppLogits(source.path))
+            continue
         if not streaming:
             steps.say(f"reading {source.title}")
         models.append(open_model(source, dtype_for(spec, card, device), device, streaming=streaming, on_block=steps.block))
     return models
+
+
+def _arithmetic(spec: EvaluateSpec, cards: Sequence[ModelCard], device: str) -> list[str]:
+    """What computes each model."""
+    names = [str(dtype_for(spec, card, device)).removeprefix("torch.") for card in cards]
+    return [*names[:-1], "llama.cpp"] if spec.engine == "llama.cpp" else names
 
 
 def _warnings(spec: EvaluateSpec, encoding: Encoding) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from core.spec import Spec, unit
 Scoring = Literal["all-targets", "llama.cpp"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Streaming = Literal["auto", "on", "off"]
+Engine = Literal["torch", "llama.cpp"]
 
 
 class EvaluateSpec(Spec):
@@ -35,6 +36,10 @@ class EvaluateSpec(Spec):
     streaming: Annotated[
         Streaming, Field(description="Hold one decoder block at a time instead of the whole model; auto: when the model would not fit in memory")
     ] = "auto"
+
+    engine: Annotated[Engine, Field(description="What computes the model: torch, on dequantized weights, or llama.cpp, on a GGUF file as it is")] = (
+        "torch"
+    )
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:

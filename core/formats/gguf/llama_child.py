@@ -48,6 +48,18 @@ def logits(model: str, threads: int) -> dict[str, Any]:
     return {"logits": llama.scores[: len(tokens)].tolist()}
 
 
+def stream(model: str, threads: int) -> None:
+    """Logits of windows of tokens, as they come: the vocabulary's size in eight bytes, then float32 [T, V] of each window."""
+    windows = _request()["windows"]
+    llama = _open(model, threads, len(windows[0]))
+    sys.stdout.buffer.write(struct.pack("<q", llama.n_vocab()))
+    for window in windows:
+        llama.reset()
+        llama.eval(window)
+        sys.stdout.buffer.write(np.ascontiguousarray(llama.scores[: len(window)], dtype="<f4").data)
+        sys.stdout.buffer.flush()
+
+
 def score(model: str, threads: int) -> dict[str, Any]:
     """Negative log-likelihood in nats of the tokens of each window from a position on, each given the tokens before it."""
     request = _request()
@@ -121,6 +133,9 @@ def _request() -> Any:
 def main(command: str, model: str, threads: str, *arguments: str) -> int:
     """Answer one request."""
     llama_cpp.llama_log_set(llama_cpp.llama_log_callback(), ctypes.c_void_p(0))
+    if command == "stream":
+        stream(model, int(threads))
+        return 0
     commands: dict[str, Callable[..., dict[str, Any]]] = {
         "quantize": quantize,
         "tokenize": tokenize,

@@ -9,11 +9,11 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import IO, Any
 
 from core.errors import RequestError, RunFailed
 from core.formats.gguf.blocks import FILE_TYPES
@@ -94,6 +94,40 @@ def score(
     return found
 
 
+def stream_logits(model: Path, windows: Sequence[Sequence[int]], *, threads: int | None = None) -> Generator[bytes, None, None]:
+    """llama.cpp's logits of equal windows of T tokens, one window after another: the bytes of float32 [T, V].
+
+    Raises:
+        RequestError: llama-cpp-python is not installed.
+        RunFailed: the child crashed, or ended too early.
+    """
+    request = json.dumps({"windows": [list(window) for window in windows]}).encode()
+    with tempfile.TemporaryFile() as log:
+        child = _start("stream", model, (), threads, subprocess.PIPE, log)
+        feeder = Thread(target=_feed, args=(child, request), daemon=True)
+        feeder.start()
+        assert child.stdout is not None
+        try:
+            vocabulary = int.from_bytes(_exactly(child.stdout, 8, child, log), "little")
+            for window in windows:
+                yield _exactly(child.stdout, 4 * vocabulary * len(window), child, log)
+        finally:
+            child.kill()
+            child.wait()
+            feeder.join()
+            child.stdout.close()
+
+
+def _exactly(stream: IO[bytes], count: int, child: subprocess.Popen[bytes], log: IO[bytes]) -> bytes:
+    data = stream.read(count)
+    if len(data) < count:
+        code = child.wait()
+        log.seek(0)
+        lines = [clean(line, limit=400) for line in log.read().decode("utf-8", errors="replace").splitlines()]
+        raise RunFailed(_why(code, lines[-_KEPT_LINES:]) if code else "llama.cpp's process ended too early: see the run's log")
+    return data
+
+
 def generate(model: Path, tokens: Sequence[int], count: int) -> list[int]:
     """The tokens and `count` more, each the most likely one."""
     found: list[int] = _ask("generate", model, {"tokens": list(tokens), "count": count})["tokens"]
@@ -111,14 +145,8 @@ def call(command: str, model: Path, request: bytes, *arguments: str, threads: in
         RequestError: llama-cpp-python is not installed.
         RunFailed: the child crashed, was killed, or answered nothing.
     """
-    require_llama_cpp("this")
-    python = os.environ.get(PYTHON_VARIABLE) or sys.executable
-    line = [python, str(_CHILD), command, str(model.absolute()), str(threads or cores()), *arguments]
     with tempfile.TemporaryFile() as answer:
-        try:
-            child = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=answer, stderr=subprocess.PIPE)
-        except OSError as error:
-            raise RequestError(f"{shown(python)} cannot be started ({error.strerror}): correct {PYTHON_VARIABLE}") from error
+        child = _start(command, model, arguments, threads, answer, subprocess.PIPE)
         last = _follow(child, request, on_line)
         code = child.wait()
         if code:
@@ -129,6 +157,18 @@ def call(command: str, model: Path, request: bytes, *arguments: str, threads: in
         except ValueError as error:
             raise RunFailed("llama.cpp's process answered nothing that can be read: see the run's log") from error
     return found if isinstance(found, dict) else {}
+
+
+def _start(
+    command: str, model: Path, arguments: Sequence[str], threads: int | None, stdout: IO[bytes] | int, stderr: IO[bytes] | int
+) -> subprocess.Popen[bytes]:
+    require_llama_cpp("this")
+    python = os.environ.get(PYTHON_VARIABLE) or sys.executable
+    line = [python, str(_CHILD), command, str(model.absolute()), str(threads or cores()), *arguments]
+    try:
+        return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
+    except OSError as error:
+        raise RequestError(f"{shown(python)} cannot be started ({error.strerror}): correct {PYTHON_VARIABLE}") from error
 
 
 def cores() -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import RequestError
 from core.formats.gguf.pre_tokenizers import rule_of
-from core.formats.gguf.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED
+from core.formats.gguf.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
 from core.models.gguf_header import GgufHeader
 from core.sanitize import clean
 
@@ -37,7 +37,7 @@ def write_tokenizer(header: GgufHeader, folder: Path, what: str) -> None:
     kinds = kinds if isinstance(kinds, list) and len(kinds) == len(tokens) else [NORMAL] * len(tokens)
     model = metadata.get("tokenizer.ggml.model")
     if model == "gpt2":
-        tokenizer = _byte_level(tokens, _strings(metadata, "merges", what, empty=True), str(metadata.get("tokenizer.ggml.pre", "gpt-2")))
+        tokenizer = _byte_level(tokens, kinds, _strings(metadata, "merges", what, empty=True), str(metadata.get("tokenizer.ggml.pre", "gpt-2")))
     elif model == "llama":
         tokenizer = _sentencepiece(tokens, kinds, metadata, what)
     else:
@@ -61,18 +61,19 @@ def _strings(metadata: Mapping[str, Any], key: str, what: str, *, empty: bool = 
     return found
 
 
-def _vocabulary(tokens: Sequence[str]) -> dict[str, int]:
-    """Text -> id; of tokens with the same text the first counts."""
+def _vocabulary(tokens: Sequence[str], kinds: Sequence[int]) -> dict[str, int]:
+    """Text -> id; of tokens with the same text the first counts, and those that only fill up the embedding do not."""
     vocabulary: dict[str, int] = {}
-    for index, text in enumerate(tokens):
-        vocabulary.setdefault(text, index)
+    for index, (text, kind) in enumerate(zip(tokens, kinds, strict=True)):
+        if kind != UNUSED or text != f"[PAD{index}]":
+            vocabulary.setdefault(text, index)
     return vocabulary
 
 
-def _byte_level(tokens: list[str], merges: list[str], pre: str) -> Tokenizer:
+def _byte_level(tokens: Sequence[str], kinds: Sequence[int], merges: Sequence[str], pre: str) -> Tokenizer:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    rule, vocabulary = rule_of(pre), _vocabulary(tokens)
+    rule, vocabulary = rule_of(pre), _vocabulary(tokens, kinds)
     pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges) if left + right in vocabulary]
     pairs = [(left, right) for left, right in pairs if left in vocabulary and right in vocabulary]
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=rule.ignore_merges))
@@ -91,7 +92,7 @@ def _sentencepiece(tokens: list[str], kinds: Sequence[int], metadata: Mapping[st
     scores = metadata.get("tokenizer.ggml.scores")
     if not isinstance(scores, list) or len(scores) != len(tokens):
         raise RequestError(f"{what} has no tokenizer.ggml.scores: its tokenizer is missing or damaged")
-    vocabulary = _vocabulary(tokens)
+    vocabulary = _vocabulary(tokens, kinds)
     unknown = next((text for text, kind in zip(tokens, kinds, strict=True) if kind == UNKNOWN), None)
     adds_space = bool(metadata.get("tokenizer.ggml.add_space_prefix", True))
     model = models.BPE(
@@ -111,7 +112,7 @@ def _sentencepiece(tokens: list[str], kinds: Sequence[int], metadata: Mapping[st
 
 def _merges_of(tokens: Sequence[str], kinds: Sequence[int], scores: Sequence[float]) -> list[tuple[str, str]]:
     """The merges that scores stand for: every way to make a token of two others, best score first."""
-    usable = {text: index for text, index in _vocabulary(tokens).items() if kinds[index] == NORMAL}
+    usable = {text: index for text, index in _vocabulary(tokens, kinds).items() if kinds[index] == NORMAL}
     found: list[tuple[float, int, int, tuple[str, str]]] = []
     for text, index in usable.items():
         for cut in range(1, len(text)):
@@ -124,9 +125,11 @@ def _merges_of(tokens: Sequence[str], kinds: Sequence[int], scores: Sequence[flo
 def _add_specials(tokenizer: Tokenizer, tokens: Sequence[str], kinds: Sequence[int]) -> None:
     from tokenizers import AddedToken
 
-    vocabulary = _vocabulary(tokens)
+    vocabulary = _vocabulary(tokens, kinds)
     for wanted, special in ((CONTROL, True), (USER_DEFINED, False)):
-        texts = [text for index, (text, kind) in enumerate(zip(tokens, kinds, strict=True)) if kind == wanted and vocabulary[text] == index and text]
+        texts = [
+            text for index, (text, kind) in enumerate(zip(tokens, kinds, strict=True)) if kind == wanted and vocabulary.get(text) == index and text
+        ]
         added = [AddedToken(text, normalized=False, special=special) for text in texts]
         (tokenizer.add_special_tokens if special else tokenizer.add_tokens)(added)
 
