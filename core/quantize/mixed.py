@@ -82,15 +82,10 @@ def linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None,
         plan = replace(plan, conditions=key)
         steps.ledger.remember(PLAN, plan.to_json())
     else:
-        steps.skip(extra_steps(spec, len(plan.widths)))
+        steps.skip(len(plan.sensitivities))
     counts = Counter(plan.widths.values())
     steps.log("chosen: " + ", ".join(f"{count} linears at {bits} bits" for bits, count in sorted(counts.items())))
     yield from _quantized(streamed, spec, windows, steps, plan.widths)
-
-
-def extra_steps(spec: QuantizeSpec, linears: int) -> int:
-    """Steps beside one a linear: one a measurement."""
-    return linears * len(spec.widths)
 
 
 def recalled(document: object) -> Plan | None:
