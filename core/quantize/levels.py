@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import get_args
 
-from core.formats.gguf.blocks import BLOCK_BITS, WRITTEN_HERE, Level, row_bytes
+from core.formats.gguf.blocks import BLOCK_BITS, BLOCKS, WRITTEN_HERE, Level, row_bytes
 from core.formats.gguf.mix import Shape, default_type, embedding_type, fitting, matrix_type
 from core.models.card import LinearShape, ModelCard
 
@@ -83,6 +83,12 @@ def shape_of(card: ModelCard, *, imatrix: bool = False) -> Shape:
     share = max(card.heads // max(card.kv_heads, 1), 1)
     seventy = card.layers == 80 and (card.model_type == "qwen2" or (card.model_type in ("llama", "mistral") and share > 1))
     return Shape(max(card.layers, 1), share, card.tied_embeddings, imatrix, seventy)
+
+
+def nominal(level: str) -> tuple[int, int]:
+    """Whole bits of a weight, without scales, and weights that share a scale's block, in most matrices of a level."""
+    block = default_type(level)
+    return int(BLOCK_BITS[block]), BLOCKS[block][0]
 
 
 def level_table(card: ModelCard, *, imatrix: bool = False) -> tuple[LevelRow, ...]:

@@ -19,6 +19,10 @@ _LOADS = {
 }
 
 
+_KEPT = "Embeddings, norms and the head are unchanged unless a note below says otherwise."
+_REST = {"gguf": "Embedding and head are stored in the types that llama.cpp gives them at this level, norms in float32."}
+
+
 def write_readme(folder: Path, result: QuantizeResult) -> None:
     """Put README.md into a finished checkpoint, atomically.
 
@@ -39,8 +43,7 @@ def readme(result: QuantizeResult) -> str:
     lines = [
         f"# {_plain(Path(result.out).name)}",
         "",
-        f"{_plain(result.model)} with the linears of its decoder blocks quantized: {_plain(result.description)}. "
-        "Embeddings, norms and the head are unchanged unless a note below says otherwise.",
+        f"{_plain(result.model)} with the linears of its decoder blocks quantized: {_plain(result.description)}. {_REST.get(result.format, _KEPT)}",
         "",
         f"Stored as {result.format} (`{result.scheme}`): {_LOADS[result.format]}.",
         "",

@@ -22,6 +22,7 @@ from core.quantize.additive_shape import settled
 from core.quantize.check import check
 from core.quantize.checkpoint import Written, check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
 from core.quantize.evaluation import Evaluation, Measured
+from core.quantize.levels import nominal
 from core.quantize.methods import METHODS
 from core.quantize.mixed import PLAN
 from core.quantize.naming import checkpoint_folder, described
@@ -77,12 +78,15 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
         original = StreamedModel.open(source, arithmetic(card, context.device), context.device)
         with original, open_quantized(source, written, original) as quantized:
             measured = evaluation.measure(original, {"quantized": quantized}, steps.step)
+    bits, group_size = spec.bits, spec.group_size if spec.granularity in ("group", "block") else None
+    if spec.method == "gguf":
+        bits, group_size = nominal(spec.level)
     result = QuantizeResult(
         model=source.title,
         method=spec.method,
-        bits=spec.bits,
+        bits=bits,
         granularity=spec.granularity,
-        group_size=spec.group_size if spec.granularity in ("group", "block") else None,
+        group_size=group_size,
         symmetric=spec.symmetric,
         format=written.format,
         scheme=written.scheme,

@@ -37,6 +37,7 @@ def test_a_run_measures_what_the_file_holds(level: str, ratio: float, tiny_llama
     result = run(request(tiny_llama_dir, tmp_path / "out", level=level), context)
     assert result.metrics.ppl_ratio == pytest.approx(1, abs=ratio)
     assert result.metrics.bytes_after == (tmp_path / "out" / "model.gguf").stat().st_size
+    assert (result.bits, result.group_size) == ({"F32": 32, "Q8_0": 8}[level], {"F32": 1, "Q8_0": 32}[level])
     assert len(result.layers) == 14
     assert all(layer.error < ratio + 0.01 for layer in result.layers)
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["README.md", "model.gguf"]
@@ -147,3 +148,15 @@ def test_importance_changes_the_codes_and_a_wrong_one_is_refused(tmp_path: Path)
     assert errors[1] < errors[0]
     with pytest.raises(RunFailed, match="could not quantize"):
         quantize_file(tmp_path / "plain.gguf", tmp_path / "c.gguf", "Q4_K_S", imatrix=legacy_bytes({name: torch.rand(100)}))
+
+
+def test_importance_that_changes_nothing_is_refused(tiny_llama_dir: Path, tmp_path: Path, context: RecordingContext) -> None:
+    with pytest.raises(RequestError, match="an importance matrix changes nothing at level Q8_0"):
+        run(request(tiny_llama_dir, tmp_path / "out", level="Q8_0", imatrix=True), context)
+
+
+def test_a_run_that_was_stopped_finds_its_file_again(tiny_llama_dir: Path, tmp_path: Path, context: RecordingContext) -> None:
+    run(request(tiny_llama_dir, tmp_path / "out", level="Q8_0", eval_tokens=0), context)
+    again = gguf.written_file(tmp_path / "out")
+    assert (again.format, again.scheme) == ("gguf", "Q8_0, F32")
+    assert again.bytes == GgufFile(tmp_path / "out" / "model.gguf").file_bytes

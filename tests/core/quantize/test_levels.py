@@ -13,7 +13,7 @@ from core.formats.gguf.mix import Shape, embedding_type, fitting, matrix_type
 from core.formats.gguf.reader import GgufFile
 from core.models.card import ModelCard
 from core.models.resolve import resolve
-from core.quantize.levels import LEVELS, level_row, level_table
+from core.quantize.levels import LEVELS, level_row, level_table, nominal
 from tests.core.formats.gguf.models import make_model
 from tests.core.hardware.cards import card
 
@@ -83,3 +83,14 @@ def test_published_figures_are_quoted_and_never_made_up() -> None:
     assert rows["BF16"] is None
     known = [value for value in rows.values() if value is not None]
     assert all(math.isfinite(value) and value > 0 for value in known)
+
+
+def test_bits_of_a_level_in_short() -> None:
+    assert [nominal(level) for level in ("F16", "Q8_0", "Q6_K", "Q4_K_M", "IQ4_NL", "Q2_K")] == [
+        (16, 1),
+        (8, 32),
+        (6, 256),
+        (4, 256),
+        (4, 32),
+        (2, 256),
+    ]
