@@ -153,7 +153,7 @@ def _improve(state: _State, config: AdditiveConfig) -> tuple[_State, tuple[str, 
         if state.loss >= (1 - config.gain) * before:
             break
         if time.monotonic() > until and number + 1 < config.rounds:
-            return state, (f"the search for codes ended after {number + 1} rounds, when its {config.seconds:.0f} s were over",)
+            return state, (f"the search for codes ended after round {number + 1} of {config.rounds}, when its {config.seconds:.0f} s were over",)
     return state, ()
 
 

@@ -180,6 +180,13 @@ def test_beats_gptq_of_the_same_size() -> None:
     assert float(loss(objective, found.dequantize().unsqueeze(1)).sum()) < 0.75 * rival
 
 
+def test_a_search_out_of_time_says_so() -> None:
+    objective = problem(8, 1, 32, seed=1)
+    config = AdditiveConfig(CodebookShape(1, 4, 1, 4), gain=-1.0, seconds=0.0)
+    found = additive(objective.weight[:, 0], objective.hessian, objective.upper, config)
+    assert found.notes == ("the search for codes ended after round 1 of 4, when its 0 s were over",)
+
+
 def test_one_seed_one_result() -> None:
     objective = problem(16, 1, 32, seed=1)
     config = AdditiveConfig(CodebookShape(1, 4, 1, 4), rounds=2)

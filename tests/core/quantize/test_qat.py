@@ -50,7 +50,7 @@ def test_training_comes_nearer_to_the_original_than_rounding(tiny_llama_dir: Pat
     ids=str,
 )
 def test_any_grid_in_any_integer_format(values: dict[str, object], tiny_llama_dir: Path, context: RecordingContext) -> None:
-    result = run(spec_for(tiny_llama_dir, train_steps=2, **values), context)
+    result = run(spec_for(tiny_llama_dir, train_steps=2, eval_tokens=256, **values), context)
     assert result.format == values.get("format", "compressed-tensors")
     assert result.metrics.ppl_after is not None
     original = load_file(tiny_llama_dir / "model.safetensors")
@@ -69,13 +69,13 @@ def test_goes_on_after_a_cancel_to_the_same_checkpoint(tiny_llama_dir: Path, tmp
         return made
 
     whole = context_in("whole")
-    expected = run(spec_for(tiny_llama_dir, eval_tokens=0), whole)
+    expected = run(spec_for(tiny_llama_dir, eval_tokens=0, train_steps=6), whole)
     parts = context_in("parts")
-    parts.cancel_when = lambda context: len(losses(context)) == 5
+    parts.cancel_when = lambda context: len(losses(context)) == 3
     with pytest.raises(Cancelled):
-        run(spec_for(tiny_llama_dir, eval_tokens=0), parts)
+        run(spec_for(tiny_llama_dir, eval_tokens=0, train_steps=6), parts)
     parts.cancel_when = lambda context: False
-    again = run(spec_for(tiny_llama_dir, eval_tokens=0), parts)
+    again = run(spec_for(tiny_llama_dir, eval_tokens=0, train_steps=6), parts)
     assert losses(parts) == losses(whole)
     first, second = (load_file(Path(result.out) / "model.safetensors") for result in (expected, again))
     assert all(torch.equal(first[name], second[name]) for name in first)
