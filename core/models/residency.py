@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +97,7 @@ class ResidentWeights:
             if wanted(name):
                 path, _, leaf = name.rpartition(".")
                 self._model.get_submodule(path)._parameters[leaf] = parameter
+        _trim()
 
     def close(self) -> None:
         """Let everything go, files included."""
@@ -182,3 +185,18 @@ def _kept_in_fp32(model: PreTrainedModel) -> Callable[[str], bool]:
         return lambda _: False
     expression = re.compile("|".join(pattern.replace("*", ".*") for pattern in sorted(patterns)))
     return lambda name: expression.search(name) is not None
+
+
+def _trim() -> None:
+    """Hand freed memory back to the system, which glibc would otherwise keep in pieces between what is still used."""
+    trim = getattr(_c_library(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _c_library() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):  # not a POSIX system
+        return None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from core.numerics.products import product_nt
+
+_AT_ONCE = 2**19
+"""Numbers that are compared at a time."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +37,20 @@ class OutputError:
 
 
 def weight_error(original: Tensor, approximation: Tensor) -> WeightError:
-    """Compare two tensors of one shape; sums are taken in float64."""
-    difference = (approximation - original).abs()
-    squared, energy = _dot(difference, difference), _dot(original, original)
+    """Compare two tensors of one shape; sums are taken in float64, a few rows at a time."""
+    squared = energy = inner = other = absolute = largest = 0.0
+    for first, second in _rows(original, approximation):
+        difference = (second - first).abs_()
+        squared, energy = squared + _dot(difference, difference), energy + _dot(first, first)
+        inner, other = inner + _dot(first, second), other + _dot(second, second)
+        absolute += float(difference.sum(dtype=torch.float64))
+        largest = _larger(largest, float(difference.max()))
     return WeightError(
-        mean_absolute=float(difference.mean(dtype=torch.float64)),
-        maximum_absolute=float(difference.max()),
+        mean_absolute=absolute / original.numel(),
+        maximum_absolute=largest,
         mean_squared=squared / original.numel(),
         relative=_root_ratio(squared, energy),
-        cosine=_cosine(_dot(original, approximation), energy, _dot(approximation, approximation)),
+        cosine=_cosine(inner, energy, other),
     )
 
 
@@ -55,15 +64,28 @@ def output_error(original: Tensor, approximation: Tensor, hessian: Tensor) -> Ou
         approximation: float32 [out, in].
         hessian: float32 [in, in], symmetric, undamped.
     """
-    difference = approximation - original
-    outputs = product_nt(original, hessian)
-    energy, cross = _dot(outputs, original), _dot(outputs, difference)
-    squared = _dot(product_nt(difference, hessian), difference)
+    energy = cross = squared = 0.0
+    for first, second in _rows(original, approximation):
+        difference = second - first
+        outputs = product_nt(first, hessian)
+        energy, cross = energy + _dot(outputs, first), cross + _dot(outputs, difference)
+        squared += _dot(product_nt(difference, hessian), difference)
     return OutputError(relative=_root_ratio(squared, energy), cosine=_cosine(energy + cross, energy, energy + 2 * cross + squared))
+
+
+def _rows(first: Tensor, second: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Both tensors in parts of moderate size."""
+    at_once = max(_AT_ONCE // max(first[0].numel(), 1), 1) if first.ndim > 1 else _AT_ONCE
+    return zip(torch.split(first, at_once), torch.split(second, at_once), strict=True)
 
 
 def _dot(first: Tensor, second: Tensor) -> float:
     return float((first * second).sum(dtype=torch.float64))
+
+
+def _larger(one: float, other: float) -> float:
+    """The larger; NaN when one is."""
+    return other if math.isnan(other) or other > one else one
 
 
 def _root_ratio(squared: float, energy: float) -> float:

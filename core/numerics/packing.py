@@ -12,6 +12,8 @@ from torch import Tensor
 from core.numerics.widths import packed_words
 
 _LANES = 32
+_AT_ONCE = 2**18
+"""Codes that are packed at a time: as 64-bit numbers they take eight times their memory."""
 
 
 def pack(codes: Tensor, bits: int) -> Tensor:
@@ -25,6 +27,15 @@ def pack(codes: Tensor, bits: int) -> Tensor:
         int32 [rows, ceil(columns * bits / 32)].
     """
     rows, columns = codes.shape
+    at_once = max(_AT_ONCE // max(columns, 1), 1)
+    packed = torch.empty(rows, packed_words(columns, bits), dtype=torch.int32, device=codes.device)
+    for begin in range(0, rows, at_once):
+        packed[begin : begin + at_once] = _pack(codes[begin : begin + at_once], bits)
+    return packed
+
+
+def _pack(codes: Tensor, bits: int) -> Tensor:
+    rows, columns = codes.shape
     padding = -columns % _LANES
     values = codes.to(torch.int64) + (1 << (bits - 1))
     if padding:
@@ -36,7 +47,7 @@ def pack(codes: Tensor, bits: int) -> Tensor:
         words[:, :, word] |= (lanes[:, :, lane] << shift) & 0xFFFFFFFF
         if shift + bits > 32:
             words[:, :, word + 1] |= lanes[:, :, lane] >> (32 - shift)
-    return _as_int32(words.view(rows, -1)[:, : packed_words(columns, bits)]).contiguous()
+    return _as_int32(words.view(rows, -1)[:, : packed_words(columns, bits)])
 
 
 def unpack(words: Tensor, bits: int, columns: int) -> Tensor:

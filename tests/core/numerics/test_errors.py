@@ -1,8 +1,12 @@
 """Errors of outputs, computed from the Hessian alone, are those of the outputs themselves."""
 
+import math
+from dataclasses import asdict
+
 import pytest
 import torch
 
+from core.numerics import errors
 from core.numerics.errors import output_error, weight_error
 
 
@@ -28,3 +32,16 @@ def test_no_error_is_none_and_a_zero_original_is_not_divided_by() -> None:
     assert weight_error(zero, zero).relative == 0.0
     assert weight_error(zero, zero).cosine == 1.0
     assert weight_error(zero, torch.ones(2, 2)).relative == float("inf")
+
+
+def test_large_tensors_are_compared_in_parts_that_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight, other, inputs = (torch.randn(37, 20, generator=generator) for _ in range(3))
+    hessian = inputs.t() @ inputs
+    whole = weight_error(weight, other), output_error(weight, other, hessian)
+    monkeypatch.setattr(errors, "_AT_ONCE", 100)
+    parts = weight_error(weight, other), output_error(weight, other, hessian)
+    for one, another in zip(whole, parts, strict=True):
+        assert asdict(one) == pytest.approx(asdict(another), rel=1e-5)
+    other[20, 3] = float("nan")
+    assert math.isnan(weight_error(weight, other).maximum_absolute)

@@ -1,10 +1,12 @@
 """Packed words are what compressed-tensors reads, for every width."""
 
+import pytest
 import torch
 from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32, unpack_from_int32
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.numerics import packing
 from core.numerics.packing import pack, unpack
 from core.numerics.widths import packed_words
 
@@ -38,3 +40,11 @@ def test_unpack_undoes_pack(bits: int, shape: tuple[int, int], seed: int) -> Non
 def test_first_value_is_in_the_lowest_bits() -> None:
     codes = torch.tensor([[-8, -7, -6, -5, -4, -3, -2, 7]], dtype=torch.int8)
     assert pack(codes, 4).item() & 0xFFFFFFFF == 0xF6543210
+
+
+def test_many_rows_are_packed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = torch.randint(-4, 4, (37, 50), dtype=torch.int8, generator=torch.Generator().manual_seed(0))
+    whole = pack(codes, 3)
+    monkeypatch.setattr(packing, "_AT_ONCE", 200)
+    assert torch.equal(pack(codes, 3), whole)
+    assert torch.equal(unpack(whole, 3, 50), codes)
