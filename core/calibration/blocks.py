@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -87,16 +88,27 @@ class CalibratedBlock(Block):
             RunFailed: the inputs hold NaN or infinity.
         """
         name = group.names[0]
-        return self._gather((name,), moments=True, last=name if self._calls[name] == 1 else None)[name]
+        last = name if self._calls[name] == 1 else None
+        with nullcontext() if last is None else self._replay.passing(last):
+            return self._gather((name,), self._chunks(), moments=True, last=last)[name]
 
     @torch.no_grad()
-    def ranges(self, names: Iterable[str]) -> dict[str, InputStatistics]:
-        """Ranges, without second moments, of the inputs of several linears over all windows, in one pass.
+    def ranges(self, names: Iterable[str], tokens: int | None = None) -> dict[str, InputStatistics]:
+        """Ranges, without second moments, of the inputs of several linears, in one pass that ends at the last of them.
+
+        Args:
+            names: of the linears.
+            tokens: stop after the chunk of windows that reaches this many tokens; None: all windows.
 
         Raises:
             RunFailed: the inputs hold NaN or infinity.
         """
-        return self._gather(tuple(names), moments=False, last=None)
+        wanted = tuple(names)
+        order = [name for group in self.groups for name in group.names]
+        last = max(wanted, key=order.index)
+        length = self._inputs.hidden.shape[1]
+        chunks = takewhile(lambda chunk: tokens is None or not chunk[0] or chunk[0] * length < tokens, self._chunks())
+        return self._gather(wanted, chunks, moments=False, last=last if self._calls[last] == 1 else None)
 
     @torch.no_grad()
     def sample(self, names: Iterable[str], tokens: int) -> dict[str, list[ModuleCall]]:
@@ -121,8 +133,8 @@ class CalibratedBlock(Block):
                 handle.remove()
         return calls
 
-    def _gather(self, names: tuple[str, ...], *, moments: bool, last: str | None) -> dict[str, InputStatistics]:
-        """Run all windows; stop each pass at the linear `last`, when one is named."""
+    def _gather(self, names: tuple[str, ...], chunks: Iterable[tuple[int, Tensor]], *, moments: bool, last: str | None) -> dict[str, InputStatistics]:
+        """Run chunks of windows; stop each run at the linear `last`, when one is named."""
         found = {name: InputStatistics(self.linears[name].in_features, self.linears[name].weight.device, moments=moments) for name in names}
 
         def take(name: str, inputs: Tensor) -> None:
@@ -132,11 +144,10 @@ class CalibratedBlock(Block):
 
         handles = [self.linears[name].register_forward_pre_hook(lambda _module, arguments, name=name: take(name, arguments[0])) for name in names]
         try:
-            with nullcontext() if last is None else self._replay.passing(last):
-                for first, hidden in self._chunks():
-                    with suppress(_Reached):
-                        self._run(hidden, first)
-                    self._on_windows()
+            for first, hidden in chunks:
+                with suppress(_Reached):
+                    self._run(hidden, first)
+                self._on_windows()
         finally:
             for handle in handles:
                 handle.remove()

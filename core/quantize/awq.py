@@ -27,6 +27,7 @@ from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
 
 _RATIOS = tuple(step / 20 for step in range(1, 21))
+_RANGE_TOKENS = 8192
 _SAMPLE_TOKENS = 2048
 _SHRINKS = tuple(1 - step / 20 for step in range(1, 11))
 _WIDEST_EXACT = 512
@@ -68,7 +69,7 @@ def prepare(block: CalibratedBlock, streamed: StreamedModel, spec: QuantizeSpec,
     recipe = recipe_of(family, "awq")
     stored = stored_dtypes(block, streamed)
     groups = load_groups(block, recipe.groups, recipe, family)
-    ranges = block.ranges([group.names.readers[0] for group in groups])
+    ranges = block.ranges([group.names.readers[0] for group in groups], _RANGE_TOKENS)
     calls = block.sample({group.names.parent for group in groups}, _SAMPLE_TOKENS)
     changed: list[str] = []
     for group in groups:

@@ -64,6 +64,20 @@ def test_one_pass_gives_the_ranges_of_every_linear(tiny_llama_dir: Path) -> None
                 torch.testing.assert_close(found[name].mean_abs, expected.mean_abs)
 
 
+def test_a_pass_ends_at_the_last_linear_and_after_enough_tokens(tiny_llama_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.calibration.blocks._CHUNK_TOKENS", 96)
+    with StreamedModel.open(tiny_llama_dir, torch.float32) as streamed:
+        block = next(calibrated_blocks(streamed, TOKENS))
+        downs: list[int] = []
+        handle = block.linears["mlp.down_proj"].register_forward_hook(lambda *_: downs.append(1))
+        assert block.ranges(["mlp.gate_proj", "self_attn.q_proj"])["mlp.gate_proj"].tokens == TOKENS.numel()
+        assert not downs
+        assert block.ranges(["mlp.gate_proj"], 1)["mlp.gate_proj"].tokens == 96
+        assert block.ranges(["mlp.gate_proj"], 97)["mlp.gate_proj"].tokens == 192
+        assert block.ranges(["mlp.gate_proj"], 10**6)["mlp.gate_proj"].tokens == TOKENS.numel()
+        handle.remove()
+
+
 def test_ranges_that_are_not_numbers_are_named(tiny_llama_dir: Path) -> None:
     with StreamedModel.open(tiny_llama_dir, torch.float32) as streamed:
         block = next(calibrated_blocks(streamed, TOKENS))
