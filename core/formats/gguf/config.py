@@ -18,7 +18,6 @@ _COUNTS = {
     "max_position_embeddings": "context_length",
 }
 _MOST = 2**31
-_MOST_LAYERS = 10_000
 _DEFAULT_WINDOWS = {"gemma2": 4096}
 
 
@@ -39,8 +38,6 @@ def config_of(header: GgufHeader, what: str) -> tuple[GgufFamily, dict[str, Any]
     fields = _Fields(header.metadata, family, what)
     config: dict[str, Any] = {"model_type": family.model_type, "architectures": [family.transformers], "dtype": "float32"}
     config |= {name: fields.count(key) for name, key in _COUNTS.items()}
-    if config["num_hidden_layers"] > _MOST_LAYERS:
-        raise RequestError(f"{what} says {architecture}.block_count = {config['num_hidden_layers']:,}: the file is damaged, fetch it again")
     heads = config["num_attention_heads"]
     config["num_key_value_heads"] = fields.count("attention.head_count_kv", heads)
     if heads % config["num_key_value_heads"] or config["num_key_value_heads"] > heads:
@@ -50,6 +47,7 @@ def config_of(header: GgufHeader, what: str) -> tuple[GgufFamily, dict[str, Any]
     config["head_dim"] = fields.count("attention.key_length", max(config["hidden_size"] // heads, 1))
     config["rms_norm_eps"] = fields.number("attention.layer_norm_rms_epsilon", 1e-6)
     shapes = {tensor.name: tensor.shape for tensor in header.tensors}
+    _check_shapes(config, shapes, what)
     config["vocab_size"] = shapes.get("token_embd.weight", (0, 0))[-1] or fields.count("vocab_size")
     config["tie_word_embeddings"] = "output.weight" not in shapes
     config["attention_bias"] = "blk.0.attn_q.bias" in shapes
@@ -59,6 +57,25 @@ def config_of(header: GgufHeader, what: str) -> tuple[GgufFamily, dict[str, Any]
         config[f"{name}_token_id"] = _token(header.metadata, name)
     config["pad_token_id"] = _token(header.metadata, "padding")
     return family, config | _rope(fields, family, config) | _attention(fields, family, config)
+
+
+def _check_shapes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], what: str) -> None:
+    """Believe sizes only when the tensors have them, so that nothing is built after a figure that somebody made up."""
+    hidden, width = config["hidden_size"], config["num_attention_heads"] * config["head_dim"]
+    keys = 2 * config["num_key_value_heads"] * config["head_dim"]
+    last = config["num_hidden_layers"] - 1
+    expected = {
+        f"blk.{last}.attn_norm.weight": (hidden,),
+        f"blk.{last}.attn_output.weight": (width, hidden),
+        f"blk.{last}.ffn_down.weight": (config["intermediate_size"], hidden),
+    }
+    expected |= {"blk.0.attn_qkv.weight": (hidden, width + keys)} if "blk.0.attn_qkv.weight" in shapes else {"blk.0.attn_q.weight": (hidden, width)}
+    for name, shape in expected.items():
+        if shapes.get(name) != shape:
+            found = "is missing" if name not in shapes else f"has the shape {list(shapes[name])}"
+            raise RequestError(f"the tensor {name} of {what} {found}, and its metadata make it {list(shape)}: the file is damaged, fetch it again")
+    if f"blk.{last + 1}.attn_norm.weight" in shapes:
+        raise RequestError(f"{what} holds more blocks than the {last + 1} that its metadata tell of: the file is damaged, fetch it again")
 
 
 class _Fields:

@@ -15,7 +15,8 @@ from core.formats.gguf.entries import Entry, Kind
 from core.formats.gguf.families import GgufFamily
 from core.sanitize import clean
 
-_ACTIVATIONS = {"gemma": ("gelu_pytorch_tanh",), "gemma2": ("gelu_pytorch_tanh",), "gemma3": ("gelu_pytorch_tanh",)}
+_TANH = ("gelu_pytorch_tanh", "gelu")
+_ACTIVATIONS = {"gemma": _TANH, "gemma2": _TANH, "gemma3": _TANH}
 _UNLIKE_HEADS = 1e-6
 QUANTIZATION_VERSION = 2
 

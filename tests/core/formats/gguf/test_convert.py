@@ -80,7 +80,7 @@ def test_values_are_those_of_the_gguf_package(level: str, family_dirs: dict[str,
     limit = {"Q8_0": 0.6 / 127 * float(original["model.layers.1.mlp.down_proj.weight"].abs().max())}.get(level, 1e-3)
     assert np.abs(values - original["model.layers.1.mlp.down_proj.weight"].float().numpy()).max() <= limit
     assert reader["blk.1.attn_q.bias"].tensor_type.name == reader["output_norm.weight"].tensor_type.name == "F32"
-    torch.testing.assert_close(GgufWeights(path)["model.layers.1.mlp.down_proj.weight"], torch.from_numpy(values))
+    torch.testing.assert_close(GgufWeights(path)["model.layers.1.mlp.down_proj.weight"], torch.tensor(values))
 
 
 def test_rows_that_fill_no_blocks_stay_in_16_bits(tmp_path: Path) -> None:

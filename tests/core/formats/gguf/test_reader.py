@@ -105,3 +105,23 @@ def test_mutated_files_are_read_or_named(whole_file: bytes, tmp_path_factory: py
     finally:
         (folder / "m.gguf").unlink()
     assert "\n" not in complaint
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("gemma3.block_count", 9000, r"blk\.8999\.attn_norm\.weight of .* is missing, and its metadata make it \[64\]"),
+        ("gemma3.block_count", 2, "holds more blocks than the 2"),
+        ("gemma3.attention.key_length", 2**30, r"attn_output\.weight of .* has the shape \[128, 64\], and its metadata make it \[4294967296, 64\]"),
+        ("gemma3.feed_forward_length", 97, r"ffn_down\.weight .* make it \[97, 64\]"),
+        ("gemma3.attention.head_count_kv", 3, "4 heads that cannot share 3 KV heads"),
+        ("gemma3.embedding_length", 0, "embedding_length = 0, which is no number above 0"),
+    ],
+)
+def test_sizes_that_are_made_up_are_named(whole_file: bytes, tmp_path: Path, key: str, value: int, message: str) -> None:
+    raw = bytearray(whole_file)
+    at = raw.index(key.encode()) + len(key) + 4
+    raw[at : at + 4] = value.to_bytes(4, "little")
+    (tmp_path / "m.gguf").write_bytes(raw)
+    with pytest.raises(RequestError, match=message):
+        GgufWeights(tmp_path / "m.gguf")
