@@ -44,6 +44,8 @@ class MethodEntry:
     """Even writes the checkpoint by itself, at the path given."""
     looks_only: bool = False
     """Whether calibration is only looked at, in the dtype of the model's weights: the method changes no parameter but the linears' own weights."""
+    full_precision: bool = False
+    """Whether it measures differences that 16-bit arithmetic would drown: it computes in float32 on every device."""
     extra_steps: Callable[[QuantizeSpec, int], int] = lambda _spec, _linears: 0
     """(spec, linears) to the steps that it takes beside one a linear."""
 
@@ -67,5 +69,5 @@ METHODS: dict[str, MethodEntry] = {
     "gguf": MethodEntry(write=gguf.write),
     "additive": MethodEntry(additive.quantize, additive.config),
     "qat": MethodEntry(linears=qat.linears, extra_steps=lambda spec, _linears: spec.train_steps),
-    "mixed": MethodEntry(linears=_mixed, extra_steps=lambda spec, linears: linears * len(spec.widths)),
+    "mixed": MethodEntry(linears=_mixed, full_precision=True, extra_steps=lambda spec, linears: linears * len(spec.widths)),
 }

@@ -116,7 +116,12 @@ def arithmetic(card: ModelCard, device: str) -> torch.dtype:
 
 
 def calibration_arithmetic(spec: QuantizeSpec, card: ModelCard, device: str) -> torch.dtype:
-    """As `arithmetic`; bfloat16 for a bfloat16 model where the method only looks at inputs and the CPU has units for such products."""
+    """As `arithmetic`; float32 for a method that needs it.
+
+    Bfloat16 for a bfloat16 model where the method only looks at inputs and the CPU has units for such products.
+    """
+    if METHODS[spec.method].full_precision:
+        return torch.float32
     looks_only = spec.calibrates and METHODS[spec.method].looks_only
     return torch.bfloat16 if looks_only and card.dtype == "bfloat16" and multiplies_bfloat16() else arithmetic(card, device)
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from core.errors import Cancelled, RequestError
+from core.models.card import ModelCard
 from core.quantize import mixed
 from core.quantize.mixed import choose, probe_windows
-from core.quantize.run import run
+from core.quantize.run import calibration_arithmetic, run
 from core.quantize.sensitivity import Sensitivity
 from core.quantize.spec import QuantizeSpec
 from core.runs import store
@@ -164,6 +165,13 @@ def test_linears_of_one_input_share_a_width_where_engines_run_them_as_one() -> N
     assert apart == {"q": 4, "k": 8, "o": 4}
     together, _ = choose(found, budget=8 * 2000 / 2400, fused=True)
     assert together == {"q": 8, "k": 8, "o": 4}
+
+
+def test_small_divergences_are_measured_in_float32_also_where_models_compute_in_bfloat16(tiny_llama_dir: Path) -> None:
+    card = ModelCard.from_folder(tiny_llama_dir)
+    assert card.dtype == "bfloat16"
+    assert calibration_arithmetic(QuantizeSpec(model="m", method="mixed"), card, "cuda:0") == torch.float32
+    assert calibration_arithmetic(QuantizeSpec(model="m", method="awq"), card, "cuda:0") == torch.bfloat16
 
 
 def test_divergences_are_measured_on_windows_that_did_not_calibrate(monkeypatch: pytest.MonkeyPatch) -> None:
