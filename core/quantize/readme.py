@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.errors import RunFailed
 from core.models.files import reason, shown
+from core.quantize.defaults import FACTS
 from core.quantize.result import QuantizeResult
 
 _LOADS = {
@@ -20,6 +21,10 @@ _LOADS = {
 
 
 _KEPT = "Embeddings, norms and the head are unchanged unless a note below says otherwise."
+_MOVED = (
+    "Embeddings and the head are unchanged; norms, and biases where there are any, took the inverse of the scales by which the columns of the "
+    "linears were multiplied, so they belong to these linears only."
+)
 _REST = {"gguf": "Embedding and head are stored in the types that llama.cpp gives them at this level, norms in float32."}
 
 
@@ -40,10 +45,11 @@ def write_readme(folder: Path, result: QuantizeResult) -> None:
 
 def readme(result: QuantizeResult) -> str:
     """The text, in Markdown."""
+    kept = _MOVED if FACTS[result.method].moves_scales else _REST.get(result.format, _KEPT)
     lines = [
         f"# {_plain(Path(result.out).name)}",
         "",
-        f"{_plain(result.model)} with the linears of its decoder blocks quantized: {_plain(result.description)}. {_REST.get(result.format, _KEPT)}",
+        f"{_plain(result.model)} with the linears of its decoder blocks quantized: {_plain(result.description)}. {kept}",
         "",
         f"Stored as {result.format} (`{result.scheme}`): {_LOADS[result.format]}.",
         "",

@@ -243,6 +243,7 @@ def test_a_checkpoint_is_loaded_by_transformers(symmetric: bool, tiny_llama_dir:
 def test_the_usual_request_is_stored_as_awq_gemm(tiny_llama_dir: Path, context: RecordingContext) -> None:
     result = run(spec_for(tiny_llama_dir), context)
     assert result.format == "awq"
+    assert "took the inverse of the scales" in (Path(result.out) / "README.md").read_text()
     after, before = by_us(Path(result.out), TOKENS), by_us(tiny_llama_dir, TOKENS)
     assert 0 < (after - before).norm() / before.norm() < 0.3
     stored = load_file(Path(result.out) / "model.safetensors")
