@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from core.numerics.tensor import QuantizedTensor
 
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 _INT4_GROUPS = (256, 128, 64, 32)
+_INT4_TILES = (64, 32)
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,27 @@ class Int4(nn.Module):
 class Int4Cpu(Int4):
     """On the CPU: each weight is made a float in registers and multiplied in float32."""
 
+    many_rows = 128
+    """From so many rows on the arithmetic is the time, not the weight's bytes: the weight is made floats and goes through the plain product."""
+
     def __init__(self, weight: QuantizedTensor, dtype: torch.dtype, group: int) -> None:
-        super().__init__(weight, dtype, group, lambda codes: torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes, 1))
+        super().__init__(weight, dtype, group, _pack_for_cpu)
+        tile = _int4_tile()
+        self.tile = tile if tile is not None and len(self.packed) % tile == 0 else None
 
     def forward(self, rows: Tensor) -> Tensor:
         """[n, in] to [n, out]."""
+        if self.tile is not None and len(rows) >= self.many_rows:
+            return nn.functional.linear(rows, self._floats(self.tile))
         outputs: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, self.packed, self.group, self.scales)
         return outputs
+
+    def _floats(self, tile: int) -> Tensor:
+        """The weight [out, in] in the dtype of the inputs."""
+        codes = _unpacked_from_cpu(self.packed, tile).to(self.scales.dtype).sub_(8)
+        scales = self.scales.transpose(0, 1).unsqueeze(2)
+        grouped = codes.view(len(codes), -1, self.group)
+        return grouped.mul_(scales[..., 0]).add_(scales[..., 1]).view_as(codes)
 
 
 class Int4Cuda(Int4):
@@ -114,6 +130,9 @@ class Int4Cuda(Int4):
 class Int8(nn.Module):
     """8-bit codes with one scale a row; inputs stay floats."""
 
+    many_rows = 32
+    """As of `Int4Cpu`."""
+
     codes: Tensor
     scales: Tensor
 
@@ -125,6 +144,8 @@ class Int8(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """[n, in] to [n, out]."""
+        if len(rows) >= self.many_rows and rows.dtype != torch.float16:  # sums of whole codes can pass float16's range
+            return nn.functional.linear(rows, self.codes.to(rows.dtype)).mul_(self.scales)
         outputs: Tensor = torch.ops.aten._weight_int8pack_mm(rows, self.codes, self.scales)
         return outputs
 
@@ -167,6 +188,25 @@ KERNELS = (
     Kernel("int8 (torch, CUDA)", Limits("cuda", (torch.bfloat16,), range(2, 9), (), False, 32, 16), Int8),
 )
 """In the order in which they are tried."""
+
+
+def _pack_for_cpu(codes: Tensor) -> Tensor:
+    packed: Tensor = torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes, 1)
+    return packed
+
+
+def _unpacked_from_cpu(packed: Tensor, tile: int) -> Tensor:
+    """Codes uint8 [out, in]: a byte of a tile of rows holds two that are half a tile apart, column after column."""
+    halves = packed.view(len(packed) // tile, -1, tile // 2)
+    return torch.cat((halves & 15, halves >> 4), dim=2).transpose(1, 2).reshape(len(packed), -1)
+
+
+@cache
+def _int4_tile() -> int | None:
+    """Rows of a tile in this CPU's layout, found by packing known codes; None when the layout is another."""
+    codes = torch.randint(0, 16, (64, 32), dtype=torch.int32, generator=torch.Generator().manual_seed(0))
+    packed = _pack_for_cpu(codes)
+    return next((tile for tile in _INT4_TILES if torch.equal(_unpacked_from_cpu(packed, tile).to(torch.int32), codes)), None)
 
 
 def _rounds_tokens(weight: QuantizedTensor) -> bool:

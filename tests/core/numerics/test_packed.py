@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from core.numerics.activations import ActivationQuantizer
 from core.numerics.grid import Grid
 from core.numerics.packed import DEQUANTIZED, dequantized, pack, stack, use_packed
+from core.numerics.packed_kernels import Int4Cpu, Int8
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.rtn import quantize
 
@@ -45,7 +46,7 @@ def assert_close(found: Tensor, weight: QuantizedTensor, inputs: Tensor) -> None
     span=st.sampled_from([32, 64, 96, 128, 256, 512, "channel", "tensor"]),
     repeats=st.integers(1, 3),
     rows=st.sampled_from([16, 48, 64, 176]),
-    count=st.integers(1, 5),
+    count=st.sampled_from([1, 2, 5, Int4Cpu.many_rows]),
     dtype=st.sampled_from(DTYPES),
 )
 def test_int4_products_equal_those_of_the_dequantized_weight(
@@ -87,7 +88,7 @@ def test_int8_products_equal_those_of_the_dequantized_weight(dtype: torch.dtype,
     weight = quantize(weight_of(48, 160), None, Grid(bits, True, granularity, scale_dtype=dtype))
     linear = pack(weight, "cpu", dtype)
     assert linear.kernel == "int8 (torch, CPU)"
-    for count in (1, 7):
+    for count in (1, 7, Int8.many_rows):
         inputs = inputs_of(count, 160, dtype)
         assert_close(linear(inputs), weight, inputs)
 
@@ -147,6 +148,15 @@ def test_static_input_scales_bias_and_leading_dimensions() -> None:
     for linear in (pack(weight, "cpu", torch.float32, bias), dequantized(weight, "cpu", torch.float32, bias)):
         expected = activations(inputs) @ weight.dequantize().t() + bias
         torch.testing.assert_close(linear(inputs), expected)
+
+
+@pytest.mark.parametrize("kind", ["int4", "int8"])
+def test_many_rows_give_what_few_rows_give(kind: str) -> None:
+    grid = Grid(4, False, "group", 64) if kind == "int4" else Grid(8, True, "channel")
+    linear = pack(quantize(weight_of(128, 256), None, grid), "cpu", torch.float32)
+    inputs = inputs_of(2 * Int4Cpu.many_rows, 256)
+    few = torch.cat([linear(part) for part in inputs.split(5)])
+    torch.testing.assert_close(linear(inputs), few, rtol=1e-5, atol=1e-4)
 
 
 def test_packed_weights_take_the_bytes_that_their_bits_say() -> None:
