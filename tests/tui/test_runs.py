@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from textual.pilot import Pilot
@@ -13,7 +14,9 @@ from textual.widgets import Input, Log, Static
 
 from tests.tui.fakes import FakeServices, write_run
 from tests.tui.test_shell import FirstPane, SecondPane, settle
+from tests.tui.waiting import until
 from tui.app import LlmoptApp
+from tui.confirm import Confirm
 from tui.panes import PaneEntry
 from tui.runs.live import LiveRuns
 from tui.runs.screen import RunsScreen
@@ -70,7 +73,20 @@ def runs() -> None:
 async def open_runs(pilot: Pilot[None]) -> None:
     await settle(pilot)
     await pilot.press("ctrl+r")
-    await pilot.pause(0.3)
+    await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
+    await rest(pilot)
+
+
+async def rest(pilot: Pilot[None]) -> None:
+    """Until the screen of runs shows what was asked of it, three looks in a row."""
+    for _ in range(3):
+        await until(pilot, lambda: screen(pilot).is_settled)
+
+
+async def told(pilot: Pilot[None], selector: str) -> str:
+    """What a text of the screen on top says, as soon as it says something."""
+    await until(pilot, lambda: pilot.app.screen.query(selector) and str(pilot.app.screen.query_one(selector, Static).render()))
+    return str(pilot.app.screen.query_one(selector, Static).render())
 
 
 def screen(pilot: Pilot[None]) -> RunsScreen:
@@ -84,7 +100,8 @@ def shown(pilot: Pilot[None]) -> list[str]:
 
 async def go_to(pilot: Pilot[None], run_id: str) -> None:
     screen(pilot)._table.move_cursor(row=shown(pilot).index(run_id))
-    await pilot.pause(0.1)
+    await pilot.pause()
+    await rest(pilot)
 
 
 async def test_all_runs_are_listed_newest_first(make_app: MakeApp, runs: None) -> None:
@@ -100,7 +117,8 @@ async def test_the_filter_keeps_runs_that_contain_every_word(make_app: MakeApp, 
         await open_runs(pilot)
         await pilot.press("slash")
         screen(pilot).query_one("#runs-filter", Input).value = words
-        await pilot.pause(0.1)
+        await pilot.pause()
+        await rest(pilot)
         assert shown(pilot) == left
 
 
@@ -125,8 +143,7 @@ async def test_following_shows_the_latest_figures_and_the_log(make_app: MakeApp,
         await open_runs(pilot)
         await go_to(pilot, DONE)
         await pilot.press("enter")
-        await pilot.pause(0.3)
-        assert "0.027" in str(pilot.app.screen.query_one("#follow-table", Static).render())
+        assert "0.027" in await told(pilot, "#follow-table")
         assert "made checkpoint: /data/out/base-gptq" in list(pilot.app.screen.query_one(Log).lines)
         await pilot.press("escape")
         assert isinstance(pilot.app.screen, RunsScreen)
@@ -139,8 +156,7 @@ async def test_two_runs_are_compared_with_the_better_one_named(make_app: MakeApp
         await pilot.press("space")
         await go_to(pilot, DONE)
         await pilot.press("equals_sign")
-        await pilot.pause(0.3)
-        text = str(pilot.app.screen.query_one("#compare-words", Static).render())
+        text = await told(pilot, "#compare-words")
         assert "rtn" in text
         assert "gptq" in text
         (ratio,) = [line for line in text.splitlines() if line.startswith("perplexity ratio")]
@@ -152,7 +168,7 @@ async def test_copying_gives_the_newest_artifact_to_the_terminal(make_app: MakeA
         await open_runs(pilot)
         await go_to(pilot, DONE)
         await pilot.press("y")
-        await pilot.pause(0.1)
+        await until(pilot, lambda: pilot.app.clipboard)
         assert pilot.app.clipboard == "/data/out/base-gptq"
 
 
@@ -189,7 +205,7 @@ async def test_cancelling_asks_first_and_enter_is_no(
         await open_runs(pilot)
         await go_to(pilot, GOING)
         await pilot.press("x")
-        await pilot.pause(0.1)
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm) and pilot.app.screen.focused is not None)
         await pilot.press(answer)
         await pilot.app.workers.wait_for_complete()
         assert services.runs.cancelled == cancelled
@@ -206,15 +222,48 @@ async def test_read_only_refuses_to_cancel_and_to_delete(make_app: MakeApp, serv
         assert GOING in shown(pilot)
 
 
+async def test_a_stopped_run_goes_on_and_a_done_one_says_why_not(make_app: MakeApp, services: FakeServices, runs: None) -> None:
+    class Resuming(LiveRuns):
+        resumed: ClassVar[list[str]] = []
+
+        def resume(self, run: Any) -> Any:
+            if run.state.status == "done":
+                return super().resume(run)
+            self.resumed.append(run.id)
+            return run.state
+
+    services.runs = Resuming()
+    write_run("20260101-115600-quantize-0ddd", status="cancelled", exit_reason="cancelled")
+    async with make_app().run_test(size=(120, 36)) as pilot:
+        await open_runs(pilot)
+        await go_to(pilot, "20260101-115600-quantize-0ddd")
+        await pilot.press("r")
+        await pilot.app.workers.wait_for_complete()
+        assert services.runs.resumed == ["20260101-115600-quantize-0ddd"]
+        await go_to(pilot, DONE)
+        await pilot.press("r")
+        await pilot.app.workers.wait_for_complete()
+        assert [note.message for note in pilot.app._notifications if "nothing left to go on with" in note.message]
+
+
+async def test_a_run_that_goes_on_is_read_again(make_app: MakeApp, runs: None) -> None:
+    folder = write_run("20260101-115600-quantize-0ddd", status="cancelled", exit_reason="cancelled")
+    async with make_app().run_test(size=(120, 36)) as pilot:
+        await open_runs(pilot)
+        assert screen(pilot)._rows[0].state.status == "cancelled"
+        state = json.loads((folder / "state.json").read_text())
+        (folder / "state.json").write_text(json.dumps(state | {"status": "running", "host": "elsewhere", "ended": None, "exit_reason": None}))
+        await until(pilot, lambda: screen(pilot)._rows[0].state.status == "running")
+
+
 async def test_deleting_removes_the_folder_after_a_question(make_app: MakeApp, runs: None, llmopt_home: Any) -> None:
     async with make_app().run_test(size=(120, 36)) as pilot:
         await open_runs(pilot)
         await go_to(pilot, BROKEN)
         await pilot.press("d")
-        await pilot.pause(0.1)
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm) and pilot.app.screen.focused is not None)
         await pilot.press("y")
-        await pilot.app.workers.wait_for_complete()
-        await pilot.pause(0.1)
+        await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen) and BROKEN not in shown(pilot))
         assert shown(pilot) == [GOING, DONE, OTHER]
         assert not (llmopt_home / "runs" / BROKEN).exists()
 
@@ -258,7 +307,7 @@ def test_the_comparison(snap_compare: Any, make_app: MakeApp, fixed_home: None, 
         await pilot.press("space")
         await go_to(pilot, DONE)
         await pilot.press("equals_sign")
-        await pilot.pause(0.3)
+        await told(pilot, "#compare-words")
 
     assert snap_compare(make_app(), terminal_size=size, run_before=prepare)
 
@@ -268,6 +317,7 @@ def test_following(snap_compare: Any, make_app: MakeApp, fixed_home: None, runs:
         await open_runs(pilot)
         await go_to(pilot, GOING)
         await pilot.press("enter")
-        await pilot.pause(0.3)
+        await told(pilot, "#follow-head")
+        await until(pilot, lambda: "working" in list(pilot.app.screen.query_one(Log).lines))
 
     assert snap_compare(make_app(), terminal_size=size, run_before=prepare)

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import pytest
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
 from textual.containers import Container
 from textual.pilot import Pilot
-from textual.widgets import ContentSwitcher, Input, Static
+from textual.widgets import ContentSwitcher, Input, OptionList, Static
 
 from tests.tui.fakes import FakeServices, write_run
 from tui.app import LlmoptApp
@@ -163,9 +164,11 @@ async def test_moving_the_focus_sends_only_what_changed(make_app: MakeApp, loade
     async with make_app().run_test() as pilot:
         await settle(pilot)
         pilot.app.query_one("#upper", Input).focus()
+        await wait_until(pilot, lambda: pilot.app.focused is pilot.app.query_one("#upper", Input))
         await pilot.pause(0.2)
         monkeypatch.setattr(LlmoptApp, "_display", note)
         await pilot.press("tab")
+        await wait_until(pilot, lambda: bool(sent))
         await pilot.pause(0.2)
         assert pilot.app.focused is pilot.app.query_one("#lower", Input)
         assert set(sent) == {"ChopsUpdate"}
@@ -187,12 +190,12 @@ async def test_the_palette_lists_what_keys_do_here_and_runs_it(make_app: MakeApp
     async with make_app().run_test() as pilot:
         await settle(pilot)
         await pilot.press("ctrl+p")
-        await pilot.pause(0.1)
+        await wait_until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette) and pilot.app.screen.focused is not None)
         await pilot.press(*"Go")
-        await pilot.pause(0.3)
+        found = pilot.app.screen.query_one(OptionList)
+        await wait_until(pilot, lambda: found.option_count > 0 and "Go (g)" in str(found.get_option_at_index(0).prompt))
         await pilot.press("enter")
-        await pilot.pause(0.1)
-        assert pilot.app.pane("hardware").gone == 1
+        await wait_until(pilot, lambda: pilot.app.pane("hardware").gone == 1)
 
 
 async def test_keys_can_be_renamed_by_binding_id(make_app: MakeApp, loaded: list[str], services: FakeServices) -> None:
@@ -238,7 +241,7 @@ async def test_a_run_that_begins_and_ends_elsewhere_is_noticed(make_app: MakeApp
         assert pilot.app.activity == ""
 
 
-async def wait_until(pilot: Pilot[None], condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def wait_until(pilot: Pilot[None], condition: Callable[[], bool], seconds: float = 60.0) -> None:
     for _ in range(int(seconds / 0.05)):
         if condition():
             return

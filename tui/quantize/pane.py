@@ -203,7 +203,6 @@ class QuantizePane(RunControl):
             return
         self.ended.add(event.run.id)
         if event.state.status == "done":
-            self.pareto.reload()
             self._show_result(event.run, follow=self.bar.active == LIVE)
 
     @on(ParetoView.Opened)
@@ -213,8 +212,9 @@ class QuantizePane(RunControl):
 
     def _show_result(self, run: Run, *, follow: bool) -> None:
         """Load the result of a run, and with `follow` go to it."""
-        compared = run.capability == COMPARISON
-        (self.comparison if compared else self.results).load(str(run.values.get("model", "")), run.id)
+        compared, model = run.capability == COMPARISON, str(run.values.get("model", ""))
+        (self.comparison if compared else self.results).load(model, run.id)
+        self.pareto.load(model)
         if follow:
             self.show_view(COMPARE if compared else RESULTS)
 

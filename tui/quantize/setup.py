@@ -28,6 +28,8 @@ from tui.widgets.table_picker import Options, PickedChoice
 from tui.widgets.threads import in_thread
 
 FIRST_MODEL = "bundled:base"
+_VERDICT = 5
+"""Lines that the fit check usually takes."""
 _CHECK_AFTER = 0.25
 """Seconds without a key before the check begins."""
 
@@ -52,7 +54,7 @@ class SetupView(Vertical):
             "method": partial(PickedChoice, read=method_options),
             "level": partial(PickedChoice, read=self._levels),
         }
-        self.form = SpecForm(QuantizeSpec, {"model": FIRST_MODEL}, sections(), editors, guide, id="form")
+        self.form = SpecForm(QuantizeSpec, {"model": FIRST_MODEL}, sections(), editors, guide, _VERDICT, id="form")
         self.fit = FitPanel()
         self._timer: Timer | None = None
         self._model = ""

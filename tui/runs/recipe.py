@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core.quantize.defaults import FACTS
+from core.quantize.defaults import FACTS, MIXED_BUDGET
 from core.sanitize import clean
 
 Values = Mapping[str, Any]
@@ -58,8 +58,7 @@ def _smoothquant(values: Values) -> list[str]:
 def _mixed(values: Values) -> list[str]:
     if (kl := values.get("max_kl")) is not None:
         return [f"KL {_short(kl)}", scope(values)]
-    budget = values.get("budget")
-    return ["" if budget is None else f"{_short(budget)} bit", scope(values)]
+    return [f"{_short(values.get('budget') or MIXED_BUDGET)} bit", scope(values)]
 
 
 def _additive(values: Values) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, ParamSpec, TypeVar, cast
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from core.runs.store import Run
     from tui.runs.watcher import RunEvent
+
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
 
 Severity = Literal["information", "warning", "error"]
 
@@ -87,6 +90,7 @@ class RunsScreen(LeanScreen):
         self._marked: list[str] = []
         self._reader: RowReader | None = None
         self._reading = False
+        self._waiting = 0
         self._detail = Content()
 
     def compose(self) -> ComposeResult:
@@ -128,12 +132,24 @@ class RunsScreen(LeanScreen):
         if self.is_current:
             await self._read()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that was asked of the disk is on the screen."""
+        return self._reader is not None and self._waiting == 0
+
+    async def _off_loop(self, function: Callable[P, Answer], *args: P.args, **kwargs: P.kwargs) -> Answer:
+        self._waiting += 1
+        try:
+            return await asyncio.to_thread(function, *args, **kwargs)
+        finally:
+            self._waiting -= 1
+
     async def _read(self) -> None:
         if self._reader is None or self._reading:
             return
         self._reading = True
         try:
-            self._rows = await asyncio.to_thread(self._reader.read, services_of(self).clock())
+            self._rows = await self._off_loop(self._reader.read, services_of(self).clock())
         finally:
             self._reading = False
         self._show()
@@ -169,7 +185,7 @@ class RunsScreen(LeanScreen):
             words.update(Content(NO_MATCH if self._rows else NO_RUNS))
             return
         width = max(words.size.width, 40)
-        text = await asyncio.to_thread(detail, row, services_of(self).clock(), width)
+        text = await self._off_loop(detail, row, services_of(self).clock(), width)
         if self._here() is row and text != self._detail:
             self._detail = text
             words.update(text)
@@ -288,7 +304,7 @@ class RunsScreen(LeanScreen):
 
     async def _attempt(self, action: Callable[[Run], object], run: Run) -> None:
         try:
-            await asyncio.to_thread(action, run)
+            await self._off_loop(action, run)
         except LlmoptError as error:
             self._say(str(error), "error")
         await self._read()

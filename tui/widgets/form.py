@@ -77,6 +77,7 @@ class SpecForm(Widget):
         sections: Sections | None = None,
         editors: Mapping[str, Callable[[FieldView], Editor]] | None = None,
         guide: Guide = no_guide,
+        beneath: int = 0,
         id: str | None = None,  # noqa: A002
     ) -> None:
         """Make a form.
@@ -87,6 +88,7 @@ class SpecForm(Widget):
             sections: which fields to show, in this order, and under which titles; all without a title by default.
             editors: editors for single fields by name, instead of the one for their type.
             guide: what the fields mean beside each other.
+            beneath: lines of the parent that belong to others.
         """
         super().__init__(id=id)
         self.spec_class = spec_class
@@ -106,6 +108,7 @@ class SpecForm(Widget):
         self.problems: dict[str, str] = {}
         self._spec: Spec | None = None
         self._laid_out = False
+        self._beneath = beneath
         self._filled = Filled(self.views, self.rows, guide)
         self._filled.begin(values or {})
 
@@ -121,14 +124,16 @@ class SpecForm(Widget):
         self._check()
 
     def on_resize(self) -> None:
-        """Open what there is room for, from the top."""
-        if self._laid_out or not self.size.height:
+        """Open what there is room for, from the top. What stands beneath may still grow, so the parent is what is measured."""
+        above = self.parent
+        height = above.size.height - self._beneath if isinstance(above, Widget) else self.size.height
+        if self._laid_out or height <= 0:
             return
         self._laid_out = True
         lines = _SPARE_LINES + len(self.folds) + sum(1 for name in self._filled.shown if not self._section[name])
         for title, fold in self.folds.items():
             lines += sum(1 for name in self._filled.shown if self._section[name] == title)
-            fold.folded = lines > self.size.height
+            fold.folded = lines > height
         self._arrange()
 
     def values(self) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class TablePicker(ModalScreen[Any]):
     TablePicker { align: center middle; }
     TablePicker > Vertical { width: 84; max-width: 100%; height: 9; max-height: 100%; }
     TablePicker > Vertical { border: round $primary; background: $surface; padding: 0 1; }
-    TablePicker Table { height: 1fr; scrollbar-size-horizontal: 0; }
+    TablePicker Table { height: 1fr; overflow-x: hidden; }
     TablePicker .picker--detail { height: 3; margin-top: 1; }
     TablePicker .picker--note { height: auto; color: $text-muted; }
     """

@@ -48,7 +48,7 @@ def on_machine(services: FakeServices, make_app: Callable[..., LlmoptApp]) -> Ca
 
 async def opened(pilot: Pilot[None]) -> HardwarePane:
     """The tab, as soon as it shows a reading."""
-    for _ in range(400):
+    for _ in range(6000):
         panes = list(pilot.app.query(HardwarePane))
         if panes and panes[0].live.shown is not None:
             await pilot.pause()
@@ -60,7 +60,7 @@ async def opened(pilot: Pilot[None]) -> HardwarePane:
 async def answered(pilot: Pilot[None]) -> HardwarePane:
     """The tab, as soon as its plan has an answer."""
     pane = await opened(pilot)
-    for _ in range(400):
+    for _ in range(6000):
         if pane.plan is not None and pane.plan.fit.answer is not None and not pane.plan.waiting:
             await pilot.pause()
             return pane

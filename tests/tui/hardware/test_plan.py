@@ -11,6 +11,7 @@ from core.hardware.machine import Machine
 from tests.tui.fakes import FakeServices
 from tests.tui.hardware.conftest import answered, opened, sampled
 from tests.tui.hardware.planned import Planned
+from tests.tui.waiting import until
 from tui.app import LlmoptApp
 from tui.hardware import fit_lines
 from tui.hardware.plan import Planner, Request
@@ -86,8 +87,7 @@ async def test_enter_on_a_format_takes_it_into_the_form(on_machine: OnMachine):
         pane = await answered(pilot)
         pane.plan.fit.formats.move_to(("weights", "w4a16"))
         await pilot.press("enter")
-        await pilot.pause(0.3)
-        await answered(pilot)
+        await until(pilot, lambda: pane.plan.form.request().weights == "w4a16" and pane.plan.fit.answer.request.weights == "w4a16")
         assert pane.plan.form.request().weights == "w4a16"
         assert pane.plan.fit.answer.estimate.weights == "w4a16"
 
@@ -126,8 +126,7 @@ async def test_a_number_that_cannot_be_is_refused_below_the_form(on_machine: OnM
         await pilot.press("f")
         pane = await answered(pilot)
         pane.plan.form.put({"context": value})
-        await pilot.pause(0.3)
-        assert part in pane.plan.fit.budget.plain
+        await until(pilot, lambda: part in pane.plan.fit.budget.plain)
 
 
 async def test_another_tab_can_ask_for_a_plan(on_machine: OnMachine):

@@ -18,6 +18,7 @@ from core.models.card import ModelCard
 from core.models.listing import ModelListing, ModelProblem
 from core.models.source import ModelSource
 from tests.tui.fakes import FakeServices
+from tests.tui.waiting import until
 from tui.app import LlmoptApp
 from tui.panes import PaneEntry
 from tui.quantize.pane import QuantizePane
@@ -84,13 +85,15 @@ def stated_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PaneEntry, "load", lambda self: QuantizePane if self.id == "quantize" else Static)
 
 
+__all__ = ["open_quantize", "settle", "until"]
+
 Open = Callable[[Pilot[None]], Awaitable[QuantizePane]]
 
 
 async def settle(pilot: Pilot[None]) -> None:
     """Until no worker works, every chart on the screen is drawn and nothing waits, three looks in a row; the watcher of runs never ends."""
     quiet = 0
-    for _ in range(400):
+    for _ in range(6000):
         await pilot.pause()
         quiet = quiet + 1 if _at_rest(pilot) else 0
         if quiet == 3:
@@ -114,13 +117,3 @@ async def open_quantize(pilot: Pilot[None]) -> QuantizePane:
     pane = app.pane("quantize")
     assert isinstance(pane, QuantizePane)
     return pane
-
-
-async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait for something that a timer or a thread brings about."""
-    for _ in range(int(seconds / 0.02)):
-        if true():
-            return
-        await pilot.pause()
-        await asyncio.sleep(0.02)
-    raise AssertionError("did not happen in time")
