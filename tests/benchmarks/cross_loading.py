@@ -1,16 +1,19 @@
 """Checkpoints across projects: ours loaded by the engines they are for, theirs read by us, logits against logits.
 
 Peers are found as `tests.peers.environments` says; a pair whose peer is not configured is listed as not run.
-Every pair compares log-probabilities and perplexity on held-out text with our own dequantized model.
+Every pair compares log-probabilities and perplexity on held-out text with our own dequantized model. Words on the command line
+choose pairs by peer, name, family, maker or method; what was measured of the others before stays in the result, each with its date.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ from core.models.streaming import load_tokenizer
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from tests.benchmarks.gptq_quality import SilentContext
-from tests.benchmarks.report import Bar, record
+from tests.benchmarks.report import RESULTS, record
 from tests.peers import environments as peers
 from tests.peers.ours import dequantized_log_probabilities
 
@@ -169,7 +172,7 @@ def checkpoint(pair: Pair, model: Path, calibration: Tensor, folder: Path) -> Pa
     return out
 
 
-def compare(pair: Pair, source: Path, windows: Tensor, calibration: Tensor) -> dict[str, float]:
+def compare(pair: Pair, source: Path, windows: Tensor, calibration: Tensor) -> dict[str, Any]:
     """Make the checkpoint and have both sides read it."""
     with tempfile.TemporaryDirectory() as scratch:
         if pair.family:
@@ -196,28 +199,43 @@ def main(chosen: list[str]) -> bool:
     tokenizer = load_tokenizer(source)
     windows = windows_of(encode(text.load("builtin"), tokenizer, CONTEXT * WINDOWS).tokens, CONTEXT).tokens[:WINDOWS]
     calibration = calibration_windows(text.load("builtin", split="train"), tokenizer, 32, 256, 0)
-    figures: dict[str, Any] = {}
-    bars: dict[str, Bar] = {}
+    figures = earlier()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "base"
         shutil.copytree(require_folder(source), folder)
         for pair in pairs(chosen):
-            key = pair.title
-            needed = [pair.peer] if pair.made_by == "llmopt" else [pair.made_by, pair.peer]
-            if absent := peers.missing(needed):
-                figures[key] = f"not run: {peers.variable(absent[0])} names no Python"
-                continue
-            try:
-                found = compare(pair, folder, windows, calibration)
-            except Exception as error:  # whatever a peer or a reader does, the other pairs still run
-                figures[key] = f"failed: {error}"[:600]
-                bars[f"{key}: ppl_off"] = ("<=", PPL_TOLERANCE)
-                print(key, figures[key], file=sys.stderr, flush=True)
-                continue
-            figures |= {f"{key}: {name}": value for name, value in found.items()}
-            bars[f"{key}: ppl_off"] = ("<=", PPL_TOLERANCE)
-            print(key, found, file=sys.stderr, flush=True)
-    return record("cross_loading" if not chosen else f"cross_loading_{'_'.join(chosen)}", figures, bars)
+            found = outcome(pair, folder, windows, calibration)
+            if "not_run" not in found or pair.title not in figures:
+                figures[pair.title] = found
+            print(pair.title, found, file=sys.stderr, flush=True)
+    figures["pairs_run"] = sum("ppl_off" in found for found in figures.values() if isinstance(found, dict))
+    figures["pairs_failed"] = [title for title, found in figures.items() if isinstance(found, dict) and "failed" in found]
+    worst = [found["ppl_off"] for found in figures.values() if isinstance(found, dict) and "ppl_off" in found]
+    figures["largest_ppl_off"] = max(worst, default=None)
+    figures["pairs_failed_count"] = len(figures["pairs_failed"])
+    return record("cross_loading", figures, {"largest_ppl_off": ("<=", PPL_TOLERANCE), "pairs_failed_count": ("==", 0)})
+
+
+def outcome(pair: Pair, folder: Path, windows: Tensor, calibration: Tensor) -> dict[str, Any]:
+    """What comparing found, or why it could not be done."""
+    today = {"date": datetime.now(UTC).isoformat(timespec="minutes")}
+    needed = [pair.peer] if pair.made_by == "llmopt" else [pair.made_by, pair.peer]
+    if absent := peers.missing(needed):
+        return {"not_run": f"{peers.variable(absent[0])} names no Python"}
+    try:
+        return compare(pair, folder, windows, calibration) | today
+    except Exception as error:  # whatever a peer or a reader does, the other pairs still run
+        return {"failed": str(error)[-600:]} | today
+
+
+def earlier() -> dict[str, Any]:
+    """Pairs that were measured before."""
+    try:
+        figures = json.loads((RESULTS / "cross_loading.json").read_text())["figures"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    known = {pair.title for pair in pairs([])}
+    return {title: found for title, found in figures.items() if title in known}
 
 
 if __name__ == "__main__":
