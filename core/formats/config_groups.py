@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
@@ -58,13 +59,21 @@ class ConfigGroups:
         Raises:
             RequestError: no group means it.
         """
-        found = next((target for target in self.targets if target.matches(linear)), next(iter(self.classes), None))
+        found = self._exact.get(linear) or next((target for target in self._expressions if target.matches(linear)), next(iter(self.classes), None))
         if found is None:
             raise RequestError(
                 f"the linear {clean(linear, limit=200)!r} is stored as quantized, and no group of quantization_config means it: "
                 "config.json and weights do not belong together, fetch the checkpoint again"
             )
         return found.scheme
+
+    @cached_property
+    def _exact(self) -> dict[str, Target]:
+        return {target.text: target for target in self.targets if target.pattern is None}
+
+    @cached_property
+    def _expressions(self) -> tuple[Target, ...]:
+        return tuple(target for target in self.targets if target.pattern is not None)
 
     def can_compress(self, weight: StoredWeight) -> bool:
         """Whether one of the groups can hold this weight."""

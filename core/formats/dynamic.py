@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from core.errors import RequestError
@@ -22,7 +23,21 @@ class Overrides:
 
     def of(self, linear: str) -> Mapping[str, Any]:
         """Fields of `quantization_config` that are different for a linear."""
-        return dict(next((changes for pattern, changes in self.entries if pattern.matches(linear)), ()))
+        exact = (self._literal[linear[:end]] for end in range(len(linear), 0, -1) if linear[:end] in self._literal)
+        first = min(exact, default=len(self.entries))
+        for place in self._expressions:
+            if place < first and self.entries[place][0].matches(linear):
+                first = place
+        return dict(self.entries[first][1]) if first < len(self.entries) else {}
+
+    @cached_property
+    def _literal(self) -> dict[str, int]:
+        """Place of each entry that is a plain name, or the beginning of one: found without trying them all."""
+        return {pattern.text: place for place, (pattern, _) in reversed(list(enumerate(self.entries))) if pattern.literal}
+
+    @cached_property
+    def _expressions(self) -> tuple[int, ...]:
+        return tuple(place for place, (pattern, _) in enumerate(self.entries) if not pattern.literal)
 
     @classmethod
     def from_dynamic(cls, dynamic: Any) -> Overrides:

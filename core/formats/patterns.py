@@ -19,6 +19,7 @@ _LONGEST_PATTERN = 4000
 _LONGEST_NAME = 400
 _MOST_REPEATS = 4
 _LONG = 10
+_LITERAL = re.compile(r"[\w.\-]+")
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 
@@ -27,10 +28,14 @@ class NamePattern:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._compiled = _compile(text)
+        self.literal = _LITERAL.fullmatch(text) is not None
+        """Whether it is a plain name, whose dots are meant as dots."""
+        self._compiled = None if self.literal else _compile(text)
 
     def matches(self, name: str) -> bool:
         """Whether the expression matches at the start of a name, or is the name."""
+        if self._compiled is None:
+            return name.startswith(self.text)
         return name == self.text or (len(name) <= _LONGEST_NAME and self._compiled.match(name) is not None)
 
     def __eq__(self, other: object) -> bool:

@@ -14,7 +14,7 @@ from core.errors import RequestError
 from core.formats.checks import CheckBook
 from core.formats.gguf.reader import GgufFile
 from core.formats.gguf.weights import GgufWeights
-from core.formats.left_out import leaves_out
+from core.formats.left_out import left_out_by
 from core.formats.opening import open_streamed, quantized_weights
 from core.formats.weights import QuantizedWeights
 from core.models.files import read_object
@@ -264,13 +264,14 @@ def _compare_left_out(folder: Path, streamed: StreamedModel, weights: QuantizedW
     config = quantization_of(read_object(folder / "config.json"), folder) or {}
     linears = [name for name, module in streamed.model.named_modules() if isinstance(module, nn.Linear)]
     quantized = set(weights.linears)
-    if all(leaves_out(config, name) is None for name in linears):
+    leaves_out = left_out_by(config)
+    if leaves_out is None:
         book.fact("left out", "loaders of this format go by the tensors")
         return
     kept = 0
     for name in linears:
         stored = streamed.checkpoint_name(f"{name}.weight").removesuffix(".weight")
-        left_out = leaves_out(config, stored)
+        left_out = leaves_out(stored)
         kept += stored not in quantized
         if left_out and stored in quantized:
             book.complain("left out", f"{clean(stored, limit=120)} is stored as quantized, and the configuration leaves it out")
