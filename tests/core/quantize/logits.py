@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.formats.opening import open_streamed
+
+
+def with_outliers(folder: Path, to: Path) -> Path:
+    """A Llama that computes the same, but whose norms put out a few features 64 times as large, read by weights that are as much smaller."""
+    shutil.copytree(folder, to)
+    weights = load_file(to / "model.safetensors")
+    for name, tensor in weights.items():
+        if name.endswith("layernorm.weight"):
+            tensor[::13] *= 64
+        if name.endswith(("q_proj.weight", "k_proj.weight", "v_proj.weight", "gate_proj.weight", "up_proj.weight")):
+            tensor[:, ::13] /= 64
+    save_file(weights, to / "model.safetensors", {"format": "pt"})
+    return to
 
 
 def by_us(folder: Path, tokens: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from core.quantize.check import check
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from tests.core.quantize.conftest import RecordingContext
-from tests.core.quantize.logits import by_transformers, by_us
+from tests.core.quantize.logits import by_transformers, by_us, with_outliers
 
 GRID = Grid(3, False, "group", 16)
 
@@ -238,6 +238,18 @@ def test_a_checkpoint_is_loaded_by_transformers(symmetric: bool, tiny_llama_dir:
         (0, "model.layers.0.post_attention_layernorm"),
     ]
     assert all(0 <= ratio <= 1 for _, ratio, _, _ in ratios)
+
+
+def test_features_that_matter_more_are_rounded_better(tiny_llama_dir: Path, tmp_path: Path, context: RecordingContext) -> None:
+    folder = with_outliers(tiny_llama_dir, tmp_path / "outliers")
+    found = {
+        method: run(spec_for(folder, method=method, bits=3, symmetric=True, format="compressed-tensors", out=str(tmp_path / method)), context)
+        for method in ("awq", "rtn")
+    }
+    divergence = {method: result.metrics.kl_mean for method, result in found.items()}
+    assert divergence["awq"] is not None
+    assert divergence["rtn"] is not None
+    assert divergence["awq"] < 0.7 * divergence["rtn"]
 
 
 def test_the_usual_request_is_stored_as_awq_gemm(tiny_llama_dir: Path, context: RecordingContext) -> None:

@@ -25,7 +25,7 @@ from core.quantize.scaling import RoundInputs
 from core.quantize.smoothquant import SmoothConfig, quantize, scales_of, search
 from core.quantize.spec import QuantizeSpec
 from tests.core.quantize.conftest import RecordingContext
-from tests.core.quantize.logits import by_transformers, by_us
+from tests.core.quantize.logits import by_transformers, by_us, with_outliers
 
 GRID = Grid(8, True, "channel")
 TOKENS = torch.randint(0, 300, (4, 48), generator=torch.Generator().manual_seed(0))
@@ -169,6 +169,19 @@ def test_a_checkpoint_with_rounded_inputs_is_loaded_by_transformers(
     fixed = [tensor for name, tensor in load_file(Path(result.out) / "model.safetensors").items() if name.endswith(".input_scale")]
     assert len(fixed) == (14 if scales == "static" else 0)
     assert all(tensor.shape == (1,) and tensor > 0 for tensor in fixed)
+
+
+@pytest.mark.parametrize("alpha", [None, 0.5])
+def test_smoothing_undoes_the_harm_of_outliers(alpha: float | None, tiny_llama_dir: Path, tmp_path: Path, context: RecordingContext) -> None:
+    folder = with_outliers(tiny_llama_dir, tmp_path / "outliers")
+    torch.testing.assert_close(by_us(folder, TOKENS), by_us(tiny_llama_dir, TOKENS), rtol=1e-4, atol=1e-4)
+    values = {"model": str(folder), "calibration_samples": 8, "calibration_length": 64, "context": 64, "eval_tokens": 256}
+    smooth = run(QuantizeSpec.model_validate(values | {"method": "smoothquant", "alpha": alpha, "out": str(tmp_path / "smooth")}), context)
+    plain = values | {"method": "rtn", "bits": 8, "granularity": "channel", "activation_bits": 8, "out": str(tmp_path / "plain")}
+    rough = run(QuantizeSpec.model_validate(plain), context)
+    assert smooth.metrics.kl_mean is not None
+    assert rough.metrics.kl_mean is not None
+    assert smooth.metrics.kl_mean < 0.1 * rough.metrics.kl_mean
 
 
 def test_inputs_that_were_never_seen_have_no_scale() -> None:
