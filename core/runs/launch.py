@@ -13,6 +13,7 @@ from typing import Protocol
 import core
 from core.errors import RequestError, RunFailed
 from core.runs.files import why
+from core.runs.home import home
 from core.runs.process import alive
 from core.runs.state import State
 from core.runs.store import Run
@@ -59,6 +60,7 @@ class LocalLauncher:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     env=_environment(),
+                    cwd=_folder(run),
                 )
         except OSError as error:
             close(run, run.state, "failed", why(error, run.log_file), 1)
@@ -134,13 +136,19 @@ def _signal(state: State, number: signal.Signals) -> None:
         raise RequestError(f"process {state.pid} belongs to another user: cancel the run as that user") from error
 
 
+def _folder(run: Run) -> Path | None:
+    """Where the run was asked for: its relative paths are meant from there, also when it is resumed from elsewhere."""
+    folder = Path(str(run.document.get("folder", "")))
+    return folder if folder.is_absolute() and folder.is_dir() else None
+
+
 def _environment() -> dict[str, str]:
     """This process's environment, with threads that sleep instead of spinning while they wait for each other.
 
     Spinning threads make a run four times slower as soon as anything else wants the same cores; a checkout that is
     not installed is added to the import path.
     """
-    environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"PYTHONUNBUFFERED": "1"}
+    environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"PYTHONUNBUFFERED": "1", "LLMOPT_HOME": str(home())}
     root = Path(core.__file__).parents[1]
     if root.name not in {"site-packages", "dist-packages"}:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), environment.get("PYTHONPATH")]))
