@@ -14,17 +14,17 @@ from core.quantize.spec import QuantizeSpec
 from tests.benchmarks.gptq_quality import SilentContext
 from tests.benchmarks.report import Bar, record
 
-EVAL_TOKENS = 65536
+EVAL_TOKENS = 16384
 CHECKPOINTS: dict[str, dict[str, Any]] = {
     "fp8_channel_static": {"method": "fp8", "activation_scales": "static"},
-    "fp8_tensor_static": {"method": "fp8", "granularity": "tensor", "activation_scales": "static"},
+    "fp8_block": {"method": "fp8", "granularity": "block", "activation_bits": 16},
     "fp8_block_dynamic": {"method": "fp8", "granularity": "block"},
-    "nf4_double_quant": {"method": "nf4"},
-    "nf4": {"method": "nf4", "double_quant": False},
     "llm_int8": {"method": "int8"},
 }
 """Schemes that the comparison has not, written as checkpoints and measured from their files."""
 FP8_BAR = 1.002
+OF_WEIGHTS = ("ppl_ratio_fp8_e4m3_tensor", "ppl_ratio_fp8_e4m3_channel", "ppl_ratio_fp8_block", "ppl_ratio_llm_int8")
+"""Where inputs are rounded to E4M3 too, their rounding alone costs as much as that of the weights: these are printed without a bar."""
 
 
 def main() -> bool:
@@ -40,12 +40,12 @@ def main() -> bool:
             figures |= {f"mean_error_{name}": row.mean_error, f"max_error_{name}": row.max_error or 0.0}
         for name, values in CHECKPOINTS.items():
             metrics = quantize(QuantizeSpec(model="bundled:base", eval_tokens=EVAL_TOKENS, **values), context).metrics
-            figures |= {f"ppl_ratio_{name}": metrics.ppl_ratio or 0.0, f"bits_per_quantized_weight_{name}": metrics.bits_per_quantized_weight}
-    fp8 = [
-        name for name in figures if name.startswith(("ppl_ratio_fp8_e4m3", "ppl_ratio_fp8_channel", "ppl_ratio_fp8_tensor", "ppl_ratio_fp8_block"))
-    ]
-    bars: dict[str, Bar] = dict.fromkeys(fp8, ("<=", FP8_BAR))
-    bars["ppl_ratio_llm_int8"] = ("<=", FP8_BAR)
+            figures |= {
+                f"ppl_ratio_{name}": metrics.ppl_ratio or 0.0,
+                f"kl_{name}": metrics.kl_mean or 0.0,
+                f"bits_per_quantized_weight_{name}": metrics.bits_per_quantized_weight,
+            }
+    bars: dict[str, Bar] = dict.fromkeys(OF_WEIGHTS, ("<=", FP8_BAR))
     return record("float_quality", figures, bars)
 
 
