@@ -106,12 +106,13 @@ def _write_blocks(writer: ShardWriter, written: Written, items: Iterable[Item], 
             case QuantizedLinear():
                 stored = {name: tensor.cpu() for name, tensor in _compressed(item, scheme).items()}
                 notes = [f"{item.figures.name}: {note}" for note in item.tensor.notes]
-                _write(writer, written, stored, [item.figures], notes, steps)
+                figures = _as_stored(item.figures, stored, scheme)
+                _write(writer, written, stored, [figures], notes, steps)
                 done.add(f"{item.name}.weight")
                 if steps.ledger.active:
                     parts.tensors |= stored
                     parts.linears.append(item.name)
-                    parts.layers.append(item.figures)
+                    parts.layers.append(figures)
                     parts.notes += notes
             case ChangedTensor():
                 stored = {item.name: item.tensor.cpu()}
@@ -129,6 +130,13 @@ def _write_blocks(writer: ShardWriter, written: Written, items: Iterable[Item], 
                 steps.ledger.keep(item.index, parts, item.hidden, item.left)
                 parts = BlockParts()
     return done
+
+
+def _as_stored(figures: LayerFigures, stored: Mapping[str, Tensor], scheme: Format) -> LayerFigures:
+    """With the bytes of formats that keep zero points and group indices also where none are needed."""
+    if not isinstance(scheme, Gptq | Awq):
+        return figures
+    return figures.model_copy(update={"bytes": sum(tensor.nbytes for tensor in stored.values())})
 
 
 def _compressed(linear: QuantizedLinear, scheme: Format) -> dict[str, Tensor]:

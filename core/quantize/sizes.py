@@ -21,12 +21,13 @@ def stored_bytes(spec: QuantizeSpec, linear: LinearShape) -> int:
 
 
 def integer_bytes(spec: QuantizeSpec, linear: LinearShape) -> int:
-    """Packed codes, scales in 16 bits, packed zero points."""
+    """Packed codes, scales in 16 bits, packed zero points, which GPTQ and AWQ keep always, and GPTQ's group index."""
     rows, columns = linear.out_features, linear.in_features
     groups = {"group": columns // spec.group_size}.get(spec.granularity, 1)
     scales = 1 if spec.granularity == "tensor" else rows * groups
-    zeros = 0 if spec.symmetric else 4 * packed_words(rows, spec.bits) * groups
-    return 4 * rows * packed_words(columns, spec.bits) + _SCALE_BYTES * scales + zeros
+    zeros = 4 * packed_words(rows, spec.bits) * groups if not spec.symmetric or spec.format in ("gptq", "awq") else 0
+    index = 4 * columns if spec.format == "gptq" else 0
+    return 4 * rows * packed_words(columns, spec.bits) + _SCALE_BYTES * scales + zeros + index
 
 
 def _float8(spec: QuantizeSpec, linear: LinearShape) -> int:

@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 
 from core.errors import RequestError
 from core.formats.gptq import Gptq
+from core.models.card import LinearShape
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.rtn import quantize
+from core.quantize.schemes import scheme_of
+from core.quantize.sizes import stored_bytes
+from core.quantize.spec import QuantizeSpec
 from tests.core.formats.packed_by_hand import gptq_weight
 
 
@@ -116,6 +120,15 @@ def test_the_quantizer_keeps_zero_points_above_what_version_1_loses(low: float, 
     assert int(quantized.zeros.min()) > -(1 << (bits - 1))
     step = quantized.scales.expand(32, 32)
     assert bool(((quantized.dequantize() - weight).abs() <= step * 0.51 + 1e-6).all())
+
+
+@pytest.mark.parametrize("format_", ["gptq", "awq"])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_size_of_a_linear_is_foretold(format_: str, symmetric: bool) -> None:
+    spec = QuantizeSpec(model="m", method="rtn", format=format_, group_size=32, symmetric=symmetric)
+    tensors = scheme_of(spec).compress("l", made(4, symmetric=symmetric))
+    shape = LinearShape(name_suffix="l", out_features=32, in_features=64, count=1)
+    assert stored_bytes(spec, shape) == sum(tensor.nbytes for tensor in tensors.values())
 
 
 # Files of others
