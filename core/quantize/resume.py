@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -265,7 +266,7 @@ def _state_of(file: Path) -> dict[str, Any]:
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> str:
     """Write a safetensors file in one step, onto the disk; returns its hash."""
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     file = SafetensorsFile(temporary)
     try:
         for name, tensor in tensors.items():

@@ -27,6 +27,7 @@ def supervise(run: Run, work: Callable[[], int]) -> int:
     `STEP_SECONDS` apart. Should the child die of a signal, its run is closed with the signal's name.
     """
     killed_before = _oom_kills()
+    start = run.state.resumed
     # A request to stop that comes in between waits until there is someone to pass it on.
     signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)
     child = os.fork()
@@ -45,6 +46,9 @@ def supervise(run: Run, work: Callable[[], int]) -> int:
     sweep(run, child)
     code = os.waitstatus_to_exitcode(status)
     state = run.state
+    if state.resumed != start:
+        # Cancelled, and asked to go on already: that is another start's to end.
+        return max(code, 1) if code else 0
     if not state.is_over and _asked[0]:
         close(run, state, "cancelled", "cancelled; it did not stop by itself and was killed", 130)
     elif not state.is_over:

@@ -73,7 +73,7 @@ def how_it_ended(code: int, *, out_of_memory: bool, peak_bytes: int) -> str:
 def sweep(run: Run, pid: int) -> None:
     """Remove what the dead worker `pid` left under temporary names, in its artifacts and beside its output folder."""
     ending = f".partial-{pid}"
-    left = [*run.artifacts.glob(f"*{ending}"), *run.artifacts.glob(".compare-*"), *run.kept.glob(".*.new")]
+    left = [*run.artifacts.glob(f"*{ending}"), *run.artifacts.glob(".compare-*"), *run.kept.glob(f".*.{pid}.new")]
     out = run.values.get("out")
     if isinstance(out, str) and out:
         final = Path(str(run.document.get("folder", "."))) / out

@@ -63,7 +63,7 @@ def test_a_run_goes_on_in_the_folder_where_it_was_asked_for(launcher: LocalLaunc
 def test_what_a_dead_worker_left_is_swept_before_it_goes_on(launcher: LocalLauncher) -> None:
     run = stopped(launcher)
     run.kept.mkdir()
-    (run.kept / ".block.new").write_bytes(b"half")
+    (run.kept / f".block.{run.state.pid}.new").write_bytes(b"half")
     (run.kept / "block").write_bytes(b"whole")
     left = run.artifacts / f"ticks.txt.partial-{run.state.pid}"
     left.write_text("half")
@@ -72,6 +72,15 @@ def test_what_a_dead_worker_left_is_swept_before_it_goes_on(launcher: LocalLaunc
     assert not left.exists()
     assert [entry.name for entry in run.kept.iterdir()] == ["block"]
     launcher.cancel(run)
+
+
+def test_the_end_of_the_start_before_does_not_end_the_run_again(launcher: LocalLauncher) -> None:
+    run = stopped(launcher)
+    for _ in range(3):
+        resume(run, launcher)
+        assert launcher.cancel(run).status == "cancelled"
+    resume(run, launcher)
+    assert wait(run).status == "done"
 
 
 def test_a_capability_that_keeps_nothing_is_not_resumed(launcher: LocalLauncher, monkeypatch: pytest.MonkeyPatch) -> None:
