@@ -13,7 +13,7 @@ from core.runs.state import State
 from core.runs.store import Run
 from core.spec import Spec
 from tui.cli import follow
-from tui.cli.options import build_spec
+from tui.cli.options import build_spec, without_effect
 from tui.cli.output import narrate, print_document
 from tui.cli.results import print_result
 
@@ -29,6 +29,8 @@ def experiment(key: str, model: str | None, given: dict[str, Any]) -> int:
     saved_file: Path | None = given.pop("spec", None)
     spec = build_spec(registry.spec_class(key), model, given, saved_file)
     admit(spec)
+    for sentence in without_effect(spec, given):
+        narrate(f"note: {sentence}")
     return start(spec, as_json=as_json, detach=detach)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
@@ -66,12 +66,31 @@ def build_spec(spec_type: type[Spec], model: str | None, given: dict[str, Any], 
         spec = saved.load(saved_file)
         if not isinstance(spec, spec_type):
             raise RequestError(f"{clean(str(saved_file))} asks for {spec.capability}: use `llmopt {spec.capability} --spec`")
-        values = spec.model_dump()
+        values = _chosen(spec) if given.get("method") not in {None, getattr(spec, "method", None)} else spec.model_dump()
     if model is not None:
         values["model"] = model
     if "model" not in values:
         raise RequestError("give a MODEL, for example bundled:base, or --spec FILE")
     return spec_type.parse(values | given)
+
+
+def without_effect(spec: Spec, given: Mapping[str, Any]) -> list[str]:
+    """A sentence for each option that was given and means nothing beside the others."""
+    sentences = []
+    for name in given:
+        extra = type(spec).model_fields[name].json_schema_extra
+        applies: Any = extra.get("applies", {}) if isinstance(extra, dict) else {}
+        for other, allowed in applies.items():
+            if getattr(spec, other) not in allowed:
+                sentences.append(f"--{name.replace('_', '-')} has no effect beside {other.replace('_', '-')} {getattr(spec, other)}")
+                break
+    return sentences
+
+
+def _chosen(spec: Spec) -> dict[str, Any]:
+    """What departs from what the method of a spec fills in by itself: all that counts beside another method."""
+    usual = type(spec).parse({"model": spec.model, "method": getattr(spec, "method", None)})
+    return {name: value for name, value in spec.model_dump().items() if name == "model" or value != getattr(usual, name)}
 
 
 def command_line(key: str, values: dict[str, Any]) -> str:

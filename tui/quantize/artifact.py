@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,11 +15,21 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from core.errors import LlmoptError
+from core.models.files import read_object
 from core.sanitize import clean
 from tui.widgets import words
 from tui.widgets.threads import in_thread
 
 _MOST_FILES = 200
+_PACKAGES = {
+    "compressed-tensors": "compressed-tensors",
+    "gptq": "gptqmodel and optimum",
+    "awq": "gptqmodel and optimum",
+    "bitsandbytes": "bitsandbytes and accelerate",
+    "aqlm": "aqlm and accelerate",
+}
+"""What transformers needs for a `quant_method`."""
 
 
 class ArtifactScreen(ModalScreen[None]):
@@ -71,8 +83,21 @@ def describe(folder: Path) -> Content:
     how = [
         Content(""),
         Content.styled("load it", "dim"),
-        Content(f"AutoModelForCausalLM.from_pretrained({clean(str(folder))!r})"),
+        *(Content(line) for line in loading(folder, [name for name, _ in files])),
         Content(""),
         Content.styled("y copy the path · esc close", "dim"),
     ]
     return Content("\n").join([*head, *rows, *how])
+
+
+def loading(folder: Path, files: Sequence[str]) -> list[str]:
+    """The line that loads a checkpoint, and the packages that it takes beside transformers."""
+    path = clean(str(folder))
+    if found := next((name for name in files if name.endswith(".gguf") and name != "imatrix.gguf"), None):
+        return [f"llama-server -m {shlex.quote(f'{path}/{clean(found)}')}"]
+    try:
+        settings = read_object(folder / "config.json").get("quantization_config")
+    except LlmoptError:
+        settings = None
+    package = _PACKAGES.get(str(settings.get("quant_method"))) if isinstance(settings, dict) else None
+    return [f"AutoModelForCausalLM.from_pretrained({path!r})", *([f"with {package} installed"] if package else [])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.content import Content
 
+from core.runs.resume import resumable
 from core.runs.state import State
 from core.runs.store import Run
 from core.sanitize import clean
@@ -25,6 +26,8 @@ def heading(run: Run, state: State, tape: Tape, now: float, width: int) -> Conte
     if state.is_over:
         reason = f": {clean(state.exit_reason)}" if state.exit_reason and state.exit_reason != state.status else ""
         lines.append(Content(f"{_STATUS[state.status]} after {words.duration(state.seconds(now))}{reason}"))
+        if resumable(run, state):
+            lines.append(Content.styled("r lets it go on from its last finished block", "dim"))
     else:
         lines.extend(_progress(state, tape, now, width))
     if known := [f"{label} {words.figure(tape.metrics[name])}" for name, label in _SO_FAR if name in tape.metrics]:

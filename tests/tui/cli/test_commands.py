@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from core.hardware.snapshot import CpuState, GpuMemory, GpuState, MemoryState, ProcessState, Snapshot
+from core.quantize.defaults import FACTS
+from core.quantize.spec import QuantizeSpec
 from core.runs import store
 from core.runs.files import write_json
 from core.runs.registry import spec_class
@@ -16,8 +18,9 @@ from core.runs.store import Run
 from tests.core.runs.tick import TickSpec
 from tests.tui.cli.conftest import Llmopt
 from tui.cli.hardware import print_snapshot
-from tui.cli.options import command_line
+from tui.cli.options import build_spec, command_line, without_effect
 from tui.cli.output import columns, table
+from tui.cli.quantizing import EXAMPLES, quantizing
 
 
 @pytest.fixture
@@ -177,3 +180,35 @@ def test_a_table_is_aligned_for_wide_letters_and_safe_for_hostile_ones() -> None
     text = table([("模型", "1"), ("\x1b[2Jab", "22")], (), right=(1,), shrink=(0,), width=80)
     assert "\x1b" not in text
     assert len({columns(line) for line in text.splitlines()}) == 1
+
+
+def test_a_saved_spec_beside_another_method_keeps_only_what_was_chosen(tmp_path: Path) -> None:
+    run = store.create(QuantizeSpec(model="bundled:base", method="gptq", eval_tokens=2048))
+    asked = build_spec(QuantizeSpec, None, {"method": "nf4"}, run.spec_file)
+    assert asked == QuantizeSpec(model="bundled:base", method="nf4", eval_tokens=2048)
+    assert build_spec(QuantizeSpec, None, {"bits": 3}, run.spec_file) == QuantizeSpec(model="bundled:base", bits=3, eval_tokens=2048)
+
+
+def test_every_method_has_an_example_that_is_a_request() -> None:
+    methods = set()
+    for arguments in EXAMPLES:
+        model, *options = arguments.split()
+        given: dict[str, object] = {"model": model}
+        for word in options:
+            if word.startswith("--"):
+                name = word[2:].replace("-", "_")
+                given[name] = True
+            else:
+                given[name] = word
+        methods.add(QuantizeSpec.model_validate(given).method)
+    assert methods | {"rtn"} == set(FACTS)
+    assert all(len(line) <= 78 for line in quantizing().splitlines())
+
+
+def test_lists_of_numbers_are_given_with_commas() -> None:
+    assert command_line("quantize", {"model": "m", "method": "mixed", "widths": (2, 4)}) == "llmopt quantize m --method mixed --widths 2,4"
+
+
+def test_an_option_that_means_nothing_beside_the_method_is_told() -> None:
+    spec = QuantizeSpec(model="bundled:base", method="gguf")
+    assert without_effect(spec, {"bits": 4, "level": "Q4_K_M", "seed": 1}) == ["--bits has no effect beside method gguf"]

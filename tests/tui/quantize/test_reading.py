@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tests.tui.fakes import NOW
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import MadeUp
 from tui.quantize import comparison_data, figures, history, layers, outcome
-from tui.quantize.artifact import describe
+from tui.quantize.artifact import describe, loading
 from tui.quantize.follower import Follower
 from tui.quantize.live_head import heading
 from tui.quantize.requests import comparison_of, parts
@@ -202,6 +203,7 @@ def test_the_head_of_a_failed_run_gives_the_reason() -> None:
     run = made.run_of(made.spec(), "20260101-100000-quantize-0001", "failed", created=NOW, reason="no space left on /data: free some")
     text = heading(run, run.state, Tape(), NOW, 80).plain
     assert "failed after 20 s: no space left on /data: free some" in text
+    assert "r lets it go on" in text
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1, max_value=2), st.integers(1, 60))
@@ -229,6 +231,19 @@ def test_long_texts_go_on_under_themselves(rows: list[tuple[str, str]], width: i
     drawn = hanging(rows, width).plain.split("\n") if rows else []
     assert all(len(line) <= width for line in drawn)
     assert "".join("".join(drawn).split()) == "".join("".join(name + text for name, text in rows).split())
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [({}, None), ({"quant_method": "gptq"}, "with gptqmodel and optimum installed"), ({"quant_method": "\x1b[2J"}, None), ("broken", None)],
+)
+def test_a_checkpoint_says_what_loading_it_takes(tmp_path: Path, settings: Any, line: str | None) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"quantization_config": settings}))
+    assert loading(tmp_path, ["config.json"])[1:] == ([] if line is None else [line])
+
+
+def test_a_gguf_file_is_loaded_by_llama_cpp(tmp_path: Path) -> None:
+    assert loading(tmp_path, ["imatrix.gguf", "model.gguf"]) == [f"llama-server -m {tmp_path}/model.gguf"]
 
 
 def test_the_files_of_a_checkpoint_and_a_folder_that_is_gone(tmp_path: Path) -> None:
