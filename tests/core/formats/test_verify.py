@@ -179,17 +179,23 @@ def test_it_stops_when_asked(tiny_llama_dir: Path) -> None:
         look_at_folder(tiny_llama_dir, CheckBook(), stop)
 
 
+SMALL = {"calibration_samples": 4, "calibration_length": 64}
+
+
 @pytest.mark.parametrize(
     ("request_", "format_"),
     [
+        ({"method": "rtn", "format": "gptq", "symmetric": False, "bits": 3, "group_size": 32}, "gptq"),
+        ({"method": "gptq", "format": "gptq", "act_order": True, "static_groups": False, "group_size": 32} | SMALL, "gptq"),
+        ({"method": "awq", "group_size": 32} | SMALL, "awq"),
         ({"method": "fp8"}, "compressed-tensors"),
         ({"method": "nf4"}, "bitsandbytes"),
         ({"method": "int8"}, "bitsandbytes"),
-        pytest.param({"method": "additive", "calibration_samples": 4, "calibration_length": 64}, "aqlm", marks=pytest.mark.slow),
+        pytest.param({"method": "additive"} | SMALL, "aqlm", marks=pytest.mark.slow),
     ],
     ids=str,
 )
-def test_our_other_formats_pass_every_check(request_: dict[str, object], format_: str, tiny_llama_dir: Path, context: RecordingContext) -> None:
+def test_what_we_write_passes_every_check(request_: dict[str, object], format_: str, tiny_llama_dir: Path, context: RecordingContext) -> None:
     result = run(QuantizeSpec.parse({"model": str(tiny_llama_dir), "eval_tokens": 0} | request_), context)
     seen, results = looked_at(Path(result.out))
     assert {check: found for check, found in results.items() if found.status not in {"pass", "skip"}} == {}
