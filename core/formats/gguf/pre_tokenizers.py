@@ -40,6 +40,11 @@ class Rule:
     ignore_merges: bool = False
     """Whether a word that is in the vocabulary is a token without merging."""
 
+    @property
+    def adds_bos(self) -> bool:
+        """Whether llama.cpp puts a BOS before a text when the file does not say: it does for the rules that ignore merges."""
+        return self.ignore_merges
+
 
 _RULES: dict[str, Rule] = {
     "gpt-2": Rule(),
@@ -59,6 +64,19 @@ _SAME = {
     "qwen2": ("deepseek-r1-qwen", "kormo", "f2llmv2", "stablelm2", "hunyuan", "megrez"),
 }
 _ALIASES = {alias: name for name, aliases in _SAME.items() for alias in aliases}
+
+
+def name_of(tokens: Sequence[int], tokenizer: Mapping[str, Any]) -> str | None:
+    """llama.cpp's name for a byte-level tokenizer; None when it has none.
+
+    Args:
+        tokens: what it makes of the check text, special tokens included.
+        tokenizer: the contents of its tokenizer.json.
+    """
+    by_hash, by_rule = name_by_hash(tokens), name_by_rule(tokenizer)
+    if by_hash is None or by_rule is None:
+        return by_hash or by_rule
+    return by_hash if _ALIASES.get(by_hash, by_hash) == by_rule else by_rule
 
 
 def name_by_hash(tokens: Sequence[int]) -> str | None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from core.errors import RequestError
 from core.formats.gguf.entries import Entry, Kind
 from core.formats.gguf.families import GgufFamily
-from core.formats.gguf.pre_tokenizers import name_by_hash, name_by_rule
+from core.formats.gguf.pre_tokenizer_hashes import CHECK_TEXT
+from core.formats.gguf.pre_tokenizers import name_of
 from core.formats.gguf.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, read_pieces
 from core.models.files import MAX_INDEX_BYTES, read_object, shown
 from core.models.load import load_tokenizer
@@ -57,7 +58,7 @@ def tokenizer_entries(folder: Path, family: GgufFamily, vocabulary: int) -> list
     model = definition.get("model")
     model = model if isinstance(model, Mapping) else {}
     if _is_byte_level(definition, model):
-        pre = name_by_hash(tokenizer.encode(_check_text())) or name_by_rule(definition)
+        pre = name_of(tokenizer.encode(CHECK_TEXT), definition)
         if pre is None:
             raise RequestError(
                 f"llama.cpp has no name for the rule by which {shown(file)} cuts text into words: this model cannot be written as GGUF"
@@ -78,12 +79,6 @@ def tokenizer_entries(folder: Path, family: GgufFamily, vocabulary: int) -> list
     if words.merges:
         entries.append(_entry("merges", words.merges, "string"))
     return entries + _special_tokens(folder, tokenizer, vocabulary) + _chat_template(tokenizer)
-
-
-def _check_text() -> str:
-    from core.formats.gguf.pre_tokenizer_hashes import CHECK_TEXT
-
-    return CHECK_TEXT
 
 
 def _entry(key: str, value: Any, kind: Kind) -> Entry:

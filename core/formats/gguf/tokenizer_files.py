@@ -140,11 +140,12 @@ def _special_texts(tokens: Sequence[str], metadata: Mapping[str, Any]) -> dict[s
 
 
 def _add_post_processor(tokenizer: Tokenizer, tokens: Sequence[str], metadata: Mapping[str, Any]) -> None:
-    """BOS and EOS around a text, where the file says so; SentencePiece models of llama.cpp have a BOS unless it says not."""
+    """BOS and EOS around a text, where the file says so; without a word from it as llama.cpp has it."""
     from tokenizers import processors
 
     specials = _special_texts(tokens, metadata)
-    wanted = {"bos": bool(metadata.get("tokenizer.ggml.add_bos_token", metadata.get("tokenizer.ggml.model") == "llama"))}
+    usual = metadata.get("tokenizer.ggml.model") == "llama" or rule_of(str(metadata.get("tokenizer.ggml.pre", "gpt-2"))).adds_bos
+    wanted = {"bos": bool(metadata.get("tokenizer.ggml.add_bos_token", usual))}
     wanted["eos"] = bool(metadata.get("tokenizer.ggml.add_eos_token", False))
     before, after = (specials.get(name) if wanted[name] else None for name in ("bos", "eos"))
     used = [text for text in (before, after) if text is not None]

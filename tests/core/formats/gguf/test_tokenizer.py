@@ -15,7 +15,7 @@ from core import text
 from core.errors import RequestError
 from core.formats.gguf.convert import convert, plan_conversion
 from core.formats.gguf.families import FAMILIES
-from core.formats.gguf.pre_tokenizers import _RULES, name_by_hash, name_by_rule, rule_of
+from core.formats.gguf.pre_tokenizers import _RULES, name_by_hash, name_by_rule, name_of, rule_of
 from core.formats.gguf.sentencepiece_model import read_pieces
 from core.formats.gguf.tokenizer import tokenizer_entries
 from core.formats.gguf.tokenizer_files import write_tokenizer
@@ -173,3 +173,27 @@ def test_damaged_piece_files_are_named(tmp_path_factory: pytest.TempPathFactory,
     except RequestError as error:
         found = "tokenizer.model" in str(error)
     assert found
+
+
+def test_a_rule_that_is_known_goes_before_a_hash_that_two_tokenizers_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    from core.formats.gguf import pre_tokenizers
+
+    def definition(pattern: str) -> dict[str, Any]:
+        split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+        steps = [split, {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]
+        return {"normalizer": None, "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps}, "model": {}}
+
+    monkeypatch.setattr(pre_tokenizers, "name_by_hash", lambda _: "kormo")
+    assert name_of([], definition(str(_RULES["qwen2"].pattern))) == "kormo", "another name for the same rule"
+    assert name_of([], definition(str(_RULES["qwen35"].pattern))) == "qwen35"
+    assert name_of([], definition("[a-z]+")) == "kormo"
+
+
+def test_llama_3_has_a_bos_without_a_word_from_the_file(tmp_path: Path) -> None:
+    for pre, expected in (("llama-bpe", True), ("gpt-2", False)):
+        folder = tmp_path / pre
+        folder.mkdir()
+        keys = {"model": "gpt2", "pre": pre, "tokens": ["<s>", *sorted(pre_tokenizers.ByteLevel.alphabet())], "bos_token_id": 0}
+        metadata = {f"tokenizer.ggml.{key}": value for key, value in keys.items()}
+        write_tokenizer(type("Header", (), {"metadata": metadata})(), folder, "m.gguf")
+        assert (load_tokenizer(folder)("a")["input_ids"][0] == 0) is expected
