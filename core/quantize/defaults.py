@@ -61,11 +61,11 @@ FACTS: dict[str, MethodFacts] = {
         "8-bit floats for weights, and for activations if wanted",
         bits=(8,),
         granularities=("channel", "tensor", "block"),
-        activation_bits=(8, 16),
+        activation_bits=(16, 8),
         asymmetric=False,
         calibrated=False,
         fallback=False,
-        defaults={"bits": 8, "granularity": "channel", "activation_bits": 8},
+        defaults={"bits": 8, "granularity": "channel"},
     ),
     "nf4": MethodFacts(
         "4-bit codes spaced like a normal distribution, by blocks (QLoRA)",
@@ -124,6 +124,8 @@ def fill(values: Mapping[str, Any]) -> dict[str, Any]:
     if facts is None:
         return given
     filled = {**facts.defaults, **given}
+    if given.get("activation_scales") == "static" and 8 in facts.activation_bits:
+        filled.setdefault("activation_bits", 8)
     if "format" not in filled:
         filled["format"] = next((name for name in facts.formats if refusal(name, filled) is None), facts.formats[0])
     return filled

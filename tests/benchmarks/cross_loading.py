@@ -64,8 +64,9 @@ OURS = (
     Pair("compressed-tensors W3 channel", "transformers", {"method": "gptq", "bits": 3, "granularity": "channel"}),
     Pair("compressed-tensors W8A8", "transformers", {"method": "smoothquant"}),
     Pair("compressed-tensors W8A8 static", "transformers", {"method": "smoothquant", "activation_scales": "static"}),
-    Pair("compressed-tensors FP8", "transformers", {"method": "fp8"}),
+    Pair("compressed-tensors FP8", "transformers", {"method": "fp8", "activation_bits": 8}),
     Pair("compressed-tensors FP8 static", "transformers", {"method": "fp8", "activation_scales": "static"}),
+    Pair("compressed-tensors FP8 weights", "transformers", {"method": "fp8"}),
     Pair("compressed-tensors mixed", "transformers", {"method": "mixed", "calibration_samples": 16}),
     Pair("GPTQ W4 g128", "gptqmodel", {"method": "gptq", "format": "gptq"}),
     Pair("GPTQ W4 g128 act-order", "gptqmodel", {"method": "gptq", "format": "gptq", "act_order": True, "static_groups": False}),
@@ -129,7 +130,7 @@ OF_FAMILIES = tuple(
     for family in FAMILIES
     for name, peer, settings, dtype in (
         ("compressed-tensors W4 g128", "transformers", {"method": "gptq"}, "float32"),
-        ("compressed-tensors FP8", "transformers", {"method": "fp8"}, "float32"),
+        ("compressed-tensors FP8", "transformers", {"method": "fp8", "activation_bits": 8}, "float32"),
         ("GPTQ W4 g128", "gptqmodel", {"method": "gptq", "format": "gptq"}, "float32"),
         ("AWQ W4 g128", "gptqmodel", {"method": "awq"}, "float32"),
         ("bitsandbytes NF4", "bitsandbytes", {"method": "nf4"}, "bfloat16"),

@@ -17,8 +17,8 @@ from tests.benchmarks.report import Bar, record
 EVAL_TOKENS = 16384
 CHECKPOINTS: dict[str, dict[str, Any]] = {
     "fp8_channel_static": {"method": "fp8", "activation_scales": "static"},
-    "fp8_block": {"method": "fp8", "granularity": "block", "activation_bits": 16},
-    "fp8_block_dynamic": {"method": "fp8", "granularity": "block"},
+    "fp8_block": {"method": "fp8", "granularity": "block"},
+    "fp8_block_dynamic": {"method": "fp8", "granularity": "block", "activation_bits": 8},
     "llm_int8": {"method": "int8"},
 }
 """Schemes that the comparison has not, written as checkpoints and measured from their files."""

@@ -57,8 +57,8 @@ def test_the_guide_takes_whatever_stands_in_the_form(values: dict[str, Any]) -> 
         ({"method": "awq", "format": "compressed-tensors"}, "awq 4 bit g128 as compressed-tensors"),
         ({"method": "rtn", "bits": 8, "granularity": "channel", "activation_bits": 8}, "rtn 8 bit per channel w8a8"),
         ({"method": "smoothquant", "alpha": 0.8, "activation_scales": "static"}, "smoothquant w8a8 static α 0.8"),
-        ({"method": "fp8"}, "fp8 e4m3 per channel a8"),
-        ({"method": "fp8", "granularity": "tensor", "activation_bits": 16}, "fp8 e4m3 per tensor"),
+        ({"method": "fp8", "activation_bits": 8}, "fp8 e4m3 per channel a8"),
+        ({"method": "fp8", "granularity": "tensor"}, "fp8 e4m3 per tensor"),
         ({"method": "nf4"}, "nf4 b64 double"),
         ({"method": "int8"}, "int8"),
         ({"method": "additive"}, "additive 2 bit"),
@@ -116,7 +116,7 @@ def gpu(capability: tuple[int, int]) -> GpuState:
     ],
 )
 def test_fp8_says_what_the_hardware_does_with_it(values: dict[str, Any], gpus: Any, cpu_only: bool, words: str) -> None:
-    spec = made.spec(method="fp8", **values)
+    spec = made.spec(**({"method": "fp8", "activation_bits": 8} | values))
     assert words in fp8_units.sentence(spec, gpus, cpu_only=cpu_only)
 
 
