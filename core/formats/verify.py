@@ -144,7 +144,6 @@ def _look_at_linears(weights: QuantizedWeights, seen: Seen, book: CheckBook, on_
     for linear in weights.linears:
         on_tensor(linear)
         parts = [part for part in weights.format.parts(linear) if part in weights.files]
-        seen.bytes_quantized += sum(weights.files[part].info.nbytes for part in parts)
         try:
             stored = weights.stored(linear)
         except RequestError as error:
@@ -152,6 +151,7 @@ def _look_at_linears(weights: QuantizedWeights, seen: Seen, book: CheckBook, on_
             continue
         seen.linears += 1
         seen.weights += stored.shape[0] * stored.shape[1]
+        seen.bytes_quantized += sum(weights.files[part].info.nbytes for part in parts)
         seen.rounds_inputs |= stored.activations is not None
         tally.add(linear, stored)
     tally.close()
