@@ -118,8 +118,6 @@ class QuantizeCompareSpec(Spec):
         if variant.method not in INTEGER:
             shared = {name: value for name, value in shared.items() if name not in ("group_size", "symmetric", "clipping")}
         if variant.activation_bits == 8:
-            shared.pop("symmetric", None)
-        if variant.activation_bits == 8:
             shared["symmetric"] = True
         chosen = {name: getattr(variant, name) for name in ("method", "bits", "granularity", "activation_bits")}
         return QuantizeSpec(**(shared | chosen))
