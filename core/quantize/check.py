@@ -29,6 +29,7 @@ _BASE_BYTES = 450 * 2**20
 _CHUNK_TOKENS = 4096
 _MEASURING_BYTES = 320 * 2**20
 _MEASURED_TOKENS = 2048
+_MANY_MEASUREMENTS = 2000
 _FP8_BLOCK = 128
 _ENGINE_WIDTHS = (4, 8)
 _MEASURED = {"float64": 8, "float32": 4}
@@ -223,6 +224,9 @@ def _warnings(spec: QuantizeSpec, card: ModelCard, peak: int, after: int, memory
         found.append("vLLM has no weight-only kernel for one scale a tensor: the checkpoint loads in transformers")
     if spec.method == "nf4" and any(linear.in_features % spec.group_size for linear in card.linears):
         found.append(f"bitsandbytes misreads blocks of {spec.group_size} that cross rows on some CPUs: choose a group-size that divides the rows")
+    measurements = len(spec.widths) * sum(linear.count for linear in card.linears)
+    if spec.method == "mixed" and measurements > _MANY_MEASUREMENTS:
+        found.append(f"mixed measures {measurements:,} models with one rounded linear each, which takes long: fewer widths take less")
     if spec.calibrates and spec.calibration_samples * spec.calibration_length < max(linear.in_features for linear in card.linears):
         found.append("fewer calibration tokens than the widest linear has inputs: the Hessian is singular and leans on damping")
     return tuple(found)

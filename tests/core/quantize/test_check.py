@@ -92,3 +92,10 @@ def test_a_training_that_memory_cannot_hold_is_refused(tiny_llama_dir: Path) -> 
     assert any(line.label == "training" and line.bytes > 22 * fit.weights_quantized for line in fit.memory)
     with pytest.raises(RequestError, match=r"training takes about .* choose gptq or awq"):
         check(small(method="qat"), card, memory_available=fit.peak_memory_bytes - 1)
+
+
+def test_many_measurements_are_announced(tiny_llama_dir: Path) -> None:
+    card = ModelCard.from_folder(tiny_llama_dir)
+    many = card.model_copy(update={"linears": tuple(linear.model_copy(update={"count": 200}) for linear in card.linears)})
+    assert not [warning for warning in check(small(method="mixed"), card).warnings if "mixed measures" in warning]
+    assert [warning for warning in check(small(method="mixed"), many).warnings if "mixed measures 7,000 models" in warning]

@@ -95,6 +95,29 @@ def test_models_whose_linears_load_with_one_width_only_are_refused(tmp_path: Pat
         quantized(tmp_path / "falcon", context)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["qwen2", "gemma2", "phi3", "gpt_neox", "opt"])
+@pytest.mark.filterwarnings("ignore")
+def test_transformers_loads_several_widths_of_any_family(family: str, tmp_path: Path, tiny_llama_dir: Path, context: RecordingContext) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from core.formats.registry import read_format
+    from core.formats.weights import QuantizedWeights
+    from tests.core.quantize.test_families import FAMILIES, make
+
+    make(family, FAMILIES[family], tiny_llama_dir, tmp_path / family)
+    asked = SMALL | {"widths": (3, 8), "budget": 5.5, "calibration_length": 48, "context": 48}
+    result = run(QuantizeSpec(model=str(tmp_path / family), **asked), context)
+    folder = Path(result.out)
+    assert set(result.mixed.widths.values()) == {3, 8}
+    ours = QuantizedWeights(folder, read_format(json.loads((folder / "config.json").read_text())["quantization_config"], folder))
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    with torch.no_grad():
+        model(torch.arange(8)[None])  # unpacks the weights
+    for name in ours.linears:
+        torch.testing.assert_close(model.get_parameter(f"{name}.weight").data, ours[f"{name}.weight"], rtol=1e-3, atol=1e-4)
+
+
 def test_a_run_that_was_stopped_while_it_measured_goes_on_measuring(
     tiny_llama_dir: Path, context: RecordingContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
