@@ -39,7 +39,8 @@ def calibration(model: Path) -> Tensor:
 
 @pytest.mark.parametrize("pair", [pytest.param(pair, id=pair.title) for pair in THEIRS])
 def test_a_checkpoint_of_another_project(pair: Pair, model: Path, calibration: Tensor, tmp_path: Path) -> None:
-    reader = "gptqmodel" if pair.made_by == "autoround" else pair.made_by
+    loads_there = pair.made_by != "autoround" or pair.settings["format"] == "auto_round"
+    reader = pair.made_by if loads_there else "gptqmodel"
     if peers.missing([pair.made_by, reader]):
         pytest.skip(f"{peers.variable(pair.made_by)} or {peers.variable(reader)} names no Python")
     folder = checkpoint(pair, model, calibration, tmp_path)
