@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from core.calibration.blocks import calibrated_blocks
 from core.calibration.statistics import InputStatistics
-from core.errors import RequestError
+from core.errors import RequestError, RunFailed
 from core.models.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.stored import StoredWeight
@@ -69,7 +69,8 @@ def linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None,
     """Measure, choose, quantize; see `core.quantize.methods.MethodEntry.linears`.
 
     Raises:
-        RequestError: the budget is below the smallest widths, or the divergence is above the goal even at the widest.
+        RequestError: the budget is below the smallest widths, or the linears are of a kind that loads with one width only.
+        RunFailed: the divergence is above the goal even at the widest.
     """
     if windows is None:
         raise RequestError("mixed measures on calibration text and got none: give --calibration")
@@ -167,7 +168,9 @@ def measure(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps:
     blocks = calibrated_blocks(streamed, calibrating, steps.check_cancelled, dtype)
     found = _measured_so_far(spec, steps)
     done, room = {one.linear for one in found}, _room(streamed, len(asked), probing)
-    for one in sensitivities(streamed, blocks, probing, candidates, steps.step, skip=done, held_bytes=room):
+    if len(done) == sum(len(find_linears(block)) for block in streamed.blocks.modules):
+        return tuple(found)
+    for one in sensitivities(streamed, blocks, probing, candidates, steps.step, between=steps.check_cancelled, skip=done, held_bytes=room):
         steps.measured("sensitivity_kl", one.kl, one.bits, one.linear)
         found.append(one)
         if one.bits == max(asked):
@@ -242,15 +245,13 @@ def _within(max_kl: float, found: tuple[Sensitivity, ...], streamed: StreamedMod
             break
         limit = assignment.loss * max_kl / max(measured, 1e-12) * (0.98 if measured > max_kl else 1.0)
     if best is None:
-        raise RequestError(
-            f"no assignment of the widths {', '.join(map(str, spec.widths))} stays within max-kl {max_kl:g}: allow wider ones, or more"
-        )
+        raise RunFailed(f"no assignment of the widths {', '.join(map(str, spec.widths))} stays within max-kl {max_kl:g}: allow wider ones, or more")
     return best
 
 
 def _divergence(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps: Steps, widths: Mapping[str, int]) -> float:
     """Of the whole model with these widths, on the text that sensitivities are measured on."""
-    probe = Probe(streamed, probe_windows(windows)[1])
+    probe = Probe(streamed, probe_windows(windows)[1], steps.check_cancelled)
     hidden = probe.entering
     for item in _quantized(streamed, spec, windows, steps.quietly(), widths):
         if isinstance(item, BlockDone):

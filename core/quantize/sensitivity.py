@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +66,7 @@ def sensitivities(
     candidates: Candidates,
     on_step: OnStep = lambda _label: None,
     *,
+    between: Callable[[], None] = lambda: None,
     skip: Container[str] = (),
     held_bytes: int | None = None,
 ) -> Iterator[Sensitivity]:
@@ -76,13 +78,14 @@ def sensitivities(
         windows: tokens int64 [N, T] on which the divergences are measured.
         candidates: makes the rounded weights.
         on_step: called after each variant.
+        between: called often; may raise to cancel.
         skip: linears, by their names in the checkpoint, that are left out.
         held_bytes: most bytes of hidden states of waiting variants; one variant is the least.
 
     Raises:
         RunFailed: the predictions of the original or of a variant are not numbers.
     """
-    probe = Probe(streamed, windows)
+    probe = Probe(streamed, windows, between)
     room = held_bytes or HELD_BYTES.get(streamed.device.type, HELD_BYTES["cpu"])
     capacity = max(room // (probe.entering.numel() * probe.entering.element_size()), 1)
     base, waiting = probe.entering, list[_Variant]()
@@ -126,10 +129,11 @@ class Probe:
     Args:
         streamed: the original model; its blocks are read and let go once here.
         windows: tokens int64 [N, T].
+        between: called often; may raise to cancel.
     """
 
-    def __init__(self, streamed: StreamedModel, windows: Tensor) -> None:
-        self.streamed = streamed
+    def __init__(self, streamed: StreamedModel, windows: Tensor, between: Callable[[], None] = lambda: None) -> None:
+        self.streamed, self._between = streamed, between
         self._inputs: BlockInputs = streamed.capture(windows)
         self.entering: Tensor = self._inputs.hidden
         """[N, T, H]: what the first block is given."""
@@ -142,13 +146,14 @@ class Probe:
     @torch.no_grad()
     def run(self, block: nn.Module, hidden: Tensor, index: int) -> Tensor:
         """Output of block `index` for hidden states [N, T, H] of all windows."""
+        self._between()
         return self.streamed.run_block(block, hidden, index, self._inputs)
 
     def measured(self, variants: Sequence[_Variant], first: int) -> Iterator[Sensitivity]:
         """The divergences of variants whose hidden states are about to enter block `first`; those are given up."""
         hidden = [variant.hidden for variant in variants]
         for variant in variants:
-            variant.hidden = variant.hidden[:0]
+            variant.hidden = variant.hidden.new_empty(0)
         divergences = self.divergences(self._through(hidden, first))
         for variant, kl in zip(variants, divergences, strict=True):
             yield Sensitivity(variant.linear, variant.shares, variant.bits, variant.bytes, variant.weights, kl)
@@ -164,11 +169,12 @@ class Probe:
             expected = rows(self.streamed.logits(self._final[piece].to(self.streamed.dtype)).flatten(0, 1))
             # One model at a time: its figure must not depend on which others are measured with it.
             for index, hidden in enumerate(final):
+                self._between()
                 logits = self.streamed.logits(hidden[piece].to(self.streamed.dtype)).flatten(0, 1)
                 sums[index] += float(kl_divergence(expected, rows(logits)).sum())
         self.streamed.release_outer()
         means = [total / (count * length) for total in sums]
-        if not all(mean == mean and abs(mean) != float("inf") for mean in means):
+        if not all(map(isfinite, means)):
             raise RunFailed("the predictions on the calibration text are not numbers: the checkpoint is damaged, or overflows its dtype")
         return means
 

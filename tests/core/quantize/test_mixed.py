@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from core.errors import Cancelled, RequestError
+from core.errors import Cancelled, RequestError, RunFailed
 from core.models.card import ModelCard
 from core.quantize import mixed
 from core.quantize.mixed import choose, probe_windows
@@ -83,7 +83,7 @@ def test_a_goal_of_divergence_is_met_with_fewer_bits_where_it_is_laxer(tiny_llam
 
 
 def test_limits_that_cannot_be_kept_are_refused(tiny_llama_dir: Path, context: RecordingContext) -> None:
-    with pytest.raises(RequestError, match=r"max-kl 1e-12"):
+    with pytest.raises(RunFailed, match=r"max-kl 1e-12"):
         quantized(tiny_llama_dir, context, max_kl=1e-12)
 
 
