@@ -193,9 +193,10 @@ class LlmoptApp(SturdyApp):
         from tui.runs.watcher import INTERVAL, RunWatcher
 
         watcher = RunWatcher(self.services.runs, self._tell, self._show_activity)
+        once: Any = watcher.look
 
         def look() -> None:
-            self.run_worker(watcher.look(), group="runs", description="look for runs that began or ended")
+            self.run_worker(once, group="runs", description="look for runs that began or ended")
 
         look()
         self.set_interval(INTERVAL, look)

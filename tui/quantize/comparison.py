@@ -32,7 +32,8 @@ class ComparisonView(Vertical):
 
     HELP = (
         "The usual quantizations of one model, measured alike: bytes with scales counted, mean absolute and relative error of the weights, error and "
-        "cosine of the linears' outputs, perplexity, KL divergence, top-1 agreement.\n\n"
+        "cosine of the linears' outputs, perplexity, KL divergence, top-1 agreement. + a8: inputs are rounded to 8 bits too, which shows in the last "
+        "three alone.\n\n"
         "F7 fills the form with the highlighted row, to make that checkpoint; m shows the next chart where they take turns."
     )
     DEFAULT_CSS = """

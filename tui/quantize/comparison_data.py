@@ -59,7 +59,7 @@ COLUMNS: tuple[tuple[str, int, int], ...] = (
 def cells(row: CompareRow) -> tuple[str, ...]:
     """One cell a column."""
     return (
-        clean(row.title),
+        short(row.title),
         words.size(row.bytes),
         f"{row.ratio:.2f}x",
         words.figure(row.bits_per_weight, 3),
@@ -72,6 +72,11 @@ def cells(row: CompareRow) -> tuple[str, ...]:
         words.figure(row.kl_mean, 3),
         words.percent(row.top1_agreement, 1),
     )
+
+
+def short(title: str) -> str:
+    """A quantization in few columns: `FP8 E4M3 channel + a8`."""
+    return clean(title.replace(" per ", " ").replace(" + inputs", " + a8"))
 
 
 def plots(charts: Charts) -> tuple[Plot, Plot, Plot, Plot]:
@@ -123,7 +128,7 @@ def _memory(charts: Charts) -> Plot:
         kind="bar",
         series=tuple(Series.of([size / _MEBI for size in sizes], label=label) for label, sizes in parts),
         title="memory",
-        categories=tuple(bar.title for bar in bars),
+        categories=tuple(short(bar.title) for bar in bars),
         y_unit="MiB",
         stacked=True,
     )

@@ -21,6 +21,7 @@ def lines(outcome: Outcome) -> list[tuple[str, str]]:
         *rows,
         ("size", f"{before} to {after}{_ratio(outcome)}, {words.figure(outcome.number('bits_per_weight'), 3)} bits a weight"),
         ("cost", f"{words.duration(outcome.number('seconds'))}, peak memory {words.size(outcome.number('peak_rss_bytes'))}{_estimated(outcome)}"),
+        *([("predicted", _predicted(outcome.predicted_kl))] if outcome.predicted_kl is not None else []),
         *([("measured on", told(outcome.evaluation))] if outcome.evaluation else []),
         ("checkpoint", clean(outcome.checkpoint) or "none"),
         *(("note", note) for note in outcome.notes),
@@ -51,6 +52,10 @@ def _perplexity(outcome: Outcome) -> str:
 
 def _divergence(outcome: Outcome) -> str:
     return words.plus_minus(words.figure(outcome.number("kl_mean")), outcome.number("kl_se")) + " nats a token from the original"
+
+
+def _predicted(kl: float) -> str:
+    return f"KL {words.figure(kl, 3)} nats a token on calibration text, the sum of what the linears cost alone"
 
 
 def _agreement(outcome: Outcome) -> str:

@@ -48,6 +48,8 @@ class Outcome:
     layers: tuple[Layer, ...] = ()
     error_of: str = ""
     """What the errors of the layers compare: outputs or weights."""
+    predicted_kl: float | None = None
+    """Of a mixed quantization: sum of what its linears cost alone, on calibration text."""
     estimated_memory: int | None = None
     """Bytes at the peak, as they were foreseen; None when the model is gone."""
 
@@ -85,6 +87,7 @@ def read(run: Run) -> Outcome | None:
         evaluation=evaluation if isinstance(evaluation, dict) else {},
         checkpoint=_checkpoint(run, result),
         layers=tuple(_layer(each, run.values, _widths(result)) for each in _texts(result.get("layers")) if isinstance(each, dict)),
+        predicted_kl=words.number(_mixed(result).get("predicted_kl")),
         error_of=clean(str(result.get("error_of", "")), limit=20),
         notes=tuple(clean(str(note)) for key in ("warnings", "notes") for note in _texts(result.get(key))),
     )
@@ -105,10 +108,14 @@ def _estimate(outcome: Outcome, card: ModelCard) -> int | None:
         return None
 
 
+def _mixed(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    mixed = result.get("mixed")
+    return mixed if isinstance(mixed, dict) else {}
+
+
 def _widths(result: Mapping[str, Any]) -> Mapping[str, Any]:
     """Bits by linear that a mixed quantization chose."""
-    mixed = result.get("mixed")
-    widths = mixed.get("widths") if isinstance(mixed, dict) else None
+    widths = _mixed(result).get("widths")
     return widths if isinstance(widths, dict) else {}
 
 

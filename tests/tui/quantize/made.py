@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from core.quantize.compare_result import QuantizeCompareResult
-from core.quantize.compare_spec import VARIANTS, QuantizeCompareSpec, Variant
+from core.quantize.compare_spec import QuantizeCompareSpec, Variant
 from core.quantize.spec import QuantizeSpec
 from core.runs import events, store
 from core.runs.files import write_json
@@ -144,7 +144,7 @@ def compared(run: Run) -> Run:
     """Give a comparison its result: seven quantizations with errors that grow as bits shrink, data of the four charts."""
     asked = run.spec
     assert isinstance(asked, QuantizeCompareSpec)
-    rows = [_row(variant, asked.group_size) for variant in VARIANTS]
+    rows = [_row(variant, asked.group_size) for variant in asked.variants]
     weights = [math.sin(7.0 * index) * math.cos(3.0 * index) * 0.1 for index in range(200)]
     edges = [-0.1 + 0.01 * index for index in range(21)]
     linears = [f"model.layers.{block}.{linear}" for block in range(10) for linear in LINEARS]
@@ -168,7 +168,7 @@ def compared(run: Run) -> Run:
     result = {
         "schema": "llmopt.quantize-compare/1", "llmopt_version": "0", "capability": "quantize-compare", "model": asked.model, "parameters": 6_950_000,
         "bytes_before": 13_900_000, "ppl_before": 12.34, "ppl_before_se": 0.21, "rows": rows, "charts": charts, "evaluation": EVALUATION,
-        "calibration": "python-stdlib/train, 16384 tokens", "seconds": 41.2, "peak_rss_bytes": 640_000_000, "notes": [],
+        "set": asked.set, "calibration": "python-stdlib/train, 16384 tokens", "seconds": 41.2, "peak_rss_bytes": 640_000_000, "notes": [],
     }  # fmt: skip
     QuantizeCompareResult.model_validate(result)
     write_json(run.path / "result.json", result | {"run": run.id, "artifacts": []})
@@ -176,12 +176,19 @@ def compared(run: Run) -> Run:
 
 
 def _row(variant: Variant, group_size: int) -> dict[str, Any]:
-    error = 0.6 / 2**variant.bits * {"group": 1.0, "channel": 1.7, "tensor": 2.4}[variant.granularity] * (0.7 if variant.method == "gptq" else 1.0)
+    error = (
+        0.6
+        / 2**variant.bits
+        * {"group": 1.0, "block": 1.0, "channel": 1.7, "tensor": 2.4}[variant.granularity]
+        * (0.7 if variant.method == "gptq" else 1.0)
+    )
     size = 2_300_000 + 600_000 * variant.bits
     return {
         "name": variant.name, "title": variant.title(group_size), "method": variant.method, "bits": variant.bits, "granularity": variant.granularity,
+        "fp8_format": variant.fp8_format, "activation_bits": variant.activation_bits,
         "group_size": group_size if variant.granularity == "group" else None, "bytes": size, "ratio": 13_900_000 / size,
-        "bits_per_weight": 8 * size / 6_950_000, "bits_per_quantized_weight": variant.bits + 0.125, "mean_error": error / 12, "relative_error": error,
+        "bits_per_weight": 8 * size / 6_950_000, "bits_per_quantized_weight": variant.bits + 0.125, "mean_error": error / 12,
+        "max_error": error / 2, "relative_error": error,
         "output_error": 0.9 * error, "output_cosine": 1 - error**2 / 2, "ppl": 12.34 * (1 + 4 * error**2), "ppl_ratio": 1 + 4 * error**2,
         "kl_mean": 3 * error**2, "kl_se": 0.05 * error**2, "top1_agreement": 1 - error, "top1_se": 0.002, "seconds": 2.5,
     }  # fmt: skip

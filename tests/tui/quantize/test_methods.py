@@ -16,7 +16,7 @@ from core.quantize.spec import QuantizeSpec
 from core.runs.events import Metric, Progress, StateChange
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import FakeModels, MadeUp
-from tui.quantize import fp8_units, outcome
+from tui.quantize import figures, fp8_units, outcome
 from tui.quantize.arrivals import arrivals, short
 from tui.quantize.assignment import assignment
 from tui.quantize.guide import guide, sections
@@ -180,11 +180,12 @@ def test_the_bits_of_a_linear_follow_from_its_bytes(bits: int, group: int, symme
 
 def test_the_bits_of_a_mixed_quantization_are_those_it_chose() -> None:
     layers = [{"name": f"m.layers.{block}.q", "error": 0.1, "bytes": 9, "rows": 8, "columns": 8} for block in range(2)]
-    result = {"metrics": {}, "layers": layers, "mixed": {"widths": {"m.layers.0.q": 2, "m.layers.1.q": 8}}}
+    result = {"metrics": {}, "layers": layers, "mixed": {"widths": {"m.layers.0.q": 2, "m.layers.1.q": 8}, "predicted_kl": 0.02}}
     found = outcome.read(_Run(made.spec(method="mixed").model_dump(), result))  # type: ignore[arg-type]
     assert found is not None
     assert [layer.bits for layer in found.layers] == [2, 8]
     assert found.is_mixed
+    assert dict(figures.lines(found))["predicted"].startswith("KL 0.0200 nats a token on calibration text")
     assert not replace(found, layers=()).is_mixed
 
 

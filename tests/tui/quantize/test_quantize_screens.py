@@ -260,3 +260,25 @@ def test_the_comparison(snap_compare: Any, make_app: MakeApp, size: tuple[int, i
         await settle(pilot)
 
     assert snap_compare(make_app(), terminal_size=size, run_before=compare)
+
+
+def test_the_comparison_of_floats(snap_compare: Any, make_app: MakeApp) -> None:
+    asked = QuantizeCompareSpec(model="bundled:base", set="floats")
+    made.compared(made.run_of(asked, "20260101-113000-quantize-compare-c0de", "done", created=NOW - 1800, seconds=41.2))
+
+    async def compare(pilot: Pilot[None]) -> None:
+        pane = await open_quantize(pilot)
+        pane.show_view(COMPARE)
+        await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=(120, 36), run_before=compare)
+
+
+def test_what_can_be_compared(snap_compare: Any, make_app: MakeApp) -> None:
+    async def ask(pilot: Pilot[None]) -> None:
+        await open_quantize(pilot)
+        await pilot.press("f6")
+        await until(pilot, lambda: pilot.app.screen.query(DataTable) and pilot.app.screen.query(DataTable).first().row_count == 2)
+        await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=(80, 24), run_before=ask)
