@@ -6,9 +6,11 @@ Written under a temporary name and renamed when whole.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,7 +59,7 @@ def write_gguf(
         path: of the finished file.
         architecture: `general.architecture`.
         entries: metadata besides.
-        tensors: in the order of the file; one is in memory at a time.
+        tensors: in the order of the file; two are in memory at a time.
         each: called before each tensor; may raise to cancel.
 
     Returns:
@@ -75,11 +77,11 @@ def write_gguf(
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         stream = _stream_of(writer)
-        for tensor in planned:
-            each(tensor)
-            stream.write(bytes(-stream.tell() % _ALIGNMENT))
-            for part in parts(tensor.load()):
-                stream.write(encode(part, tensor.block).numpy().data)
+        with closing(_loaded(planned, each)) as loaded:
+            for tensor, values in loaded:
+                stream.write(bytes(-stream.tell() % _ALIGNMENT))
+                for part in parts(values):
+                    stream.write(encode(part, tensor.block).numpy().data)
         stream.write(bytes(-stream.tell() % _ALIGNMENT))
         stream.flush()
         os.fsync(stream.fileno())
@@ -93,6 +95,18 @@ def write_gguf(
             raise RunFailed(disk_sentence(path, error)) from error
         raise
     return path.stat().st_size
+
+
+def _loaded(planned: Sequence[PlannedTensor], each: Callable[[PlannedTensor], None]) -> Generator[tuple[PlannedTensor, Tensor], None, None]:
+    """Tensors with their values; the next is read while one is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(planned[0].load) if planned else None
+        for tensor, following in zip_longest(planned, planned[1:]):
+            each(tensor)
+            if coming is not None:
+                values = coming.result()
+                coming = None if following is None else pool.submit(following.load)
+                yield tensor, values
 
 
 def _describe(writer: GGUFWriter, entries: Iterable[Entry], tensors: Iterable[PlannedTensor]) -> None:
