@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from core.errors import RunFailed
 from core.models.files import reason, shown
 from core.quantize.defaults import FACTS
-from core.quantize.result import QuantizeResult
+from core.quantize.result import MixedFigures, QuantizeResult
 
 _LOADS = {
     "compressed-tensors": "loads in vLLM, and in transformers with the package compressed-tensors",
@@ -51,6 +52,7 @@ def readme(result: QuantizeResult) -> str:
         "",
         f"{_plain(result.model)} with the linears of its decoder blocks quantized: {_plain(result.description)}. {kept}",
         "",
+        *([_widths(result.mixed), ""] if result.mixed is not None else []),
         f"Stored as {result.format} (`{result.scheme}`): {_LOADS[result.format]}.",
         "",
         f"Calibrated on {_plain(result.calibration)}." if result.calibration else "No calibration data was used.",
@@ -70,6 +72,17 @@ def readme(result: QuantizeResult) -> str:
         ]
     lines += [f"- {_plain(note)}" for note in result.notes]
     return "\n".join([*lines, *([""] if result.notes else []), f"Made with llmopt {result.llmopt_version}.", ""])
+
+
+def _widths(mixed: MixedFigures) -> str:
+    """How many linears got which width, and what that was predicted to cost."""
+    counts = sorted(Counter(mixed.widths.values()).items())
+    chosen = ", ".join(f"{count} linears at {bits} bits" for bits, count in counts)
+    proven = "no other choice of these widths has a smaller sum" if mixed.exact else "a slightly better choice may exist"
+    return (
+        f"Widths: {chosen}. Rounded alone, each linear's divergence was measured on calibration text; those of the chosen widths sum to "
+        f"{mixed.predicted_kl:.5f} nats a token, and {proven} within the limit."
+    )
 
 
 def _figures(result: QuantizeResult) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,9 @@ def test_the_budget_is_kept_and_transformers_computes_what_was_measured(tiny_lla
     widths = widths_of(folder)
     assert len(widths) == 14
     assert len(set(widths.values())) > 1
+    readme = (folder / "README.md").read_text()
+    assert all(f"{count} linears at {bits} bits" in readme for bits, count in Counter(widths.values()).items())
+    assert f"{result.mixed.predicted_kl:.5f} nats a token" in readme
     told = {label: int(value) for name, value, _, label in context.metrics if name == "assigned_bits"}
     assert told == widths
     measured = [(label, step) for name, _, step, label in context.metrics if name == "sensitivity_kl"]
