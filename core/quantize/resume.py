@@ -110,7 +110,8 @@ class Ledger:
         file, states_file = self._folder / f"block-{index:05d}.safetensors", self._folder / f"hidden-{index:05d}.safetensors"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._require_room(sum(stored_bytes(tensor) for tensor in parts.tensors.values()), left)
+            block = sum(stored_bytes(tensor) for tensor in parts.tensors.values())
+            self._require_room(block * (1 + 2 * left) + (0 if hidden is None else stored_bytes(hidden)))
             entry: dict[str, Any] = {"file": file.name, "sha256": _write(file, parts.tensors), "tensors": list(parts.tensors)}
             entry |= {"linears": parts.linears, "changed": parts.changed, "notes": parts.notes}
             entry |= {"layers": [layer.model_dump(mode="json") for layer in parts.layers]}
@@ -183,10 +184,10 @@ class Ledger:
         self.discard()
         self._folder = None
 
-    def _require_room(self, block: int, left: int) -> None:
-        """Raises OSError when blocks of this many bytes would not all find room both here and in the checkpoint."""
+    def _require_room(self, needed: int) -> None:
+        """Raises OSError when what is kept now, and all blocks to come both here and in the checkpoint, would not find room."""
         assert self._folder is not None
-        if shutil.disk_usage(self._folder).free < block * (1 + 2 * left):
+        if shutil.disk_usage(self._folder).free < needed:
             raise OSError(errno.ENOSPC, "too little space on the disk to have them twice")
 
     def _read(self, entry: Mapping[str, Any]) -> dict[str, Tensor]:
