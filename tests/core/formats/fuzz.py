@@ -277,7 +277,10 @@ def gguf(folder: Path, rng: random.Random) -> Callable[[], None]:
     writer.add_token_types([1] * 320)
     writer.add_token_merges(["t 1", "t 2"])
     writer.add_bos_token_id(0)
-    names = {"token_embd.weight": (320, 64), "output_norm.weight": (64,), "blk.0.attn_q.weight": (64, 64), "blk.0.attn_k.weight": (32, 64)}
+    names: dict[str, tuple[int, ...]] = {"token_embd.weight": (320, 64), "output_norm.weight": (64,)}
+    names |= {f"blk.0.{part}.weight": (64,) for part in ("attn_norm", "ffn_norm")}
+    names |= {f"blk.0.{part}.weight": (64, 64) for part in ("attn_q", "attn_output", "ffn_gate", "ffn_up", "ffn_down")}
+    names |= {f"blk.0.{part}.weight": (32, 64) for part in ("attn_k", "attn_v")}
     for index, (name, shape) in enumerate(names.items()):
         writer.add_tensor(name, np.random.default_rng(index).standard_normal(shape).astype(np.float32 if index % 2 else np.float16))
     writer.write_header_to_file()

@@ -26,6 +26,7 @@ def test_a_few_damaged_files() -> None:
     for answers in fuzzed(0, 80, *KINDS):
         assert sum(answers.values()) == 80
         assert answers["RequestError"] > 30
+        assert answers["read"] > 0
 
 
 def test_a_verification_finds_and_never_fails_itself() -> None:
