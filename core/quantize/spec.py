@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from core.formats.gguf.blocks import Level
 from core.quantize.defaults import FACTS, fill, refusal
 from core.quantize.sections import SECTIONS
 from core.spec import Spec, applies, unit
@@ -14,9 +15,6 @@ Method = Literal["rtn", "gptq", "awq", "smoothquant", "fp8", "nf4", "int8", "add
 Granularity = Literal["group", "channel", "tensor", "block"]
 Clipping = Literal["absmax", "mse"]
 Format = Literal["compressed-tensors", "gptq", "awq", "bitsandbytes", "aqlm", "gguf"]
-Level = Literal[
-    "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_K_S", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K", "IQ4_NL", "IQ4_XS"
-]
 
 INTEGER = ("rtn", "gptq", "awq", "qat")
 """Methods whose result is an integer grid of the width that is asked for."""
