@@ -8,7 +8,7 @@ import time
 from typing import TextIO
 
 from core.errors import RequestError
-from core.runs.events import Event, Log, Metric, Progress
+from core.runs.events import Event, Log, Metric, Progress, StateChange
 from core.runs.events import follow as new_events
 from core.runs.figures import duration, show
 from core.runs.launch import Launcher
@@ -87,6 +87,8 @@ class ProgressLine:
                 self._began = event.t if self._began is None else self._began
                 self._progress = event
                 self._milestone()
+            elif isinstance(event, StateChange) and event.status == "queued":
+                self._began, self._tenth = None, -1  # it goes on after a stop: the time between is not its pace
             elif isinstance(event, Metric):
                 self._metric = event
             elif isinstance(event, Log):

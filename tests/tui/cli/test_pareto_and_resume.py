@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,11 +10,13 @@ import pytest
 
 from core.quantize.spec import QuantizeSpec
 from core.runs import registry, store
+from core.runs.events import Progress, StateChange
 from core.runs.files import write_json
 from core.runs.store import Run
 from tests.core.runs import tick
 from tests.core.runs.tick import TickSpec
 from tests.tui.cli.conftest import Llmopt
+from tui.cli.follow import ProgressLine
 
 CONVENTION = {"corpus": "text", "sha256": "b" * 64, "context": 512, "stride": 512, "scoring": "all-targets", "bos": "none", "tokens_scored": 1022}
 
@@ -81,3 +84,11 @@ def test_a_resumed_run_is_seen_through_under_its_own_id(llmopt: Llmopt, stopped:
     assert [entry.name for entry in run.artifacts.iterdir()] == ["ticks.txt"]
     assert not run.kept.exists()
     assert llmopt("runs", "resume", run.id, "--detach").code == 2
+
+
+def test_the_pause_of_a_resumed_run_is_not_taken_for_its_pace() -> None:
+    stream = io.StringIO()
+    line = ProgressLine(stream)
+    line.show([Progress(0.0, 0, 100, "a"), Progress(10.0, 10, 100, "b")])
+    line.show([StateChange(1000.0, "queued", "asked to go on"), Progress(1001.0, 50, 100, "c"), Progress(1011.0, 60, 100, "d")])
+    assert stream.getvalue().splitlines()[-1].split("  ")[1] == "6.7 s left"
