@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from core.calibration.replay import Part, Replay, Tracer
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
+from core.models.memory import give_back_memory
 from core.models.streaming import BlockInputs, StreamedModel
 from core.models.structure import find_linears
 from core.sanitize import clean
@@ -151,6 +152,7 @@ class CalibratedBlock(Block):
         finally:
             for handle in handles:
                 handle.remove()
+            give_back_memory()
         for name, statistics in found.items():
             if statistics.tokens and not statistics.finite:
                 raise RunFailed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from threading import RLock
 from typing import TypeVar, cast
 
 import torch
@@ -30,6 +31,7 @@ class InputStatistics:
         self._square_sum = torch.zeros(features, dtype=torch.float64, device=device)  # the diagonal of H tells it where there is one
         self._scaled = False
         self._derived: dict[Hashable, object] = {}
+        self._lock = RLock()
         self.tokens = 0
 
     def add(self, inputs: Tensor) -> None:
@@ -109,10 +111,24 @@ class InputStatistics:
         return sums_fit and bool(torch.isfinite(self._abs_sum).all())
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What a method derives from the statistics, for example a factor: made on the first call, then kept."""
-        if key not in self._derived:
-            self._derived[key] = make()
-        return cast("T", self._derived[key])
+        """What a method derives from the statistics, for example a factor: made on the first call, then kept; threads wait for each other."""
+        with self._lock:
+            if key not in self._derived:
+                self._derived[key] = make()
+            return cast("T", self._derived[key])
+
+    def on(self, device: torch.device) -> InputStatistics:
+        """The same statistics on another device, copied once; after the first call no more inputs are taken."""
+        if device in (self._absmax.device, torch.device(self._absmax.device.type)):
+            return self
+        return self.once(("on", device), lambda: self._copy(device))
+
+    def _copy(self, device: torch.device) -> InputStatistics:
+        copy = InputStatistics(len(self._absmax), device, moments=False)
+        copy._sum = None if self._sum is None or not self.tokens else self.hessian.to(device)
+        copy._absmax, copy._abs_sum, copy._square_sum = self._absmax.to(device), self._abs_sum.to(device), self._square_sum.to(device)
+        copy.tokens, copy._scaled = self.tokens, self._scaled
+        return copy
 
     def _require_tokens(self) -> None:
         if not self.tokens:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from core.errors import RequestError
 from core.models.files import shown
 from core.models.headers import TensorLocation
+from core.models.memory import give_back_memory
 from core.models.tensors import Reader, TensorReader, check_finite
 from core.models.weights import Group, place, plan_weights
 from core.sanitize import clean
@@ -97,7 +96,7 @@ class ResidentWeights:
             if wanted(name):
                 path, _, leaf = name.rpartition(".")
                 self._model.get_submodule(path)._parameters[leaf] = parameter
-        _trim()
+        give_back_memory()
 
     def close(self) -> None:
         """Let everything go, files included."""
@@ -185,18 +184,3 @@ def _kept_in_fp32(model: PreTrainedModel) -> Callable[[str], bool]:
         return lambda _: False
     expression = re.compile("|".join(pattern.replace("*", ".*") for pattern in sorted(patterns)))
     return lambda name: expression.search(name) is not None
-
-
-def _trim() -> None:
-    """Hand freed memory back to the system, which glibc would otherwise keep in pieces between what is still used."""
-    trim = getattr(_c_library(), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-@cache
-def _c_library() -> ctypes.CDLL | None:
-    try:
-        return ctypes.CDLL(None)
-    except (OSError, TypeError):  # not a POSIX system
-        return None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from core.calibration.blocks import Block, CalibratedBlock, calibrated_blocks, plain_blocks
+from core.calibration.sharing import devices_of, shared
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.models.headers import model_tensors
@@ -110,10 +112,11 @@ def quantized_linears(
                 f"{'quantizing' if windows is None else 'calibrating'} {', '.join(group.names)} in block {block.index + 1} of {streamed.n_blocks}"
             )
             statistics = block.statistics(group) if isinstance(block, CalibratedBlock) else None
-            for name in group.names:
-                weight = streamed.checkpoint_name(f"{prefix}{name}.weight")
-                asked = spec if spec_of is None else spec_of(weight.removesuffix(".weight"))
-                yield _quantize(block.linears[name], weight, asked, stored.get(weight, dtype), statistics)
+            work = partial(
+                _in_group, streamed=streamed, block=block, spec_of=spec_of or (lambda _name: spec), stored=stored, usual=dtype, statistics=statistics
+            )
+            yield from shared(work, group.names, devices_of(streamed.device))
+            del work, statistics  # what was derived from them takes as much again; the next group brings its own
         yield BlockDone(block.index)
     if begin < streamed.n_blocks:
         yield BlockPassed(streamed.n_blocks - 1, None, 0)
@@ -134,10 +137,29 @@ def stored_dtypes(streamed: StreamedModel) -> tuple[dict[str, torch.dtype], torc
     return stored, Counter(stored[name] for name in streamed.block_tensors(0) if stored[name].is_floating_point).most_common(1)[0][0]
 
 
-def _quantize(linear: nn.Linear, stored_name: str, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None) -> QuantizedLinear:
-    """Quantize one linear and put the rounded weight in its place."""
+def _in_group(
+    name: str,
+    device: torch.device,
+    *,
+    streamed: StreamedModel,
+    block: Block,
+    spec_of: Callable[[str], QuantizeSpec],
+    stored: Mapping[str, torch.dtype],
+    usual: torch.dtype,
+    statistics: InputStatistics | None,
+) -> QuantizedLinear:
+    """A linear of a block, by its name inside it, on one of the devices that share the work."""
+    weight, linear = streamed.checkpoint_name(f"{streamed.block_prefix(block.index)}{name}.weight"), block.linears[name]
+    there = None if statistics is None else statistics.on(device)
+    return _quantize(linear, weight, spec_of(weight.removesuffix(".weight")), stored.get(weight, usual), there, device)
+
+
+def _quantize(
+    linear: nn.Linear, stored_name: str, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None, device: torch.device
+) -> QuantizedLinear:
+    """Quantize one linear on a device and put the rounded weight in its place."""
     name = stored_name.removesuffix(".weight")
-    original = linear.weight.detach().to(torch.float32)
+    original = linear.weight.detach().to(device, torch.float32)
     try:
         tensor = solve(original, name, spec, stored, statistics)
     except RunFailed as error:

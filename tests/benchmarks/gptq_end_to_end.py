@@ -108,7 +108,7 @@ def main() -> bool:
                 mine = [sys.executable, "-m", "tests.benchmarks.gptq_end_to_end", str(model), str(folder)]
                 peer = [arguments.peer, str(PEER), str(model), str(tokens), str(folder / "checkpoint")]
                 found.append(measure(mine if side == "ours" else peer))
-        held_out = torch.randint(0, 16000, (2, 256), generator=torch.Generator().manual_seed(1))
+        held_out = calibration_windows(text.load("builtin"), load_tokenizer(model), 4, 256, SEED)
         distances = {side: divergence(model, work / side / "checkpoint", held_out) for side in runs}
     figures: dict[str, Any] = {"threads": torch.get_num_threads(), "llmcompressor": runs["theirs"][0]["version"]}
     for side, found in runs.items():
