@@ -113,7 +113,7 @@ def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
     if spec.method == "gguf":
         family_of(card.model_type)
         if spec.level not in WRITTEN_HERE:
-            require_llama_cpp(f"level {spec.level}")
+            require_llama_cpp(f"level {spec.level}", "choose level Q8_0, which is written without it")
         elif spec.imatrix:
             raise RequestError(f"an importance matrix changes nothing at level {spec.level}: leave imatrix out, or choose a level below Q8_0")
     if FACTS[spec.method].moves_scales:

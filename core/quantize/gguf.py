@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -55,7 +56,7 @@ def write(spec: QuantizeSpec, streamed: StreamedModel, windows: Tensor | None, o
         RunFailed: the disk is full, or llama.cpp failed.
     """
     if spec.level not in WRITTEN_HERE:
-        require_llama_cpp(f"level {spec.level}")
+        require_llama_cpp(f"level {spec.level}", "choose level Q8_0, which is written without it")
     card = ModelCard.from_folder(streamed.folder)
     conversion = plan_conversion(streamed.folder, Path(clean(spec.model, limit=200)).name.removeprefix("bundled:"))
     predicted = level_row(card, spec.level, imatrix=windows is not None)
@@ -136,6 +137,7 @@ def _write_file(spec: QuantizeSpec, conversion: Conversion, path: Path, importan
 
     def on_line(line: str) -> None:
         steps.check_cancelled()
+        sys.stderr.write(f"{line}\n")
         if line.startswith("[") and " - [" in line:
             steps.say(f"llama.cpp: {line.partition(']')[2].split(' - ')[0].strip()}")
 

@@ -38,17 +38,19 @@ def is_installed() -> bool:
     return bool(os.environ.get(PYTHON_VARIABLE)) or find_spec("llama_cpp") is not None
 
 
-def require_llama_cpp(purpose: str) -> None:
+def require_llama_cpp(purpose: str, instead: str = "") -> None:
     """Nothing, when llama.cpp can be called.
 
     Args:
         purpose: what needs it, the beginning of a sentence.
+        instead: what to do without it, the end of the sentence.
 
     Raises:
         RequestError: llama-cpp-python is not installed.
     """
     if not is_installed():
-        raise RequestError(f"{purpose} needs llama.cpp: install it with {INSTALL}, or name a Python that has it in {PYTHON_VARIABLE}")
+        otherwise = f", or {instead}" if instead else ""
+        raise RequestError(f"{purpose} needs llama.cpp: install it with {INSTALL}, name a Python that has it in {PYTHON_VARIABLE}{otherwise}")
 
 
 def quantize_file(
@@ -68,9 +70,16 @@ def quantize_file(
         RequestError: llama-cpp-python is not installed.
         RunFailed: llama.cpp refused or crashed, in one sentence.
     """
-    answer = call("quantize", source, imatrix, str(target), str(FILE_TYPES[level]), threads=threads, on_line=on_line)
+    complaints: list[str] = []
+
+    def keep(line: str) -> None:
+        complaints.extend([line.partition("failed to quantize: ")[2]] if "failed to quantize: " in line else [])
+        on_line(line)
+
+    answer = call("quantize", source, imatrix, str(target), str(FILE_TYPES[level]), threads=threads, on_line=keep)
     if answer.get("code") != 0:
-        raise RunFailed(f"llama.cpp could not quantize {shown(source)} to {level} (code {answer.get('code')}): see the run's log")
+        said = complaints[-1] if complaints else f"code {answer.get('code')}"
+        raise RunFailed(f"llama.cpp could not quantize {shown(source)} to {level}: {said}")
 
 
 def tokenize(model: Path, texts: Sequence[str], *, bos: bool = False) -> list[list[int]]:
@@ -124,7 +133,7 @@ def _exactly(stream: IO[bytes], count: int, child: subprocess.Popen[bytes], log:
         code = child.wait()
         log.seek(0)
         lines = [clean(line, limit=400) for line in log.read().decode("utf-8", errors="replace").splitlines()]
-        raise RunFailed(_why(code, lines[-_KEPT_LINES:]) if code else "llama.cpp's process ended too early: see the run's log")
+        raise RunFailed(_why(code, lines[-_KEPT_LINES:]) if code else "llama.cpp's process ended before it had answered")
     return data
 
 
@@ -155,7 +164,7 @@ def call(command: str, model: Path, request: bytes, *arguments: str, threads: in
         try:
             found = json.loads(answer.read())
         except ValueError as error:
-            raise RunFailed("llama.cpp's process answered nothing that can be read: see the run's log") from error
+            raise RunFailed("llama.cpp's process answered nothing that can be read") from error
     return found if isinstance(found, dict) else {}
 
 

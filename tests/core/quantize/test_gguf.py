@@ -57,7 +57,7 @@ def test_nothing_is_left_when_it_is_cancelled(tiny_llama_dir: Path, tmp_path: Pa
 def test_k_quants_without_llama_cpp_are_refused_before_any_work(tiny_llama_dir: Path, tmp_path: Path, context, monkeypatch) -> None:
     monkeypatch.delenv(llama_process.PYTHON_VARIABLE, raising=False)
     monkeypatch.setattr(llama_process, "find_spec", lambda _: None)
-    with pytest.raises(RequestError, match=r"level Q4_K_M needs llama\.cpp: install it"):
+    with pytest.raises(RequestError, match=r"level Q4_K_M needs llama\.cpp: install it .*, or choose level Q8_0, which is written without it"):
         run(request(tiny_llama_dir, tmp_path / "out", level="Q4_K_M"), context)
 
 
@@ -146,7 +146,7 @@ def test_importance_changes_the_codes_and_a_wrong_one_is_refused(tmp_path: Path)
     original = GgufFile(tmp_path / "plain.gguf").read(name)
     errors = [float((weights[name] * (GgufFile(tmp_path / file).read(name) - original).square()).sum()) for file in ("a.gguf", "b.gguf")]
     assert errors[1] < errors[0]
-    with pytest.raises(RunFailed, match="could not quantize"):
+    with pytest.raises(RunFailed, match=r"could not quantize .* to Q4_K_S: imatrix size 100 is different from tensor size 256"):
         quantize_file(tmp_path / "plain.gguf", tmp_path / "c.gguf", "Q4_K_S", imatrix=legacy_bytes({name: torch.rand(100)}))
 
 

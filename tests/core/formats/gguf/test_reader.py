@@ -85,7 +85,7 @@ def whole_file(family_dirs: dict[str, Path], tmp_path_factory: pytest.TempPathFa
     return path.read_bytes()
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_mutated_files_are_read_or_named(whole_file: bytes, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("mutated")

@@ -159,7 +159,7 @@ def test_pieces_are_read(tmp_path: Path) -> None:
     assert pieces[10].score == -10.0
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.data())
 def test_damaged_piece_files_are_named(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("pieces")
