@@ -33,7 +33,7 @@ class ResultsView(Turns):
         "Figures marked with ≠ were measured under another convention than those of the chosen run and cannot be compared with them."
     )
     DEFAULT_CSS = """
-    ResultsView .results--figures { height: auto; max-height: 12; margin-bottom: 1; }
+    ResultsView .results--figures { height: auto; max-height: 60%; margin-bottom: 1; }
     ResultsView AssignmentMap { display: none; }
     ResultsView.-map AssignmentMap { display: block; }
     ResultsView.-map Chart { display: none; }

@@ -28,8 +28,6 @@ class Tape:
     passes: int = 0
     """How often the run has begun with the first linear: a comparison quantizes the model several times."""
     metrics: dict[str, float | None] = field(default_factory=dict)
-    labelled: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """metric -> label -> value, for figures that belong to something named."""
     log: list[str] = field(default_factory=list)
     artifacts: list[tuple[str, str]] = field(default_factory=list)
     """(kind, path)."""
@@ -69,8 +67,6 @@ class Tape:
                 self.assigned[event.label] = event.value
             case Metric():
                 self.metrics[event.name] = event.value
-                if event.label:
-                    self.labelled.setdefault(event.name, {})[event.label] = event.value
             case Log():
                 self.log.append(event.text)
             case Artifact():
