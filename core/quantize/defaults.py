@@ -98,8 +98,8 @@ FACTS: dict[str, MethodFacts] = {
     "qat": MethodFacts(
         "trains through the rounding for a few hundred steps",
         formats=INTEGER_FORMATS,
-        # Training begins where GPTQ ends and must not shake it loose; every step wants text that no step before it saw.
-        defaults={"clipping": "mse", "learning_rate": 1.5e-4, "calibration_samples": 1024},
+        # Every step wants text that no step before it saw.
+        defaults={"clipping": "mse", "calibration_samples": 1024},
     ),
     "mixed": MethodFacts(
         "measures each linear's sensitivity and gives bits where they matter",

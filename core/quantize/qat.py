@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from core.quantize.stream import QuantizedLinear
 
-_SCALES_RATE = 10.0
+_SCALES_RATE = 0.1
 """Learning rate of a scale's logarithm over that of weights."""
 _MEASURED_WINDOWS = 8
 _GPTQ_WINDOWS = 64
@@ -120,7 +120,7 @@ def _begin_at_gptq(rounded: dict[str, nn.Linear], streamed: StreamedModel, spec:
             assert isinstance(item.tensor, QuantizedTensor)
             linear = rounded[item.name]
             _rounding(linear).begin_at(item.tensor)
-            _trained(linear).copy_(item.tensor.dequantize())
+            _trained(linear).copy_(_rounding(linear).right_inverse(item.tensor.dequantize()))
 
 
 def _train(model: PreTrainedModel, rounded: list[nn.Linear], windows: Tensor, spec: QuantizeSpec, steps: Steps) -> None:

@@ -15,7 +15,7 @@ from core.numerics.tensor import QuantizedTensor
 
 
 class RoundedWeight(nn.Module):
-    """Parametrization of a linear's weight: what the person trains is a weight and its scales, what the linear sees is on the grid.
+    """Parametrization of a linear's weight: what is trained are steps of the grid and its scales, what the linear sees is on the grid.
 
     Args:
         weight: [out, in], the original; kept to answer as the original does while `rounding` is False.
@@ -39,12 +39,17 @@ class RoundedWeight(nn.Module):
         """ln(scale / first scale), in one row: scales are moved by shares of themselves."""
         self._damp = (rows * columns / scales.numel() * max(grid.highest, 1)) ** -0.5
 
-    def forward(self, weight: Tensor) -> Tensor:
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """The weight as it is trained: in steps of the grid as it was at first, so that one learning rate suits all linears."""
+        return (self._grouped(weight) / self.first_scales).view_as(weight)
+
+    def forward(self, steps: Tensor) -> Tensor:
         """What the linear multiplies by."""
         if not self.rounding:
-            return self.original.to(weight.dtype)
-        rounded = cast("Tensor", _Round.apply(self._grouped(weight), self.scales(), self.zeros, self.grid.lowest, self.grid.highest))  # type: ignore[no-untyped-call]
-        return rounded.view_as(weight)
+            return self.original.to(steps.dtype)
+        weight = self._grouped(steps) * self.first_scales
+        rounded = cast("Tensor", _Round.apply(weight, self.scales(), self.zeros, self.grid.lowest, self.grid.highest))  # type: ignore[no-untyped-call]
+        return rounded.view_as(steps)
 
     @torch.no_grad()
     def begin_at(self, quantized: QuantizedTensor) -> None:
@@ -62,16 +67,16 @@ class RoundedWeight(nn.Module):
         return passed
 
     @torch.no_grad()
-    def quantized(self, weight: Tensor) -> QuantizedTensor:
-        """The trained weight [out, in] as it is stored."""
-        rows, columns = weight.shape
+    def quantized(self, steps: Tensor) -> QuantizedTensor:
+        """What was trained, [out, in] in steps of the first grid, as it is stored."""
+        rows, columns = steps.shape
         scales = self.scales()
-        codes = self.grid.encode(self._grouped(weight), scales, self.zeros)
+        codes = self.grid.encode(self._grouped(steps) * self.first_scales, scales, self.zeros)
         return QuantizedTensor(
             codes=codes.to(torch.int8).view(rows, columns),
             scales=scales.squeeze(-1).to(self.grid.scale_dtype).contiguous(),
             zeros=None if self.zeros is None else self.zeros.squeeze(-1).to(torch.int8),
-            group_index=torch.arange(columns, dtype=torch.int32, device=weight.device) // self._span,
+            group_index=torch.arange(columns, dtype=torch.int32, device=steps.device) // self._span,
             bits=self.grid.bits,
             granularity=self.grid.granularity,
         )

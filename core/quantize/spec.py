@@ -135,9 +135,15 @@ class QuantizeSpec(Spec):
     train_steps: Annotated[
         int, Field(description="qat: steps of training", ge=1, le=1_000_000, json_schema_extra=applies("step", method=("qat",)))
     ] = 300
-    learning_rate: Annotated[float, Field(description="qat: highest learning rate", gt=0, le=1, json_schema_extra=applies("1", method=("qat",)))] = (
-        3e-4
-    )
+    learning_rate: Annotated[
+        float,
+        Field(
+            description="qat: highest learning rate of a weight, as a share of the grid's step",
+            gt=0,
+            le=1,
+            json_schema_extra=applies("1", method=("qat",)),
+        ),
+    ] = 0.015
     budget: Annotated[
         float | None,
         Field(

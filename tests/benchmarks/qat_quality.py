@@ -13,7 +13,7 @@ from core.quantize.spec import QuantizeSpec
 from tests.benchmarks.gptq_quality import SilentContext
 from tests.benchmarks.report import Bar, record
 
-COMMON = {"model": "bundled:base", "bits": 4, "granularity": "channel", "eval_tokens": 32768, "train_steps": 150}
+COMMON = {"model": "bundled:base", "bits": 4, "granularity": "channel", "eval_tokens": 32768, "train_steps": 80}
 
 
 def measured(method: str) -> QuantizeMetrics:

@@ -21,7 +21,7 @@ SMALL = {"calibration_samples": 16, "calibration_length": 64, "context": 64, "ev
 
 
 def spec_for(model: Path, **values: object) -> QuantizeSpec:
-    return QuantizeSpec.model_validate({"model": str(model), "method": "qat", "train_steps": 12, "learning_rate": 2e-4} | SMALL | values)
+    return QuantizeSpec.model_validate({"model": str(model), "method": "qat", "train_steps": 12, "learning_rate": 1e-2} | SMALL | values)
 
 
 def losses(context: RecordingContext) -> list[float]:
