@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import psutil
@@ -10,7 +11,7 @@ import torch
 from core.errors import RequestError
 from core.evaluate.sources import LogitSource, ModelLogits, OnBlock, StreamedLogits
 from core.evaluate.spec import EvaluateSpec
-from core.formats.opening import can_read, open_streamed, open_whole
+from core.formats.opening import can_read, open_packed, open_streamed, open_whole
 from core.models.card import ModelCard
 from core.models.source import ModelSource
 from core.sanitize import clean
@@ -36,6 +37,8 @@ def streams(spec: EvaluateSpec, cards: Sequence[ModelCard], device: str) -> bool
     foreign = next((card for card in cards if card.quantization is not None and not can_read(card.quantization)), None)
     if spec.streaming == "on" and foreign is not None:
         raise RequestError(f"{clean(foreign.name)} is quantized in a way that cannot be read block by block: give --streaming off")
+    if spec.kernels == "packed":
+        return False
     if spec.streaming != "auto" or foreign is not None:
         return spec.streaming == "on"
     needed = sum(card.parameters * dtype_for(spec, card, device).itemsize for card in cards)
@@ -47,6 +50,13 @@ def open_model(source: ModelSource, dtype: torch.dtype, device: str, *, streamin
     if streaming:
         return StreamedLogits(open_streamed(source, dtype, device), on_block=on_block)
     return ModelLogits(open_whole(source, dtype, device))
+
+
+def open_with_kernels(source: ModelSource, dtype: torch.dtype, device: str) -> tuple[LogitSource, str]:
+    """A model whose quantized linears stay packed, and in words which kernels multiply them."""
+    model, kernels = open_packed(source, dtype, device)
+    counts = Counter(kernels.values())
+    return ModelLogits(model), ", ".join(f"{kernel} for {count} linears" for kernel, count in counts.most_common()) or "no quantized linears"
 
 
 def _free_memory(device: str) -> int:

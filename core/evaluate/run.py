@@ -13,7 +13,7 @@ from core.errors import RequestError
 from core.evaluate.check import check
 from core.evaluate.encoding import Encoding, encode, vocabulary_hash
 from core.evaluate.llama_cpp_source import LlamaCppLogits
-from core.evaluate.opening import dtype_for, open_model, streams
+from core.evaluate.opening import dtype_for, open_model, open_with_kernels, streams
 from core.evaluate.result import Convention, EvaluateResult
 from core.evaluate.sources import LogitSource, StreamedLogits
 from core.evaluate.spec import EvaluateSpec
@@ -107,6 +107,12 @@ def _open(sources: Sequence[ModelSource], cards: Sequence[ModelCard], spec: Eval
             continue
         if not streaming:
             steps.say(f"reading {source.title}")
+        if spec.kernels == "packed":
+            packed, words = open_with_kernels(source, dtype_for(spec, card, device), device)
+            if source is sources[-1]:
+                steps.log(f"{source.title}: {words}")
+            models.append(packed)
+            continue
         models.append(open_model(source, dtype_for(spec, card, device), device, streaming=streaming, on_block=steps.block))
     return models
 
@@ -114,6 +120,8 @@ def _open(sources: Sequence[ModelSource], cards: Sequence[ModelCard], spec: Eval
 def _arithmetic(spec: EvaluateSpec, cards: Sequence[ModelCard], device: str) -> list[str]:
     """What computes each model."""
     names = [str(dtype_for(spec, card, device)).removeprefix("torch.") for card in cards]
+    if spec.kernels == "packed":
+        return [f"{name}, packed weights" for name in names]
     return [*names[:-1], "llama.cpp"] if spec.engine == "llama.cpp" else names
 
 
@@ -152,6 +160,9 @@ class _Steps:
     def say(self, label: str) -> None:
         self._context.check_cancelled()
         self._context.progress(self._done, self.total, label)
+
+    def log(self, text: str) -> None:
+        self._context.log(text)
 
     def block(self, done: int, blocks: int) -> None:
         self._done += 1

@@ -12,6 +12,7 @@ Scoring = Literal["all-targets", "llama.cpp"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Streaming = Literal["auto", "on", "off"]
 Engine = Literal["torch", "llama.cpp"]
+Kernels = Literal["dequantized", "packed"]
 
 
 class EvaluateSpec(Spec):
@@ -41,6 +42,11 @@ class EvaluateSpec(Spec):
         "torch"
     )
 
+    kernels: Annotated[
+        Kernels,
+        Field(description="How quantized weights are multiplied: made into floats first, the reference, or packed as they are, by torch's kernels"),
+    ] = "dequantized"
+
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:
         if self.tokens < self.context:
@@ -49,4 +55,8 @@ class EvaluateSpec(Spec):
             raise ValueError(f"stride {self.stride} would skip text between windows of context {self.context}: lower --stride")
         if self.scoring == "llama.cpp" and self.stride not in {None, self.context}:
             raise ValueError("llama.cpp's scoring has windows side by side: leave --stride out")
+        if self.kernels == "packed" and (self.engine == "llama.cpp" or self.streaming == "on"):
+            raise ValueError(
+                "packed weights are held and multiplied here as a whole: leave --engine and --streaming out, or give --kernels dequantized"
+            )
         return self

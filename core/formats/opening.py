@@ -18,10 +18,11 @@ from core.models.files import read_object, shown
 from core.models.headers import TensorLocation, model_tensors
 from core.models.load import load_model, load_tokenizer
 from core.models.quantization import quantization_of
-from core.models.source import ModelSource
+from core.models.source import ModelSource, require_folder
 from core.models.streaming import Stored, StreamedModel
 from core.models.structure import find_linears
 from core.numerics.activations import ActivationQuantizer
+from core.numerics.packed import use_packed
 from core.sanitize import clean
 
 if TYPE_CHECKING:
@@ -72,6 +73,24 @@ def open_whole(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
     if not can_read(config):
         return load_model(folder, dtype, device)
     return open_streamed(folder, dtype, device).load_whole()
+
+
+def open_packed(source: ModelSource, dtype: torch.dtype | None = None, device: str = "cpu") -> tuple[PreTrainedModel, dict[str, str]]:
+    """A whole quantized model whose linears stay packed where torch has a kernel for them; a plain model as it is.
+
+    Returns:
+        The model, and the kernel of each linear by its name; empty when nothing is quantized.
+
+    Raises:
+        RequestError: as of `open_whole`, or a GGUF file.
+    """
+    folder = require_folder(source)
+    model = open_whole(folder, dtype, device)
+    weights = quantized_weights(folder) if quantization_of(read_object(folder / "config.json"), folder) else None
+    if weights is None:
+        return model, {}
+    names = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    return model, use_packed(model, {name: weights.stored(name) for name in weights.linears if name in names})
 
 
 def can_read(config: Mapping[str, Any]) -> bool:

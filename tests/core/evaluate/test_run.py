@@ -47,6 +47,29 @@ def spec_of(folder: Path, **values: Any) -> EvaluateSpec:
     return EvaluateSpec(**{"model": str(folder), "context": 64, "tokens": 640} | values)
 
 
+@pytest.mark.parametrize("method", ["rtn", "fp8"])
+def test_packed_kernels_find_what_dequantized_weights_find(method: str, tiny_llama_dir: Path, novel: Path, tmp_path: Path) -> None:
+    from core.quantize.run import run as quantize
+    from core.quantize.spec import QuantizeSpec
+    from tests.benchmarks.gptq_quality import SilentContext
+
+    folder = tmp_path / "quantized"
+    settings: dict[str, Any] = {"group_size": 32} if method == "rtn" else {}
+    quantize(QuantizeSpec(model=str(tiny_llama_dir), method=method, eval_tokens=0, out=str(folder), **settings), SilentContext(tmp_path))
+    reference = run(spec_of(folder, text=str(novel), reference=str(tiny_llama_dir)), Recorder())
+    context = Recorder()
+    packed = run(spec_of(folder, text=str(novel), reference=str(tiny_llama_dir), kernels="packed"), context)
+    assert packed.ppl == pytest.approx(reference.ppl, rel=1e-3)
+    assert packed.kl_mean == pytest.approx(reference.kl_mean, rel=0.02)
+    assert any("for 14 linears" in line and (method != "rtn" or "int4" in line) for line in context.lines)
+    assert packed.evaluation.dtype == "float32, packed weights"
+
+
+def test_packed_kernels_and_streaming_are_refused_together(tiny_llama_dir: Path) -> None:
+    with pytest.raises(RequestError, match="--kernels dequantized"):
+        EvaluateSpec.parse({"model": str(tiny_llama_dir), "kernels": "packed", "streaming": "on"})
+
+
 def test_a_model_alone(tiny_llama_dir: Path, novel: Path) -> None:
     context = Recorder()
     result = run(spec_of(tiny_llama_dir, text=str(novel)), context)
