@@ -89,8 +89,8 @@ def _shapes(layers: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def timed(command: Sequence[str | Path]) -> tuple[float, float, int]:
-    """Wall seconds, seconds of processor time, and peak resident bytes of a program."""
+def timed(command: Sequence[str | Path]) -> tuple[float, float]:
+    """Wall seconds and seconds of processor time of a program."""
     began = time.perf_counter()
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
@@ -99,7 +99,7 @@ def timed(command: Sequence[str | Path]) -> tuple[float, float, int]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(said.decode(errors="replace")[-2000:])
-    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime
 
 
 def ours(folder: Path, out: Path, level: str) -> list[str | Path]:
@@ -150,15 +150,14 @@ def main() -> bool:
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         folder = large_model(root / "model", arguments.layers)
-        runs: dict[str, list[tuple[float, float, int]]] = {"ours": [], "theirs": []}
+        runs: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": []}
         for _ in range(arguments.repeats):
             runs["theirs"].append(timed(theirs(script, arguments.python, folder, root / "theirs.gguf", "Q8_0")))
             runs["ours"].append(timed(ours(folder, root / "ours.gguf", "Q8_0")))
         figures: dict[str, float] = {"weights": sum(int(torch.Size(shape).numel()) for shape in _shapes(arguments.layers).values())}
         for who, measured in runs.items():
-            figures[f"seconds_{who}"] = min(seconds for seconds, _, _ in measured)
-            figures[f"processor_seconds_{who}"] = min(seconds for _, seconds, _ in measured)
-            figures[f"peak_rss_bytes_{who}"] = max(peak for _, _, peak in measured)
+            figures[f"seconds_{who}"] = min(seconds for seconds, _ in measured)
+            figures[f"processor_seconds_{who}"] = min(seconds for _, seconds in measured)
         figures["time_ratio"] = figures["seconds_ours"] / figures["seconds_theirs"]
         figures["processor_time_ratio"] = figures["processor_seconds_ours"] / figures["processor_seconds_theirs"]
         figures["different_tensors"] = different_tensors(root / "ours.gguf", root / "theirs.gguf")
