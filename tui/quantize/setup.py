@@ -99,8 +99,16 @@ class SetupView(Vertical):
         if isinstance(editor, ModelEditor):
             editor.action_finish()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the form has changed and its check has not begun."""
+        return self._timer is not None
+
     def check_now(self) -> None:
         """Check the form as it stands."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
         spec = self.spec()
         if spec is None:
             self.fit.show(Fit(refusal="see the line that is marked with ! in the form"))

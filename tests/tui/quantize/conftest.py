@@ -22,6 +22,7 @@ from tests.tui.waiting import until
 from tui.app import LlmoptApp
 from tui.panes import PaneEntry
 from tui.quantize.pane import QuantizePane
+from tui.quantize.setup import SetupView
 from tui.widgets.chart import Chart
 
 CONFIG: dict[str, Any] = {
@@ -104,7 +105,9 @@ async def settle(pilot: Pilot[None]) -> None:
 
 def _at_rest(pilot: Pilot[None]) -> bool:
     charts = (chart for chart in pilot.app.screen.query(Chart) if chart.plot is not None and chart.is_on_screen and chart.size)
-    return all(worker.is_finished or worker.group == "runs" for worker in pilot.app.workers) and all(chart.plain for chart in charts)
+    waits = any(view.waiting for screen in pilot.app.screen_stack for view in screen.query(SetupView))
+    works = any(not worker.is_finished and worker.group != "runs" for worker in pilot.app.workers)
+    return not waits and not works and all(chart.plain for chart in charts)
 
 
 async def open_quantize(pilot: Pilot[None]) -> QuantizePane:
