@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError
+from core.formats.one_group import one_group
 from core.formats.reading import (
     SCALE_DTYPES,
     check_scales,
@@ -35,7 +36,6 @@ from core.numerics.tensor import QuantizedTensor
 from core.numerics.widths import packed_words
 from core.sanitize import clean
 
-_FOLLOWS = "0.20.0"
 _STORAGE = {"pack-quantized": "pack-quantized", "int-quantized": "int-quantized", "naive-quantized": "int-quantized"}
 
 
@@ -197,19 +197,7 @@ class CompressedTensors:
         inputs = self._arguments(8, strategy, symmetric=True, dynamic=not fixed) if self.activation_bits == 8 else None
         # compressed-tensors 0.20 expects unpacked zero points when transformers keeps the weights packed, and cannot unpack those then.
         dequantize = dequantize or (not self.symmetric and self.granularity != "tensor")
-        return {
-            "quant_method": "compressed-tensors",
-            "format": self.scheme,
-            "version": _FOLLOWS,
-            "quantization_status": "compressed",
-            "global_compression_ratio": None,
-            "kv_cache_scheme": None,
-            "ignore": ignore,
-            **({"dequantize": True} if dequantize else {}),
-            "config_groups": {
-                "group_0": {"targets": ["Linear"], "format": self.scheme, "weights": weights, "input_activations": inputs, "output_activations": None}
-            },
-        }
+        return one_group(self.scheme, weights, inputs, ignore, dequantize=dequantize)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError
+from core.formats.one_group import one_group
 from core.numerics.activations import ActivationQuantizer
 from core.numerics.fp8 import E4M3, Fp8Format
 from core.numerics.fp8_tensor import BLOCK, Float8Tensor, Fp8Granularity, GroupedInputs
 from core.numerics.stored import StoredWeight
 from core.sanitize import clean
 
-_FOLLOWS = "0.20.0"
 _GRANULARITIES = ("tensor", "channel", "block")
 _SCALE_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -90,18 +90,7 @@ class FloatQuantized:
             "static": _arguments("tensor", dynamic=False),
             "dynamic": _arguments("group", dynamic=True) | {"group_size": BLOCK} if block else _arguments("token", dynamic=True),
         }[self.inputs]
-        group = {"targets": ["Linear"], "format": self.scheme, "weights": weights, "input_activations": inputs, "output_activations": None}
-        return {
-            "quant_method": "compressed-tensors",
-            "format": self.scheme,
-            "version": _FOLLOWS,
-            "quantization_status": "compressed",
-            "global_compression_ratio": None,
-            "kv_cache_scheme": None,
-            "ignore": ignore,
-            **({"dequantize": True} if dequantize else {}),
-            "config_groups": {"group_0": group},
-        }
+        return one_group(self.scheme, weights, inputs, ignore, dequantize=dequantize)
 
     def linear_of(self, tensor: str) -> str | None:
         """The linear (without `.weight`) that a stored tensor of this name marks as quantized; None for any other tensor."""
