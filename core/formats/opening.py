@@ -82,11 +82,11 @@ def open_packed(source: ModelSource, dtype: torch.dtype | None = None, device: s
         The model, and the kernel of each linear by its name; empty when nothing is quantized.
 
     Raises:
-        RequestError: as of `open_whole`, or a GGUF file.
+        RequestError: as of `open_whole`, a GGUF file, or a format that cannot be read; nothing was loaded then.
     """
     folder = require_folder(source)
+    weights = quantized_weights(folder)
     model = open_whole(folder, dtype, device)
-    weights = quantized_weights(folder) if quantization_of(read_object(folder / "config.json"), folder) else None
     if weights is None:
         return model, {}
     names = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
