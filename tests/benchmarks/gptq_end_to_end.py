@@ -1,6 +1,6 @@
 """GPTQ from a checkpoint to a checkpoint, W4 g128 on a 12-layer, 768-wide random Llama, beside llm-compressor: same tokens, same machine, same run.
 
-LLMOPT_LLMCOMPRESSOR_PYTHON names the Python of an environment that has llm-compressor; without it this cannot be measured.
+LLMOPT_PEER_LLMCOMPRESSOR names the Python of an environment that has llm-compressor; without it this cannot be measured.
 Each side runs in processes of its own, taken in turns. Time is counted twice, from process start to end and without imports, and the less favourable
 quotient is held against the bar; processor time, which other programs on the machine touch less, is printed beside it. Memory is the largest
 resident set of the process. That both did the same work shows in the divergence of both checkpoints from the original.
@@ -28,6 +28,7 @@ from core.models.resolve import resolve
 from core.models.source import require_folder
 from core.models.streaming import load_model, load_tokenizer
 from tests.benchmarks.report import Bar, record
+from tests.peers.environments import interpreter, variable
 
 CANNOT_RUN_HERE = 77
 SAMPLES, LENGTH, SEED = 32, 512, 0
@@ -89,11 +90,11 @@ def divergence(original: Path, checkpoint: Path, tokens: torch.Tensor) -> float:
 def main() -> bool:
     """Measure, print and record; exits with 77 without the peer."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gptq_end_to_end", description=__doc__)
-    parser.add_argument("--peer", default=os.environ.get("LLMOPT_LLMCOMPRESSOR_PYTHON"), help="Python of an environment with llm-compressor")
+    parser.add_argument("--peer", default=interpreter("llmcompressor"), help="Python of an environment with llm-compressor")
     parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
     if arguments.peer is None or not Path(arguments.peer).is_file():
-        print("needs llm-compressor in an environment of its own: set LLMOPT_LLMCOMPRESSOR_PYTHON to its python", file=sys.stderr)
+        print(f"needs llm-compressor in an environment of its own: set {variable('llmcompressor')} to its python", file=sys.stderr)
         sys.exit(CANNOT_RUN_HERE)
     with tempfile.TemporaryDirectory(prefix="llmopt-gptq-") as name:
         work = Path(name)
