@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class RunContext(Protocol):
@@ -25,6 +26,9 @@ class RunContext(Protocol):
 
     def log(self, text: str) -> None:
         """A line for the person."""
+
+    def detail(self, kind: str, data: Mapping[str, Any]) -> None:
+        """What a live view shows beyond figures: JSON data of at most 16 KiB; a longer one is not kept. `kind` says how to read it."""
 
     def artifact(self, path: Path, kind: str) -> None:
         """A finished file or folder of the run, for example kind `checkpoint`."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 4 << 20
 _TEXT = 4000
+_DEPTH = 12
+DETAIL_BYTES = 16 << 10
+"""At most so long is the line of a detail: one write, read back in one piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,24 @@ class StateChange:
     reason: str
 
 
-Event = Progress | Metric | Log | Artifact | StateChange
-_KINDS: dict[str, type[Event]] = {kind.type: kind for kind in (Progress, Metric, Log, Artifact, StateChange)}
-_CASTS: dict[str, Any] = {"float": float, "int": int, "str": lambda text: clean(str(text), limit=_TEXT)}
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What a live view shows beyond figures, for example the blocks of a paged cache; `kind` says how to read `data`."""
+
+    type: ClassVar[str] = "detail"
+    t: float
+    kind: str
+    data: dict[str, Any]
+
+
+Event = Progress | Metric | Log | Artifact | StateChange | Detail
+_KINDS: dict[str, type[Event]] = {kind.type: kind for kind in (Progress, Metric, Log, Artifact, StateChange, Detail)}
+_CASTS: dict[str, Any] = {
+    "float": float,
+    "int": int,
+    "str": lambda text: clean(str(text), limit=_TEXT),
+    "dict[str,": lambda data: {str(name): safe(value) for name, value in data.items()},
+}
 
 
 def line(event: Event) -> bytes:
@@ -95,6 +113,19 @@ def _value(annotation: str, value: Any) -> Any:
     if value is None and annotation.endswith("None"):
         return None
     return _CASTS[annotation.partition(" ")[0]](value)
+
+
+def safe(value: Any, depth: int = 0) -> Any:
+    """A copy of JSON data in which every text is fit to be shown; what nests deeper than 12 levels is left out."""
+    if isinstance(value, str):
+        return clean(value, limit=_TEXT)
+    if depth >= _DEPTH:
+        return None
+    if isinstance(value, dict):
+        return {clean(str(name), limit=200): safe(item, depth + 1) for name, item in value.items()}
+    if isinstance(value, list):
+        return [safe(item, depth + 1) for item in value]
+    return value
 
 
 _FIELDS = {kind: {name: text for name, text in kind.__annotations__.items() if name != "type"} for kind in _KINDS.values()}

@@ -8,12 +8,14 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from core.errors import Cancelled
 from core.runs.device import resolve_device
-from core.runs.events import Artifact, Event, EventWriter, Log, Metric, Progress, StateChange, now
+from core.runs.events import DETAIL_BYTES, Artifact, Detail, Event, EventWriter, Log, Metric, Progress, StateChange, line, now
 from core.runs.state import Position, State, Status
 from core.runs.store import Run
 from core.spec import Spec
@@ -71,6 +73,12 @@ class WorkerContext:
     def log(self, text: str) -> None:
         """A line for the person."""
         self._write(Log(now(), text))
+
+    def detail(self, kind: str, data: Mapping[str, Any]) -> None:
+        """What a live view shows beyond figures."""
+        event = Detail(now(), kind, dict(data))
+        if len(line(event)) <= DETAIL_BYTES:
+            self._write(event)
 
     def artifact(self, path: Path, kind: str) -> None:
         """A finished file or folder of the run."""

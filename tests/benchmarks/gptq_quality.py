@@ -36,6 +36,9 @@ class SilentContext:
     def log(self, text: str) -> None:
         """Not kept."""
 
+    def detail(self, kind: str, data: object) -> None:
+        """Not kept."""
+
     def artifact(self, path: Path, kind: str) -> None:
         """Not kept."""
 

@@ -9,12 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.runs import events
-from core.runs.events import Artifact, EventWriter, Log, Metric, Progress, StateChange
+from core.runs.events import Artifact, Detail, EventWriter, Log, Metric, Progress, StateChange
 
 TIMES = st.floats(0, 2e9)
 COUNTS = st.integers(0, 2**40)
 SAFE = st.text(st.characters(categories=("L", "N", "P", "Zs")), max_size=30)
+JSON = st.recursive(
+    st.none() | st.booleans() | COUNTS | st.floats(allow_nan=False, allow_infinity=False) | SAFE,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(SAFE, inner, max_size=3),
+    max_leaves=8,
+)
 EVENTS = st.one_of(
+    st.builds(Detail, TIMES, SAFE, st.dictionaries(SAFE, JSON, max_size=3)),
     st.builds(Progress, TIMES, COUNTS, COUNTS, SAFE),
     st.builds(Metric, TIMES, SAFE, st.none() | st.floats(allow_nan=False, allow_infinity=False), COUNTS, SAFE),
     st.builds(Log, TIMES, SAFE),
@@ -41,6 +47,17 @@ def test_a_hostile_label_cannot_disturb_the_terminal() -> None:
     assert isinstance(event, Metric)
     assert not set("\x1b\x07\u202e") & set(event.label)
     assert "layer" in event.label
+
+
+def test_the_texts_of_a_detail_cannot_disturb_the_terminal_however_deep_they_stand() -> None:
+    event = events.parse(events.line(Detail(1.0, "round", {"drafted": [{"te\x1bxt": "a\x1b[2Jb"}], "n": 3})))
+    assert isinstance(event, Detail)
+    assert "x1b" not in repr(event.data)
+    assert event.data["n"] == 3
+
+
+def test_a_detail_that_is_not_an_object_is_no_event() -> None:
+    assert events.parse(b'{"t": 1.0, "type": "detail", "kind": "round", "data": [1]}') is None
 
 
 def test_a_figure_that_is_no_number_arrives_as_none() -> None:
