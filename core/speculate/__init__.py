@@ -1,0 +1,1 @@
+"""Speculative decoding: draft cheaply, verify exactly, measure what it brings."""
