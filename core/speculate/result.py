@@ -1,0 +1,111 @@
+"""What a speculative run found; free of torch, so that a screen can draw it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core import __version__
+from core.speculate.spec import Acceptance, DrafterName, Task
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+
+class SpeculateRow(_Frozen):
+    """One setting of gamma and temperature, measured in turns with plain decoding of the same prompts."""
+
+    gamma: int
+    temperature: float
+    alpha: float | None
+    """Accepted drafts over judged drafts (those up to and with the first rejected one of each round); None when nothing was drafted."""
+    acceptance_by_position: tuple[float, ...]
+    """[i]: share of the rounds that accepted draft i + 1 among those that judged it. Positions that were never judged are left out at the end."""
+    judged_by_position: tuple[int, ...]
+    """[i]: rounds that judged draft i + 1; the share above is over so many."""
+    accepted_per_round: float
+    """Mean number of drafts accepted in a round."""
+    tokens_per_round: float
+    """Mean number of tokens that a round adds: accepted drafts and the target's own token."""
+    drafted_share: float
+    """Share of rounds that had a draft: 1 but for lookups, which may find nothing."""
+    drafted_per_round: float
+    """Mean length of a draft, over the rounds that had one."""
+    cost_ratio: float
+    """c: time of one drafted token over that of one plain step of the target."""
+    verification_ratio: float
+    """v: time of a target forward over gamma + 1 tokens over that of one plain step."""
+    predicted_speedup: float
+    """E / (gamma c + v), from the acceptance by position and the two costs, each measured by itself."""
+    speedup: float
+    """Plain seconds over speculative seconds for the same number of tokens."""
+    speedup_range: tuple[float, float]
+    """Least and greatest over the repeats."""
+    tokens: int
+    """Generated in one repeat."""
+    rounds: int
+    """In one repeat, over all prompts."""
+    target_calls: int
+    """Forwards of the target in one repeat, the prompts' own among them."""
+    draft_calls: int
+    """Forwards of the drafter in one repeat; 0 for a lookup."""
+    seconds: float
+    """Of one repeat, the best; prompts' own forwards are not counted."""
+    baseline_seconds: float
+    """Of plain decoding of the same prompts, the best."""
+    tokens_per_second: float
+    baseline_tokens_per_second: float
+    identical: bool | None
+    """Whether the text is plain decoding's, token for token; None when sampled, where the distribution is the same and the texts are not."""
+    first_difference: str | None = None
+    """Where a greedy text first departs, and by how much the two logits differed there."""
+
+
+class SpeculateResult(_Frozen):
+    """Result of `llmopt speculate`. The figures at the top are those of the fastest row."""
+
+    schema_: str = Field("llmopt.speculate/1", alias="schema")
+    llmopt_version: str = __version__
+    capability: Literal["speculate"] = "speculate"
+    model: str
+    drafter: DrafterName
+    draft: str | None
+    """Title of the draft model, or what drafts in words."""
+    acceptance: Acceptance
+    lossless: bool
+    """False for typical acceptance, which changes the target's distribution."""
+    speedup: float
+    predicted_speedup: float
+    alpha: float | None
+    cost_ratio: float
+    verification_ratio: float
+    gamma: int
+    temperature: float
+    tokens_per_round: float
+    tokens_per_second: float
+    baseline_tokens_per_second: float
+    identical: bool | None
+    """Greedy rows all give plain decoding's texts; None without a greedy row."""
+    rows: tuple[SpeculateRow, ...]
+    task: Task
+    corpus: str
+    sha256: str
+    """Of the text that prompts were cut from."""
+    prompts: int
+    prompt_tokens: int
+    new_tokens: int
+    """Asked for, for each prompt."""
+    batch: int
+    parameters: int
+    draft_parameters: int | None
+    dtype: str
+    device: str
+    threads: int
+    seconds: float
+    peak_rss_bytes: int
+    warnings: tuple[str, ...] = ()
+    """Slowdowns and other things to know, in plain sentences."""
+    notes: tuple[str, ...] = ()
+    """How it was measured."""
