@@ -1,0 +1,120 @@
+"""A decoder over any transformers causal LM, by its own forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from core.errors import RequestError
+from core.runtime.cache import KvCache
+from core.runtime.decoder import Tree
+from core.runtime.observed import observed
+from core.runtime.rows import Rows
+from core.runtime.static import StaticKvLayer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class ModuleDecoder:
+    """`core.runtime.decoder.Decoder` through the modules of the model.
+
+    Args:
+        model: in evaluation mode, on one device.
+        max_tokens: slots of the cache, prompt and answer together.
+        cache: default: static buffers.
+        batch: sequences.
+
+    Raises:
+        RequestError: more tokens than the model's context, or a family that keeps more than keys and values of the past.
+    """
+
+    def __init__(self, model: PreTrainedModel, max_tokens: int, cache: KvCache | None = None, batch: int = 1) -> None:
+        config: Any = model.config.get_text_config(decoder=True)
+        check_context(config, max_tokens)
+        check_attention(config)
+        self._model = model
+        self.max_tokens = max_tokens
+        self.device, self.dtype = model.device, model.dtype
+        self.vocabulary = int(config.vocab_size)
+        self.cache = cache or KvCache([StaticKvLayer(max_tokens) for _ in range(config.num_hidden_layers)])
+        self.hidden = torch.empty(0)
+        self._slides = any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ()) or bool(
+            getattr(config, "sliding_window", None) and not getattr(config, "layer_types", None)
+        )
+        self._head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+        self.reset(batch)
+
+    @property
+    def length(self) -> int:
+        """Slots in use."""
+        return self._rows.length
+
+    def reset(self, batch: int = 1) -> None:
+        """Forget the sequences."""
+        self.batch = batch
+        self._rows = Rows(batch, self.max_tokens, self.device)
+        self.cache.reset()
+
+    @torch.inference_mode()
+    def forward(self, tokens: Tensor, *, real: Tensor | None = None, tree: Tree | None = None, last: bool = False) -> Tensor:
+        """Append tokens [B, n] and predict: logits [B, n, V], or [B, 1, V] with `last`."""
+        count = tokens.shape[1]
+        placed = self.cache.positions(count)
+        positions = self._rows.append(count, real, tree, pads=self.cache.pads)
+        arguments: dict[str, Any] = {"attention_mask": self._mask(count, tree)}
+        if placed is not None:
+            positions = placed.to(self.device).expand(self.batch, -1)
+        captured: list[Tensor] = []
+        hook = self._head.register_forward_pre_hook(lambda _module, inputs: captured.append(inputs[0]))
+        try:
+            with observed(self._model, self.cache):
+                answer = self._model(
+                    input_ids=tokens,
+                    position_ids=positions,
+                    past_key_values=self.cache,
+                    use_cache=True,
+                    logits_to_keep=1 if last else 0,
+                    **arguments,
+                )
+        finally:
+            hook.remove()
+        self.hidden = captured[0]
+        logits: Tensor = answer.logits
+        return logits
+
+    def keep(self, counts: Sequence[int], of: int) -> None:
+        """Of the last `of` slots row b keeps its first `counts[b]`."""
+        self.cache.forget(self._rows.keep(counts, of, pads=self.cache.pads))
+
+    def select(self, slots: Tensor) -> None:
+        """Of the nodes of the last tree keep those at `slots`."""
+        self.cache.select(slots, self._rows.select(slots))
+
+    def _mask(self, count: int, tree: Tree | None) -> Tensor | None:
+        """What transformers makes its mask of: None, or bool [B, slots], or for a tree the whole mask [1, 1, n, slots]."""
+        if tree is None:
+            return self._rows.real_slots()
+        if self._slides:
+            raise RequestError("this model's sliding windows cannot be drafted over as a tree: draft in a line")
+        past = self._rows.looked_at(count, tree)
+        mask = torch.zeros(past.shape, dtype=self.dtype, device=self.device)
+        return mask.masked_fill_(~past, torch.finfo(self.dtype).min)[:, None]
+
+
+def check_context(config: Any, max_tokens: int) -> None:
+    """Raises RequestError when the model has fewer positions."""
+    context = getattr(config, "max_position_embeddings", None)
+    if context and max_tokens > context:
+        raise RequestError(f"{max_tokens} tokens are more than the model's context of {context}: ask for fewer")
+
+
+def check_attention(config: Any) -> None:
+    """Raises RequestError for a family whose past is more than keys and values."""
+    kinds = set(getattr(config, "layer_types", None) or ())
+    odd = sorted(kinds - {"full_attention", "sliding_attention"})
+    if odd:
+        raise RequestError(f"the model has blocks of the kind {odd[0]}, whose past is not a KV cache: use transformers' generate")
