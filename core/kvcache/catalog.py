@@ -22,14 +22,15 @@ REFERENCE = "dynamic"
 """The full cache that every scheme is compared with."""
 
 
-def plain_attention(card: ModelCard, settings: SchemeSettings) -> str | None:
+def plain_attention(card: ModelCard, _settings: SchemeSettings) -> str | None:
     """Refuses models whose blocks do not all keep keys and values of the whole text."""
     if card.latent_cache is not None:
         return "keeps keys and values, and this model keeps one compressed vector a token (multi-head latent attention)"
     if card.recurrent_layers:
         return f"keeps keys and values, and {card.recurrent_layers} of this model's {card.layers} blocks keep a recurrent state instead"
     if card.sliding_layers:
-        return f"needs attention over the whole text, and {card.sliding_layers} of this model's {card.layers} blocks slide over {card.sliding_window} tokens"
+        blocks = f"{card.sliding_layers} of this model's {card.layers} blocks"
+        return f"needs attention over the whole text, and {blocks} slide over {card.sliding_window} tokens"
     return None
 
 
@@ -49,7 +50,7 @@ class SchemeFacts:
     summary: str
     """One line: what is kept, and how."""
     layer: str
-    """`module:Class` of its `core.runtime.cache.KvLayer`."""
+    """`module:Class` of its `core.runtime.cache.KvLayer`, which is constructed with a `core.kvcache.build.LayerContext`."""
     formula: Formula
     refusal: Refusal = plain_attention
     positions: Literal["text", "cache"] = "text"
@@ -62,8 +63,24 @@ class SchemeFacts:
 
 
 _ROWS: tuple[SchemeFacts, ...] = (
-    SchemeFacts("dynamic", "full, grows", "Every key and value as computed; grows with the text", "core.runtime.dynamic:DynamicKvLayer", sizes.dynamic, any_cache, lossless=True),
-    SchemeFacts("static", "full, fixed buffer", "Every key and value as computed, in a buffer allocated once", "core.runtime.static:StaticKvLayer", sizes.static, any_cache, lossless=True),
+    SchemeFacts(
+        "dynamic",
+        "full, grows",
+        "Every key and value as computed; grows with the text",
+        "core.kvcache.schemes.full:DynamicScheme",
+        sizes.dynamic,
+        any_cache,
+        lossless=True,
+    ),
+    SchemeFacts(
+        "static",
+        "full, fixed buffer",
+        "Every key and value as computed, in a buffer allocated once",
+        "core.kvcache.schemes.full:StaticScheme",
+        sizes.static,
+        any_cache,
+        lossless=True,
+    ),
 )
 
 SCHEMES: dict[str, SchemeFacts] = {facts.name: facts for facts in _ROWS}
@@ -79,6 +96,15 @@ def scheme(name: str) -> SchemeFacts:
         return SCHEMES[name]
     except KeyError:
         raise RequestError(unknown(name)) from None
+
+
+def refusal_on(name: str, card: ModelCard, settings: SchemeSettings, device: str) -> str | None:
+    """The sentence for a scheme that this model or this device cannot have; None when both can."""
+    facts = scheme(name)
+    if facts.needs_cuda and not device.startswith("cuda"):
+        return f"{name} moves keys and values between GPU and main memory, and there is no GPU in use: choose another scheme"
+    reason = facts.refusal(card, settings)
+    return None if reason is None else f"{name} {reason}: choose dynamic or another model"
 
 
 def unknown(name: str) -> str:

@@ -15,7 +15,7 @@ def slots(settings: SchemeSettings, tokens: int) -> int:
     return tokens if settings.capacity is None else settings.capacity
 
 
-def dynamic(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
+def dynamic(geometry: Geometry, _settings: SchemeSettings, tokens: int, batch: int) -> int:
     """Keys and values as the model computes them, as many as there are tokens."""
     return batch * geometry.layers * tokens * 2 * geometry.row_bytes
 

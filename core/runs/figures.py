@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Better = Literal["lower", "higher", ""]
@@ -90,13 +90,43 @@ FIGURES: dict[str, Figure] = {
     "relative_error": Figure("relative error of the weights", "lower"),
     "output_error": Figure("relative error of the outputs", "lower"),
     "output_cosine": Figure("cosine of the outputs", "higher"),
+    "bytes_held": Figure("bytes held", "lower", size),
+    "bytes_per_token": Figure("bytes a token", "lower", number),
+    "bytes_formula": Figure("bytes by formula", "", size),
+    "bits_per_value": Figure("bits a value", "lower"),
+    "compression": Figure("times smaller", "higher"),
+    "ttft_ms": Figure("time to first token, ms", "lower"),
+    "tpot_ms": Figure("time per token, ms", "lower"),
+    "tpot_reference_ms": Figure("time per token of the full cache, ms"),
+    "tpot_ratio": Figure("time per token to the full cache", "lower"),
+    "needle_rate": Figure("needles found", "higher", percent),
+    "needle_gain": Figure("gain by the needle, nat", "higher"),
+    "with_ms": Figure("time per token with a cache, ms", "lower"),
+    "without_ms": Figure("time per token without a cache, ms"),
+    "speedup": Figure("times faster", "higher"),
+    "total_speedup": Figure("times faster, all tokens", "higher"),
+    "with_total_seconds": Figure("all tokens with a cache", "lower", duration),
+    "without_total_seconds": Figure("all tokens without a cache", "", duration),
+    "with_projections": Figure("keys and values computed with a cache"),
+    "without_projections": Figure("keys and values computed without a cache"),
+    "cache_bytes": Figure("bytes of the cache", "lower", size),
+    "exponent_with_total": Figure("exponent of the total time with a cache", "lower"),
+    "exponent_without_total": Figure("exponent of the total time without a cache"),
+    "exponent_with_token": Figure("exponent of the time per token with a cache", "lower"),
+    "exponent_without_token": Figure("exponent of the time per token without a cache"),
 }
 
 
 def figure(name: str) -> Figure:
-    """The entry of a figure; one that is not in the table is called by its own name, its unit told by its ending."""
+    """The entry of a figure; one that is not in the table is called by its own name, its unit told by its ending.
+
+    A dotted name, such as `kivi-4.ppl`, is the last part's figure of what stands before it.
+    """
     if name in FIGURES:
         return FIGURES[name]
+    owner, dot, last = name.rpartition(".")
+    if dot and owner and last in FIGURES:
+        return replace(FIGURES[last], title=f"{owner}: {FIGURES[last].title}", error="")
     title = name.replace("_", " ")
     for ending, show in (("_bytes", size), ("_seconds", duration), ("_percent", lambda value: f"{number(value)} %"), ("_ms", number)):
         if name.endswith(ending):

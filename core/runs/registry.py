@@ -47,6 +47,10 @@ CAPABILITIES: dict[str, Capability] = {
     "evaluate": Capability(
         "core.evaluate.spec:EvaluateSpec", "core.evaluate.run:run", "Evaluate", check="core.evaluate.check:check", needs_folder=False
     ),
+    "kv-cache": Capability("core.kvcache.spec:KvCacheSpec", "core.kvcache.run:run", "KV cache", check="core.kvcache.check:check", needs_folder=False),
+    "kv-cache-why": Capability(
+        "core.kvcache.why_spec:KvCacheWhySpec", "core.kvcache.why_run:run", "Why a KV cache", check="core.kvcache.check:check_why", needs_folder=False
+    ),
 }
 
 

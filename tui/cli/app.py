@@ -17,6 +17,8 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("quantize", "tui.cli.experiments:quantize", "Quantize a model, measure the cost, write a checkpoint."),
     ("quantize-compare", "tui.cli.experiments:quantize_compare", "Quantize one model in several ways and compare them."),
     ("pareto", "tui.cli.pareto:pareto", "Set all finished quantizations of a model beside each other: size against quality."),
+    ("kv-cache", "tui.cli.experiments:kv_cache", "Compare KV-cache schemes: memory, speed, perplexity through the cache."),
+    ("kv-cache-why", "tui.cli.experiments:kv_cache_why", "Generate with a KV cache and without one, and compare."),
     ("runs", "tui.cli.runs:app", "List, show, follow, cancel, resume, compare, export and remove runs."),
     ("completion", "tui.cli.completion:completion", "Print the completion script of a shell."),
 )

@@ -13,6 +13,8 @@ _EXPLANATIONS = {
     "evaluate": "Measure perplexity, and with --reference the divergence from that model.",
     "quantize": "Quantize the linears of a model, measure what it cost, write a checkpoint.",
     "quantize-compare": "Quantize one model in several ways and compare size, error and perplexity.",
+    "kv-cache": "Measure KV-cache schemes on the same model and text: bytes, speed, perplexity through the cache, retrieval.",
+    "kv-cache-why": "Measure what a KV cache saves: time of a token with it and without, keys and values computed, growth with the length.",
 }
 
 

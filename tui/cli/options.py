@@ -6,7 +6,7 @@ import inspect
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Group, Parameter, Token
 from pydantic.fields import FieldInfo
@@ -126,7 +126,9 @@ def _parameter(name: str, field: FieldInfo, kind: inspect._ParameterKind, group:
     if group is not None:
         told["group"] = group
     if get_origin(annotation) is tuple:
-        told |= {"negative": "", "n_tokens": 1, "converter": _numbers, "show_default": lambda value: ",".join(map(str, value)), "metavar": "INT,..."}
+        numeric = get_args(annotation)[0] is int
+        told |= {"negative": "", "n_tokens": 1, "converter": _numbers if numeric else _words, "metavar": "INT,..." if numeric else "NAME,..."}
+        told["show_default"] = lambda value: ",".join(map(str, value))
     return inspect.Parameter(name, kind, default=default, annotation=Annotated[annotation, Parameter(**told)])
 
 
@@ -136,6 +138,11 @@ def _numbers(_type: Any, tokens: Sequence[Token]) -> tuple[int, ...]:
         return tuple(int(part) for token in tokens for part in token.value.split(",") if part.strip())
     except ValueError:
         raise ValueError("give whole numbers with commas between them") from None
+
+
+def _words(_type: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
+    """`kivi-4,h2o` as names."""
+    return tuple(part.strip() for token in tokens for part in token.value.split(",") if part.strip())
 
 
 def _bounds(field: FieldInfo) -> str:

@@ -13,7 +13,7 @@ def print_result(result: dict[str, Any]) -> None:
     metrics = result.get("metrics")
     _print_checks(result)
     plain = {name: value for name, value in result.items() if isinstance(value, int | float) and not isinstance(value, bool)}
-    figures = metrics if isinstance(metrics, dict) else plain
+    figures = {name: value for name, value in metrics.items() if not isinstance(value, dict)} if isinstance(metrics, dict) else plain
     paired = _print_pairs(figures)
     errors = {figure(name).error for name in figures}
     rest = [name for name in figures if name not in paired and name not in errors and figures[name] is not None]
@@ -82,7 +82,29 @@ _COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("output_cosine", "cosine"),
         ("ppl", "ppl"),
         ("kl_mean", "KL, nat"),
-    )
+    ),
+    "kv-cache": (
+        ("name", "scheme"),
+        ("bytes_held", "bytes held"),
+        ("bytes_per_token", "bytes/token"),
+        ("ttft_ms", "TTFT, ms"),
+        ("tpot_ms", "TPOT, ms"),
+        ("ppl", "ppl"),
+        ("ppl_ratio", "ratio"),
+        ("kl_mean", "KL, nat"),
+        ("top1_agreement", "top-1"),
+        ("needle_rate", "needles"),
+    ),
+    "kv-cache-why": (
+        ("tokens", "tokens"),
+        ("with_ms", "with, ms"),
+        ("without_ms", "without, ms"),
+        ("speedup", "faster"),
+        ("total_speedup", "all faster"),
+        ("with_projections", "K, V with"),
+        ("without_projections", "K, V without"),
+        ("cache_bytes", "cache"),
+    ),
 }
 """Columns of a result's rows, and how they are headed; other capabilities show every column."""
 

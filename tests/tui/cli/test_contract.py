@@ -17,7 +17,7 @@ from tests.core.runs.tick import TickSpec
 from tests.tui.cli.conftest import ROOT, Llmopt, process
 from tui.cli.app import COMMANDS
 
-EXPERIMENTS = ("quantize", "quantize-compare", "evaluate", "verify")
+EXPERIMENTS = ("quantize", "quantize-compare", "evaluate", "verify", "kv-cache", "kv-cache-why")
 
 
 def test_version(llmopt: Llmopt) -> None:

@@ -1,0 +1,80 @@
+"""From a scheme's name to a cache for a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import RequestError
+from core.kvcache.catalog import refusal_on, scheme
+from core.kvcache.geometry import Geometry
+from core.kvcache.settings import SchemeSettings
+from core.models.card import ModelCard
+from core.runs.registry import load
+from core.runtime.cache import KvCache, KvLayer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class LayerContext:
+    """What a layer of any scheme is built from."""
+
+    index: int
+    """Of the decoder block, from 0."""
+    geometry: Geometry
+    settings: SchemeSettings
+    max_tokens: int
+    """Most tokens that will be appended."""
+    batch: int
+    inverse_frequencies: Tensor | None
+    """Of the rotary positions, float32 [rotated dimensions / 2]; None where the model has none of the usual kind."""
+    device: torch.device
+    dtype: torch.dtype
+    """Of the keys and values that arrive."""
+
+
+def build_cache(model: PreTrainedModel, name: str, settings: SchemeSettings, max_tokens: int, batch: int = 1) -> KvCache:
+    """An empty cache of a scheme for a model.
+
+    Args:
+        model: any transformers causal LM.
+        name: of the scheme.
+        settings: sizes; `capacity` is not read.
+        max_tokens: most tokens of a sequence.
+        batch: sequences.
+
+    Raises:
+        RequestError: no such scheme, one that the model cannot have, or more tokens than the model has positions.
+    """
+    facts, card = scheme(name), card_of(model)
+    refused = refusal_on(name, card, settings, model.device.type)
+    if refused is not None:
+        raise RequestError(refused)
+    if max_tokens > card.context:
+        raise RequestError(f"{max_tokens} tokens are more than the model's context of {card.context}: ask for fewer")
+    geometry = Geometry.of(card, model.dtype.itemsize)
+    frequencies = inverse_frequencies(model)
+    layer: type[Any] = load(facts.layer)
+    return KvCache(
+        [
+            cast(KvLayer, layer(LayerContext(index, geometry, settings, max_tokens, batch, frequencies, model.device, model.dtype)))
+            for index in range(geometry.layers)
+        ]
+    )
+
+
+def card_of(model: PreTrainedModel) -> ModelCard:
+    """The card of a model in memory, by its configuration."""
+    return ModelCard.from_config(model.config.to_dict(), name=type(model).__name__)
+
+
+def inverse_frequencies(model: PreTrainedModel) -> Tensor | None:
+    """Of the model's rotary positions, float32 [rotated dimensions / 2], where all blocks share them."""
+    rotary = getattr(model.base_model, "rotary_emb", None)
+    found = getattr(rotary, "inv_freq", None)
+    return found.detach().float() if isinstance(rotary, nn.Module) and isinstance(found, Tensor) else None

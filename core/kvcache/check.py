@@ -1,0 +1,136 @@
+"""Whether a request fits a model and this machine: for the form, the command line and the run alike. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psutil
+
+from core.errors import RequestError
+from core.kvcache.catalog import REFERENCE, refusal_on, scheme
+from core.kvcache.geometry import Geometry
+from core.kvcache.head_names import groups_of, name_of
+from core.kvcache.spec import Dtype, KvCacheSpec
+from core.kvcache.why_spec import KvCacheWhySpec
+from core.models.card import ModelCard
+from core.runs.figures import size
+from core.sanitize import clean
+
+_DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
+_LOGIT_COPIES = 4
+"""Rows of logits in float32 that are held at once when a step is scored: the reference's, the scheme's, their exponentials."""
+
+
+@dataclass(frozen=True)
+class MemoryLine:
+    """One part of the estimated memory."""
+
+    label: str
+    bytes: int
+    how: str
+
+
+@dataclass(frozen=True)
+class KvCheck:
+    """What a request will take; an estimate, nothing here was measured."""
+
+    tokens: int
+    """Of a window."""
+    prompt: int
+    rows: tuple[tuple[str, int, str | None], ...]
+    """(scheme, bytes of its cache by the formula, why it is refused or None), the full cache first."""
+    variants: tuple[str, ...]
+    """Head variants beside the model's own."""
+    memory: tuple[MemoryLine, ...]
+    peak_memory_bytes: int
+    warnings: tuple[str, ...] = ()
+
+
+def check(spec: KvCacheSpec, card: ModelCard, *, memory_available: int | None = None) -> KvCheck:
+    """Judge a request against a model's card.
+
+    Args:
+        spec: the request.
+        card: the model's.
+        memory_available: bytes of memory that are free where the model runs; None: main memory's, on a CPU.
+
+    Raises:
+        RequestError: more tokens than the model has positions, a prompt that fills the window, a batch that does not fit in memory, or no scheme
+            that the model can have.
+    """
+    tokens, prompt = spec.context_of(card.context), spec.prompt_of(card.context)
+    check_positions(card, tokens)
+    if prompt >= tokens:
+        raise RequestError(f"a prompt of {prompt} tokens leaves nothing to score in a window of {tokens}: lower prompt or raise context")
+    if prompt + spec.steps > card.context:
+        raise RequestError(
+            f"a prompt of {prompt} and {spec.steps} timed steps are more than the {card.context} positions of {clean(card.name)}: lower one of them"
+        )
+    variants = spec.variants(card.heads, card.kv_heads)
+    geometry, settings = Geometry.of(card, value_bytes(spec.dtype, card, spec.device)), spec.settings(tokens)
+    device = "cpu" if spec.device == "cpu" else "cuda"
+    rows = tuple(
+        (name, 0 if refused else scheme(name).formula(geometry, settings, tokens, spec.together), refused)
+        for name in spec.measured
+        for refused in (refusal_on(name, card, settings, device),)
+    )
+    wanted = [refused for name, _, refused in rows if name in spec.schemes]
+    refusals = [refused for refused in wanted if refused is not None]
+    if rows[0][2] is not None:
+        raise RequestError(rows[0][2])
+    if refusals and len(refusals) == len(wanted):
+        raise RequestError(refusals[0])
+    memory = _memory(spec, card, geometry, rows, variants)
+    peak = sum(line.bytes for line in memory)
+    free = memory_available if memory_available is not None else int(psutil.virtual_memory().available) if spec.device == "cpu" else None
+    if free is not None and peak > free:
+        raise RequestError(_does_not_fit(spec, tokens, memory, peak, free))
+    return KvCheck(tokens, prompt, rows, variants, memory, peak, tuple(refusals))
+
+
+def check_why(spec: KvCacheWhySpec, card: ModelCard) -> None:
+    """Nothing, when the model has positions for the longest length, and keeps keys and values.
+
+    Raises:
+        RequestError: it has not.
+    """
+    check_positions(card, spec.lengths[-1])
+    refused = refusal_on(REFERENCE, card, KvCacheSpec(model=spec.model, schemes=(REFERENCE,)).settings(), "cpu")
+    if refused is not None:
+        raise RequestError(refused)
+
+
+def check_positions(card: ModelCard, tokens: int) -> None:
+    """Nothing, when the model has positions for so many tokens. Raises RequestError otherwise."""
+    if card.context and tokens > card.context:
+        raise RequestError(f"{tokens} tokens are more than the {card.context} positions of {clean(card.name)}: ask for {card.context} or fewer")
+
+
+def value_bytes(dtype: Dtype, card: ModelCard, device: str) -> int:
+    """Bytes of a key or value in the arithmetic that was asked for; `auto` is float32 on a CPU, the checkpoint's own elsewhere."""
+    if dtype != "auto":
+        return _DTYPE_BYTES[dtype]
+    return 4 if device == "cpu" else _DTYPE_BYTES.get(card.dtype, 2)
+
+
+def _memory(
+    spec: KvCacheSpec, card: ModelCard, geometry: Geometry, rows: tuple[tuple[str, int, str | None], ...], variants: tuple[str, ...]
+) -> tuple[MemoryLine, ...]:
+    batch = spec.together
+    widest = max([geometry.kv_heads, *(groups_of(name, card.heads) for name in variants)])
+    own = f", {name_of(widest, card.heads)} heads" if widest != geometry.kv_heads else ""
+    caches = rows[0][1] + max(held for _, held, _ in rows)
+    copies = 2 if variants else 1
+    logits = _LOGIT_COPIES * batch * card.vocabulary * 4 + batch * spec.prompt_of(card.context) * card.hidden_size * 4 * 4
+    return (
+        MemoryLine("weights", copies * card.parameters * geometry.value_bytes, "parameters x bytes of the arithmetic, twice with head variants"),
+        MemoryLine("caches", caches * widest // geometry.kv_heads, f"the full cache and the largest other{own}, {batch} windows"),
+        MemoryLine("working", logits, "logits of a step and hidden states of the prompt"),
+    )
+
+
+def _does_not_fit(spec: KvCacheSpec, tokens: int, memory: tuple[MemoryLine, ...], peak: int, free: int) -> str:
+    weights = memory[0].bytes
+    advice = "lower batch or context" if weights < free else "choose a smaller model or another dtype"
+    parts = ", ".join(f"{line.label} {size(line.bytes)}" for line in memory)
+    return f"{spec.together} windows of {tokens} tokens take about {size(peak)} ({parts}) and {size(free)} of memory are free: {advice}"

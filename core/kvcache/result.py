@@ -1,0 +1,163 @@
+"""What a comparison of cache schemes found; free of torch, so that a screen can draw it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+from core import __version__
+from core.evaluate.result import Convention
+
+Path = Literal["fused", "module"]
+"""The fused forward pass of Llama-like models, or transformers' modules."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+
+class NeedleFigure(_Frozen):
+    """Retrieval at one depth.
+
+    In each trial a text holds one assignment of a random value to a random name, at the depth; it ends with the name and the equals sign, and
+    the value's tokens are predicted one after the other, each given the true ones before it.
+    """
+
+    depth: int
+    """Percent of the text that stands before the needle."""
+    trials: int
+    hits: int
+    """Trials in which every token of the value is the likeliest."""
+    hit_rate: float
+    token_rate: float
+    """Share of the value's tokens that are the likeliest."""
+    gain: float
+    """Mean log-probability of a token of the value, less the same in the same text without the assignment; nat."""
+
+
+class KvRow(_Frozen):
+    """One scheme on one head variant. Figures are None where the scheme was refused, and say nothing then."""
+
+    name: str
+    """Scheme, with the head variant in front where it is not the model's own: `mqa/kivi-4`."""
+    scheme: str
+    title: str
+    heads: str
+    """`mha`, `mqa` or `gqa-N`."""
+    own_heads: bool
+    """Whether the model was trained with these heads."""
+    refused: str | None = None
+    """Why the model cannot have the scheme."""
+    lossless: bool
+    """By construction: the outputs are the full cache's to rounding."""
+    evicts: bool
+    path: Path | None = None
+    """What computed the timed steps."""
+    tokens: int | None = None
+    """Tokens of a sequence when the bytes were counted."""
+    sequences: int | None = None
+    bytes_held: int | None = None
+    """Of the real tensors: codes, scales, zero points, indices; of all sequences."""
+    bytes_formula: int | None = None
+    bytes_per_token: float | None = None
+    """`bytes_held` over tokens and sequences."""
+    bits_per_value: float | None = None
+    """Of a key or value of the whole text; evicted ones count with nothing."""
+    compression: float | None = None
+    """Bytes of the full cache over these."""
+    ttft_ms: float | None = None
+    """Median time of the prompt, first new token included."""
+    tpot_ms: float | None = None
+    """Median time of a single-token step."""
+    tpot_reference_ms: float | None = None
+    """The same of the full cache, in turns with this scheme."""
+    tpot_ratio: float | None = None
+    ppl: float | None = None
+    ppl_se: float | None = None
+    ppl_ratio: float | None = None
+    """To the full cache of the same heads."""
+    ln_ppl_ratio: float | None = None
+    ln_ppl_ratio_se: float | None = None
+    """Paired, token by token."""
+    kl_mean: float | None = None
+    kl_se: float | None = None
+    top1_agreement: float | None = None
+    top1_se: float | None = None
+    needle_rate: float | None = None
+    """Share of all trials that hit."""
+    needle_gain: float | None = None
+    needle: tuple[NeedleFigure, ...] = ()
+    seconds: float = 0.0
+
+
+class ChartPoint(_Frozen):
+    """One scheme in the chart of memory against quality."""
+
+    name: str
+    title: str
+    bytes_per_token: float
+    ppl_ratio: float
+    low: float
+    """Of the ratio's 95 % interval."""
+    high: float
+    on_front: bool
+    """No other scheme of the same heads is both smaller and better."""
+
+
+class NeedleConvention(_Frozen):
+    """How retrieval was measured."""
+
+    definition: str
+    tokens: int
+    """Of a whole text."""
+    value_tokens: float
+    """Mean length of the value."""
+
+
+class KvCacheResult(_Frozen):
+    """Result of `llmopt kv-cache`."""
+
+    schema_: str = Field("llmopt.kv-cache/1", alias="schema")
+    llmopt_version: str = __version__
+    capability: Literal["kv-cache"] = "kv-cache"
+    model: str
+    reference: str
+    """Scheme that the others are compared with."""
+    parameters: int
+    context: int
+    prompt: int
+    """Tokens that are given at once before the scored and before the timed ones."""
+    steps: int
+    """Timed steps of a repeat."""
+    repeats: int
+    threads: int
+    device: str
+    dtype: str
+    rows: tuple[KvRow, ...]
+    chart: tuple[ChartPoint, ...]
+    evaluation: Convention
+    needle: NeedleConvention | None = None
+    seconds: float
+    peak_rss_bytes: int
+    notes: tuple[str, ...] = ()
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Figures of each row by its name, for comparisons of runs."""
+        return {row.name: {name: value for name in COMPARED if (value := getattr(row, name)) is not None} for row in self.rows if row.refused is None}
+
+
+COMPARED = (
+    "bytes_held",
+    "bytes_per_token",
+    "ppl",
+    "ppl_ratio",
+    "kl_mean",
+    "top1_agreement",
+    "needle_rate",
+    "ttft_ms",
+    "tpot_ms",
+)
+"""Figures of a row that are set beside those of another run."""

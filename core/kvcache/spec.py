@@ -1,0 +1,138 @@
+"""What can be asked of `llmopt kv-cache`. No torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from core.kvcache.catalog import REFERENCE, SCHEMES, unknown
+from core.kvcache.head_names import head_names, wrong_heads
+from core.kvcache.settings import SchemeSettings
+from core.spec import Spec, unit
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+DEFAULT_SCHEMES = tuple(facts.name for facts in SCHEMES.values() if not facts.needs_cuda)
+
+
+class KvCacheSpec(Spec):
+    """Measure cache schemes on the same model and text: memory, speed, perplexity through the cache, retrieval."""
+
+    capability: ClassVar[str] = "kv-cache"
+    sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
+        ("schemes", ("model", "schemes", "heads")),
+        ("sizes", ("group", "residual", "budget", "sinks", "block")),
+        ("text", ("text", "context", "prompt", "windows", "batch")),
+        ("needle", ("needle", "needle_depths", "needle_trials")),
+        ("speed", ("steps", "repeats", "threads")),
+        ("run", ("dtype", "device", "seed")),
+    )
+
+    schemes: Annotated[
+        tuple[str, ...],
+        Field(description="Cache schemes to measure beside the full cache, or all", min_length=1, max_length=64),
+    ] = DEFAULT_SCHEMES
+    heads: Annotated[
+        tuple[str, ...],
+        Field(description="Variants of the model's key and value heads to measure too: mha, mqa, gqa-N with N groups, or all", max_length=16),
+    ] = ()
+    group: Annotated[int, Field(description="Quantized schemes: values that share a scale", ge=1, le=4096)] = 32
+    residual: Annotated[int, Field(description="KIVI: most recent tokens that stay unquantized", ge=0, le=65536, json_schema_extra=unit("token"))] = (
+        32
+    )
+    budget: Annotated[int, Field(description="Evicting schemes: tokens that a block keeps", ge=2, le=2**20, json_schema_extra=unit("token"))] = 256
+    sinks: Annotated[int, Field(description="StreamingLLM: first tokens that are never evicted", ge=0, le=65536, json_schema_extra=unit("token"))] = 4
+    block: Annotated[int, Field(description="Paged: tokens of a page", ge=1, le=4096, json_schema_extra=unit("token"))] = 16
+    text: Annotated[str, Field(description="Text to measure on: builtin or a UTF-8 file", min_length=1)] = "builtin"
+    context: Annotated[
+        int | None,
+        Field(
+            description="Tokens of a window, prompt and scored ones together; default: the model's context, 1024 at most",
+            ge=8,
+            le=2**20,
+            json_schema_extra=unit("token"),
+        ),
+    ] = None
+    prompt: Annotated[
+        int | None,
+        Field(
+            description="First tokens of a window, given at once and not scored; default: a quarter of the context",
+            ge=1,
+            le=2**20,
+            json_schema_extra=unit("token"),
+        ),
+    ] = None
+    windows: Annotated[int, Field(description="Windows of text to score", ge=1, le=65536, json_schema_extra=unit("sequence"))] = 8
+    batch: Annotated[int, Field(description="Windows that are decoded together", ge=1, le=4096, json_schema_extra=unit("sequence"))] = 8
+    needle: Annotated[bool, Field(description="Look whether an assignment that stands once in the text is found again")] = True
+    needle_depths: Annotated[
+        tuple[int, ...],
+        Field(description="Where in the text the assignment stands, 0 at its start, 100 at its end", min_length=1, max_length=32),
+    ] = (10, 30, 50, 70, 90)
+    needle_trials: Annotated[int, Field(description="Texts with an assignment at each depth", ge=1, le=1024, json_schema_extra=unit("sequence"))] = 8
+    steps: Annotated[int, Field(description="Single-token steps that are timed in a repeat", ge=4, le=65536, json_schema_extra=unit("step"))] = 48
+    repeats: Annotated[int, Field(description="Timed repeats, taken in turns with the full cache", ge=1, le=1000)] = 3
+    threads: Annotated[int | None, Field(description="Processor threads; default: as many as torch takes", ge=1, le=1024)] = None
+    dtype: Annotated[Dtype, Field(description="Arithmetic of the model; auto: float32 on a CPU, the checkpoint's own on a GPU")] = "auto"
+
+    @field_validator("schemes", "heads", "needle_depths", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """`a, b` as a form's entry and a saved text have it."""
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("schemes")
+    @classmethod
+    def _known_schemes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if "all" in names:
+            return tuple(SCHEMES)
+        for name in names:
+            if name not in SCHEMES:
+                raise ValueError(unknown(name))
+        return tuple(dict.fromkeys(names))
+
+    @field_validator("heads")
+    @classmethod
+    def _known_heads(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if (complaint := wrong_heads(name)) is not None:
+                raise ValueError(complaint)
+        return tuple(dict.fromkeys(names))
+
+    @model_validator(mode="after")
+    def _fields_fit_together(self) -> Self:
+        if any(not 0 <= depth <= 100 for depth in self.needle_depths) or len(set(self.needle_depths)) < len(self.needle_depths):
+            raise ValueError("needle-depths are different whole numbers from 0 to 100")
+        if self.context is not None and self.prompt is not None and self.prompt >= self.context:
+            raise ValueError(f"a prompt of {self.prompt} tokens leaves nothing to score in a window of {self.context}: lower prompt or raise context")
+        if self.residual % self.group and any(name.startswith("kivi") for name in self.schemes):
+            raise ValueError(f"residual {self.residual} is no multiple of group {self.group}, by which KIVI quantizes keys: choose one that is")
+        if self.sinks >= self.budget:
+            raise ValueError(f"sinks {self.sinks} leave nothing of a budget of {self.budget} tokens: lower sinks or raise the budget")
+        return self
+
+    def settings(self, capacity: int | None = None) -> SchemeSettings:
+        """The sizes that schemes read."""
+        return SchemeSettings(group=self.group, residual=self.residual, budget=self.budget, sinks=self.sinks, block=self.block, capacity=capacity)
+
+    def context_of(self, context: int) -> int:
+        """Tokens of a window on a model of that context."""
+        return min(context, 1024) if self.context is None else self.context
+
+    def prompt_of(self, context: int) -> int:
+        """Prompt tokens of a window on a model of that context."""
+        return max(self.context_of(context) // 4, 1) if self.prompt is None else self.prompt
+
+    @property
+    def together(self) -> int:
+        """Windows that are decoded together."""
+        return min(self.batch, self.windows)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The schemes, the full cache first."""
+        return tuple(dict.fromkeys((REFERENCE, *self.schemes)))
+
+    def variants(self, heads: int, kv_heads: int) -> tuple[str, ...]:
+        """Names of the head variants on a model with that many query and key-value heads."""
+        return head_names(self.heads, heads, kv_heads)

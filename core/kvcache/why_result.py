@@ -1,0 +1,92 @@
+"""What generating with and without a cache costs; free of torch, so that a screen can draw it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+from core import __version__
+from core.kvcache.result import Path
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+
+class LengthFigures(_Frozen):
+    """Both ways up to one length. Times are medians over the repeats."""
+
+    tokens: int
+    with_ms: float
+    """Of the token at this length, with a cache."""
+    without_ms: float
+    """Of the same token when everything before it is computed again."""
+    speedup: float
+    """`without_ms` over `with_ms`."""
+    with_total_seconds: float
+    """Of all tokens up to this length."""
+    without_total_seconds: float
+    total_speedup: float
+    with_projections: int
+    """Key and value vectors that were computed up to this length, all blocks together; counted in the model's own projections."""
+    without_projections: int
+    with_projections_formula: int
+    without_projections_formula: int
+    cache_bytes: int
+    """What the cache holds at this length: the price of the speed."""
+
+
+class GrowthFit(_Frozen):
+    """Least squares of ln t = ln c + k ln n over the lengths and repeats."""
+
+    name: str
+    """`with total`, `without total`, `with token`, `without token`."""
+    quantity: Literal["total seconds", "token ms"]
+    cached: bool
+    coefficient: float
+    exponent: float
+    low: float
+    """Of the exponent's 95 % interval (Student's t)."""
+    high: float
+    r_squared: float
+    points: int
+    tail_exponent: float
+    """Between the two longest lengths alone, where constant costs weigh least."""
+    sentence: str
+
+
+class KvCacheWhyResult(_Frozen):
+    """Result of `llmopt kv-cache-why`."""
+
+    schema_: str = Field("llmopt.kv-cache-why/1", alias="schema")
+    llmopt_version: str = __version__
+    capability: Literal["kv-cache-why"] = "kv-cache-why"
+    model: str
+    path: Path
+    """What computed the timed steps, the same both ways."""
+    threads: int
+    device: str
+    dtype: str
+    repeats: int
+    rows: tuple[LengthFigures, ...]
+    """By length; the data of both charts: time of a token, and projections computed."""
+    fits: tuple[GrowthFit, ...]
+    seconds: float
+    peak_rss_bytes: int
+    notes: tuple[str, ...] = ()
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def metrics(self) -> dict[str, float]:
+        """At the longest length, and the exponents."""
+        last = self.rows[-1]
+        exponents = {f"exponent_{fit.name.replace(' ', '_')}": fit.exponent for fit in self.fits}
+        return {
+            "tokens": last.tokens,
+            "speedup": last.speedup,
+            "total_speedup": last.total_speedup,
+            "with_ms": last.with_ms,
+            "without_ms": last.without_ms,
+            "cache_bytes": last.cache_bytes,
+        } | exponents

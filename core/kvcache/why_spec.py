@@ -1,0 +1,41 @@
+"""What can be asked of `llmopt kv-cache-why`. No torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from core.kvcache.spec import Dtype
+from core.spec import Spec
+
+
+class KvCacheWhySpec(Spec):
+    """Generate with a cache and without one: time of a token, keys and values computed, growth with the length."""
+
+    capability: ClassVar[str] = "kv-cache-why"
+    sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
+        ("lengths", ("model", "lengths", "repeats", "text")),
+        ("run", ("threads", "dtype", "device", "seed")),
+    )
+
+    lengths: Annotated[
+        tuple[int, ...],
+        Field(description="Lengths in tokens at which both are compared", min_length=3, max_length=64),
+    ] = (10, 25, 50, 100, 200, 350, 500)
+    repeats: Annotated[int, Field(description="Timed repeats, taken in turns", ge=1, le=1000)] = 3
+    text: Annotated[str, Field(description="Text whose tokens are fed: builtin or a UTF-8 file", min_length=1)] = "builtin"
+    threads: Annotated[int | None, Field(description="Processor threads; default: as many as torch takes", ge=1, le=1024)] = None
+    dtype: Annotated[Dtype, Field(description="Arithmetic of the model; auto: float32 on a CPU, the checkpoint's own on a GPU")] = "auto"
+
+    @field_validator("lengths", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """`10, 50` as a saved text has it."""
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if any(length < 2 for length in self.lengths) or list(self.lengths) != sorted(set(self.lengths)):
+            raise ValueError("lengths are different whole numbers from 2 on, ascending")
+        return self
