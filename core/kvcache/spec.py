@@ -24,8 +24,8 @@ class KvCacheSpec(Spec):
         ("sizes", ("group", "residual", "budget", "sinks", "block")),
         ("text", ("text", "context", "prompt", "windows", "batch")),
         ("needle", ("needle", "needle_depths", "needle_trials")),
-        ("speed", ("steps", "repeats", "threads")),
-        ("run", ("dtype", "device", "seed")),
+        ("speed", ("steps", "repeats")),
+        ("arithmetic", ("dtype", "threads", "device", "seed")),
     )
 
     schemes: Annotated[

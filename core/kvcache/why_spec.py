@@ -16,7 +16,7 @@ class KvCacheWhySpec(Spec):
     capability: ClassVar[str] = "kv-cache-why"
     sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
         ("lengths", ("model", "lengths", "repeats", "text")),
-        ("run", ("threads", "dtype", "device", "seed")),
+        ("arithmetic", ("dtype", "threads", "device", "seed")),
     )
 
     lengths: Annotated[
