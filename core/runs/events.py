@@ -116,9 +116,9 @@ def _value(annotation: str, value: Any) -> Any:
 
 
 def safe(value: Any, depth: int = 0) -> Any:
-    """A copy of JSON data in which every text is fit to be shown; what nests deeper than 12 levels is left out."""
+    """A copy of JSON data in which every text is fit to be shown, line feeds and tabs kept; what nests deeper than 12 levels is left out."""
     if isinstance(value, str):
-        return clean(value, limit=_TEXT)
+        return clean(value, limit=_TEXT, multiline=True)
     if depth >= _DEPTH:
         return None
     if isinstance(value, dict):

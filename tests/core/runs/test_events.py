@@ -50,9 +50,10 @@ def test_a_hostile_label_cannot_disturb_the_terminal() -> None:
 
 
 def test_the_texts_of_a_detail_cannot_disturb_the_terminal_however_deep_they_stand() -> None:
-    event = events.parse(events.line(Detail(1.0, "round", {"drafted": [{"te\x1bxt": "a\x1b[2Jb"}], "n": 3})))
+    event = events.parse(events.line(Detail(1.0, "round", {"drafted": [{"te\x1bxt": "a\x1b[2Jb\n\tc"}], "n": 3})))
     assert isinstance(event, Detail)
     assert "x1b" not in repr(event.data)
+    assert "b\n\tc" in next(iter(event.data["drafted"][0].values())), "lines of a text stay lines"
     assert event.data["n"] == 3
 
 

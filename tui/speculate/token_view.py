@@ -1,0 +1,50 @@
+"""The tokens of a run as they come. Only cells that differ reach the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import events
+
+from tui.speculate import tokens
+from tui.speculate.tokens import Round
+from tui.widgets.live import LiveLines
+
+
+class TokenView(LiveLines):
+    """The text with signs below it, or a line for each round."""
+
+    DEFAULT_CSS = """
+    TokenView { height: 1fr; min-height: 2; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.by_round = False
+        """Whether each round has a line of its own."""
+        self._prompt = ""
+        self._rounds: Sequence[Round] = ()
+
+    def tell(self, prompt: str, rounds: Sequence[Round]) -> None:
+        """Show the text so far. May be called at any rate: what stays the same costs nothing."""
+        self._prompt, self._rounds = prompt, rounds
+        self._draw()
+
+    def turn(self) -> None:
+        """From the text to the rounds and back."""
+        self.by_round = not self.by_round
+        self._draw()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Wrap anew."""
+        super().on_resize(event)
+        self._draw()
+
+    def _draw(self) -> None:
+        width, height = self.size
+        if not width or not height:
+            return
+        if self.by_round:
+            self.show(tokens.window(tokens.listed(self._rounds, width), height))
+        else:
+            self.show(tokens.window(tokens.flow(self._prompt, self._rounds, width), height, step=2))

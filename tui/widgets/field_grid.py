@@ -1,0 +1,127 @@
+"""A few fields in columns, for what is answered at once: label and editor, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Grid, Horizontal
+from textual.message import Message
+from textual.widgets import Static
+
+from tui.widgets.fields.describe import FieldView
+from tui.widgets.fields.editor import UNSET, Edited, Editor, Finished
+
+
+@dataclass(frozen=True)
+class GridField:
+    """One field: how it is called here, what it is, what edits it."""
+
+    label: str
+    view: FieldView
+    editor: type[Any]
+
+
+class FieldGrid(Grid):
+    """Fields from left to right, then down. Every edit of a person is told as `Changed`."""
+
+    DEFAULT_CSS = """
+    FieldGrid { grid-size: 2; grid-rows: 1; grid-gutter: 0 2; height: auto; }
+    FieldGrid > Horizontal { height: 1; }
+    FieldGrid .grid--label { width: 16; color: $text-muted; }
+    FieldGrid > Horizontal:focus-within .grid--label { text-style: bold; color: $text-accent; }
+    FieldGrid Input { padding: 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "go(1)", "Next field", show=False, id="grid.down", tooltip="The field below"),
+        Binding("up", "go(-1)", "Previous field", show=False, id="grid.up", tooltip="The field above"),
+    ]
+
+    @dataclass
+    class Changed(Message):
+        """A person edited a field."""
+
+        grid: FieldGrid
+        name: str
+
+        @property
+        def control(self) -> FieldGrid:
+            """The grid, for `@on` selectors."""
+            return self.grid
+
+    def __init__(self, fields: Sequence[GridField], columns: int = 2, wide: tuple[int, int] | None = None, id: str | None = None) -> None:  # noqa: A002
+        """Make a grid.
+
+        Args:
+            fields: in reading order.
+            columns: beside each other.
+            wide: (cells, columns): from how many cells on there are how many columns.
+        """
+        super().__init__(id=id)
+        self._fields = tuple(fields)
+        self._narrow, self._wide = columns, wide
+        self._columns = columns
+        self.editors: dict[str, Editor] = {field.view.name: field.editor(field.view) for field in fields}
+        for field in fields:
+            if field.view.default is not None:
+                self.editors[field.view.name].put(field.view.default)
+
+    def compose(self) -> ComposeResult:
+        """Label and editor of each."""
+        for field in self._fields:
+            with Horizontal():
+                yield Static(field.label, classes="grid--label", markup=False)
+                yield self.editors[field.view.name].as_widget()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """As many columns as there is room for."""
+        self._columns = self._wide[1] if self._wide is not None and event.size.width >= self._wide[0] else self._narrow
+        self.styles.grid_size_columns = self._columns
+
+    @property
+    def rows(self) -> int:
+        """Lines that it takes."""
+        return -(-len(self._fields) // self._columns)
+
+    def values(self) -> dict[str, Any]:
+        """What the fields hold; one that was left empty is left out."""
+        held = {name: editor.get() for name, editor in self.editors.items()}
+        return {name: value for name, value in held.items() if value is not UNSET}
+
+    def put(self, values: Mapping[str, Any]) -> None:
+        """Fill in some of the fields without telling."""
+        for name, value in values.items():
+            if name in self.editors:
+                self.editors[name].put(value)
+
+    def focus_first(self) -> None:
+        """Put the cursor into the first field."""
+        next(iter(self.editors.values())).as_widget().focus()
+
+    def action_go(self, by: int) -> None:
+        """Move within a column; beyond its end the focus leaves the grid."""
+        widgets = [editor.as_widget() for editor in self.editors.values()]
+        at = next((index for index, widget in enumerate(widgets) if widget.has_focus), 0)
+        to = at + by * self._columns
+        if 0 <= to < len(widgets):
+            widgets[to].focus()
+        elif by > 0:
+            widgets[-1].focus()
+            self.screen.focus_next()
+        else:
+            widgets[0].focus()
+            self.screen.focus_previous()
+
+    @on(Edited)
+    def _edited(self, event: Edited) -> None:
+        event.stop()
+        self.post_message(self.Changed(self, event.editor.view.name))
+
+    @on(Finished)
+    def _finished(self, event: Finished) -> None:
+        event.stop()
+        self.screen.focus_next()
