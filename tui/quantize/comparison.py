@@ -14,9 +14,9 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from core.quantize.compare_spec import SETS, QuantizeCompareSpec
+from tui.experiment.names import model
 from tui.quantize import figures
 from tui.quantize.comparison_data import COLUMNS, Compared, cells, newest, plots
-from tui.quantize.title import model
 from tui.services import services_of
 from tui.widgets import words
 from tui.widgets.chart import Chart

@@ -1,45 +1,30 @@
-"""Whether the request fits the model and the machine, told before anything starts."""
+"""Whether a quantization fits the model and the machine, told before anything starts."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from textual.content import Content
-from textual.widgets import Static
 
 from core.errors import LlmoptError
 from core.hardware.snapshot import GpuState
 from core.models.card import ModelCard
-from core.models.hub_cache import cached_snapshot, is_model_id, is_offline
 from core.models.source import ModelSource, require_folder
 from core.quantize.check import FitCheck, check
 from core.quantize.spec import QuantizeSpec
 from core.runs.home import runs_folder
-from core.sanitize import clean
+from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
 from tui.quantize import fp8_units
 from tui.services import Models
 from tui.widgets import words
-from tui.widgets.hanging import hanging
-
-
-@dataclass(frozen=True)
-class Fit:
-    """The verdict: a refusal in one sentence, or the figures that are foreseen."""
-
-    refusal: str = ""
-    lines: tuple[tuple[str, str], ...] = ()
-    """(name, text)."""
-    warnings: tuple[str, ...] = ()
 
 
 def probe(models: Models, spec: QuantizeSpec, gpus: Sequence[GpuState] | None = None) -> Fit:
     """Read the model's card and check the request against it. Touches the disk: call it off the event loop."""
-    if _must_be_fetched(spec.model):
-        return Fit(warnings=("the model is not on this machine: the run fetches it first, and nothing can be foreseen before that",))
+    if must_be_fetched(spec.model):
+        return NOT_HERE
     free = psutil.virtual_memory().available
     try:
         card = require_card(models.resolve(spec.model))
@@ -73,39 +58,3 @@ def _disk_free(spec: QuantizeSpec) -> int | None:
         return None if existing is None else shutil.disk_usage(existing).free
     except OSError:
         return None
-
-
-def _must_be_fetched(name: str) -> bool:
-    return is_model_id(name) and not Path(name).expanduser().exists() and not is_offline() and cached_snapshot(name) is None
-
-
-class FitPanel(Static):
-    """The verdict below the form."""
-
-    DEFAULT_CSS = """
-    FitPanel { height: auto; max-height: 8; border-top: solid $panel; }
-    """
-
-    def __init__(self) -> None:
-        super().__init__("checking ...", markup=False)
-        self._fit: Fit | None = None
-
-    def show(self, fit: Fit) -> None:
-        """Another verdict."""
-        self._fit = fit
-        self._draw()
-
-    def on_resize(self) -> None:
-        """Wrap anew."""
-        self._draw()
-
-    def _draw(self) -> None:
-        fit, width = self._fit, self.size.width or 50
-        if fit is None:
-            return
-        if fit.refusal:
-            self.update(Content.styled(f"! {clean(fit.refusal)}", "$text-error"))
-            return
-        parts = [hanging(fit.lines, width)] if fit.lines else []
-        parts += [Content.styled(f"! {clean(text)}", "$text-warning") for text in fit.warnings]
-        self.update(Content("\n").join(parts))

@@ -16,9 +16,9 @@ from textual.worker import get_current_worker
 from core.quantize import pareto as core
 from core.quantize.spec import QuantizeSpec
 from core.runs.store import Run
+from tui.experiment.names import model
+from tui.experiment.turns import Turns
 from tui.quantize import pareto
-from tui.quantize.title import model
-from tui.quantize.turns import Turns
 from tui.services import services_of
 from tui.widgets.hanging import hanging
 from tui.widgets.threads import in_thread

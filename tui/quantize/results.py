@@ -13,11 +13,11 @@ from textual.worker import get_current_worker
 
 from core.errors import LlmoptError
 from core.models.card import ModelCard
+from tui.experiment.names import model
+from tui.experiment.turns import Turns
 from tui.quantize import figures, history, layers, outcome
 from tui.quantize.assignment import AssignmentMap
 from tui.quantize.outcome import Outcome
-from tui.quantize.title import model
-from tui.quantize.turns import Turns
 from tui.services import services_of
 from tui.widgets.hanging import hanging
 from tui.widgets.threads import in_thread

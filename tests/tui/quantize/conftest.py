@@ -20,9 +20,9 @@ from core.models.source import ModelSource
 from tests.tui.fakes import FakeServices
 from tests.tui.waiting import until
 from tui.app import LlmoptApp
+from tui.experiment.setup import SetupView
 from tui.panes import PaneEntry
 from tui.quantize.pane import QuantizePane
-from tui.quantize.setup import SetupView
 from tui.widgets.chart import Chart
 
 CONFIG: dict[str, Any] = {

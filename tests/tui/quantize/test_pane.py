@@ -24,8 +24,8 @@ from tests.tui.quantize import made
 from tests.tui.quantize.conftest import open_quantize, settle, until
 from tui.app import LlmoptApp
 from tui.confirm import Confirm
+from tui.experiment.fit import FitPanel
 from tui.quantize.artifact import ArtifactScreen
-from tui.quantize.fit import FitPanel
 from tui.quantize.pane import COMPARE, LIVE, PARETO, RESULTS, SETUP
 from tui.quantize.verify import VerifyScreen
 from tui.runs.live import LiveRuns

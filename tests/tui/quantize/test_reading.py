@@ -18,10 +18,10 @@ from core.runs.store import list_runs
 from tests.tui.fakes import NOW
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import MadeUp
+from tui.experiment.follower import Follower
+from tui.experiment.live_head import heading
 from tui.quantize import comparison_data, figures, history, layers, outcome
 from tui.quantize.artifact import describe, loading
-from tui.quantize.follower import Follower
-from tui.quantize.live_head import heading
 from tui.quantize.requests import comparison_of, parts
 from tui.quantize.tape import Tape
 from tui.runs.live import LiveRuns
@@ -70,7 +70,7 @@ def test_time_left_follows_the_pace_and_is_not_told_too_early_or_too_late() -> N
 
 def test_a_follower_reads_on_where_it_stopped() -> None:
     run = made.run_of(made.spec(), "20260101-115900-quantize-0aaa", created=NOW - 20)
-    follower = Follower(run)
+    follower = Follower(run, Tape())
     said = made.layer_errors(6, NOW - 18)
     made.say(run, *said[:5])
     follower.look(LiveRuns())
@@ -201,7 +201,7 @@ def test_a_comparison_asks_for_every_variant() -> None:
 
 def test_the_head_of_a_failed_run_gives_the_reason() -> None:
     run = made.run_of(made.spec(), "20260101-100000-quantize-0001", "failed", created=NOW, reason="no space left on /data: free some")
-    text = heading(run, run.state, Tape(), NOW, 80).plain
+    text = heading(run, "a quantization", run.state, Tape(), NOW, 80).plain
     assert "failed after 20 s: no space left on /data: free some" in text
     assert "r lets it go on" in text
 

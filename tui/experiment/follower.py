@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 from core.runs import events
 from core.runs.state import State
 from core.runs.store import Run
-from tui.quantize.tape import Tape
+from tui.experiment.tape import Tape
 from tui.services import Runs
 
+T = TypeVar("T", bound=Tape)
 
-class Follower:
-    """A run, what was read of it, and where to read on."""
 
-    def __init__(self, run: Run) -> None:
+class Follower(Generic[T]):
+    """A run, what was read of it, and where to read on.
+
+    Args:
+        run: to follow.
+        tape: that takes in its events.
+    """
+
+    def __init__(self, run: Run, tape: T) -> None:
         self.run = run
-        self.tape = Tape()
+        self.tape = tape
         self.state: State = run.state
         self._offset = 0
 

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.content import Content
 
 from core.runs.resume import resumable
 from core.runs.state import State
 from core.runs.store import Run
 from core.sanitize import clean
-from tui.quantize.tape import Tape
-from tui.quantize.title import title
+from tui.experiment.tape import Tape
 from tui.runs.words import MARKS, STYLES
 from tui.widgets import words
 from tui.widgets.progress import bar
 
 _STATUS = {"queued": "waits for its worker", "running": "runs", "done": "done", "failed": "failed", "cancelled": "cancelled"}
-_SO_FAR = ("ppl_before", "perplexity before"), ("ppl_after", "after"), ("kl_mean", "KL")
+_RESUME = "r lets it go on from its last finished block"
 
 
-def heading(run: Run, state: State, tape: Tape, now: float, width: int) -> Content:
-    """Title and state, then progress, or how it ended; figures that are known already in a last line."""
-    head = Content.assemble((title(run), "bold"), "  ", (f"{MARKS[state.status]} {_STATUS[state.status]}", STYLES[state.status]))
+def heading(run: Run, title: str, state: State, tape: Tape, now: float, width: int, so_far: Sequence[tuple[str, str]] = ()) -> Content:
+    """Title and state, then progress, or how it ended; figures that are known already in a last line.
+
+    Args:
+        run: whose id stands at the right end.
+        title: what was asked for, in a few words.
+        state: of the run.
+        tape: its progress and metrics.
+        now: seconds since 1970.
+        width: columns.
+        so_far: (name of a metric, label) of the figures in the last line.
+    """
+    head = Content.assemble((title, "bold"), "  ", (f"{MARKS[state.status]} {_STATUS[state.status]}", STYLES[state.status]))
     gap = width - head.cell_length - len(run.id)
     lines = [Content.assemble(head, " " * gap if gap > 1 else "\n", (run.id, "dim"))]
     if state.is_over:
         reason = f": {clean(state.exit_reason)}" if state.exit_reason and state.exit_reason != state.status else ""
         lines.append(Content(f"{_STATUS[state.status]} after {words.duration(state.seconds(now))}{reason}"))
         if resumable(run, state):
-            lines.append(Content.styled("r lets it go on from its last finished block", "dim"))
+            lines.append(Content.styled(_RESUME, "dim"))
     else:
         lines.extend(_progress(state, tape, now, width))
-    if known := [f"{label} {words.figure(tape.metrics[name])}" for name, label in _SO_FAR if name in tape.metrics]:
+    if known := [f"{label} {words.figure(tape.metrics[name])}" for name, label in so_far if name in tape.metrics]:
         lines.append(Content(", ".join(known)))
     return Content("\n").join(lines)
 

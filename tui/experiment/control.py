@@ -1,0 +1,162 @@
+"""Starting, stopping and resuming the runs of a tab."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.containers import Container
+
+from core.errors import LlmoptError
+from core.runs.resume import resumable
+from core.runs.store import Run
+from core.spec import Spec
+from tui import crash
+from tui.confirm import Confirm
+from tui.experiment.live import LiveRun
+from tui.experiment.names import LIVE, SETUP
+from tui.experiment.setup import SetupView
+from tui.services import services_of
+from tui.widgets.threads import in_thread
+from tui.widgets.view_bar import ViewBar
+
+if TYPE_CHECKING:
+    from tui.app import LlmoptApp
+
+
+class RunControl(Container):
+    """A pane with a form, a live view and a bar that says what is being started. One start at a time.
+
+    Args:
+        setup: the form.
+        live: shows the run that was started.
+        bar: names the views and what is being done.
+    """
+
+    def __init__(self, setup: SetupView[Any], live: LiveRun[Any], bar: ViewBar, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.setup = setup
+        self.live = live
+        self.bar = bar
+        self.ended: set[str] = set()
+        """Runs whose end was shown."""
+        self._starting = False
+
+    def show_view(self, view: str) -> None:
+        """Bring a view to the front."""
+        raise NotImplementedError
+
+    def refusal(self, spec: Spec) -> str:
+        """Why a request cannot be started, empty when it can. Runs in a thread: it may touch the disk."""
+        return self.setup.probe(spec).refusal if isinstance(spec, self.setup.spec_class) else ""
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether the run that is shown live was stopped and can go on."""
+        follower = self.live.follower
+        return follower is not None and follower.over and resumable(follower.run, follower.state)
+
+    @property
+    def shell(self) -> LlmoptApp:
+        """The application around the tab."""
+        return cast("LlmoptApp", self.app)
+
+    def action_start(self) -> None:
+        """Start what the form says."""
+        self.start(self.setup.spec())
+
+    def start(self, spec: Spec | None) -> None:
+        """Start a request, after a question when another run of the tab goes on; None: the form is wrong, and is shown."""
+        if spec is None:
+            self.show_view(SETUP)
+            self.setup.form.focus()
+            self.not_started(self.setup.problem())
+        elif self.live.going and self.live.follower is not None:
+            text = f"{self.live.title(self.live.follower.run)} still runs. Start another beside it? Both get slower."
+            self.app.push_screen(Confirm(text, yes="Start", no="Wait"), lambda yes: self._start_now(spec) if yes else None)
+        else:
+            self._start_now(spec)
+
+    def _start_now(self, spec: Spec) -> None:
+        if self.begin("starting ..."):
+            self.launch(lambda: self._make(spec), self.started)
+
+    def _make(self, spec: Spec) -> Run | str:
+        return self.refusal(spec) or services_of(self).runs.start(spec)
+
+    def begin(self, note: str) -> bool:
+        """Say that something is being started; False when something is already."""
+        if self._starting:
+            return False
+        self._starting = True
+        self.bar.note = note
+        return True
+
+    @in_thread(group="start", description="start a run")
+    def launch(self, make: Callable[[], Run | str], then: Callable[[Run], None], what: str = "Not started") -> None:
+        """After `begin`: make a run in a thread.
+
+        Args:
+            make: answers the run, or why there is none.
+            then: is told of the run on the event loop.
+            what: title of the note that says why there is none.
+        """
+        try:
+            made = make()
+        except LlmoptError as error:
+            made = str(error)
+        except Exception as error:
+            made = crash.record(error)
+        if isinstance(made, str):
+            self.app.call_from_thread(self.not_started, made, what)
+        else:
+            self.app.call_from_thread(self._over, then, made)
+
+    def _over(self, then: Callable[[Run], None], run: Run) -> None:
+        self._starting, self.bar.note = False, ""
+        then(run)
+
+    def not_started(self, reason: str, what: str = "Not started") -> None:
+        """Tell why nothing was started."""
+        self._starting, self.bar.note = False, ""
+        self.shell.notify_text(reason, title=what, severity="error")
+
+    def started(self, run: Run) -> None:
+        """Follow a run that was started or goes on."""
+        self.ended.discard(run.id)
+        self.live.follow(run)
+        self.show_view(LIVE)
+
+    def action_resume(self) -> None:
+        """Let the stopped run that is shown go on."""
+        follower = self.live.follower
+        if follower is not None and self.can_resume and self.begin("resuming ..."):
+            run = follower.run
+
+            def resume() -> Run:
+                services_of(self).runs.resume(run)
+                return run
+
+            self.launch(resume, self.started, "Not resumed")
+
+    def action_cancel(self) -> None:
+        """Ask, then stop the run."""
+        follower = self.live.follower
+        if follower is None or follower.over:
+            return
+        kept = resumable(follower.run, follower.state.model_copy(update={"status": "cancelled"}))
+        what = "Blocks that are finished are kept: r lets it go on." if kept else "What it has made so far is thrown away."
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._cancel(follower.run)
+
+        self.app.push_screen(Confirm(f"Stop {self.live.title(follower.run)}? {what}", yes="Stop it", no="Let it run"), answered)
+
+    @in_thread(group="cancel", description="cancel a run")
+    def _cancel(self, run: Run) -> None:
+        try:
+            services_of(self).runs.cancel(run)
+        except LlmoptError as error:
+            self.app.call_from_thread(self.shell.notify_text, str(error), severity="error")
+        self.app.call_from_thread(self.live.look, always=True)

@@ -1,0 +1,156 @@
+"""A run as it goes: progress, time left, last words, and between them what its tab shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import ClassVar, Generic, TypeVar
+
+from rich.text import Text
+from textual.containers import Vertical
+from textual.content import Content
+from textual.coordinate import Coordinate
+from textual.message import Message
+from textual.widgets import Static
+
+from core.runs.state import State
+from core.runs.store import Run
+from core.sanitize import clean
+from tui.experiment.follower import Follower
+from tui.experiment.live_head import heading
+from tui.experiment.tape import Tape
+from tui.services import services_of
+from tui.widgets.table import Table
+from tui.widgets.threads import in_thread
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at a run's events."""
+
+T = TypeVar("T", bound=Tape)
+Row = tuple[str, ...]
+
+
+class LiveRun(Vertical, Generic[T]):
+    """Follows one run at a time.
+
+    A subclass says how a run is called (`title`), makes the tape (`new_tape`), composes `head`, its own widgets and `log`, and draws the tape
+    into them (`draw`), which is called on the event loop after every look that found something.
+    """
+
+    DEFAULT_CSS = """
+    LiveRun { height: 1fr; }
+    LiveRun .live--head { height: auto; }
+    LiveRun .live--log { height: auto; max-height: 2; color: $text-muted; }
+    """
+    NOTHING: ClassVar[str] = "No run yet. F5 starts one with the settings of the form; it goes on when this program ends."
+    SO_FAR: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """(name of a metric, label) of the figures in the head's last line."""
+
+    @dataclass
+    class Heard(Message):
+        """The run's state or its events were read anew."""
+
+        run: Run
+        state: State
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes="-nothing")
+        self.follower: Follower[T] | None = None
+        self.head = Static(self.NOTHING, classes="live--head", markup=False)
+        self.log_lines = Static(classes="live--log", markup=False)
+        self._reading = Lock()
+        self._texts: dict[Static, Content] = {}
+
+    def title(self, run: Run) -> str:
+        """What a run was asked to do, in a few words."""
+        raise NotImplementedError
+
+    def new_tape(self) -> T:
+        """An empty tape for a run."""
+        raise NotImplementedError
+
+    def draw(self, run: Run, tape: T) -> None:
+        """Show what the tape holds; set the class `-nothing` while that is nothing."""
+        raise NotImplementedError
+
+    @property
+    def going(self) -> bool:
+        """Whether the run that is followed is not over."""
+        return self.follower is not None and not self.follower.over
+
+    def on_mount(self) -> None:
+        """Look from now on."""
+        self.set_interval(LOOK_EVERY, self.look)
+
+    def follow(self, run: Run) -> None:
+        """Show a run from now on."""
+        self.follower = Follower(run, self.new_tape())
+        self.look(always=True)
+
+    def look(self, *, always: bool = False) -> None:
+        """Read what is new, off the event loop; not for a run that is over, nor while nobody sees it."""
+        if self.follower is not None and (always or (not self.follower.over and self.is_on_screen)):
+            self._read(self.follower, wait=always)
+
+    @in_thread(group="follow", description="read a run's events")
+    def _read(self, follower: Follower[T], *, wait: bool) -> None:
+        if not self._reading.acquire(timeout=10 if wait else 0):
+            return
+        try:
+            follower.look(services_of(self).runs)
+        finally:
+            self._reading.release()
+        self.app.call_from_thread(self._show, follower)
+
+    def _show(self, follower: Follower[T]) -> None:
+        if follower is not self.follower:
+            return
+        tape, run = follower.tape, follower.run
+        head = heading(run, self.title(run), follower.state, tape, services_of(self).clock(), self.size.width or 60, self.SO_FAR)
+        self.put(self.head, head, wraps=follower.over)
+        self.put(self.log_lines, Content("\n").join(Content(f"· {clean(line)}") for line in tape.log[-2:]), wraps=True)
+        self.draw(run, tape)
+        self.post_message(self.Heard(run, follower.state))
+
+    def put(self, where: Static, text: Content, *, wraps: bool) -> None:
+        """Update a text that is new; the screen is laid out anew only where its height may change."""
+        before = self._texts.get(where)
+        if text != before:
+            self._texts[where] = text
+            where.update(text, layout=wraps or before is None or before.plain.count("\n") != text.plain.count("\n"))
+
+
+class GrowingTable(Table[Text]):
+    """A table that rows are added to as they arrive; the cursor stays at the end while it is there."""
+
+    def __init__(self) -> None:
+        super().__init__(cursor_type="row", cell_padding=0)
+        self._kind: object = None
+        self._rows_shown: list[Row] = []
+
+    def fill(self, kind: object, columns: Sequence[tuple[str, int]], rows: Sequence[Row]) -> None:
+        """Add the rows that are new and put right those that were not complete.
+
+        Args:
+            kind: changes when everything begins anew.
+            columns: title and width of each.
+            rows: all of them, older ones first.
+        """
+        if self._kind != kind or len(rows) < len(self._rows_shown):
+            self._kind, self._rows_shown = kind, []
+            self.clear(columns=True)
+            for title, width in columns:
+                self.add_column(title, width=width)
+        if list(rows) == self._rows_shown:
+            return
+        at_end = self.cursor_row >= self.row_count - 1
+        for index, row in enumerate(rows):
+            if index >= len(self._rows_shown):
+                self.add_row(*map(Text, row))
+            elif row != self._rows_shown[index]:
+                for column, cell in enumerate(row):
+                    self.update_cell_at(Coordinate(index, column), Text(cell))
+        self._rows_shown = list(rows)
+        if at_end:
+            self.move_cursor(row=self.row_count - 1, animate=False)

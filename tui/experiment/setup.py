@@ -1,0 +1,156 @@
+"""What to do: the form of a spec, and beneath it whether that fits this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+from textual.timer import Timer
+from textual.worker import get_current_worker
+
+from core.spec import Spec
+from tui.experiment.fit import Fit, FitPanel
+from tui.widgets.fields.describe import FieldView
+from tui.widgets.fields.editor import Editor
+from tui.widgets.fields.guide import Guide, no_guide
+from tui.widgets.fields.model import ModelEditor
+from tui.widgets.form import Sections, SpecForm
+from tui.widgets.threads import in_thread
+
+FIRST_MODEL = "bundled:base"
+_VERDICT = 5
+"""Lines that the fit check usually takes."""
+_CHECK_AFTER = 0.25
+"""Seconds without a key before the check begins."""
+
+S = TypeVar("S", bound=Spec)
+
+
+class SetupView(Vertical, Generic[S]):
+    """The form and its fit check, which runs in a thread whenever the form comes to rest.
+
+    A subclass says in `probe` what is foreseen of a valid request.
+
+    Args:
+        spec_class: whose fields to edit.
+        sections: which fields to show and under which titles, as `SpecForm` takes them.
+        editors: for single fields by name, beside the one for `model`.
+        guide: what the fields mean beside each other.
+        first: values that the form begins with beside the defaults.
+    """
+
+    DEFAULT_CSS = """
+    SetupView { height: 1fr; }
+    """
+
+    @dataclass
+    class ModelChanged(Message):
+        """Another model that can be read was named."""
+
+        model: str
+
+    def __init__(
+        self,
+        spec_class: type[S],
+        sections: Sections | None = None,
+        editors: Mapping[str, Callable[[FieldView], Editor]] | None = None,
+        guide: Guide = no_guide,
+        first: Mapping[str, Any] | None = None,
+        *,
+        id: str | None = None,  # noqa: A002
+    ) -> None:
+        super().__init__(id=id)
+        self.spec_class = spec_class
+        self._first = {"model": FIRST_MODEL} | dict(first or {})
+        makers: dict[str, Callable[[FieldView], Editor]] = {"model": ModelEditor} | dict(editors or {})
+        self.form = SpecForm(spec_class, self._first, sections, makers, guide, _VERDICT, id="form")
+        self.fit = FitPanel()
+        self._timer: Timer | None = None
+        self._model = ""
+
+    def probe(self, spec: S) -> Fit:
+        """What is foreseen of a valid request. Runs in a thread: it may touch the disk."""
+        raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        """Form above, verdict below."""
+        yield self.form
+        yield self.fit
+
+    def on_mount(self) -> None:
+        """Check what the form begins with."""
+        self.check_now()
+
+    def spec(self) -> S | None:
+        """The valid request, or None."""
+        spec = self.form.spec()
+        return spec if isinstance(spec, self.spec_class) else None
+
+    def problem(self) -> str:
+        """The first complaint of the form."""
+        return next(iter(self.form.problems.values()), "the form is not complete")
+
+    def prefill(self, values: Mapping[str, Any]) -> list[str]:
+        """Fill the form; answers the fields that this version does not have, which are left out."""
+        known = {name: value for name, value in values.items() if name in self.spec_class.model_fields}
+        self.form.set_values({"model": self.form.values().get("model", FIRST_MODEL)} | known)
+        return sorted(set(values) - set(known))
+
+    def begin_with(self, model: object) -> None:
+        """Name another model, unless a person has changed the form."""
+        if isinstance(model, str) and model and self.spec() == self.spec_class.model_validate(self._first):
+            self.form.set_value("model", model)
+
+    def reset(self) -> None:
+        """Every field to its default; the model stays."""
+        self.prefill({})
+
+    def pick_model(self) -> None:
+        """Open the list of models."""
+        self.form.focus_field("model")
+        editor = self.form.rows["model"].editor
+        if isinstance(editor, ModelEditor):
+            editor.action_finish()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the form has changed and its check has not begun."""
+        return self._timer is not None
+
+    def check_now(self) -> None:
+        """Check the form as it stands."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        spec = self.spec()
+        if spec is None:
+            self.fit.show(Fit(refusal="see the line that is marked with ! in the form"))
+        else:
+            self._check(spec)
+
+    @on(SpecForm.Changed)
+    def _changed(self, event: SpecForm.Changed) -> None:
+        event.stop()
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(_CHECK_AFTER, self.check_now, name="check")
+
+    @in_thread(group="check", description="check whether the model fits", exclusive=True)
+    def _check(self, spec: S) -> None:
+        worker = get_current_worker()
+        found = self.probe(spec)
+        if not worker.is_cancelled:
+            self.app.call_from_thread(self._checked, spec, found)
+
+    def _checked(self, spec: S, found: Fit) -> None:
+        if spec != self.spec():
+            return
+        self.fit.show(found)
+        if spec.model != self._model:
+            self._model = spec.model
+            self.post_message(self.ModelChanged(spec.model))
