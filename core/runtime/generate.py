@@ -16,7 +16,7 @@ from core.errors import RequestError, RunFailed
 from core.runtime.cache import KvCache
 from core.runtime.decoder import Decoder
 from core.runtime.opening import open_decoder
-from core.runtime.prefill import prefill
+from core.runtime.prefill import check_prompts, prefill
 from core.runtime.sampling import Sampling, SeenTokens, choose
 from core.runtime.stopping import TextStream
 
@@ -124,6 +124,7 @@ def stream(
         raise RequestError("stop strings need a tokenizer: give one")
     if max_new_tokens < 1:
         raise RequestError(f"max-new-tokens = {max_new_tokens} cannot be used: ask for at least one")
+    check_prompts(prompts, real)
     needed = prompts.shape[1] + max_new_tokens - 1
     decoder = open_decoder(model, needed, cache=cache, batch=len(prompts)) if isinstance(model, nn.Module) else model
     decoder.reset(len(prompts))

@@ -86,10 +86,12 @@ class ModuleDecoder:
         logits: Tensor = answer.logits
         return logits
 
+    @torch.inference_mode()
     def keep(self, counts: Sequence[int], of: int) -> None:
         """Of the last `of` slots row b keeps its first `counts[b]`."""
         self.cache.forget(self._rows.keep(counts, of, pads=self.cache.pads))
 
+    @torch.inference_mode()
     def select(self, slots: Tensor) -> None:
         """Of the nodes of the last tree keep those at `slots`."""
         self.cache.select(slots, self._rows.select(slots))

@@ -31,11 +31,8 @@ def prefill(
     Raises:
         RequestError: an empty prompt, or one that does not fit.
     """
+    check_prompts(tokens, real)
     count = tokens.shape[1]
-    if not count:
-        raise RequestError("the prompt is empty: give at least one token")
-    if real is not None and not bool(real.any(1).all()):
-        raise RequestError("a prompt of the batch is empty: give at least one token for each")
     logits = torch.empty(0)
     for first in range(0, count, chunk):
         part = slice(first, first + chunk)
@@ -44,3 +41,11 @@ def prefill(
             on_chunk(min(first + chunk, count))
     decoder.cache.prefilled()
     return logits[:, -1]
+
+
+def check_prompts(tokens: Tensor, real: Tensor | None = None) -> None:
+    """Raises RequestError when a prompt, of tokens [B, n] with padding where `real` is False, is empty."""
+    if not tokens.numel():
+        raise RequestError("the prompt is empty: give at least one token")
+    if real is not None and not bool(real.any(1).all()):
+        raise RequestError("a prompt of the batch is empty: give at least one token for each")
