@@ -349,3 +349,23 @@ def test_every_field_is_described_and_judged_alike(values: dict[str, Any]) -> No
         assert view.help()
         assert set(view.applies) <= set(views)
         assert isinstance(view.applies_to(values), bool)
+
+
+class SeveralSpec(Spec):
+    """Lists of every kind."""
+
+    capability: ClassVar[str] = "several"
+
+    sizes: Annotated[tuple[int, ...], Field(description="Whole numbers")] = (4,)
+    heats: Annotated[tuple[float, ...], Field(description="Numbers")] = (0.0,)
+    tins: Annotated[tuple[str, ...], Field(description="Names")] = ()
+
+
+async def test_a_field_of_several_values_reads_whole_numbers_decimals_or_names() -> None:
+    async with Host(spec=SeveralSpec).run_test() as pilot:
+        form = pilot.app.form
+        for name, text in (("sizes", "2, 4"), ("heats", "0 0.7"), ("tins", "round, square")):
+            form.set_value(name, text)
+        assert form.spec() == SeveralSpec(model="rye", sizes=(2, 4), heats=(0.0, 0.7), tins=("round", "square"))
+        form.set_value("heats", "hot")
+        assert "heats" in form.problems["heats"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from tui.widgets.fields.choice import ChoiceEditor
 from tui.widgets.fields.describe import FieldView, Kind
 from tui.widgets.fields.editor import Editor
-from tui.widgets.fields.entry import EntryEditor, NumberEditor, NumbersEditor
+from tui.widgets.fields.entry import EntryEditor, NamesEditor, NumberEditor, NumbersEditor
 
 BY_KIND: Mapping[Kind, Callable[[FieldView], Editor]] = {
     "choice": ChoiceEditor,
@@ -15,5 +15,7 @@ BY_KIND: Mapping[Kind, Callable[[FieldView], Editor]] = {
     "integer": NumberEditor,
     "number": NumberEditor,
     "integers": NumbersEditor,
+    "numbers": NumbersEditor,
+    "names": NamesEditor,
     "text": EntryEditor,
 }

@@ -14,13 +14,15 @@ from pydantic_core import PydanticUndefined
 
 from core.spec import Spec
 
-Kind = Literal["choice", "flag", "integer", "number", "integers", "text"]
+Kind = Literal["choice", "flag", "integer", "number", "integers", "numbers", "names", "text"]
 
 _UNITS = {"1": "", "percent": "%"}
 _NO_REAL_LIMIT = 2**31
 """Bounds from here on only guard the arithmetic: telling a person of them helps nobody."""
 _WHEN_EMPTY = re.compile(r"default: (.+)$|([^;:]+) when not given$|([^;:]+ unless [^;:]+)$")
 _KINDS: dict[Any, Kind] = {bool: "flag", int: "integer", float: "number"}
+_SEVERAL: dict[Any, Kind] = {int: "integers", float: "numbers"}
+"""Of tuples by what they hold; of anything else names."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _view(name: str, info: FieldInfo) -> FieldView:
     unit = str(extra.get("unit", "1"))
     return FieldView(
         name=name,
-        kind="choice" if choices else "integers" if get_origin(annotation) is tuple else _KINDS.get(annotation, "text"),
+        kind="choice" if choices else _kind(annotation),
         description=info.description or name,
         default=None if default is PydanticUndefined else default,
         required=info.is_required(),
@@ -115,6 +117,12 @@ def _view(name: str, info: FieldInfo) -> FieldView:
         bounds=_bounds(info),
         applies={other: tuple(allowed) for other, allowed in applies.items()},
     )
+
+
+def _kind(annotation: Any) -> Kind:
+    if get_origin(annotation) is tuple:
+        return _SEVERAL.get(get_args(annotation)[0], "names")
+    return _KINDS.get(annotation, "text")
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from textual import events
@@ -92,14 +93,24 @@ class NumberEditor(EntryEditor):
 
 
 class NumbersEditor(EntryEditor):
-    """Whole numbers with commas or spaces between them; anything else is handed to the spec as typed."""
+    """Whole or decimal numbers with commas or spaces between them; anything else is handed to the spec as typed."""
 
     def get(self) -> Any:
-        """A tuple of integers where the text is one."""
+        """A tuple of numbers where the text is one."""
         text = super().get()
-        if text is UNSET:
-            return UNSET
+        if text is UNSET or not isinstance(text, str):
+            return text
+        read: Callable[[str], float] = int if self.view.kind == "integers" else float
         try:
-            return tuple(int(part) for part in text.replace(",", " ").split())
+            return tuple(read(part) for part in text.replace(",", " ").split())
         except ValueError:
             return text
+
+
+class NamesEditor(EntryEditor):
+    """Names with commas or spaces between them."""
+
+    def get(self) -> Any:
+        """A tuple of texts."""
+        text = super().get()
+        return tuple(text.replace(",", " ").split()) if isinstance(text, str) else text
