@@ -19,6 +19,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("pareto", "tui.cli.pareto:pareto", "Set all finished quantizations of a model beside each other: size against quality."),
     ("kv-cache", "tui.cli.experiments:kv_cache", "Compare KV-cache schemes: memory, speed, perplexity through the cache."),
     ("kv-cache-why", "tui.cli.experiments:kv_cache_why", "Generate with a KV cache and without one, and compare."),
+    (
+        "speculate-simulate",
+        "tui.cli.speculate_simulate:speculate_simulate",
+        "Foretell what speculative decoding would bring, and how engines are asked for it.",
+    ),
     ("runs", "tui.cli.runs:app", "List, show, follow, cancel, resume, compare, export and remove runs."),
     ("completion", "tui.cli.completion:completion", "Print the completion script of a shell."),
 )

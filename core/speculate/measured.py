@@ -1,0 +1,86 @@
+"""What finished runs of `llmopt speculate` measured, as the simulator takes it. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from core.errors import RequestError
+from core.runs.store import Run
+from core.speculate.result import SpeculateResult, SpeculateRow
+from core.speculate.simulate import Costs, Prediction, agrees, predict_by_position
+
+_LARGEST = 16
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One setting of a run: its acceptance by position and its costs, and the speed-up that was measured with them."""
+
+    result: SpeculateResult
+    row: SpeculateRow
+
+    @property
+    def costs(self) -> Costs:
+        """c and v as measured at the run's own batch, for which no model of a batch is needed any more."""
+        return Costs.measured(self.row.cost_ratio, self.row.verification_ratio, self.row.gamma)
+
+    def predict(self, gamma: int | None = None, costs: Costs | None = None) -> Prediction:
+        """The speed-up that acceptance and costs let expect: at the measured gamma, or at another, where the last position's acceptance goes on.
+
+        Raises:
+            RequestError: nothing was drafted in that run.
+        """
+        row = self.row
+        if not row.acceptance_by_position:
+            raise RequestError("that run drafted nothing, so that there is no acceptance to go by: take another drafter or a longer text")
+        return predict_by_position(row.acceptance_by_position, gamma or row.gamma, costs or self.costs, row.drafted_share)
+
+    def best_gamma(self, costs: Costs | None = None, largest: int = _LARGEST) -> int:
+        """The gamma with the greatest expected speed-up; 0 when none is faster than plain decoding."""
+        best = max((self.predict(gamma, costs) for gamma in range(1, largest + 1)), key=lambda found: (found.speedup, -found.gamma))
+        return best.gamma if best.speedup > 1 else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        row = self.row
+        predicted = self.predict().speedup if row.acceptance_by_position else None
+        return {
+            "gamma": row.gamma,
+            "temperature": row.temperature,
+            "alpha": row.alpha,
+            "acceptance_by_position": list(row.acceptance_by_position),
+            "cost_ratio": row.cost_ratio,
+            "verification_ratio": row.verification_ratio,
+            "speedup": row.speedup,
+            "predicted_speedup": predicted,
+            "within_15_percent": None if predicted is None else agrees(predicted, row.speedup),
+        }
+
+
+def rows_of(run: Run) -> tuple[Measured, ...]:
+    """Every setting that a run measured.
+
+    Raises:
+        RequestError: it is no finished run of `llmopt speculate`, or its result cannot be read.
+    """
+    if run.capability != "speculate":
+        raise RequestError(f"run {run.id} is no `llmopt speculate`: give one whose acceptance was measured")
+    document = run.result
+    if document is None:
+        raise RequestError(f"run {run.id} has no result ({run.state.status}): wait for it, or give another")
+    try:
+        result = SpeculateResult.model_validate(document)
+    except ValidationError as error:
+        raise RequestError(f"the result of run {run.id} cannot be read by this version: measure again") from error
+    if not result.rows:
+        raise RequestError(f"run {run.id} measured no setting: give another")
+    return tuple(Measured(result, row) for row in result.rows)
+
+
+def choose(rows: tuple[Measured, ...], gamma: int | None = None) -> Measured:
+    """The row of that gamma, else the nearest; the fastest of equals, and of all without a gamma."""
+    nearest = rows if gamma is None else [row for row in rows if abs(row.row.gamma - gamma) == min(abs(each.row.gamma - gamma) for each in rows)]
+    return max(nearest, key=lambda found: found.row.speedup)
