@@ -13,6 +13,8 @@ from core.speculate.result import SpeculateResult, SpeculateRow
 from core.speculate.simulate import Costs, Prediction, agrees, predict_by_position
 
 _LARGEST = 16
+_KNOWN = {info.alias or name for name, info in SpeculateResult.model_fields.items()}
+"""The worker adds the run's id and its artifacts to what the run answers."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def rows_of(run: Run) -> tuple[Measured, ...]:
     if document is None:
         raise RequestError(f"run {run.id} has no result ({run.state.status}): wait for it, or give another")
     try:
-        result = SpeculateResult.model_validate(document)
+        result = SpeculateResult.model_validate({name: value for name, value in document.items() if name in _KNOWN})
     except ValidationError as error:
         raise RequestError(f"the result of run {run.id} cannot be read by this version: measure again") from error
     if not result.rows:

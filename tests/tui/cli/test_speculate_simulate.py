@@ -69,7 +69,7 @@ def finished() -> Run:
         threads=1,
         peak_rss_bytes=1,
     )
-    write_json(run.path / "result.json", result.model_dump(mode="json"))
+    write_json(run.path / "result.json", result.model_dump(mode="json") | {"run": run.id, "artifacts": []})
     run.save_state(run.state.model_copy(update={"status": "done"}))
     return run
 
