@@ -74,7 +74,7 @@ class DraftingSpec(Spec):
     ] = "exact"
     top_p: Annotated[float, Field(description="Keep the likeliest tokens that together have this probability; 1 keeps all", gt=0, le=1)] = 1.0
     top_k: Annotated[int, Field(description="Keep so many of the likeliest tokens; 0 keeps all", ge=0, le=2**24, json_schema_extra=unit("token"))] = 0
-    min_p: Annotated[float, Field(description="Keep tokens with at least this share of the likeliest token's probability", ge=0, le=1)] = 0.0
+    min_p: Annotated[float, Field(description="Keep tokens with at least this share of the likeliest token's probability", ge=0, lt=1)] = 0.0
     repetition_penalty: Annotated[
         float, Field(description="Make tokens that are in the text less likely; 1 leaves them alone, drafted tokens count as text", gt=0, le=10)
     ] = 1.0
