@@ -31,9 +31,9 @@ class Origins:
         origin = ("assumed", f"for {scenario.title.lower()}: {scenario.why}")
         return replace(self, known={**self.known, **dict.fromkeys(("alpha", "gamma"), origin)})
 
-    def by_run(self, names: Iterable[str], run_id: str) -> Origins:
+    def by_run(self, names: Iterable[str], where: str) -> Origins:
         """A run measured some of them."""
-        return replace(self, known={**self.known, **dict.fromkeys(names, ("measured", f"in run {run_id}"))})
+        return replace(self, known={**self.known, **dict.fromkeys(names, ("measured", where))})
 
     def told(self) -> list[tuple[str, str]]:
         """(assumed or measured, which fields and by what), in the order of the form."""

@@ -14,11 +14,11 @@ from tui.widgets.plot import Plot, Series
 
 OWN = "my own"
 """The scenario of somebody who gives figures instead."""
-FEW_ALPHAS = (0.50, 0.60, 0.70, 0.80, 0.90, 0.95)
-"""Rows of the table where there is little room."""
-ROWS_AROUND = 3
+_ROWS = (ALPHAS, (0.50, 0.60, 0.70, 0.80, 0.90, 0.95), (0.60, 0.75, 0.90))
+"""Rows of the table, the more the better."""
+_AROUND = 3
 """Lines of the table that are no rows."""
-_ALPHA, _CELL, _BEST = 6, 6, 12
+_ALPHA, _CELL, _BEST, _SHORT = 6, 6, 12, 6
 _CHART_GAMMAS = range(1, 17)
 _NEAR = 5e-4
 
@@ -32,13 +32,11 @@ class Setting:
     cost_ratio: float = simulate.DRAFT_MS / simulate.TARGET_MS
     verification: float = 1.0
     batch: int = 1
-    per_round: float = 0.0
-    """Measured beside drafting and verifying; no field of the form."""
 
     @property
     def costs(self) -> Costs:
         """Of a round. Raises RequestError for figures that cannot be."""
-        return Costs.measured(self.cost_ratio, self.verification, self.gamma, batch=self.batch, per_round=self.per_round)
+        return Costs.measured(self.cost_ratio, self.verification, self.gamma, batch=self.batch)
 
     @property
     def prediction(self) -> Prediction:
@@ -55,7 +53,7 @@ _KINDS: Mapping[str, tuple[type, str]] = {
 }
 
 
-def setting_of(values: Mapping[str, Any], per_round: float = 0.0) -> Setting:
+def setting_of(values: Mapping[str, Any]) -> Setting:
     """The setting that a form asks for; what is missing keeps its default.
 
     Raises:
@@ -67,7 +65,7 @@ def setting_of(values: Mapping[str, Any], per_round: float = 0.0) -> Setting:
         if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
             raise RequestError(complaint)
         found[name] = kind(value)
-    setting = Setting(**found, per_round=per_round)
+    setting = Setting(**found)
     setting.prediction  # noqa: B018 - refuses what cannot be
     return setting
 
@@ -78,17 +76,27 @@ def of_scenario(name: str) -> dict[str, Any]:
     return {} if scenario is None else {"alpha": scenario.alpha, "gamma": scenario.gamma}
 
 
-def table(setting: Setting, width: int, alphas: Sequence[float] = ALPHAS) -> list[Line]:
-    """Speed-ups by acceptance (rows) and gamma (columns), with a head and a last line that says what the signs mean."""
+def table(setting: Setting, width: int, height: int) -> list[Line]:
+    """Speed-ups by acceptance (rows) and gamma (columns), with a head and a last line that says what the signs mean.
+
+    As many rows as fit; below six lines it is as long as it must be.
+    """
     costs = setting.costs
-    rows = sorted({*alphas, *(() if any(_same(setting.alpha, alpha) for alpha in alphas) else (setting.alpha,))})
-    gammas = GAMMAS[: max((width - _ALPHA - _BEST) // _CELL, 1)] if width < _ALPHA + len(GAMMAS) * _CELL + _BEST else GAMMAS
+    for alphas in _ROWS:
+        rows = sorted({*alphas, *(() if any(_same(setting.alpha, alpha) for alpha in alphas) else (setting.alpha,))})
+        if len(rows) + _AROUND <= height:
+            break
+    brief = width < _ALPHA + len(GAMMAS) * _CELL + _BEST
+    gammas = GAMMAS[: max((width - _ALPHA - (_SHORT if brief else _BEST)) // _CELL, 1)]
     head: list[Run] = [(fit("α \\ γ", _ALPHA), "muted")]
     for gamma in gammas:
         mine = gamma == setting.gamma
         head.append((fit(f"›{gamma} " if mine else f"{gamma} ", _CELL, "right"), "strong" if mine else "muted"))
-    lines: list[Line] = [(("simulation", "strong"), (": times as fast as plain decoding", "muted")), (*head, ("  best γ", "muted"))]
-    lines += [_row(alpha, gammas, setting, costs) for alpha in rows]
+    lines: list[Line] = [
+        (("simulation", "strong"), (": times as fast as plain decoding", "muted")),
+        (*head, ("  best" if brief else "  best γ", "muted")),
+    ]
+    lines += [_row(alpha, gammas, setting, costs, brief=brief) for alpha in rows]
     legend: Line = (
         ("* ", "good"),
         ("best γ of the row  ", "muted"),
@@ -100,7 +108,7 @@ def table(setting: Setting, width: int, alphas: Sequence[float] = ALPHAS) -> lis
     return [*lines, legend]
 
 
-def _row(alpha: float, gammas: Sequence[int], setting: Setting, costs: Costs) -> Line:
+def _row(alpha: float, gammas: Sequence[int], setting: Setting, costs: Costs, *, brief: bool) -> Line:
     mine = _same(alpha, setting.alpha)
     best = simulate.best_gamma(alpha, costs)
     runs: list[Run] = [(fit(("›" if mine else " ") + _percent(alpha), _ALPHA), "strong" if mine else "muted")]
@@ -108,7 +116,8 @@ def _row(alpha: float, gammas: Sequence[int], setting: Setting, costs: Costs) ->
         gain = simulate.predict(alpha, gamma, costs).speedup
         sign, tone = _sign(gain, best=gamma == best)
         runs.append((fit(f"{gain:.2f}{sign}", _CELL, "right"), tone or ("strong" if mine and gamma == setting.gamma else "")))
-    told = f"  {best}: {simulate.predict(alpha, best, costs).speedup:.2f}" if best else "  none"
+    gain_of_best = "" if brief or not best else f": {simulate.predict(alpha, best, costs).speedup:.2f}"
+    told = f"  {best}{gain_of_best}" if best else "  none"
     return (*runs, (told, "good" if best else "bad"))
 
 

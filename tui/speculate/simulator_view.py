@@ -3,53 +3,33 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
 from core.errors import LlmoptError
 from core.sanitize import clean
-from core.speculate.simulate import LARGEST_GAMMA, SCENARIOS
-from tui.speculate import simulation
-from tui.speculate.measured import Measured
+from core.speculate.measured import Measured
+from tui.speculate import feed, simulation
 from tui.speculate.origins import Origins
 from tui.speculate.simulation import OWN, Setting
+from tui.speculate.simulator_fields import FIELDS
 from tui.widgets.chart import Chart
-from tui.widgets.field_grid import FieldGrid, GridField
-from tui.widgets.fields.choice import ChoiceEditor
-from tui.widgets.fields.describe import FieldView
-from tui.widgets.fields.entry import NumberEditor
+from tui.widgets.field_grid import FieldGrid
 from tui.widgets.hanging import hanging
 from tui.widgets.live import LiveLines
 
-_DEFAULT = Setting()
-_FIELDS = (
-    GridField(
-        "scenario",
-        FieldView("scenario", "choice", "Kind of work, with the acceptance that one may assume for it", OWN, choices=(OWN, *SCENARIOS)),
-        ChoiceEditor,
-    ),
-    GridField("acceptance α", FieldView("alpha", "number", "Share of drafted tokens that the target accepts, 0 to 1", _DEFAULT.alpha), NumberEditor),
-    GridField("drafted γ", FieldView("gamma", "integer", f"Drafted tokens a round, 1 to {LARGEST_GAMMA}", _DEFAULT.gamma), NumberEditor),
-    GridField(
-        "cost ratio c", FieldView("cost_ratio", "number", "Time of one drafted token over that of one step of the target", _DEFAULT.cost_ratio), NumberEditor
-    ),
-    GridField(
-        "verification v",
-        FieldView(
-            "verification", "number", "Time to verify gamma + 1 tokens over that of one step of the target; 1 where reading the weights decides",
-            _DEFAULT.verification,
-        ),
-        NumberEditor,
-    ),
-    GridField("batch", FieldView("batch", "integer", "Sequences decoded together", _DEFAULT.batch), NumberEditor),
-)  # fmt: skip
 _LOW = 27
 """Lines below which table and chart take turns."""
+_BROAD = 108
+"""Columns from which on they stand beside each other."""
+_TABLE = 68
+"""Columns of the whole table."""
 
 
 class SimulatorView(Vertical):
@@ -58,35 +38,42 @@ class SimulatorView(Vertical):
     HELP = (
         "What speculation would bring, computed from acceptance and costs: a simulation, not a measurement. Nothing is run.\n\n"
         "α is the share of drafted tokens that the target accepts, γ how many are drafted a round, c the time of a drafted token and v the time to "
-        "verify a draft, both over the time of a step of the target. A scenario gives α and γ that one may assume for that kind of work. F6 takes "
-        "over what the newest run measured and sets the simulated speed-up beside the measured one; m shows the chart where it takes turns with the table."
+        "verify a draft, both over the time of a step of the target. A scenario gives α and γ that one may assume for that kind of work.\n\n"
+        "F6 takes over what a run measured and sets the simulated speed-up beside the measured one; m shows the chart where it takes the table's place."
     )
     DEFAULT_CSS = """
     SimulatorView { height: 1fr; }
     SimulatorView .simulator--told { height: auto; max-height: 9; }
-    SimulatorView LiveLines { height: auto; margin-top: 1; }
+    SimulatorView > Container { layout: vertical; height: 1fr; margin-top: 1; }
+    SimulatorView LiveLines { width: 1fr; }
     SimulatorView Chart { height: 1fr; min-height: 6; margin-top: 1; }
-    SimulatorView.-low Chart, SimulatorView.-low LiveLines { margin-top: 0; }
+    SimulatorView.-broad > Container { layout: horizontal; }
+    SimulatorView.-broad LiveLines { width: 68; }
+    SimulatorView.-broad Chart { width: 1fr; margin-top: 0; }
+    SimulatorView.-low > Container { margin-top: 0; }
+    SimulatorView.-low Chart { margin-top: 0; }
     SimulatorView.-low.-table Chart, SimulatorView.-low.-chart LiveLines { display: none; }
-    SimulatorView.-wrong Chart, SimulatorView.-wrong LiveLines { display: none; }
+    SimulatorView.-wrong > Container { display: none; }
     """
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="-table")
-        self.fields = FieldGrid(_FIELDS, columns=2, wide=(90, 3))
+        self.fields = FieldGrid(FIELDS, columns=2, wide=(90, 3))
         self.table = LiveLines()
         self.chart = Chart()
         self._told = Static(classes="simulator--told", markup=False)
         self._origins = Origins()
         self._measured: Measured | None = None
-        self._per_round = 0.0
+        self._lines = 0
+        self._curve: tuple[tuple[int, float], ...] = ()
 
     def compose(self) -> ComposeResult:
         """Fields, words, table, chart."""
         yield self.fields
         yield self._told
-        yield self.table
-        yield self.chart
+        with Container():
+            yield self.table
+            yield self.chart
 
     def on_mount(self) -> None:
         """Simulate what the fields begin with."""
@@ -94,7 +81,9 @@ class SimulatorView(Vertical):
 
     def on_resize(self) -> None:
         """Table and chart where there is room for both."""
-        self.set_class(self.size.height < _LOW, "-low")
+        broad = self.size.width >= _BROAD
+        self.set_class(broad, "-broad")
+        self.set_class(not broad and self.size.height < _LOW, "-low")
         self.simulate()
 
     def next_chart(self) -> None:
@@ -103,11 +92,21 @@ class SimulatorView(Vertical):
         self.set_class(chart, "-chart")
         self.set_class(not chart, "-table")
 
-    def take(self, measured: Measured) -> None:
-        """Fill in what a run measured, and show the simulated speed-up beside the measured one."""
-        self._measured, self._per_round = measured, measured.per_round
-        setting = measured.setting
-        self._origins = Origins().by_run(("alpha", "gamma", "cost_ratio", "verification"), measured.run_id)
+    def take(self, run_id: str, measured: Measured, rows: Sequence[Measured]) -> None:
+        """Fill in what a run measured, and show the simulated speed-up beside the measured one.
+
+        Args:
+            run_id: of the run.
+            measured: one of its settings.
+            rows: all of them.
+
+        Raises:
+            RequestError: nothing was drafted in that run.
+        """
+        setting = feed.setting_of(measured)
+        batch = "" if measured.result.batch == 1 else f", at its batch of {measured.result.batch}"
+        self._measured, self._curve = measured, feed.curve(measured, rows)
+        self._origins = Origins().by_run(("alpha", "gamma", "cost_ratio", "verification"), f"in {run_id}{batch}")
         self.fields.put(
             {"scenario": OWN} | {name: _short(getattr(setting, name)) for name in ("alpha", "gamma", "cost_ratio", "verification", "batch")}
         )
@@ -119,7 +118,7 @@ class SimulatorView(Vertical):
         if not width:
             return
         try:
-            setting = simulation.setting_of(self.fields.values(), self._per_round)
+            setting = simulation.setting_of(self.fields.values())
         except LlmoptError as error:
             self.set_class(True, "-wrong")
             self._told.update(Content.styled(f"! {clean(str(error))}", "$text-error"))
@@ -127,14 +126,13 @@ class SimulatorView(Vertical):
         self.set_class(False, "-wrong")
         told = self._words(setting, width)
         self._told.update(told)
-        room = height - self.fields.rows - told.plain.count("\n") - 1
-        lines = simulation.table(setting, width, simulation.ALPHAS)
-        if len(lines) > room:
-            lines = simulation.table(setting, width, simulation.FEW_ALPHAS)
-        if self.table.styles.height is None or self.table.styles.height.value != len(lines):
+        room = height - self.fields.rows - told.plain.count("\n") - (1 if self.has_class("-low") else 2)
+        lines = simulation.table(setting, min(width, _TABLE), room)
+        if self._lines != len(lines):
+            self._lines = len(lines)
             self.table.styles.height = len(lines)
         self.table.show(lines)
-        self.chart.set_plot(simulation.plot(setting, self._measured.curve if self._measured is not None else ()))
+        self.chart.set_plot(simulation.plot(setting, self._curve))
 
     @on(FieldGrid.Changed)
     def _changed(self, event: FieldGrid.Changed) -> None:
@@ -148,8 +146,6 @@ class SimulatorView(Vertical):
             self._origins = self._origins.edited(event.name)
             if event.name in ("alpha", "gamma"):
                 self.fields.put({"scenario": OWN})
-            if event.name in ("cost_ratio", "verification"):
-                self._per_round = 0.0
         self.simulate()
 
     def _words(self, setting: Setting, width: int) -> Content:
@@ -157,7 +153,7 @@ class SimulatorView(Vertical):
         mark = ("↓ " if slower else "") + sentence
         rows = self._origins.told()
         if self._measured is not None:
-            rows.append(("measured", self._measured.beside()))
+            rows.append(("measured", feed.beside(self._measured)))
         head = Content.styled("\n".join(textwrap.wrap(mark, max(width, 8))), "bold $text-warning" if slower else "bold")
         return Content("\n").join([head, hanging(rows, width)])
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from textual import events
 
+from core.speculate.round_event import PromptEvent, RoundEvent
 from tui.speculate import tokens
-from tui.speculate.tokens import Round
 from tui.widgets.live import LiveLines
 
 
@@ -22,12 +22,12 @@ class TokenView(LiveLines):
         super().__init__(id=id)
         self.by_round = False
         """Whether each round has a line of its own."""
-        self._prompt = ""
-        self._rounds: Sequence[Round] = ()
+        self._begin: PromptEvent | None = None
+        self._rounds: Sequence[RoundEvent] = ()
 
-    def tell(self, prompt: str, rounds: Sequence[Round]) -> None:
+    def tell(self, begin: PromptEvent | None, rounds: Sequence[RoundEvent]) -> None:
         """Show the text so far. May be called at any rate: what stays the same costs nothing."""
-        self._prompt, self._rounds = prompt, rounds
+        self._begin, self._rounds = begin, rounds
         self._draw()
 
     def turn(self) -> None:
@@ -47,4 +47,4 @@ class TokenView(LiveLines):
         if self.by_round:
             self.show(tokens.window(tokens.listed(self._rounds, width), height))
         else:
-            self.show(tokens.window(tokens.flow(self._prompt, self._rounds, width), height, step=2))
+            self.show(tokens.window(tokens.flow(self._begin, self._rounds, width), height, step=2))

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rich.cells import cell_len
 
-from core.sanitize import clean
+from core.speculate.round_event import PromptEvent, RoundEvent
 from tui.widgets.live import Line, Run, Tone, fit
 
 Kind = Literal["accepted", "rejected", "dropped", "corrected", "bonus"]
@@ -22,7 +22,7 @@ MEANINGS: dict[Kind, str] = {
     "corrected": "corrected by the target",
     "bonus": "bonus of the target",
 }
-LINE_FEED, TAB = "↵", "⇥"
+LINE_FEED, TAB = "\N{RETURN SYMBOL}", "⇥"
 _TAB_CELLS = 4
 _NUMBER, _SHARE = 5, 6
 """Columns for the number of a round and for what was accepted of it."""
@@ -36,42 +36,37 @@ class Token:
     kind: Kind
 
 
-@dataclass(frozen=True)
-class Round:
-    """One step: what was drafted, how much of that the target took, and what it added."""
-
-    number: int
-    drafted: tuple[str, ...]
-    accepted: int
-    corrected: str | None = None
-    bonus: str | None = None
-
-    def tokens(self) -> Iterator[Token]:
-        """In the order in which they came: the drafted ones, then the target's own."""
-        for place, text in enumerate(self.drafted):
-            kind: Kind = "accepted" if place < self.accepted else "rejected" if place == self.accepted and self.corrected is not None else "dropped"
-            yield Token(text, kind)
-        if self.corrected is not None:
-            yield Token(self.corrected, "corrected")
-        if self.bonus is not None:
-            yield Token(self.bonus, "bonus")
+def tokens_of(event: RoundEvent) -> Iterator[Token]:
+    """The tokens of a round in the order in which they came: the drafted ones, then the target's own."""
+    rejected = event.accepted if event.rejected is not None else -1
+    for place, text in enumerate(event.drafted):
+        yield Token(text, "accepted" if place < event.accepted else "rejected" if place == rejected else "dropped")
+    if event.corrected is not None:
+        yield Token(event.corrected, "corrected")
+    if event.bonus is not None:
+        yield Token(event.bonus, "bonus")
 
 
-def flow(prompt: str, rounds: Iterable[Round], width: int) -> list[Line]:
+def flow(begin: PromptEvent | None, rounds: Iterable[RoundEvent], width: int) -> list[Line]:
     """The text in lines of at most `width` cells, each followed by a line with a sign below the first cell of every token.
 
     Tokens that the target refused stand where they were proposed. A line feed breaks the line where it is part of the text.
     """
     page = _Page(max(width, 1))
-    for character in _characters(prompt):
-        page.put(character, "muted")
+    if begin is not None:
+        for character in begin.text.replace("\t", " " * _TAB_CELLS):
+            if character == "\n":
+                page.feed()
+            else:
+                page.put(character, "muted")
+        _write(page, begin.first, "strong", "", written=True)
     for each in rounds:
-        for token in each.tokens():
-            _write(page, token)
+        for token in tokens_of(each):
+            _write(page, token.text, TONES[token.kind], SIGNS[token.kind], written=token.kind in ("accepted", "corrected", "bonus"))
     return page.lines()
 
 
-def listed(rounds: Sequence[Round], width: int) -> list[Line]:
+def listed(rounds: Sequence[RoundEvent], width: int) -> list[Line]:
     """One line a round: its number, how many of its tokens were accepted, then each token behind its sign."""
     return [_row(each, width) for each in rounds]
 
@@ -107,11 +102,6 @@ def window(lines: Sequence[Line], height: int, step: int = 1) -> Sequence[Line]:
     return lines[top : top + height]
 
 
-def inline(text: str) -> str:
-    """A token on one line: line feeds and tabs as signs, nothing that could disturb a terminal."""
-    return clean(text.replace("\r\n", "\n"), multiline=True).replace("\n", LINE_FEED).replace("\t", TAB)
-
-
 class _Page:
     """Cells of text, and below each the sign of the token that begins there."""
 
@@ -142,29 +132,28 @@ class _Page:
         return [*self._done, _merged(self._text), _merged(self._signs)] if self._text or self._done else []
 
 
-def _write(page: _Page, token: Token) -> None:
-    tone, sign = TONES[token.kind], SIGNS[token.kind]
-    written = token.kind in ("accepted", "corrected", "bonus")
-    for character in _characters(token.text) or " ":
-        if character == "\n":
-            page.put(LINE_FEED, tone, sign)
-            if written:
-                page.feed()
-        else:
-            page.put(character, tone, sign)
+def _write(page: _Page, text: str, tone: Tone, sign: str, *, written: bool) -> None:
+    """Write a token. The signs for line feed and tab are those of `core.speculate.round_event`."""
+    for character in text or " ":
+        if character == TAB:
+            for cell in TAB.ljust(_TAB_CELLS):
+                page.put(cell, tone, sign)
+                sign = ""
+            continue
+        page.put(character, tone, sign)
         sign = ""
+        if character == LINE_FEED and written:
+            page.feed()
 
 
-def _characters(text: str) -> str:
-    return clean(text.replace("\r\n", "\n"), multiline=True).replace("\t", " " * _TAB_CELLS)
-
-
-def _row(each: Round, width: int) -> Line:
-    judged = len(each.drafted)
-    head: list[Run] = [(fit(str(each.number), _NUMBER - 1, "right") + " ", "muted"), (fit(f"{each.accepted}/{judged}", _SHARE), "strong")]
+def _row(each: RoundEvent, width: int) -> Line:
+    head: list[Run] = [
+        (fit(str(each.n + 1), _NUMBER - 1, "right") + " ", "muted"),
+        (fit(f"{each.accepted}/{len(each.drafted)}", _SHARE), "strong"),
+    ]
     room = width - _NUMBER - _SHARE
-    for token in each.tokens():
-        text = f"{SIGNS[token.kind]}{inline(token.text)}"
+    for token in tokens_of(each):
+        text = f"{SIGNS[token.kind]}{token.text}"
         cells = cell_len(text) + 1
         if cells > room:
             head.append(("…", "muted"))

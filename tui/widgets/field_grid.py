@@ -24,6 +24,8 @@ class GridField:
     label: str
     view: FieldView
     editor: type[Any]
+    span: bool = False
+    """Whether it takes a line of its own where there are few columns."""
 
 
 class FieldGrid(Grid):
@@ -35,6 +37,7 @@ class FieldGrid(Grid):
     FieldGrid .grid--label { width: 16; color: $text-muted; }
     FieldGrid > Horizontal:focus-within .grid--label { text-style: bold; color: $text-accent; }
     FieldGrid Input { padding: 0; }
+    FieldGrid.-narrow > .grid--span { column-span: 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "go(1)", "Next field", show=False, id="grid.down", tooltip="The field below"),
@@ -57,8 +60,8 @@ class FieldGrid(Grid):
         """Make a grid.
 
         Args:
-            fields: in reading order.
-            columns: beside each other.
+            fields: in reading order; those that span come first.
+            columns: beside each other, one or two.
             wide: (cells, columns): from how many cells on there are how many columns.
         """
         super().__init__(id=id)
@@ -73,19 +76,30 @@ class FieldGrid(Grid):
     def compose(self) -> ComposeResult:
         """Label and editor of each."""
         for field in self._fields:
-            with Horizontal():
+            with Horizontal(classes="grid--span" if field.span else None):
                 yield Static(field.label, classes="grid--label", markup=False)
                 yield self.editors[field.view.name].as_widget()
 
     def on_resize(self, event: events.Resize) -> None:
         """As many columns as there is room for."""
-        self._columns = self._wide[1] if self._wide is not None and event.size.width >= self._wide[0] else self._narrow
+        wide = self._wide is not None and event.size.width >= self._wide[0]
+        self._columns = self._wide[1] if self._wide is not None and wide else self._narrow
         self.styles.grid_size_columns = self._columns
+        self.set_class(not wide, "-narrow")
 
     @property
     def rows(self) -> int:
         """Lines that it takes."""
-        return -(-len(self._fields) // self._columns)
+        return max(row for row, _ in self._places) + 1
+
+    @property
+    def _places(self) -> list[tuple[int, int]]:
+        """Row and column of each field."""
+        places, cell = [], 0
+        for field in self._fields:
+            places.append(divmod(cell, self._columns))
+            cell += self._columns if field.span and self._columns == self._narrow else 1
+        return places
 
     def values(self) -> dict[str, Any]:
         """What the fields hold; one that was left empty is left out."""
@@ -104,11 +118,12 @@ class FieldGrid(Grid):
 
     def action_go(self, by: int) -> None:
         """Move within a column; beyond its end the focus leaves the grid."""
-        widgets = [editor.as_widget() for editor in self.editors.values()]
+        widgets = [self.editors[field.view.name].as_widget() for field in self._fields]
         at = next((index for index, widget in enumerate(widgets) if widget.has_focus), 0)
-        to = at + by * self._columns
-        if 0 <= to < len(widgets):
-            widgets[to].focus()
+        row, column = self._places[at]
+        beside = [index for index, place in enumerate(self._places) if place[0] == row + by]
+        if beside:
+            widgets[min(beside, key=lambda index: abs(self._places[index][1] - column))].focus()
         elif by > 0:
             widgets[-1].focus()
             self.screen.focus_next()

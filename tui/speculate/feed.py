@@ -1,0 +1,48 @@
+"""What a run measured, as the simulator takes it over. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.errors import LlmoptError
+from core.speculate.measured import Measured
+from core.speculate.simulate import agrees
+from tui.speculate.names import setting
+from tui.speculate.simulation import Setting
+from tui.widgets import words
+
+
+def setting_of(measured: Measured) -> Setting:
+    """The simulator's fields. A round without a draft is a plain step: the costs are means over both kinds of rounds, so that S stays the same.
+
+    Raises:
+        RequestError: nothing was drafted in that run.
+    """
+    row = measured.row
+    share = row.drafted_share
+    return Setting(
+        alpha=measured.predict().alpha,
+        gamma=row.gamma,
+        cost_ratio=share * row.cost_ratio,
+        verification=share * max(row.verification_ratio, 1.0) + 1 - share,
+    )
+
+
+def beside(measured: Measured) -> str:
+    """The measured speed-up beside the one that is predicted from measured acceptance and costs."""
+    row = measured.row
+    what = setting(measured.result.drafter, row.gamma, row.temperature)
+    try:
+        predicted = measured.predict().speedup
+    except LlmoptError:
+        return f"{what}: {words.figure(row.speedup, 3)} times as fast; nothing was drafted, so nothing can be predicted"
+    apart = 100 * (predicted / row.speedup - 1) if row.speedup else 0.0
+    agree = "within" if agrees(predicted, row.speedup) else "not within"
+    figures = f"{words.figure(row.speedup, 3)} times as fast; simulated {words.figure(predicted, 3)} times"
+    return f"{what}: {figures}, {apart:+.1f} %, {agree} 15 %"
+
+
+def curve(measured: Measured, rows: Sequence[Measured]) -> tuple[tuple[int, float], ...]:
+    """(gamma, speed-up) of every row of the same run and temperature."""
+    mine = [each.row for each in rows if each.row.temperature == measured.row.temperature and each.result is measured.result]
+    return tuple((row.gamma, row.speedup) for row in sorted(mine, key=lambda row: row.gamma))
