@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from textual.containers import Container
@@ -14,8 +14,9 @@ from core.spec import Spec
 from tui import crash
 from tui.confirm import Confirm
 from tui.experiment.live import LiveRun
-from tui.experiment.names import LIVE, SETUP
+from tui.experiment.names import SETUP
 from tui.experiment.setup import SetupView
+from tui.experiment.setups import Setups
 from tui.services import services_of
 from tui.widgets.threads import in_thread
 from tui.widgets.view_bar import ViewBar
@@ -25,18 +26,18 @@ if TYPE_CHECKING:
 
 
 class RunControl(Container):
-    """A pane with a form, a live view and a bar that says what is being started. One start at a time.
+    """A pane with a form, live views and a bar that says what is being started. One start at a time.
 
     Args:
         setup: the form.
-        live: shows the run that was started.
+        lives: registry key of a capability -> the view that follows its runs; several capabilities may share one.
         bar: names the views and what is being done.
     """
 
-    def __init__(self, setup: SetupView[Any], live: LiveRun[Any], bar: ViewBar, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, setup: SetupView[Any] | Setups, lives: Mapping[str, LiveRun[Any]], bar: ViewBar, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.setup = setup
-        self.live = live
+        self.lives = dict(lives)
         self.bar = bar
         self.ended: set[str] = set()
         """Runs whose end was shown."""
@@ -48,7 +49,18 @@ class RunControl(Container):
 
     def refusal(self, spec: Spec) -> str:
         """Why a request cannot be started, empty when it can. Runs in a thread: it may touch the disk."""
-        return self.setup.probe(spec).refusal if isinstance(spec, self.setup.spec_class) else ""
+        return self.setup.probe(spec).refusal
+
+    @property
+    def live(self) -> LiveRun[Any]:
+        """The live view that is shown, or else the first."""
+        lives = list(self.lives.values())
+        return next((live for live in lives if live.id == self.bar.active), lives[0])
+
+    @property
+    def going(self) -> LiveRun[Any] | None:
+        """A live view whose run is not over: the one that is shown before others."""
+        return next((live for live in (self.live, *self.lives.values()) if live.going), None)
 
     @property
     def can_resume(self) -> bool:
@@ -71,8 +83,8 @@ class RunControl(Container):
             self.show_view(SETUP)
             self.setup.form.focus()
             self.not_started(self.setup.problem())
-        elif self.live.going and self.live.follower is not None:
-            text = f"{self.live.title(self.live.follower.run)} still runs. Start another beside it? Both get slower."
+        elif (live := self.going) is not None and live.follower is not None:
+            text = f"{live.title(live.follower.run)} still runs. Start another beside it? Both get slower."
             self.app.push_screen(Confirm(text, yes="Start", no="Wait"), lambda yes: self._start_now(spec) if yes else None)
         else:
             self._start_now(spec)
@@ -124,8 +136,9 @@ class RunControl(Container):
     def started(self, run: Run) -> None:
         """Follow a run that was started or goes on."""
         self.ended.discard(run.id)
-        self.live.follow(run)
-        self.show_view(LIVE)
+        live = self.lives[run.capability]
+        live.follow(run)
+        self.show_view(str(live.id))
 
     def action_resume(self) -> None:
         """Let the stopped run that is shown go on."""
@@ -141,7 +154,8 @@ class RunControl(Container):
 
     def action_cancel(self) -> None:
         """Ask, then stop the run."""
-        follower = self.live.follower
+        live = self.live
+        follower = live.follower
         if follower is None or follower.over:
             return
         kept = resumable(follower.run, follower.state.model_copy(update={"status": "cancelled"}))
@@ -149,14 +163,14 @@ class RunControl(Container):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._cancel(follower.run)
+                self._cancel(live, follower.run)
 
-        self.app.push_screen(Confirm(f"Stop {self.live.title(follower.run)}? {what}", yes="Stop it", no="Let it run"), answered)
+        self.app.push_screen(Confirm(f"Stop {live.title(follower.run)}? {what}", yes="Stop it", no="Let it run"), answered)
 
     @in_thread(group="cancel", description="cancel a run")
-    def _cancel(self, run: Run) -> None:
+    def _cancel(self, live: LiveRun[Any], run: Run) -> None:
         try:
             services_of(self).runs.cancel(run)
         except LlmoptError as error:
             self.app.call_from_thread(self.shell.notify_text, str(error), severity="error")
-        self.app.call_from_thread(self.live.look, always=True)
+        self.app.call_from_thread(live.look, always=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from textual import events, on
@@ -17,6 +17,7 @@ from tui.experiment.control import RunControl
 from tui.experiment.live import LiveRun
 from tui.experiment.names import LIVE, SETUP
 from tui.experiment.setup import SetupView
+from tui.experiment.setups import Setups
 from tui.experiment.turns import Turns
 from tui.runs.watcher import RunEvent, RunStarted
 from tui.services import services_of
@@ -31,34 +32,42 @@ WIDE = 110
 class ExperimentPane(RunControl):
     """Form and fit check on the left, views on the right.
 
-    A subclass names its `CAPABILITIES`, the views that take the whole width (`WHOLE`), and says in `load_model`, `show_result`, `reload` and
-    `values_shown` what its views of results do. Keys: `common_bindings`, or a list of its own with the actions that are here.
+    A subclass names the views that take the whole width (`WHOLE`), and says in `load_model`, `show_result`, `reload` and `values_shown` what its
+    views of results do. Keys: `common_bindings`, or a list of its own with the actions that are here.
 
     Args:
-        setup: the form; its id is `SETUP`.
-        live: the run as it goes; its id is `LIVE`.
-        views: the other views, each named by its id.
+        setup: the form, or `Setups` of several kinds of runs; its id is `SETUP`.
+        lives: registry key of a capability -> the view that follows its runs. The first one is called `LIVE`.
+        views: all views but the form in the order of F4, those of `lives` among them; each is named by its id.
     """
 
     DEFAULT_CSS = """
     ExperimentPane { layout: vertical; }
     ExperimentPane #body { height: 1fr; }
-    ExperimentPane SetupView, ExperimentPane #views { width: 1fr; height: 1fr; }
-    ExperimentPane.-wide SetupView { width: 52; border-right: solid $panel; }
+    ExperimentPane .experiment--setup, ExperimentPane #views { width: 1fr; height: 1fr; }
+    ExperimentPane.-wide .experiment--setup { width: 52; border-right: solid $panel; }
     ExperimentPane.-wide #views { padding-left: 1; }
-    ExperimentPane.-hide-setup SetupView, ExperimentPane.-hide-views #views { display: none; }
+    ExperimentPane.-hide-setup .experiment--setup, ExperimentPane.-hide-views #views { display: none; }
     """
-    CAPABILITIES: ClassVar[tuple[str, ...]] = ()
-    """Registry keys of the runs that the live view shows."""
     WHOLE: ClassVar[frozenset[str]] = frozenset()
     """Views beside which the form is put away in a wide window too."""
 
-    def __init__(self, setup: SetupView[Any], live: LiveRun[Any], views: Sequence[Widget], *, id: str | None = None) -> None:  # noqa: A002
-        self._views: tuple[Widget, ...] = (live, *views)
-        names = [str(view.id) for view in self._views]
-        super().__init__(setup, live, ViewBar((SETUP, *names), SETUP), id=id)
-        self._names = tuple(names)
-        self._heard_last = ("", "")
+    FORMS: ClassVar[Mapping[str, str]] = {}
+    """View -> capability whose form belongs beside it, where there are several forms; beside a live view stands the form of its runs."""
+
+    def __init__(
+        self,
+        setup: SetupView[Any] | Setups,
+        lives: Mapping[str, LiveRun[Any]],
+        views: Sequence[Widget],
+        *,
+        id: str | None = None,  # noqa: A002
+    ) -> None:
+        self._views = tuple(views)
+        self._names = tuple(str(view.id) for view in views)
+        setup.add_class("experiment--setup")
+        super().__init__(setup, lives, ViewBar((SETUP, *self._names), SETUP), id=id)
+        self._heard_last: dict[str, str] = {}
 
     # -- what a subclass adds
 
@@ -72,10 +81,14 @@ class ExperimentPane(RunControl):
         """A run began or ended elsewhere: read the results again."""
 
     def values_shown(self) -> Mapping[str, Any] | None:
-        """The spec's values of the run that is shown, None where none is."""
+        """The spec's values of the run that is shown, None where none is that a form could ask for."""
         follower = self.live.follower
-        ours = follower is not None and follower.run.capability == self.setup.spec_class.capability
-        return follower.run.values if follower is not None and ours and self.bar.active == LIVE else None
+        return follower.run.values if follower is not None and self.live.id == self.bar.active and self._asks(follower.run) else None
+
+    def _asks(self, run: Run) -> bool:
+        """Whether a form can ask for such a run."""
+        forms = list(self.setup.views.values()) if isinstance(self.setup, Setups) else [self.setup]
+        return any(form.spec_class.capability == run.capability for form in forms)
 
     # -- what is on the screen
 
@@ -104,12 +117,17 @@ class ExperimentPane(RunControl):
         if wide and view == SETUP:
             view = LIVE if self.bar.active in self.WHOLE or self.bar.active == SETUP else self.bar.active
         self.bar.active = view
+        if isinstance(self.setup, Setups) and (capability := self._form_of(view)) is not None:
+            self.setup.choose_capability(capability)
         self.set_class(view in self.WHOLE if wide else view != SETUP, "-hide-setup")
         self.set_class(view == SETUP, "-hide-views")
         if view != SETUP:
             self.query_one("#views", ContentSwitcher).current = view
         self.keep_focus()
         self.refresh_bindings()
+
+    def _form_of(self, view: str) -> str | None:
+        return self.FORMS.get(view) or next((capability for capability, live in self.lives.items() if live.id == view), None)
 
     def keep_focus(self) -> None:
         """Take the focus to the pane itself when the widget that has it is put away, so that the keys go on working."""
@@ -134,7 +152,7 @@ class ExperimentPane(RunControl):
             case "cancel":
                 return self.live.going and not services_of(self).read_only
             case "resume":
-                return self.bar.active == LIVE and self.can_resume and not services_of(self).read_only
+                return self.bar.active == self.live.id and self.can_resume and not services_of(self).read_only
             case "again":
                 return self.values_shown() is not None
         return True
@@ -153,32 +171,38 @@ class ExperimentPane(RunControl):
     def find_runs(self, *, first: bool = False) -> None:
         """Look for the runs of this tab; at the `first` look the form begins with the model of the one that is found."""
         runs = services_of(self).runs
-        ours = [run for run in runs.list_runs() if run.capability in self.CAPABILITIES]
-        going = next((run for run in ours if not runs.state(run).is_over), None)
-        self.app.call_from_thread(self._found, going, ours[0] if ours else None, first)
+        ours = [run for run in runs.list_runs() if run.capability in self.lives]
+        going = {run.id for run in ours if not runs.state(run).is_over}
+        self.app.call_from_thread(self._found, ours, going, first)
 
-    def _found(self, going: Run | None, newest: Run | None, first: bool) -> None:
-        """Show what goes on, else the newest."""
-        if newest is None or self.live.going:
-            return
-        self.live.follow(going or newest)
-        if going is not None:
-            self.show_view(LIVE)
-        if first:
-            self.setup.begin_with((going or newest).values.get("model"))
+    def _found(self, ours: Sequence[Run], going: Collection[str], first: bool) -> None:
+        """Each live view shows what goes on, else the newest; what goes on is brought to the front."""
+        chosen: list[Run] = []
+        for live in dict.fromkeys(self.lives.values()):
+            mine = [run for run in ours if self.lives[run.capability] is live]
+            if not mine or live.going:
+                continue
+            run = next((run for run in mine if run.id in going), mine[0])
+            live.follow(run)
+            chosen.append(run)
+        on = next((run for run in chosen if run.id in going), None)
+        if on is not None:
+            self.show_view(str(self.lives[on.capability].id))
+        if first and chosen:
+            newest = on or max(chosen, key=lambda run: run.id)
+            self.setup.begin_with(newest.values.get("model"))
 
     def on_run_event(self, event: RunEvent) -> None:
         """A run began or ended, perhaps from another terminal."""
-        follower = self.live.follower
-        if follower is not None and event.run_id == follower.run.id:
-            if not follower.over:
-                self.live.look(always=True)
-            elif isinstance(event, RunStarted):
-                self.ended.discard(event.run_id)
-                self.live.follow(follower.run)
-        else:
+        live = next((live for live in self.lives.values() if live.follower is not None and live.follower.run.id == event.run_id), None)
+        if live is None or live.follower is None:
             self.reload()
             self.find_runs()
+        elif not live.follower.over:
+            live.look(always=True)
+        elif isinstance(event, RunStarted):
+            self.ended.discard(event.run_id)
+            live.follow(live.follower.run)
 
     @on(SetupView.ModelChanged)
     def _model_changed(self, event: SetupView.ModelChanged) -> None:
@@ -188,14 +212,14 @@ class ExperimentPane(RunControl):
     @on(LiveRun.Heard)
     def _heard(self, event: LiveRun.Heard) -> None:
         event.stop()
-        if self._heard_last != (event.run.id, event.state.status):
-            self._heard_last = (event.run.id, event.state.status)
+        if self._heard_last.get(event.run.id) != event.state.status:
+            self._heard_last[event.run.id] = event.state.status
             self.refresh_bindings()
         if not event.state.is_over or event.run.id in self.ended:
             return
         self.ended.add(event.run.id)
         if event.state.status == "done":
-            self.show_result(event.run, follow=self.bar.active == LIVE)
+            self.show_result(event.run, follow=self.bar.active == self.lives[event.run.capability].id)
 
     # -- actions
 
@@ -220,7 +244,7 @@ class ExperimentPane(RunControl):
     def action_enter(self) -> None:
         """From the pane into what it shows: the table of the view, otherwise the form."""
         beside = {SETUP: self.setup, LIVE: self.setup if self.has_class("-wide") else self.live}
-        view = beside.get(self.bar.active) or self.query_one("#views", ContentSwitcher).visible_content
+        view: Widget | None = beside.get(self.bar.active) or self.query_one("#views", ContentSwitcher).visible_content
         tables = [each for each in view.query("*") if isinstance(each, DataTable | LiveTable) and each.display] if view is not None else []
         if tables:
             tables[0].focus()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.errors import LlmoptError
 from core.evaluate.verify_spec import VerifySpec
 from core.quantize.compare_spec import VariantSet
+from core.quantize.spec import QuantizeSpec
 from core.runs.store import Run
 from core.spec import Spec
 from tui.experiment.pane import ExperimentPane
@@ -27,7 +28,7 @@ class QuantizeControl(ExperimentPane):
     def action_compare(self) -> None:
         """Ask what to compare on the form's model, then start it."""
         spec = self.setup.spec()
-        if spec is None:
+        if not isinstance(spec, QuantizeSpec):
             self.start(None)
             return
 

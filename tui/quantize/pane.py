@@ -52,14 +52,15 @@ class QuantizePane(QuantizeControl):
         Binding("f10", "reset", "Reset form", show=False, id="quantize.reset", tooltip="Set every field to its default; the model stays"),
         Binding("down,enter", "enter", "Into the view", show=False, id="quantize.enter", tooltip="Go into the form or the table"),
     ]
-    CAPABILITIES = (QuantizeSpec.capability, COMPARISON)
     WHOLE = frozenset({COMPARE})
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         self.results = ResultsView(id=RESULTS)
         self.pareto = ParetoView(id=PARETO)
         self.comparison = ComparisonView(id=COMPARE)
-        super().__init__(SetupView(id=SETUP), LiveView(id=LIVE), (self.results, self.pareto, self.comparison), id=id)
+        live = LiveView(id=LIVE)
+        lives = {QuantizeSpec.capability: live, COMPARISON: live}
+        super().__init__(SetupView(id=SETUP), lives, (live, self.results, self.pareto, self.comparison), id=id)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done now."""

@@ -1,0 +1,112 @@
+"""Finished runs: their results read as models, and a table that sets them beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from rich.text import Text
+from textual import events
+
+from core.runs.store import Run
+from tui.widgets.table import Table
+
+R = TypeVar("R", bound=BaseModel)
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Finished(Generic[R]):
+    """A run and what it found."""
+
+    run: Run
+    result: R
+
+
+def read(run: Run, result_class: type[R]) -> R | None:
+    """The result of a run; None while it has none, or one of another version. Touches the disk: call it off the event loop."""
+    known = {info.alias or name for name, info in result_class.model_fields.items()}
+    try:
+        return result_class.model_validate({name: value for name, value in (run.result or {}).items() if name in known})
+    except ValidationError:
+        return None
+
+
+def of_model(runs: Iterable[Run], capability: str, model: str, result_class: type[R]) -> list[Finished[R]]:
+    """The finished runs of a capability on a model that can be read, newest first. Touches the disk: call it off the event loop."""
+    ours = (run for run in runs if run.capability == capability and run.values.get("model") == model)
+    return [Finished(run, result) for run in ours if (result := read(run, result_class)) is not None]
+
+
+@dataclass(frozen=True)
+class Column(Generic[Item]):
+    """One column of a `ResultTable`."""
+
+    title: str
+    width: int
+    """The gap to the next column included."""
+    cell: Callable[[Item], str | Text]
+    align: Literal["left", "right"] = "right"
+    needs: int = 0
+    """Columns of the window from which on it is shown."""
+
+
+class ResultTable(Table[Text], Generic[Item]):
+    """A table of whatever its columns can tell of, as many columns as there is room for. The cursor stays on its row by key.
+
+    `DataTable.RowHighlighted` and `RowSelected` tell of the cursor and of enter; `current` is the item that they mean.
+    """
+
+    def __init__(self, columns: Sequence[Column[Item]], id: str | None = None) -> None:  # noqa: A002
+        super().__init__(cursor_type="row", cell_padding=0, id=id)
+        self._of = tuple(columns)
+        self._items: tuple[tuple[Hashable, Item], ...] = ()
+        self._shown: tuple[Column[Item], ...] = ()
+
+    @property
+    def current(self) -> Item | None:
+        """The item under the cursor."""
+        return self._items[self.cursor_row][1] if 0 <= self.cursor_row < len(self._items) else None
+
+    def show(self, items: Sequence[tuple[Hashable, Item]], cursor: Hashable | None = None) -> None:
+        """Show other items, each with its key.
+
+        Args:
+            items: in this order.
+            cursor: key of the row that the cursor goes to; by default it stays on its own.
+        """
+        key = cursor if cursor is not None else self._items[self.cursor_row][0] if 0 <= self.cursor_row < len(self._items) else None
+        if tuple(items) == self._items and cursor is None and self._shown:
+            return
+        self._items = tuple(items)
+        self._fill(key)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Columns that fit."""
+        if self._shown != self._fitting(event.size.width):
+            self._fill(self._items[self.cursor_row][0] if 0 <= self.cursor_row < len(self._items) else None)
+
+    def _fitting(self, width: int) -> tuple[Column[Item], ...]:
+        return tuple(column for column in self._of if width >= column.needs)
+
+    def _fill(self, key: Hashable | None) -> None:
+        self._shown = self._fitting(self.size.width)
+        with self.prevent(self.RowHighlighted):
+            self.clear(columns=True)
+            for column in self._shown:
+                title = f"{column.title:>{column.width - 1}}" if column.align == "right" else column.title
+                self.add_column(title, width=column.width)
+            for _, item in self._items:
+                self.add_row(*(self._cell(column, item) for column in self._shown))
+            at = next((index for index, (each, _) in enumerate(self._items) if each == key), 0)
+            self.move_cursor(row=at, animate=False)
+
+    def _cell(self, column: Column[Item], item: Item) -> Text:
+        told = column.cell(item)
+        text = told if isinstance(told, Text) else Text(told)
+        text.truncate(column.width - 1, overflow="ellipsis")
+        if column.align == "right":
+            text.pad_left(max(column.width - 1 - text.cell_len, 0))
+        return text

@@ -1,0 +1,148 @@
+"""Several forms of one tab, of which one is shown: for tabs that start more than one kind of run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import ContentSwitcher
+
+from core.spec import Spec
+from tui.experiment.fit import Fit
+from tui.experiment.setup import SetupView
+from tui.widgets.fields.choice import ChoiceEditor
+from tui.widgets.fields.describe import FieldView
+from tui.widgets.fields.editor import Edited, Finished
+from tui.widgets.fields.row import FieldRow
+from tui.widgets.form import SpecForm
+
+
+class Setups(Vertical):
+    """A choice of the experiment, and below it the form of the chosen one. The model is the same in all.
+
+    It can be used where a `SetupView` can.
+
+    Args:
+        views: name in the choice -> its form, in this order.
+        description: of the choice, for the help.
+    """
+
+    DEFAULT_CSS = """
+    Setups { height: 1fr; }
+    Setups > ContentSwitcher { height: 1fr; }
+    Setups SetupView { width: 1fr; }
+    """
+    HELP: ClassVar[str] = "Which experiment to set up: left and right choose, down goes into its form."
+
+    def __init__(self, views: Mapping[str, SetupView[Any]], description: str, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.views = dict(views)
+        for name, view in self.views.items():
+            view.id = _id(name)
+        self._choice = FieldView("experiment", "choice", description, next(iter(views)), choices=tuple(views))
+        self._row = FieldRow(self._choice, ChoiceEditor(self._choice))
+        self._model = ""
+
+    def compose(self) -> ComposeResult:
+        """The choice, then the chosen form."""
+        yield self._row
+        with ContentSwitcher(initial=_id(self.chosen)):
+            yield from self.views.values()
+
+    @property
+    def chosen(self) -> str:
+        """Name of the experiment that is chosen."""
+        return str(self._row.editor.get())
+
+    @property
+    def current(self) -> SetupView[Any]:
+        """The form of the chosen experiment."""
+        return self.views[self.chosen]
+
+    @property
+    def form(self) -> SpecForm:
+        """The chosen form."""
+        return self.current.form
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a form has changed and its check has not begun."""
+        return any(view.waiting for view in self.views.values())
+
+    def choose(self, name: str) -> None:
+        """Show the form of an experiment."""
+        if name != self.chosen:
+            self._row.editor.put(name)
+            self._turn()
+
+    def choose_capability(self, capability: str) -> None:
+        """Show the form that asks for a capability, where there is one."""
+        for name, view in self.views.items():
+            if view.spec_class.capability == capability:
+                self.choose(name)
+
+    def spec(self) -> Spec | None:
+        """The valid request of the chosen form, or None."""
+        spec = self.current.spec()
+        return spec if isinstance(spec, Spec) else None
+
+    def problem(self) -> str:
+        """The first complaint of the chosen form."""
+        return self.current.problem()
+
+    def probe(self, spec: Any) -> Fit:
+        """What is foreseen of a request, by the form that makes such requests. Runs in a thread."""
+        return next((view.probe(spec) for view in self.views.values() if isinstance(spec, view.spec_class)), Fit())
+
+    def prefill(self, values: Mapping[str, Any]) -> list[str]:
+        """Fill the first form that has all these fields, the chosen one before others; answers the fields that no form has."""
+        fitting = (name for name, view in self.views.items() if set(values) <= set(view.spec_class.model_fields))
+        chosen = set(values) <= set(self.current.spec_class.model_fields)
+        self.choose(self.chosen if chosen else next(fitting, self.chosen))
+        return self.current.prefill(values)
+
+    def begin_with(self, model: object) -> None:
+        """Name another model in every form that nobody has changed."""
+        for view in self.views.values():
+            view.begin_with(model)
+
+    def reset(self) -> None:
+        """Every field of the chosen form to its default; the model stays."""
+        self.current.reset()
+
+    def pick_model(self) -> None:
+        """Open the list of models."""
+        self.current.pick_model()
+
+    @on(SetupView.ModelChanged)
+    def _same_model(self, event: SetupView.ModelChanged) -> None:
+        """The other forms follow; the tab is told once."""
+        if event.model == self._model:
+            event.stop()
+            return
+        self._model = event.model
+        for view in self.views.values():
+            if view.form.values().get("model") != event.model:
+                view.form.set_value("model", event.model)
+
+    @on(Edited)
+    def _edited(self, event: Edited) -> None:
+        if event.editor is self._row.editor:
+            event.stop()
+            self._turn()
+
+    @on(Finished)
+    def _finished(self, event: Finished) -> None:
+        if event.editor is self._row.editor:
+            event.stop()
+            self.form.focus()
+
+    def _turn(self) -> None:
+        self.query_one(ContentSwitcher).current = _id(self.chosen)
+
+
+def _id(name: str) -> str:
+    return "setup-" + "-".join(name.lower().split())
