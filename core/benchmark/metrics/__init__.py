@@ -1,0 +1,28 @@
+"""All metrics, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.benchmark.metrics.base import RateMetric, SampleMetric, Window
+from core.benchmark.metrics.e2el import EndToEndLatency, NormalizedLatency
+from core.benchmark.metrics.goodput import Goodput
+from core.benchmark.metrics.itl import InterTokenLatency
+from core.benchmark.metrics.queue import QueueTime
+from core.benchmark.metrics.rates import ErrorRate, TimeoutRate
+from core.benchmark.metrics.throughput import RequestThroughput, TokenThroughput, TotalTokenThroughput
+from core.benchmark.metrics.tpot import TimePerOutputToken
+from core.benchmark.metrics.ttft import TimeToFirstToken, TimeToFirstTokenSent
+
+SAMPLES: Final[tuple[SampleMetric, ...]] = (
+    TimeToFirstToken(),
+    TimeToFirstTokenSent(),
+    TimePerOutputToken(),
+    InterTokenLatency(),
+    EndToEndLatency(),
+    NormalizedLatency(),
+    QueueTime(),
+)
+RATES: Final[tuple[RateMetric, ...]] = (RequestThroughput(), TokenThroughput(), TotalTokenThroughput(), ErrorRate(), TimeoutRate())
+
+__all__ = ["RATES", "SAMPLES", "Goodput", "RateMetric", "SampleMetric", "Window"]
