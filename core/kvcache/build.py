@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -12,6 +12,7 @@ from core.errors import RequestError
 from core.kvcache.catalog import refusal_on, scheme
 from core.kvcache.geometry import Geometry
 from core.kvcache.settings import SchemeSettings
+from core.kvcache.slots import Scratch
 from core.models.card import ModelCard
 from core.runs.registry import load
 from core.runtime.cache import KvCache, KvLayer
@@ -36,6 +37,8 @@ class LayerContext:
     device: torch.device
     dtype: torch.dtype
     """Of the keys and values that arrive."""
+    scratch: Scratch = field(default_factory=Scratch)
+    """Working memory, the same for all layers of a cache."""
 
 
 def build_cache(model: PreTrainedModel, name: str, settings: SchemeSettings, max_tokens: int, batch: int = 1) -> KvCache:
@@ -58,11 +61,11 @@ def build_cache(model: PreTrainedModel, name: str, settings: SchemeSettings, max
     if max_tokens > card.context:
         raise RequestError(f"{max_tokens} tokens are more than the model's context of {card.context}: ask for fewer")
     geometry = Geometry.of(card, model.dtype.itemsize)
-    frequencies = inverse_frequencies(model)
+    frequencies, scratch = inverse_frequencies(model), Scratch()
     layer: type[Any] = load(facts.layer)
     return KvCache(
         [
-            cast(KvLayer, layer(LayerContext(index, geometry, settings, max_tokens, batch, frequencies, model.device, model.dtype)))
+            cast(KvLayer, layer(LayerContext(index, geometry, settings, max_tokens, batch, frequencies, model.device, model.dtype, scratch)))
             for index in range(geometry.layers)
         ]
     )

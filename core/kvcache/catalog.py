@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.errors import RequestError
-from core.kvcache import sizes
+from core.kvcache import refusals, sizes
 from core.kvcache.geometry import Geometry
 from core.kvcache.settings import SchemeSettings
 from core.models.card import ModelCard
@@ -22,25 +22,6 @@ REFERENCE = "dynamic"
 """The full cache that every scheme is compared with."""
 
 
-def plain_attention(card: ModelCard, _settings: SchemeSettings) -> str | None:
-    """Refuses models whose blocks do not all keep keys and values of the whole text."""
-    if card.latent_cache is not None:
-        return "keeps keys and values, and this model keeps one compressed vector a token (multi-head latent attention)"
-    if card.recurrent_layers:
-        return f"keeps keys and values, and {card.recurrent_layers} of this model's {card.layers} blocks keep a recurrent state instead"
-    if card.sliding_layers:
-        blocks = f"{card.sliding_layers} of this model's {card.layers} blocks"
-        return f"needs attention over the whole text, and {blocks} slide over {card.sliding_window} tokens"
-    return None
-
-
-def any_cache(card: ModelCard, settings: SchemeSettings) -> str | None:
-    """Refuses only what keeps no keys and values."""
-    if card.latent_cache is not None or card.recurrent_layers:
-        return plain_attention(card, settings)
-    return None
-
-
 @dataclass(frozen=True)
 class SchemeFacts:
     """One scheme."""
@@ -52,7 +33,7 @@ class SchemeFacts:
     layer: str
     """`module:Class` of its `core.runtime.cache.KvLayer`, which is constructed with a `core.kvcache.build.LayerContext`."""
     formula: Formula
-    refusal: Refusal = plain_attention
+    refusal: Refusal = refusals.plain_attention
     positions: Literal["text", "cache"] = "text"
     """Rotary positions: a token's place in the text, or its place among what is kept."""
     lossless: bool = False
@@ -69,7 +50,7 @@ _ROWS: tuple[SchemeFacts, ...] = (
         "Every key and value as computed; grows with the text",
         "core.kvcache.schemes.full:DynamicScheme",
         sizes.dynamic,
-        any_cache,
+        refusals.any_cache,
         lossless=True,
     ),
     SchemeFacts(
@@ -78,8 +59,92 @@ _ROWS: tuple[SchemeFacts, ...] = (
         "Every key and value as computed, in a buffer allocated once",
         "core.kvcache.schemes.full:StaticScheme",
         sizes.static,
-        any_cache,
+        refusals.any_cache,
         lossless=True,
+    ),
+    SchemeFacts(
+        "int8",
+        "8-bit integers",
+        "Codes of 8 bits, a float16 scale for each group of channels",
+        "core.kvcache.schemes.int8:Int8Layer",
+        sizes.int8,
+        refusals.any_cache,
+    ),
+    SchemeFacts(
+        "int4",
+        "4-bit integers",
+        "Codes of 4 bits, a float16 scale and lowest value for each group of channels",
+        "core.kvcache.schemes.int4:Int4Layer",
+        sizes.int4,
+        refusals.any_cache,
+    ),
+    SchemeFacts(
+        "fp8-e4m3",
+        "8-bit floats, E4M3",
+        "4 bits of exponent, 3 of mantissa, a float16 scale for each token and head",
+        "core.kvcache.schemes.fp8:Fp8E4M3Layer",
+        sizes.fp8,
+        refusals.any_cache,
+    ),
+    SchemeFacts(
+        "fp8-e5m2",
+        "8-bit floats, E5M2",
+        "5 bits of exponent, 2 of mantissa, a float16 scale for each token and head",
+        "core.kvcache.schemes.fp8:Fp8E5M2Layer",
+        sizes.fp8,
+        refusals.any_cache,
+    ),
+    SchemeFacts(
+        "kivi-4",
+        "KIVI, 4 bits",
+        "Keys quantized by channel over groups of tokens, values by token, the newest tokens full",
+        "core.kvcache.schemes.kivi:Kivi4Layer",
+        sizes.kivi_4,
+        refusals.kivi,
+    ),
+    SchemeFacts(
+        "kivi-2",
+        "KIVI, 2 bits",
+        "Keys quantized by channel over groups of tokens, values by token, the newest tokens full",
+        "core.kvcache.schemes.kivi:Kivi2Layer",
+        sizes.kivi_2,
+        refusals.kivi,
+    ),
+    SchemeFacts(
+        "sliding",
+        "sliding window",
+        "The last tokens of the budget, full",
+        "core.kvcache.schemes.sliding:SlidingLayer",
+        sizes.sliding,
+        evicts=True,
+    ),
+    SchemeFacts(
+        "streaming",
+        "StreamingLLM",
+        "The first tokens and the last ones, at positions counted inside the cache",
+        "core.kvcache.schemes.streaming:StreamingLayer",
+        sizes.streaming,
+        refusals.streaming,
+        positions="cache",
+        evicts=True,
+    ),
+    SchemeFacts(
+        "h2o",
+        "H2O, heavy hitters",
+        "Half the budget for the tokens that received most attention, half for the last ones",
+        "core.kvcache.schemes.h2o:H2OLayer",
+        sizes.h2o,
+        refusals.h2o,
+        evicts=True,
+    ),
+    SchemeFacts(
+        "snapkv",
+        "SnapKV",
+        "The prompt cut down to the tokens that its last queries look at, all tokens after it",
+        "core.kvcache.schemes.snapkv:SnapKvLayer",
+        sizes.snapkv,
+        refusals.snapkv,
+        evicts=True,
     ),
 )
 

@@ -29,6 +29,9 @@ class SchemeSettings(BaseModel):
     capacity: int | None = Field(None, ge=1)
     """Slots of buffers that are allocated in advance; None: as many as there are tokens. Formulas only: a cache is told its `max_tokens`."""
 
+    prompted: int | None = Field(None, ge=1)
+    """SnapKV: tokens of the prompt, of which `budget` are kept; None: all tokens. Formulas only: a cache is told when its prompt is complete."""
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.pooling % 2 == 0:

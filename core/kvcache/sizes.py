@@ -23,3 +23,87 @@ def dynamic(geometry: Geometry, _settings: SchemeSettings, tokens: int, batch: i
 def static(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
     """Keys and values as the model computes them, for every slot of the buffer."""
     return dynamic(geometry, settings, slots(settings, tokens), batch)
+
+
+_SCALE_BYTES = 2
+"""Of a float16 scale, or of a float16 lowest value."""
+_SCORE_BYTES = 4
+"""Of the attention that a slot has received, float32."""
+
+
+def span(head_dim: int, group: int) -> int:
+    """Channels that share a scale: `group`, or where it does not divide a head the largest divisor below it."""
+    return next(size for size in range(min(group, head_dim), 0, -1) if head_dim % size == 0)
+
+
+def int8(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
+    """A byte a value and a float16 scale a group of channels."""
+    groups = geometry.head_dim // span(geometry.head_dim, settings.group)
+    return _head_rows(geometry, batch) * 2 * tokens * (geometry.head_dim + groups * _SCALE_BYTES)
+
+
+def int4(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
+    """Half a byte a value, a float16 scale and a float16 lowest value a group of channels."""
+    return _head_rows(geometry, batch) * 2 * tokens * _ranged_row(geometry, settings, 4)
+
+
+def fp8(geometry: Geometry, _settings: SchemeSettings, tokens: int, batch: int) -> int:
+    """A byte a value and a float16 scale a token and head."""
+    return _head_rows(geometry, batch) * 2 * tokens * (geometry.head_dim + _SCALE_BYTES)
+
+
+def kivi_4(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
+    """KIVI at 4 bits."""
+    return _kivi(geometry, settings, tokens, batch, 4)
+
+
+def kivi_2(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
+    """KIVI at 2 bits."""
+    return _kivi(geometry, settings, tokens, batch, 2)
+
+
+def sliding(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
+    """Keys and values of the last `budget` tokens."""
+    return dynamic(geometry, settings, min(tokens, settings.budget), batch)
+
+
+streaming = sliding
+"""Keys and values of the sinks and the last tokens, `budget` together."""
+
+
+def h2o(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
+    """Keys and values of `budget` tokens a head, and the attention that each has received."""
+    held = min(tokens, settings.budget)
+    return dynamic(geometry, settings, held, batch) + _head_rows(geometry, batch) * held * _SCORE_BYTES
+
+
+def snapkv(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
+    """Keys and values of `budget` tokens of the prompt (`settings.prompted`; all tokens when it is not given) and of all that follow."""
+    prompt = tokens if settings.prompted is None else min(settings.prompted, tokens)
+    return dynamic(geometry, settings, min(prompt, settings.budget) + tokens - prompt, batch)
+
+
+def _kivi(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int, bits: int) -> int:
+    """Keys by blocks of `residual` tokens, with a scale and a lowest value a channel and group of tokens; values up to the last `residual`
+    tokens, with a scale and a lowest value a token and group of channels; and a buffer of `residual` tokens for each of both."""
+    keys, values = tokens // settings.residual * settings.residual, max(tokens - settings.residual, 0)
+    of_keys = keys * _plane_bytes(geometry.head_dim, bits) + keys // settings.group * geometry.head_dim * 2 * _SCALE_BYTES
+    of_values = values * _ranged_row(geometry, settings, bits)
+    buffers = settings.residual * 2 * geometry.head_dim * geometry.value_bytes if tokens else 0
+    return _head_rows(geometry, batch) * (of_keys + of_values + buffers)
+
+
+def _ranged_row(geometry: Geometry, settings: SchemeSettings, bits: int) -> int:
+    """Bytes of one token of one head in packed codes with scales and lowest values of its groups of channels."""
+    groups = geometry.head_dim // span(geometry.head_dim, settings.group)
+    return _plane_bytes(geometry.head_dim, bits) + groups * 2 * _SCALE_BYTES
+
+
+def _plane_bytes(count: int, bits: int) -> int:
+    """As `core.numerics.planes.plane_bytes`, which imports torch."""
+    return -(-count * bits // 8)
+
+
+def _head_rows(geometry: Geometry, batch: int) -> int:
+    """Heads of keys in all blocks and sequences."""
+    return batch * geometry.layers * geometry.kv_heads

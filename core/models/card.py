@@ -76,6 +76,8 @@ class ModelCard(BaseModel):
     """Blocks that keep a state of fixed size instead of a cache."""
     latent_cache: LatentCache | None = None
     experts: int = 0
+    rope_type: str = "default"
+    """Kind of the rotary positions, as the configuration calls it: `linear`, `dynamic`, `yarn`, ...; `default` also without any."""
     dtype: str
     file_bytes: int
     """Bytes of all weight files, 0 without weights."""
@@ -145,6 +147,7 @@ class ModelCard(BaseModel):
             recurrent_layers=kinds.recurrent,
             latent_cache=_latent(normal),
             experts=normal.optional_count("num_experts") or 0,
+            rope_type=_rope_type(normal),
             dtype=_dtype(config, normal, tensors if counted else {}),
             file_bytes=file_bytes,
             quantization=_cleaned(quantization) if isinstance(quantization, dict) else None,
@@ -182,6 +185,16 @@ def _architecture(config: Mapping[str, Any]) -> str:
 def _latent(config: NormalConfig) -> LatentCache | None:
     latent = config.optional_count("kv_lora_rank")
     return LatentCache(latent_dim=latent, rope_dim=config.count("qk_rope_head_dim")) if latent else None
+
+
+def _rope_type(config: NormalConfig) -> str:
+    """By the names of transformers 5 and of the files before it."""
+    for key in ("rope_parameters", "rope_scaling"):
+        stated = config.get(key)
+        kind = (stated.get("rope_type") or stated.get("type")) if isinstance(stated, dict) else None
+        if isinstance(kind, str):
+            return clean(kind, limit=40)
+    return "default"
 
 
 def _count(tensors: Mapping[str, TensorLocation], tied: bool) -> int:

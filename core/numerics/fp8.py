@@ -18,6 +18,7 @@ Overflow = Literal["saturate", "nonfinite"]
 
 _NAN = 0x7F
 _FLOAT32_BIAS, _FLOAT32_MANTISSA = 127, 23
+_FLOAT16_BIAS, _FLOAT16_MANTISSA = 15, 10
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Fp8Format:
     def smallest_subnormal(self) -> float:
         """Smallest value above zero."""
         return 2.0 ** (1 - self.bias - self.mantissa)
+
+    @property
+    def half_factor(self) -> float:
+        """What the float16 with the same bits has to be multiplied by."""
+        return 2.0 ** (_FLOAT16_BIAS - self.bias)
 
     def decode_table(self) -> Tensor:
         """float32 [256]: the value of every code."""
@@ -98,6 +104,20 @@ def decode(codes: Tensor, kind: Fp8Format) -> Tensor:
 def cast(values: Tensor, kind: Fp8Format) -> Tensor:
     """The same as `encode` with saturation, as torch's 8-bit float and by torch's kernel, which is faster; tests hold the two equal."""
     return values.clamp(-kind.largest, kind.largest).to(kind.dtype)
+
+
+def decode_into(codes: Tensor, kind: Fp8Format, out: Tensor) -> Tensor:
+    """Values of codes up to a power of two, several times as fast as by table or by torch's cast on a CPU: a code's bits, moved, are a float16's.
+
+    Args:
+        codes: torch's own 8-bit float, finite, of any shape.
+        kind: E4M3 or E5M2.
+        out: floats of the same shape; written and returned. Times `kind.half_factor` they are the values, exactly.
+    """
+    halves = codes.view(torch.int8).to(torch.int16).bitwise_left_shift_(_FLOAT16_MANTISSA - kind.mantissa)
+    if kind.bias != _FLOAT16_BIAS:
+        halves.bitwise_and_(~0x4000)  # the copy of the sign in the highest bit of the exponent, which a narrower exponent leaves free
+    return out.copy_(halves.view(torch.float16))
 
 
 @lru_cache(maxsize=2)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.numerics.fp8 import E4M3, E5M2, FP8_FORMATS, Fp8Format, cast, decode, encode
+from core.numerics.fp8 import E4M3, E5M2, FP8_FORMATS, Fp8Format, cast, decode, decode_into, encode
 
 EVERY_BFLOAT16 = torch.arange(65536, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
 BOTH = pytest.mark.parametrize("kind", FP8_FORMATS.values(), ids=FP8_FORMATS)
@@ -83,3 +83,12 @@ def test_overflow_and_nan(kind: Fp8Format) -> None:
     assert decode(encode(values, kind), kind).tolist() == [kind.largest, -kind.largest, kind.largest, -kind.largest]
     assert not decode(encode(values, kind, "nonfinite"), kind).isfinite().any()
     assert decode(encode(torch.tensor([math.nan]), kind), kind).isnan().all()
+
+
+@BOTH
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_decoding_by_moved_bits_equals_the_table_on_every_finite_code(kind: Fp8Format, dtype: torch.dtype) -> None:
+    codes = torch.arange(256, dtype=torch.int32).to(torch.uint8)
+    finite = codes[kind.decode_table().isfinite()].view(kind.dtype)
+    decoded = decode_into(finite, kind, torch.empty(finite.shape, dtype=dtype)).double() * kind.half_factor
+    assert torch.equal(decoded, decode(finite, kind).double())

@@ -1,0 +1,69 @@
+"""Why a model, or a choice of sizes, cannot have a scheme: the end of a sentence that begins with the scheme's name. No torch."""
+
+from __future__ import annotations
+
+from core.kvcache.settings import SchemeSettings
+from core.models.card import ModelCard
+
+TURNED_BY_HALVES = frozenset(
+    (
+        *("apertus", "arcee", "bitnet", "cwm", "diffllama", "doge", "dots1", "gemma", "glm4_moe", "gpt_neox", "granite", "granitemoe"),
+        *("llama", "ministral3", "mistral", "mixtral", "nemotron", "olmo", "olmo2", "olmoe", "persimmon", "phi", "phi3"),
+        *("qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "seed_oss", "stablelm", "starcoder2"),
+    )
+)
+"""Families whose blocks all rotate keys alike, after everything else that is done to them, halves against each other."""
+
+_VARYING = ("dynamic", "longrope")
+"""Kinds of rotary positions whose frequencies depend on the length of the text."""
+
+
+def any_cache(card: ModelCard, _settings: SchemeSettings) -> str | None:
+    """Refuses only what keeps no keys and values."""
+    if card.latent_cache is not None:
+        return "keeps keys and values, and this model keeps one compressed vector a token (multi-head latent attention)"
+    if card.recurrent_layers:
+        return f"keeps keys and values, and {card.recurrent_layers} of this model's {card.layers} blocks keep a recurrent state instead"
+    return None
+
+
+def plain_attention(card: ModelCard, settings: SchemeSettings) -> str | None:
+    """Refuses models whose blocks do not all keep keys and values of the whole text."""
+    if card.sliding_layers and not card.recurrent_layers and card.latent_cache is None:
+        blocks = f"{card.sliding_layers} of this model's {card.layers} blocks"
+        return f"needs attention over the whole text, and {blocks} slide over {card.sliding_window} tokens"
+    return any_cache(card, settings)
+
+
+def kivi(card: ModelCard, settings: SchemeSettings) -> str | None:
+    """Refuses also a residual that is no whole number of groups."""
+    if not settings.residual or settings.residual % settings.group:
+        return f"quantizes keys by groups of {settings.group} tokens, of which a residual of {settings.residual} is no multiple"
+    return any_cache(card, settings)
+
+
+def streaming(card: ModelCard, settings: SchemeSettings) -> str | None:
+    """Refuses also models without plain rotary positions, which alone can be counted inside the cache."""
+    if (reason := plain_attention(card, settings)) is not None:
+        return reason
+    if card.model_type not in TURNED_BY_HALVES:
+        return (
+            f"rotates keys by their place in the cache, which needs rotary positions as Llama has them, and {card.model_type} is not known for such"
+        )
+    if card.rope_type in _VARYING:
+        return f"rotates keys by their place in the cache, and this model's rotary frequencies ({card.rope_type}) change with the length of the text"
+    return None
+
+
+def h2o(card: ModelCard, settings: SchemeSettings) -> str | None:
+    """Refuses also a budget without two halves."""
+    if settings.budget < 2:
+        return f"halves its budget between heavy hitters and recent tokens, and {settings.budget} cannot be halved"
+    return plain_attention(card, settings)
+
+
+def snapkv(card: ModelCard, settings: SchemeSettings) -> str | None:
+    """Refuses also a budget that the observation window fills."""
+    if settings.observed >= settings.budget:
+        return f"keeps the prompt's last {settings.observed} tokens and what they look at, and a budget of {settings.budget} leaves nothing for that"
+    return plain_attention(card, settings)

@@ -1,0 +1,76 @@
+"""H2O (arXiv 2306.14048): half the budget for the tokens that have received the most attention so far, half for the newest."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from core.kvcache.attention_mass import attention_mass
+from core.kvcache.build import LayerContext
+from core.kvcache.choosing import heavy_and_recent, take
+from core.kvcache.slots import Slots
+from core.runtime.cache import KvLayer
+
+
+class H2OLayer(KvLayer):
+    """Keys and values [2, B, kv heads, held, d] and scores float32 [B, kv heads, held]; each key head keeps tokens of its own.
+
+    After the attention over new tokens what exceeds the budget is evicted: its memory is freed. Positions are those of the text.
+    """
+
+    observes: ClassVar[bool] = True
+
+    def __init__(self, context: LayerContext) -> None:
+        super().__init__()
+        self._budget = context.settings.budget
+        self._states = Slots()
+        self._scores: Tensor | None = None
+
+    @property
+    def held(self) -> int:
+        """The budget, once it is full."""
+        return self._states.count
+
+    @property
+    def nbytes(self) -> int:
+        """Keys, values and scores of the tokens held."""
+        return self._states.nbytes + (0 if self._scores is None else self._scores.nbytes)
+
+    @property
+    def reserved(self) -> int:
+        """Bytes of the buffers as they are allocated."""
+        return self._states.reserved + (0 if self._scores is None else self._scores.nbytes)
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Behind what is held."""
+        self._states.append(torch.stack((keys, values)))
+        self.seen += keys.shape[2]
+        rows = self._states.rows
+        return rows[0], rows[1]
+
+    def observe(self, query: Tensor, keys: Tensor, scaling: float) -> None:
+        """Add to each slot's score what it has just received, and evict."""
+        received = attention_mass(query, keys, scaling)
+        if self._scores is not None:
+            received[..., : self._scores.shape[-1]] += self._scores
+        self._scores = received
+        if self.held > self._budget:
+            kept = heavy_and_recent(received, self._budget)
+            self._scores = received.gather(-1, kept)
+            spare = torch.cat((kept, kept[..., -1:]), dim=-1)  # a place for the next token
+            self._states.replace(take(self._states.buffer, spare))
+            self._states.forget(1)
+
+    def reset(self) -> None:
+        """Count from zero; the memory of keys and values stays."""
+        self.seen = 0
+        self._scores = None
+        self._states.clear()
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Take rows in another order."""
+        self._states.reorder(beam_idx, 1)
+        if self._scores is not None:
+            self._scores = self._scores.index_select(0, beam_idx)

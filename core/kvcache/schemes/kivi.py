@@ -1,0 +1,135 @@
+"""KIVI (arXiv 2402.02750): keys quantized by channel over groups of tokens, values by token, the newest tokens left as they came.
+
+Keys wait in a residual until it is full and are then quantized as a block; of the values the oldest one of the residual is quantized at each step.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from core.errors import RequestError
+from core.kvcache.affine import by_channels, by_tokens, quantize_range
+from core.kvcache.build import LayerContext
+from core.kvcache.sizes import span
+from core.kvcache.slots import Slots
+from core.numerics.planes import pack_planes, unpack_planes
+from core.runtime.cache import KvLayer
+
+
+class KiviLayer(KvLayer):
+    """Key codes uint8 [B, kv heads, t, d * bits / 8] with scales and lowest values float16 [B, kv heads, t / group, d]; value codes alike with
+    scales and lowest values [B, kv heads, t, d / span]; residuals [B, kv heads, residual, d]."""
+
+    pads: ClassVar[bool] = True
+    bits: ClassVar[int]
+
+    def __init__(self, context: LayerContext) -> None:
+        super().__init__()
+        settings = context.settings
+        self._scratch, self._residual, self._group = context.scratch, settings.residual, settings.group
+        self._span = span(context.geometry.head_dim, settings.group)
+        self._keys, self._values = (Slots(), Slots(), Slots()), (Slots(), Slots(), Slots())
+        self._recent: Tensor | None = None
+        """Keys and values not yet quantized, [2, B, kv heads, residual, d]."""
+
+    @property
+    def held(self) -> int:
+        """All tokens."""
+        return self.seen
+
+    @property
+    def nbytes(self) -> int:
+        """Codes, scales and lowest values, and the two residuals whole."""
+        return sum(part.nbytes for part in (*self._keys, *self._values)) + (0 if self._recent is None else self._recent.nbytes)
+
+    @property
+    def reserved(self) -> int:
+        """Bytes of the buffers as they are allocated."""
+        return sum(part.reserved for part in (*self._keys, *self._values)) + (0 if self._recent is None else self._recent.nbytes)
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Look at the quantized tokens, the residual and the new ones; then quantize what the residual has no place for."""
+        batch, heads, count, width = keys.shape
+        before, after = self.seen, self.seen + count
+        if self._recent is None or (not before and (self._recent.shape[1] != batch or self._recent.dtype != keys.dtype)):
+            self._recent = keys.new_zeros((2, batch, heads, self._residual, width))
+        everything = self._scratch.take((2, batch, heads, after, width), keys)
+        for part, quantized, recent in zip(everything, (self._decode_keys, self._decode_values), self._recent, strict=True):
+            done = quantized(part)
+            part.narrow(-2, done, before - done).copy_(recent.narrow(-2, 0, before - done))
+        everything[0].narrow(-2, before, count).copy_(keys)
+        everything[1].narrow(-2, before, count).copy_(values)
+        self._quantize(everything, after)
+        self.seen = after
+        return everything[0], everything[1]
+
+    def forget(self, count: int) -> None:
+        """Raises RequestError: what a full residual was quantized to cannot be told apart again."""
+        if count:
+            raise RequestError(
+                "KIVI cannot take tokens back, which speculative decoding needs: its keys are quantized by blocks of tokens; use int8 or fp8"
+            )
+
+    def reset(self) -> None:
+        """Count from zero; the memory stays."""
+        self.seen = 0
+        for part in (*self._keys, *self._values):
+            part.clear()
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Take rows in another order."""
+        for part in (*self._keys, *self._values):
+            part.reorder(beam_idx, 0)
+        if self._recent is not None:
+            self._recent = self._recent.index_select(1, beam_idx)
+
+    def _decode_keys(self, out: Tensor) -> int:
+        """Write the quantized keys to the first slots of `out` [B, kv heads, t, d]; how many there are."""
+        codes, scales, lowest = self._keys
+        if codes.count:
+            grouped = by_tokens(unpack_planes(codes.rows, self.bits, out.narrow(-2, 0, codes.count)), self._group)
+            grouped.mul_(scales.rows.unsqueeze(-2)).add_(lowest.rows.unsqueeze(-2))
+        return codes.count
+
+    def _decode_values(self, out: Tensor) -> int:
+        """The same for the values."""
+        codes, scales, lowest = self._values
+        if codes.count:
+            grouped = by_channels(unpack_planes(codes.rows, self.bits, out.narrow(-2, 0, codes.count)), self._span)
+            grouped.mul_(scales.rows.unsqueeze(-1)).add_(lowest.rows.unsqueeze(-1))
+        return codes.count
+
+    def _quantize(self, everything: Tensor, after: int) -> None:
+        """Quantize full blocks of keys and values older than the residual; keep the rest as it is."""
+        assert self._recent is not None
+        done = self._keys[0].count, self._values[0].count
+        ready = after // self._residual * self._residual, max(after - self._residual, 0)
+        for part, recent, new in zip(everything, self._recent, ready, strict=True):
+            recent.narrow(-2, 0, after - new).copy_(part.narrow(-2, new, after - new))
+        if ready[0] > done[0]:
+            block = everything[0].narrow(-2, done[0], ready[0] - done[0])
+            codes, scales, lowest = quantize_range(by_tokens(block, self._group), -2, self.bits)
+            _extend(self._keys, pack_planes(codes.flatten(-3, -2), self.bits), scales.squeeze(-2), lowest.squeeze(-2))
+        if ready[1] > done[1]:
+            block = everything[1].narrow(-2, done[1], ready[1] - done[1])
+            codes, scales, lowest = quantize_range(by_channels(block, self._span), -1, self.bits)
+            _extend(self._values, pack_planes(codes.flatten(-2), self.bits), scales.squeeze(-1), lowest.squeeze(-1))
+
+
+class Kivi4Layer(KiviLayer):
+    """At 4 bits."""
+
+    bits: ClassVar[int] = 4
+
+
+class Kivi2Layer(KiviLayer):
+    """At 2 bits."""
+
+    bits: ClassVar[int] = 2
+
+
+def _extend(parts: tuple[Slots, Slots, Slots], *rows: Tensor) -> None:
+    for part, new in zip(parts, rows, strict=True):
+        part.append(new)

@@ -1,0 +1,108 @@
+"""SnapKV (arXiv 2404.14469): the prompt is cut down once, to the tokens that its last queries look at; what follows is appended."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from core.errors import RequestError
+from core.kvcache.attention_mass import attention_mass
+from core.kvcache.build import LayerContext
+from core.kvcache.choosing import take, voted
+from core.kvcache.slots import Slots
+from core.runtime.cache import KvLayer
+
+
+class SnapKvLayer(KvLayer):
+    """Keys and values [2, B, kv heads, held, d]; each key head keeps tokens of its own. Positions are those of the text.
+
+    While the prompt is read all of it is held, and the queries of its last tokens with it.
+    """
+
+    is_croppable = True
+
+    def __init__(self, context: LayerContext) -> None:
+        super().__init__()
+        settings = context.settings
+        self._budget, self._observed, self._pooling = settings.budget, settings.observed, settings.pooling
+        self._states = Slots()
+        self._queries: Tensor | None = None
+        self._start()
+
+    @property
+    def held(self) -> int:
+        """What was kept of the prompt, and all tokens since."""
+        return self._states.count
+
+    @property
+    def nbytes(self) -> int:
+        """Keys and values of the tokens held, and queries until the prompt is complete."""
+        return self._states.nbytes + (0 if self._queries is None else self._queries.nbytes)
+
+    @property
+    def reserved(self) -> int:
+        """Bytes of the buffers as they are allocated."""
+        return self._states.reserved + (0 if self._queries is None else self._queries.nbytes)
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Behind what is held."""
+        self._states.append(torch.stack((keys, values)))
+        self.seen += keys.shape[2]
+        rows = self._states.rows
+        return rows[0], rows[1]
+
+    def observe(self, query: Tensor, keys: Tensor, scaling: float) -> None:
+        """Remember the last queries of the prompt."""
+        del keys
+        if not self.observes:
+            return
+        queries = query if self._queries is None else torch.cat((self._queries, query), dim=2)
+        self._queries, self._scaling = queries[:, :, -self._observed :].clone(), scaling
+
+    def prefilled(self) -> None:
+        """Let the last queries vote and keep what they chose; nothing is dropped of a prompt within the budget."""
+        if self._queries is not None and self.held > self._budget:
+            states = self._states.buffer
+            votes = attention_mass(self._queries, self._states.rows[0], self._scaling)
+            self._states.replace(take(states, voted(votes, self._budget, self._queries.shape[2], self._pooling)))
+        self._queries, self._prompted = None, self.seen
+        self.observes = False  # type: ignore[misc]
+
+    def forget(self, count: int) -> None:
+        """Drop tokens that came after the prompt.
+
+        Raises:
+            RequestError: some of them belong to the prompt.
+        """
+        self._check_after_prompt(count)
+        self.seen -= count
+        self._states.forget(count)
+
+    def select(self, slots: Tensor, of: int) -> None:
+        """Of the last `of` tokens keep some. Raises RequestError where they belong to the prompt."""
+        self._check_after_prompt(of)
+        self.seen += len(slots) - of
+        self._states.select(slots, of)
+
+    def _check_after_prompt(self, count: int) -> None:
+        if count > self.seen - self._prompted:
+            raise RequestError(
+                f"snapkv cannot take back {count} tokens: only {self.seen - self._prompted} came after the prompt, which it has cut down"
+            )
+
+    def reset(self) -> None:
+        """Count from zero; the memory of keys and values stays."""
+        self._states.clear()
+        self._start()
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Take rows in another order."""
+        self._states.reorder(beam_idx, 1)
+        if self._queries is not None:
+            self._queries = self._queries.index_select(0, beam_idx)
+
+    def _start(self) -> None:
+        self.seen = 0
+        self.observes = True  # type: ignore[misc]
+        self._queries = None
+        self._scaling, self._prompted = 1.0, 0
