@@ -30,6 +30,9 @@ class PaneEntry:
 PANES = (
     PaneEntry("1", "hardware", "Hardware", "tui.hardware.pane:HardwarePane", "Live hardware, memory estimate, advice"),
     PaneEntry("2", "quantize", "Quantize", "tui.quantize.pane:QuantizePane", "Fewer bits for the weights, cost measured"),
+    PaneEntry(
+        "6", "speculate", "Speculative", "tui.speculate.pane:SpeculatePane", "Tokens drafted cheaply and verified by the model: faster, same text"
+    ),
 )
 
 

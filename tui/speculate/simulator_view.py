@@ -39,7 +39,7 @@ class SimulatorView(Vertical):
         "What speculation would bring, computed from acceptance and costs: a simulation, not a measurement. Nothing is run.\n\n"
         "α is the share of drafted tokens that the target accepts, γ how many are drafted a round, c the time of a drafted token and v the time to "
         "verify a draft, both over the time of a step of the target. A scenario gives α and γ that one may assume for that kind of work.\n\n"
-        "F6 takes over what a run measured and sets the simulated speed-up beside the measured one; m shows the chart where it takes the table's place."
+        "F6 takes over what a run measured and sets the simulated speed-up beside the measured one; m shows the chart in place of the table."
     )
     DEFAULT_CSS = """
     SimulatorView { height: 1fr; }

@@ -44,7 +44,5 @@ class TokenView(LiveLines):
         width, height = self.size
         if not width or not height:
             return
-        if self.by_round:
-            self.show(tokens.window(tokens.listed(self._rounds, width), height))
-        else:
-            self.show(tokens.window(tokens.flow(self._begin, self._rounds, width), height, step=2))
+        blocks = tokens.listed(self._rounds, width) if self.by_round else tokens.flow(self._begin, self._rounds, width)
+        self.show(tokens.window(blocks, height))

@@ -18,11 +18,13 @@ TONES: dict[Kind, Tone] = {"accepted": "good", "rejected": "bad", "dropped": "mu
 MEANINGS: dict[Kind, str] = {
     "accepted": "accepted",
     "rejected": "rejected",
-    "dropped": "dropped behind it",
-    "corrected": "corrected by the target",
-    "bonus": "bonus of the target",
+    "dropped": "not judged",
+    "corrected": "corrected",
+    "bonus": "bonus",
 }
 LINE_FEED, TAB = "\N{RETURN SYMBOL}", "⇥"
+Block = tuple[Line, ...]
+"""Lines that belong together."""
 _TAB_CELLS = 4
 _NUMBER, _SHARE = 5, 6
 """Columns for the number of a round and for what was accepted of it."""
@@ -47,8 +49,8 @@ def tokens_of(event: RoundEvent) -> Iterator[Token]:
         yield Token(event.bonus, "bonus")
 
 
-def flow(begin: PromptEvent | None, rounds: Iterable[RoundEvent], width: int) -> list[Line]:
-    """The text in lines of at most `width` cells, each followed by a line with a sign below the first cell of every token.
+def flow(begin: PromptEvent | None, rounds: Iterable[RoundEvent], width: int) -> list[Block]:
+    """The text in lines of at most `width` cells, each with a line that has a sign below the first cell of every token.
 
     Tokens that the target refused stand where they were proposed. A line feed breaks the line where it is part of the text.
     """
@@ -63,12 +65,12 @@ def flow(begin: PromptEvent | None, rounds: Iterable[RoundEvent], width: int) ->
     for each in rounds:
         for token in tokens_of(each):
             _write(page, token.text, TONES[token.kind], SIGNS[token.kind], written=token.kind in ("accepted", "corrected", "bonus"))
-    return page.lines()
+    return page.blocks()
 
 
-def listed(rounds: Sequence[RoundEvent], width: int) -> list[Line]:
+def listed(rounds: Sequence[RoundEvent], width: int) -> list[Block]:
     """One line a round: its number, how many of its tokens were accepted, then each token behind its sign."""
-    return [_row(each, width) for each in rounds]
+    return [(_row(each, width),) for each in rounds]
 
 
 def legend(width: int) -> list[Line]:
@@ -86,20 +88,19 @@ def legend(width: int) -> list[Line]:
     return [tuple(line) for line in lines]
 
 
-def window(lines: Sequence[Line], height: int, step: int = 1) -> Sequence[Line]:
-    """The end of the lines in `height` rows. It moves on by half a height, so that most of the time nothing but the last line changes.
+def window(blocks: Sequence[Block], height: int) -> list[Line]:
+    """The end of the blocks in `height` rows.
 
-    Args:
-        lines: all of them.
-        height: rows there are.
-        step: rows that belong together.
+    When they are full, half of them move out at once, so that most of the time nothing but the last lines change.
     """
-    height -= height % step
-    if height <= 0 or len(lines) <= height:
-        return lines[: max(height, 0)]
-    jump = max(height // 2 // step, 1) * step
-    top = -(-(len(lines) - height) // jump) * jump
-    return lines[top : top + height]
+    first, used = 0, 0
+    for at, block in enumerate(blocks):
+        used += len(block)
+        if used > height:
+            while used > max(height // 2, len(block)) and first < at:
+                used -= len(blocks[first])
+                first += 1
+    return [line for block in blocks[first:] for line in block][: max(height, 0)]
 
 
 class _Page:
@@ -107,7 +108,7 @@ class _Page:
 
     def __init__(self, width: int) -> None:
         self._width = width
-        self._done: list[Line] = []
+        self._done: list[Block] = []
         self._text: list[Run] = []
         self._signs: list[Run] = []
         self._used = 0
@@ -124,12 +125,16 @@ class _Page:
 
     def feed(self) -> None:
         """Begin a new line."""
-        self._done += [_merged(self._text), _merged(self._signs)]
+        self._done.append(self._block())
         self._text, self._signs, self._used = [], [], 0
 
-    def lines(self) -> list[Line]:
-        """Everything that was written."""
-        return [*self._done, _merged(self._text), _merged(self._signs)] if self._text or self._done else []
+    def blocks(self) -> list[Block]:
+        """Everything that was written; lines without a single sign stand alone."""
+        return [*self._done, self._block()] if self._text else self._done
+
+    def _block(self) -> Block:
+        text = _merged(self._text)
+        return (text, _merged(self._signs)) if any(tone for _, tone in self._signs) else (text,)
 
 
 def _write(page: _Page, text: str, tone: Tone, sign: str, *, written: bool) -> None:

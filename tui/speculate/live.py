@@ -1,0 +1,73 @@
+"""A speculative run as it goes: the text as it comes, with what became of every drafted token."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.app import ComposeResult
+
+from core.runs.store import Run
+from tui.experiment.live import LiveRun
+from tui.speculate import live_lines, tokens
+from tui.speculate.names import title
+from tui.speculate.tape import SpeculateTape
+from tui.speculate.token_view import TokenView
+from tui.widgets.live import LiveLines
+
+
+class SpeculateLive(LiveRun[SpeculateTape]):
+    """Head, figures, the text with its signs, what the signs mean."""
+
+    HELP = (
+        "A speculative run as it goes. Under each token stands what became of it: ✓ drafted and accepted by the target, ✗ drafted and rejected, "
+        "· drafted behind a rejected token and never judged, → the target's token in place of the rejected one, + the target's own token behind a "
+        "draft that was accepted whole. Rejected tokens are no part of the text.\n\nm shows the rounds one a line. The run does not need this "
+        "program: it goes on when the terminal closes."
+    )
+    DEFAULT_CSS = """
+    SpeculateLive LiveLines.live--figures { height: 4; }
+    SpeculateLive LiveLines.live--legend { height: auto; }
+    SpeculateLive TokenView { margin-top: 1; }
+    SpeculateLive.-low TokenView { margin-top: 0; }
+    SpeculateLive.-nothing LiveLines, SpeculateLive.-nothing TokenView { display: none; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.figures = LiveLines(classes="live--figures")
+        self.text = TokenView()
+        self.legend = LiveLines(classes="live--legend")
+
+    def title(self, run: Run) -> str:
+        """Drafter, gammas, temperatures, model."""
+        return title(run)
+
+    def new_tape(self) -> SpeculateTape:
+        """Nothing heard yet."""
+        return SpeculateTape()
+
+    def compose(self) -> ComposeResult:
+        """Head, figures, text, legend, last words."""
+        yield self.head
+        yield self.figures
+        yield self.text
+        yield self.legend
+        yield self.log_lines
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Wrap anew."""
+        self.set_class(event.size.height < 20, "-low")
+        lines = tokens.legend(max(event.size.width, 1))
+        self.legend.styles.height = len(lines)
+        self.legend.show(lines)
+        if self.follower is not None:
+            self.draw(self.follower.run, self.follower.tape)
+
+    def draw(self, run: Run, tape: SpeculateTape) -> None:  # noqa: ARG002
+        """Show what the tape holds."""
+        self.set_class(tape.tally is None, "-nothing")
+        self.figures.show(live_lines.figures(tape, self.size.width))
+        self.text.tell(tape.begin, tape.rounds)
+
+    def turn(self) -> None:
+        """From the text to the rounds and back."""
+        self.text.turn()

@@ -1,0 +1,111 @@
+"""The test of losslessness: started with a key or a button, told in words."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.message import Message
+from textual.widgets import Button, Static
+from textual.worker import get_current_worker
+
+from core.speculate.lossless_result import Comparison
+from tui.experiment.finished import ResultTable
+from tui.experiment.names import model
+from tui.services import services_of
+from tui.speculate import lossless_lines
+from tui.speculate.lossless_lines import Tested
+from tui.widgets.threads import in_thread
+
+_WHAT = (
+    "No losslessness test of {model} yet. t starts it with the drafter of the form: many texts with and without speculation, total variation and "
+    "chi-square against bounds that an exact implementation keeps with 99 % probability, and greedy texts token for token."
+)
+
+
+class LosslessView(Vertical):
+    """Verdict, the comparisons, and what they mean."""
+
+    HELP = (
+        "Whether speculation changes what the target says. Texts are drawn over a toy vocabulary whose distribution is known, and from the model "
+        "itself; each comparison gives total variation (TV: half the sum of the differences of frequency and probability) and chi-square with its "
+        "p-value. An exact implementation keeps all bounds with the stated confidence; wrong ones do not. Greedy texts must be identical.\n\n"
+        "t or the button starts the test with the form's drafter; F8 stops it."
+    )
+    DEFAULT_CSS = """
+    LosslessView { height: 1fr; }
+    LosslessView > Button { height: 1; min-width: 24; margin-bottom: 1; }
+    LosslessView > VerticalScroll { height: auto; max-height: 60%; margin-bottom: 1; }
+    LosslessView .lossless--head { height: auto; }
+    LosslessView Table { height: 1fr; min-height: 4; }
+    LosslessView.-nothing Table { display: none; }
+    LosslessView.-low > Button, LosslessView.-low > VerticalScroll { margin-bottom: 0; }
+    """
+
+    class Wanted(Message):
+        """The button was pressed."""
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes="-nothing")
+        self.button = Button("t  Test losslessness", compact=True)
+        self.table: ResultTable[Comparison] = ResultTable(lossless_lines.COLUMNS)
+        self._head = Static(classes="lossless--head", markup=False)
+        self._tested: Tested | None = None
+        self._model = ""
+
+    def compose(self) -> ComposeResult:
+        """Button, words, table."""
+        yield self.button
+        with VerticalScroll(can_focus=False):
+            yield self._head
+        yield self.table
+
+    def on_mount(self) -> None:
+        """Nothing may be started in read-only mode."""
+        self.button.disabled = services_of(self).read_only
+
+    def on_resize(self) -> None:
+        """Wrap anew."""
+        self.set_class(self.size.height < 26, "-low")
+        self._draw()
+
+    def load(self, model_name: str, run_id: str | None = None) -> None:
+        """Read the newest test of a model off the event loop, then show it."""
+        self._model = model_name
+        self._read(model_name, run_id)
+
+    def reload(self) -> None:
+        """Read again."""
+        if self._model:
+            self._read(self._model, None)
+
+    @in_thread(group="lossless", description="read a test", exclusive=True)
+    def _read(self, model_name: str, run_id: str | None) -> None:
+        found = lossless_lines.newest(services_of(self).runs.list_runs(), model_name, run_id)
+        if not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self.tell, found)
+
+    def tell(self, tested: Tested | None) -> None:
+        """Show a test, or how to get one."""
+        self._tested = tested
+        self.set_class(tested is None, "-nothing")
+        self._draw()
+
+    def values(self) -> dict[str, object] | None:
+        """The spec's values of the test that is shown."""
+        return None if self._tested is None else dict(self._tested.values)
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.post_message(self.Wanted())
+
+    def _draw(self) -> None:
+        width = self.size.width
+        if not width:
+            return
+        if self._tested is None:
+            self._head.update(_WHAT.format(model=model({"model": self._model})))
+            return
+        self._head.update(lossless_lines.describe(self._tested, width - 1))
+        self.table.show([(each.name, each) for each in self._tested.result.comparisons])

@@ -1,0 +1,93 @@
+"""A test of losslessness in words and rows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from textual.content import Content
+
+from core.runs.store import Run
+from core.sanitize import clean
+from core.speculate.lossless_result import Comparison, SpeculateTestResult
+from tui.experiment.finished import Column, read
+from tui.experiment.names import model
+from tui.speculate.names import TEST, number, setting
+from tui.widgets import words
+from tui.widgets.hanging import hanging
+
+COLUMNS: tuple[Column[Comparison], ...] = (
+    Column("comparison", 28, lambda found: clean(found.title), "left"),
+    Column("draws", 10, lambda found: words.count(found.draws), needs=100),
+    Column("cells", 7, lambda found: words.count(found.cells), needs=100),
+    Column("TV", 9, lambda found: f"{found.total_variation:.5f}"),
+    Column("bound", 9, lambda found: f"{found.bound:.5f}"),
+    Column("chi-square", 12, lambda found: words.figure(found.chi_square), needs=80),
+    Column("df", 6, lambda found: words.count(found.degrees_of_freedom), needs=80),
+    Column("p", 9, lambda found: words.figure(found.p_value, 3), needs=70),
+    Column("", 11, lambda found: "✓ within" if found.passed else "✗ outside"),
+)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A finished test and the run it came from."""
+
+    run_id: str
+    values: Mapping[str, Any]
+    result: SpeculateTestResult
+
+
+def newest(runs: Iterable[Run], model_name: str, wanted: str | None = None) -> Tested | None:
+    """The newest finished test of a model that can be read, or that of a given run."""
+    for run in runs:
+        if run.capability == TEST and run.values.get("model") == model_name and wanted in (None, run.id):
+            result = read(run, SpeculateTestResult)
+            if result is not None:
+                return Tested(run.id, run.values, result)
+    return None
+
+
+def verdict(tested: Tested) -> Content:
+    """Passed or failed, in words."""
+    result = tested.result
+    if result.lossless:
+        return Content.styled("✓ passed: nothing tells speculative text from the target's own", "bold $text-success")
+    return Content.styled("✗ failed: speculation changes what the target says", "bold $text-error")
+
+
+def lines(tested: Tested) -> list[tuple[str, str]]:
+    """(name, text) of what was tested and found."""
+    result = tested.result
+    named = f" {clean(result.draft, limit=50)}" if result.draft else ""
+    sure = words.percent(result.confidence, 0)
+    outside = [each for each in result.comparisons if not each.passed]
+    count = len(result.comparisons)
+    within = f"{len(outside)} of {count} comparisons outside" if outside else f"all {count} comparisons within"
+    sampling = f"top-p {number(result.top_p)}{f', top-k {result.top_k}' if result.top_k else ''}"
+    return [
+        ("tested", f"{setting(result.drafter, result.gamma, result.temperature)}, {sampling}{named and ':'}{named} for {model(tested.values)}"),
+        (
+            "distribution",
+            f"total variation {words.figure(result.total_variation, 3)} of the toy, bound {words.figure(result.total_variation_bound, 3)}; {within}",
+        ),
+        ("greedy", _greedy(result)),
+        ("meaning", f"an exact implementation passes the whole test with {sure} probability: the bounds are shared out over all comparisons"),
+        ("cost", f"{words.duration(result.seconds)}, peak memory {words.size(result.peak_rss_bytes)}"),
+        *(("note", clean(text)) for text in (*result.warnings, *result.notes)),
+    ]
+
+
+def _greedy(result: SpeculateTestResult) -> str:
+    greedy = result.greedy
+    if greedy is None:
+        return "not tested"
+    same = f"{greedy.identical} of {greedy.prompts} texts identical to plain greedy decoding, {words.count(greedy.tokens)} tokens"
+    return same if greedy.first_difference is None else f"{same}; first difference: {clean(greedy.first_difference, limit=200)}"
+
+
+def describe(tested: Tested, width: int) -> Content:
+    """The whole head."""
+    head = Content.assemble(verdict(tested), ("  " + tested.run_id, "dim"))
+    return Content("\n").join([head, hanging(lines(tested), width)])

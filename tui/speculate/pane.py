@@ -1,0 +1,181 @@
+"""The Speculative tab: set up, follow, compare, test, simulate, take away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from core.errors import LlmoptError
+from core.runs.store import Run
+from core.speculate.spec import SpeculateSpec
+from tui.experiment.names import LIVE, SETUP
+from tui.experiment.pane import ExperimentPane, common_bindings
+from tui.services import services_of
+from tui.speculate.advice_view import AdviceView
+from tui.speculate.live import SpeculateLive
+from tui.speculate.lossless import LosslessView
+from tui.speculate.names import SPECULATE, TEST
+from tui.speculate.requests import test_of
+from tui.speculate.results import SpeculateResults
+from tui.speculate.setup import SpeculateSetup
+from tui.speculate.simulator_view import SimulatorView
+from tui.widgets.form import SpecForm
+
+RESULTS, LOSSLESS, SIMULATOR, ADVICE = "Results", "Lossless", "Simulator", "Advice"
+
+
+class SpeculatePane(ExperimentPane):
+    """Form and check on the left; a run as it goes, results, the losslessness test, the simulator and the engines' commands on the right."""
+
+    HELP = (
+        "Speculative decoding: a cheap drafter proposes tokens, the model verifies them in one forward, and the text stays the same.\n\n"
+        "Fill in the form and press F5: every setting is measured in turns with plain decoding. t tests that nothing is lost. The Simulator tells "
+        "what to expect without a run, and F6 feeds it with what was measured. Advice is the same speculation in the engines that serve models; "
+        "y copies a command. Runs go on without this program."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *common_bindings("speculate", views="setup, live, results, lossless, simulator, advice"),
+        Binding("t", "test", "Test", id="speculate.test", tooltip="Test that speculation with the form's drafter loses nothing"),
+        Binding("f6", "feed", "To simulator", id="speculate.feed", tooltip="Take what the newest or the chosen run measured over into the simulator"),
+        Binding("m", "next_chart", "Next chart", show=False, id="speculate.chart", tooltip="The next chart, or the rounds of a live run one a line"),
+        Binding("y,f9", "copy", "Copy", id="speculate.copy", tooltip="Copy the command of the engine under the cursor to the clipboard"),
+    ]
+    WHOLE = frozenset({RESULTS, LOSSLESS, SIMULATOR})
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        live = SpeculateLive(id=LIVE)
+        self.results = SpeculateResults(id=RESULTS)
+        self.lossless = LosslessView(id=LOSSLESS)
+        self.simulator = SimulatorView(id=SIMULATOR)
+        self.advice = AdviceView(id=ADVICE)
+        views: tuple[Widget, ...] = (live, self.results, self.lossless, self.simulator, self.advice)
+        self.form_view = SpeculateSetup(id=SETUP)
+        super().__init__(self.form_view, {SPECULATE: live, TEST: live}, views, id=id)
+        self.text_view = live
+
+    # -- results
+
+    def load_model(self, model: str) -> None:
+        """Another model stands in the form."""
+        self.results.load(model)
+        self.lossless.load(model)
+
+    def reload(self) -> None:
+        """A run began or ended elsewhere."""
+        self.results.reload()
+        self.lossless.reload()
+
+    def show_result(self, run: Run, *, follow: bool) -> None:
+        """Load the result of a run, and with `follow` go to it."""
+        model = str(run.values.get("model", ""))
+        tested = run.capability == TEST
+        (self.lossless if tested else self.results).load(model, run.id)
+        if follow:
+            self.show_view(LOSSLESS if tested else RESULTS)
+
+    def values_shown(self) -> Mapping[str, Any] | None:
+        """The spec's values of the run that is shown."""
+        if self.bar.active == RESULTS:
+            return self.results.chosen.values if self.results.chosen is not None else None
+        return super().values_shown()
+
+    @on(SpeculateResults.Chosen)
+    def _chosen(self, event: SpeculateResults.Chosen) -> None:
+        event.stop()
+        self._advise()
+        self.refresh_bindings()
+
+    # -- the other views
+
+    def show_view(self, view: str) -> None:
+        """Bring a view to the front."""
+        super().show_view(view)
+        if view == ADVICE:
+            self._advise()
+
+    @on(SpecForm.Changed)
+    def _form_changed(self) -> None:
+        self._advise()
+
+    def _advise(self) -> None:
+        """The advice on the form as it stands, with the gamma that was measured to be the fastest."""
+        form = self.form_view.form
+        values = {name: row.editor.get() for name, row in form.rows.items() if name in _ADVISED} | form.values()
+        chosen = self.results.chosen
+        if chosen is not None and all(chosen.values.get(name) == values.get(name, default) for name, default in _SAME.items()):
+            best = max(chosen.siblings, key=lambda each: each.row.speedup).row
+            self.advice.tell(values, best.gamma, f"γ {best.gamma} was the fastest of {chosen.run_id}: {best.speedup:.2f} times plain decoding here")
+        else:
+            self.advice.tell(values, None, "γ of the form; nothing was measured with this model and drafter yet")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only what can be done now."""
+        match action:
+            case "test":
+                return not services_of(self).read_only
+            case "copy":
+                return self.bar.active == ADVICE and bool(self.advice.lines())
+            case "feed":
+                return self.results.chosen is not None
+            case "next_chart":
+                return self.bar.active in (LIVE, RESULTS, SIMULATOR)
+        return super().check_action(action, parameters)
+
+    def action_test(self) -> None:
+        """Test that nothing is lost, with the form's drafter and sampling."""
+        spec = self.form_view.spec()
+        try:
+            self.start(test_of(spec) if isinstance(spec, SpeculateSpec) else None)
+        except LlmoptError as error:
+            self.not_started(str(error))
+
+    @on(LosslessView.Wanted)
+    def _test_wanted(self, event: LosslessView.Wanted) -> None:
+        event.stop()
+        self.action_test()
+
+    def action_feed(self) -> None:
+        """Feed the simulator with what was measured."""
+        chosen = self.results.chosen
+        if chosen is None:
+            return
+        try:
+            self.simulator.take(chosen.run_id, chosen.measured, chosen.siblings)
+        except LlmoptError as error:
+            self.shell.notify_text(str(error), severity="warning")
+        else:
+            self.show_view(SIMULATOR)
+
+    def action_next_chart(self) -> None:
+        """Another chart, or the other way to show a live run."""
+        match self.bar.active:
+            case "Live":
+                self.text_view.turn()
+            case "Results":
+                self.results.next_chart()
+            case "Simulator":
+                self.simulator.next_chart()
+        self.keep_focus()
+
+    def action_copy(self) -> None:
+        """Put the command on the clipboard (OSC 52)."""
+        lines = self.advice.lines()
+        self.app.copy_to_clipboard(lines)
+        self.shell.notify_text(lines.replace("\n", " ; "), title="Copied, if the terminal allows it")
+
+    def action_enter(self) -> None:
+        """From the pane into what it shows."""
+        if self.bar.active == SIMULATOR:
+            self.simulator.fields.focus_first()
+        else:
+            super().action_enter()
+
+
+_ADVISED = ("model", "drafter", "draft", "gamma", "ngram_min", "ngram_max")
+"""Fields of the form that the advice depends on."""
+_SAME: Mapping[str, Any] = {"model": None, "drafter": "model", "draft": None}
+"""Fields that a run and the form must share, with what they are when nobody names them."""

@@ -1,0 +1,108 @@
+"""What finished runs measured: one setting in full, all settings of the model beside it, its charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import DataTable, Static
+from textual.worker import get_current_worker
+
+from tui.experiment.finished import ResultTable
+from tui.experiment.names import model
+from tui.experiment.turns import Turns
+from tui.services import services_of
+from tui.speculate import rows, told
+from tui.speculate.rows import Entry, Shown
+from tui.widgets.hanging import hanging
+from tui.widgets.threads import in_thread
+
+
+class SpeculateResults(Turns):
+    """Figures above, a row for each gamma and temperature of every run, a chart."""
+
+    HELP = (
+        "What the finished runs of this model measured, a row for each gamma and temperature. Up and down choose a row; m goes through acceptance by "
+        "position and speed-up over γ; F7 fills the form as it was for that run; F6 takes the row over into the simulator.\n\n"
+        "predicted is computed from the acceptance and the costs that the run measured by themselves. Speeds marked ≠ were measured on other prompts "
+        "or another machine than the chosen row and cannot be compared with it; ↓ is slower than plain decoding."
+    )
+    DEFAULT_CSS = """
+    SpeculateResults .results--figures { height: auto; max-height: 60%; margin-bottom: 1; }
+    SpeculateResults.-low .results--figures { margin-bottom: 0; }
+    """
+
+    class Chosen(Message):
+        """Another row is shown."""
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.settings: ResultTable[Shown] = ResultTable(rows.COLUMNS)
+        self.table = self.settings
+        self._figures = Static(classes="results--figures turns--head", markup=False)
+        self._entries: list[Entry] = []
+        self._model = ""
+        self.chosen: Entry | None = None
+        """The row that is shown in full."""
+
+    def compose(self) -> ComposeResult:
+        """Figures, table, chart."""
+        yield self._figures
+        yield self.table
+        yield self.chart
+
+    def load(self, model_name: str, run_id: str | None = None) -> None:
+        """Read the results of a model off the event loop, then show them; with `run_id` beginning with that run."""
+        self._model = model_name
+        self._read(model_name, run_id)
+
+    def reload(self) -> None:
+        """Read the results of the same model again."""
+        if self._model:
+            self._read(self._model, None)
+
+    @in_thread(group="results", description="read results", exclusive=True)
+    def _read(self, model_name: str, run_id: str | None) -> None:
+        found = rows.of_model(services_of(self).runs.list_runs(), model_name)
+        if not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self.tell, found, model_name, run_id)
+
+    def tell(self, entries: Sequence[Entry], model_name: str, run_id: str | None = None) -> None:
+        """Show the settings of a model."""
+        self._entries = list(entries)
+        wanted = [entry for entry in self._entries if entry.run_id == run_id]
+        kept = next((entry for entry in self._entries if self.chosen is not None and entry.key == self.chosen.key), None)
+        self.chosen = rows.fastest(wanted) or kept or rows.fastest(self._entries)
+        self.set_class(self.chosen is None, "-nothing")
+        if self.chosen is None:
+            self._figures.update(
+                f"No finished run of {model({'model': model_name})} yet. F5 starts one; the Simulator tells what to expect without a run."
+            )
+        self.draw()
+        self.post_message(self.Chosen())
+
+    def figures(self) -> int:
+        """Acceptance by position, speed-up over gamma."""
+        return len(rows.FIGURES)
+
+    def draw(self) -> None:
+        """Figures, table and chart of the chosen row."""
+        chosen, width = self.chosen, self.size.width
+        if chosen is None or not width:
+            return
+        self.settings.show(rows.shown(self._entries, chosen), chosen.key)
+        head = Content.assemble((told.head(chosen), "bold"), ("  " + chosen.run_id, "dim"))
+        self._figures.update(Content("\n").join([head, hanging(told.lines(chosen), width)]))
+        self.chart.set_plot(rows.FIGURES[min(self.figure, self.figures() - 1)](chosen))
+
+    @on(DataTable.RowHighlighted)
+    def _moved(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        current = self.settings.current
+        if current is not None and (self.chosen is None or current.entry.key != self.chosen.key):
+            self.chosen = current.entry
+            self.draw()
+            self.post_message(self.Chosen())

@@ -1,0 +1,160 @@
+"""Finished runs as rows that can be set beside each other. Pure: reads what the worker wrote, draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import LlmoptError
+from core.runs.store import Run
+from core.sanitize import clean
+from core.speculate.measured import Measured, rows_of
+from core.speculate.result import SpeculateResult, SpeculateRow
+from tui.experiment.finished import Column
+from tui.speculate.names import DRAFTERS, SPECULATE, number
+from tui.widgets import words
+from tui.widgets.plot import Plot, Series
+
+_ALIKE = ("task", "corpus", "sha256", "prompts", "prompt_tokens", "new_tokens", "batch", "dtype", "device", "threads")
+"""Fields of a result that must agree before two speeds can be set against each other."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One measured setting of one run."""
+
+    run_id: str
+    values: Mapping[str, Any]
+    """Of the run's spec."""
+    measured: Measured
+    siblings: tuple[Measured, ...]
+    """All settings of the run, this one among them."""
+
+    @property
+    def key(self) -> tuple[str, int, float]:
+        """What tells it from the others."""
+        return self.run_id, self.row.gamma, self.row.temperature
+
+    @property
+    def row(self) -> SpeculateRow:
+        """The figures."""
+        return self.measured.row
+
+    @property
+    def result(self) -> SpeculateResult:
+        """What the whole run found."""
+        return self.measured.result
+
+    @property
+    def drafter(self) -> str:
+        """Who drafted, as short as can be."""
+        lossy = "" if self.result.lossless else " (lossy)"
+        return DRAFTERS[self.result.drafter].replace("n-gram ", "").replace("layer ", "").replace(" model", "").replace(" heads", "") + lossy
+
+    def comparable(self, other: Entry) -> bool:
+        """Whether both were measured on the same work and machine."""
+        return all(getattr(self.result, name) == getattr(other.result, name) for name in _ALIKE)
+
+
+def of_model(runs: Iterable[Run], model: str) -> list[Entry]:
+    """Every setting of the finished runs of a model, newest run first, within a run as measured."""
+    found: list[Entry] = []
+    for run in runs:
+        if run.capability != SPECULATE or (model and run.values.get("model") != model):
+            continue
+        try:
+            rows = rows_of(run)
+        except LlmoptError:
+            continue
+        found += [Entry(run.id, run.values, each, rows) for each in rows]
+    return found
+
+
+def fastest(entries: Sequence[Entry]) -> Entry | None:
+    """The fastest setting of the newest run."""
+    newest = [entry for entry in entries if entry.run_id == entries[0].run_id]
+    return max(newest, key=lambda entry: entry.row.speedup, default=None)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A row of the table, and whether its speeds can be set against those of the chosen row."""
+
+    entry: Entry
+    alike: bool
+
+
+def shown(entries: Sequence[Entry], reference: Entry) -> list[tuple[tuple[str, int, float], Shown]]:
+    """Every entry with its key, judged against the chosen one."""
+    return [(entry.key, Shown(entry, entry.comparable(reference))) for entry in entries]
+
+
+def _speedup(item: Shown) -> str:
+    speedup = item.entry.row.speedup
+    return f"{'' if item.alike else '≠'}{speedup:.2f}{'↓' if speedup < 1 else 'x'}"
+
+
+def _rate(item: Shown, value: float) -> str:
+    return f"{'' if item.alike else '≠'}{words.figure(value, 3)}"
+
+
+IDENTICAL: Mapping[bool | None, str] = {True: "✓ yes", False: "✗ no", None: "sampled"}
+
+COLUMNS: tuple[Column[Shown], ...] = (
+    Column("drafter", 10, lambda item: item.entry.drafter, "left"),
+    Column("γ", 3, lambda item: str(item.entry.row.gamma)),
+    Column("T", 5, lambda item: number(item.entry.row.temperature)),
+    Column("speed-up", 10, _speedup),
+    Column("predicted", 11, lambda item: f"{item.entry.row.predicted_speedup:.2f}x"),
+    Column("α", 8, lambda item: words.percent(item.entry.row.alpha, 1)),
+    Column("c", 7, lambda item: f"{item.entry.row.cost_ratio:.3f}", needs=70),
+    Column("v", 6, lambda item: f"{item.entry.row.verification_ratio:.2f}", needs=76),
+    Column("tokens/round", 14, lambda item: f"{item.entry.row.tokens_per_round:.2f}", needs=90),
+    Column("tokens/s", 10, lambda item: _rate(item, item.entry.row.tokens_per_second), needs=80),
+    Column("plain", 9, lambda item: _rate(item, item.entry.row.baseline_tokens_per_second), needs=90),
+    Column("identical", 11, lambda item: IDENTICAL[item.entry.row.identical], needs=58),
+    Column("run", 6, lambda item: clean(item.entry.run_id.rpartition("-")[2]), needs=112),
+)
+
+
+def by_position(entry: Entry) -> Plot:
+    """Share of drafts accepted at each position, a line for each gamma of the run at the same temperature."""
+    mine = [each.row for each in entry.siblings if each.row.temperature == entry.row.temperature and each.row.acceptance_by_position]
+    mine.sort(key=lambda row: (row.gamma != entry.row.gamma, row.gamma))
+    series = tuple(
+        Series.of([100 * share for share in row.acceptance_by_position], range(1, len(row.acceptance_by_position) + 1), label=f"γ {row.gamma}")
+        for row in mine[:4]
+    )
+    longest = max((len(row.acceptance_by_position) for row in mine), default=1)
+    return Plot(
+        kind="line",
+        series=series,
+        title=f"drafts accepted of those judged, T {number(entry.row.temperature)}",
+        x_label="position in the draft",
+        y_unit="%",
+        x_limits=(1, max(longest, 2)),
+        y_limits=(0, 100),
+        empty="nothing was drafted",
+    )
+
+
+def over_gamma(entry: Entry) -> Plot:
+    """Measured and predicted speed-up over gamma, at the entry's temperature."""
+    mine = sorted((each.row for each in entry.siblings if each.row.temperature == entry.row.temperature), key=lambda row: row.gamma)
+    gammas = [row.gamma for row in mine]
+    measured = Series.of([row.speedup for row in mine], gammas, label="measured", stroke="points")
+    predicted = Series.of([row.predicted_speedup for row in mine], gammas, label="predicted")
+    low, high = min(gammas) - 1, max(gammas) + 1
+    plain = Series.of([1.0, 1.0], [max(low, 0), high], label="plain decoding", stroke="line")
+    return Plot(
+        kind="line",
+        series=(predicted, measured, plain),
+        title=f"speed-up, T {number(entry.row.temperature)}",
+        x_label="γ, drafted tokens a round",
+        x_limits=(max(low, 0), high),
+    )
+
+
+FIGURES = (by_position, over_gamma)
+"""The charts of a row, in turns."""

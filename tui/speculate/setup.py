@@ -1,0 +1,51 @@
+"""What to measure: the form, and beneath it what is foreseen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.speculate.spec import BUNDLED_PAIRS, DraftingSpec, SpeculateSpec
+from tui.experiment.fit import Fit
+from tui.experiment.setup import SetupView
+from tui.services import services_of
+from tui.speculate.fit import probe
+from tui.widgets.fields.guide import Guidance
+from tui.widgets.fields.model import ModelEditor
+
+_OPEN = ("drafter", "draft", "gamma", "ngram_min", "ngram_max", "keep_layers", "skip_layers", "medusa_heads", "acceptance", "temperature")
+"""Fields without a fold, after the model."""
+_ABOUT = {
+    "model": "a small model of the same vocabulary drafts",
+    "lookup": "n-grams of the text so far are looked up: nothing is computed",
+    "layers": "the target's own blocks, some left out, draft",
+    "medusa": "heads on the target's last hidden state draft a tree",
+}
+
+
+def sections() -> list[tuple[str, list[str]]]:
+    """The form's sections: who drafts and how much without a title, the rest behind folds."""
+    rest = [(title, [name for name in names if name not in ("model", *_OPEN)]) for title, names in SpeculateSpec.sections]
+    return [("", ["model", *_OPEN]), *((title, names) for title, names in rest if names)]
+
+
+def guide(given: Mapping[str, Any]) -> Guidance:
+    """What follows from the fields that were given."""
+    drafter = str(given.get("drafter", "model"))
+    paired = BUNDLED_PAIRS.get(str(given.get("model")))
+    return Guidance(
+        defaults={"draft": paired} if drafter == "model" and paired else {},
+        hidden=frozenset({"prompt_tokens", "task"} if given.get("prompt") else ()),
+        help={"drafter": f"{drafter}: {_ABOUT[drafter]}"} if drafter in _ABOUT else {},
+    )
+
+
+class SpeculateSetup(SetupView[SpeculateSpec]):
+    """The form of a measurement; the test of losslessness takes its drafter and its sampling from it."""
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(SpeculateSpec, sections(), {"draft": ModelEditor}, guide, id=id)
+
+    def probe(self, spec: DraftingSpec) -> Fit:
+        """What is foreseen of a request of either kind."""
+        return probe(services_of(self).models, spec)
