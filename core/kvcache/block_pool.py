@@ -159,6 +159,12 @@ class BlockPool:
         self.hit_tokens += hits
         return Admission(hits, self.append(sequence, tokens[hits:]))
 
+    def open(self, sequence: int) -> None:
+        """A new sequence without tokens. Raises ValueError when it exists."""
+        if sequence in self._tables:
+            raise ValueError(f"sequence {sequence} is in the pool already")
+        self._tables[sequence] = _Table()
+
     def append(self, sequence: int, tokens: Sequence[int]) -> Writes:
         """Make room for more tokens of a sequence. A pool that does not share looks at their number only.
 

@@ -63,6 +63,15 @@ _ROWS: tuple[SchemeFacts, ...] = (
         lossless=True,
     ),
     SchemeFacts(
+        "paged",
+        "pages",
+        "Every key and value as computed, in blocks of a pool that sequences share",
+        "core.kvcache.schemes.paged:PagedLayer",
+        sizes.paged,
+        refusals.any_cache,
+        lossless=True,
+    ),
+    SchemeFacts(
         "int8",
         "8-bit integers",
         "Codes of 8 bits, a float16 scale for each group of channels",
@@ -145,6 +154,16 @@ _ROWS: tuple[SchemeFacts, ...] = (
         sizes.snapkv,
         refusals.snapkv,
         evicts=True,
+    ),
+    SchemeFacts(
+        "offload",
+        "offloaded",
+        "Every key and value as computed, older ones in main memory and fetched block by block",
+        "core.kvcache.schemes.offload:OffloadLayer",
+        sizes.offload,
+        refusals.any_cache,
+        lossless=True,
+        needs_cuda=True,
     ),
 )
 

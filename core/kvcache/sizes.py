@@ -83,6 +83,26 @@ def snapkv(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int
     return dynamic(geometry, settings, min(prompt, settings.budget) + tokens - prompt, batch)
 
 
+_INDEX_BYTES = 8
+"""Of an entry of the block table as attention gathers by it, one a head and block."""
+
+
+def paged(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
+    """Whole blocks of `block` tokens, and the block table."""
+    blocks = batch * -(-tokens // settings.block)
+    return blocks * (geometry.layers * settings.block * 2 * geometry.row_bytes + geometry.kv_heads * _INDEX_BYTES)
+
+
+offload = dynamic
+"""Keys and values as the model computes them, most of them in main memory."""
+
+
+def offload_on_device(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
+    """Of them, what is on the GPU at most: two residuals of newest tokens a block, and working memory for the history of one block."""
+    newest = dynamic(geometry, settings, min(tokens, 2 * max(settings.residual, 1)), batch)
+    return newest + batch * tokens * 2 * geometry.row_bytes
+
+
 def _kivi(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int, bits: int) -> int:
     """Keys by blocks of `residual` tokens, with a scale and a lowest value a channel and group of tokens; values up to the last `residual`
     tokens, with a scale and a lowest value a token and group of channels; and a buffer of `residual` tokens for each of both."""
