@@ -1,0 +1,170 @@
+"""Send requests and stamp what comes back, and nothing else: answers are taken apart later, by another process.
+
+A read costs one look at the clock and one append; that is what keeps the client's own time out of what it measures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic_ns
+from types import SimpleNamespace
+from typing import Any, Self
+
+import aiohttp
+
+from core.benchmark.asking import Ask, Target
+from core.benchmark.raw import Raw
+
+_LARGEST = 64 << 20
+_ERROR_BODY = 4096
+_TAIL = 24
+_GRACE = 1.0
+"""Seconds that a server gets to end a response after its `[DONE]`."""
+_LONGEST_PAUSE = 30.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long is waited for what, in seconds."""
+
+    total: float = 600.0
+    """From the moment a request is sent, or first tried, to the end of its answer."""
+    silence: float = 120.0
+    """Between two reads, the first included."""
+    connect: float = 10.0
+    retries: int = 0
+    """How often a request that was turned away with 429 or 503 is sent again, after as long as the server asks for."""
+
+
+class Client:
+    """Keeps connections and sends requests over them.
+
+    Args:
+        target: the server.
+        connections: at most so many are open.
+        patience: time limits.
+    """
+
+    def __init__(self, target: Target, connections: int, patience: Patience) -> None:
+        self._target, self._connections, self._patience = target, connections, patience
+        self._session: aiohttp.ClientSession | None = None
+        self.opened = 0
+        """Connections that were opened."""
+
+    async def __aenter__(self) -> Self:
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(self._connected)
+        trace.on_request_headers_sent.append(_sent)
+        connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._target.verify, socket_factory=_socket)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect, sock_read=self._patience.silence)
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=timeout, trace_configs=[trace], auto_decompress=True, headers=self._target.headers(), trust_env=False
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def ask(self, ask: Ask, begin: int) -> Raw:
+        """One request, to its end or its time limit. Nothing is raised but the cancellation of the load."""
+        raw = Raw(ask.index, begin + ask.due, free=monotonic_ns())
+        try:
+            async with asyncio.timeout(self._patience.total):
+                await self._ask(ask, raw)
+        except aiohttp.ConnectionTimeoutError as error:
+            raw.status, raw.reason = "failed", _words(error, self._target)
+        except aiohttp.SocketTimeoutError:
+            raw.status, raw.reason = "timed_out", f"nothing came for {self._patience.silence:g} s"
+        except TimeoutError:
+            raw.status, raw.reason = "timed_out", raw.reason or f"no end of the answer within {self._patience.total:g} s"
+        except asyncio.CancelledError:
+            raw.status, raw.reason = "cancelled", "the load was stopped"
+        except Exception as error:
+            raw.status, raw.reason = "failed", _words(error, self._target)
+        raw.ended = monotonic_ns()
+        return raw
+
+    async def _ask(self, ask: Ask, raw: Raw) -> None:
+        for attempt in range(self._patience.retries + 1):
+            raw.retries = attempt
+            pause = await self._once(ask, raw)
+            if pause is None or attempt == self._patience.retries:
+                return
+            await asyncio.sleep(min(pause, _LONGEST_PAUSE))
+            raw.status, raw.reason, raw.reads, raw.http = "done", "", [], None
+
+    async def _once(self, ask: Ask, raw: Raw) -> float | None:
+        """One attempt; how long to wait before the next when the server turned it away."""
+        assert self._session is not None
+        async with self._session.post(self._target.address, data=ask.body, trace_request_ctx=raw) as response:
+            raw.http, raw.content_type = response.status, response.headers.get("Content-Type", "")
+            if response.status != 200:
+                body = await response.content.read(_ERROR_BODY)
+                raw.status, raw.reason = "failed", f"HTTP {response.status}: {body.decode(errors='replace').strip() or response.reason or ''}"
+                return _retry_after(response) if response.status in (429, 503) else None
+            await self._read(response, raw)
+        return None
+
+    async def _read(self, response: aiohttp.ClientResponse, raw: Raw) -> None:
+        """Stamp every read until the response ends."""
+        read, append = response.content.readany, raw.reads.append
+        held = 0
+        while data := await read():
+            append((monotonic_ns(), data))
+            held += len(data)
+            if held > _LARGEST:
+                raise ValueError(f"the answer is longer than {_LARGEST >> 20} MiB")
+            if b"[DONE]" in data[-_TAIL:]:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(_drain(read, append), _GRACE)
+                return
+
+    async def _connected(self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+        self.opened += 1
+        context.trace_request_ctx.connected = True
+
+
+async def _drain(read: Callable[[], Awaitable[bytes]], append: Callable[[tuple[int, bytes]], None]) -> None:
+    while data := await read():
+        append((monotonic_ns(), data))
+
+
+async def _sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+    context.trace_request_ctx.sent = monotonic_ns()
+
+
+def _socket(info: tuple[Any, ...]) -> socket.socket:
+    family, kind, protocol, _, _ = info
+    made = socket.socket(family, kind, protocol)
+    if family in (socket.AF_INET, socket.AF_INET6):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float:
+    try:
+        return max(0.0, float(response.headers.get("Retry-After", "1")))
+    except ValueError:
+        return 1.0
+
+
+def _words(error: Exception, target: Target) -> str:
+    """What went wrong, and where."""
+    where = target.url
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return f"no connection to {where} in time"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
+        return f"the certificate of {where} is not trusted: give --insecure to go on all the same"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno
+        return f"no connection to {where}: {os.strerror(number) if number else error.os_error}"
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionError | aiohttp.ClientOSError):
+        return "the server closed the connection in the middle of the answer"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,158 @@
+"""A worker process of a load: `python -m core.benchmark.worker TICKETS` sends its share of the requests.
+
+Standard input brings the job, then the moment of the start. Standard output takes one frame a finished request. TICKETS is the
+descriptor of a pipe from which the workers of a closed load draw the numbers of requests, so that they serve one queue. SIGTERM
+stops the load: what is under way is cancelled and reported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+import threading
+from collections.abc import Coroutine
+from queue import SimpleQueue
+from time import monotonic_ns
+
+from core.benchmark.asking import Ask
+from core.benchmark.client import Client
+from core.benchmark.job import Job, framed, read_frame
+from core.benchmark.raw import Raw
+
+READY = b"ready"
+TICKET = 4
+_BREATH = 64
+_DRAW_AGAIN = 0.001
+
+
+class _Reporter:
+    """Writes frames from a thread: a parent that reads slowly does not hold up the event loop."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Raw | bytes | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def send(self, item: Raw | bytes) -> None:
+        self._queue.put(item)
+
+    def finish(self) -> None:
+        self._queue.put(None)
+        self._thread.join()
+
+    def _write(self) -> None:
+        out = sys.stdout.buffer
+        with contextlib.suppress(BrokenPipeError):
+            while (item := self._queue.get()) is not None:
+                out.write(framed(item.packed() if isinstance(item, Raw) else item))
+                out.flush()
+
+
+class _Share:
+    """The requests of one worker, from the start to the end of the load."""
+
+    def __init__(self, job: Job, client: Client, reporter: _Reporter, tickets: int) -> None:
+        self._job, self._client, self._reporter, self._tickets = job, client, reporter, tickets
+        self._slots = asyncio.Semaphore(job.slots)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
+
+    async def carry_out(self, begin: int) -> None:
+        """Send everything; returns when every answer has ended."""
+        await asyncio.sleep(max(0.0, (begin - monotonic_ns()) / 1e9))
+        await (self._closed() if self._job.closed else self._paced(begin))
+        await self.ended()
+
+    async def ended(self) -> None:
+        """Wait for what is under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Send nothing more, and cancel what is under way."""
+        self._stopped = True
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def _paced(self, begin: int) -> None:
+        """Each request at its time, or as soon after it as there is a slot."""
+        for ask in self._job.asks:
+            wait = (begin + ask.due - monotonic_ns()) / 1e9
+            if wait > 0:
+                await asyncio.sleep(wait)
+            elif ask.index % _BREATH == 0:
+                await asyncio.sleep(0)
+            self._begin(self._send(ask, begin))
+
+    async def _send(self, ask: Ask, begin: int) -> None:
+        async with self._slots:
+            self._reporter.send(await self._client.ask(ask, begin))
+
+    async def _closed(self) -> None:
+        """As many users as slots, each with the next request of the queue when its last is answered."""
+        for _ in range(self._job.slots):
+            self._begin(self._user())
+
+    async def _user(self) -> None:
+        while not self._stopped and (index := await self._ticket()) is not None:
+            ask = self._job.asks[index]
+            self._reporter.send(await self._client.ask(Ask(ask.index, 0, ask.body), monotonic_ns()))
+
+    async def _ticket(self) -> int | None:
+        while True:
+            try:
+                data = os.read(self._tickets, TICKET)
+            except BlockingIOError:
+                await asyncio.sleep(_DRAW_AGAIN)
+                continue
+            return int.from_bytes(data, "little") if len(data) == TICKET else None
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _work(job: Job, reporter: _Reporter, tickets: int) -> None:
+    loop = asyncio.get_running_loop()
+    async with Client(job.target, job.slots, job.patience) as client:
+        reporter.send(READY)
+        begin = await loop.run_in_executor(None, read_frame, sys.stdin.buffer)
+        if begin is None:
+            return
+        share = _Share(job, client, reporter, tickets)
+        main = asyncio.create_task(share.carry_out(int.from_bytes(begin, "little")))
+
+        def stop() -> None:
+            share.stop()
+            main.cancel()
+
+        loop.add_signal_handler(signal.SIGTERM, stop)
+        with contextlib.suppress(asyncio.CancelledError):
+            await main
+        await share.ended()
+
+
+def main() -> None:
+    """Read the job, carry it out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tickets = int(sys.argv[1])
+    os.set_blocking(tickets, False)
+    frame = read_frame(sys.stdin.buffer)
+    if frame is None:
+        return
+    job = Job.unpacked(frame)
+    # A collection of everything takes milliseconds, in which nothing is stamped.
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+    reporter = _Reporter()
+    asyncio.run(_work(job, reporter, tickets))
+    reporter.finish()
+
+
+if __name__ == "__main__":
+    main()
