@@ -130,7 +130,7 @@ def by_position(entry: Entry) -> Plot:
     return Plot(
         kind="line",
         series=series,
-        title=f"drafts accepted of those judged, T {number(entry.row.temperature)}",
+        title=f"judged drafts that were accepted, T {number(entry.row.temperature)}",
         x_label="position in the draft",
         y_unit="%",
         x_limits=(1, max(longest, 2)),

@@ -16,7 +16,7 @@ from core.errors import LlmoptError
 from core.sanitize import clean
 from core.speculate.measured import Measured
 from tui.speculate import feed, simulation
-from tui.speculate.origins import Origins
+from tui.speculate.origins import NAMES, Origins
 from tui.speculate.simulation import OWN, Setting
 from tui.speculate.simulator_fields import FIELDS
 from tui.widgets.chart import Chart
@@ -106,10 +106,8 @@ class SimulatorView(Vertical):
         setting = feed.setting_of(measured)
         batch = "" if measured.result.batch == 1 else f", at its batch of {measured.result.batch}"
         self._measured, self._curve = measured, feed.curve(measured, rows)
-        self._origins = Origins().by_run(("alpha", "gamma", "cost_ratio", "verification"), f"in {run_id}{batch}")
-        self.fields.put(
-            {"scenario": OWN} | {name: _short(getattr(setting, name)) for name in ("alpha", "gamma", "cost_ratio", "verification", "batch")}
-        )
+        self._origins = Origins().by_run(NAMES, f"in {run_id}{batch}")
+        self.fields.put({"scenario": OWN} | {name: _short(getattr(setting, name)) for name in NAMES})
         self.simulate()
 
     def simulate(self) -> None:

@@ -156,7 +156,7 @@ def _row(each: RoundEvent, width: int) -> Line:
         (fit(str(each.n + 1), _NUMBER - 1, "right") + " ", "muted"),
         (fit(f"{each.accepted}/{len(each.drafted)}", _SHARE), "strong"),
     ]
-    room = width - _NUMBER - _SHARE
+    room = width - _NUMBER - _SHARE - 1
     for token in tokens_of(each):
         text = f"{SIGNS[token.kind]}{token.text}"
         cells = cell_len(text) + 1
