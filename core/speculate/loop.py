@@ -15,6 +15,7 @@ from core.runtime.decoder import Decoder
 from core.runtime.prefill import prefill
 from core.runtime.sampling import Sampling, SeenTokens, penalized, warp
 from core.speculate.drafters.base import Drafter, Proposal
+from core.speculate.shape import slots_needed
 from core.speculate.verify import verify_rows
 
 Finish = Literal["stop", "length"]
@@ -33,6 +34,8 @@ class Round:
     """Why a row ended in this round."""
     draft_seconds: float = 0.0
     verify_seconds: float = 0.0
+    candidates: int = 0
+    """Drafts that the target looked at, where that is more than `drafted` tells: the nodes of a tree."""
 
 
 @dataclass
@@ -119,17 +122,6 @@ def rounds(
     if gamma < 1 or max_new_tokens < 1:
         raise RequestError(f"gamma {gamma} and {max_new_tokens} new tokens cannot be used: each is at least 1")
     return _Loop(decoder, drafter, prompts.to(decoder.device), chosen, max_new_tokens, frozenset(stop_tokens), generator, real).run(gamma)
-
-
-def slots_needed(prompt: int, new: int, gamma: int, batch: int) -> int:
-    """Slots of a cache that are enough for any outcome.
-
-    A round takes as many slots as the row that accepts most; rows that accept fewer leave holes. Of one row there are none; of several, the
-    sum of these greatest is at most that of all rows, and at most gamma + 1 for each of the rounds, of which there are fewer than new tokens.
-    """
-    if batch == 1:
-        return prompt + new - 1
-    return prompt + min(batch, gamma + 1) * (new - 1) + gamma
 
 
 class _Loop:

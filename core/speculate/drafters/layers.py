@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from torch import nn
 
-from core.errors import RequestError
 from core.models.structure import find_blocks
 
 if TYPE_CHECKING:
@@ -17,32 +16,6 @@ if TYPE_CHECKING:
 Module = TypeVar("Module", bound=nn.Module)
 
 _DEPTHS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
-
-
-def kept_blocks(blocks: int, keep: int | None, skip: Sequence[int]) -> tuple[int, ...]:
-    """Numbers of the blocks that draft.
-
-    Args:
-        blocks: of the target.
-        keep: how many, spread evenly with the first and the last among them; half of them when None.
-        skip: blocks to leave out, in place of `keep`.
-
-    Raises:
-        RequestError: a block that is not there, none left, or none left out.
-    """
-    if skip:
-        beyond = next((block for block in skip if not 0 <= block < blocks), None)
-        if beyond is not None:
-            raise RequestError(f"skip-layers names block {beyond}, and the model has blocks 0 to {blocks - 1}")
-        kept = tuple(block for block in range(blocks) if block not in set(skip))
-    else:
-        count = max(blocks // 2, 1) if keep is None else keep
-        kept = tuple(sorted({round(index * (blocks - 1) / max(count - 1, 1)) for index in range(min(count, blocks))}))
-    if not kept:
-        raise RequestError(f"skip-layers leaves none of the {blocks} blocks to draft with: leave out fewer")
-    if len(kept) == blocks:
-        raise RequestError(f"all {blocks} blocks would draft, which is the target itself: keep fewer than {blocks}")
-    return kept
 
 
 def with_blocks(model: PreTrainedModel, kept: Sequence[int]) -> PreTrainedModel:

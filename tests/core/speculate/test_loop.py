@@ -19,7 +19,8 @@ from core.speculate.drafters.base import Drafter, Proposal
 from core.speculate.drafters.layers import with_blocks
 from core.speculate.drafters.lookup import LookupDrafter
 from core.speculate.drafters.model import ModelDrafter
-from core.speculate.loop import rounds, slots_needed, speculate
+from core.speculate.loop import rounds, speculate
+from core.speculate.shape import slots_needed
 from core.speculate.statistics import compare
 from tests.core.speculate.conftest import llama
 

@@ -1,0 +1,71 @@
+"""From a spec to what drafts."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+from core.errors import RequestError
+from core.evaluate.encoding import vocabulary_hash
+from core.formats.opening import open_whole, tokenizer_of
+from core.models.resolve import resolve
+from core.runs.context import RunContext
+from core.runtime.decoder import Decoder
+from core.runtime.opening import open_decoder
+from core.runtime.sampling import Sampling
+from core.speculate.drafters.base import Drafter
+from core.speculate.drafters.layers import with_blocks
+from core.speculate.drafters.lookup import LookupDrafter
+from core.speculate.drafters.model import ModelDrafter
+from core.speculate.shape import kept_blocks
+from core.speculate.spec import DraftingSpec
+from core.speculate.ways import LinearWay, Target
+
+
+def open_model(spec: DraftingSpec, target: Target, context: RunContext) -> LinearWay:
+    """A draft model with a cache of its own.
+
+    Raises:
+        RequestError: its tokens are not the target's.
+    """
+    assert spec.draft is not None
+    source = resolve(spec.draft)
+    card = source.card()
+    if vocabulary_hash(tokenizer_of(source)) != vocabulary_hash(target.tokenizer):
+        raise RequestError(
+            f"the vocabularies of {source.title} and {target.card.name} differ, so that a drafted token means another word to the target: "
+            "choose a draft model of the same family"
+        )
+    context.progress(0, 0, f"reading {source.title}")
+    model = open_whole(source, target.dtype, target.device)
+    slots = min(target.decoder.max_tokens, card.context or target.decoder.max_tokens)
+    decoder = open_decoder(model, slots, batch=target.decoder.batch)
+    return LinearWay(target.decoder, partial(_drafts, decoder, target.decoder.vocabulary), source.title, card.parameters)
+
+
+def open_lookup(spec: DraftingSpec, target: Target, context: RunContext) -> LinearWay:
+    """N-grams of the text itself."""
+    del context
+    return LinearWay(target.decoder, lambda _sampling, _generator: LookupDrafter(spec.ngram_min, spec.ngram_max), words_of(spec, target.card.layers))
+
+
+def open_layers(spec: DraftingSpec, target: Target, context: RunContext) -> LinearWay:
+    """The target with blocks left out."""
+    del context
+    kept = kept_blocks(target.card.layers, spec.keep_layers, spec.skip_layers)
+    model = with_blocks(target.model, kept)
+    decoder = open_decoder(model, target.decoder.max_tokens, batch=target.decoder.batch)
+    return LinearWay(target.decoder, partial(_drafts, decoder, target.decoder.vocabulary), words_of(spec, target.card.layers))
+
+
+def words_of(spec: DraftingSpec, layers: int) -> str:
+    """What drafts, where it has no name of its own."""
+    if spec.drafter == "lookup":
+        return f"n-grams of {spec.ngram_min} to {spec.ngram_max} tokens in the text"
+    kept = kept_blocks(layers, spec.keep_layers, spec.skip_layers)
+    return f"blocks {', '.join(map(str, kept))} of the {layers}"
+
+
+def _drafts(decoder: Decoder, vocabulary: int, sampling: Sampling, generator: torch.Generator | None) -> Drafter:
+    return ModelDrafter(decoder, sampling, vocabulary, generator)

@@ -1,0 +1,185 @@
+"""The ways to speculate behind one interface, so that runs and tests treat them alike: a drafter with the loop, or a tree with a loop of its own."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from core.models.card import ModelCard
+from core.runs.context import RunContext
+from core.runtime.decoder import Decoder
+from core.runtime.generate import stream
+from core.runtime.sampling import Sampling
+from core.speculate.drafters.base import Drafter, Proposal
+from core.speculate.loop import Round, rounds
+from core.speculate.shape import slots_needed
+from core.speculate.spec import DrafterName, DraftingSpec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_TIMED_ROUNDS = 24
+
+
+@dataclass(frozen=True)
+class Target:
+    """The model whose text is wanted, opened. `stops` are the tokens that end a text."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    card: ModelCard
+    decoder: Decoder
+    dtype: torch.dtype
+    device: str
+    stops: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StepSeconds:
+    """What a round is made of, each measured by itself, medians: a plain step of the target, one drafted token, one verification of a whole draft."""
+
+    plain: float
+    draft: float
+    verify: float
+
+
+class Way(Protocol):
+    """One way to speculate with an opened target."""
+
+    title: str
+    """What drafts, in words fit to be shown."""
+    parameters: int | None
+    """Of what drafts beside the target; None where nothing does."""
+    calls: int
+    """Forwards of what drafts since the last `rounds` began."""
+
+    def rounds(
+        self,
+        prompts: Tensor,
+        *,
+        gamma: int,
+        sampling: Sampling,
+        max_new_tokens: int,
+        stop_tokens: Collection[int] = (),
+        generator: torch.Generator | None = None,
+        real: Tensor | None = None,
+    ) -> Iterator[Round]:
+        """Continue prompts, as `core.speculate.loop.rounds`."""
+
+    def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
+        """Measure the costs of a round behind these prompts."""
+
+
+Opener = Callable[[DraftingSpec, Target, RunContext], Way]
+
+OPENERS: dict[DrafterName, str] = {
+    "model": "core.speculate.openers:open_model",
+    "lookup": "core.speculate.openers:open_lookup",
+    "layers": "core.speculate.openers:open_layers",
+    "medusa": "core.speculate.medusa.way:open_way",
+}
+"""`module:function` of each drafter, called with the spec, the opened target and the run's context."""
+
+
+def open_way(spec: DraftingSpec, target: Target, context: RunContext) -> Way:
+    """The way that a spec asks for. Raises RequestError when it does not fit the target."""
+    module, _, name = OPENERS[spec.drafter].partition(":")
+    opener: Opener = getattr(import_module(module), name)
+    return opener(spec, target, context)
+
+
+class LinearWay:
+    """A drafter that drafts in a line.
+
+    Args:
+        decoder: of the target.
+        make: a drafter for a sampling, with the source of its draws.
+        title: what drafts.
+        parameters: of what drafts.
+    """
+
+    def __init__(
+        self, decoder: Decoder, make: Callable[[Sampling, torch.Generator | None], Drafter], title: str, parameters: int | None = None
+    ) -> None:
+        self.title, self.parameters = title, parameters
+        self._decoder, self._make = decoder, make
+        self._drafter: Drafter | None = None
+
+    @property
+    def calls(self) -> int:
+        """Forwards of the drafter."""
+        return 0 if self._drafter is None else self._drafter.calls
+
+    def rounds(self, prompts: Tensor, *, sampling: Sampling, generator: torch.Generator | None = None, **named: Any) -> Iterator[Round]:
+        """Continue prompts, as `core.speculate.loop.rounds`."""
+        self._drafter = self._make(sampling, generator)
+        return rounds(self._decoder, self._drafter, prompts, sampling=sampling, generator=generator, **named)
+
+    def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
+        """Plain steps, verifications of drafts that fail at once, and drafts of which one token is taken, in turns."""
+        drafter = self._make(sampling, generator)
+        room = max(self._decoder.max_tokens - slots_needed(0, 2 * _TIMED_ROUNDS + gamma, gamma, len(prompts)), 1)
+        prompts, real = prompts[:, -room:], None if real is None else real[:, -room:]
+        plain: list[float] = []
+        verify: list[float] = []
+        for _ in range(2):
+            plain += _gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=_TIMED_ROUNDS, real=real), _TIMED_ROUNDS)
+            fixed = _Fixed(gamma, self._decoder.vocabulary, drawn=not sampling.greedy and drafter.name != "lookup")
+            limit = _TIMED_ROUNDS + gamma
+            every = rounds(self._decoder, fixed, prompts, gamma=gamma, sampling=sampling, max_new_tokens=limit, generator=generator, real=real)
+            verify += _gaps(every, _TIMED_ROUNDS)
+        draft = _drafting(drafter, prompts, gamma, real) / gamma
+        return StepSeconds(statistics.median(plain), draft, statistics.median(verify))
+
+
+class _Fixed:
+    """Drafts that cost nothing and are next to never right."""
+
+    name = "fixed"
+    calls = 0
+
+    def __init__(self, gamma: int, vocabulary: int, *, drawn: bool) -> None:
+        self._gamma, self._vocabulary, self._drawn = gamma, vocabulary, drawn
+
+    def begin(self, prompt: Tensor, real: Tensor | None = None) -> None:
+        del real
+        tokens = torch.full((len(prompt), self._gamma), self._vocabulary - 1, device=prompt.device)
+        law = torch.zeros(*tokens.shape, self._vocabulary, dtype=torch.float64, device=prompt.device)
+        law[..., -1] = 1.0
+        self._proposal = Proposal(tokens, None, law if self._drawn else None)
+
+    def propose(self, gamma: int) -> Proposal:
+        if gamma == self._gamma:
+            return self._proposal
+        whole = self._proposal
+        return Proposal(whole.tokens[:, :gamma], None, None if whole.probabilities is None else whole.probabilities[:, :gamma])
+
+    def accept(self, emitted: Sequence[Sequence[int]]) -> None:
+        del emitted
+
+
+def _gaps(steps: Iterator[Any], most: int) -> list[float]:
+    """Seconds between what an iterator yields, the first `most` of them."""
+    stamps = [time.perf_counter() for _ in islice(steps, most)]
+    return [later - earlier for earlier, later in pairwise(stamps)]
+
+
+def _drafting(drafter: Drafter, prompts: Tensor, gamma: int, real: Tensor | None) -> float:
+    """Median seconds of a whole draft and of taking over its first token and one other."""
+    drafter.begin(prompts, real)
+    drafter.accept([[0] for _ in prompts])
+    seconds = []
+    for _ in range(_TIMED_ROUNDS):
+        began = time.perf_counter()
+        tokens = drafter.propose(gamma).tokens.tolist()
+        drafter.accept([[*row[:1], 0] for row in tokens])
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
