@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from textual.containers import Container
@@ -51,16 +51,29 @@ class RunControl(Container):
         """Why a request cannot be started, empty when it can. Runs in a thread: it may touch the disk."""
         return self.setup.probe(spec).refusal
 
+    def live_of(self, run: Run) -> LiveRun[Any]:
+        """The view that follows a run of this tab."""
+        return self.lives[run.capability]
+
+    def view_of(self, live: LiveRun[Any]) -> str:
+        """Name of the view that a live view is, or is part of."""
+        return next((str(each.id) for each in live.ancestors_with_self if each.id in self.bar.views), str(live.id))
+
+    def all_lives(self) -> Sequence[LiveRun[Any]]:
+        """Every live view once."""
+        return list(dict.fromkeys(self.lives.values()))
+
     @property
     def live(self) -> LiveRun[Any]:
-        """The live view that is shown, or else the first."""
-        lives = list(self.lives.values())
-        return next((live for live in lives if live.id == self.bar.active), lives[0])
+        """The live view that is shown, one whose run goes on before others; the first where none is shown."""
+        lives = self.all_lives()
+        shown = [live for live in lives if self.view_of(live) == self.bar.active]
+        return next((live for live in shown if live.going), None) or next((live for live in shown if live.follower is not None), lives[0])
 
     @property
     def going(self) -> LiveRun[Any] | None:
         """A live view whose run is not over: the one that is shown before others."""
-        return next((live for live in (self.live, *self.lives.values()) if live.going), None)
+        return next((live for live in (self.live, *self.all_lives()) if live.going), None)
 
     @property
     def can_resume(self) -> bool:
@@ -136,9 +149,9 @@ class RunControl(Container):
     def started(self, run: Run) -> None:
         """Follow a run that was started or goes on."""
         self.ended.discard(run.id)
-        live = self.lives[run.capability]
+        live = self.live_of(run)
         live.follow(run)
-        self.show_view(str(live.id))
+        self.show_view(self.view_of(live))
 
     def action_resume(self) -> None:
         """Let the stopped run that is shown go on."""

@@ -51,6 +51,8 @@ class Column(Generic[Item]):
     align: Literal["left", "right"] = "right"
     needs: int = 0
     """Columns of the window from which on it is shown."""
+    below: int = 10_000
+    """Columns of the window from which on it is not shown any more."""
 
 
 class ResultTable(Table[Text], Generic[Item]):
@@ -64,6 +66,11 @@ class ResultTable(Table[Text], Generic[Item]):
         self._of = tuple(columns)
         self._items: tuple[tuple[Hashable, Item], ...] = ()
         self._shown: tuple[Column[Item], ...] = ()
+
+    @property
+    def items(self) -> tuple[tuple[Hashable, Item], ...]:
+        """Every row that is shown, with its key."""
+        return self._items
 
     @property
     def current(self) -> Item | None:
@@ -88,8 +95,13 @@ class ResultTable(Table[Text], Generic[Item]):
         if self._shown != self._fitting(event.size.width):
             self._fill(self._items[self.cursor_row][0] if 0 <= self.cursor_row < len(self._items) else None)
 
+    def use_columns(self, columns: Sequence[Column[Item]]) -> None:
+        """Other columns from the next `show` on."""
+        if tuple(columns) != self._of:
+            self._of, self._shown = tuple(columns), ()
+
     def _fitting(self, width: int) -> tuple[Column[Item], ...]:
-        return tuple(column for column in self._of if width >= column.needs)
+        return tuple(column for column in self._of if column.needs <= width < column.below)
 
     def _fill(self, key: Hashable | None) -> None:
         self._shown = self._fitting(self.size.width)

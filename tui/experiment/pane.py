@@ -83,7 +83,7 @@ class ExperimentPane(RunControl):
     def values_shown(self) -> Mapping[str, Any] | None:
         """The spec's values of the run that is shown, None where none is that a form could ask for."""
         follower = self.live.follower
-        return follower.run.values if follower is not None and self.live.id == self.bar.active and self._asks(follower.run) else None
+        return follower.run.values if follower is not None and self.view_of(self.live) == self.bar.active and self._asks(follower.run) else None
 
     def _asks(self, run: Run) -> bool:
         """Whether a form can ask for such a run."""
@@ -127,7 +127,7 @@ class ExperimentPane(RunControl):
         self.refresh_bindings()
 
     def _form_of(self, view: str) -> str | None:
-        return self.FORMS.get(view) or next((capability for capability, live in self.lives.items() if live.id == view), None)
+        return self.FORMS.get(view) or next((capability for capability, live in self.lives.items() if self.view_of(live) == view), None)
 
     def keep_focus(self) -> None:
         """Take the focus to the pane itself when the widget that has it is put away, so that the keys go on working."""
@@ -152,7 +152,7 @@ class ExperimentPane(RunControl):
             case "cancel":
                 return self.live.going and not services_of(self).read_only
             case "resume":
-                return self.bar.active == self.live.id and self.can_resume and not services_of(self).read_only
+                return self.bar.active == self.view_of(self.live) and self.can_resume and not services_of(self).read_only
             case "again":
                 return self.values_shown() is not None
         return True
@@ -178,8 +178,8 @@ class ExperimentPane(RunControl):
     def _found(self, ours: Sequence[Run], going: Collection[str], first: bool) -> None:
         """Each live view shows what goes on, else the newest; what goes on is brought to the front."""
         chosen: list[Run] = []
-        for live in dict.fromkeys(self.lives.values()):
-            mine = [run for run in ours if self.lives[run.capability] is live]
+        for live in self.all_lives():
+            mine = [run for run in ours if self.live_of(run) is live]
             if not mine or live.going:
                 continue
             run = next((run for run in mine if run.id in going), mine[0])
@@ -187,14 +187,14 @@ class ExperimentPane(RunControl):
             chosen.append(run)
         on = next((run for run in chosen if run.id in going), None)
         if on is not None:
-            self.show_view(str(self.lives[on.capability].id))
+            self.show_view(self.view_of(self.live_of(on)))
         if first and chosen:
             newest = on or max(chosen, key=lambda run: run.id)
             self.setup.begin_with(newest.values.get("model"))
 
     def on_run_event(self, event: RunEvent) -> None:
         """A run began or ended, perhaps from another terminal."""
-        live = next((live for live in self.lives.values() if live.follower is not None and live.follower.run.id == event.run_id), None)
+        live = next((live for live in self.all_lives() if live.follower is not None and live.follower.run.id == event.run_id), None)
         if live is None or live.follower is None:
             self.reload()
             self.find_runs()
@@ -219,7 +219,7 @@ class ExperimentPane(RunControl):
             return
         self.ended.add(event.run.id)
         if event.state.status == "done":
-            self.show_result(event.run, follow=self.bar.active == self.lives[event.run.capability].id)
+            self.show_result(event.run, follow=self.bar.active == self.view_of(self.live_of(event.run)))
 
     # -- actions
 

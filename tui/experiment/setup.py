@@ -97,7 +97,7 @@ class SetupView(Vertical, Generic[S]):
 
     def prefill(self, values: Mapping[str, Any]) -> list[str]:
         """Fill the form; answers the fields that this version does not have, which are left out."""
-        known = {name: value for name, value in values.items() if name in self.spec_class.model_fields}
+        known = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in self.spec_class.model_fields}
         self.form.set_values({"model": self.form.values().get("model", FIRST_MODEL)} | known)
         return sorted(set(values) - set(known))
 

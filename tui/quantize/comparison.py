@@ -15,7 +15,7 @@ from textual.worker import get_current_worker
 
 from core.quantize.compare_spec import SETS, QuantizeCompareSpec
 from tui.experiment.names import model
-from tui.quantize import figures
+from tui.experiment.told import convention
 from tui.quantize.comparison_data import COLUMNS, Compared, cells, newest, plots
 from tui.services import services_of
 from tui.widgets import words
@@ -136,6 +136,6 @@ class ComparisonView(Vertical):
             f"original: {words.size(result.bytes_before)}, perplexity {words.plus_minus(words.figure(result.ppl_before), result.ppl_before_se)}"
         )
         cost = f"took {words.duration(result.seconds)}, peak memory {words.size(result.peak_rss_bytes)}"
-        how = f"measured on {figures.told(result.evaluation.model_dump())}"
+        how = f"measured on {convention(result.evaluation.model_dump())}"
         lines = [Content.assemble((title, "bold"), f"  {original}  ", (cost, "dim")), Content.styled(how, "dim")]
         return Content("\n").join([*lines, *(Content.styled(note, "dim") for note in result.notes)])

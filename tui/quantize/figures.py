@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from core.sanitize import clean
+from tui.experiment.told import convention
 from tui.quantize.outcome import Outcome
 from tui.widgets import words
 
@@ -22,23 +21,10 @@ def lines(outcome: Outcome) -> list[tuple[str, str]]:
         ("size", f"{before} to {after}{_ratio(outcome)}, {words.figure(outcome.number('bits_per_weight'), 3)} bits a weight"),
         ("cost", f"{words.duration(outcome.number('seconds'))}, peak memory {words.size(outcome.number('peak_rss_bytes'))}{_estimated(outcome)}"),
         *([("predicted", _predicted(outcome.predicted_kl))] if outcome.predicted_kl is not None else []),
-        *([("measured on", told(outcome.evaluation))] if outcome.evaluation else []),
+        *([("measured on", convention(outcome.evaluation))] if outcome.evaluation else []),
         ("checkpoint", clean(outcome.checkpoint) or "none"),
         *(("note", note) for note in outcome.notes),
     ]
-
-
-def told(convention: Mapping[str, Any]) -> str:
-    """An evaluation's convention in one sentence."""
-    parts = [
-        f"{clean(str(convention.get('corpus', 'unnamed text')))} (sha256 {clean(str(convention.get('sha256', '')))[:8]})",
-        f"windows of {words.count(convention.get('context'))}",
-        f"stride {words.count(convention.get('stride'))}",
-        f"{words.count(convention.get('tokens_scored', convention.get('tokens')))} tokens scored",
-    ]
-    if "bos" in convention:
-        parts.append(f"BOS {clean(str(convention['bos']))}")
-    return ", ".join(parts)
 
 
 def _perplexity(outcome: Outcome) -> str:

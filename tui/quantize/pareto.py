@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.quantize.pareto import Pareto, Point, Quality
 from core.sanitize import clean
-from tui.quantize import figures
+from tui.experiment.told import convention
 from tui.widgets import words
 from tui.widgets.plot import Plot, Series
 
@@ -75,7 +75,7 @@ def explained(found: Pareto, point: Point, measure: Measure) -> str:
 
 def told(found: Pareto) -> list[tuple[str, str]]:
     """How the points were measured, and what was left out."""
-    rows = [("measured on", figures.told(found.convention))] if found.convention else []
+    rows = [("measured on", convention(found.convention))] if found.convention else []
     return [*rows, *(("", note) for note in found.notes)]
 
 

@@ -99,10 +99,15 @@ def legend_marker(plot: Plot, index: int) -> str:
     """The sign of a series in the legend."""
     if plot.kind in ("bar", "column") or (plot.kind == "hist" and index == 0):
         return FILLS[index % len(FILLS)] * 2
-    marker = MARKERS[index % len(MARKERS)]
+    marker = marker_of(plot, index)
     if marker != "braille":
         return marker
     return "⠤⠤" if is_line(plot, plot.series[index]) else "⠶⠂"
+
+
+def marker_of(plot: Plot, index: int) -> str:
+    """What the points of a series are drawn with."""
+    return plot.series[index].mark[:1] or MARKERS[index % len(MARKERS)]
 
 
 def is_line(plot: Plot, series: Series) -> bool:

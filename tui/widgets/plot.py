@@ -36,11 +36,13 @@ class Series:
     label: str = ""
     stroke: Stroke | None = None
     """Overrides what the kind of plot would do, for example a reference line in a scatter plot."""
+    mark: str = ""
+    """A single character for its points instead of the next of the usual shapes, for example a letter that a list beside the chart explains."""
 
     @classmethod
-    def of(cls, y: Sequence[float], x: Sequence[float] | None = None, label: str = "", stroke: Stroke | None = None) -> Series:
+    def of(cls, y: Sequence[float], x: Sequence[float] | None = None, label: str = "", stroke: Stroke | None = None, mark: str = "") -> Series:
         """A series from any sequences of numbers."""
-        return cls(tuple(map(float, y)), None if x is None else tuple(map(float, x)), label, stroke)
+        return cls(tuple(map(float, y)), None if x is None else tuple(map(float, x)), label, stroke, mark)
 
     @classmethod
     def histogram(cls, values: Sequence[float], bins: int = 40, label: str = "") -> Series:

@@ -1,0 +1,103 @@
+"""Memory against quality: one chart of all schemes, a letter for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from tui.experiment.names import model
+from tui.kvcache import fronts
+from tui.kvcache.entries import KvRun, entries
+from tui.kvcache.rows import FRONT, FULL
+from tui.widgets.chart import Chart
+from tui.widgets.live import Line, LiveLines
+
+_BESIDE = 96
+"""Columns from which on the list stands beside the chart."""
+_LIST = 44
+
+
+class ChartView(Vertical):
+    """Chart, and the list of its letters."""
+
+    HELP = (
+        "Every scheme by its letter: how many bytes a token of the text takes against what that costs. The line joins those that no scheme is both "
+        "smaller and better than. m shows the next figure: perplexity ratio, KL divergence, top-1 agreement, needle, time of a token; "
+        "c shows one run or all runs of the model."
+    )
+    DEFAULT_CSS = """
+    ChartView { height: 1fr; }
+    ChartView .chart--head { height: auto; max-height: 2; }
+    ChartView Container { height: 1fr; layout: vertical; }
+    ChartView Chart { height: 1fr; min-height: 8; }
+    ChartView LiveLines { height: auto; max-height: 50%; }
+    ChartView.-beside Container { layout: horizontal; }
+    ChartView.-beside Chart { width: 1fr; height: 1fr; }
+    ChartView.-beside LiveLines { width: 44; height: 1fr; max-height: 100%; margin-left: 1; }
+    ChartView.-nothing Container { display: none; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes="-nothing")
+        self.chart = Chart()
+        self.figure = 0
+        self._legend = LiveLines()
+        self._head = Static(classes="chart--head", markup=False)
+        self._runs: Sequence[KvRun] = ()
+        self._model = ""
+
+    def compose(self) -> ComposeResult:
+        """Head, chart, list."""
+        yield self._head
+        with Container():
+            yield self.chart
+            yield self._legend
+
+    def on_resize(self) -> None:
+        """The list beside the chart where there is room."""
+        self.set_class(self.size.width >= _BESIDE, "-beside")
+        self.draw()
+
+    def show(self, model_name: str, runs: Sequence[KvRun]) -> None:
+        """Show runs of a model."""
+        self._model, self._runs = model_name, runs
+        self.set_class(not runs, "-nothing")
+        self.draw()
+
+    def next_chart(self) -> None:
+        """The next figure."""
+        self.figure = (self.figure + 1) % len(fronts.MEASURES)
+        self.draw()
+
+    def draw(self) -> None:
+        """Chart and list of the figure."""
+        if not self._runs:
+            self._head.update(f"No comparison of cache schemes of {model({'model': self._model})} yet. F5 starts one with the settings of the form.")
+            return
+        if not self.size.width:
+            return
+        measure, shown, several = fronts.MEASURES[self.figure], entries(self._runs), len(self._runs) > 1
+        self.chart.set_plot(fronts.plot(shown, measure))
+        self._legend.show(self._arranged(fronts.legend(shown, measure, self._column, several)))
+        title = f"{measure.title} of {model({'model': self._model})}"
+        signs = f"  {FULL} the full cache · {FRONT} none is smaller and better · {self.figure + 1} of {len(fronts.MEASURES)}, m the next"
+        self._head.update(Content.assemble((title, "bold"), (signs, "dim")).truncate(self.size.width, ellipsis=True))
+
+    @property
+    def _column(self) -> int:
+        """Width of one column of the list."""
+        if self.has_class("-beside"):
+            return _LIST - 1
+        return self.size.width // 2 - 1 if self.size.width >= 76 else self.size.width
+
+    def _arranged(self, lines: Sequence[Line]) -> list[Line]:
+        """Two columns below the chart where there is room."""
+        if self.has_class("-beside") or self.size.width < 76:
+            return list(lines)
+        half = -(-len(lines) // 2)
+        right = [*lines[half:], *[()] * (2 * half - len(lines))]
+        return [(*left, ("  ", ""), *other) for left, other in zip(lines[:half], right, strict=True)]

@@ -1,0 +1,47 @@
+"""Perplexity through each cache while the text is read, as a chart. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.sanitize import clean
+from tui.widgets.plot import Plot, Series
+
+PPL = "ppl"
+"""Name of the metric: its label is the scheme, its step the number of scored tokens."""
+_MOST = 6
+Curves = Mapping[str, Mapping[int, float | None]]
+
+
+def against_full(curves: Curves) -> Plot:
+    """Perplexity so far over the full cache's at the same token, of the last schemes: 1 is no loss. The full cache alone while there is no other."""
+    names = list(curves)
+    if len(names) < 2:
+        return absolute(curves)
+    full = curves[names[0]]
+    series = [_ratio(name, curves[name], full) for name in names[1:][-_MOST:]]
+    left = len(names) - 1 - len(series)
+    return Plot(
+        kind="line",
+        title="perplexity so far, against the full cache",
+        series=tuple(series),
+        x_label=f"scored tokens{f'; {left} earlier schemes in the table' if left else ''}",
+        empty="the first tokens are being read",
+    )
+
+
+def absolute(curves: Curves) -> Plot:
+    """Perplexity so far, of the full cache and the last schemes."""
+    names = list(curves)
+    shown = [*names[:1], *names[1:][-(_MOST - 1) :]]
+    series = tuple(Series.of([_finite(value) for value in curves[name].values()], list(curves[name]), label=clean(name)) for name in shown)
+    return Plot(kind="line", title="perplexity so far", series=series, x_label="scored tokens", empty="the first tokens are being read")
+
+
+def _ratio(name: str, curve: Mapping[int, float | None], full: Mapping[int, float | None]) -> Series:
+    points = [(step, value / reference) for step, value in curve.items() if value is not None and (reference := full.get(step))]
+    return Series.of([ratio for _, ratio in points], [step for step, _ in points], label=clean(name))
+
+
+def _finite(value: float | None) -> float:
+    return float("nan") if value is None else value

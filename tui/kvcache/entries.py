@@ -1,0 +1,87 @@
+"""The rows of finished comparisons beside each other: which are comparable, which nothing beats. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from string import ascii_letters
+
+from core.kvcache.result import KvCacheResult, KvRow
+from tui.experiment.finished import Finished
+
+KvRun = Finished[KvCacheResult]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of one run."""
+
+    found: KvRun
+    row: KvRow
+    letter: str = ""
+    """Its sign in the chart."""
+    on_front: bool = False
+    """No other comparable row is both smaller and better."""
+    foreign: bool = False
+    """Its quality was measured under another convention than the first run's, and cannot be compared with it."""
+    elsewhere: bool = False
+    """Its times were taken on another device, with other threads or another arithmetic than the first run's."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from all others."""
+        return self.found.run.id, self.row.name
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is the full cache of the model as it is."""
+        return self.row.scheme == self.found.result.reference and self.row.own_heads
+
+    @property
+    def when(self) -> str:
+        """Day and time of its run's id: `1122-0904`."""
+        parts = self.found.run.id.split("-")
+        return f"{parts[0][4:]}-{parts[1][:4]}" if len(parts) > 2 and parts[0].isdigit() and parts[1].isdigit() else self.found.run.id[:9]
+
+
+def entries(runs: Sequence[KvRun]) -> list[Entry]:
+    """Every row of the runs, the first run's order; rows of one name stand together, those of the first run before others'."""
+    if not runs:
+        return []
+    first = runs[0].result
+    order = {row.name: place for place, row in reversed(list(enumerate(row for run in runs for row in run.result.rows)))}
+    found = [
+        Entry(run, row, foreign=_convention(run.result) != _convention(first), elsewhere=_machine(run.result) != _machine(first))
+        for run in runs
+        for row in run.result.rows
+    ]
+    found.sort(key=lambda entry: order[entry.row.name])
+    front = _front([entry for entry in found if not entry.foreign])
+    drawn = iter(ascii_letters)
+    return [replace(entry, on_front=entry.key in front, letter=next(drawn, "") if entry.row.refused is None else "") for entry in found]
+
+
+def refused(shown: Iterable[Entry]) -> list[tuple[str, str]]:
+    """(scheme, reason) of those that the model cannot have, each once."""
+    return list(dict.fromkeys((entry.row.name, entry.row.refused) for entry in shown if entry.row.refused is not None))
+
+
+def _convention(result: KvCacheResult) -> tuple[object, ...]:
+    found = result.evaluation
+    return found.sha256, found.context, found.stride, found.scoring, found.bos, found.tokens_scored, result.prompt
+
+
+def _machine(result: KvCacheResult) -> tuple[object, ...]:
+    return result.device, result.dtype, result.threads, result.prompt, result.steps
+
+
+def _front(shown: Sequence[Entry]) -> set[tuple[str, str]]:
+    placed = [(entry.row.bytes_per_token, entry.row.ppl_ratio, entry) for entry in shown]
+    known = [(size, ratio, entry) for size, ratio, entry in placed if size is not None and ratio is not None]
+    beaten = {
+        entry.key
+        for size, ratio, entry in known
+        for other_size, other_ratio, _ in known
+        if other_size <= size and other_ratio <= ratio and (other_size, other_ratio) != (size, ratio)
+    }
+    return {entry.key for _, _, entry in known} - beaten

@@ -1,0 +1,94 @@
+"""Memory against quality of the schemes, as charts with a letter for each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from core.sanitize import clean
+from tui.kvcache.entries import Entry
+from tui.kvcache.rows import FRONT, FULL
+from tui.widgets import words
+from tui.widgets.live import Line, fit
+from tui.widgets.plot import Plot, Series
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure of quality or speed to draw against the bytes of a token."""
+
+    name: str
+    title: str
+    lower_is_better: bool
+    scale: float = 1.0
+    unit: str = ""
+    tell: Callable[[float], str] = lambda value: words.figure(value, 3)
+
+    def of(self, entry: Entry) -> float | None:
+        """The figure of a row; None where it cannot be compared with the others."""
+        unlike = entry.elsewhere if self.name == "tpot_ms" else entry.foreign
+        value = words.number(getattr(entry.row, self.name))
+        return None if value is None or unlike else self.scale * value
+
+
+MEASURES = (
+    Measure("ppl_ratio", "perplexity ratio", True, tell=lambda value: f"{value:.4f}"),
+    Measure("kl_mean", "KL divergence", True, unit="nats"),
+    Measure("top1_agreement", "top-1 agreement", False, 100.0, "%", lambda value: f"{value:.1f} %"),
+    Measure("needle_rate", "needle found", False, 100.0, "%", lambda value: f"{value:.0f} %"),
+    Measure("tpot_ms", "time of a token", True, unit="ms", tell=lambda value: f"{words.figure(value, 3)} ms"),
+)
+
+
+def placed(entries: Sequence[Entry], measure: Measure) -> list[tuple[Entry, float, float]]:
+    """(row, bytes of a token, figure) of those that have both, the smallest first."""
+    found = [(entry, words.number(entry.row.bytes_per_token), measure.of(entry)) for entry in entries]
+    known = [(entry, size, value) for entry, size, value in found if size is not None and value is not None]
+    return sorted(known, key=lambda each: (each[1], each[2] if measure.lower_is_better else -each[2]))
+
+
+def front(points: Sequence[tuple[Entry, float, float]], measure: Measure) -> list[tuple[Entry, float, float]]:
+    """Those that none is both smaller than and better than, the smallest first."""
+    kept: list[tuple[Entry, float, float]] = []
+    for point in points:
+        if not kept or (point[2] < kept[-1][2] if measure.lower_is_better else point[2] > kept[-1][2]):
+            kept.append(point)
+    return kept
+
+
+def plot(entries: Sequence[Entry], measure: Measure) -> Plot:
+    """Every row by its letter, and the front as a staircase."""
+    points = placed(entries, measure)
+    xs: list[float] = []
+    ys: list[float] = []
+    for _, size, value in front(points, measure):
+        if ys:
+            xs.append(size)
+            ys.append(ys[-1])
+        xs.append(size)
+        ys.append(value)
+    series = [Series.of(ys, xs, stroke="line")]
+    series += [Series.of([value], [size], mark=entry.letter or "·") for entry, size, value in points]
+    return Plot(
+        kind="scatter",
+        title=f"{measure.title} against memory",
+        series=tuple(series),
+        x_label="bytes a token of text",
+        y_unit=measure.unit,
+        log_x=True,
+        empty="nothing was measured that can be compared",
+    )
+
+
+def legend(entries: Sequence[Entry], measure: Measure, width: int, several: bool) -> list[Line]:
+    """One line a row of the chart: letter, scheme, bytes of a token, figure."""
+    points = placed(entries, measure)
+    best = {entry.key for entry, _, _ in front(points, measure)}
+    lines: list[Line] = []
+    name = max(width - 25 - (10 if several else 0), 6)
+    for entry, size, value in points:
+        sign = FULL if entry.is_reference else FRONT if entry.key in best else " "
+        run = f"{entry.when:<10}" if several else ""
+        told = f"{fit(clean(entry.row.name), name)}{run}{words.count(size):>8}{measure.tell(value):>12}"
+        lines.append(((f"{entry.letter or '·'}{sign} ", "accent"), (told, "strong" if entry.is_reference else "")))
+    return lines

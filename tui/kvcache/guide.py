@@ -1,0 +1,39 @@
+"""What the fields of the forms mean beside each other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from core.kvcache.catalog import SCHEMES
+from core.kvcache.spec import DEFAULT_SCHEMES
+from core.spec import Spec
+from tui.widgets.fields.guide import Guidance
+
+_QUANTIZED = ("int8", "int4", "kivi-4", "kivi-2")
+_READERS: Mapping[str, Callable[[str], bool]] = {
+    "group": lambda name: name in _QUANTIZED or name.startswith("fp8"),
+    "residual": lambda name: name.startswith("kivi"),
+    "budget": lambda name: name in SCHEMES and SCHEMES[name].evicts,
+    "sinks": lambda name: name == "streaming",
+    "block": lambda name: name == "paged",
+}
+"""Field -> whether a scheme reads it."""
+_NEEDLE = ("needle_depths", "needle_trials")
+
+
+def sections(spec_class: type[Spec], open_: tuple[str, ...]) -> list[tuple[str, list[str]]]:
+    """A form's sections: those that are `open_` without a title, the rest behind folds; the model comes first."""
+    top = [name for title, names in spec_class.sections if title in open_ for name in names]
+    placed = {name for _, names in spec_class.sections for name in names}
+    rest = [name for name in spec_class.model_fields if name not in placed]
+    folded = [(title, list(names)) for title, names in spec_class.sections if title not in open_]
+    return [("", top), *folded, *([("details", rest)] if rest else [])]
+
+
+def guide(given: Mapping[str, Any]) -> Guidance:
+    """Sizes that none of the chosen schemes reads are hidden, and the needle's settings when it is not looked for."""
+    chosen = given.get("schemes") or DEFAULT_SCHEMES
+    names = tuple(SCHEMES) if "all" in chosen else tuple(map(str, chosen))
+    unread = {name for name, reads in _READERS.items() if not any(map(reads, names))}
+    return Guidance(hidden=frozenset(unread | (set(_NEEDLE) if given.get("needle") is False else set())))

@@ -1,0 +1,104 @@
+"""A comparison of schemes as it goes: perplexity through each cache while the text is read, rows as they arrive."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+from textual.app import ComposeResult
+
+from core.kvcache.result import KvRow
+from core.runs.store import Run
+from core.sanitize import clean
+from tui.experiment.live import GrowingTable, LiveRun, Row
+from tui.experiment.names import model
+from tui.experiment.tape import Tape
+from tui.kvcache import curves
+from tui.widgets import words
+from tui.widgets.chart import Chart
+
+ROW = "row"
+"""Kind of the detail that a finished scheme is told by: the fields of `KvRow`."""
+_COLUMNS = (("scheme", 11), ("held", 10), ("smaller", 9), ("TPOT ms", 9), ("ppl ratio", 11), ("top-1", 9), ("needle", 8))
+
+
+class LiveView(LiveRun[Tape]):
+    """Chart and table between head and last words."""
+
+    HELP = (
+        "A comparison of cache schemes as it goes. The chart shows the perplexity of the text read so far through each cache, over the full cache's "
+        "at the same token: 1 is no loss; m shows the perplexity itself. The table gets a row whenever a scheme is done.\n\n"
+        "The run does not need this program: it goes on when the terminal closes."
+    )
+    DEFAULT_CSS = """
+    LiveView Chart { height: 3fr; min-height: 6; }
+    LiveView GrowingTable { height: 2fr; min-height: 4; }
+    LiveView.-nothing Chart, LiveView.-nothing GrowingTable { display: none; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._chart = Chart()
+        self._table = GrowingTable()
+        self._absolute = False
+
+    def compose(self) -> ComposeResult:
+        """Head, chart, table, last words."""
+        yield self.head
+        yield self._chart
+        yield self._table
+        yield self.log_lines
+
+    def title(self, run: Run) -> str:
+        """How many schemes on which model."""
+        return title(run)
+
+    def new_tape(self) -> Tape:
+        """A plain tape: curves are metrics with labels, rows are details."""
+        return Tape()
+
+    def next_chart(self) -> None:
+        """Against the full cache, or perplexity itself."""
+        self._absolute = not self._absolute
+        if self.follower is not None:
+            self.draw(self.follower.run, self.follower.tape)
+
+    def draw(self, run: Run, tape: Tape) -> None:
+        """What has been measured so far."""
+        found = tape.curves.get(curves.PPL, {})
+        rows = [cells(row) for row in arrived(tape)]
+        self.set_class(not found and not rows, "-nothing")
+        self._chart.set_plot((curves.absolute if self._absolute else curves.against_full)(found))
+        self._table.fill(run.id, _COLUMNS, rows)
+
+
+def title(run: Run) -> str:
+    """`13 cache schemes: bundled:base`."""
+    chosen = run.values.get("schemes")
+    count = len(chosen) if isinstance(chosen, list | tuple) else 0
+    what = f"cache scheme {clean(str(chosen[0]))}" if chosen and count == 1 else f"{count} cache schemes" if count else "cache schemes"
+    return f"{what}: {model(run.values)}"
+
+
+def arrived(tape: Tape) -> list[KvRow]:
+    """The schemes that are done, in the order of arrival."""
+    found = []
+    for data in tape.details.get(ROW, ()):
+        try:
+            found.append(KvRow.model_validate(data))
+        except ValidationError:
+            continue
+    return found
+
+
+def cells(row: KvRow) -> Row:
+    """A row of the live table."""
+    if row.refused is not None:
+        return (clean(row.name), "refused", clean(row.refused), *[""] * (len(_COLUMNS) - 3))
+    return (
+        clean(row.name),
+        words.size(row.bytes_held),
+        words.NOTHING if row.compression is None else f"{row.compression:.2f}x",
+        words.figure(row.tpot_ms, 3),
+        words.NOTHING if row.ppl_ratio is None else f"{row.ppl_ratio:.4f}",
+        words.percent(row.top1_agreement, 1),
+        words.percent(row.needle_rate, 0),
+    )

@@ -1,0 +1,69 @@
+"""What to do: three experiments, each with its form and what it will take."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.spec import KvCacheSpec
+from core.kvcache.why_spec import KvCacheWhySpec
+from tui.experiment.fit import Fit
+from tui.experiment.setup import SetupView
+from tui.experiment.setups import Setups
+from tui.kvcache import foreseen
+from tui.kvcache.guide import guide, sections
+from tui.services import services_of
+from tui.widgets.mark_picker import PickedNames
+from tui.widgets.table_picker import Options
+
+SCHEMES, WHY, PAGES = "schemes", "why", "pages"
+
+
+class SchemesSetup(SetupView[KvCacheSpec]):
+    """Schemes side by side."""
+
+    def __init__(self) -> None:
+        editors = {"schemes": partial(PickedNames, read=self._schemes), "heads": partial(PickedNames, read=self._heads)}
+        super().__init__(KvCacheSpec, sections(KvCacheSpec, ("schemes", "sizes", "text")), editors, guide)
+
+    def probe(self, spec: KvCacheSpec) -> Fit:
+        """Caches and memory."""
+        return foreseen.schemes(services_of(self).models, spec)
+
+    def _schemes(self) -> Options:
+        return foreseen.scheme_options(services_of(self).models, str(self.form.values().get("model", "")))
+
+    def _heads(self) -> Options:
+        return foreseen.head_options(services_of(self).models, str(self.form.values().get("model", "")))
+
+
+class WhySetup(SetupView[KvCacheWhySpec]):
+    """Cache against none."""
+
+    def __init__(self) -> None:
+        super().__init__(KvCacheWhySpec, sections(KvCacheWhySpec, ("lengths",)))
+
+    def probe(self, spec: KvCacheWhySpec) -> Fit:
+        """Tokens and the cache's bytes."""
+        return foreseen.why(services_of(self).models, spec)
+
+
+class PagesSetup(SetupView[PagesSpec]):
+    """Blocks, live."""
+
+    def __init__(self) -> None:
+        super().__init__(PagesSpec, sections(PagesSpec, ("what", "decode")))
+
+    def probe(self, spec: PagesSpec) -> Fit:
+        """Blocks and their bytes."""
+        return foreseen.pages(services_of(self).models, spec)
+
+
+def setups(id: str) -> Setups:  # noqa: A002
+    """The three forms."""
+    views: dict[str, SetupView[KvCacheSpec] | SetupView[KvCacheWhySpec] | SetupView[PagesSpec]] = {
+        SCHEMES: SchemesSetup(),
+        WHY: WhySetup(),
+        PAGES: PagesSetup(),
+    }
+    return Setups(views, "schemes: compare cache schemes; why: a cache against none; pages: the blocks of a paged cache", id=id)

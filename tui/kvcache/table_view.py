@@ -1,0 +1,127 @@
+"""All schemes in one table, of one run or of every run of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import DataTable, Static
+
+from tui.experiment.finished import ResultTable
+from tui.experiment.names import model
+from tui.experiment.told import convention
+from tui.kvcache import rows
+from tui.kvcache.entries import Entry, KvRun, entries, refused
+from tui.widgets import words
+from tui.widgets.hanging import hanging
+
+
+class TableView(Vertical):
+    """Head, table, and in words what was measured of the scheme under the cursor."""
+
+    HELP = (
+        "Every cache scheme, measured on the same model and text. held: bytes of the real tensors, scales and indices counted, of all windows together; "
+        "B/token: of one token of one window; smaller: against the full cache; TTFT: time of the prompt and the first token; TPOT: time of a further "
+        "token; ppl ratio: perplexity through the cache over that through the full one, with its standard error; top-1: how often the likeliest next "
+        "token is the same; needle: how often an assignment that stands once in the text is found again.\n\n"
+        "c shows one run or all runs of the model; enter on a row of several shows its run alone. F7 fills the form as it was for the run under the "
+        "cursor. ≠ marks what cannot be compared with the first run."
+    )
+    DEFAULT_CSS = """
+    TableView { height: 1fr; }
+    TableView .table--head { height: auto; max-height: 4; }
+    TableView ResultTable { height: 1fr; min-height: 4; }
+    TableView VerticalScroll { height: auto; max-height: 40%; border-top: solid $panel; }
+    TableView VerticalScroll Static { height: auto; }
+    TableView.-nothing ResultTable, TableView.-nothing VerticalScroll { display: none; }
+    """
+
+    class Alone(Message):
+        """One run alone was asked for."""
+
+        def __init__(self, run_id: str) -> None:
+            super().__init__()
+            self.run_id = run_id
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes="-nothing")
+        self.table: ResultTable[Entry] = ResultTable(rows.COLUMNS)
+        self._head = Static(classes="table--head", markup=False)
+        self._told = Static(markup=False)
+        self._model = ""
+        self._runs: Sequence[KvRun] = ()
+
+    def compose(self) -> ComposeResult:
+        """Head, table, words."""
+        yield self._head
+        yield self.table
+        with VerticalScroll(can_focus=False):
+            yield self._told
+
+    def on_resize(self) -> None:
+        """Words wrap anew."""
+        self._tell()
+
+    def show(self, model_name: str, runs: Sequence[KvRun]) -> None:
+        """Show the rows of runs of a model, the first of which the others are compared with."""
+        self._model, self._runs = model_name, runs
+        self.set_class(not runs, "-nothing")
+        if not runs:
+            self._head.update(f"No comparison of cache schemes of {model({'model': model_name})} yet. F5 starts one with the settings of the form.")
+            return
+        self.table.use_columns(rows.BESIDE if len(runs) > 1 else rows.COLUMNS)
+        self.table.show([(entry.key, entry) for entry in entries(runs)])
+        self._tell()
+
+    def values(self) -> Mapping[str, Any] | None:
+        """What was asked for in the run under the cursor."""
+        current = self.table.current
+        return None if current is None or not self._runs else current.found.run.values
+
+    @on(DataTable.RowHighlighted)
+    def _moved(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        self._tell()
+
+    @on(DataTable.RowSelected)
+    def _opened(self, event: DataTable.RowSelected) -> None:
+        event.stop()
+        current = self.table.current
+        if current is not None and len(self._runs) > 1:
+            self.post_message(self.Alone(current.found.run.id))
+
+    def _tell(self) -> None:
+        current = self.table.current
+        if current is None or not self._runs or not self.size.width:
+            return
+        self._head.update(self._heading())
+        self._told.update(hanging(rows.told(current), self.size.width - 1))
+
+    def _heading(self) -> Content:
+        first = self._runs[0].result
+        count = f"{len(self._runs)} runs" if len(self._runs) > 1 else f"{len(first.rows)} rows"
+        title = f"Cache schemes of {model({'model': self._model})}, {count}"
+        how = f"{first.device}, {first.threads} threads, {first.dtype}, {words.duration(first.seconds)}"
+        lines = [
+            Content.assemble((title, "bold"), "  ", (how, "dim")),
+            Content.styled(f"windows of {words.count(first.context)} tokens, prompt {words.count(first.prompt)}: {_text(self._runs[0])}", "dim"),
+            Content.styled(rows.SIGNS, "dim"),
+        ]
+        without = refused(self.table_entries())
+        if without:
+            lines.append(Content.styled(f"{rows.REFUSED} " + "; ".join(f"{name}: {reason}" for name, reason in without), "$text-warning"))
+        width = self.size.width
+        return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
+
+    def table_entries(self) -> list[Entry]:
+        """Every row that is shown."""
+        return [entry for _, entry in self.table.items]
+
+
+def _text(found: KvRun) -> str:
+    return convention(found.result.evaluation.model_dump())

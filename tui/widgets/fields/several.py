@@ -1,0 +1,88 @@
+"""Several of a list of names on one line: how many, and which."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widget import Widget
+
+from core.sanitize import clean
+from tui.widgets.fields.describe import FieldView
+from tui.widgets.fields.editor import UNSET, Edited, Finished
+
+
+class SeveralEditor(Widget, can_focus=True):
+    """`13: dynamic, static, paged, int8 …`; a subclass lets a person choose. Delete and backspace take the default again."""
+
+    DEFAULT_CSS = """
+    SeveralEditor { height: 1; width: 1fr; }
+    SeveralEditor:focus { background: $surface-lighten-1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("delete,backspace", "clear", "Default", id="form.default-values", show=False, tooltip="Take the default of the field again"),
+    ]
+
+    def __init__(self, view: FieldView) -> None:
+        super().__init__()
+        self.view = view
+        self._names: tuple[str, ...] | None = None
+
+    @property
+    def HELP(self) -> str:  # type: ignore[override]  # noqa: N802
+        """What F1 says."""
+        return self.view.explained()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is chosen, the default while nothing is."""
+        chosen = self._names if self._names is not None else self.view.default
+        return tuple(map(str, chosen or ()))
+
+    def take(self, view: FieldView) -> None:
+        """Go by another default."""
+        self.view = view
+        self.refresh()
+
+    def get(self) -> Any:
+        """The names, `UNSET` when nothing was chosen."""
+        return UNSET if self._names is None else self._names
+
+    def put(self, value: Any) -> None:
+        """Show other names; one text is read as a list with commas."""
+        if isinstance(value, str):
+            value = value.replace(",", " ").split()
+        self._names = None if value is None else tuple(map(str, value))
+        self.refresh()
+
+    def as_widget(self) -> Widget:
+        """Itself."""
+        return self
+
+    def action_clear(self) -> None:
+        """Back to the default."""
+        if self.names != tuple(self.view.default or ()):
+            self.put(self.view.default)
+            self.post_message(Edited(self))
+
+    def action_finish(self) -> None:
+        """Go on to the next field."""
+        self.post_message(Finished(self))
+
+    def render(self) -> Content:
+        """The count and as many names as fit."""
+        names = [clean(name) for name in self.names]
+        if not names:
+            return Content.styled("none", "dim")
+        room = self.size.width or 30
+        whole = ", ".join(names)
+        if len(whole) <= room:
+            return Content(whole)
+        head = f"{len(names)}: "
+        fitting: list[str] = []
+        for name in names:
+            if len(head + ", ".join([*fitting, name])) + 3 > room:
+                break
+            fitting.append(name)
+        return Content.assemble((head, "bold"), ", ".join(fitting), (", …" if fitting else "…", "dim"))
