@@ -35,8 +35,8 @@ def quantize_symmetric(values: Tensor, bits: int) -> tuple[Tensor, Tensor]:
         Codes int8 [..., n] and scales float16 [..., 1].
     """
     highest = (1 << (bits - 1)) - 1
-    scales = torch.linalg.vector_norm(values, torch.inf, -1, keepdim=True, dtype=torch.float32).mul_(1 / highest).clamp_(_SMALLEST, _LARGEST).half()
-    return torch.div(values, scales).round_().clamp_(-highest, highest).to(torch.int8), scales
+    scales = torch.linalg.vector_norm(values, torch.inf, -1, keepdim=True, dtype=torch.float32).div_(highest).clamp_(_SMALLEST, _LARGEST).half()
+    return torch.div(values.float(), scales).round_().clamp_(-highest, highest).to(torch.int8), scales
 
 
 def quantize_range(values: Tensor, dim: int, bits: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -51,8 +51,9 @@ def quantize_range(values: Tensor, dim: int, bits: int) -> tuple[Tensor, Tensor,
         Codes uint8 of the shape of `values`, and float16 scales and lowest values, both with length 1 at `dim`: x = code * scale + lowest.
     """
     levels = (1 << bits) - 1
-    low, high = torch.aminmax(values.float(), dim=dim, keepdim=True)
+    values = values.float()
+    low, high = torch.aminmax(values, dim=dim, keepdim=True)
     lowest = low.clamp_(-_LARGEST, _LARGEST).half()
-    scales = high.sub_(lowest).mul_(1 / levels).clamp_(_SMALLEST, _LARGEST).half()
+    scales = high.sub_(lowest).div_(levels).clamp_(_SMALLEST, _LARGEST).half()
     codes = torch.sub(values, lowest).div_(scales).round_().clamp_(0, levels)
     return codes.to(torch.uint8), scales, lowest

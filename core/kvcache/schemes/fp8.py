@@ -23,8 +23,8 @@ class Fp8Layer(PerTokenLayer):
     def encode(self, states: Tensor) -> Sequence[Tensor]:
         """Values over scales, cast with saturation, and the scales."""
         largest = torch.linalg.vector_norm(states, torch.inf, -1, keepdim=True, dtype=torch.float32)
-        scales = largest.mul_(1 / _TARGET).clamp_(2.0**-24, 65504.0 / self.kind.half_factor).half()
-        return cast(torch.div(states, scales), self.kind), scales
+        scales = largest.div_(_TARGET).clamp_(2.0**-24, 65504.0 / self.kind.half_factor).half()
+        return cast(torch.div(states.float(), scales), self.kind), scales
 
     def decode(self, parts: Sequence[Tensor], out: Tensor) -> None:
         """Codes times scales."""
