@@ -39,7 +39,7 @@ def beside(measured: Measured) -> str:
     apart = 100 * (predicted / row.speedup - 1) if row.speedup else 0.0
     agree = "within" if agrees(predicted, row.speedup) else "not within"
     figures = f"{words.figure(row.speedup, 3)} times as fast; simulated {words.figure(predicted, 3)} times"
-    return f"{what}: {figures}, {apart:+.1f} %, {agree} 15 %"
+    return f"{what}: {figures}, {apart:+.1f}\N{NO-BREAK SPACE}%, {agree} 15\N{NO-BREAK SPACE}%"
 
 
 def curve(measured: Measured, rows: Sequence[Measured]) -> tuple[tuple[int, float], ...]:

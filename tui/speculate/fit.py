@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import psutil
+
 from core.errors import LlmoptError
+from core.speculate.check import ASSUMED_ALPHA, SpeculateFit, check
 from core.speculate.spec import DraftingSpec
 from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
 from tui.services import Models
+from tui.widgets import words
+
+_GPU = "cuda"
 
 
 def probe(models: Models, spec: DraftingSpec) -> Fit:
     """Read the cards of the models and check the request against them. Touches the disk: call it off the event loop."""
-    if must_be_fetched(spec.model) or (spec.draft and must_be_fetched(spec.draft)):
+    if must_be_fetched(spec.model) or (spec.draft is not None and must_be_fetched(spec.draft)):
         return NOT_HERE
+    free = psutil.virtual_memory().available
     try:
-        models.resolve(spec.model).card()
+        card = models.resolve(spec.model).card()
+        found = check(spec, card, free)
     except LlmoptError as error:
         return Fit(refusal=str(error))
-    return Fit()
+    return Fit(lines=lines(spec, found, free), warnings=found.warnings)
+
+
+def lines(spec: DraftingSpec, found: SpeculateFit, memory_free: int) -> tuple[tuple[str, str], ...]:
+    """What is foreseen, in words."""
+    gamma = spec.gamma[0]
+    if spec.drafter == "medusa":
+        gain = "not told beforehand: the heads' acceptance is measured in the run"
+    else:
+        gain = f"{words.figure(found.predicted_speedup, 3)} times plain decoding at γ {gamma}, {ASSUMED_ALPHA:.0%} acceptance assumed"
+    cost = f"c {words.figure(found.cost_ratio, 3)} by the weights that are read" if found.cost_ratio else "drafting costs next to nothing"
+    free = "" if spec.device.startswith(_GPU) else f", {words.size(memory_free)} free"
+    return (
+        ("estimate", gain),
+        ("", cost),
+        ("", f"{words.size(found.peak_memory_bytes)} peak memory{free}"),
+    )

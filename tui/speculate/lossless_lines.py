@@ -19,12 +19,12 @@ from tui.widgets.hanging import hanging
 
 COLUMNS: tuple[Column[Comparison], ...] = (
     Column("comparison", 28, lambda found: clean(found.title), "left"),
-    Column("draws", 10, lambda found: words.count(found.draws), needs=100),
-    Column("cells", 7, lambda found: words.count(found.cells), needs=100),
+    Column("draws", 10, lambda found: words.count(found.draws), needs=102),
+    Column("cells", 7, lambda found: words.count(found.cells), needs=102),
     Column("TV", 9, lambda found: f"{found.total_variation:.5f}"),
     Column("bound", 9, lambda found: f"{found.bound:.5f}"),
     Column("chi-square", 12, lambda found: words.figure(found.chi_square), needs=80),
-    Column("df", 6, lambda found: words.count(found.degrees_of_freedom), needs=80),
+    Column("df", 6, lambda found: words.count(found.degrees_of_freedom), needs=86),
     Column("p", 9, lambda found: words.figure(found.p_value, 3), needs=70),
     Column("", 11, lambda found: "✓ within" if found.passed else "✗ outside"),
 )

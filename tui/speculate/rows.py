@@ -108,13 +108,13 @@ COLUMNS: tuple[Column[Shown], ...] = (
     Column("speed-up", 10, _speedup),
     Column("predicted", 11, lambda item: f"{item.entry.row.predicted_speedup:.2f}x"),
     Column("α", 8, lambda item: words.percent(item.entry.row.alpha, 1)),
-    Column("c", 7, lambda item: f"{item.entry.row.cost_ratio:.3f}", needs=70),
-    Column("v", 6, lambda item: f"{item.entry.row.verification_ratio:.2f}", needs=76),
-    Column("tokens/round", 14, lambda item: f"{item.entry.row.tokens_per_round:.2f}", needs=90),
-    Column("tokens/s", 10, lambda item: _rate(item, item.entry.row.tokens_per_second), needs=80),
-    Column("plain", 9, lambda item: _rate(item, item.entry.row.baseline_tokens_per_second), needs=90),
+    Column("c", 7, lambda item: f"{item.entry.row.cost_ratio:.3f}", needs=84),
+    Column("v", 6, lambda item: f"{item.entry.row.verification_ratio:.2f}", needs=90),
+    Column("tokens/round", 14, lambda item: f"{item.entry.row.tokens_per_round:.2f}", needs=104),
+    Column("tokens/s", 10, lambda item: _rate(item, item.entry.row.tokens_per_second), needs=68),
+    Column("plain", 9, lambda item: _rate(item, item.entry.row.baseline_tokens_per_second), needs=77),
     Column("identical", 11, lambda item: IDENTICAL[item.entry.row.identical], needs=58),
-    Column("run", 6, lambda item: clean(item.entry.run_id.rpartition("-")[2]), needs=112),
+    Column("run", 6, lambda item: clean(item.entry.run_id.rpartition("-")[2]), needs=110),
 )
 
 

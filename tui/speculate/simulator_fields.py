@@ -20,7 +20,7 @@ _TOLD = {
 }
 
 FIELDS = (
-    GridField("scenario", FieldView("scenario", "choice", _TOLD["scenario"], OWN, choices=(OWN, *SCENARIOS)), ChoiceEditor, span=True),
+    GridField("scenario", FieldView("scenario", "choice", _TOLD["scenario"], OWN, choices=(OWN, *SCENARIOS)), ChoiceEditor, span_below=76),
     GridField("acceptance α", FieldView("alpha", "number", _TOLD["alpha"], _DEFAULT.alpha), NumberEditor),
     GridField("drafted γ", FieldView("gamma", "integer", _TOLD["gamma"], _DEFAULT.gamma), NumberEditor),
     GridField("cost ratio c", FieldView("cost_ratio", "number", _TOLD["cost_ratio"], _DEFAULT.cost_ratio), NumberEditor),

@@ -24,8 +24,8 @@ class GridField:
     label: str
     view: FieldView
     editor: type[Any]
-    span: bool = False
-    """Whether it takes a line of its own where there are few columns."""
+    span_below: int = 0
+    """Cells of the grid below which it takes a line of its own."""
 
 
 class FieldGrid(Grid):
@@ -37,7 +37,7 @@ class FieldGrid(Grid):
     FieldGrid .grid--label { width: 16; color: $text-muted; }
     FieldGrid > Horizontal:focus-within .grid--label { text-style: bold; color: $text-accent; }
     FieldGrid Input { padding: 0; }
-    FieldGrid.-narrow > .grid--span { column-span: 2; }
+    FieldGrid > .-span { column-span: 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "go(1)", "Next field", show=False, id="grid.down", tooltip="The field below"),
@@ -76,7 +76,7 @@ class FieldGrid(Grid):
     def compose(self) -> ComposeResult:
         """Label and editor of each."""
         for field in self._fields:
-            with Horizontal(classes="grid--span" if field.span else None):
+            with Horizontal():
                 yield Static(field.label, classes="grid--label", markup=False)
                 yield self.editors[field.view.name].as_widget()
 
@@ -85,7 +85,8 @@ class FieldGrid(Grid):
         wide = self._wide is not None and event.size.width >= self._wide[0]
         self._columns = self._wide[1] if self._wide is not None and wide else self._narrow
         self.styles.grid_size_columns = self._columns
-        self.set_class(not wide, "-narrow")
+        for field, line in zip(self._fields, self.children, strict=True):
+            line.set_class(self._spans(field), "-span")
 
     @property
     def rows(self) -> int:
@@ -98,8 +99,11 @@ class FieldGrid(Grid):
         places, cell = [], 0
         for field in self._fields:
             places.append(divmod(cell, self._columns))
-            cell += self._columns if field.span and self._columns == self._narrow else 1
+            cell += self._columns if self._spans(field) else 1
         return places
+
+    def _spans(self, field: GridField) -> bool:
+        return self._columns == 2 and self.size.width < field.span_below
 
     def values(self) -> dict[str, Any]:
         """What the fields hold; one that was left empty is left out."""

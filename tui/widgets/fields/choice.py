@@ -77,7 +77,7 @@ class ChoiceEditor(Widget, can_focus=True):
         self.action_step(1)
 
     def render(self) -> Content:
-        """`○ rtn  ● gptq`, or `‹ gptq › 2 of 7` where that is too wide."""
+        """`○ rtn  ● gptq`, or `‹ gptq › 2 of 7` where that is too wide, without the count where that is."""
         labels = [clean(shown(choice)) for choice in self.choices]
         if len(labels) == 1:
             return Content(labels[0])
@@ -86,4 +86,5 @@ class ChoiceEditor(Widget, can_focus=True):
                 Content.styled(f"{'●' if i == self.index else '○'} {label}", "bold" if i == self.index else "dim") for i, label in enumerate(labels)
             ]
             return Content("  ").join(parts)
-        return Content.assemble("‹ ", labels[self.index], " › ", (f"{self.index + 1} of {len(labels)}", "dim"))
+        chosen, place = f"‹ {labels[self.index]} ›", f" {self.index + 1} of {len(labels)}"
+        return Content.assemble(chosen, (place if len(chosen) + len(place) <= self.size.width else "", "dim"))
