@@ -1,0 +1,183 @@
+"""Sliding windows and StreamingLLM: against transformers' sliding mask, and against computing the window anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from core.errors import RequestError
+from core.kvcache.settings import SchemeSettings
+from core.runtime.module import ModuleDecoder
+from core.runtime.prefill import prefill
+from tests.core.kvcache.schemes.making import CONFIG, cache_for, fill, geometry, layer, states, tiny_llama
+
+
+def tokens_of(count: int, batch: int = 1, seed: int = 2) -> Tensor:
+    return torch.randint(2, 64, (batch, count), generator=torch.Generator().manual_seed(seed))
+
+
+def one_by_one(decoder: ModuleDecoder, tokens: Tensor) -> Tensor:
+    return torch.cat([decoder.forward(tokens[:, at : at + 1]) for at in range(tokens.shape[1])], dim=1)
+
+
+def test_sliding_equals_a_model_with_a_sliding_mask() -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    window = 12
+    model = tiny_llama()
+    masked: Any = MistralForCausalLM(MistralConfig(**CONFIG, sliding_window=window)).eval()
+    masked.load_state_dict(model.state_dict())
+    tokens = tokens_of(60, batch=2)
+    decoder = ModuleDecoder(model, 64, cache_for(model, "sliding", SchemeSettings(budget=window, sinks=0)), batch=2)
+    with torch.inference_mode():
+        expected = masked(tokens, use_cache=False).logits
+    torch.testing.assert_close(one_by_one(decoder, tokens), expected, rtol=1e-4, atol=1e-4)
+    assert decoder.cache.held == window - 1
+
+
+@pytest.mark.parametrize("cuts", [[1] * 20, [7, 1, 1, 9, 3], [30, 1, 1], [11, 12, 13, 1], [50]])
+def test_a_window_holds_the_last_tokens_however_they_came(cuts: list[int]) -> None:
+    shape, window = geometry(), 10
+    keys, values = states(shape, sum(cuts) + 1)
+    cache = layer("sliding", SchemeSettings(budget=window), shape)
+    fill(cache, keys[:, :, :-1], values[:, :, :-1], cuts)
+    looked_at = cache.append(keys[:, :, -1:], values[:, :, -1:])
+    for got, given in zip(looked_at, (keys, values), strict=True):
+        expected = given[:, :, -window:]
+        assert got.shape[2] == expected.shape[2] == cache.held + 1
+        assert torch.equal(_sorted(got), _sorted(expected)), "in the order of the ring"
+
+
+def _sorted(slots: Tensor) -> Tensor:
+    return slots.sort(dim=2).values
+
+
+@pytest.mark.parametrize("cuts", [[60], [5, 9], [1, 1, 1, 1, 20, 20, 3]])
+@pytest.mark.parametrize("sinks", [0, 3])
+def test_streaming_gives_each_key_the_rotation_of_its_place(cuts: list[int], sinks: int) -> None:
+    """Keys that are all alike before their rotation show by it where they stand."""
+    shape, budget = geometry(), 12
+    cache = layer("streaming", SchemeSettings(budget=budget, sinks=sinks), shape)
+    frequencies = 10000.0 ** (-torch.arange(0, shape.head_dim, 2) / shape.head_dim)
+    plain = torch.randn(shape.head_dim, generator=torch.Generator().manual_seed(0))
+    seen = 0
+    for length in [*cuts, *([1] * 15)]:
+        places = cache.positions(length)
+        assert places is not None
+        keys = torch.stack([_rotated(plain, int(place), frequencies) for place in places]).expand(1, shape.kv_heads, -1, -1)
+        values = torch.arange(seen, seen + length).float()[:, None].expand(1, shape.kv_heads, -1, shape.head_dim)
+        found, numbers = cache.append(keys.clone(), values.clone())
+        seen += length
+        order = numbers[0, 0, :, 0].long().argsort()
+        expected = torch.stack([_rotated(plain, place, frequencies) for place in range(found.shape[2])])
+        torch.testing.assert_close(found[0, 1, order], expected, rtol=1e-4, atol=1e-5)
+        kept = sorted(numbers[0, 0, :, 0].long().tolist())
+        if length == 1 and seen > budget:
+            assert kept == [*range(sinks), *range(seen - (budget - sinks), seen)]
+
+
+def _rotated(key: Tensor, place: int, frequencies: Tensor) -> Tensor:
+    half = len(key) // 2
+    turned = torch.polar(torch.ones(half), place * frequencies) * torch.complex(key[:half], key[half:])
+    return torch.cat((turned.real, turned.imag))
+
+
+def _streaming_families() -> list[Any]:
+    import transformers as t
+
+    def built(name: str, **changes: Any) -> Any:
+        config = getattr(t, f"{name}Config")(**{**CONFIG, "num_hidden_layers": 1, **changes})
+        torch.manual_seed(1)
+        model = getattr(t, f"{name}ForCausalLM")(config).eval()
+        model.requires_grad_(False)
+        return model
+
+    return [
+        pytest.param(lambda: built("Llama"), id="llama"),
+        pytest.param(lambda: built("Qwen3"), id="qwen3"),
+        pytest.param(lambda: built("Qwen2"), id="qwen2"),
+        pytest.param(lambda: built("Olmo2"), id="olmo2"),
+        pytest.param(lambda: built("Gemma"), id="gemma"),
+        pytest.param(lambda: built("Granite"), id="granite"),
+        pytest.param(lambda: built("Phi"), id="phi"),
+        pytest.param(lambda: built("StableLm"), id="stablelm"),
+        pytest.param(lambda: built("GPTNeoX", rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25}), id="gpt-neox"),
+        pytest.param(lambda: built("Llama", rope_parameters=_YARN), id="yarn"),
+    ]
+
+
+_YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
+
+
+@pytest.mark.parametrize("make", _streaming_families())
+def test_streaming_with_one_block_equals_computing_the_window_anew(make: Any) -> None:
+    """With one block keys depend on their own tokens alone, so the cache and a fresh forward over sinks and window must agree."""
+    model, sinks, budget = make(), 3, 14
+    tokens = tokens_of(40)
+    decoder = ModuleDecoder(model, 64, cache_for(model, "streaming", SchemeSettings(budget=budget, sinks=sinks)))
+    found = one_by_one(decoder, tokens)[0]
+    for at in range(40):
+        recent = max(sinks, at + 1 - (budget - sinks))
+        kept = torch.cat((tokens[:, : min(sinks, at + 1)], tokens[:, recent : at + 1]), dim=1)
+        with torch.inference_mode():
+            expected = model(kept, use_cache=False).logits[0, -1]
+        torch.testing.assert_close(found[at], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_streaming_goes_on_in_bfloat16_without_drift() -> None:
+    """Keys are kept without rotation and turned afresh at each step: an error does not grow with the text."""
+    model, budget = tiny_llama(num_hidden_layers=1).bfloat16(), 16
+    tokens = tokens_of(250)
+    decoder = ModuleDecoder(model, 256, cache_for(model, "streaming", SchemeSettings(budget=budget, sinks=4)))
+    found = one_by_one(decoder, tokens)[0].float()
+    errors = []
+    for at in (20, 240):
+        kept = torch.cat((tokens[:, :4], tokens[:, at - 11 : at + 1]), dim=1)
+        with torch.inference_mode():
+            errors.append(float((model.float()(kept, use_cache=False).logits[0, -1] - found[at]).abs().max()))
+    assert errors[1] < 4 * errors[0] + 0.02
+
+
+@pytest.mark.parametrize("name", ["sliding", "streaming", "h2o", "snapkv"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_nothing_changes_while_nothing_is_evicted(name: str, batch: int) -> None:
+    model, tokens = tiny_llama(), tokens_of(50, batch)
+    ours = ModuleDecoder(model, 64, cache_for(model, name, SchemeSettings(budget=64)), batch=batch)
+    full = DynamicCache()
+    with torch.inference_mode():
+        expected = model(tokens[:, :30], past_key_values=full).logits[:, -1]
+        torch.testing.assert_close(prefill(ours, tokens[:, :30], chunk=16), expected, rtol=1e-4, atol=1e-4)
+        for at in range(30, 50):
+            expected = model(tokens[:, at : at + 1], past_key_values=full).logits
+            torch.testing.assert_close(ours.forward(tokens[:, at : at + 1]), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sliding", "streaming", "h2o", "snapkv"])
+def test_rows_of_different_lengths_and_tokens_taken_back_are_refused(name: str) -> None:
+    model = tiny_llama()
+    real = torch.ones(2, 20, dtype=torch.bool)
+    real[0, :5] = False
+    decoder = ModuleDecoder(model, 64, cache_for(model, name, SchemeSettings(budget=40)), batch=2)
+    with pytest.raises(RequestError, match="slots stay in place"):
+        prefill(decoder, tokens_of(20, 2), real)
+    decoder.reset()
+    prefill(decoder, tokens_of(20))
+    with pytest.raises(RequestError, match="take"):
+        decoder.cache.forget(1)
+
+
+def test_rows_of_a_ring_can_be_reordered() -> None:
+    shape, sizes, order = geometry(), SchemeSettings(budget=8, sinks=2), torch.tensor([1, 1, 0])
+    keys, values = states(shape, 20, batch=3)
+    for name in ("sliding", "streaming"):
+        cache, fresh = layer(name, sizes, shape), layer(name, sizes, shape)
+        fill(cache, keys, values, [6])
+        cache.reorder_cache(order)
+        fill(fresh, keys[order], values[order], [6])
+        new = states(shape, 1, 3, batch=3)
+        for got, wanted in zip(cache.append(*new), fresh.append(*new), strict=True):
+            assert torch.equal(got, wanted)
