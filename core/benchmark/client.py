@@ -18,8 +18,9 @@ from typing import Any, Self
 
 import aiohttp
 
-from core.benchmark.asking import Ask, Target
+from core.benchmark.asking import Ask, address_of, headers_of
 from core.benchmark.raw import Raw
+from core.engine import Endpoint
 
 _LARGEST = 64 << 20
 _ERROR_BODY = 4096
@@ -51,7 +52,7 @@ class Client:
         patience: time limits.
     """
 
-    def __init__(self, target: Target, connections: int, patience: Patience) -> None:
+    def __init__(self, target: Endpoint, connections: int, patience: Patience) -> None:
         self._target, self._connections, self._patience = target, connections, patience
         self._session: aiohttp.ClientSession | None = None
         self.opened = 0
@@ -64,7 +65,7 @@ class Client:
         connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._target.verify, socket_factory=_socket)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect, sock_read=self._patience.silence)
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=timeout, trace_configs=[trace], auto_decompress=True, headers=self._target.headers(), trust_env=False
+            connector=connector, timeout=timeout, trace_configs=[trace], auto_decompress=True, headers=headers_of(self._target), trust_env=False
         )
         return self
 
@@ -103,7 +104,7 @@ class Client:
     async def _once(self, ask: Ask, raw: Raw) -> float | None:
         """One attempt; how long to wait before the next when the server turned it away."""
         assert self._session is not None
-        async with self._session.post(self._target.address, data=ask.body, trace_request_ctx=raw) as response:
+        async with self._session.post(address_of(self._target), data=ask.body, trace_request_ctx=raw) as response:
             raw.http, raw.content_type = response.status, response.headers.get("Content-Type", "")
             if response.status != 200:
                 body = await response.content.read(_ERROR_BODY)
@@ -155,7 +156,7 @@ def _retry_after(response: aiohttp.ClientResponse) -> float:
         return 1.0
 
 
-def _words(error: Exception, target: Target) -> str:
+def _words(error: Exception, target: Endpoint) -> str:
     """What went wrong, and where."""
     where = target.url
     if isinstance(error, aiohttp.ConnectionTimeoutError):

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import BinaryIO
 
-from core.benchmark.asking import Ask, Target
+from core.benchmark.asking import Ask
 from core.benchmark.client import Patience
+from core.engine import Endpoint
 
 _LENGTH = 8
 
@@ -18,7 +19,7 @@ _LENGTH = 8
 class Job:
     """The share of one worker process."""
 
-    target: Target
+    target: Endpoint
     asks: Sequence[Ask]
     """Those that it paces itself; of a closed load all, of which it takes those that it draws a ticket for."""
     slots: int
@@ -44,7 +45,7 @@ class Job:
         """What was packed, without its length."""
         document = json.loads(frame)
         asks = [Ask(index, due, base64.b64decode(body)) for index, due, body in document["asks"]]
-        return cls(Target(**document["target"]), asks, document["slots"], document["closed"], Patience(**document["patience"]))
+        return cls(Endpoint(**document["target"]), asks, document["slots"], document["closed"], Patience(**document["patience"]))
 
 
 def framed(data: bytes) -> bytes:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from time import monotonic, monotonic_ns
 
-from core.benchmark.asking import DIALECT_OF, Ask, Target
+from core.benchmark.asking import DIALECT_OF, Ask
 from core.benchmark.client import Patience
 from core.benchmark.job import Job, framed, read_frame
 from core.benchmark.outcome import Outcome
 from core.benchmark.raw import Raw
 from core.benchmark.worker import READY, TICKET
+from core.engine import Endpoint
 from core.errors import RequestError, RunFailed
 
 OnOutcome = Callable[[Outcome], None]
@@ -40,7 +41,7 @@ class Load:
         patience: time limits of a request.
     """
 
-    target: Target
+    target: Endpoint
     asks: Sequence[Ask]
     concurrency: int | None = None
     closed: bool = False

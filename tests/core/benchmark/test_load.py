@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from core.benchmark import schedule
-from core.benchmark.asking import Ask, Target, body_of
+from core.benchmark.asking import Ask, body_of
 from core.benchmark.client import Patience
 from core.benchmark.load import Load, carry
 from core.benchmark.outcome import Outcome
+from core.engine import Endpoint
 from core.errors import RequestError
 from tests.core.benchmark.scripted import ScriptedServer, scripted_server
 
@@ -25,13 +26,13 @@ def server() -> Iterator[ScriptedServer]:
         yield made
 
 
-def asks(target: Target, words: list[str], times: list[float] | None = None) -> list[Ask]:
+def asks(target: Endpoint, words: list[str], times: list[float] | None = None) -> list[Ask]:
     due = [0.0] * len(words) if times is None else times
     return [Ask(index, round(at * 1e9), body_of(target, f"{word} {index}", 8)) for index, (word, at) in enumerate(zip(words, due, strict=True))]
 
 
 def sent(server: ScriptedServer, words: list[str], **options: object) -> list[Outcome]:
-    target = Target(server.url, "m")
+    target = Endpoint(server.url, "m")
     options = {"concurrency": 4, "closed": True, "patience": Patience(total=1.0, silence=0.5, connect=1.0)} | options
     return carry(Load(target, asks(target, words), **options)).outcomes  # type: ignore[arg-type]
 
@@ -75,7 +76,7 @@ def test_what_was_turned_away_is_sent_again_when_asked_for(server: ScriptedServe
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    target = Target(f"http://127.0.0.1:{port}", "m")
+    target = Endpoint(f"http://127.0.0.1:{port}", "m")
     outcomes = carry(Load(target, asks(target, ["ok"] * 5), concurrency=2, closed=True)).outcomes
     assert [outcome.status for outcome in outcomes] == ["failed"] * 5
     assert "Connection refused" in outcomes[0].reason
@@ -102,7 +103,7 @@ def test_no_more_than_the_concurrency_is_under_way(server: ScriptedServer) -> No
 
 
 def test_requests_are_sent_at_their_times(server: ScriptedServer) -> None:
-    target = Target(server.url, "m")
+    target = Endpoint(server.url, "m")
     times = schedule.poisson(100, 60, seed=1).tolist()
     carried = carry(Load(target, asks(target, ["ok"] * 60, times), workers=2))
     late = [(outcome.sent - carried.begin) / 1e9 - at for outcome, at in zip(carried.outcomes, times, strict=True) if outcome.sent]
@@ -112,7 +113,7 @@ def test_requests_are_sent_at_their_times(server: ScriptedServer) -> None:
 
 
 def test_waiting_for_a_slot_counts_from_the_time_that_was_due(server: ScriptedServer) -> None:
-    target = Target(server.url, "m")
+    target = Endpoint(server.url, "m")
     outcomes = carry(Load(target, asks(target, ["slow"] * 4), concurrency=1)).outcomes
     firsts = [(outcome.pieces[0].t - outcome.due) / 1e9 for outcome in outcomes]
     assert [round(first / 0.4) for first in sorted(firsts)] == [0, 1, 2, 3]
@@ -129,7 +130,7 @@ def test_a_server_that_is_killed_leaves_nobody_waiting(server: ScriptedServer) -
 
 
 def test_a_load_that_is_stopped_keeps_what_it_has(server: ScriptedServer) -> None:
-    target = Target(server.url, "m")
+    target = Endpoint(server.url, "m")
     told: list[Outcome] = []
     began = time.monotonic()
     load = Load(target, asks(target, ["slow"] * 30 + ["hang"]), concurrency=3, closed=True)
@@ -143,7 +144,7 @@ def test_a_load_that_is_stopped_keeps_what_it_has(server: ScriptedServer) -> Non
 
 
 def test_a_key_is_sent_and_shown_nowhere(server: ScriptedServer) -> None:
-    target = Target(server.url, "m", key="sk-secret")
+    target = Endpoint(server.url, "m", key="sk-secret")
     outcomes = carry(Load(target, asks(target, ["ok"]), concurrency=1, closed=True)).outcomes
     assert "Authorization: Bearer sk-secret" in server.heads[0]
     assert "sk-secret" not in repr(target) + repr(outcomes)
@@ -153,6 +154,6 @@ def test_a_key_is_sent_and_shown_nowhere(server: ScriptedServer) -> None:
     ("options", "word"), [({"asks": []}, "nothing to send"), ({"closed": True}, "needs a concurrency"), ({"concurrency": 0}, "concurrency = 0")]
 )
 def test_what_cannot_be_carried_is_refused(options: dict[str, object], word: str) -> None:
-    target = Target("http://127.0.0.1:1", "m")
+    target = Endpoint("http://127.0.0.1:1", "m")
     with pytest.raises(RequestError, match=word):
         carry(Load(**({"target": target, "asks": asks(target, ["ok"])} | options)))  # type: ignore[arg-type]

@@ -1,0 +1,219 @@
+"""What an engine is to this program. `engines/` and other packages implement it; it is found by entry point, and only the named one is imported.
+
+An engine is spoken to over HTTP. Nothing here starts a process: `command` says what would be started, exactly.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
+
+from pydantic import Field
+
+from core.errors import RequestError
+from core.sanitize import clean
+from core.spec import Spec, unit
+
+GROUP = "llmopt.engines"
+"""Entry-point group: the name of an engine, and a class without arguments."""
+
+Style = Literal["chat", "completions", "tgi", "ollama"]
+"""Which of the protocols for generated text is spoken."""
+
+
+class ServeSpec(Spec):
+    """A server to start."""
+
+    capability: ClassVar[str] = "serve"
+    sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
+        ("server", ("engine", "model", "host", "port")),
+        ("model", ("context", "dtype", "quantization", "kv_dtype", "draft", "gamma")),
+        ("machine", ("device", "threads", "gpu_memory", "tensor_parallel", "concurrency")),
+    )
+
+    engine: Annotated[str, Field(description="Engine: transformers, runtime, llama-cpp, vllm, sglang, tensorrt-llm, ollama", min_length=1)]
+    host: Annotated[str, Field(description="Address to listen on; only this machine unless told otherwise", min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(description="Port; 0 takes a free one", ge=0, le=65535)] = 0
+    context: Annotated[
+        int | None, Field(description="Longest prompt and answer together; default: the model's", ge=1, json_schema_extra=unit("token"))
+    ] = None
+    dtype: Annotated[str, Field(description="Arithmetic: auto, float32, bfloat16 or float16", pattern="^(auto|float32|bfloat16|float16)$")] = "auto"
+    quantization: Annotated[str | None, Field(description="Quantization to load with or to apply; default: what the checkpoint says")] = None
+    kv_dtype: Annotated[str | None, Field(description="Number format of the KV cache; default: the engine's")] = None
+    draft: Annotated[str | None, Field(description="Draft model for speculative decoding; default: none")] = None
+    gamma: Annotated[int, Field(description="Drafted tokens a step", ge=1, json_schema_extra=unit("token"))] = 5
+    threads: Annotated[int | None, Field(description="Threads on the CPU; default: all cores", ge=1)] = None
+    gpu_memory: Annotated[float | None, Field(description="Share of the GPU's memory to take; default: the engine's", gt=0, le=1)] = None
+    tensor_parallel: Annotated[int, Field(description="GPUs that share each layer", ge=1)] = 1
+    concurrency: Annotated[int | None, Field(description="Sequences at once; default: the engine's", ge=1, json_schema_extra=unit("sequence"))] = None
+    extra: Annotated[tuple[str, ...], Field(description="Further arguments, handed to the engine as they are")] = ()
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What is known of an engine without looking for it."""
+
+    name: str
+    title: str
+    summary: str
+    style: Style = "chat"
+    starts: bool = True
+    """Whether this program starts it, or only attaches to one that runs."""
+    port: int = 8000
+    """Where it listens by default."""
+    formats: tuple[str, ...] = ()
+    """Checkpoint formats that it loads."""
+    ignores_eos: bool = False
+    """Whether it knows `ignore_eos`."""
+    tried: Literal["for real", "against its protocol"] = "against its protocol"
+    """How this program was tested with it."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An engine that is installed."""
+
+    version: str
+    program: tuple[str, ...]
+    """How it is called, for example `("/opt/vllm/bin/vllm",)`."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why an engine cannot be started here, and how to change that: one sentence."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is started. Secrets are named and never shown."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What is set besides the environment of this program."""
+    notes: tuple[str, ...] = ()
+    """What was left out or changed for the version that is installed."""
+
+    def shown(self) -> str:
+        """A line for a shell."""
+        return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in self.environment.items()), shlex.join(self.argv)])
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether a server answers."""
+
+    state: Literal["loading", "ready", "failed"]
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class ServerFigures:
+    """What a server says about itself at one moment; None where it says nothing."""
+
+    running: float | None = None
+    """Sequences that are being computed."""
+    waiting: float | None = None
+    kv_usage: float | None = None
+    """Share of the KV cache in use, 0 to 1."""
+    prefix_hits: float | None = None
+    """Tokens found in the prefix cache since the start."""
+    prefix_queries: float | None = None
+    drafted: float | None = None
+    accepted: float | None = None
+    """Drafted tokens that were accepted since the start."""
+    generated: float | None = None
+    """Tokens generated since the start."""
+    memory: float | None = None
+    """Bytes of GPU memory of the model, where the server knows them."""
+
+
+@dataclass(frozen=True)
+class TimedText:
+    """Part of an answer as it came; the last has the counts, where the server gives them."""
+
+    t: int
+    """Nanoseconds of the monotonic clock."""
+    text: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server that runs, started by this program or not. Its key is no part of its text."""
+
+    url: str
+    """Without a path, for example `http://127.0.0.1:8000`."""
+    model: str = ""
+    style: Style = "chat"
+    key: str | None = field(default=None, repr=False)
+    verify: bool = True
+    """Whether its certificate must be good."""
+    ignores_eos: bool = False
+    """Whether it knows `ignore_eos`."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """One engine. Every call returns within seconds; nothing is raised but RequestError."""
+
+    facts: EngineFacts
+
+    def find(self) -> Found | Missing:
+        """The installed version, or why there is none."""
+
+    def command(self, spec: ServeSpec, found: Found, port: int) -> Command:
+        """Exact arguments and environment of a server, for the version that was found.
+
+        Raises:
+            RequestError: this version, or this engine, cannot do what is asked.
+        """
+
+    def readiness(self, endpoint: Endpoint) -> Readiness:
+        """Whether the server answers."""
+
+    def models(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """Names that the server goes by. Raises RequestError when it does not answer as this engine does."""
+
+    def figures(self, endpoint: Endpoint) -> ServerFigures:
+        """One look at its metrics."""
+
+    def generate(self, endpoint: Endpoint, prompt: str, max_tokens: int, temperature: float = 0.0) -> Iterator[TimedText]:
+        """Text of one request as it comes."""
+
+    def explain(self, log: Sequence[str]) -> str:
+        """Of a start that failed: the line that matters, and what to do; "" when nothing is known."""
+
+
+def names() -> tuple[str, ...]:
+    """Engines that are installed with this program or besides it, without importing them."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def look_up(name: str) -> Engine:
+    """An engine by its name.
+
+    Raises:
+        RequestError: there is none, or its package is broken.
+    """
+    point = next(iter(_points(name)), None)
+    if point is None:
+        raise RequestError(f"unknown engine {clean(name, limit=60)!r}: there are {', '.join(names())}")
+    try:
+        engine = point.load()()
+    except Exception as error:  # whatever a foreign package raises
+        raise RequestError(
+            f"the engine {clean(name, limit=60)} of {clean(point.value)} cannot be imported: {clean(str(error), limit=200)}"
+        ) from error
+    if not isinstance(engine, Engine):
+        raise RequestError(f"{clean(point.value)} is not an engine: it lacks a part of core.engine.Engine")
+    return engine
+
+
+def _points(name: str) -> Sequence[EntryPoint]:
+    return tuple(entry_points(group=GROUP, name=name))
