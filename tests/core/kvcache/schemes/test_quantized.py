@@ -73,7 +73,9 @@ def test_constant_channels_give_no_nan(name: str) -> None:
 
 @pytest.mark.parametrize("name", PER_TOKEN)
 @settings(max_examples=20)
-@given(steps=st.lists(st.tuples(st.sampled_from(["append", "forget", "select"]), st.integers(1, 9)), min_size=1, max_size=8), seed=st.integers(0, 100))
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["append", "forget", "select"]), st.integers(1, 9)), min_size=1, max_size=8), seed=st.integers(0, 100)
+)
 def test_forgetting_and_selecting_leave_no_trace(name: str, steps: list[tuple[str, int]], seed: int) -> None:
     """A layer that took tokens back, and one that only ever saw those that stayed, hold the same."""
     shape = geometry()

@@ -105,7 +105,9 @@ def _streaming_families() -> list[Any]:
         pytest.param(lambda: built("Granite"), id="granite"),
         pytest.param(lambda: built("Phi"), id="phi"),
         pytest.param(lambda: built("StableLm"), id="stablelm"),
-        pytest.param(lambda: built("GPTNeoX", rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25}), id="gpt-neox"),
+        pytest.param(
+            lambda: built("GPTNeoX", rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25}), id="gpt-neox"
+        ),
         pytest.param(lambda: built("Llama", rope_parameters=_YARN), id="yarn"),
     ]
 
