@@ -55,6 +55,9 @@ class SpeculateRow(_Frozen):
     """Of one repeat, the best; prompts' own forwards are not counted."""
     baseline_seconds: float
     """Of plain decoding of the same prompts, the best."""
+    prompt_seconds: float | None = None
+    """Of the prompts' own forwards, the draft model's among them, in the best repeat; not part of `seconds`."""
+    baseline_prompt_seconds: float | None = None
     tokens_per_second: float
     baseline_tokens_per_second: float
     identical: bool | None

@@ -143,7 +143,7 @@ class SpeculateSpec(DraftingSpec):
     prompt: Annotated[str | None, Field(description="A prompt of your own in place of pieces of the text")] = None
     prompts: Annotated[int, Field(description="Prompts", ge=1, le=4096)] = 8
     prompt_tokens: Annotated[int, Field(description="Tokens of a prompt", ge=1, le=1048576, json_schema_extra=unit("token"))] = 128
-    tokens: Annotated[int, Field(description="Tokens to generate for each prompt", ge=1, le=1048576, json_schema_extra=unit("token"))] = 128
+    tokens: Annotated[int, Field(description="Tokens to generate for each prompt", ge=4, le=1048576, json_schema_extra=unit("token"))] = 128
     batch: Annotated[int, Field(description="Prompts decoded together", ge=1, le=MOST_BATCH, json_schema_extra=unit("sequence"))] = 1
     repeats: Annotated[int, Field(description="Times that each setting is measured, in turns with plain decoding", ge=1, le=100)] = 2
 

@@ -26,7 +26,8 @@ from core.speculate.spec import DrafterName, DraftingSpec
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_TIMED_ROUNDS = 24
+TIMED_ROUNDS = 24
+"""Rounds over which a cost is measured by itself; the caches have room for them."""
 
 
 @dataclass(frozen=True)
@@ -126,16 +127,16 @@ class LinearWay:
     def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
         """Plain steps, verifications of drafts that fail at once, and drafts of which one token is taken, in turns."""
         drafter = self._make(sampling, generator)
-        room = max(self._decoder.max_tokens - slots_needed(0, 2 * _TIMED_ROUNDS + gamma, gamma, len(prompts)), 1)
+        room = max(self._decoder.max_tokens - slots_needed(0, 2 * TIMED_ROUNDS + gamma, gamma, len(prompts)), 1)
         prompts, real = prompts[:, -room:], None if real is None else real[:, -room:]
         plain: list[float] = []
         verify: list[float] = []
         for _ in range(2):
-            plain += _gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=_TIMED_ROUNDS, real=real), _TIMED_ROUNDS)
+            plain += _gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=TIMED_ROUNDS, real=real), TIMED_ROUNDS)
             fixed = _Fixed(gamma, self._decoder.vocabulary, drawn=not sampling.greedy and drafter.name != "lookup")
-            limit = _TIMED_ROUNDS + gamma
+            limit = TIMED_ROUNDS + gamma
             every = rounds(self._decoder, fixed, prompts, gamma=gamma, sampling=sampling, max_new_tokens=limit, generator=generator, real=real)
-            verify += _gaps(every, _TIMED_ROUNDS)
+            verify += _gaps(every, TIMED_ROUNDS)
         draft = _drafting(drafter, prompts, gamma, real) / gamma
         return StepSeconds(statistics.median(plain), draft, statistics.median(verify))
 
@@ -177,7 +178,7 @@ def _drafting(drafter: Drafter, prompts: Tensor, gamma: int, real: Tensor | None
     drafter.begin(prompts, real)
     drafter.accept([[0] for _ in prompts])
     seconds = []
-    for _ in range(_TIMED_ROUNDS):
+    for _ in range(TIMED_ROUNDS):
         began = time.perf_counter()
         tokens = drafter.propose(gamma).tokens.tolist()
         drafter.accept([[*row[:1], 0] for row in tokens])

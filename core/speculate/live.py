@@ -1,0 +1,80 @@
+"""Rounds as events that a live view shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from core.runs.context import RunContext
+from core.speculate.loop import Round
+from core.speculate.round_event import PromptEvent, RoundEvent, token_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_PROMPT_TAIL = 1200
+_MOST_ROUNDS = 4000
+
+
+class LiveRounds:
+    """Tells a run's context of rounds, of some thousands at most.
+
+    Args:
+        context: of the run.
+        tokenizer: gives tokens their texts.
+        drafter: its name.
+    """
+
+    def __init__(self, context: RunContext, tokenizer: PreTrainedTokenizerBase, drafter: str) -> None:
+        self._context, self._tokenizer, self._drafter = context, tokenizer, drafter
+        self._told = 0
+        self._text = lru_cache(maxsize=65536)(self._decoded)
+
+    def tell(self, prompts: Tensor, first_number: int, rounds: Sequence[Round], gamma: int, temperature: float) -> None:
+        """The texts of a batch.
+
+        Args:
+            prompts: int64 [B, n].
+            first_number: of the first prompt in the run.
+            rounds: all of them, the first included.
+            gamma: of the setting.
+            temperature: of the setting.
+        """
+        for row, prompt in enumerate(prompts):
+            if self._told > _MOST_ROUNDS or not rounds:
+                return
+            text = str(self._tokenizer.decode(prompt))[-_PROMPT_TAIL:]
+            first = self._text(rounds[0].emitted[row][0])
+            number = first_number + row
+            self._context.detail(PromptEvent.kind, PromptEvent(number, row, text, gamma, temperature, self._drafter, first).data())
+            for count, done in enumerate(rounds[1:]):
+                if done.emitted[row]:
+                    self._context.detail(RoundEvent.kind, self._event(count, row, number, done, gamma, temperature).data())
+                    self._told += 1
+
+    def _event(self, count: int, row: int, number: int, done: Round, gamma: int, temperature: float) -> RoundEvent:
+        drafted, accepted, emitted = done.drafted[row], done.accepted[row], done.emitted[row]
+        last = self._text(emitted[accepted]) if len(emitted) > accepted else None
+        refused = accepted < len(drafted)
+        return RoundEvent(
+            n=count,
+            drafted=tuple(self._text(token) for token in drafted),
+            accepted=accepted,
+            corrected=last if refused else None,
+            bonus=None if refused else last,
+            prompt=number,
+            row=row,
+            gamma=gamma,
+            temperature=temperature,
+            drafter=self._drafter,
+            candidates=done.candidates or len(drafted),
+            ended=done.over[row] or "",
+            draft_ms=1000 * done.draft_seconds,
+            verify_ms=1000 * done.verify_seconds,
+        )
+
+    def _decoded(self, token: int) -> str:
+        return token_text(str(self._tokenizer.decode([token])))

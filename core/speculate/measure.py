@@ -1,0 +1,173 @@
+"""Plain and speculative decoding of the same prompts, in turns."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from core.runtime.generate import stream
+from core.runtime.prefill import prefill
+from core.runtime.sampling import Sampling
+from core.sanitize import clean
+from core.speculate.loop import Round
+from core.speculate.result import SpeculateRow
+from core.speculate.simulate import Costs, predict_by_position
+from core.speculate.tally import Tally
+from core.speculate.ways import StepSeconds, Target, Way
+
+OnBatch = Callable[[int, int, Sequence[Round]], None]
+"""Told after each batch: the repeat, the batch's number and its rounds."""
+
+
+@dataclass
+class Pass:
+    """One pass over all prompts."""
+
+    tokens: list[list[int]] = field(default_factory=list)
+    seconds: float = 0.0
+    prompt_seconds: float = 0.0
+    calls: int = 0
+    draft_calls: int = 0
+    loop_rounds: int = 0
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second, those of the prompts' own forwards neither counted nor timed."""
+        return sum(len(row) - 1 for row in self.tokens) / max(self.seconds, 1e-9)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured: an opened target, a way to speculate, batches of prompts."""
+
+    target: Target
+    way: Way
+    batches: Sequence[Tensor]
+    new: int
+    seed: int
+
+    def setting(self, gamma: int, sampling: Sampling, repeats: int, on_batch: OnBatch) -> SpeculateRow:
+        """Measure one setting: plain and speculative passes in turns, then each cost by itself, as often as asked."""
+        plain: list[Pass] = []
+        fast: list[Pass] = []
+        costs: list[StepSeconds] = []
+        generator = torch.Generator(self.target.decoder.device)
+        for repeat in range(repeats):
+            one, other = Pass(), Pass()
+            for number, prompts in enumerate(self.batches):
+                self._plain(one, prompts, sampling, number)
+                rounds = self._fast(other, prompts, sampling, gamma, generator.manual_seed(self.seed + number))
+                on_batch(repeat, number, rounds)
+            plain.append(one)
+            fast.append(other)
+            costs.append(self.way.step_seconds(self.batches[0], gamma=gamma, sampling=sampling, generator=generator))
+        return self._row(gamma, sampling, plain, fast, costs)
+
+    def warm_up(self, gamma: int, sampling: Sampling) -> None:
+        """Have every buffer allocated and every kernel chosen."""
+        generator = torch.Generator(self.target.decoder.device).manual_seed(self.seed)
+        self._plain(Pass(), self.batches[0], sampling, 0, new=min(self.new, 12))
+        self._fast(Pass(), self.batches[0], sampling, gamma, generator, new=min(self.new, 12))
+
+    def _plain(self, into: Pass, prompts: Tensor, sampling: Sampling, number: int, new: int | None = None) -> None:
+        began = time.perf_counter()
+        steps = stream(
+            self.target.decoder, prompts, sampling=sampling, max_new_tokens=new or self.new, stop_tokens=self.target.stops, seed=self.seed + number
+        )
+        rows: list[list[int]] = [[] for _ in prompts]
+        first = began
+        for count, step in enumerate(steps):
+            if not count:
+                first = time.perf_counter()
+            for row, token in enumerate(step.tokens):
+                if token is not None:
+                    rows[row].append(token)
+        into.seconds += time.perf_counter() - first
+        into.prompt_seconds += first - began
+        into.tokens += rows
+
+    def _fast(
+        self, into: Pass, prompts: Tensor, sampling: Sampling, gamma: int, generator: torch.Generator, new: int | None = None
+    ) -> Sequence[Round]:
+        began = time.perf_counter()
+        every: list[Round] = []
+        first = began
+        for done in self.way.rounds(
+            prompts, gamma=gamma, sampling=sampling, max_new_tokens=new or self.new, stop_tokens=self.target.stops, generator=generator
+        ):
+            if not every:
+                first = time.perf_counter()
+            every.append(done)
+        into.seconds += time.perf_counter() - first
+        into.prompt_seconds += first - began
+        into.tokens += [[token for done in every for token in done.emitted[row]] for row in range(len(prompts))]
+        into.calls += len(every)
+        into.draft_calls += self.way.calls
+        into.loop_rounds += len(every) - 1
+        into.tally.add(every)
+        return every
+
+    def _row(self, gamma: int, sampling: Sampling, plain: Sequence[Pass], fast: Sequence[Pass], costs: Sequence[StepSeconds]) -> SpeculateRow:
+        tally, best, base = fast[0].tally, max(fast, key=lambda each: each.rate), max(plain, key=lambda each: each.rate)
+        draft = statistics.median(each.draft / each.plain for each in costs)
+        verify = statistics.median(each.verify / each.plain for each in costs)
+        ratios = [each.rate / other.rate for each, other in zip(fast, plain, strict=True)]
+        difference = self._first_difference(plain[0].tokens, fast[0].tokens) if sampling.greedy else None
+        return SpeculateRow(
+            gamma=gamma,
+            temperature=sampling.temperature,
+            alpha=tally.alpha,
+            acceptance_by_position=tally.by_position,
+            judged_by_position=tuple(tally.judged),
+            accepted_per_round=tally.accepted_per_round,
+            tokens_per_round=tally.tokens_per_round,
+            drafted_share=tally.drafted_share,
+            drafted_per_round=tally.drafted_per_round,
+            cost_ratio=draft,
+            verification_ratio=verify,
+            predicted_speedup=predicted(tally, gamma, draft, verify),
+            speedup=best.rate / base.rate,
+            speedup_range=(min(ratios), max(ratios)),
+            tokens=sum(map(len, best.tokens)),
+            rounds=best.loop_rounds,
+            target_calls=best.calls,
+            draft_calls=best.draft_calls,
+            seconds=best.seconds,
+            baseline_seconds=base.seconds,
+            prompt_seconds=best.prompt_seconds,
+            baseline_prompt_seconds=base.prompt_seconds,
+            tokens_per_second=best.rate,
+            baseline_tokens_per_second=base.rate,
+            identical=difference is None if sampling.greedy else None,
+            first_difference=difference,
+        )
+
+    def _first_difference(self, plain: Sequence[Sequence[int]], fast: Sequence[Sequence[int]]) -> str | None:
+        """Where the first text departs, and how far apart the two tokens' logits are there: next to nothing where rounding decided."""
+        number = next((number for number, (one, other) in enumerate(zip(plain, fast, strict=True)) if list(one) != list(other)), None)
+        if number is None:
+            return None
+        one, other = plain[number], fast[number]
+        place = next((place for place, (left, right) in enumerate(zip(one, other, strict=False)) if left != right), min(len(one), len(other)))
+        if place in (len(one), len(other)):
+            return f"prompt {number}: one text ends behind token {place}"
+        prompt = torch.cat(list(self.batches))[number]
+        self.target.decoder.reset(1)
+        logits = prefill(self.target.decoder, torch.cat((prompt, torch.tensor(one[:place], dtype=torch.int64)))[None].to(self.target.device))[0]
+        left, right = (clean(repr(self.target.tokenizer.decode([token])), limit=40) for token in (one[place], other[place]))
+        gap = float((logits[one[place]] - logits[other[place]]).abs())
+        return f"prompt {number}, token {place}: plain {left}, speculative {right}; their logits are {gap:.1e} apart"
+
+
+def predicted(tally: Tally, gamma: int, cost_ratio: float, verification_ratio: float) -> float:
+    """The speed-up that acceptance by position and the two costs let expect; 1 where nothing was drafted."""
+    if not tally.judged:
+        return 1.0
+    costs = Costs.measured(cost_ratio, verification_ratio, gamma)
+    return predict_by_position(tally.by_position, gamma, costs, tally.drafted_share).speedup
