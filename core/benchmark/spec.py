@@ -1,0 +1,144 @@
+"""What can be asked of `llmopt benchmark`. No torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from core.spec import Spec, applies, unit
+
+LoadKind = Literal["one", "concurrency", "constant", "poisson", "gamma", "ramp", "trace", "sweep"]
+SweepOver = Literal["concurrency", "rate"]
+PACED: tuple[LoadKind, ...] = ("constant", "poisson", "gamma")
+
+
+class BenchmarkSpec(Spec):
+    """Put a load on one server, started for it or running already, and measure."""
+
+    capability: ClassVar[str] = "benchmark"
+    sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
+        ("target", ("model", "engine", "served_model", "style", "key_env", "insecure")),
+        (
+            "load",
+            ("load", "concurrency", "rate", "burstiness", "ramp_to", "trace", "trace_speed", "sweep", "levels", "requests", "duration", "warmup"),
+        ),
+        ("texts", ("prompts", "input_tokens", "input_deviation", "output_tokens", "output_deviation", "shared_prefix", "ignore_eos", "temperature")),
+        ("limits", ("timeout", "silence", "retries", "workers")),
+        ("verdict", ("objectives", "thresholds", "baseline", "price", "quality_tokens")),
+        ("machine", ("device", "dtype", "quantization", "context", "threads", "seed")),
+    )
+
+    model: Annotated[str, Field(description="Model to serve, or the URL of a server that runs, for example http://127.0.0.1:8000", min_length=1)]
+    engine: Annotated[
+        str | None,
+        Field(description="Engine that serves the model, or whose server the URL is; default: runtime for a model, openai for a URL"),
+    ] = None
+    served_model: Annotated[str | None, Field(description="Name the server knows the model by; default: the first that it names")] = None
+    style: Annotated[Literal["auto", "chat", "completions"], Field(description="Chat or plain completion; auto: what the engine speaks")] = "auto"
+    key_env: Annotated[
+        str | None,
+        Field(description="Environment variable that holds the server's key; default: OPENAI_API_KEY for https", pattern=r"^[A-Za-z_]\w*$"),
+    ] = None
+    insecure: Annotated[bool, Field(description="Go on although the server's certificate is not trusted")] = False
+
+    load: Annotated[LoadKind, Field(description="How requests come: one at a time, a fixed concurrency, at times, as a trace, or a sweep")] = (
+        "concurrency"
+    )
+    concurrency: Annotated[
+        int | None, Field(description="Requests under way at once; default: 8 for a fixed concurrency, unless paced: no limit", ge=1, le=65536)
+    ] = None
+    rate: Annotated[
+        float, Field(description="Requests a second", gt=0, le=1e6, json_schema_extra=applies(load=("constant", "poisson", "gamma", "ramp")))
+    ] = 1.0
+    burstiness: Annotated[
+        float,
+        Field(description="Squared variation of the gaps: 1 is Poisson, more is bursts", gt=0, le=1000, json_schema_extra=applies(load=("gamma",))),
+    ] = 4.0
+    ramp_to: Annotated[float, Field(description="Rate at the end of the ramp", ge=0, le=1e6, json_schema_extra=applies(load=("ramp",)))] = 10.0
+    trace: Annotated[
+        str | None,
+        Field(description="JSONL file, each line with timestamp in seconds and prompt or input_tokens", json_schema_extra=applies(load=("trace",))),
+    ] = None
+    trace_speed: Annotated[
+        float, Field(description="How much faster than it was recorded", gt=0, le=1e4, json_schema_extra=applies(load=("trace",)))
+    ] = 1.0
+    sweep: Annotated[
+        SweepOver, Field(description="Raise the concurrency, or the rate of Poisson arrivals", json_schema_extra=applies(load=("sweep",)))
+    ] = "concurrency"
+    levels: Annotated[
+        tuple[float, ...],
+        Field(description="Levels of the sweep; default: doubled until the throughput stands still", json_schema_extra=applies(load=("sweep",))),
+    ] = ()
+    requests: Annotated[int, Field(description="Requests, of a sweep at each level", ge=1, le=10**7)] = 64
+    duration: Annotated[
+        float | None, Field(description="End after this time; default: when all requests are answered", gt=0, json_schema_extra=unit("second"))
+    ] = None
+    warmup: Annotated[int, Field(description="Requests that are sent before and not measured", ge=0, le=10**6)] = 2
+
+    prompts: Annotated[str, Field(description="Texts: builtin, or a JSONL file with prompt (and output_tokens) a line", min_length=1)] = "builtin"
+    input_tokens: Annotated[int, Field(description="Mean length of a prompt", ge=1, le=2**22, json_schema_extra=unit("token"))] = 128
+    input_deviation: Annotated[float, Field(description="Its standard deviation; 0: all alike", ge=0, json_schema_extra=unit("token"))] = 0.0
+    output_tokens: Annotated[int, Field(description="Mean length of an answer, at most", ge=1, le=2**20, json_schema_extra=unit("token"))] = 64
+    output_deviation: Annotated[float, Field(description="Its standard deviation; 0: all alike", ge=0, json_schema_extra=unit("token"))] = 0.0
+    shared_prefix: Annotated[int, Field(description="First tokens that all prompts share", ge=0, le=2**22, json_schema_extra=unit("token"))] = 0
+    ignore_eos: Annotated[bool, Field(description="Ask for answers of full length, where the server knows how")] = True
+    temperature: Annotated[float, Field(description="0: the likeliest token", ge=0, le=10)] = 0.0
+
+    timeout: Annotated[float, Field(description="Longest time of a request", gt=0, le=86400, json_schema_extra=unit("second"))] = 600.0
+    silence: Annotated[float, Field(description="Longest time in which nothing comes", gt=0, le=86400, json_schema_extra=unit("second"))] = 120.0
+    retries: Annotated[int, Field(description="How often a request that is turned away (429, 503) is sent again", ge=0, le=100)] = 0
+    workers: Annotated[
+        int | None, Field(description="Client processes; default: one for every 64 requests at once, as far as there are cores", ge=1, le=256)
+    ] = None
+
+    objectives: Annotated[tuple[str, ...], Field(description="What a request must meet to count as goodput, for example ttft<500ms,itl<50ms")] = ()
+    thresholds: Annotated[
+        tuple[str, ...], Field(description="What the whole must meet, else exit code 3, for example 'ttft.p95 < 500ms','throughput > 30'")
+    ] = ()
+    baseline: Annotated[str | None, Field(description="Result that this one may not be worse than beyond noise: a run's id or a JSON file")] = None
+    price: Annotated[float | None, Field(description="What an hour of the machine costs, for the cost of a million tokens", gt=0)] = None
+    quality_tokens: Annotated[
+        int,
+        Field(description="Tokens of text to measure the quality on through the server; 0: none", ge=0, le=2**22, json_schema_extra=unit("token")),
+    ] = 0
+
+    dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], Field(description="Arithmetic of a server that is started")] = "auto"
+    quantization: Annotated[str | None, Field(description="Quantization of a server that is started; default: what the checkpoint says")] = None
+    context: Annotated[
+        int | None,
+        Field(description="Context of a server that is started; default: what prompts and answers need", ge=1, json_schema_extra=unit("token")),
+    ] = None
+    threads: Annotated[int | None, Field(description="Processor threads of a server that is started; default: all cores", ge=1, le=1024)] = None
+
+    @field_validator("levels", "objectives", "thresholds", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """`a, b` as a form's entry and a saved text have it."""
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fields_fit_together(self) -> Self:
+        if self.load == "trace" and self.trace is None:
+            raise ValueError("a load as a trace needs the trace: give a JSONL file with a timestamp a line")
+        if self.load == "ramp" and self.duration is None:
+            raise ValueError("a ramp needs its time: give duration in seconds")
+        if self.shared_prefix >= self.input_tokens:
+            raise ValueError(
+                f"a shared prefix of {self.shared_prefix} leaves nothing of prompts of {self.input_tokens} tokens: lower it or raise input-tokens"
+            )
+        if any(level <= 0 for level in self.levels) or list(self.levels) != sorted(set(self.levels)):
+            raise ValueError("the levels of a sweep are numbers above 0 that rise: sort them")
+        if self.sweep == "concurrency" and any(level != int(level) for level in self.levels):
+            raise ValueError("the levels of a sweep over the concurrency are whole numbers")
+        return self
+
+    @property
+    def is_url(self) -> bool:
+        """Whether the model is the address of a server."""
+        return self.model.startswith(("http://", "https://"))
+
+    @property
+    def engine_name(self) -> str:
+        """The engine that serves, or whose server it is."""
+        return self.engine or ("openai" if self.is_url else "runtime")
