@@ -13,12 +13,16 @@ from core.kvcache.head_names import groups_of, name_of
 from core.kvcache.spec import Dtype, KvCacheSpec
 from core.kvcache.why_spec import KvCacheWhySpec
 from core.models.card import ModelCard
+from core.runs.device import surely_cpu
 from core.runs.figures import size
 from core.sanitize import clean
 
 _DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
-_LOGIT_COPIES = 4
-"""Rows of logits in float32 that are held at once when a step is scored: the reference's, the scheme's, their exponentials."""
+_LOGIT_COPIES = 6
+"""Rows of logits in float32 that are held at once when a step is scored: the reference's, the scheme's, what their softmax needs."""
+_KEYS = "k_proj"
+KEPT_BYTES = 2**30
+"""Most bytes of the reference's predictions that are kept; where they need more they are computed again beside each scheme."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def check(spec: KvCacheSpec, card: ModelCard, *, memory_available: int | None = 
     Args:
         spec: the request.
         card: the model's.
-        memory_available: bytes of memory that are free where the model runs; None: main memory's, on a CPU.
+        memory_available: bytes of memory that are free where the model runs; None: main memory's on a CPU, not looked at for a GPU.
 
     Raises:
         RequestError: more tokens than the model has positions, a prompt that fills the window, a batch that does not fit in memory, or no scheme
@@ -67,8 +71,10 @@ def check(spec: KvCacheSpec, card: ModelCard, *, memory_available: int | None = 
             f"a prompt of {prompt} and {spec.steps} timed steps are more than the {card.context} positions of {clean(card.name)}: lower one of them"
         )
     variants = spec.variants(card.heads, card.kv_heads)
-    geometry, settings = Geometry.of(card, value_bytes(spec.dtype, card, spec.device)), spec.settings(tokens)
-    device = "cpu" if spec.device == "cpu" else "cuda"
+    if variants and not any(linear.name_suffix.endswith(_KEYS) for linear in card.linears):
+        raise RequestError(f"head variants are made from separate projections of keys and values, which {clean(card.name)} has not: leave heads out")
+    device = "cpu" if surely_cpu(spec.device) else "cuda"
+    geometry, settings = Geometry.of(card, value_bytes(spec.dtype, card, device)), spec.settings(tokens, prompt)
     rows = tuple(
         (name, 0 if refused else scheme(name).formula(geometry, settings, tokens, spec.together), refused)
         for name in spec.measured
@@ -82,7 +88,7 @@ def check(spec: KvCacheSpec, card: ModelCard, *, memory_available: int | None = 
         raise RequestError(refusals[0])
     memory = _memory(spec, card, geometry, rows, variants)
     peak = sum(line.bytes for line in memory)
-    free = memory_available if memory_available is not None else int(psutil.virtual_memory().available) if spec.device == "cpu" else None
+    free = memory_available if memory_available is not None else int(psutil.virtual_memory().available) if device == "cpu" else None
     if free is not None and peak > free:
         raise RequestError(_does_not_fit(spec, tokens, memory, peak, free))
     return KvCheck(tokens, prompt, rows, variants, memory, peak, tuple(refusals))
@@ -121,11 +127,14 @@ def _memory(
     own = f", {name_of(widest, card.heads)} heads" if widest != geometry.kv_heads else ""
     caches = rows[0][1] + max(held for _, held, _ in rows)
     copies = 2 if variants else 1
-    logits = _LOGIT_COPIES * batch * card.vocabulary * 4 + batch * spec.prompt_of(card.context) * card.hidden_size * 4 * 4
+    tokens, prompt = spec.context_of(card.context), spec.prompt_of(card.context)
+    kept = spec.windows * (tokens - prompt) * card.vocabulary * 4
+    logits = _LOGIT_COPIES * batch * card.vocabulary * 4 + batch * prompt * (card.hidden_size + card.intermediate_size) * 4 * 4
     return (
         MemoryLine("weights", copies * card.parameters * geometry.value_bytes, "parameters x bytes of the arithmetic, twice with head variants"),
         MemoryLine("caches", caches * widest // geometry.kv_heads, f"the full cache and the largest other{own}, {batch} windows"),
-        MemoryLine("working", logits, "logits of a step and hidden states of the prompt"),
+        MemoryLine("predictions", kept if kept <= KEPT_BYTES else 0, "the full cache's, kept to compare with; computed again where they pass 1 GiB"),
+        MemoryLine("working", logits, "logits of a step and activations of the prompt"),
     )
 
 

@@ -18,29 +18,24 @@ class _Frozen(BaseModel):
 
 
 class NeedleFigure(_Frozen):
-    """Retrieval at one depth.
-
-    In each trial a text holds one assignment of a random value to a random name, at the depth; it ends with the name and the equals sign, and
-    the value's tokens are predicted one after the other, each given the true ones before it.
-    """
+    """Retrieval at one depth, as `NeedleConvention.definition` says."""
 
     depth: int
     """Percent of the text that stands before the needle."""
     trials: int
     hits: int
-    """Trials in which every token of the value is the likeliest."""
     hit_rate: float
-    token_rate: float
-    """Share of the value's tokens that are the likeliest."""
+    likeliest_rate: float
+    """Share of trials in which the value is the likeliest of the whole vocabulary."""
     gain: float
-    """Mean log-probability of a token of the value, less the same in the same text without the assignment; nat."""
+    """Mean log-probability of the value, less the same in the text without the needle; nat."""
 
 
 class KvRow(_Frozen):
     """One scheme on one head variant. Figures are None where the scheme was refused, and say nothing then."""
 
     name: str
-    """Scheme, with the head variant in front where it is not the model's own: `mqa/kivi-4`."""
+    """The scheme, or the head variant where it is not the model's own, which has the full cache."""
     scheme: str
     title: str
     heads: str
@@ -76,7 +71,7 @@ class KvRow(_Frozen):
     ppl: float | None = None
     ppl_se: float | None = None
     ppl_ratio: float | None = None
-    """To the full cache of the same heads."""
+    """To the full cache of the model as it is."""
     ln_ppl_ratio: float | None = None
     ln_ppl_ratio_se: float | None = None
     """Paired, token by token."""
@@ -86,6 +81,7 @@ class KvRow(_Frozen):
     top1_se: float | None = None
     needle_rate: float | None = None
     """Share of all trials that hit."""
+    """By chance, `NeedleConvention.chance` of them would."""
     needle_gain: float | None = None
     needle: tuple[NeedleFigure, ...] = ()
     seconds: float = 0.0
@@ -102,7 +98,7 @@ class ChartPoint(_Frozen):
     """Of the ratio's 95 % interval."""
     high: float
     on_front: bool
-    """No other scheme of the same heads is both smaller and better."""
+    """No other row is both smaller and better."""
 
 
 class NeedleConvention(_Frozen):
@@ -111,8 +107,11 @@ class NeedleConvention(_Frozen):
     definition: str
     tokens: int
     """Of a whole text."""
-    value_tokens: float
-    """Mean length of the value."""
+    fed: int
+    """Last tokens of a text that are given one by one, through the cache."""
+    candidates: int
+    chance: float
+    """Hit rate of a guess."""
 
 
 class KvCacheResult(_Frozen):

@@ -56,7 +56,7 @@ class KvCacheSpec(Spec):
     prompt: Annotated[
         int | None,
         Field(
-            description="First tokens of a window, given at once and not scored; default: a quarter of the context",
+            description="First tokens of a window, given at once and not scored; default: half of the context",
             ge=1,
             le=2**20,
             json_schema_extra=unit("token"),
@@ -105,15 +105,14 @@ class KvCacheSpec(Spec):
             raise ValueError("needle-depths are different whole numbers from 0 to 100")
         if self.context is not None and self.prompt is not None and self.prompt >= self.context:
             raise ValueError(f"a prompt of {self.prompt} tokens leaves nothing to score in a window of {self.context}: lower prompt or raise context")
-        if self.residual % self.group and any(name.startswith("kivi") for name in self.schemes):
-            raise ValueError(f"residual {self.residual} is no multiple of group {self.group}, by which KIVI quantizes keys: choose one that is")
         if self.sinks >= self.budget:
             raise ValueError(f"sinks {self.sinks} leave nothing of a budget of {self.budget} tokens: lower sinks or raise the budget")
         return self
 
-    def settings(self, capacity: int | None = None) -> SchemeSettings:
-        """The sizes that schemes read."""
-        return SchemeSettings(group=self.group, residual=self.residual, budget=self.budget, sinks=self.sinks, block=self.block, capacity=capacity)
+    def settings(self, capacity: int | None = None, prompted: int | None = None) -> SchemeSettings:
+        """The sizes that schemes read; with `capacity` and `prompted` as formulas want them."""
+        own = {name: getattr(self, name) for name in ("group", "residual", "budget", "sinks", "block")}
+        return SchemeSettings(**own, capacity=capacity, prompted=prompted)
 
     def context_of(self, context: int) -> int:
         """Tokens of a window on a model of that context."""
@@ -121,7 +120,7 @@ class KvCacheSpec(Spec):
 
     def prompt_of(self, context: int) -> int:
         """Prompt tokens of a window on a model of that context."""
-        return max(self.context_of(context) // 4, 1) if self.prompt is None else self.prompt
+        return max(self.context_of(context) // 2, 1) if self.prompt is None else self.prompt
 
     @property
     def together(self) -> int:

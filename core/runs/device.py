@@ -15,7 +15,7 @@ def resolve_device(asked: str) -> str:
     Raises:
         RequestError: a CUDA device was asked for that is not there.
     """
-    if asked == "cpu" or (asked == "auto" and not any(Path(path).exists() for path in _DRIVERS)):
+    if surely_cpu(asked):
         return "cpu"
     import torch
 
@@ -27,3 +27,8 @@ def resolve_device(asked: str) -> str:
         has = f"{count} CUDA device(s), numbered from 0" if count else "no CUDA device that torch can use"
         raise RequestError(f"device = {asked} is not there: this machine has {has}; use --device auto or cpu")
     return f"cuda:{index}"
+
+
+def surely_cpu(asked: str) -> bool:
+    """Whether the answer is `cpu` without asking torch: it was asked for, or there is no driver of a GPU."""
+    return asked == "cpu" or (asked == "auto" and not any(Path(path).exists() for path in _DRIVERS))

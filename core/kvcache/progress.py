@@ -1,0 +1,61 @@
+"""Progress of a run of many short steps, told no more often than a person can read."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from core.runs.context import RunContext
+
+_EVERY = 0.2
+_POINTS = 48
+
+
+class Steps:
+    """Counts forward passes; each one honours a request to stop.
+
+    Args:
+        context: of the run.
+        total: forward passes of the whole run.
+    """
+
+    def __init__(self, context: RunContext, total: int) -> None:
+        self.context = context
+        self._done, self._total = 0, total
+        self._label, self._told = "", 0.0
+
+    def expect(self, total: int) -> None:
+        """There will be so many passes."""
+        self._total = total
+
+    def begin(self, label: str) -> None:
+        """Say what comes next."""
+        self._label, self._told = label, 0.0
+        self.step(0)
+
+    def step(self, count: int = 1) -> None:
+        """`count` passes are done. Raises `core.errors.Cancelled` when the person has cancelled the run."""
+        self.context.check_cancelled()
+        self._done = min(self._done + count, self._total)
+        if time.monotonic() - self._told >= _EVERY:
+            self._told = time.monotonic()
+            self.context.progress(self._done, self._total, self._label)
+
+    def curve(self, label: str, scored: int, before: int) -> Curve:
+        """The running perplexity of a scheme over one batch of windows."""
+        return Curve(self, label, scored, before)
+
+
+class Curve:
+    """Tells the perplexity so far at some points of a batch; `step` is the target's number within its window, counted over all batches."""
+
+    def __init__(self, steps: Steps, label: str, scored: int, before: int) -> None:
+        self._steps, self._label, self._before = steps, label, before
+        self._every = max(scored // _POINTS, 1)
+        self._scored = scored
+
+    def __call__(self, done: int, nll: float) -> None:
+        """After each target."""
+        self._steps.step()
+        if done % self._every == 0 or done == self._scored:
+            self._steps.context.metric("ppl", math.exp(min(nll, 700.0)), step=self._before + done, label=self._label)

@@ -1,0 +1,174 @@
+"""Measure one row of the table: quality, bytes, speed and retrieval of a scheme on a model."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from core.evaluate.result import Divergence
+from core.evaluate.summary import divergence_of, perplexity_of
+from core.kvcache.build import build_cache, card_of
+from core.kvcache.catalog import REFERENCE, scheme
+from core.kvcache.check import KEPT_BYTES
+from core.kvcache.geometry import Geometry
+from core.kvcache.measure import Kept, Live, Reference, Track, keep, measure
+from core.kvcache.needle import Needles, retrieve
+from core.kvcache.progress import Steps
+from core.kvcache.result import KvRow, NeedleFigure, Path
+from core.kvcache.spec import KvCacheSpec
+from core.kvcache.speed import WARM, Times, in_turns
+from core.runtime.decoder import Decoder
+from core.runtime.module import ModuleDecoder
+from core.runtime.opening import open_decoder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Bench:
+    """What all rows share: the model, the text, and the full cache's predictions for it.
+
+    Args:
+        model: as it is, in evaluation mode.
+        windows: int64 [N, T], on the CPU.
+        prompt: first tokens of each window, which are read at once.
+        spec: how often and how long.
+        needles: texts for retrieval, or None.
+        steps: progress, in forward passes.
+    """
+
+    def __init__(self, model: PreTrainedModel, windows: Tensor, prompt: int, spec: KvCacheSpec, needles: Needles | None, steps: Steps) -> None:
+        self.model, self.steps = model, steps
+        self._prompt, self._spec, self._needles = prompt, spec, needles
+        self._batches = torch.split(windows.to(model.device), spec.together)
+        self._tokens = windows.shape[1]
+        self._timed = _cycled(windows.flatten(), prompt + spec.steps).to(model.device)[None]
+        self._full: Track | None = None
+        self._kept: list[Reference] = []
+
+    def cost(self, rows: int) -> int:
+        """Forward passes of so many rows."""
+        scored = len(self._batches) * (self._tokens - self._prompt)
+        timed = 2 * (self._spec.repeats * self._spec.steps + WARM)
+        return scored + rows * (scored + timed + (0 if self._needles is None else self._needles.texts))
+
+    def row(self, name: str, scheme_name: str, model: PreTrainedModel, heads: str, *, own: bool) -> KvRow:
+        """Measure a scheme on a model that is this one or a head variant of it; the first row must be the reference's.
+
+        Raises:
+            RequestError: the scheme cannot be used so.
+            RunFailed: its predictions are not numbers.
+        """
+        began = time.monotonic()
+        facts = scheme(scheme_name)
+        self.steps.begin(f"{name}: perplexity through the cache")
+        track, (held, tokens, rows) = self._quality(name, scheme_name, model)
+        if self._full is None:
+            self._full = track
+        found = divergence_of(self._full.nll.flatten(), track.nll.flatten(), track.kl.flatten(), track.same_top.flatten())
+        self.steps.begin(f"{name}: time of a token")
+        path, reference, times = self._speed(scheme_name, model, is_reference=own and scheme_name == REFERENCE)
+        self.steps.begin(f"{name}: needles")
+        geometry = Geometry.of(card_of(model), model.dtype.itemsize)
+        formula = facts.formula(geometry, self._spec.settings(self._tokens, self._prompt), tokens, rows)
+        needles = self._retrieval(scheme_name, model)
+        row = KvRow(
+            name=name,
+            scheme=scheme_name,
+            title=facts.title if own else f"{heads}, full cache",
+            heads=heads,
+            own_heads=own,
+            lossless=facts.lossless and own,
+            evicts=facts.evicts,
+            path=path,
+            tokens=tokens,
+            sequences=rows,
+            bytes_held=held,
+            bytes_formula=formula,
+            bytes_per_token=held / (tokens * rows),
+            bits_per_value=8 * held / (tokens * rows * geometry.layers * geometry.values_per_token),
+            compression=self._full_bytes(tokens, rows) / held,
+            ttft_ms=times.ttft_ms,
+            tpot_ms=times.tpot_ms,
+            tpot_reference_ms=reference.tpot_ms,
+            tpot_ratio=times.tpot_ms / reference.tpot_ms,
+            ppl_se=perplexity_of(track.nll.flatten()).ppl_se,
+            needle=needles,
+            needle_rate=sum(figure.hits for figure in needles) / sum(figure.trials for figure in needles) if needles else None,
+            needle_gain=sum(figure.gain for figure in needles) / len(needles) if needles else None,
+            seconds=time.monotonic() - began,
+            **_divergence(found),
+        )
+        for figure in ("bytes_per_token", "ppl_ratio", "kl_mean", "top1_agreement", "tpot_ms", "ttft_ms", "needle_rate"):
+            if (value := getattr(row, figure)) is not None:
+                self.steps.context.metric(figure, value, label=name)
+        return row
+
+    def _open(self, scheme_name: str, model: PreTrainedModel, tokens: int, rows: int) -> Decoder:
+        cache = build_cache(model, scheme_name, self._spec.settings(), tokens, rows)
+        return open_decoder(model, tokens, cache=cache, batch=rows)
+
+    def _quality(self, name: str, scheme_name: str, model: PreTrainedModel) -> tuple[Track, tuple[int, int, int]]:
+        """Figures of every scored token; bytes, tokens and rows of the cache at the end of the first batch."""
+        parts, held = [], (0, 1, 1)
+        scored = self._tokens - self._prompt
+        for index, (windows, reference) in enumerate(zip(self._batches, self._references(), strict=True)):
+            decoder = self._open(scheme_name, model, self._tokens, len(windows))
+            parts.append(measure(decoder, windows, self._prompt, reference, self.steps.curve(name, scored, index * scored)))
+            if index == 0:
+                held = decoder.cache.nbytes, decoder.cache.seen, len(windows)
+        return Track.joined(parts), held
+
+    def _references(self) -> list[Reference]:
+        """The full cache's predictions on the model as it is, for each batch; kept where memory allows."""
+        if not self._kept:
+            each = (self._tokens - self._prompt) * self.model.config.get_text_config().vocab_size * 4
+            fits = each * sum(len(windows) for windows in self._batches) <= KEPT_BYTES
+            self._kept = [self._kept_of(windows) if fits else self._live(windows) for windows in self._batches]
+        return self._kept
+
+    def _kept_of(self, windows: Tensor) -> Kept:
+        return keep(self._full_decoder(len(windows)), windows, self._prompt, self.steps.step)
+
+    def _live(self, windows: Tensor) -> Live:
+        return Live(lambda: self._full_decoder(len(windows)), windows, self._prompt)
+
+    def _full_decoder(self, rows: int) -> Decoder:
+        return self._open(REFERENCE, self.model, self._tokens, rows)
+
+    def _speed(self, scheme_name: str, model: PreTrainedModel, *, is_reference: bool) -> tuple[Path, Times, Times]:
+        length = self._timed.shape[1]
+        measured = self._open(scheme_name, model, length, 1)
+        decoders = [measured] if is_reference else [self._open(REFERENCE, self.model, length, 1), measured]
+        times = in_turns(decoders, self._timed, self._prompt, self._spec.repeats, self.steps.step)
+        return "module" if isinstance(measured, ModuleDecoder) else "fused", times[0], times[-1]
+
+    def _retrieval(self, scheme_name: str, model: PreTrainedModel) -> tuple[NeedleFigure, ...]:
+        if self._needles is None:
+            return ()
+        length = self._needles.without.shape[1]
+        return retrieve(lambda rows: self._open(scheme_name, model, length, rows), self._needles, 2 * self._spec.together, self.steps.step)
+
+    def _full_bytes(self, tokens: int, rows: int) -> int:
+        geometry = Geometry.of(card_of(self.model), self.model.dtype.itemsize)
+        return scheme(REFERENCE).formula(geometry, self._spec.settings(), tokens, rows)
+
+
+def refused_row(name: str, heads: str, reason: str) -> KvRow:
+    """The row of a scheme that the model cannot have."""
+    facts = scheme(name)
+    return KvRow(name=name, scheme=name, title=facts.title, heads=heads, own_heads=True, refused=reason, lossless=facts.lossless, evicts=facts.evicts)
+
+
+def _divergence(found: Divergence) -> dict[str, float]:
+    """What a row takes over."""
+    names = ("ppl", "ppl_ratio", "ln_ppl_ratio", "ln_ppl_ratio_se", "kl_mean", "kl_se", "top1_agreement", "top1_se")
+    return {name: getattr(found, name) for name in names}
+
+
+def _cycled(tokens: Tensor, count: int) -> Tensor:
+    """The first `count` tokens, begun again where there are fewer."""
+    return tokens[torch.arange(count) % len(tokens)]

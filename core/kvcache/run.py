@@ -1,0 +1,167 @@
+"""`llmopt kv-cache`: from a request to a table of schemes."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from core import text
+from core.errors import RequestError, RunFailed
+from core.evaluate.encoding import Encoding, encode
+from core.evaluate.result import Convention
+from core.evaluate.windows import windows_of
+from core.formats.opening import open_whole, tokenizer_of
+from core.kvcache.catalog import REFERENCE
+from core.kvcache.chart import chart
+from core.kvcache.check import KvCheck, check
+from core.kvcache.head_names import groups_of, name_of
+from core.kvcache.heads import with_groups
+from core.kvcache.needle import Needles, make_needles
+from core.kvcache.progress import Steps
+from core.kvcache.result import KvCacheResult, KvRow
+from core.kvcache.rows import Bench, refused_row
+from core.kvcache.spec import Dtype, KvCacheSpec
+from core.models.card import ModelCard
+from core.models.resolve import resolve
+from core.runs.context import RunContext
+from core.text import Corpus
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_UNTRAINED = (
+    "Fewer heads of keys and values than the model was trained with are means of its own (arXiv 2305.13245) and were not trained afterwards, "
+    "as the paper does for 5 % of pre-training: their perplexity is that of the conversion alone."
+)
+
+
+def run(spec: KvCacheSpec, context: RunContext) -> KvCacheResult:
+    """Measure every scheme, the full cache first, then head variants with the full cache.
+
+    Raises:
+        RequestError: the request does not fit the model or the memory; found before any weights are read. Or no scheme could be measured.
+        RunFailed: the model's predictions are not numbers.
+        Cancelled: by the person.
+    """
+    began = time.monotonic()
+    source = resolve(spec.model)
+    card = source.card()
+    fit = check(spec, card, memory_available=free_memory(context.device))
+    corpus, tokenizer = text.load(spec.text), tokenizer_of(source)
+    encoding = encode(corpus, tokenizer, spec.windows * fit.tokens)
+    windows = windows_of(encoding.tokens, fit.tokens).tokens
+    context.progress(0, 1, f"reading {source.title}")
+    notes = [f"The text fills {len(windows)} windows of {fit.tokens} tokens, fewer than the {spec.windows} asked for."] * (
+        len(windows) < spec.windows
+    )
+    needles = _needles(spec, fit, tokenizer, encoding.tokens, notes)
+    with threads(spec.threads):
+        model = open_whole(source, arithmetic(spec.dtype, card, context.device), context.device)
+        bench = Bench(model, windows, fit.prompt, spec, needles, Steps(context, 1))
+        bench.steps.expect(bench.cost(sum(refused is None for _, _, refused in fit.rows) + len(fit.variants)))
+        own = name_of(card.kv_heads, card.heads)
+        rows = [_row(bench, name, refused, own) for name, _, refused in fit.rows]
+        rows += [bench.row(name, REFERENCE, with_groups(model, groups_of(name, card.heads)), name, own=False) for name in fit.variants]
+        threads_used = torch.get_num_threads()
+    notes += [_UNTRAINED] * any(groups_of(name, card.heads) < card.kv_heads for name in fit.variants)
+    _require_one(spec, rows)
+    for note in notes:
+        context.log(note)
+    return KvCacheResult(
+        model=source.title,
+        reference=REFERENCE,
+        parameters=card.parameters,
+        context=fit.tokens,
+        prompt=fit.prompt,
+        steps=spec.steps,
+        repeats=spec.repeats,
+        threads=threads_used,
+        device=context.device,
+        dtype=str(model.dtype).removeprefix("torch."),
+        rows=tuple(rows),
+        chart=chart(rows),
+        evaluation=_convention(corpus, encoding, windows, fit, str(model.dtype).removeprefix("torch.")),
+        needle=None if needles is None else needles.convention,
+        seconds=time.monotonic() - began,
+        peak_rss_bytes=peak_rss_bytes(),
+        notes=tuple(notes),
+    )
+
+
+def arithmetic(dtype: Dtype, card: ModelCard, device: str) -> torch.dtype:
+    """What was asked for; `auto` is float32 on a CPU and the checkpoint's own elsewhere."""
+    if dtype != "auto":
+        return _DTYPES[dtype]
+    return torch.float32 if device == "cpu" else _DTYPES.get(card.dtype, torch.bfloat16)
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """torch computes with so many threads; None: with as many as it does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def free_memory(device: str) -> int | None:
+    """Bytes free on a GPU; None leaves a CPU to the check."""
+    return torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else None
+
+
+def peak_rss_bytes() -> int:
+    """Most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _row(bench: Bench, name: str, refused: str | None, own: str) -> KvRow:
+    """One scheme; what cannot be done becomes a row with its reason, unless it is what the others are compared with."""
+    if refused is None:
+        try:
+            return bench.row(name, name, bench.model, own, own=True)
+        except (RequestError, RunFailed) as error:
+            if name == REFERENCE:
+                raise
+            refused = str(error)
+    bench.steps.context.log(f"{name} was left out: {refused}")
+    return refused_row(name, own, refused)
+
+
+def _require_one(spec: KvCacheSpec, rows: list[KvRow]) -> None:
+    wanted = [row for row in rows if row.scheme in spec.schemes]
+    reasons = [row.refused for row in wanted if row.refused is not None]
+    if len(reasons) == len(wanted):
+        raise RequestError(reasons[0])
+
+
+def _needles(spec: KvCacheSpec, fit: KvCheck, tokenizer: object, tokens: Tensor, notes: list[str]) -> Needles | None:
+    if not spec.needle:
+        return None
+    try:
+        return make_needles(tokenizer, tokens, spec.needle_depths, spec.needle_trials, fit.tokens, spec.seed)
+    except RequestError as error:
+        notes.append(f"No needles were hidden: {error}")
+        return None
+
+
+def _convention(corpus: Corpus, encoding: Encoding, windows: Tensor, fit: KvCheck, dtype: str) -> Convention:
+    n_bytes = None
+    if encoding.token_bytes is not None:
+        n_bytes = int(encoding.token_bytes[: windows.numel()].view(windows.shape)[:, fit.prompt :].sum())
+    return Convention(
+        corpus=corpus.name,
+        sha256=corpus.sha256,
+        context=fit.tokens,
+        stride=fit.tokens,
+        scoring="all-targets",
+        bos="text" if encoding.bos else "none",
+        windows=len(windows),
+        tokens_scored=len(windows) * (fit.tokens - fit.prompt),
+        bytes=n_bytes,
+        dtype=dtype,
+    )
