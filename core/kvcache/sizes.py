@@ -107,7 +107,7 @@ def _kivi(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int,
     """Keys by blocks of `residual` tokens, with a scale and a lowest value a channel and group of tokens; values up to the last `residual`
     tokens, with a scale and a lowest value a token and group of channels; and a buffer of `residual` tokens for each of both."""
     keys, values = tokens // settings.residual * settings.residual, max(tokens - settings.residual, 0)
-    of_keys = keys * _plane_bytes(geometry.head_dim, bits) + keys // settings.group * geometry.head_dim * 2 * _SCALE_BYTES
+    of_keys = keys * _code_bytes(geometry.head_dim, bits) + keys // settings.group * geometry.head_dim * 2 * _SCALE_BYTES
     of_values = values * _ranged_row(geometry, settings, bits)
     buffers = settings.residual * 2 * geometry.head_dim * geometry.value_bytes if tokens else 0
     return _head_rows(geometry, batch) * (of_keys + of_values + buffers)
@@ -116,11 +116,11 @@ def _kivi(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int,
 def _ranged_row(geometry: Geometry, settings: SchemeSettings, bits: int) -> int:
     """Bytes of one token of one head in packed codes with scales and lowest values of its groups of channels."""
     groups = geometry.head_dim // span(geometry.head_dim, settings.group)
-    return _plane_bytes(geometry.head_dim, bits) + groups * 2 * _SCALE_BYTES
+    return _code_bytes(geometry.head_dim, bits) + groups * 2 * _SCALE_BYTES
 
 
-def _plane_bytes(count: int, bits: int) -> int:
-    """As `core.numerics.planes.plane_bytes`, which imports torch."""
+def _code_bytes(count: int, bits: int) -> int:
+    """As `core.numerics.byte_codes.code_bytes`, which imports torch."""
     return -(-count * bits // 8)
 
 

@@ -11,7 +11,7 @@ from core.kvcache.affine import by_channels, quantize_range
 from core.kvcache.build import LayerContext
 from core.kvcache.schemes.per_token import PerTokenLayer
 from core.kvcache.sizes import span
-from core.numerics.planes import pack_planes, unpack_planes
+from core.numerics.byte_codes import pack_bytes, unpack_bytes
 
 
 class Int4Layer(PerTokenLayer):
@@ -26,10 +26,10 @@ class Int4Layer(PerTokenLayer):
     def encode(self, states: Tensor) -> Sequence[Tensor]:
         """Packed codes, and the scale and the lowest value of each group."""
         codes, scales, lowest = quantize_range(by_channels(states, self._span), -1, self.bits)
-        return pack_planes(codes.flatten(-2), self.bits), scales.squeeze(-1), lowest.squeeze(-1)
+        return pack_bytes(codes.flatten(-2), self.bits), scales.squeeze(-1), lowest.squeeze(-1)
 
     def decode(self, parts: Sequence[Tensor], out: Tensor) -> None:
         """Codes times scales, plus the lowest values."""
         packed, scales, lowest = parts
-        grouped = by_channels(unpack_planes(packed, self.bits, out), self._span)
+        grouped = by_channels(unpack_bytes(packed, self.bits, out), self._span)
         grouped.mul_(scales.unsqueeze(-1)).add_(lowest.unsqueeze(-1))

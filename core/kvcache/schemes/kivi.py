@@ -14,7 +14,7 @@ from core.kvcache.affine import by_channels, by_tokens, quantize_range
 from core.kvcache.build import LayerContext
 from core.kvcache.sizes import span
 from core.kvcache.slots import Slots
-from core.numerics.planes import pack_planes, unpack_planes
+from core.numerics.byte_codes import pack_bytes, unpack_bytes
 from core.runtime.cache import KvLayer
 
 
@@ -89,7 +89,7 @@ class KiviLayer(KvLayer):
         """Write the quantized keys to the first slots of `out` [B, kv heads, t, d]; how many there are."""
         codes, scales, lowest = self._keys
         if codes.count:
-            grouped = by_tokens(unpack_planes(codes.rows, self.bits, out.narrow(-2, 0, codes.count)), self._group)
+            grouped = by_tokens(unpack_bytes(codes.rows, self.bits, out.narrow(-2, 0, codes.count)), self._group)
             grouped.mul_(scales.rows.unsqueeze(-2)).add_(lowest.rows.unsqueeze(-2))
         return codes.count
 
@@ -97,7 +97,7 @@ class KiviLayer(KvLayer):
         """The same for the values."""
         codes, scales, lowest = self._values
         if codes.count:
-            grouped = by_channels(unpack_planes(codes.rows, self.bits, out.narrow(-2, 0, codes.count)), self._span)
+            grouped = by_channels(unpack_bytes(codes.rows, self.bits, out.narrow(-2, 0, codes.count)), self._span)
             grouped.mul_(scales.rows.unsqueeze(-1)).add_(lowest.rows.unsqueeze(-1))
         return codes.count
 
@@ -111,11 +111,11 @@ class KiviLayer(KvLayer):
         if ready[0] > done[0]:
             block = everything[0].narrow(-2, done[0], ready[0] - done[0])
             codes, scales, lowest = quantize_range(by_tokens(block, self._group), -2, self.bits)
-            _extend(self._keys, pack_planes(codes.flatten(-3, -2), self.bits), scales.squeeze(-2), lowest.squeeze(-2))
+            _extend(self._keys, pack_bytes(codes.flatten(-3, -2), self.bits), scales.squeeze(-2), lowest.squeeze(-2))
         if ready[1] > done[1]:
             block = everything[1].narrow(-2, done[1], ready[1] - done[1])
             codes, scales, lowest = quantize_range(by_channels(block, self._span), -1, self.bits)
-            _extend(self._values, pack_planes(codes.flatten(-2), self.bits), scales.squeeze(-1), lowest.squeeze(-1))
+            _extend(self._values, pack_bytes(codes.flatten(-2), self.bits), scales.squeeze(-1), lowest.squeeze(-1))
 
 
 class Kivi4Layer(KiviLayer):

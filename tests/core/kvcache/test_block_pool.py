@@ -57,6 +57,7 @@ class PoolMachine(RuleBasedStateMachine):
         length, size = len(self.texts[sequence]), self.pool.block_size
         fresh = -(-(length + len(tokens)) // size) - len(table)
         copy = bool(tokens) and length % size != 0 and self.holders(table[-1]) > 1
+        assert self.pool.needed_to_append(sequence, len(tokens)) == fresh + copy
         try:
             writes = self.pool.append(sequence, tokens)
         except OutOfBlocks:
