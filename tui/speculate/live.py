@@ -34,6 +34,7 @@ class SpeculateLive(LiveRun[SpeculateTape]):
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.figures = LiveLines(classes="live--figures")
+        self.done = LiveLines(classes="live--done")
         self.text = TokenView()
         self.legend = LiveLines(classes="live--legend")
 
@@ -46,8 +47,9 @@ class SpeculateLive(LiveRun[SpeculateTape]):
         return SpeculateTape()
 
     def compose(self) -> ComposeResult:
-        """Head, figures, text, legend, last words."""
+        """Head, settings that are done, figures of the one that goes on, text, legend, last words."""
         yield self.head
+        yield self.done
         yield self.figures
         yield self.text
         yield self.legend
@@ -65,6 +67,9 @@ class SpeculateLive(LiveRun[SpeculateTape]):
     def draw(self, run: Run, tape: SpeculateTape) -> None:  # noqa: ARG002
         """Show what the tape holds."""
         self.set_class(tape.tally is None, "-nothing")
+        done = live_lines.finished(tape, self.size.height // 8, self.size.width)
+        self.done.styles.height = len(done)
+        self.done.show(done)
         self.figures.show(live_lines.figures(tape, self.size.width))
         self.text.tell(tape.begin, tape.rounds)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.sanitize import clean
 from tui.speculate.names import setting
 from tui.speculate.tape import SpeculateTape, Tally
 from tui.widgets import words
-from tui.widgets.live import Line, clip
+from tui.widgets.live import Line, Run, clip
 from tui.widgets.strip import history
 
-SPEED, PLAIN, GAIN = "tokens_per_second", "baseline_tokens_per_second", "speedup"
-"""Metrics of a run."""
+SPEED, PLAIN, GAIN, PREDICTED, ALPHA = "tokens_per_second", "baseline_tokens_per_second", "speedup", "predicted_speedup", "alpha"
+"""Metrics of a run, told when a setting is done, with the setting as their label."""
 _POSITIONS = 8
 
 
@@ -51,18 +52,37 @@ def _course(recent: Sequence[float | None], tally: Tally, width: int) -> Line:
 
 
 def _speed(tape: SpeculateTape, tally: Tally) -> Line:
-    speed = tape.metrics.get(SPEED) or tally.tokens_per_second
-    plain, gain = tape.metrics.get(PLAIN), tape.metrics.get(GAIN)
-    if gain is None and speed and plain:
+    speed, plain = tally.tokens_per_second, _last(tape, PLAIN)
+    line: list[Run] = [(f"{words.figure(speed, 3)} tokens/s", "strong")] if speed else []
+    if speed and plain:
         gain = speed / plain
-    parts: list[tuple[str, str]] = []
-    if speed:
-        parts.append((f"{words.figure(speed, 3)} tokens/s", "strong"))
-    if plain:
-        parts.append((f"plain decoding {words.figure(plain, 3)}", "muted"))
-    if gain:
-        parts.append((f"{words.figure(gain, 3)} times as fast", "good" if gain >= 1 else "bad"))
-    line: list[tuple[str, str]] = []
-    for part in parts:
-        line += [(", ", "muted"), part] if line else [part]
-    return tuple(line)  # type: ignore[arg-type]
+        line += [(f", plain decoding {words.figure(plain, 3)}: ", "muted"), (f"{gain:.2f} times as fast", "good" if gain >= 1 else "bad")]
+    return tuple(line)
+
+
+def _last(tape: SpeculateTape, name: str) -> float | None:
+    values = [value for steps in tape.curves.get(name, {}).values() for value in steps.values() if value is not None]
+    return values[-1] if values else None
+
+
+def finished(tape: SpeculateTape, most: int, width: int) -> list[Line]:
+    """The last settings that are done, one a line."""
+    lines = [_finished(tape, label) for label in tape.curves.get(GAIN, {})]
+    return [clip(line, width) for line in lines[-most:]] if most > 0 else []
+
+
+def _finished(tape: SpeculateTape, label: str) -> Line:
+    gain, predicted, alpha, speed, plain = (_of(tape, name, label) for name in (GAIN, PREDICTED, ALPHA, SPEED, PLAIN))
+    slower = gain is not None and gain < 1
+    named = clean(label, limit=40).replace("gamma", "γ").replace("temperature", "T")
+    return (
+        (f"{named:<12}", "muted"),
+        (f"{words.figure(gain, 3):>5}{'↓' if slower else 'x'}", "bad" if slower else "good"),
+        (f"  predicted {words.figure(predicted, 3)}x  α {words.percent(alpha, 0)}", "muted"),
+        (f"  {words.figure(speed, 3)} tokens/s, plain {words.figure(plain, 3)}", "muted"),
+    )
+
+
+def _of(tape: SpeculateTape, name: str, label: str) -> float | None:
+    values = list(tape.curves.get(name, {}).get(label, {}).values())
+    return values[-1] if values else None

@@ -15,7 +15,7 @@ DRAFTERS: Mapping[str, str] = {"model": "draft model", "lookup": "n-gram lookup"
 
 
 def title(run: Run) -> str:
-    """`draft model bundled:draft, γ 4, T 0: bundled:base`, or the same as a test."""
+    """`bundled:draft, γ 2 4, T 0: bundled:base`, or the same as a test."""
     values = run.values
     what = f"{'test of ' if run.capability == TEST else ''}{recipe(values)}"
     return f"{what}: {model(values)}"
@@ -24,9 +24,10 @@ def title(run: Run) -> str:
 def recipe(values: Mapping[str, Any]) -> str:
     """Drafter, gammas and temperatures of a request."""
     drafter = str(values.get("drafter", "model"))
-    named = " ".join(filter(None, (DRAFTERS.get(drafter, clean(drafter, limit=20)), model(values, "draft") if drafter == "model" else "")))
+    named = model(values, "draft") if drafter == "model" else ""
     gammas, temperatures = (_several(values.get(name)) for name in ("gamma", "temperature"))
-    return ", ".join(filter(None, (named, f"γ {gammas}" if gammas else "", f"T {temperatures}" if temperatures else "")))
+    parts = (named or DRAFTERS.get(drafter, clean(drafter, limit=20)), f"γ {gammas}" if gammas else "", f"T {temperatures}" if temperatures else "")
+    return ", ".join(filter(None, parts))
 
 
 def setting(drafter: str, gamma: int, temperature: float) -> str:
@@ -41,4 +42,4 @@ def number(value: float) -> str:
 
 def _several(value: Any) -> str:
     values = value if isinstance(value, list | tuple) else [value]
-    return ", ".join(number(each) for each in values if isinstance(each, int | float) and not isinstance(each, bool))
+    return " ".join(number(each) for each in values if isinstance(each, int | float) and not isinstance(each, bool))

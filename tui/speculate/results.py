@@ -20,6 +20,9 @@ from tui.speculate.rows import Entry, Shown
 from tui.widgets.hanging import hanging
 from tui.widgets.threads import in_thread
 
+_TALL = 40
+"""Lines from which on there is room for how it was measured."""
+
 
 class SpeculateResults(Turns):
     """Figures above, a row for each gamma and temperature of every run, a chart."""
@@ -95,7 +98,7 @@ class SpeculateResults(Turns):
             return
         self.settings.show(rows.shown(self._entries, chosen), chosen.key)
         head = Content.assemble((told.head(chosen), "bold"), ("  " + chosen.run_id, "dim"))
-        self._figures.update(Content("\n").join([head, hanging(told.lines(chosen), width)]))
+        self._figures.update(Content("\n").join([head, hanging(told.lines(chosen, notes=self.size.height >= _TALL), width)]))
         self.chart.set_plot(rows.FIGURES[min(self.figure, self.figures() - 1)](chosen))
 
     @on(DataTable.RowHighlighted)

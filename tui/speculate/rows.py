@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,7 @@ class Entry:
 
 
 def of_model(runs: Iterable[Run], model: str) -> list[Entry]:
-    """Every setting of the finished runs of a model, newest run first, within a run as measured."""
+    """Every setting of the finished runs of a model, newest run first, within a run by temperature and gamma."""
     found: list[Entry] = []
     for run in runs:
         if run.capability != SPECULATE or (model and run.values.get("model") != model):
@@ -67,7 +68,8 @@ def of_model(runs: Iterable[Run], model: str) -> list[Entry]:
             rows = rows_of(run)
         except LlmoptError:
             continue
-        found += [Entry(run.id, run.values, each, rows) for each in rows]
+        ordered = sorted(rows, key=lambda each: (each.row.temperature, each.row.gamma))
+        found += [Entry(run.id, run.values, each, rows) for each in ordered]
     return found
 
 
@@ -126,6 +128,7 @@ def by_position(entry: Entry) -> Plot:
         Series.of([100 * share for share in row.acceptance_by_position], range(1, len(row.acceptance_by_position) + 1), label=f"γ {row.gamma}")
         for row in mine[:4]
     )
+    lowest = min((share for row in mine for share in row.acceptance_by_position), default=0.0)
     longest = max((len(row.acceptance_by_position) for row in mine), default=1)
     return Plot(
         kind="line",
@@ -134,7 +137,7 @@ def by_position(entry: Entry) -> Plot:
         x_label="position in the draft",
         y_unit="%",
         x_limits=(1, max(longest, 2)),
-        y_limits=(0, 100),
+        y_limits=(max(math.floor(10 * lowest - 0.5), 0) * 10, 100),
         empty="nothing was drafted",
     )
 

@@ -18,8 +18,8 @@ def head(entry: Entry) -> str:
     return f"{entry.drafter}{f' {named}' if named else ''}, γ {row.gamma}, T {number(row.temperature)}: {model(entry.values)}"
 
 
-def lines(entry: Entry) -> list[tuple[str, str]]:
-    """(name, text) of every figure."""
+def lines(entry: Entry, *, notes: bool = True) -> list[tuple[str, str]]:
+    """(name, text) of every figure; with `notes` also how it was measured."""
     row, result = entry.row, entry.result
     low, high = row.speedup_range
     slower = " a slowdown," if row.speedup < 1 else ""
@@ -35,9 +35,13 @@ def lines(entry: Entry) -> list[tuple[str, str]]:
         ("speed", f"{words.figure(row.tokens_per_second, 3)} tokens/s, plain {words.figure(row.baseline_tokens_per_second, 3)} tokens/s"),
         ("text", _text(entry)),
         ("measured on", _work(entry)),
-        ("machine", f"{clean(result.device)}, {clean(result.dtype)}, {result.threads} threads; peak memory {words.size(result.peak_rss_bytes)}"),
-        *(("note", clean(text)) for text in (*result.warnings, *result.notes)),
+        ("machine", f"{clean(result.device)}, {clean(result.dtype)}, {_threads(result.threads)}; peak memory {words.size(result.peak_rss_bytes)}"),
+        *(("note", clean(text)) for text in (*result.warnings, *(result.notes if notes else ()))),
     ]
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' * (count != 1)}"
 
 
 def _acceptance(entry: Entry) -> str:
