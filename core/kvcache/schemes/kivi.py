@@ -17,6 +17,9 @@ from core.kvcache.slots import Slots
 from core.numerics.byte_codes import pack_bytes, unpack_bytes
 from core.runtime.cache import KvLayer
 
+Parts = tuple[Slots, Slots, Slots]
+"""Codes, scales and lowest values."""
+
 
 class KiviLayer(KvLayer):
     """Key codes uint8 [B, kv heads, t, d * bits / 8] with scales and lowest values float16 [B, kv heads, t / group, d]; value codes alike with
@@ -85,6 +88,16 @@ class KiviLayer(KvLayer):
         if self._recent is not None:
             self._recent = self._recent.index_select(1, beam_idx)
 
+    def _encode_keys(self, block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes, scales and lowest values of a block [B, kv heads, t, d], by channel."""
+        codes, scales, lowest = quantize_range(by_tokens(block, self._group), -2, self.bits)
+        return pack_bytes(codes.flatten(-3, -2), self.bits), scales.squeeze(-2), lowest.squeeze(-2)
+
+    def _encode_values(self, block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same by token."""
+        codes, scales, lowest = quantize_range(by_channels(block, self._span), -1, self.bits)
+        return pack_bytes(codes.flatten(-2), self.bits), scales.squeeze(-1), lowest.squeeze(-1)
+
     def _decode_keys(self, out: Tensor) -> int:
         """Write the quantized keys to the first slots of `out` [B, kv heads, t, d]; how many there are."""
         codes, scales, lowest = self._keys
@@ -95,7 +108,11 @@ class KiviLayer(KvLayer):
 
     def _decode_values(self, out: Tensor) -> int:
         """The same for the values."""
-        codes, scales, lowest = self._values
+        return self._decode_tokens(self._values, out)
+
+    def _decode_tokens(self, parts: Parts, out: Tensor) -> int:
+        """Write what was quantized by token."""
+        codes, scales, lowest = parts
         if codes.count:
             grouped = by_channels(unpack_bytes(codes.rows, self.bits, out.narrow(-2, 0, codes.count)), self._span)
             grouped.mul_(scales.rows.unsqueeze(-1)).add_(lowest.rows.unsqueeze(-1))
@@ -110,12 +127,10 @@ class KiviLayer(KvLayer):
             recent.narrow(-2, 0, after - new).copy_(part.narrow(-2, new, after - new))
         if ready[0] > done[0]:
             block = everything[0].narrow(-2, done[0], ready[0] - done[0])
-            codes, scales, lowest = quantize_range(by_tokens(block, self._group), -2, self.bits)
-            _extend(self._keys, pack_bytes(codes.flatten(-3, -2), self.bits), scales.squeeze(-2), lowest.squeeze(-2))
+            _extend(self._keys, self._encode_keys(block))
         if ready[1] > done[1]:
             block = everything[1].narrow(-2, done[1], ready[1] - done[1])
-            codes, scales, lowest = quantize_range(by_channels(block, self._span), -1, self.bits)
-            _extend(self._values, pack_bytes(codes.flatten(-2), self.bits), scales.squeeze(-1), lowest.squeeze(-1))
+            _extend(self._values, self._encode_values(block))
 
 
 class Kivi4Layer(KiviLayer):
@@ -130,6 +145,6 @@ class Kivi2Layer(KiviLayer):
     bits: ClassVar[int] = 2
 
 
-def _extend(parts: tuple[Slots, Slots, Slots], *rows: Tensor) -> None:
+def _extend(parts: Parts, rows: tuple[Tensor, Tensor, Tensor]) -> None:
     for part, new in zip(parts, rows, strict=True):
         part.append(new)

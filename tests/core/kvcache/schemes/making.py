@@ -92,3 +92,13 @@ def cache_for(model: Any, name: str, settings: SchemeSettings | None = None, tok
     from core.kvcache.build import build_cache
 
     return build_cache(model, name, settings or SchemeSettings(), tokens)
+
+
+def cache_with(model: Any, kind: Any, settings: SchemeSettings | None = None, tokens: int = 256) -> KvCache:
+    """A cache of a layer class that is in no catalog."""
+    from core.kvcache.build import card_of, inverse_frequencies
+
+    shape, scratch = Geometry.of(card_of(model), model.dtype.itemsize), Scratch()
+    frequencies, sizes = inverse_frequencies(model), settings or SchemeSettings()
+    context = (shape, sizes, tokens, 1, frequencies, model.device, model.dtype, scratch)
+    return KvCache([kind(LayerContext(index, *context)) for index in range(shape.layers)])
