@@ -48,8 +48,19 @@ CAPABILITIES: dict[str, Capability] = {
         "core.evaluate.spec:EvaluateSpec", "core.evaluate.run:run", "Evaluate", check="core.evaluate.check:check", needs_folder=False
     ),
     "kv-cache": Capability("core.kvcache.spec:KvCacheSpec", "core.kvcache.run:run", "KV cache", check="core.kvcache.check:check", needs_folder=False),
+    "speculate": Capability("core.speculate.spec:SpeculateSpec", "core.speculate.run:run", "Speculate", check="core.speculate.check:check"),
+    "speculate-test": Capability(
+        "core.speculate.lossless_spec:SpeculateTestSpec", "core.speculate.lossless_run:run", "Test losslessness", check="core.speculate.check:check"
+    ),
     "kv-cache-why": Capability(
         "core.kvcache.why_spec:KvCacheWhySpec", "core.kvcache.why_run:run", "Why a KV cache", check="core.kvcache.check:check_why", needs_folder=False
+    ),
+    "kv-cache-pages": Capability(
+        "core.kvcache.pages_spec:PagesSpec",
+        "core.kvcache.pages_run:run",
+        "Pages of a KV cache",
+        check="core.kvcache.pages_check:check",
+        needs_folder=False,
     ),
 }
 

@@ -84,7 +84,7 @@ def check(spec: DraftingSpec, card: ModelCard, memory_available: int | None = No
 def _extent(spec: DraftingSpec) -> tuple[int, int]:
     """Sequences decoded together, and tokens of a prompt that is cut from a text; a person's own prompt is counted when it is read."""
     if isinstance(spec, SpeculateSpec):
-        return spec.batch, 1 if spec.prompt is not None else spec.prompt_tokens
+        return min(spec.batch, 1 if spec.prompt is not None else spec.prompts), 1 if spec.prompt is not None else spec.prompt_tokens
     return (_TEST_BATCH, spec.prompt_tokens) if isinstance(spec, SpeculateTestSpec) else (1, 1)
 
 

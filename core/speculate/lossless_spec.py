@@ -18,7 +18,7 @@ class SpeculateTestSpec(DraftingSpec):
         DRAFTER_FIELDS,
         SAMPLING_FIELDS,
         ("test", ("draws", "model_draws", "prompts", "prompt_tokens", "tokens", "text", "confidence")),
-        ("run", ("device", "dtype", "threads", "seed")),
+        ("machine", ("device", "dtype", "threads", "seed")),
     )
 
     temperature: Annotated[float, Field(description="Temperature of the sampled texts", gt=0, le=100)] = 0.8

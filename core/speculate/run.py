@@ -39,7 +39,7 @@ def run(spec: SpeculateSpec, context: RunContext) -> SpeculateResult:
     with threads(spec.threads) as count:
         context.progress(0, 0, f"reading {resolve(spec.model).title}")
         longest = max(fit.slots, slots_needed(spec.prompt_tokens, 2 * TIMED_ROUNDS + max(spec.gamma), max(spec.gamma), spec.batch))
-        target = open_target(spec, context.device, slots=longest, batch=spec.batch, needed_bytes=fit.peak_memory_bytes)
+        target = open_target(spec, context.device, slots=longest, batch=min(spec.batch, spec.prompts), needed_bytes=fit.peak_memory_bytes)
         way = open_way(spec, target, context)
         prompts = _prompts(spec, target)
         rows = tuple(_measured(spec, context, target, way, prompts))

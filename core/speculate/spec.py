@@ -129,7 +129,7 @@ class SpeculateSpec(DraftingSpec):
         DRAFTER_FIELDS,
         SAMPLING_FIELDS,
         ("prompts", ("text", "task", "prompt", "prompts", "prompt_tokens", "tokens", "batch")),
-        ("run", ("repeats", "device", "dtype", "threads", "seed")),
+        ("measurement", ("repeats", "device", "dtype", "threads", "seed")),
     )
 
     temperature: Annotated[

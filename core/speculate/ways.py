@@ -26,8 +26,11 @@ from core.speculate.spec import DrafterName, DraftingSpec
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-TIMED_ROUNDS = 24
+TIMED_ROUNDS = 12
 """Rounds over which a cost is measured by itself; the caches have room for them."""
+
+
+_BLOCKS = 3
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Target:
 
 @dataclass(frozen=True)
 class StepSeconds:
-    """What a round is made of, each measured by itself, medians: a plain step of the target, one drafted token, one verification of a whole draft."""
+    """What a round is made of, each measured by itself: a plain step of the target, one drafted token, one verification of a whole draft."""
 
     plain: float
     draft: float
@@ -125,20 +128,24 @@ class LinearWay:
         return rounds(self._decoder, self._drafter, prompts, sampling=sampling, generator=generator, **named)
 
     def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
-        """Plain steps, verifications of drafts that fail at once, and drafts of which one token is taken, in turns."""
+        """Plain steps, verifications of drafts that fail at once, and drafts of which one token is taken, in turns.
+
+        Of each kind the least median of some blocks: what another program takes from a block belongs to none of them.
+        """
         drafter = self._make(sampling, generator)
         room = max(self._decoder.max_tokens - slots_needed(0, 2 * TIMED_ROUNDS + gamma, gamma, len(prompts)), 1)
         prompts, real = prompts[:, -room:], None if real is None else real[:, -room:]
-        plain: list[float] = []
-        verify: list[float] = []
-        for _ in range(2):
-            plain += _gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=TIMED_ROUNDS, real=real), TIMED_ROUNDS)
-            fixed = _Fixed(gamma, self._decoder.vocabulary, drawn=not sampling.greedy and drafter.name != "lookup")
-            limit = TIMED_ROUNDS + gamma
+        fixed = _Fixed(gamma, self._decoder.vocabulary, drawn=not sampling.greedy and drafter.name != "lookup")
+        limit = TIMED_ROUNDS + gamma
+        blocks = []
+        for _ in range(_BLOCKS):
+            plain = _gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=TIMED_ROUNDS, real=real), TIMED_ROUNDS)
             every = rounds(self._decoder, fixed, prompts, gamma=gamma, sampling=sampling, max_new_tokens=limit, generator=generator, real=real)
-            verify += _gaps(every, TIMED_ROUNDS)
-        draft = _drafting(drafter, prompts, gamma, real) / gamma
-        return StepSeconds(statistics.median(plain), draft, statistics.median(verify))
+            verify = _gaps(every, TIMED_ROUNDS)
+            draft = _drafting(drafter, prompts, gamma, real)
+            blocks.append([statistics.median(seconds) for seconds in (plain, draft, verify)])
+        plain_step, draft_round, verify_step = (min(kind) for kind in zip(*blocks, strict=True))
+        return StepSeconds(plain_step, draft_round / gamma, verify_step)
 
 
 class _Fixed:
@@ -173,8 +180,8 @@ def _gaps(steps: Iterator[Any], most: int) -> list[float]:
     return [later - earlier for earlier, later in pairwise(stamps)]
 
 
-def _drafting(drafter: Drafter, prompts: Tensor, gamma: int, real: Tensor | None) -> float:
-    """Median seconds of a whole draft and of taking over its first token and one other."""
+def _drafting(drafter: Drafter, prompts: Tensor, gamma: int, real: Tensor | None) -> list[float]:
+    """Seconds of whole drafts and of taking over its first token and one other."""
     drafter.begin(prompts, real)
     drafter.accept([[0] for _ in prompts])
     seconds = []
@@ -183,4 +190,4 @@ def _drafting(drafter: Drafter, prompts: Tensor, gamma: int, real: Tensor | None
         tokens = drafter.propose(gamma).tokens.tolist()
         drafter.accept([[*row[:1], 0] for row in tokens])
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+    return seconds

@@ -19,6 +19,10 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("pareto", "tui.cli.pareto:pareto", "Set all finished quantizations of a model beside each other: size against quality."),
     ("kv-cache", "tui.cli.experiments:kv_cache", "Compare KV-cache schemes: memory, speed, perplexity through the cache."),
     ("kv-cache-why", "tui.cli.experiments:kv_cache_why", "Generate with a KV cache and without one, and compare."),
+    ("kv-cache-pages", "tui.cli.experiments:kv_cache_pages", "Watch the pages of a KV cache: a decode, or a simulated scheduler."),
+    ("kv-cache-fit", "tui.cli.kv_fit:kv_cache_fit", "Calculate which context and concurrency fit with each KV-cache scheme."),
+    ("speculate", "tui.cli.experiments:speculate", "Decode with and without speculation, and measure what it brings."),
+    ("speculate-test", "tui.cli.experiments:speculate_test", "Test that speculation leaves the target's distribution as it is."),
     (
         "speculate-simulate",
         "tui.cli.speculate_simulate:speculate_simulate",

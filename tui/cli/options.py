@@ -126,8 +126,8 @@ def _parameter(name: str, field: FieldInfo, kind: inspect._ParameterKind, group:
     if group is not None:
         told["group"] = group
     if get_origin(annotation) is tuple:
-        numeric = get_args(annotation)[0] is int
-        told |= {"negative": "", "n_tokens": 1, "converter": _numbers if numeric else _words, "metavar": "INT,..." if numeric else "NAME,..."}
+        converter, metavar = _SEVERAL.get(get_args(annotation)[0], (_words, "NAME,..."))
+        told |= {"negative": "", "n_tokens": 1, "converter": converter, "metavar": metavar}
         told["show_default"] = lambda value: ",".join(map(str, value))
     return inspect.Parameter(name, kind, default=default, annotation=Annotated[annotation, Parameter(**told)])
 
@@ -140,9 +140,21 @@ def _numbers(_type: Any, tokens: Sequence[Token]) -> tuple[int, ...]:
         raise ValueError("give whole numbers with commas between them") from None
 
 
+def _decimals(_type: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
+    """`0,0.8,1` as numbers."""
+    try:
+        return tuple(float(part) for token in tokens for part in token.value.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("give numbers with commas between them") from None
+
+
 def _words(_type: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
     """`kivi-4,h2o` as names."""
     return tuple(part.strip() for token in tokens for part in token.value.split(",") if part.strip())
+
+
+_SEVERAL = {int: (_numbers, "INT,..."), float: (_decimals, "FLOAT,...")}
+"""Of tuples by what they hold; anything else is names."""
 
 
 def _bounds(field: FieldInfo) -> str:

@@ -12,6 +12,7 @@ def print_result(result: dict[str, Any]) -> None:
     """Figures before and after beside each other, then the other figures, the convention and what was made."""
     metrics = result.get("metrics")
     _print_checks(result)
+    _print_verdicts(result)
     plain = {name: value for name, value in result.items() if isinstance(value, int | float) and not isinstance(value, bool)}
     figures = {name: value for name, value in metrics.items() if not isinstance(value, dict)} if isinstance(metrics, dict) else plain
     paired = _print_pairs(figures)
@@ -19,7 +20,7 @@ def print_result(result: dict[str, Any]) -> None:
     rest = [name for name in figures if name not in paired and name not in errors and figures[name] is not None]
     if rest:
         print_table([(figure(name).title, show(name, figures[name]), _error(name, figures)) for name in rest], right=(1,), shrink=())
-    _print_rows(str(result.get("capability")), result.get("rows"))
+    _print_rows(str(result.get("capability")), result.get("rows") or result.get("comparisons"))
     evaluation = result.get("evaluation")
     if isinstance(evaluation, dict):
         print()
@@ -73,6 +74,23 @@ def _print_checks(result: dict[str, Any]) -> None:
     print()
 
 
+_VERDICTS = {
+    "speculate": (("draft", "drafted by"), ("lossless", "lossless rule"), ("identical", "greedy texts identical")),
+    "speculate-test": (("draft", "drafted by"), ("lossless", "lossless")),
+}
+"""What a result says in words or with yes and no, and how that is called."""
+
+
+def _print_verdicts(result: dict[str, Any]) -> None:
+    chosen = _VERDICTS.get(str(result.get("capability")), ())
+    if chosen:
+        print_facts([(title, show(name, result.get(name))) for name, title in chosen])
+        greedy = result.get("greedy")
+        if isinstance(greedy, dict):
+            print_facts([("greedy texts identical", f"{greedy.get('identical')} of {greedy.get('prompts')}")])
+        print()
+
+
 _COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "quantize-compare": (
         ("title", "quantization"),
@@ -94,6 +112,29 @@ _COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("kl_mean", "KL, nat"),
         ("top1_agreement", "top-1"),
         ("needle_rate", "needles"),
+    ),
+    "speculate": (
+        ("gamma", "gamma"),
+        ("temperature", "temperature"),
+        ("alpha", "alpha"),
+        ("tokens_per_round", "tokens/round"),
+        ("cost_ratio", "c"),
+        ("verification_ratio", "v"),
+        ("predicted_speedup", "predicted"),
+        ("speedup", "measured"),
+        ("tokens_per_second", "tokens/s"),
+        ("baseline_tokens_per_second", "plain"),
+        ("identical", "identical"),
+    ),
+    "speculate-test": (
+        ("name", "comparison"),
+        ("draws", "draws"),
+        ("total_variation", "TV"),
+        ("bound", "bound"),
+        ("chi_square", "chi-square"),
+        ("degrees_of_freedom", "df"),
+        ("p_value", "p-value"),
+        ("passed", "passed"),
     ),
     "kv-cache-why": (
         ("tokens", "tokens"),
