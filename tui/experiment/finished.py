@@ -61,6 +61,10 @@ class ResultTable(Table[Text], Generic[Item]):
     `DataTable.RowHighlighted` and `RowSelected` tell of the cursor and of enter; `current` is the item that they mean.
     """
 
+    DEFAULT_CSS = """
+    ResultTable { overflow-x: hidden; }
+    """
+
     def __init__(self, columns: Sequence[Column[Item]], id: str | None = None) -> None:  # noqa: A002
         super().__init__(cursor_type="row", cell_padding=0, id=id)
         self._of = tuple(columns)

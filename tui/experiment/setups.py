@@ -52,6 +52,10 @@ class Setups(Vertical):
         with ContentSwitcher(initial=_id(self.chosen)):
             yield from self.views.values()
 
+    def on_mount(self) -> None:
+        """Turn to what was chosen before there was anything to turn."""
+        self.call_after_refresh(self._turn)
+
     @property
     def chosen(self) -> str:
         """Name of the experiment that is chosen."""

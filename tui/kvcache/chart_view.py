@@ -83,8 +83,8 @@ class ChartView(Vertical):
         measure, shown, several = fronts.MEASURES[self.figure], entries(self._runs), len(self._runs) > 1
         self.chart.set_plot(fronts.plot(shown, measure))
         self._legend.show(self._arranged(fronts.legend(shown, measure, self._column, several)))
-        title = f"{measure.title} of {model({'model': self._model})}"
-        signs = f"  {FULL} the full cache · {FRONT} none is smaller and better · {self.figure + 1} of {len(fronts.MEASURES)}, m the next"
+        title = f"{model({'model': self._model})}, {len(self._runs)} runs" if several else model({"model": self._model})
+        signs = f"  {FULL} the full cache · {FRONT} none is smaller and better · figure {self.figure + 1} of {len(fronts.MEASURES)}"
         self._head.update(Content.assemble((title, "bold"), (signs, "dim")).truncate(self.size.width, ellipsis=True))
 
     @property

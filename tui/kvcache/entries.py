@@ -39,9 +39,9 @@ class Entry:
 
     @property
     def when(self) -> str:
-        """Day and time of its run's id: `1122-0904`."""
+        """Time and end of its run's id: `0917-55b5`."""
         parts = self.found.run.id.split("-")
-        return f"{parts[0][4:]}-{parts[1][:4]}" if len(parts) > 2 and parts[0].isdigit() and parts[1].isdigit() else self.found.run.id[:9]
+        return f"{parts[1][:4]}-{parts[-1][:4]}" if len(parts) > 2 else self.found.run.id[:9]
 
 
 def entries(runs: Sequence[KvRun]) -> list[Entry]:

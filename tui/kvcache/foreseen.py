@@ -60,9 +60,8 @@ def scheme_options(models: Models, model: str) -> Options:
 def head_options(models: Models, model: str) -> Options:
     """The ways in which the model's query heads can share key and value heads. Raises RequestError when there is no such model."""
     card = models.resolve(model).card()
-    rows = []
-    for name in head_names(("all",), card.heads, card.kv_heads):
-        rows.append(Row(name, (name,), "The trained heads are averaged or repeated, not trained anew: quality falls where heads are averaged"))
+    names = head_names(("all",), card.heads, card.kv_heads)
+    rows = [Row(name, (name,), "The trained heads are averaged or repeated, not trained anew: averaged ones lose quality") for name in names]
     return Options((("heads", 10),), rows, f"the model's own: {card.heads} query and {card.kv_heads} key/value heads")
 
 

@@ -71,7 +71,7 @@ def plot(entries: Sequence[Entry], measure: Measure) -> Plot:
     series += [Series.of([value], [size], mark=entry.letter or "·") for entry, size, value in points]
     return Plot(
         kind="scatter",
-        title=f"{measure.title} against memory",
+        title=f"{measure.title} against bytes a token",
         series=tuple(series),
         x_label="bytes a token of text",
         y_unit=measure.unit,

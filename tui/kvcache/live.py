@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
 from textual.app import ComposeResult
 
-from core.kvcache.result import KvRow
 from core.runs.store import Run
 from core.sanitize import clean
 from tui.experiment.live import GrowingTable, LiveRun, Row
@@ -15,9 +13,9 @@ from tui.kvcache import curves
 from tui.widgets import words
 from tui.widgets.chart import Chart
 
-ROW = "row"
-"""Kind of the detail that a finished scheme is told by: the fields of `KvRow`."""
-_COLUMNS = (("scheme", 11), ("held", 10), ("smaller", 9), ("TPOT ms", 9), ("ppl ratio", 11), ("top-1", 9), ("needle", 8))
+_COLUMNS = (("scheme", 11), ("B/token", 9), ("smaller", 9), ("TTFT ms", 9), ("TPOT ms", 9), ("ppl ratio", 11), ("top-1", 9), ("needle", 8))
+_RATIO = "ppl_ratio"
+"""A metric that is told of every scheme when it is done."""
 
 
 class LiveView(LiveRun[Tape]):
@@ -64,7 +62,7 @@ class LiveView(LiveRun[Tape]):
     def draw(self, run: Run, tape: Tape) -> None:
         """What has been measured so far."""
         found = tape.curves.get(curves.PPL, {})
-        rows = [cells(row) for row in arrived(tape)]
+        rows = arrived(tape)
         self.set_class(not found and not rows, "-nothing")
         self._chart.set_plot((curves.absolute if self._absolute else curves.against_full)(found))
         self._table.fill(run.id, _COLUMNS, rows)
@@ -78,27 +76,28 @@ def title(run: Run) -> str:
     return f"{what}: {model(run.values)}"
 
 
-def arrived(tape: Tape) -> list[KvRow]:
-    """The schemes that are done, in the order of arrival."""
-    found = []
-    for data in tape.details.get(ROW, ()):
-        try:
-            found.append(KvRow.model_validate(data))
-        except ValidationError:
-            continue
-    return found
+def arrived(tape: Tape) -> list[Row]:
+    """Cells of the schemes that are done, in the order of arrival."""
+    names = list(tape.curves.get(_RATIO, {}))
+    full = _told(tape, "bytes_per_token", names[0]) if names else None
+    return [_cells(tape, name, full) for name in names]
 
 
-def cells(row: KvRow) -> Row:
-    """A row of the live table."""
-    if row.refused is not None:
-        return (clean(row.name), "refused", clean(row.refused), *[""] * (len(_COLUMNS) - 3))
+def _told(tape: Tape, figure: str, name: str) -> float | None:
+    """The last value of a figure of a scheme."""
+    values = list(tape.curves.get(figure, {}).get(name, {}).values())
+    return values[-1] if values else None
+
+
+def _cells(tape: Tape, name: str, full: float | None) -> Row:
+    held, ratio = _told(tape, "bytes_per_token", name), _told(tape, _RATIO, name)
     return (
-        clean(row.name),
-        words.size(row.bytes_held),
-        words.NOTHING if row.compression is None else f"{row.compression:.2f}x",
-        words.figure(row.tpot_ms, 3),
-        words.NOTHING if row.ppl_ratio is None else f"{row.ppl_ratio:.4f}",
-        words.percent(row.top1_agreement, 1),
-        words.percent(row.needle_rate, 0),
+        clean(name),
+        words.count(held),
+        f"{full / held:.2f}x" if full and held else words.NOTHING,
+        words.figure(_told(tape, "ttft_ms", name), 3),
+        words.figure(_told(tape, "tpot_ms", name), 3),
+        words.NOTHING if ratio is None else f"{ratio:.4f}",
+        words.percent(_told(tape, "top1_agreement", name), 1),
+        words.percent(_told(tape, "needle_rate", name), 0),
     )

@@ -50,8 +50,8 @@ def _milliseconds(value: float | None, entry: Entry) -> str:
 
 COLUMNS: tuple[Column[Entry], ...] = (
     Column("", 3, _sign, "left"),
-    Column("scheme", 11, _name, "left"),
-    Column("held", 10, _held, needs=70),
+    Column("scheme", 10, _name, "left"),
+    Column("held", 9, _held, needs=70),
     Column("B/token", 8, lambda entry: words.count(entry.row.bytes_per_token), needs=62),
     Column("smaller", 8, _compression),
     Column("TTFT ms", 8, lambda entry: _milliseconds(entry.row.ttft_ms, entry), needs=78),
@@ -80,7 +80,8 @@ def told(entry: Entry) -> list[tuple[str, str]]:
         ("memory", _memory(row)),
         ("time", _time(row)),
         ("quality", _quality(entry)),
-        *([("needle", ", ".join(map(_at_depth, row.needle)))] if row.needle else []),
+        *([("needle", _needle(entry))] if row.needle else []),
+        ("run", entry.found.run.id),
         *([("≠", "another text, window or convention than the first run's: quality cannot be compared")] if entry.foreign else []),
         *([("≠", "times taken on another device, with other threads, arithmetic or lengths")] if entry.elsewhere else []),
     ]
@@ -106,6 +107,12 @@ def _quality(entry: Entry) -> str:
         f"same top token {words.percent(row.top1_agreement)}",
     ]
     return ", ".join(parts)
+
+
+def _needle(entry: Entry) -> str:
+    convention = entry.found.result.needle
+    chance = "" if convention is None else f"; by chance {words.percent(convention.chance, 0)}"
+    return f"found {', '.join(map(_at_depth, entry.row.needle))}{chance}"
 
 
 def _at_depth(figure: NeedleFigure) -> str:

@@ -20,12 +20,15 @@ from tui.kvcache.entries import Entry, KvRun, entries, refused
 from tui.widgets import words
 from tui.widgets.hanging import hanging
 
+_LOW = 28
+"""Lines below which the head does without the text's name, and the words are scrolled."""
+
 
 class TableView(Vertical):
     """Head, table, and in words what was measured of the scheme under the cursor."""
 
     HELP = (
-        "Every cache scheme, measured on the same model and text. held: bytes of the real tensors, scales and indices counted, of all windows together; "
+        "Every cache scheme, measured on the same model and text. held: bytes of the real tensors, scales and indices counted, of all windows; "
         "B/token: of one token of one window; smaller: against the full cache; TTFT: time of the prompt and the first token; TPOT: time of a further "
         "token; ppl ratio: perplexity through the cache over that through the full one, with its standard error; top-1: how often the likeliest next "
         "token is the same; needle: how often an assignment that stands once in the text is found again.\n\n"
@@ -38,6 +41,7 @@ class TableView(Vertical):
     TableView ResultTable { height: 1fr; min-height: 4; }
     TableView VerticalScroll { height: auto; max-height: 40%; border-top: solid $panel; }
     TableView VerticalScroll Static { height: auto; }
+    TableView.-low VerticalScroll { max-height: 6; }
     TableView.-nothing ResultTable, TableView.-nothing VerticalScroll { display: none; }
     """
 
@@ -65,6 +69,7 @@ class TableView(Vertical):
 
     def on_resize(self) -> None:
         """Words wrap anew."""
+        self.set_class(self.size.height < _LOW, "-low")
         self._tell()
 
     def show(self, model_name: str, runs: Sequence[KvRun]) -> None:
@@ -107,14 +112,13 @@ class TableView(Vertical):
         count = f"{len(self._runs)} runs" if len(self._runs) > 1 else f"{len(first.rows)} rows"
         title = f"Cache schemes of {model({'model': self._model})}, {count}"
         how = f"{first.device}, {first.threads} threads, {first.dtype}, {words.duration(first.seconds)}"
-        lines = [
-            Content.assemble((title, "bold"), "  ", (how, "dim")),
-            Content.styled(f"windows of {words.count(first.context)} tokens, prompt {words.count(first.prompt)}: {_text(self._runs[0])}", "dim"),
-            Content.styled(rows.SIGNS, "dim"),
-        ]
+        lines = [Content.assemble((title, "bold"), "  ", (how, "dim"))]
+        if not self.has_class("-low"):
+            lines.append(Content.styled(f"prompts of {words.count(first.prompt)} tokens: {_text(self._runs[0])}", "dim"))
+        lines.append(Content.styled(rows.SIGNS, "dim"))
         without = refused(self.table_entries())
         if without:
-            lines.append(Content.styled(f"{rows.REFUSED} " + "; ".join(f"{name}: {reason}" for name, reason in without), "$text-warning"))
+            lines.append(Content.styled(f"{rows.REFUSED} " + "; ".join(reason for _, reason in without), "$text-warning"))
         width = self.size.width
         return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
 

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 
 from core.sanitize import clean
-from tui.widgets.picture import FILLS, MARKERS, PLAIN, QUIET, SERIES, Line, Picture, Run, is_line, marker_of
+from tui.widgets.picture import FILLS, MARKERS, PLAIN, QUIET, SERIES, Line, Picture, Run, is_line, marker_of, role_of
 from tui.widgets.plot import LARGEST, Plot, Series, apart
 from tui.widgets.ticks import log_ticks, round_step, tick_labels, ticks
 
@@ -188,7 +188,7 @@ def _add_points(figure: Any, plot: Plot, index: int, series: Series, points: Poi
     xs, ys, joined = points
     if not xs:
         return
-    signal = figure.signal(xs, ys, marker=_marker(marker_of(plot, index), SERIES + index))
+    signal = figure.signal(xs, ys, marker=_marker(marker_of(plot, index), role_of(plot, index)))
     if is_line(plot, series):
         signal.lines(True)
         for position, link in enumerate(joined):

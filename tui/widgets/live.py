@@ -65,6 +65,12 @@ class LiveLines(Widget):
         if changed and width:
             self.refresh(*changed)
 
+    def show_all(self, lines: Sequence[Line]) -> None:
+        """Show other lines and be as high as they are; the screen is laid out anew only where their number changes."""
+        if self.styles.height is None or self.styles.height.value != len(lines):
+            self.styles.height = len(lines)
+        self.show(lines)
+
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         """As many rows as lines."""
         return len(self._lines)

@@ -91,7 +91,7 @@ def legend_of(plot: Plot) -> Line:
         return ()
     runs: list[Run] = []
     for index, series in named:
-        runs += [("  " if runs else "", PLAIN), (f"{legend_marker(plot, index)} ", SERIES + index), (clean(series.label), PLAIN)]
+        runs += [("  " if runs else "", PLAIN), (f"{legend_marker(plot, index)} ", role_of(plot, index)), (clean(series.label), PLAIN)]
     return tuple(run for run in runs if run[0])
 
 
@@ -107,7 +107,13 @@ def legend_marker(plot: Plot, index: int) -> str:
 
 def marker_of(plot: Plot, index: int) -> str:
     """What the points of a series are drawn with."""
-    return plot.series[index].mark[:1] or MARKERS[index % len(MARKERS)]
+    return plot.series[index].mark or MARKERS[index % len(MARKERS)]
+
+
+def role_of(plot: Plot, index: int) -> int:
+    """The role of a series, by which it is coloured."""
+    like = plot.series[index].like
+    return SERIES + (index if like is None else like)
 
 
 def is_line(plot: Plot, series: Series) -> bool:

@@ -37,12 +37,23 @@ class Series:
     stroke: Stroke | None = None
     """Overrides what the kind of plot would do, for example a reference line in a scatter plot."""
     mark: str = ""
-    """A single character for its points instead of the next of the usual shapes, for example a letter that a list beside the chart explains."""
+    """A single character for its points (or `braille` for fine dots) instead of the next of the usual shapes, for example a letter that a list
+    beside the chart explains."""
+    like: int | None = None
+    """Number of another series whose colour it has, for example a fitted line beside its points."""
 
     @classmethod
-    def of(cls, y: Sequence[float], x: Sequence[float] | None = None, label: str = "", stroke: Stroke | None = None, mark: str = "") -> Series:
+    def of(
+        cls,
+        y: Sequence[float],
+        x: Sequence[float] | None = None,
+        label: str = "",
+        stroke: Stroke | None = None,
+        mark: str = "",
+        like: int | None = None,
+    ) -> Series:
         """A series from any sequences of numbers."""
-        return cls(tuple(map(float, y)), None if x is None else tuple(map(float, x)), label, stroke, mark)
+        return cls(tuple(map(float, y)), None if x is None else tuple(map(float, x)), label, stroke, mark, like)
 
     @classmethod
     def histogram(cls, values: Sequence[float], bins: int = 40, label: str = "") -> Series:

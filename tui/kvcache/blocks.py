@@ -1,0 +1,206 @@
+"""The block table of a paged cache as lines: a cell a block, sequences with their tables, what is used and what is wasted. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from core.kvcache import page_event, schedule_event
+from core.kvcache.page_event import Block, PageEvent
+from core.kvcache.schedule_event import ScheduleEvent
+from core.runs.events import Detail, Event
+from tui.experiment.tape import Tape
+from tui.widgets import words
+from tui.widgets.live import Line, Run, Tone, clip, fit
+from tui.widgets.strip import history, meter
+
+FREE, FOUND, PRIVATE, COPIED = "·", "∘", "▪", "+"
+_MOST_SHARED = 9
+_LABEL = 6
+_NAME, _STATE, _FIGURE = 9, 9, 7
+_KEPT = 400
+"""Points of a history."""
+
+
+@dataclass
+class PagesTape(Tape):
+    """The last state of the blocks, and how it came to be."""
+
+    event: PageEvent | None = None
+    copied: set[int] = field(default_factory=set)
+    """Blocks that were written by copy and are still held."""
+    happened: list[str] = field(default_factory=list)
+    """The last changes in words, newest last."""
+    used: list[float | None] = field(default_factory=list)
+    """Percent of the blocks in use, step by step."""
+    wasted: list[float | None] = field(default_factory=list)
+    """Percent of their slots that hold no token."""
+    contiguous: list[float | None] = field(default_factory=list)
+    """The same for pre-allocated caches."""
+    schedules: dict[str, ScheduleEvent] = field(default_factory=dict)
+    """The last state of each simulated policy."""
+    loads: dict[str, list[float | None]] = field(default_factory=dict)
+    """Percent of the blocks in use by policy, event by event."""
+
+    def take(self, event: Event) -> None:
+        """Take in one event."""
+        match event:
+            case Detail(kind=page_event.KIND):
+                if (found := page_event.parse(event.data)) is not None:
+                    self._pages(found)
+            case Detail(kind=schedule_event.KIND):
+                if (state := schedule_event.parse(event.data)) is not None:
+                    self.schedules[state.policy] = state
+                    self._keep(self.loads.setdefault(state.policy, []), 100 * state.utilization)
+            case _:
+                super().take(event)
+
+    def _pages(self, event: PageEvent) -> None:
+        names = {sequence.id: sequence.name for sequence in event.sequences}
+        for change in event.changes:
+            if change.kind == "copy":
+                self.copied.add(change.block)
+            elif change.kind in ("take", "reuse", "free", "hit"):
+                self.copied.discard(change.block)
+            if (told := _TOLD.get(change.kind)) is not None:
+                name = names.get(change.sequence, f"sequence {change.sequence}")
+                other = names.get(change.other, str(change.other))
+                self.happened.append(told.format(name=name, block=change.block, other=other))
+        del self.happened[:-40]
+        self.event = event
+        if event.phase in ("prefill", "decode"):
+            self._keep(self.used, 100 * event.utilization)
+            self._keep(self.wasted, 100 * event.waste)
+            self._keep(self.contiguous, 100 * event.waste_contiguous)
+
+    @staticmethod
+    def _keep(values: list[float | None], value: float) -> None:
+        values.append(value)
+        del values[:-_KEPT]
+
+
+_TOLD = {
+    "arrive": "{name} came in",
+    "hit": "{name} shares block {block}, found by its hash",
+    "reuse": "{name} took block {block}; what was cached in it is lost",
+    "fork": "{name} shares every block of {other}",
+    "copy": "{name} was to write block {other}, which others share: it wrote a copy, block {block}",
+    "finish": "{name} is done",
+}
+
+
+def sign(block: Block, copied: bool) -> Run:
+    """The cell of a block."""
+    if block.free:
+        return (FOUND, "quiet-bar") if block.cached else (FREE, "muted")
+    if block.references > 1:
+        return (str(min(block.references, _MOST_SHARED)), "accent")
+    return (COPIED, "warn") if copied else (PRIVATE, "bar")
+
+
+def legend(width: int) -> list[Line]:
+    """What the signs mean."""
+    parts: list[Run] = [
+        (f"{FREE} free", "muted"),
+        (f"{FOUND} free, can be found again", "quiet-bar"),
+        (f"{PRIVATE} of one sequence", "bar"),
+        (f"2-{_MOST_SHARED} shared by so many", "accent"),
+        (f"{COPIED} written by copy", "warn"),
+    ]
+    return _wrapped(parts, width)
+
+
+def grid(blocks: Sequence[Block], copied: Iterable[int], width: int, height: int) -> list[Line]:
+    """A cell a block in at most `height` lines, the number of the first block before each line; two columns a cell where there is room."""
+    of_copy = set(copied)
+    wide = _across(width, 2)
+    step = 2 if -(-len(blocks) // wide) <= height else 1
+    across = wide if step == 2 else _across(width, 1)
+    lines: list[Line] = []
+    for first in range(0, len(blocks), across):
+        if len(lines) == height - 1 and first + across < len(blocks):
+            lines.append(((f"and {len(blocks) - first} more blocks", "muted"),))
+            break
+        cells: list[Run] = [(f"{first:>{_LABEL - 2}}  ", "muted")]
+        for number in range(first, min(first + across, len(blocks))):
+            text, tone = sign(blocks[number], number in of_copy)
+            cells.append((text + " " * (step - 1), tone))
+        lines.append(tuple(cells))
+    return lines
+
+
+def _across(width: int, step: int) -> int:
+    """Blocks in a line: a multiple of eight where that many fit."""
+    room = max((width - _LABEL) // step, 1)
+    return room - room % 8 if room >= 8 else room
+
+
+def sequences(event: PageEvent, copied: Iterable[int], width: int, height: int) -> list[Line]:
+    """A line a sequence: state, tokens, tokens found in the pool, the table; shared blocks with *, copied ones with +. Waiting ones are counted."""
+    of_copy = set(copied)
+    running = [sequence for sequence in event.sequences if sequence.state != "waiting"]
+    waiting = len(event.sequences) - len(running)
+    head = f"{'sequence':<{_NAME}}{'state':<{_STATE}}{'tokens':>{_FIGURE}}{'found':>{_FIGURE}}{'blocks':>{_FIGURE}}  block table (* shared, + copied)"
+    lines: list[Line] = [clip(((head, "muted"),), width)]
+    room = max(height - 1 - (1 if waiting else 0), 0)
+    shown = running if len(running) <= room else running[: max(room - 1, 0)]
+    for sequence in shown:
+        figures = f"{words.count(sequence.tokens):>{_FIGURE}}{words.count(sequence.hits):>{_FIGURE}}{len(sequence.table):>{_FIGURE}}  "
+        cells: list[Run] = [(fit(sequence.name, _NAME - 1) + " ", "strong"), (fit(sequence.state, _STATE - 1) + " ", ""), (figures, "")]
+        for number in sequence.table:
+            shared = number < len(event.blocks) and event.blocks[number].references > 1
+            mark, tone = ("*", "accent") if shared else (COPIED, "warn") if number in of_copy else ("", "")
+            cells.append((f"{number}{mark} ", _tone(tone)))
+        lines.append(clip(tuple(cells), width))
+    if len(shown) < len(running):
+        lines.append(((f"and {len(running) - len(shown)} more running", "muted"),))
+    if waiting:
+        lines.append(((f"{waiting} waiting", "muted"),))
+    return lines
+
+
+def _tone(name: str) -> Tone:
+    return "accent" if name == "accent" else "warn" if name == "warn" else ""
+
+
+def figures(tape: PagesTape, width: int) -> list[Line]:
+    """Utilization and waste, beside caches that are allocated in advance, each with its history."""
+    event = tape.event
+    if event is None:
+        return []
+    bar = 16 if width >= 76 else 8
+    strip = min(max((width - 78) // 1, 0), 40)
+    totals = event.totals
+    rows: list[tuple[str, float, str, Sequence[float | None]]] = [
+        ("in use", 100 * event.utilization, f"{words.count(event.used)} of {words.count(len(event.blocks))} blocks", tape.used),
+        (
+            "empty slots",
+            100 * event.waste,
+            f"of the used blocks; {words.count(event.tokens)} tokens in {words.count(event.stored)} slots",
+            tape.wasted,
+        ),
+        ("contiguous", 100 * event.waste_contiguous, f"empty, were {words.count(event.reserved_each)} tokens set aside each", tape.contiguous),
+    ]
+    lines: list[Line] = []
+    for name, percent, told, values in rows:
+        past: list[Run] = [("  ", ""), (history(values, strip), "quiet-bar")] if strip >= 8 else []
+        lines.append(clip(((f"{name:<12}", "muted"), (meter(percent, bar), "bar"), (f" {percent:5.1f} %  {fit(told, 44)}", ""), *past), width))
+    told = (
+        f"{words.count(totals.get('hit_tokens', 0))} prompt tokens found, {words.count(totals.get('copies', 0))} copies, "
+        f"{words.count(totals.get('reused', 0))} blocks reused, {words.count(totals.get('finished', 0))} sequences done"
+    )
+    lines.append(clip((("so far      ", "muted"), (told, "")), width))
+    return lines
+
+
+def _wrapped(parts: Sequence[Run], width: int) -> list[Line]:
+    lines: list[list[Run]] = [[]]
+    used = 0
+    for text, tone in parts:
+        gap = "  " if lines[-1] else ""
+        if lines[-1] and used + len(gap) + len(text) > width:
+            lines.append([])
+            gap, used = "", 0
+        lines[-1] += [(gap, ""), (text, tone)] if gap else [(text, tone)]
+        used += len(gap) + len(text)
+    return [tuple(line) for line in lines]

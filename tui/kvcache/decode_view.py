@@ -1,0 +1,115 @@
+"""The blocks of a paged cache while a model decodes: as it goes and when it is done."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.widgets import Static
+
+from core.kvcache.page_event import PageEvent
+from core.kvcache.pages_result import PagesResult
+from core.runs.store import Run
+from core.sanitize import clean
+from tui.experiment.finished import read
+from tui.experiment.live import LiveRun
+from tui.experiment.names import model
+from tui.kvcache import blocks, pages_words, scheduling
+from tui.kvcache.blocks import PagesTape
+from tui.widgets.chart import Chart
+from tui.widgets.hanging import hanging
+from tui.widgets.live import Line, LiveLines, clip
+from tui.widgets.threads import in_thread
+
+_AROUND = 9
+"""Lines of head, figures and legend."""
+_CHART_FROM = 36
+"""Lines from which on the chart of a finished decode is shown too."""
+
+
+class DecodeView(LiveRun[PagesTape]):
+    """A real decode: figures, a cell a block, sequences with their tables."""
+
+    NOTHING = "No decode yet. F5 decodes several sequences with shared prefixes through a paged cache, and shows its blocks."
+    DEFAULT_CSS = """
+    DecodeView { height: 1fr; }
+    DecodeView LiveLines { height: auto; margin-top: 1; }
+    DecodeView .pages--legend { margin-top: 0; }
+    DecodeView .pages--told { height: auto; max-height: 7; margin-top: 1; }
+    DecodeView Chart { height: 1fr; min-height: 6; margin-top: 1; }
+    DecodeView.-nothing LiveLines, DecodeView.-nothing .pages--told, DecodeView.-nothing Chart { display: none; }
+    DecodeView.-low LiveLines, DecodeView.-low .pages--told { margin-top: 0; }
+    DecodeView.-low Chart, DecodeView.-going Chart, DecodeView.-going .pages--told { display: none; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._figures, self._grid = LiveLines(), LiveLines()
+        self._legend, self._sequences = LiveLines(classes="pages--legend"), LiveLines()
+        self._told = Static(classes="pages--told", markup=False)
+        self._chart = Chart()
+        self.result: PagesResult | None = None
+        self._of = ""
+        self.set_class(True, "-going")
+
+    def compose(self) -> ComposeResult:
+        """Head, figures, grid, legend, result, sequences."""
+        yield self.head
+        yield self._figures
+        yield self._grid
+        yield self._legend
+        yield self._told
+        yield self._sequences
+        yield self._chart
+        yield self.log_lines
+
+    def on_resize(self) -> None:
+        """As many blocks in a line as fit."""
+        self.set_class(self.size.height < _CHART_FROM, "-low")
+        if self.follower is not None:
+            self.draw(self.follower.run, self.follower.tape)
+
+    def title(self, run: Run) -> str:
+        """The model."""
+        return f"pages of a decode: {model(run.values)}"
+
+    def new_tape(self) -> PagesTape:
+        """A tape that hears of blocks."""
+        return PagesTape()
+
+    def draw(self, run: Run, tape: PagesTape) -> None:
+        """The last state of the blocks, and the result when the run is done."""
+        done = self.follower is not None and self.follower.state.status == "done"
+        if self._of != run.id:
+            self._of, self.result = run.id if done else "", None
+            if done:
+                self._load(run)
+        self.set_class(self.result is None, "-going")
+        self.set_class(tape.event is None, "-nothing")
+        if tape.event is not None and self.size.width:
+            self._draw_blocks(tape, tape.event)
+
+    def _draw_blocks(self, tape: PagesTape, event: PageEvent) -> None:
+        width, height = self.size
+        grid = blocks.grid(event.blocks, tape.copied, width, max((height - _AROUND) // 2, 3))
+        self._figures.show_all(blocks.figures(tape, width))
+        self._grid.show_all(grid)
+        self._legend.show_all(blocks.legend(width))
+        left = max(height - _AROUND - len(grid), 3)
+        if self.result is not None:
+            self._sequences.show_all(pages_words.sequences(self.result, width)[: max(left - 5, 3)])
+            return
+        rows = blocks.sequences(event, tape.copied, width, left)
+        happened: list[Line] = [clip(((f"· {clean(text)}", "muted"),), width) for text in tape.happened]
+        room = max(left - len(rows), 0)
+        self._sequences.show_all([*rows, *(happened[-room:] if room else [])])
+
+    @in_thread(group="pages", description="read a result", exclusive=True)
+    def _load(self, run: Run) -> None:
+        self.app.call_from_thread(self._loaded, run, read(run, PagesResult))
+
+    def _loaded(self, run: Run, result: PagesResult | None) -> None:
+        self.result = result
+        if result is not None:
+            self._told.update(hanging(pages_words.told(result), self.size.width or 60))
+            self._chart.set_plot(scheduling.waste_plot(result))
+        if self.follower is not None and self.follower.run.id == run.id:
+            self.draw(run, self.follower.tape)

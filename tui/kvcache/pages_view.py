@@ -1,0 +1,66 @@
+"""The blocks of a paged cache as they are taken, shared, copied and freed; below them the simulated scheduler."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from core.runs.store import Run
+from tui.kvcache.decode_view import DecodeView
+from tui.kvcache.simulation_view import SimulationView
+
+_TALL = 44
+"""Lines from which on pages and simulation stand together."""
+
+
+def is_simulation(run: Run) -> bool:
+    """Whether a run of pages only simulates a scheduler."""
+    return run.values.get("mode") == "simulate"
+
+
+class PagesView(Vertical):
+    """The decode, and below it the simulation; in a low window they take turns."""
+
+    HELP = (
+        "The blocks of a paged cache, one cell each. Sequences whose prompts begin alike share blocks; a block that is to be written while others "
+        "share it is copied first; what a finished sequence leaves can be found again until it is taken for others. The figures stand beside those "
+        "of contiguous caches, allocated in advance for the whole context.\n\n"
+        "Below, labelled simulation, a scheduler at the size of the form's model: requests as they arrive, continuous against static batching. Its "
+        "times are an estimate's. F5 starts what the form of the pages says (mode decode or simulate); m turns between the two where both do not fit."
+    )
+    DEFAULT_CSS = """
+    PagesView { height: 1fr; }
+    PagesView.-low.-decode SimulationView, PagesView.-low.-simulate DecodeView { display: none; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes="-decode")
+        self.decode = DecodeView()
+        self.simulation = SimulationView()
+
+    def compose(self) -> ComposeResult:
+        """Measured above, simulated below."""
+        yield self.decode
+        yield self.simulation
+
+    def on_resize(self) -> None:
+        """Both where there is room."""
+        low = self.size.height < _TALL
+        self.set_class(low, "-low")
+        self.simulation.set_class(low, "-alone")
+
+    def live_of(self, run: Run) -> DecodeView | SimulationView:
+        """The part that follows a run."""
+        return self.simulation if is_simulation(run) else self.decode
+
+    def turn_to(self, run: Run) -> None:
+        """Show the part of a run."""
+        self._turn(simulate=is_simulation(run))
+
+    def next_chart(self) -> None:
+        """The other part, where they take turns."""
+        self._turn(simulate=self.has_class("-decode"))
+
+    def _turn(self, *, simulate: bool) -> None:
+        self.set_class(simulate, "-simulate")
+        self.set_class(not simulate, "-decode")

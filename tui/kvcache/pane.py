@@ -1,0 +1,161 @@
+"""The KV-cache tab: schemes side by side, why a cache, its pages live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.worker import get_current_worker
+
+from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.result import KvCacheResult
+from core.kvcache.spec import KvCacheSpec
+from core.kvcache.why_spec import KvCacheWhySpec
+from core.runs.store import Run
+from tui.experiment.finished import of_model
+from tui.experiment.live import LiveRun
+from tui.experiment.names import LIVE, SETUP
+from tui.experiment.pane import ExperimentPane, common_bindings
+from tui.kvcache.chart_view import ChartView
+from tui.kvcache.entries import KvRun
+from tui.kvcache.live import LiveView
+from tui.kvcache.pages_view import PagesView
+from tui.kvcache.setup import setups
+from tui.kvcache.table_view import TableView
+from tui.kvcache.why_view import WhyView
+from tui.services import services_of
+from tui.widgets.threads import in_thread
+
+TABLE, CHART, WHY, PAGES = "Table", "Chart", "Why", "Pages"
+
+__all__ = ["CHART", "LIVE", "PAGES", "SETUP", "TABLE", "WHY", "KvCachePane"]
+
+
+class KvCachePane(ExperimentPane):
+    """Three forms, three kinds of runs."""
+
+    HELP = (
+        "What a model keeps of the text it has read, how much memory that takes, and what becomes of quality and speed when it takes less.\n\n"
+        "Setup has three forms (experiment, at its top): schemes compares caches on the same model and text; why generates with a cache and without "
+        "one; pages shows the blocks of a paged cache while several sequences are decoded, or simulates a scheduler. F5 starts what the form says; "
+        "the run goes on without this program. F4 goes through the views; w and p show why and pages at once.\n\n"
+        "Table and chart set the schemes beside each other, of the newest run or, with c, of every run of the model."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *common_bindings("kv", views="setup, live, table, chart, why, pages"),
+        Binding("c", "all_runs", "All runs", id="kv.all-runs", tooltip="Show one run or every run of the model"),
+        Binding("m", "next_chart", "Next figure", id="kv.figure", tooltip="Draw the next figure, or turn to what stands behind"),
+        Binding("w", f"show_view('{WHY}')", "Why", show=False, id="kv.why", tooltip="Show a cache against none"),
+        Binding("p", f"show_view('{PAGES}')", "Pages", show=False, id="kv.pages", tooltip="Show the blocks of a paged cache"),
+    ]
+    WHOLE = frozenset({TABLE, CHART})
+    FORMS: ClassVar[Mapping[str, str]] = {TABLE: KvCacheSpec.capability, CHART: KvCacheSpec.capability}
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        self.schemes = LiveView(id=LIVE)
+        self.table, self.chart = TableView(id=TABLE), ChartView(id=CHART)
+        self.why, self.pages = WhyView(id=WHY), PagesView(id=PAGES)
+        lives: dict[str, LiveRun[Any]] = {
+            KvCacheSpec.capability: self.schemes,
+            KvCacheWhySpec.capability: self.why,
+            PagesSpec.capability: self.pages.decode,
+        }
+        views = (self.schemes, self.table, self.chart, self.why, self.pages)
+        super().__init__(setups(SETUP), lives, views, id=id)
+        self._runs: Sequence[KvRun] = ()
+        self._model = ""
+        self._several = False
+
+    # -- live views
+
+    def live_of(self, run: Run) -> LiveRun[Any]:
+        """Pages have a view for decodes and one for simulations."""
+        return self.pages.live_of(run) if run.capability == PagesSpec.capability else super().live_of(run)
+
+    def all_lives(self) -> Sequence[LiveRun[Any]]:
+        """Those of the schemes, of why, and both of the pages."""
+        return (self.schemes, self.why, self.pages.decode, self.pages.simulation)
+
+    def started(self, run: Run) -> None:
+        """Follow a run; of the pages turn to the part that shows it."""
+        if run.capability == PagesSpec.capability:
+            self.pages.turn_to(run)
+        super().started(run)
+
+    # -- results
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only what can be done now."""
+        match action:
+            case "next_chart":
+                return self.bar.active in (LIVE, CHART, WHY, PAGES)
+            case "all_runs":
+                return self.bar.active in (TABLE, CHART) and len(self._runs) > 1
+        return super().check_action(action, parameters)
+
+    def load_model(self, model: str) -> None:
+        """Results of another model, and what of it fits."""
+        self._model = model
+        self._read(model, None)
+
+    def reload(self) -> None:
+        """Results of the same model."""
+        if self._model:
+            self._read(self._model, None)
+
+    def show_result(self, run: Run, *, follow: bool) -> None:
+        """A comparison that is done goes over into the table; the other runs show their results where they are followed."""
+        if run.capability != KvCacheSpec.capability:
+            return
+        self._read(str(run.values.get("model", "")), run.id)
+        if follow:
+            self.show_view(TABLE)
+
+    @in_thread(group="results", description="read results", exclusive=True)
+    def _read(self, model: str, first: str | None) -> None:
+        found = of_model(services_of(self).runs.list_runs(), KvCacheSpec.capability, model, KvCacheResult)
+        if not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self._show, model, found, first)
+
+    def _show(self, model: str, found: Sequence[KvRun], first: str | None) -> None:
+        self._model = model
+        self._runs = sorted(found, key=lambda each: each.run.id != first) if first is not None else found
+        if first is not None:
+            self._several = False
+        self._draw()
+        self.refresh_bindings()
+
+    def _draw(self) -> None:
+        shown = self._runs if self._several else self._runs[:1]
+        self.table.show(self._model, shown)
+        self.chart.show(self._model, shown)
+
+    @on(TableView.Alone)
+    def _alone(self, event: TableView.Alone) -> None:
+        event.stop()
+        self._show(self._model, self._runs, event.run_id)
+
+    def values_shown(self) -> Mapping[str, Any] | None:
+        """The values of the run that is followed, or whose row has the cursor."""
+        match self.bar.active:
+            case "Table":
+                return self.table.values()
+            case "Chart":
+                return self._runs[0].run.values if self._runs else None
+        return super().values_shown()
+
+    # -- actions
+
+    def action_all_runs(self) -> None:
+        """One run, or all."""
+        self._several = not self._several
+        self._draw()
+
+    def action_next_chart(self) -> None:
+        """The next figure of the view."""
+        views: dict[str, LiveView | ChartView | WhyView | PagesView] = {LIVE: self.schemes, CHART: self.chart, WHY: self.why, PAGES: self.pages}
+        if (view := views.get(self.bar.active)) is not None:
+            view.next_chart()
+            self.keep_focus()

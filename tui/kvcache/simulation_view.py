@@ -1,0 +1,99 @@
+"""Continuous against static batching, simulated at the size of a model: as it goes and when it is done."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Static
+
+from core.kvcache.pages_result import PagesResult, PolicyRow
+from core.runs.store import Run
+from tui.experiment.finished import read
+from tui.experiment.live import LiveRun
+from tui.experiment.names import model
+from tui.kvcache import scheduling
+from tui.kvcache.blocks import PagesTape
+from tui.widgets.chart import Chart
+from tui.widgets.hanging import hanging
+from tui.widgets.live import LiveLines
+from tui.widgets.threads import in_thread
+
+
+class SimulationView(LiveRun[PagesTape]):
+    """Two simulated schedulers beside each other."""
+
+    NOTHING = "No simulation yet. Set mode to simulate in the form of the pages: continuous against static batching at the size of a model."
+    DEFAULT_CSS = """
+    SimulationView { height: auto; border-top: solid $panel; }
+    SimulationView LiveLines { height: auto; }
+    SimulationView .simulation--verdict, SimulationView .simulation--how { height: auto; }
+    SimulationView .simulation--how { max-height: 6; color: $text-muted; }
+    SimulationView Chart { height: 12; }
+    SimulationView.-nothing LiveLines { display: none; }
+    SimulationView.-going Chart, SimulationView.-going .simulation--verdict, SimulationView.-going .simulation--how { display: none; }
+    SimulationView.-alone { height: 1fr; border-top: none; }
+    SimulationView.-alone Chart { height: 1fr; min-height: 6; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._lines = LiveLines()
+        self._verdict = Static(classes="simulation--verdict", markup=False)
+        self._how = Static(classes="simulation--how", markup=False)
+        self._chart = Chart()
+        self.result: PagesResult | None = None
+        self._of = ""
+        self.set_class(True, "-going")
+
+    def compose(self) -> ComposeResult:
+        """Head, verdict, figures, chart, how."""
+        yield self.head
+        yield self._verdict
+        yield self._lines
+        yield self._chart
+        yield self._how
+        yield self.log_lines
+
+    def on_resize(self) -> None:
+        """Words wrap anew."""
+        if self.follower is not None:
+            self.draw(self.follower.run, self.follower.tape)
+
+    def title(self, run: Run) -> str:
+        """Labelled as what it is."""
+        return f"{scheduling.LABEL} of a scheduler: {model(run.values)}"
+
+    def new_tape(self) -> PagesTape:
+        """A tape that hears of schedules."""
+        return PagesTape()
+
+    def draw(self, run: Run, tape: PagesTape) -> None:
+        """Both schedulers as they go, and their figures when they are done."""
+        done = self.follower is not None and self.follower.state.status == "done"
+        if self._of != run.id:
+            self._of, self.result = run.id if done else "", None
+            if done:
+                self._load(run)
+        self.set_class(self.result is None, "-going")
+        self.set_class(not tape.schedules and self.result is None, "-nothing")
+        width = self.size.width
+        if not width:
+            return
+        rows = [] if self.result is None else [row for row in self.result.rows if isinstance(row, PolicyRow)]
+        lines = scheduling.table(rows, width) if rows else scheduling.going(tape, width)
+        self._lines.show_all(lines)
+        if self.result is not None:
+            self._verdict.update(
+                Content.assemble((f"{scheduling.LABEL}, nothing was measured. ", "bold $text-warning"), scheduling.verdict(self.result))
+            )
+            self._how.update(hanging(scheduling.how(self.result), width))
+            self._chart.set_plot(scheduling.load_plot(self.result))
+
+    @in_thread(group="simulation", description="read a result", exclusive=True)
+    def _load(self, run: Run) -> None:
+        self.app.call_from_thread(self._loaded, run, read(run, PagesResult))
+
+    def _loaded(self, run: Run, result: PagesResult | None) -> None:
+        self.result = result
+        if self.follower is not None and self.follower.run.id == run.id:
+            self.draw(run, self.follower.tape)

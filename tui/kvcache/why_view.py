@@ -1,0 +1,136 @@
+"""Why a cache: generating with and without one, as it goes and when it is done."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.content import Content
+from textual.widgets import Static
+
+from core.kvcache.why_result import KvCacheWhyResult
+from core.runs.store import Run
+from tui.experiment.finished import ResultTable, read
+from tui.experiment.live import LiveRun
+from tui.experiment.names import model
+from tui.experiment.tape import Tape
+from tui.kvcache import growth
+from tui.widgets.chart import Chart
+from tui.widgets.hanging import hanging
+from tui.widgets.threads import in_thread
+
+_TALL = 46
+"""Lines from which on both charts, the table and the words stand together."""
+_LOW = 28
+"""Lines below which the charts take turns too."""
+_BROAD = 92
+"""Columns from which on the charts stand beside each other."""
+
+
+class WhyView(LiveRun[Tape]):
+    """Follows the newest run and shows its result. In a small window charts, table and words take turns."""
+
+    HELP = (
+        "The same tokens generated with a cache and without one. Without a cache every step computes the keys and values of all tokens before it "
+        "again: the time of a token grows with the length, the keys and values computed with its square. Both axes are logarithmic, so that a power "
+        "of the length is a straight line and its exponent the slope.\n\n"
+        "F5 measures the model of the form at the lengths of the form; m goes through charts, table and words where they take turns."
+    )
+    NOTHING = "No run without a cache yet. F5 generates with and without one, at the lengths of the form."
+    DEFAULT_CSS = """
+    WhyView .why--verdict { height: auto; }
+    WhyView .why--charts { layout: vertical; height: 1fr; min-height: 8; }
+    WhyView .why--charts Chart { height: 1fr; min-height: 6; }
+    WhyView.-broad .why--charts { layout: horizontal; }
+    WhyView.-broad .why--charts Chart { width: 1fr; height: 100%; }
+    WhyView ResultTable { height: auto; max-height: 14; }
+    WhyView .why--words { height: auto; max-height: 14; margin-top: 1; }
+    WhyView.-nothing .why--charts, WhyView.-nothing ResultTable, WhyView.-nothing .why--words, WhyView.-nothing .why--verdict { display: none; }
+    WhyView.-small .why--words { margin-top: 0; }
+    WhyView.-small.-table .why--charts { display: none; }
+    WhyView.-small.-charts ResultTable, WhyView.-small.-charts .why--words { display: none; }
+    WhyView.-going #why-projections, WhyView.-going ResultTable, WhyView.-going .why--words, WhyView.-going .why--verdict { display: none; }
+    WhyView.-low.-time #why-projections, WhyView.-low.-projections #why-time { display: none; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.table = ResultTable(growth.COLUMNS)
+        self._verdict = Static(classes="why--verdict", markup=False)
+        self._words = Static(classes="why--words", markup=False)
+        self._time, self._projections = Chart(id="why-time"), Chart(id="why-projections")
+        self.result: KvCacheWhyResult | None = None
+        self._of = ""
+        self._turn = 0
+
+    def compose(self) -> ComposeResult:
+        """Head, verdict, charts, table, words."""
+        yield self.head
+        yield self._verdict
+        with Container(classes="why--charts"):
+            yield self._time
+            yield self._projections
+        yield self.table
+        yield self._words
+        yield self.log_lines
+
+    def on_resize(self) -> None:
+        """Everything where there is room."""
+        broad = self.size.width >= _BROAD
+        self.set_class(self.size.height < (_LOW if broad else _TALL), "-small")
+        self.set_class(self.size.height < _LOW and not broad, "-low")
+        self.set_class(broad, "-broad")
+        self._show_turn()
+        self._fill()
+
+    def title(self, run: Run) -> str:
+        """The model."""
+        return f"with and without a cache: {model(run.values)}"
+
+    def new_tape(self) -> Tape:
+        """A plain tape."""
+        return Tape()
+
+    def draw(self, run: Run, tape: Tape) -> None:
+        """Times as they are told, and the result when the run is done."""
+        done = self.follower is not None and self.follower.state.status == "done"
+        if self._of != run.id:
+            self._of, self.result = run.id if done else "", None
+            if done:
+                self._load(run)
+        if self.result is None:
+            told = tape.curves.get("token_ms", {})
+            self.set_class(True, "-going")
+            self.set_class(not told, "-nothing")
+            self._time.set_plot(growth.going_plot(told))
+
+    @in_thread(group="why", description="read a result", exclusive=True)
+    def _load(self, run: Run) -> None:
+        self.app.call_from_thread(self.show, read(run, KvCacheWhyResult))
+
+    def show(self, result: KvCacheWhyResult | None) -> None:
+        """Show what was found."""
+        self.result = result
+        self._fill()
+
+    def next_chart(self) -> None:
+        """Where they take turns: the charts, then table and words."""
+        self._turn += 1
+        self._show_turn()
+
+    def _show_turn(self) -> None:
+        turns = ("time", "projections", "table") if self.has_class("-low") else ("time", "table")
+        turn = turns[self._turn % len(turns)]
+        self.set_class(turn == "table", "-table")
+        self.set_class(turn != "table", "-charts")
+        self.set_class(turn == "time", "-time")
+        self.set_class(turn == "projections", "-projections")
+
+    def _fill(self) -> None:
+        if self.result is None or not self.size.width:
+            return
+        self.remove_class("-nothing", "-going")
+        self._verdict.update(Content.styled(growth.verdict(self.result), "bold"))
+        self._time.set_plot(growth.time_plot(self.result))
+        self._projections.set_plot(growth.projections_plot(self.result.rows))
+        self.table.show([(row.tokens, row) for row in self.result.rows])
+        self._words.update(hanging(growth.sentences(self.result), self.size.width))
