@@ -66,6 +66,7 @@ def run(spec: KvCacheSpec, context: RunContext) -> KvCacheResult:
         rows = [_row(bench, name, refused, own) for name, _, refused in fit.rows]
         rows += [bench.row(name, REFERENCE, with_groups(model, groups_of(name, card.heads)), name, own=False) for name in fit.variants]
         threads_used = torch.get_num_threads()
+    notes.append(f"The first {fit.prompt} tokens of each window are its prompt and are not scored; times are of one sequence.")
     notes += [_UNTRAINED] * any(groups_of(name, card.heads) < card.kv_heads for name in fit.variants)
     _require_one(spec, rows)
     for note in notes:
