@@ -1,0 +1,116 @@
+"""The heads: small residual networks on the target's last hidden state, one for each token further ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.errors import RequestError
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """How the heads are built."""
+
+    heads: int
+    """Head i predicts the token i + 2 behind the hidden state's: the next one is the target's own."""
+    hidden: int
+    """H, width of the target's hidden state."""
+    width: int
+    """Inner width of a head."""
+    vocabulary: int
+
+    def to_json(self) -> dict[str, int]:
+        """Plain values."""
+        return asdict(self)
+
+
+class MedusaHeads(nn.Module):
+    """One residual block a head: h + W2 silu(W1 [h, e] + b).
+
+    The target's own output head stands behind every block, so that a head adds only its block (Medusa gives each head a copy of the output
+    head). e is the input embedding of the token that the target has just chosen: it is known before the heads are asked, and the first head of
+    Hydra (arXiv 2402.05109) reads it too. W2 begins at zero, so that an untrained head says what the target's own head says.
+
+    Args:
+        shape: sizes.
+        output: the target's output head: [..., H] to logits [..., V].
+        embedding: the target's input embedding: int64 [...] to [..., H].
+    """
+
+    def __init__(self, shape: HeadShape, output: Callable[[Tensor], Tensor], embedding: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.shape = shape
+        # Not submodules: they are the target's, are not trained and are not saved.
+        self._target: tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] = (output, embedding)
+        self.first = nn.ModuleList(nn.Linear(2 * shape.hidden, shape.width) for _ in range(shape.heads))
+        self.second = nn.ModuleList(nn.Linear(shape.width, shape.hidden, bias=False) for _ in range(shape.heads))
+        for linear in self.second:
+            nn.init.zeros_(linear.weight)  # type: ignore[arg-type]
+        self._joined: tuple[Tensor, Tensor, Tensor] | None = None
+
+    @classmethod
+    def on(cls, model: Any, heads: int, width: int | None = None) -> MedusaHeads:
+        """Fresh heads for a transformers causal LM, on its device, in float32.
+
+        Raises:
+            RequestError: the model has no output head over its hidden state.
+        """
+        output, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+        hidden, vocabulary = getattr(output, "in_features", None), getattr(output, "out_features", None)
+        if hidden is None or vocabulary is None or getattr(embedding, "embedding_dim", None) != hidden:
+            raise RequestError(
+                "this model's output head does not read what its embedding gives, so Medusa heads cannot share it: choose another drafter"
+            )
+        made = cls(HeadShape(heads, int(hidden), int(width or hidden), int(vocabulary)), output, embedding)
+        return made.to(model.device)
+
+    def forward(self, hidden: Tensor, token: Tensor) -> Tensor:
+        """What the output head is to read, for each head.
+
+        Args:
+            hidden: [N, H], after the target's final norm.
+            token: int64 [N], chosen behind them.
+
+        Returns:
+            [heads, N, H].
+        """
+        read = torch.cat((hidden, self._target[1](token).to(hidden.dtype)), -1)
+        return torch.stack([hidden + second(functional.silu(first(read))) for first, second in zip(self.first, self.second, strict=True)])
+
+    def logits(self, hidden: Tensor, token: Tensor) -> Tensor:
+        """Logits [heads, N, V]; arguments as of `forward`."""
+        return self._target[0](self(hidden, token))
+
+    @torch.inference_mode()
+    def candidates(self, hidden: Tensor, token: int, most: int) -> Tensor:
+        """The likeliest tokens of each head: int64 [heads, most], the likeliest first.
+
+        Args:
+            hidden: [H].
+            token: chosen behind it.
+            most: how many.
+        """
+        first, bias, second = self._join(hidden.dtype)
+        read = torch.cat((hidden, self._target[1](torch.tensor([token], device=hidden.device))[0].to(hidden.dtype)))
+        inner = functional.silu(torch.addmv(bias, first, read)).view(self.shape.heads, self.shape.width, 1)
+        states = hidden + torch.bmm(second, inner)[:, :, 0]
+        return self._target[0](states).topk(most).indices
+
+    def _join(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """The blocks' weights under each other, in the dtype of the hidden state; kept until the heads are trained on."""
+        if self._joined is None or self._joined[0].dtype != dtype:
+            parts = [(first.weight, first.bias, second.weight) for first, second in zip(self.first, self.second, strict=True)]
+            first, bias, second = zip(*parts, strict=True)
+            self._joined = (torch.cat(first).to(dtype), torch.cat(bias).to(dtype), torch.stack(second).to(dtype))
+        return self._joined
+
+    def train(self, mode: bool = True) -> MedusaHeads:
+        """As of any module; what was joined for decoding is let go."""
+        self._joined = None
+        return super().train(mode)

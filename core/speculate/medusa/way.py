@@ -1,0 +1,224 @@
+"""Medusa as one of the ways to speculate: heads found or trained, a tree of the size that pays on this machine."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Collection, Iterator
+from itertools import islice, pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from core.errors import RequestError
+from core.models.resolve import resolve
+from core.runs.context import RunContext
+from core.runtime.decoder import Decoder
+from core.runtime.generate import stream
+from core.runtime.sampling import Sampling
+from core.sanitize import clean
+from core.speculate.loop import Round
+from core.speculate.medusa.heads import MedusaHeads
+from core.speculate.medusa.loop import rounds
+from core.speculate.medusa.store import HeadFacts, Node, Stored, base_digest, exists, load, place_of, save
+from core.speculate.medusa.train import TrainSettings, corpus, train
+from core.speculate.medusa.tree import CandidateTree, best_size, interpolated
+from core.speculate.spec import Acceptance, DraftingSpec
+from core.speculate.ways import TIMED_ROUNDS, StepSeconds, Target
+
+SLOTS = 64
+"""Slots that a cache needs beside prompt and answer, for the nodes of a tree."""
+_SIZES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63)
+_TRIALS = 7
+_TELL_EVERY = 0.5
+
+
+class MedusaWay:
+    """`core.speculate.ways.Way` with trained heads.
+
+    Args:
+        decoder: of the target.
+        heads: its own.
+        tree: of all candidates; of each depth as much is verified as pays.
+        acceptance: exact, or typical, which is lossy.
+        title: what drafts.
+    """
+
+    def __init__(
+        self, decoder: Decoder, heads: MedusaHeads, tree: CandidateTree, acceptance: Acceptance = "exact", title: str = "Medusa heads"
+    ) -> None:
+        self.title = title
+        self.parameters: int | None = sum(parameter.numel() for parameter in heads.parameters())
+        self.calls = 0
+        self._decoder, self._heads, self._whole, self._acceptance = decoder, heads, tree, acceptance
+        self._trees: dict[int, CandidateTree] = {}
+        self._seconds: list[tuple[int, float]] = []
+
+    def tree(self, gamma: int) -> CandidateTree:
+        """The candidates of a round: paths of at most `gamma` tokens, as many as pay on this machine, at least one."""
+        if gamma not in self._trees:
+            self._seconds = self._seconds or tree_seconds(self._decoder, self._heads, self._whole)
+            deep = self._whole.first(len(self._whole.paths), gamma)
+            self._trees[gamma] = deep.first(max(best_size(deep, interpolated(self._seconds), self._seconds[-1][0]), 1))
+        return self._trees[gamma]
+
+    def rounds(
+        self,
+        prompts: Tensor,
+        *,
+        gamma: int,
+        sampling: Sampling,
+        max_new_tokens: int,
+        stop_tokens: Collection[int] = (),
+        generator: torch.Generator | None = None,
+        real: Tensor | None = None,
+    ) -> Iterator[Round]:
+        """Continue one prompt, as `core.speculate.medusa.loop.rounds`. Raises RequestError for a padded one."""
+        if real is not None and not bool(real.all()):
+            raise RequestError("Medusa's trees are verified for one sequence at a time, which has no padding: ask for a batch of 1")
+        self.calls = 0
+        every = rounds(
+            self._decoder,
+            self._heads,
+            self.tree(gamma),
+            prompts,
+            sampling=sampling,
+            max_new_tokens=max_new_tokens,
+            stop_tokens=stop_tokens,
+            generator=generator,
+            acceptance=self._acceptance,
+        )
+        for done in every:
+            self.calls += done.candidates > 0
+            yield done
+
+    def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
+        """Plain steps and whole rounds in turns, the heads by themselves; a round less the heads is its verification."""
+        del real
+        tree = self.tree(gamma)
+        room = max(self._decoder.max_tokens - TIMED_ROUNDS * (tree.depth + 1) - len(tree.paths), 1)
+        prompts = prompts[:, -room:]
+        plain: list[float] = []
+        whole: list[float] = []
+        for _ in range(2):
+            plain += _gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=TIMED_ROUNDS))
+            limit = min(TIMED_ROUNDS * (tree.depth + 1), self._decoder.max_tokens - prompts.shape[1] + 1)
+            whole += _gaps(islice(self.rounds(prompts, gamma=gamma, sampling=sampling, max_new_tokens=limit, generator=generator), TIMED_ROUNDS))
+        heads = _seconds_of_heads(self._decoder, self._heads, tree)
+        return StepSeconds(statistics.median(plain), heads / gamma, max(statistics.median(whole) - heads, 0.0))
+
+
+def open_way(spec: DraftingSpec, target: Target, context: RunContext) -> MedusaWay:
+    """Heads from the folder that was named; else those that were trained for this target before; else new ones, trained now and kept.
+
+    Raises:
+        RequestError: no heads there, damaged ones, those of another model, or a model that cannot have any.
+        RunFailed: training failed, or the disk refuses the trained heads.
+        Cancelled: by the person, while they were trained.
+    """
+    digest = base_digest(resolve(spec.model).path)
+    found = load(Path(spec.medusa_heads).expanduser(), target.model, digest) if spec.medusa_heads else _found(target, digest, context)
+    found = found or _trained(target, digest, context)
+    facts = found.facts
+    first = ", ".join(f"{share:.0%}" for share in (head[0] for head in facts.top_k))
+    context.log(f"Medusa heads in {clean(str(found.folder))}: their likeliest token is the target's {first} of the time, head by head")
+    way = MedusaWay(target.decoder, found.heads, facts.candidates, spec.acceptance, f"{facts.heads} Medusa heads")
+    for gamma in spec.gamma:
+        tree = way.tree(gamma)
+        context.log(
+            f"gamma {gamma}: a tree of {len(tree.paths)} candidates, {tree.depth} deep, which should bring {tree.expected:.2f} tokens a round"
+        )
+        if gamma > facts.heads:
+            context.log(f"gamma {gamma} is more than the {facts.heads} heads: a round drafts at most {facts.heads} tokens in a row")
+    return way
+
+
+def tree_seconds(decoder: Decoder, heads: MedusaHeads, tree: CandidateTree, behind: int = 64) -> list[tuple[int, float]]:
+    """Seconds of a round by the nodes of its tree, drafting and verifying, the least of some trials: [(nodes, seconds)], ascending.
+
+    The cache is filled with `behind` tokens first, and empty afterwards.
+    """
+    behind = min(behind, max(decoder.max_tokens - SLOTS, 1))
+    sizes = sorted({min(size, len(tree.paths), decoder.max_tokens - behind - 1) for size in _SIZES})
+    decoder.reset(1)
+    decoder.forward(torch.zeros(1, behind, dtype=torch.int64, device=decoder.device), last=True)
+    hidden = decoder.hidden[0, -1].clone()
+    measured = []
+    for size in sizes:
+        part = tree.first(size)
+        tokens = torch.zeros(1, size + 1, dtype=torch.int64, device=decoder.device)
+        seconds = []
+        for _ in range(_TRIALS):
+            began = time.perf_counter()
+            if size:
+                heads.candidates(hidden, 0, part.most).tolist()
+            decoder.forward(tokens, tree=part.mask if size else None).argmax(-1).tolist()
+            seconds.append(time.perf_counter() - began)
+            decoder.keep([0], size + 1) if not size else decoder.select(torch.tensor([0], device=decoder.device))
+            if size:
+                decoder.keep([0], 1)
+        measured.append((size, min(seconds)))
+    decoder.reset(1)
+    return measured
+
+
+def _found(target: Target, digest: str, context: RunContext) -> Stored | None:
+    folder = place_of(digest, TrainSettings().heads)
+    if not exists(folder):
+        return None
+    try:
+        return load(folder, target.model, digest)
+    except RequestError as error:
+        context.log(f"{error}; training them again now")
+        return None
+
+
+def _trained(target: Target, digest: str, context: RunContext) -> Stored:
+    text = corpus()
+    told = [0.0]
+
+    def on_progress(_done: int, _total: int, label: str) -> None:
+        context.check_cancelled()
+        if time.monotonic() - told[0] > _TELL_EVERY:
+            told[0] = time.monotonic()
+            context.progress(0, 0, f"Medusa heads: {label}")
+
+    context.log(f"no Medusa heads of {clean(target.card.name)} are here yet: training some on {text.name}, which takes up to two minutes")
+    made = train(target.model, target.tokenizer, text, on_progress=on_progress)
+    shape = made.heads.shape
+    facts = HeadFacts(
+        base=clean(target.card.name, limit=200),
+        base_sha256=digest,
+        **shape.to_json(),
+        top_k=made.top_k,
+        tree=tuple(Node(ranks=path, share=share) for path, share in zip(made.tree.paths, made.tree.gains, strict=True)),
+        corpus=text.name,
+        corpus_sha256=text.sha256,
+        tokens=made.tokens,
+        steps=made.steps,
+        loss=made.loss,
+        seconds=made.seconds,
+    )
+    folder = place_of(digest, shape.heads)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    facts = save(folder, made.heads, facts)
+    context.log(f"trained in {made.seconds:.0f} s: {made.steps} steps on {made.tokens:,} hidden states")
+    context.metric("medusa_seconds", made.seconds)
+    context.artifact(folder, "drafter")
+    return Stored(folder, made.heads, facts)
+
+
+def _gaps(steps: Iterator[object]) -> list[float]:
+    stamps = [time.perf_counter() for _ in islice(steps, TIMED_ROUNDS)]
+    return [later - earlier for earlier, later in pairwise(stamps)]
+
+
+def _seconds_of_heads(decoder: Decoder, heads: MedusaHeads, tree: CandidateTree) -> float:
+    hidden = decoder.hidden[0, -1].clone()
+    seconds = []
+    for _ in range(TIMED_ROUNDS):
+        began = time.perf_counter()
+        heads.candidates(hidden, 0, tree.most).tolist()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
