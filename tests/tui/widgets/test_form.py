@@ -338,7 +338,7 @@ async def test_choices_that_do_not_fit_stand_between_arrows() -> None:
     async with Host(sections=fields("model", "method")).run_test(size=(32, 10)) as pilot:
         await pilot.pause()
         editor = pilot.app.query_one(ChoiceEditor)
-        assert str(editor.render()) == "‹ oven › 1 of 2"
+        assert str(editor.render()) == "‹ oven ›", "how many there are is left out where it has no room"
 
 
 @given(st.dictionaries(st.sampled_from(sorted(QuantizeSpec.model_fields)), st.one_of(st.integers(), st.text(max_size=8), st.booleans())))
