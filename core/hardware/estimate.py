@@ -169,13 +169,43 @@ def estimate(
         total=total,
         left=budget - total,
         fits=total <= budget,
-        largest_context=_largest(lambda tokens: fits(tokens, concurrency), card.context),
-        largest_concurrency=_largest(lambda sequences: fits(context, sequences), MOST_SEQUENCES),
+        largest_context=largest(lambda tokens: fits(tokens, concurrency), card.context),
+        largest_concurrency=largest(lambda sequences: fits(context, sequences), MOST_SEQUENCES),
         model_context=card.context,
         weight_formats=_weight_formats(plan, context, concurrency, budget),
         kv_formats=_kv_formats(plan, context, concurrency, budget),
         notes=_notes(card, context, gpu, plan) + _in_the_way(plan, machine, budget - total, capacity - total),
     )
+
+
+@dataclass(frozen=True)
+class CacheRoom:
+    """What a machine leaves for a KV cache of any kind. With tensor parallelism every figure is one GPU's."""
+
+    place: Place
+    device: str
+    tensor_parallel: int
+    capacity: int
+    kept_free: Line
+    weights: Line
+    runtime: Line
+    _plan: _Plan
+
+    def bytes(self, context: int, concurrency: int) -> int:
+        """Left for the cache beside weights, activations and runtime; negative: so much is missing before there is any cache."""
+        activations = _activations(self._plan, context, concurrency).bytes
+        return self.capacity - self.kept_free.bytes - self.weights.bytes - self.runtime.bytes - activations
+
+
+def cache_room(card: ModelCard, machine: Machine, *, weights: str = "bf16", tensor_parallel: int = 1, place: Place | None = None) -> CacheRoom:
+    """The budget of `estimate` without its cache, for schemes that have formulas of their own; arguments and errors as of `estimate`."""
+    _check(card, machine, 1, 1, tensor_parallel, place)
+    gpu = _smallest(machine.gpus) if place != "memory" and machine.gpus else None
+    plan = _Plan(card, gpu, weight_bytes(card, weights), kv_format("fp16"), tensor_parallel if gpu is not None else 1)
+    capacity, kept = _capacity(plan, machine)
+    weight_line, _, _, runtime = _lines(plan, 1, 1)
+    device = gpu.name if gpu is not None else (machine.cpu or "CPU")
+    return CacheRoom(plan.place, device, plan.parallel, capacity, kept, weight_line, runtime, plan)
 
 
 def needed(plan: _Plan, context: int, concurrency: int) -> int:
@@ -235,7 +265,7 @@ def _capacity(plan: _Plan, machine: Machine) -> tuple[int, Line]:
     return machine.ram, Line("kept free", free, f"{1 - MEMORY_SHARE:.0%} of main memory, at least 1 GiB, for the system and other programs")
 
 
-def _largest(fits: Callable[[int], bool], most: int) -> int:
+def largest(fits: Callable[[int], bool], most: int) -> int:
     """The largest n in 1..most that fits, 0 when none does; `fits` turns false once and for all."""
     if not fits(1):
         return 0

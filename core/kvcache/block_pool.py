@@ -137,6 +137,11 @@ class BlockPool:
         found, _ = self._find(tokens)
         return -(-len(tokens) // self.block_size) - sum(1 for block in found if self.references[block])
 
+    def needed_to_append(self, sequence: int, count: int) -> int:
+        """Free blocks that an append of so many tokens takes away, a copy of a shared block among them."""
+        table = self._tables[sequence]
+        return -(-(table.length + count) // self.block_size) - len(table.blocks) + self._must_copy(table, count)
+
     def admit(self, sequence: int, tokens: Sequence[int]) -> Admission:
         """Take in a new sequence: share what is found of its tokens, take blocks for the rest.
 
@@ -287,10 +292,10 @@ class BlockPool:
     def _make_room(self, sequence: int, table: _Table, first: int, last: int) -> list[tuple[int, int]]:
         size = self.block_size
         needed = -(-last // size) - len(table.blocks)
-        shared = last > first and first % size != 0 and self.references[table.blocks[-1]] > 1
-        self._require(needed + shared)
+        copy = self._must_copy(table, last - first)
+        self._require(needed + copy)
         copies: list[tuple[int, int]] = []
-        if shared:
+        if copy:
             source = table.blocks[-1]
             target = self._take(sequence)
             table.blocks[-1] = target
@@ -301,6 +306,9 @@ class BlockPool:
             self._tell("copy", sequence, target, source)
         table.blocks.extend(self._take(sequence) for _ in range(needed))
         return copies
+
+    def _must_copy(self, table: _Table, count: int) -> bool:
+        return count > 0 and table.length % self.block_size != 0 and self.references[table.blocks[-1]] > 1
 
     def _require(self, needed: int) -> None:
         if needed > len(self._free):

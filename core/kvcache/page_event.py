@@ -10,10 +10,11 @@ Detail event of kind "pages" (mode decode), `data`:
                           by block id. references: sequences whose table has it, 0 = free; filled: tokens in it; cached: 1 when its hash is known,
                           so that a later prompt can share it (a free block keeps its tokens until it is reused)
     sequences   [{id, name, state, tokens, prompt, hits, parent, table: [block id, ...], text}, ...]
-                          those alive or waiting, in order of arrival. state: waiting | running; prompt: tokens of the prompt; hits: tokens of it
-                          that were found in the cache; parent: id of the sequence that it was forked from, or None; text: end of its text
+                          those running in order of admission, then those waiting (id -1 before the first admission). state: waiting | running;
+                          prompt: tokens of the prompt; hits: tokens of it that were found in the pool; parent: id of the sequence that it was
+                          forked from, or None; text: its end
     changes     [[kind, sequence, block, other], ...]
-                          since the event before. kind: arrive | hit | take | reuse | fork | copy | free | finish (see `Change`); -1 = none
+                          since the event before. kind: arrive | hit | take | reuse | fork | copy | free | preempt | finish (see `Change`); -1 = none
     used        int       blocks with at least one reference
     tokens      int       tokens of all running sequences together, shared ones counted for each sequence (what a contiguous cache would hold)
     stored      int       tokens in the used blocks, shared ones counted once
@@ -21,7 +22,7 @@ Detail event of kind "pages" (mode decode), `data`:
     reserved    int       tokens that contiguous caches pre-allocated to `reserved_each` would have set aside for the running sequences
     reserved_each int
     waste_contiguous float  share of `reserved` that holds no token
-    totals      {hits, hit_tokens, copies, reused, finished, waiting}   since the beginning
+    totals      {hit_tokens, copies, reused, finished, waiting, preempted}   since the beginning (waiting: now)
     left_out    int       changes that found no room in this event
 """
 
@@ -43,7 +44,7 @@ _FIGURES: dict[str, type[int] | type[float]] = dict.fromkeys(
     ("step", "block_size", "used", "tokens", "stored", "reserved", "reserved_each", "left_out"), int
 )
 _FIGURES |= dict.fromkeys(("seconds", "waste", "waste_contiguous"), float)
-CHANGES = ("arrive", "hit", "take", "reuse", "fork", "copy", "free", "finish")
+CHANGES = ("arrive", "hit", "take", "reuse", "fork", "copy", "free", "preempt", "finish")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Change:
 
     arrive: `sequence` was admitted. hit: it shares `block`, found by its hash. take: it took `block`, which held nothing. reuse: it took `block`,
     and what was cached in it is lost. fork: it shares every block of sequence `other`. copy: before it wrote, it copied block `other`, which was
-    shared, to `block`. free: the last reference to `block` is gone. finish: it is done.
+    shared, to `block`. free: the last reference to `block` is gone. preempt: it must wait again. finish: it is done, or waits.
     """
 
     kind: str

@@ -34,19 +34,19 @@ class PagesSpec(Spec):
     block_size: Annotated[int, Field(description="Tokens of a block", ge=1, le=512, json_schema_extra=unit("token"))] = 16
     blocks: Annotated[
         int | None,
-        Field(description="Blocks of the pool; default: as many as the decode needs at its fullest, or as the memory holds", ge=2, le=2**31),
+        Field(description="Blocks of the pool; default: so few that it gets crowded, or as many as the memory holds", ge=2, le=2**31),
     ] = None
     context: Annotated[
         int | None,
         Field(
-            description="Length that contiguous caches are pre-allocated to; default: the model's",
+            description="Length that contiguous caches are set aside for; default: the model's, or the longest request",
             ge=2,
             le=2**31,
             json_schema_extra=unit("token"),
         ),
     ] = None
 
-    requests: Annotated[int, Field(description="Prompts", ge=1, le=64, json_schema_extra=applies("sequence", **_DECODE))] = 8
+    requests: Annotated[int, Field(description="Prompts", ge=1, le=64, json_schema_extra=applies("sequence", **_DECODE))] = 12
     samples: Annotated[
         int, Field(description="Samples of every fourth prompt, which share its blocks", ge=1, le=8, json_schema_extra=applies("sequence", **_DECODE))
     ] = 3
@@ -60,7 +60,7 @@ class PagesSpec(Spec):
     ] = 96
     new_tokens: Annotated[
         int, Field(description="Most new tokens of a sequence; lengths are mixed", ge=1, le=65536, json_schema_extra=applies("token", **_DECODE))
-    ] = 64
+    ] = 96
     temperature: Annotated[
         float, Field(description="0 takes the likeliest token, so that samples are equal", ge=0, le=10, json_schema_extra=applies("1", **_DECODE))
     ] = 0.8

@@ -1,0 +1,149 @@
+"""`llmopt kv-cache-pages`: a decode whose pages are watched, or a simulated scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import torch
+
+from core import text
+from core.errors import RequestError
+from core.evaluate.encoding import tokenize
+from core.formats.opening import open_whole, tokenizer_of
+from core.kvcache.geometry import Geometry
+from core.kvcache.pages_check import PagesCheck, check
+from core.kvcache.pages_decode import PagedDecode, Running
+from core.kvcache.pages_live import Live, waste
+from core.kvcache.pages_requests import requests_of, text_tokens
+from core.kvcache.pages_result import PagesMetrics, PagesResult, SequenceRow, Series
+from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.series import thinned
+from core.kvcache.simulate_run import simulate
+from core.models.resolve import resolve
+from core.models.source import ModelSource
+from core.runs.context import RunContext
+from core.runtime.generate import eos_tokens
+from core.runtime.sampling import Sampling
+from core.sanitize import clean
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def run(spec: PagesSpec, context: RunContext) -> PagesResult:
+    """Carry a request out.
+
+    Raises:
+        RequestError: it does not fit the model or the machine.
+        RunFailed: the model's predictions are not numbers.
+    """
+    source = resolve(spec.model)
+    if spec.mode == "simulate":
+        return simulate(spec, source.card(), context)
+    return _decode(spec, source, context)
+
+
+def _decode(spec: PagesSpec, source: ModelSource, context: RunContext) -> PagesResult:
+    card = source.card()
+    found = check(spec.model_copy(update={"device": context.device}), card)
+    dtype = torch.float32 if context.device == "cpu" else _DTYPES.get(card.dtype, torch.float32)
+    context.progress(0, 1, "loading the model")
+    model, tokenizer = open_whole(source, dtype, context.device), tokenizer_of(source)
+    tokens = tokenize(text.load(spec.text), tokenizer, text_tokens(spec)).tolist()
+    if len(tokens) <= spec.system_tokens:
+        raise RequestError(f"the text has {len(tokens)} tokens, and {spec.system_tokens} are to be common to all prompts: give a longer text")
+    requests = requests_of(spec, tokens)
+    total = sum(request.samples * request.new_tokens for request in requests[1])
+    decode = PagedDecode(
+        model,
+        Geometry.of(card, dtype.itemsize),
+        requests,
+        blocks=found.blocks,
+        block_size=spec.block_size,
+        at_once=spec.at_once,
+        sampling=Sampling(temperature=spec.temperature),
+        seed=spec.seed,
+        stops=frozenset(eos_tokens(model)),
+        longest=found.longest,
+        compare=spec.compare,
+        on_step=Live(context, tokenizer, found.context, total),
+    )
+    decode.run()
+    return _result(spec, card.name, found, decode, model, tokenizer)
+
+
+def _result(
+    spec: PagesSpec, name: str, found: PagesCheck, decode: PagedDecode, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> PagesResult:
+    slots = [used * spec.block_size for used in decode.usage.used]
+    reserved = [running * found.context for running in decode.usage.running]
+    utilization = [used / found.blocks for used in decode.usage.used]
+    filled = [1 - waste(stored, room) for stored, room in zip(decode.usage.stored, slots, strict=True)]
+    contiguous = [1 - waste(tokens, room) for tokens, room in zip(decode.usage.tokens, reserved, strict=True)]
+    tokens = sum(len(sequence.tokens) - sequence.prompt for sequence in decode.finished)
+    slot_bytes = decode.pages.nbytes // (found.blocks * spec.block_size)
+    metrics = PagesMetrics(
+        utilization_mean=_mean(utilization),
+        utilization_peak=max(utilization, default=None),
+        waste_mean=None if not filled else 1 - fmean(filled),
+        waste_contiguous_mean=None if not contiguous else 1 - fmean(contiguous),
+        bytes_paged=max(slots, default=0) * slot_bytes,
+        bytes_contiguous=max(reserved, default=0) * slot_bytes,
+        hit_tokens=decode.pool.hit_tokens,
+        hit_share=sum(sequence.hit_tokens for sequence in decode.finished) / max(decode.prompt_tokens, 1),
+        copies=decode.pool.copies,
+        reused=decode.pool.reused,
+        identical=None if not spec.compare else decode.compared.differing == 0,
+        logit_difference=None if not spec.compare else decode.compared.largest,
+        tokens=tokens,
+        seconds=decode.seconds,
+        tokens_per_second=tokens / decode.seconds if decode.seconds else None,
+        preemptions=decode.preemptions,
+    )
+    x = tuple(float(step + 1) for step in range(len(utilization)))
+    series = Series(title="decode", x=x, utilization=tuple(utilization), filled=tuple(filled), contiguous=tuple(contiguous))
+    return PagesResult(
+        model=name,
+        mode="decode",
+        label="measured",
+        block_size=spec.block_size,
+        blocks=found.blocks,
+        context=found.context,
+        metrics=metrics,
+        rows=tuple(_row(sequence, tokenizer) for sequence in sorted(decode.finished, key=lambda sequence: sequence.id)),
+        series=(thinned(series),),
+        notes=_notes(spec, decode, model),
+    )
+
+
+def _row(sequence: Running, tokenizer: PreTrainedTokenizerBase) -> SequenceRow:
+    return SequenceRow(
+        name=sequence.name,
+        prompt_tokens=sequence.prompt,
+        hit_tokens=sequence.hit_tokens,
+        new_tokens=len(sequence.tokens) - sequence.prompt,
+        blocks=sequence.blocks,
+        shared_blocks=sequence.shared,
+        waited_steps=sequence.waited,
+        text=clean(str(tokenizer.decode(sequence.tokens[sequence.prompt :])), limit=400),
+    )
+
+
+def _notes(spec: PagesSpec, decode: PagedDecode, model: PreTrainedModel) -> tuple[str, ...]:
+    notes = [f"{str(model.dtype).removeprefix('torch.')} on {model.device.type}; time of the paged decode alone, prompts included"]
+    if spec.compare:
+        notes.append(
+            "contiguous caches were fed the same tokens in the same batches: what was computed in the same shapes has the same bits, "
+            "what was found in the pool instead of computed again differs by rounding"
+        )
+    if decode.compared.differing:
+        notes.append(f"{decode.compared.differing} of {decode.compared.tokens} tokens would have been others with contiguous caches")
+    return tuple(notes)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
