@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -18,15 +18,26 @@ from tui.experiment.live import LiveRun
 from tui.experiment.names import LIVE, SETUP
 from tui.experiment.setup import SetupView
 from tui.experiment.setups import Setups
-from tui.experiment.turns import Turns
 from tui.runs.watcher import RunEvent, RunStarted
 from tui.services import services_of
 from tui.widgets.live_table import LiveTable
+from tui.widgets.table import Table
 from tui.widgets.threads import in_thread
 from tui.widgets.view_bar import ViewBar
 
 WIDE = 110
 """Columns from which on the form stays beside the other views."""
+
+
+@runtime_checkable
+class HidesTable(Protocol):
+    """A view whose table may be put away for something else."""
+
+    table: Table[Any]
+
+    @property
+    def hides_table(self) -> bool:
+        """Whether something else has taken the table's place."""
 
 
 class ExperimentPane(RunControl):
@@ -133,7 +144,7 @@ class ExperimentPane(RunControl):
         """Take the focus to the pane itself when the widget that has it is put away, so that the keys go on working."""
         focused = self.screen.focused
         away: list[Widget] = [view for view in self._views if view.id != self.query_one("#views", ContentSwitcher).current]
-        away += [view.table for view in self._views if isinstance(view, Turns) and view.hides_table]
+        away += [view.table for view in self._views if isinstance(view, HidesTable) and view.hides_table]
         if self.has_class("-hide-setup"):
             away.append(self.setup)
         if focused is not None and any(view in focused.ancestors_with_self for view in away):

@@ -1,4 +1,4 @@
-"""The KV-cache tab: schemes side by side, why a cache, its pages live."""
+"""The KV-cache tab: schemes side by side, why a cache, its pages live, what fits."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tui.experiment.names import LIVE, SETUP
 from tui.experiment.pane import ExperimentPane, common_bindings
 from tui.kvcache.chart_view import ChartView
 from tui.kvcache.entries import KvRun
+from tui.kvcache.fit_view import FitView
 from tui.kvcache.live import LiveView
 from tui.kvcache.pages_view import PagesView
 from tui.kvcache.setup import setups
@@ -28,41 +29,42 @@ from tui.kvcache.why_view import WhyView
 from tui.services import services_of
 from tui.widgets.threads import in_thread
 
-TABLE, CHART, WHY, PAGES = "Table", "Chart", "Why", "Pages"
+TABLE, CHART, WHY, PAGES, FIT = "Table", "Chart", "Why", "Pages", "Fit"
 
-__all__ = ["CHART", "LIVE", "PAGES", "SETUP", "TABLE", "WHY", "KvCachePane"]
+__all__ = ["CHART", "FIT", "LIVE", "PAGES", "SETUP", "TABLE", "WHY", "KvCachePane"]
 
 
 class KvCachePane(ExperimentPane):
-    """Three forms, three kinds of runs."""
+    """Three forms, three kinds of runs, and a calculator that needs none."""
 
     HELP = (
         "What a model keeps of the text it has read, how much memory that takes, and what becomes of quality and speed when it takes less.\n\n"
         "Setup has three forms (experiment, at its top): schemes compares caches on the same model and text; why generates with a cache and without "
         "one; pages shows the blocks of a paged cache while several sequences are decoded, or simulates a scheduler. F5 starts what the form says; "
-        "the run goes on without this program. F4 goes through the views; w and p show why and pages at once.\n\n"
+        "the run goes on without this program. F4 goes through the views; w, p and k show why, pages and the calculator (fit) at once.\n\n"
         "Table and chart set the schemes beside each other, of the newest run or, with c, of every run of the model."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        *common_bindings("kv", views="setup, live, table, chart, why, pages"),
+        *common_bindings("kv", views="setup, live, table, chart, why, pages, fit"),
         Binding("c", "all_runs", "All runs", id="kv.all-runs", tooltip="Show one run or every run of the model"),
         Binding("m", "next_chart", "Next figure", id="kv.figure", tooltip="Draw the next figure, or turn to what stands behind"),
         Binding("w", f"show_view('{WHY}')", "Why", show=False, id="kv.why", tooltip="Show a cache against none"),
         Binding("p", f"show_view('{PAGES}')", "Pages", show=False, id="kv.pages", tooltip="Show the blocks of a paged cache"),
+        Binding("k", f"show_view('{FIT}')", "Fit", show=False, id="kv.fit", tooltip="Show what context and how many sequences fit"),
     ]
-    WHOLE = frozenset({TABLE, CHART})
+    WHOLE = frozenset({TABLE, CHART, FIT})
     FORMS: ClassVar[Mapping[str, str]] = {TABLE: KvCacheSpec.capability, CHART: KvCacheSpec.capability}
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         self.schemes = LiveView(id=LIVE)
         self.table, self.chart = TableView(id=TABLE), ChartView(id=CHART)
-        self.why, self.pages = WhyView(id=WHY), PagesView(id=PAGES)
+        self.why, self.pages, self.calculator = WhyView(id=WHY), PagesView(id=PAGES), FitView(id=FIT)
         lives: dict[str, LiveRun[Any]] = {
             KvCacheSpec.capability: self.schemes,
             KvCacheWhySpec.capability: self.why,
             PagesSpec.capability: self.pages.decode,
         }
-        views = (self.schemes, self.table, self.chart, self.why, self.pages)
+        views = (self.schemes, self.table, self.chart, self.why, self.pages, self.calculator)
         super().__init__(setups(SETUP), lives, views, id=id)
         self._runs: Sequence[KvRun] = ()
         self._model = ""
@@ -90,7 +92,7 @@ class KvCachePane(ExperimentPane):
         """Offer only what can be done now."""
         match action:
             case "next_chart":
-                return self.bar.active in (LIVE, CHART, WHY, PAGES)
+                return self.bar.active in (LIVE, CHART, WHY, PAGES, FIT)
             case "all_runs":
                 return self.bar.active in (TABLE, CHART) and len(self._runs) > 1
         return super().check_action(action, parameters)
@@ -98,6 +100,7 @@ class KvCachePane(ExperimentPane):
     def load_model(self, model: str) -> None:
         """Results of another model, and what of it fits."""
         self._model = model
+        self.calculator.load(model)
         self._read(model, None)
 
     def reload(self) -> None:
@@ -155,7 +158,13 @@ class KvCachePane(ExperimentPane):
 
     def action_next_chart(self) -> None:
         """The next figure of the view."""
-        views: dict[str, LiveView | ChartView | WhyView | PagesView] = {LIVE: self.schemes, CHART: self.chart, WHY: self.why, PAGES: self.pages}
+        views: dict[str, LiveView | ChartView | WhyView | PagesView | FitView] = {
+            LIVE: self.schemes,
+            CHART: self.chart,
+            WHY: self.why,
+            PAGES: self.pages,
+            FIT: self.calculator,
+        }
         if (view := views.get(self.bar.active)) is not None:
             view.next_chart()
             self.keep_focus()

@@ -1,0 +1,165 @@
+"""The calculator: bytes a token with each scheme, and which context and how many sequences fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import DataTable, Static
+from textual.worker import get_current_worker
+
+from core.errors import LlmoptError
+from core.hardware.formats import STORED, WEIGHT_FORMATS
+from core.hardware.machine import NAMED, Machine
+from core.kvcache.fit import Fit, FitRow, fit
+from core.sanitize import clean
+from tui.experiment.finished import ResultTable
+from tui.experiment.names import model
+from tui.kvcache import fit_lines
+from tui.services import services_of
+from tui.widgets.field_grid import FieldGrid, GridField
+from tui.widgets.fields.choice import ChoiceEditor
+from tui.widgets.fields.describe import FieldView
+from tui.widgets.fields.entry import NumberEditor
+from tui.widgets.hanging import hanging
+from tui.widgets.live import LiveLines
+from tui.widgets.threads import in_thread
+
+HERE = "this machine"
+_FIELDS = (
+    GridField("on", FieldView("machine", "choice", "This machine, or a GPU by name", HERE, choices=(HERE, *NAMED)), ChoiceEditor),
+    GridField("GPUs", FieldView("gpus", "integer", "GPUs that share the model", 1), NumberEditor),
+    GridField("weights", FieldView("weights", "choice", "Format of the weights", "bf16", choices=(*WEIGHT_FORMATS, STORED)), ChoiceEditor),
+    GridField("context", FieldView("context", "integer", "Tokens of a sequence; default: the model's, 4096 at most"), NumberEditor),
+    GridField("at once", FieldView("concurrency", "integer", "Sequences at once", 1), NumberEditor),
+)
+_NUMBERS = ("gpus", "context", "concurrency")
+_LOW = 32
+"""Lines below which table and grid take turns."""
+
+
+class FitView(Vertical):
+    """Fields, words, a row a scheme, the grid of the scheme under the cursor."""
+
+    HELP = (
+        "What of a model's context fits a machine, with each cache scheme, by formula: estimates, not measurements. The model is the form's (F2). "
+        "With several GPUs every figure is one GPU's: they share the key and value heads.\n\n"
+        "The table tells for each scheme how many bytes a token takes, whether the given context and number of sequences fit, the longest context at "
+        "that number, and the most sequences of that context. The grid shows the scheme under the cursor; m turns to it where both do not fit."
+    )
+    DEFAULT_CSS = """
+    FitView { height: 1fr; }
+    FitView .fit--told { height: auto; max-height: 8; margin-top: 1; }
+    FitView ResultTable { height: auto; max-height: 16; margin-top: 1; }
+    FitView LiveLines { height: auto; margin-top: 1; }
+    FitView.-low .fit--told { max-height: 5; margin-top: 0; }
+    FitView.-low ResultTable { height: 1fr; margin-top: 0; }
+    FitView.-low.-table LiveLines, FitView.-low.-grid ResultTable { display: none; }
+    FitView.-wrong ResultTable, FitView.-wrong LiveLines { display: none; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes="-table -wrong")
+        self.fields = FieldGrid(_FIELDS, columns=2, wide=(100, 3))
+        self.table: ResultTable[FitRow] = ResultTable(fit_lines.COLUMNS)
+        self._told = Static("reading ...", classes="fit--told", markup=False)
+        self._grid = LiveLines()
+        self._model = ""
+        self._answer: Fit | None = None
+
+    def compose(self) -> ComposeResult:
+        """Fields, words, table, grid."""
+        yield self.fields
+        yield self._told
+        yield self.table
+        yield self._grid
+
+    def on_resize(self) -> None:
+        """Table and grid where there is room for both."""
+        self.set_class(self.size.height < _LOW, "-low")
+        self._draw()
+
+    def load(self, model_name: str) -> None:
+        """Calculate for another model."""
+        self._model = model_name
+        self.calculate()
+
+    def calculate(self) -> None:
+        """Answer the fields as they stand, off the event loop."""
+        if not self._model:
+            return
+        values = self.fields.values()
+        wrong = next((f"{name} {clean(str(values[name]))!r} is no whole number" for name in _NUMBERS if not _whole(values.get(name))), None)
+        if wrong is not None:
+            self._refuse(wrong)
+        else:
+            self._fit(self._model, values)
+
+    @in_thread(group="fit", description="calculate what fits", exclusive=True)
+    def _fit(self, model_name: str, values: dict[str, Any]) -> None:
+        try:
+            card = services_of(self).models.resolve(model_name).card()
+            latest = services_of(self).sampler.latest
+            here = Machine.from_snapshot(latest) if latest is not None else Machine.here()
+            gpus, name = int(values.get("gpus", 1)), str(values.get("machine", HERE))
+            machine = here if name == HERE else here.with_gpus(name, gpus)
+            context, concurrency = values.get("context"), int(values.get("concurrency", 1))
+            answer = fit(card, machine, context=context, concurrency=concurrency, weights=str(values.get("weights", "bf16")), tensor_parallel=gpus)
+        except LlmoptError as error:
+            if not get_current_worker().is_cancelled:
+                self.app.call_from_thread(self._refuse, str(error))
+            return
+        if not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self.show, answer)
+
+    def show(self, answer: Fit) -> None:
+        """Show an answer."""
+        self._answer = answer
+        self.set_class(False, "-wrong")
+        self.table.show([(row.scheme, row) for row in answer.rows])
+        self._draw()
+
+    def next_chart(self) -> None:
+        """Where they take turns: table, grid."""
+        turned = self.has_class("-table")
+        self.set_class(turned, "-grid")
+        self.set_class(not turned, "-table")
+
+    @property
+    def hides_table(self) -> bool:
+        """Whether the grid has taken the table's place."""
+        return self.has_class("-low") and self.has_class("-grid")
+
+    @on(FieldGrid.Changed)
+    def _changed(self, event: FieldGrid.Changed) -> None:
+        event.stop()
+        self.calculate()
+
+    @on(DataTable.RowHighlighted)
+    def _moved(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        self._draw()
+
+    def _refuse(self, reason: str) -> None:
+        self._answer = None
+        self.set_class(True, "-wrong")
+        self._told.update(Content.styled(f"! {clean(reason)}", "$text-error"))
+
+    def _draw(self) -> None:
+        answer, width = self._answer, self.size.width
+        if answer is None or not width:
+            return
+        rows = fit_lines.told(answer, model({"model": self._model}))
+        current = self.table.current
+        if current is not None and current.refused is not None:
+            rows.append(("refused", clean(current.refused)))
+        self._told.update(hanging(rows, width))
+        chosen = next((grid for grid in answer.grids if current is not None and grid.scheme == current.scheme), None)
+        self._grid.show_all([] if chosen is None else fit_lines.grid(chosen, width, answer.tensor_parallel))
+
+
+def _whole(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
