@@ -1,4 +1,4 @@
-"""A ring of the last tokens: a new one is written over the oldest, so that a step moves nothing."""
+"""The last tokens of a text: a ring in which a new one is written over the oldest, so that a step moves nothing, and the mask of such a window."""
 
 from __future__ import annotations
 
@@ -75,3 +75,22 @@ class Ring:
     def reorder(self, index: Tensor, dim: int) -> None:
         """Take the entries of dimension `dim` in another order."""
         self._slots.reorder(index, dim)
+
+
+def within(held: int, count: int, window: int, sinks: int = 0) -> Tensor | None:
+    """What each of `count` tokens behind `held` slots looks at.
+
+    Args:
+        held: slots before them.
+        count: new tokens.
+        window: last tokens that each looks at, itself counted.
+        sinks: first slots that all look at.
+
+    Returns:
+        Bool [count, held + count]; None when that is all before each.
+    """
+    if held + count <= window + sinks:
+        return None
+    slots = torch.arange(held + count)
+    distance = torch.arange(held, held + count)[:, None] - slots
+    return (distance >= 0) & ((distance < window) | (slots < sinks))

@@ -71,6 +71,14 @@ class KvLayer(CacheLayerMixin, ABC):
     def observe(self, query: Tensor, keys: Tensor, scaling: float) -> None:
         """See the queries [B, heads, n, d] whose attention over `keys`, as `append` returned them, was just computed; evict here."""
 
+    def looked_at(self, count: int) -> Tensor | None:
+        """What each of the next `count` tokens may look at, bool [count, held + count], where the scheme narrows it.
+
+        None: everything that stands before it, and itself.
+        """
+        del count
+        return None
+
     def prefilled(self) -> None:
         """The prompt is complete."""
 
@@ -168,6 +176,10 @@ class KvCache(Cache):
     def positions(self, count: int) -> Tensor | None:
         """Rotary positions of the next tokens where the scheme sets them."""
         return self.layers[0].positions(count)
+
+    def looked_at(self, count: int) -> Tensor | None:
+        """What each of the next tokens may look at where the scheme narrows it: the same in all layers."""
+        return self.layers[0].looked_at(count)
 
     def prefilled(self) -> None:
         """The prompt is complete."""

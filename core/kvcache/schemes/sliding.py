@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from core.kvcache.build import LayerContext
-from core.kvcache.ring import Ring
+from core.kvcache.ring import Ring, within
 from core.runtime.cache import KvLayer
 
 
@@ -32,6 +32,10 @@ class SlidingLayer(KvLayer):
     def reserved(self) -> int:
         """Bytes of the buffer as it is allocated."""
         return self._ring.reserved
+
+    def looked_at(self, count: int) -> Tensor | None:
+        """The window before each token."""
+        return within(self.held, count, self.window)
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """One token is written over the oldest; of several the last `window` are kept."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.errors import RequestError
 from core.kvcache.build import LayerContext
-from core.kvcache.ring import Ring
+from core.kvcache.ring import Ring, within
 from core.kvcache.rotary import rotations, turn, turn_back
 from core.kvcache.slots import Slots
 from core.runtime.cache import KvLayer
@@ -46,6 +46,10 @@ class StreamingLayer(KvLayer):
     def positions(self, count: int) -> Tensor:
         """Places behind what is held."""
         return torch.arange(self.held, self.held + count)
+
+    def looked_at(self, count: int) -> Tensor | None:
+        """The sinks, and the window before each token."""
+        return within(self.held, count, self.window, self.sinks)
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Keys rotated by the places that `positions` gave their tokens."""
