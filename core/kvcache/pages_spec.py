@@ -27,7 +27,7 @@ class PagesSpec(Spec):
             ("trace", "trace_file", "arrivals", "rate", "input_tokens", "output_tokens", "gpu", "tensor_parallel", "bandwidth", "memory", "tflops"),
         ),
         ("scheduler", ("weights", "kv", "most_sequences", "batch_tokens")),
-        ("run", ("device", "seed")),
+        ("where", ("device", "seed")),
     )
 
     mode: Annotated[Mode, Field(description="decode: run the model; simulate: step times by an estimate, nothing is run")] = "decode"

@@ -30,7 +30,7 @@ def simulate(spec: PagesSpec, card: ModelCard, context: RunContext) -> PagesResu
         RequestError: a trace that cannot be used, a model that does not fit, no request that could be served.
     """
     check(spec, card)
-    line, arrivals = roofline_of(spec, card), trace_of(spec)
+    line, arrivals = roofline_of(spec, card), trace_of(spec, card.context)
     row = spec.context or min(max(arrival.prompt + arrival.output for arrival in arrivals), card.context)
     server = Server(line, card.context, row, spec.most_sequences, spec.batch_tokens)
     tell = _Teller(context, len(arrivals))

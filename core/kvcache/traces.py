@@ -32,25 +32,25 @@ class Arrival:
     """Tokens that it will generate."""
 
 
-def trace_of(spec: PagesSpec) -> list[Arrival]:
-    """The trace that a request asks for, in order of arrival.
+def trace_of(spec: PagesSpec, context: int) -> list[Arrival]:
+    """The trace that a request asks for, in order of arrival. What is made by a rule is cut to the model's context; a file stays as it is.
 
     Raises:
         RequestError: a file that cannot be read, is empty, or has a damaged line.
     """
-    return _TRACES[spec.trace](spec)
+    arrivals = _TRACES[spec.trace](spec)
+    return arrivals if spec.trace == "file" else [_cut(arrival, context) for arrival in arrivals]
 
 
 def described(spec: PagesSpec) -> str:
     """The trace in words."""
     if spec.trace == "file":
         return f"trace from {clean(Path(spec.trace_file or '').name, limit=80)}"
-    lengths = f"{spec.input_tokens} prompt tokens and {spec.output_tokens} output tokens"
+    lengths = f"{spec.input_tokens} prompt tokens and {spec.output_tokens} output tokens, cut to the context"
     if spec.trace == "fixed":
         return f"{spec.arrivals} requests, one every {1 / spec.rate:.4g} s, each of {lengths}"
-    return (
-        f"{spec.arrivals} requests, Poisson at {spec.rate:g} a second, log-normal lengths of {lengths} on average (sigma {SPREAD}), seed {spec.seed}"
-    )
+    arrivals = f"{spec.arrivals} requests, Poisson at {spec.rate:g} a second"
+    return f"{arrivals}, log-normal lengths (sigma {SPREAD}) with means of {lengths}, seed {spec.seed}"
 
 
 def fixed(spec: PagesSpec) -> list[Arrival]:
@@ -108,6 +108,11 @@ def _number(entry: dict[str, Any], name: str, where: str) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RequestError(f"{where} has no number {name}: give arrival_s, prompt_tokens and output_tokens")
     return value
+
+
+def _cut(arrival: Arrival, context: int) -> Arrival:
+    prompt = min(arrival.prompt, max(context - 1, 1))
+    return Arrival(arrival.time, prompt, max(min(arrival.output, context - prompt), 1))
 
 
 def _length(draw: random.Random, mean: int) -> int:

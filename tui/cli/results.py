@@ -77,6 +77,7 @@ def _print_checks(result: dict[str, Any]) -> None:
 _VERDICTS = {
     "speculate": (("draft", "drafted by"), ("lossless", "lossless rule"), ("identical", "greedy texts identical")),
     "speculate-test": (("draft", "drafted by"), ("lossless", "lossless")),
+    "kv-cache-pages": (("label", "figures"), ("block_size", "tokens a block"), ("blocks", "blocks")),
 }
 """What a result says in words or with yes and no, and how that is called."""
 
@@ -112,6 +113,25 @@ _COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("kl_mean", "KL, nat"),
         ("top1_agreement", "top-1"),
         ("needle_rate", "needles"),
+    ),
+    "kv-cache-pages": (
+        ("name", "sequence"),
+        ("prompt_tokens", "prompt"),
+        ("hit_tokens", "found"),
+        ("new_tokens", "new"),
+        ("blocks", "blocks"),
+        ("shared_blocks", "shared"),
+        ("waited_steps", "waited"),
+        ("policy", "batching"),
+        ("throughput_tokens_per_second", "tokens/s"),
+        ("latency_mean_s", "latency, s"),
+        ("latency_p95_s", "p95, s"),
+        ("ttft_mean_s", "TTFT, s"),
+        ("utilization_mean", "blocks used"),
+        ("filled_mean", "slots filled"),
+        ("batch_mean", "batch"),
+        ("preemptions", "preempted"),
+        ("refused", "refused"),
     ),
     "speculate": (
         ("gamma", "gamma"),
@@ -154,7 +174,7 @@ def _print_rows(capability: str, rows: Any) -> None:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         return
     every = [(name, figure(name).title) for name, value in rows[0].items() if isinstance(value, int | float | str)]
-    chosen = _COLUMNS.get(capability, every)
+    chosen = [column for column in _COLUMNS.get(capability, every) if any(column[0] in row for row in rows)]
     cells = [[show(name, row.get(name)) for name, _ in chosen] for row in rows]
     print()
     print_table(cells, [title for _, title in chosen], right=range(1, len(chosen)))
