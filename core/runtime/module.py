@@ -42,9 +42,7 @@ class ModuleDecoder:
         self.vocabulary = int(config.vocab_size)
         self.cache = cache or KvCache([StaticKvLayer(max_tokens) for _ in range(config.num_hidden_layers)])
         self.hidden = torch.empty(0)
-        self._slides = any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ()) or bool(
-            getattr(config, "sliding_window", None) and not getattr(config, "layer_types", None)
-        )
+        self._windows = _windows_of(config)
         self._head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
         self.reset(batch)
 
@@ -96,15 +94,33 @@ class ModuleDecoder:
         """Of the nodes of the last tree keep those at `slots`."""
         self.cache.select(slots, self._rows.select(slots))
 
-    def _mask(self, count: int, tree: Tree | None) -> Tensor | None:
-        """What transformers makes its mask of: None, or bool [B, slots], or for a tree the whole mask [1, 1, n, slots]."""
-        if tree is None:
+    def _mask(self, count: int, tree: Tree | None) -> Tensor | dict[str, Tensor] | None:
+        """What transformers makes its mask of: None, or bool [B, slots].
+
+        It counts windows by slots and knows no trees: there the whole masks [B or 1, 1, n, slots] are made here, by the kind of a block's attention
+        where blocks differ.
+        """
+        if tree is None and (self._rows.plain or not self._windows):
             return self._rows.real_slots()
-        if self._slides:
-            raise RequestError("this model's sliding windows cannot be drafted over as a tree: draft in a line")
-        past = self._rows.looked_at(count, tree)
-        mask = torch.zeros(past.shape, dtype=self.dtype, device=self.device)
-        return mask.masked_fill_(~past, torch.finfo(self.dtype).min)[:, None]
+        if not self._windows:
+            return self._whole(count, tree, None)
+        if None in self._windows:
+            return self._whole(count, tree, self._windows[None])
+        return {str(kind): self._whole(count, tree, window) for kind, window in self._windows.items()}
+
+    def _whole(self, count: int, tree: Tree | None, window: int | None) -> Tensor:
+        looked_at = self._rows.looked_at(count, tree, window)
+        mask = torch.zeros(looked_at.shape, dtype=self.dtype, device=self.device).masked_fill_(~looked_at, torch.finfo(self.dtype).min)
+        return mask[:, None, :, -(self.cache.held + count) :]
+
+
+def _windows_of(config: Any) -> dict[str | None, int | None]:
+    """Tokens that blocks look back, by the kind of their attention; under None where all blocks are alike, and nothing without a window."""
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None)
+    if not window or (kinds and "sliding_attention" not in kinds) or getattr(config, "use_sliding_window", True) is False:
+        return {}
+    return {"full_attention": None, "sliding_attention": int(window)} if kinds else {None: int(window)}
 
 
 def check_context(config: Any, max_tokens: int) -> None:

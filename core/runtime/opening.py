@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
+from core.errors import RequestError
 from core.runtime.cache import KvCache
 from core.runtime.decoder import Decoder
+from core.runtime.fused import FusedDecoder
+from core.runtime.fused_families import refusal
+from core.runtime.fused_weights import odd_module
 from core.runtime.module import ModuleDecoder
 
 if TYPE_CHECKING:
@@ -27,7 +31,13 @@ def open_decoder(model: nn.Module, max_tokens: int, *, cache: KvCache | None = N
     Raises:
         RequestError: more tokens than the model's context, or a family that cannot be decoded here.
     """
-    del fused
-    whole = cast("PreTrainedModel", model)
-    decoder: Any = ModuleDecoder(whole, max_tokens, cache, batch)
+    whole: PreTrainedModel = cast("PreTrainedModel", model)
+    reason = refusal(whole.config) or odd_module(whole)
+    if fused and reason is not None:
+        raise RequestError(reason)
+    decoder: Any
+    if reason is None and fused is not False:
+        decoder = FusedDecoder(whole, max_tokens, cache=cache, batch=batch)
+    else:
+        decoder = ModuleDecoder(whole, max_tokens, cache, batch)
     return cast(Decoder, decoder)

@@ -19,7 +19,7 @@ from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
 from core.quantize import rtn
 from core.runtime.fused import FusedDecoder
-from core.runtime.greedy import greedy
+from core.runtime.generate import generate as decode
 from tests.benchmarks.report import Bar, record
 
 SHAPE = {
@@ -73,7 +73,7 @@ def main() -> bool:
             model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=count, min_new_tokens=count, do_sample=False)
 
     def looped(decoder: FusedDecoder) -> Callable[[int], None]:
-        return lambda count: [None for _ in greedy(decoder, prompt[0], count)] and None
+        return lambda count: decode(decoder, prompt, max_new_tokens=count) and None
 
     ways: dict[str, Callable[[int], None]] = {"generate_bf16": generate} | {name: looped(decoder) for name, decoder in decoders.items()}
     seconds = measure(ways, tokens, arguments.repeats)

@@ -1,149 +1,198 @@
-"""The fused decode path writes what transformers' own generate writes."""
+"""What is particular to the fused decode path: packed weights, shared weights, its own memory, what it refuses."""
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, GemmaConfig, LlamaConfig, MistralConfig, PreTrainedModel, Qwen2Config, Qwen3Config
+from transformers import PreTrainedModel
 
 from core.errors import RequestError
 from core.numerics.grid import Grid
 from core.numerics.packed import use_packed
 from core.quantize.rtn import quantize
-from core.runtime import fused
+from core.runtime import fused_products, fused_weights
+from core.runtime.cache import KvCache
+from core.runtime.dynamic import DynamicKvLayer
 from core.runtime.fused import FusedDecoder
-from core.runtime.greedy import greedy
+from core.runtime.fused_families import FAMILIES
+from core.runtime.fused_products import FloatProduct
+from core.runtime.generate import generate
+from core.runtime.module import ModuleDecoder
+from core.runtime.opening import open_decoder
+from tests.core.runtime.tiny import FUSED, by_transformers, config_of, model_of, prompts
 
-SHAPE: dict[str, Any] = {
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 32,
-    "vocab_size": 320,
-    "max_position_embeddings": 256,
-    "eos_token_id": None,
-    "bos_token_id": None,
-    "pad_token_id": 0,
-    "initializer_range": 0.3,
-}
-FAMILIES: dict[str, Any] = {
-    "llama": LlamaConfig(**SHAPE),
-    "llama with biases and scaled positions": LlamaConfig(
-        **SHAPE,
-        attention_bias=True,
-        mlp_bias=True,
-        rope_parameters={
-            "rope_type": "llama3",
-            "rope_theta": 10000.0,
-            "factor": 4.0,
-            "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 64,
-        },
-    ),
-    "mistral": MistralConfig(**SHAPE | {"num_key_value_heads": 4}, sliding_window=None),
-    "qwen2, tied": Qwen2Config(**SHAPE | {"head_dim": 16}, tie_word_embeddings=True),
-    "qwen3": Qwen3Config(**SHAPE),
-}
-PROMPT = torch.randint(0, 320, (19,), generator=torch.Generator().manual_seed(5))
+PROMPT = prompts(19)
 
 
-def model_of(config: Any) -> PreTrainedModel:
-    torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-    for name, parameter in model.named_parameters():
-        if parameter.ndim == 1:
-            parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name)))
-    return model
+def text(decoder: FusedDecoder, tokens: int) -> list[list[int]]:
+    return generate(decoder, PROMPT, max_new_tokens=tokens).tokens
 
 
-def by_transformers(model: PreTrainedModel, prompt: Tensor, tokens: int) -> list[int]:
-    output = model.generate(prompt[None], attention_mask=torch.ones_like(prompt)[None], max_new_tokens=tokens, do_sample=False)
-    return output[0, len(prompt) :].tolist()
+def linears_of(model: PreTrainedModel) -> dict[str, nn.Linear]:
+    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_greedy_text_is_that_of_transformers(family: str) -> None:
-    model = model_of(FAMILIES[family])
-    expected = by_transformers(model, PROMPT, 40)
-    assert len(set(expected)) > 5
-    decoder = FusedDecoder(model, len(PROMPT) + 40)
-    assert list(greedy(decoder, PROMPT, 40)) == expected
-    assert list(greedy(decoder, PROMPT, 40)) == expected
-    assert by_transformers(model, PROMPT, 40) == expected
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_logits_are_those_of_transformers(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "_CHUNK", 8)
-    model = model_of(FAMILIES[family])
-    with torch.no_grad():
-        expected = model(PROMPT[None]).logits[0]
-    decoder = FusedDecoder(model, 32)
-    torch.testing.assert_close(decoder.forward(PROMPT[:11]), expected[10], rtol=1e-4, atol=1e-4)
-    for position in range(11, len(PROMPT)):
-        torch.testing.assert_close(decoder.forward(PROMPT[position : position + 1]), expected[position], rtol=1e-4, atol=1e-4)
+def test_every_family_is_tested() -> None:
+    assert {config_of(name).model_type for name in FUSED} == set(FAMILIES)
 
 
 @pytest.mark.parametrize("bits", [4, 8])
 def test_packed_weights_decode_like_dequantized_ones(bits: int) -> None:
-    model = model_of(FAMILIES["llama with biases and scaled positions"])
+    model = model_of(config_of("llama, biases, scaled positions"))
     grid = Grid(4, False, "group", 32) if bits == 4 else Grid(8, True, "channel")
-    linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    linears = linears_of(model)
     weights = {name: quantize(linear.weight.detach(), None, grid) for name, linear in linears.items()}
     decoder = FusedDecoder(model, 60, weights)
     assert set(decoder.kernels.values()) == {f"int{bits} (torch, CPU)"}
-    assert len(decoder.kernels) == 2 * 4 + 1
+    assert len(decoder.kernels) == 3 * 4 + 1
     for name, linear in linears.items():
         linear.weight.data.copy_(weights[name].dequantize())
-    assert list(greedy(decoder, PROMPT, 40)) == by_transformers(model, PROMPT, 40)
+    assert text(decoder, 40) == by_transformers(model, PROMPT, 40)
 
 
 def test_a_model_with_packed_linears_is_taken_as_it_is() -> None:
-    model = model_of(FAMILIES["llama"])
-    linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    use_packed(model, {name: quantize(linear.weight.detach(), None, Grid(4, True, "group", 32)) for name, linear in linears.items()})
-    assert list(greedy(FusedDecoder(model, 60), PROMPT, 20)) == by_transformers(model, PROMPT, 20)
+    model = model_of(config_of("llama"))
+    use_packed(model, {name: quantize(linear.weight.detach(), None, Grid(4, True, "group", 32)) for name, linear in linears_of(model).items()})
+    assert text(FusedDecoder(model, 60), 20) == by_transformers(model, PROMPT, 20)
 
 
 def test_mixed_widths_are_multiplied_apart() -> None:
-    model = model_of(FAMILIES["llama"])
-    linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear) and name.endswith(("q_proj", "v_proj"))}
+    model = model_of(config_of("llama"))
+    linears = {name: linear for name, linear in linears_of(model).items() if name.endswith(("q_proj", "v_proj"))}
     weights = {name: quantize(linear.weight.detach(), None, Grid(4, "q_" in name, "group", 32)) for name, linear in linears.items()}
     decoder = FusedDecoder(model, 60, weights)
     for name, linear in linears.items():
         linear.weight.data.copy_(weights[name].dequantize())
-    assert list(greedy(decoder, PROMPT, 20)) == by_transformers(model, PROMPT, 20)
+    assert text(decoder, 20) == by_transformers(model, PROMPT, 20)
 
 
-def test_a_stop_token_ends_the_text() -> None:
-    model = model_of(FAMILIES["llama"])
-    decoder = FusedDecoder(model, 60)
-    text = list(greedy(decoder, PROMPT, 40))
-    stop = next(token for token in text[5:] if token not in text[:5])
-    assert list(greedy(decoder, PROMPT, 40, {stop})) == text[: text.index(stop) + 1]
+def test_a_second_decoder_holds_the_fused_weights_no_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused_weights, "BLOCKED_BYTES", 0)
+    model = model_of(config_of("llama"))
+    first, second = FusedDecoder(model, 32), FusedDecoder(model, 32)
+    for block, other in zip(first._weights.blocks, second._weights.blocks, strict=True):
+        assert block.qkv.weight.data_ptr() == other.qkv.weight.data_ptr()  # type: ignore[attr-defined]
+        assert block.gate_up.weight.data_ptr() == other.gate_up.weight.data_ptr()  # type: ignore[attr-defined]
+    owned = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in model.parameters()}
+    assert sum(owned.values()) == sum(tensor.nbytes for tensor in model.parameters())
+    assert text(second, 12) == by_transformers(model, PROMPT, 12)
+
+
+def test_skipped_blocks_are_those_of_a_shorter_model() -> None:
+    model: Any = model_of(config_of("llama"))
+    whole = FusedDecoder(model, 40)
+    found, before = text(whole.skipping([1]), 12), text(whole, 12)
+    model.model.layers = nn.ModuleList([model.model.layers[0], model.model.layers[2]])
+    model.model.layers[1].self_attn.layer_idx = 1
+    model.config.num_hidden_layers = 2
+    assert found == by_transformers(model, PROMPT, 12)
+    assert text(whole, 12) == before != found
+    with pytest.raises(RequestError, match="3 is not one of them"):
+        whole.skipping([3])
+    with pytest.raises(RequestError, match="at least one"):
+        whole.skipping([0, 1, 2])
+
+
+def test_a_dynamic_cache_changes_nothing() -> None:
+    model = model_of(config_of("gemma3"))
+    cache = KvCache([DynamicKvLayer() for _ in range(3)])
+    assert text(FusedDecoder(model, 60, cache=cache), 30) == by_transformers(model, PROMPT, 30)
+    assert cache.seen == 19 + 29
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_products_are_those_of_float64(dtype: torch.dtype, bias: bool, blocked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused_products, "_PART", 64)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(48, 32, generator=generator).to(dtype)
+    offset = torch.randn(48, generator=generator).to(dtype) if bias else None
+    product = FloatProduct(weight, offset, blocked=blocked)
+    for count in (1, 2, 7, 40):
+        rows = torch.randn(count, 32, generator=generator).to(dtype)
+        expected = rows.double() @ weight.double().t() + (0 if offset is None else offset.double())
+        within = {"rtol": 0.0, "atol": 40 * torch.finfo(dtype).eps}
+        torch.testing.assert_close(product(rows).double(), expected, **within)
+        out = torch.full((count, 48), 3.0, dtype=dtype)
+        product.bind(rows, out)()
+        torch.testing.assert_close(out.double(), expected, **within)
+        product.bind(rows, out, add=True)()
+        torch.testing.assert_close(out.double(), 2 * expected, rtol=0, atol=3 * within["atol"])
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+def test_bfloat16_is_as_near_to_float32_as_the_modules_are(name: str) -> None:
+    exact = model_of(config_of(name))
+    with torch.no_grad():
+        expected = exact(PROMPT).logits
+    model = model_of(config_of(name)).bfloat16()
+    errors = []
+    for decoder in (FusedDecoder(model, 32), ModuleDecoder(model, 32)):
+        logits = [decoder.forward(PROMPT[:, :12]), *(decoder.forward(PROMPT[:, at : at + 1]) for at in range(12, 19))]
+        errors.append(float((torch.cat(logits, dim=1).float() - expected).square().mean().sqrt()))
+    assert errors[0] < 1.15 * errors[1]
+
+
+def live_bytes() -> int:
+    gc.collect()
+    return sum(thing.nbytes for thing in gc.get_objects() if issubclass(type(thing), Tensor) and not thing.is_meta)
+
+
+def test_memory_does_not_grow_with_the_steps() -> None:
+    decoder = FusedDecoder(model_of(config_of("llama")), 200)
+    token, sizes = prompts(1), []
+    decoder.forward(PROMPT)
+    decoder.forward(token)
+    held = decoder.cache.nbytes
+    for _ in range(3):
+        for _ in range(35):
+            decoder.forward(token)
+        sizes.append(live_bytes())
+    assert len(set(sizes)) == 1
+    assert decoder.cache.nbytes == held
+
+
+def test_a_batch_of_another_size_gets_buffers_of_its_own() -> None:
+    model = model_of(config_of("llama"))
+    decoder = FusedDecoder(model, 40)
+    for batch in (1, 3, 2, 1):
+        prompt = prompts(7, batch)
+        assert generate(decoder, prompt, max_new_tokens=6).tokens == by_transformers(model, prompt, 6)
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    model = model_of(FAMILIES["llama"])
+    model = model_of(config_of("llama"))
     decoder = FusedDecoder(model, 24)
-    with pytest.raises(RequestError, match="prompt is empty"):
-        next(greedy(decoder, PROMPT[:0], 4))
     with pytest.raises(RequestError, match="do not fit the cache of 24"):
-        next(greedy(decoder, PROMPT, 7))
-    assert len(list(greedy(decoder, PROMPT, 6))) == 6
+        text(decoder, 7)
+    assert len(text(decoder, 6)[0]) == 6
     with pytest.raises(RequestError, match="the cache holds 24 tokens and 25 are needed"):
-        decoder.forward(PROMPT[:1])
+        decoder.forward(PROMPT[:, :1])
     with pytest.raises(RequestError, match="context of 256"):
         FusedDecoder(model, 257)
-    gemma = AutoModelForCausalLM.from_config(GemmaConfig(**SHAPE | {"hidden_activation": "gelu"}))
-    with pytest.raises(RequestError, match="gemma has no fused decode path"):
-        FusedDecoder(gemma, 24)
-    windowed = AutoModelForCausalLM.from_config(MistralConfig(**SHAPE, sliding_window=16))
-    with pytest.raises(RequestError, match="sliding window of 16"):
-        FusedDecoder(windowed, 24)
+
+
+def test_models_without_a_fused_path_take_their_own_modules() -> None:
+    model = model_of(config_of("gpt2"))
+    with pytest.raises(RequestError, match="gpt2 has no fused decode path"):
+        open_decoder(model, 24, fused=True)
+    assert isinstance(open_decoder(model, 24), ModuleDecoder)
+    llama = model_of(config_of("llama"))
+    assert isinstance(open_decoder(llama, 24), FusedDecoder)
+    assert isinstance(open_decoder(llama, 24, fused=False), ModuleDecoder)
+
+    class Odd(nn.Linear):
+        pass
+
+    llama.lm_head = Odd(64, 320, bias=False)  # type: ignore[assignment]
+    with pytest.raises(RequestError, match="lm_head is a Odd"):
+        open_decoder(llama, 24, fused=True)
+    llama.config.rope_parameters = {"rope_type": "dynamic"}
+    with pytest.raises(RequestError, match="rotary positions"):
+        open_decoder(llama, 24, fused=True)
