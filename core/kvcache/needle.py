@@ -23,6 +23,7 @@ from core.runtime.prefill import prefill
 CANDIDATES = 64
 _WORDS_IN_A_KEY = 3
 _LONGEST = 512
+"""Tokens of a text at most."""
 _LOOKED_AT = 50_000
 
 DEFINITION = (
@@ -76,16 +77,20 @@ def make_needles(tokenizer: Any, tokens: Tensor, depths: tuple[int, ...], trials
     words = _words(tokenizer, draw)
     without, found, candidates = [], {depth: list[list[int]]() for depth in depths}, []
     fed = length
+    if len(tokens) < length:
+        raise RequestError(f"a text of {len(tokens)} tokens has no room for a needle: give a longer one, or --no-needle")
     for _ in range(trials):
-        chosen = draw.sample(list(words), CANDIDATES)
-        key = "_".join(word.strip() for word in draw.sample(list(words), _WORDS_IN_A_KEY))
+        start = draw.randrange(len(tokens) - length + 1)
+        row = tokens[start : start + length].tolist()
+        unused = set(words.values()) - set(row)
+        drawn = draw.sample([word for word, token in words.items() if token in unused], CANDIDATES + _WORDS_IN_A_KEY)
+        chosen = drawn[:CANDIDATES]
+        key = "_".join(word.strip() for word in drawn[CANDIDATES:])
         begun, mention, end = (_encode(tokenizer, text) for text in (f'\n    "{key}":', f"\n# {key}\n", ",\n"))
         needle, question = [*begun, words[chosen[0]], *end], [*mention, *begun]
         hay = length - len(needle) - len(question)
-        if hay < length // 4 or len(tokens) < length:
-            raise RequestError(f"a text of {min(length, len(tokens))} tokens has no room for a needle: raise context, or give --no-needle")
-        start = draw.randrange(len(tokens) - length + 1)
-        row = tokens[start : start + length].tolist()
+        if hay < length // 4:
+            raise RequestError(f"a text of {length} tokens has no room for a needle: raise context, or give --no-needle")
         without.append(row[: length - len(question)] + question)
         for depth in depths:
             at = round(hay * depth / 100)
@@ -132,7 +137,7 @@ class _Asker:
 
 def _figure(depth: int, after: Tensor, before: Tensor, candidates: Tensor) -> NeedleFigure:
     gains = after.gather(1, candidates) - before
-    hits = int((gains.argmax(1) == 0).sum())
+    hits = int((gains[:, 0] > gains[:, 1:].amax(1)).sum())
     return NeedleFigure(
         depth=depth,
         trials=len(gains),
@@ -152,9 +157,9 @@ def _words(tokenizer: Any, draw: random.Random) -> dict[str, int]:
         text = tokenizer.decode([token])
         if 5 <= len(text) <= 9 and text[0] == " " and text[1:].isascii() and text[1:].isalpha() and text[1:].islower():
             words[text] = token
-        if len(words) == 8 * CANDIDATES:
+        if len(words) == 8 * CANDIDATES + _LONGEST:
             break
-    if len(words) < CANDIDATES + _WORDS_IN_A_KEY:
+    if len(words) < 8 * CANDIDATES:
         raise RequestError(f"the tokenizer has {len(words)} words of one token, too few to hide needles with: give --no-needle")
     return words
 

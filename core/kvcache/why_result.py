@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from core import __version__
 from core.kvcache.result import Path
@@ -75,6 +75,12 @@ class KvCacheWhyResult(_Frozen):
     seconds: float
     peak_rss_bytes: int
     notes: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metrics_follow(cls, values: Any) -> Any:
+        """`metrics` of a saved result is computed again."""
+        return {name: value for name, value in values.items() if name != "metrics"} if isinstance(values, dict) else values
 
     @computed_field  # type: ignore[prop-decorator]
     @property
