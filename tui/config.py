@@ -35,6 +35,8 @@ class Settings:
     """Colours of the terminal, when the guess is wrong."""
     keymap: Mapping[str, str] = field(default_factory=dict)
     """Keys by binding id, for example `"app.help" = "f1,ctrl+g"`; F1 lists the ids."""
+    engines: Mapping[str, str] = field(default_factory=dict)
+    """Where engines live that have an environment of their own, for example `vllm = "/opt/vllm"`."""
 
 
 def path(environ: Mapping[str, str] = os.environ) -> Path:

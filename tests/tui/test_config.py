@@ -21,8 +21,10 @@ def test_the_file_is_read_where_the_environment_says(llmopt_home: Path) -> None:
 
 def test_every_field_can_be_set(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
-    file.write_text('theme = "nord"\nrefresh_interval = 2\nread_only = true\ncolors = "16"\n[keymap]\n"app.help" = "f1,ctrl+g"\n')
-    assert config.load(file) == config.Settings("nord", 2.0, True, "16", {"app.help": "f1,ctrl+g"})
+    file.write_text(
+        'theme = "nord"\nrefresh_interval = 2\nread_only = true\ncolors = "16"\n[keymap]\n"app.help" = "f1,ctrl+g"\n[engines]\nvllm = "/opt/vllm"\n'
+    )
+    assert config.load(file) == config.Settings("nord", 2.0, True, "16", {"app.help": "f1,ctrl+g"}, {"vllm": "/opt/vllm"})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,127 @@
+"""What servers that speak OpenAI's protocol have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from core.engine import Command, Endpoint, EngineFacts, Found, Missing, Readiness, ServerFigures, ServeSpec, TimedText
+from core.errors import RequestError
+from core.sanitize import clean
+from engines import http
+
+_SSE = re.compile(rb"(?:^|\n)data: ?([^\n]*)\n")
+
+
+class OpenAiServer:
+    """An engine whose server answers `/v1/models`, `/v1/chat/completions` and perhaps `/health` and Prometheus' `/metrics`."""
+
+    facts: EngineFacts
+    health: ClassVar[str | None] = "/health"
+    """Path that answers 200 when the server is ready; None: `/v1/models` is asked instead."""
+    gauges: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Field of ServerFigures to the names of the metrics that are summed for it."""
+    shares: ClassVar[tuple[str, ...]] = ("kv_usage",)
+    """Fields of which not the sum but the largest counts."""
+    complaints: ClassVar[Sequence[tuple[str, str]]] = ()
+    """Expression over a line of the log, and what to do; the first that matches counts."""
+
+    def find(self) -> Found | Missing:
+        """The installed version, or why there is none."""
+        return Missing(f"{self.facts.title} is not started by this program: start it, then give its address")
+
+    def command(self, spec: ServeSpec, found: Found, port: int) -> Command:
+        """Arguments of a server."""
+        del spec, found, port
+        raise RequestError(f"{self.facts.title} is not started by this program: start it, then give its address")
+
+    def readiness(self, endpoint: Endpoint) -> Readiness:
+        """Whether the server answers."""
+        try:
+            if self.health is not None:
+                http.get(endpoint, self.health, timeout=2.0)
+            else:
+                self.models(endpoint)
+        except http.StatusError as error:
+            return Readiness("loading" if error.status in (503, 404, 500, 502) else "failed", str(error))
+        except RequestError as error:
+            return Readiness("loading", str(error))
+        return Readiness("ready")
+
+    def models(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """Names that the server goes by."""
+        answer = http.get_json(endpoint, "/v1/models")
+        listed = answer.get("data") if isinstance(answer, dict) else None
+        names = [entry.get("id") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else None
+        if names is None:
+            raise RequestError(f"{clean(endpoint.url)} does not list its models as OpenAI's protocol does: is it a server of {self.facts.title}?")
+        return tuple(clean(name, limit=200) for name in names if isinstance(name, str))
+
+    def figures(self, endpoint: Endpoint) -> ServerFigures:
+        """One look at the metrics; empty where there are none."""
+        if not self.gauges:
+            return ServerFigures()
+        try:
+            text = http.get(endpoint, "/metrics", timeout=2.0).decode(errors="replace")
+        except RequestError:
+            return ServerFigures()
+        return ServerFigures(**read_metrics(text, self.gauges, self.shares))
+
+    def generate(self, endpoint: Endpoint, prompt: str, max_tokens: int, temperature: float = 0.0) -> Iterator[TimedText]:
+        """Text of one request as it comes."""
+        from core.benchmark.replies import DIALECTS
+
+        chat = endpoint.style == "chat"
+        asked: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]} if chat else {"prompt": prompt}
+        body = {
+            "model": endpoint.model,
+            **asked,
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        reads = list(http.stream(endpoint, "/v1/chat/completions" if chat else "/v1/completions", body))
+        reply = DIALECTS["openai"](reads)
+        if reply.problem:
+            raise RequestError(f"{clean(endpoint.url)}: {reply.problem}")
+        yield from (TimedText(piece.t, piece.text) for piece in reply.pieces)
+        yield TimedText(reads[-1][0] if reads else 0, "", reply.usage.prompt, reply.usage.completion)
+
+    def explain(self, log: Sequence[str]) -> str:
+        """The line of a log that matters, and what to do."""
+        for line in reversed(log):
+            for expression, remedy in (*self.complaints, *COMPLAINTS):
+                if re.search(expression, line, re.IGNORECASE):
+                    return f"{clean(line.strip(), limit=200)}: {remedy}"
+        return ""
+
+
+COMPLAINTS: Sequence[tuple[str, str]] = (
+    (r"out of memory|cannot allocate memory|std::bad_alloc", "lower context, concurrency or gpu-memory, or take a smaller or quantized model"),
+    (r"address already in use|errno 98", "the port is taken: give another, or 0 for a free one"),
+    (r"no module named|modulenotfounderror", "the engine's environment lacks a package: install it there"),
+    (r"permission denied", "see who may read the model and who may open the port"),
+)
+
+
+def read_metrics(text: str, gauges: Mapping[str, Sequence[str]], shares: Sequence[str] = ()) -> dict[str, float | None]:
+    """Figures out of Prometheus' text format: the sum, or the largest, over all labels of the named metrics; None where none is there.
+
+    Names are those of samples without `_total`, which newer clients add to counters. Damaged text gives nothing.
+    """
+    found: dict[str, list[float]] = {}
+    try:
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                found.setdefault(sample.name.removesuffix("_total"), []).append(float(sample.value))
+    except (ValueError, KeyError, IndexError):
+        pass
+    figures: dict[str, float | None] = {}
+    for name, wanted in gauges.items():
+        values = [value for metric in wanted for value in found.get(metric.removesuffix("_total"), ()) if value == value]
+        figures[name] = (max(values) if name in shares else sum(values)) if values else None
+    return figures

@@ -1,0 +1,149 @@
+"""Questions to a server that are no load: short, with limits of time and size, and one sentence for what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
+from time import monotonic_ns
+from typing import Any, cast
+
+from core.engine import Endpoint
+from core.errors import RequestError
+from core.sanitize import clean
+
+_LARGEST = 8 << 20
+_SHOWN = 300
+
+
+class StatusError(RequestError):
+    """The server answered with a status that is not 2xx."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def get(endpoint: Endpoint, path: str, timeout: float = 5.0) -> bytes:
+    """The body of a GET.
+
+    Raises:
+        StatusError: another status than 2xx.
+        RequestError: no answer.
+    """
+    with _opened(endpoint, path, None, timeout) as response:
+        return _body(response, endpoint)
+
+
+def get_json(endpoint: Endpoint, path: str, timeout: float = 5.0) -> Any:
+    """The JSON of a GET. Raises as `get`, and RequestError when it is no JSON."""
+    return _decoded(get(endpoint, path, timeout), endpoint, path)
+
+
+def post_json(endpoint: Endpoint, path: str, body: Mapping[str, Any], timeout: float = 60.0) -> Any:
+    """The JSON that answers a POST. Raises as `get_json`."""
+    with _opened(endpoint, path, body, timeout) as response:
+        return _decoded(_body(response, endpoint), endpoint, path)
+
+
+def stream(endpoint: Endpoint, path: str, body: Mapping[str, Any], timeout: float = 600.0) -> Iterator[tuple[int, bytes]]:
+    """Reads of the answer to a POST as they come, each with nanoseconds of the monotonic clock. Raises as `get`."""
+    with _opened(endpoint, path, body, timeout) as response:
+        try:
+            while data := response.read1(1 << 16):
+                yield monotonic_ns(), data
+        except (OSError, HTTPException) as error:
+            raise RequestError(f"{_shown(endpoint)} broke off in the middle of its answer: {_why(error)}") from error
+
+
+@contextmanager
+def _opened(endpoint: Endpoint, path: str, body: Mapping[str, Any] | None, timeout: float) -> Iterator[HTTPResponse]:
+    if not endpoint.url.startswith(("http://", "https://")):
+        raise RequestError(f"{_shown(endpoint)} is not an address: it begins with http:// or https://")
+    headers = {"Accept": "application/json, text/event-stream, */*", "User-Agent": "llmopt"}
+    if endpoint.key:
+        headers["Authorization"] = f"Bearer {endpoint.key}"
+    data = None
+    if body is not None:
+        headers["Content-Type"], data = "application/json", json.dumps(body).encode()
+    try:
+        request = urllib.request.Request(base(endpoint) + path, data=data, headers=headers)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_context(endpoint)), _NoRedirect)
+        response = cast(HTTPResponse, opener.open(request, timeout=timeout))
+    except urllib.error.HTTPError as error:
+        with error:
+            told = clean(error.read(_SHOWN).decode(errors="replace"), limit=_SHOWN)
+        raise StatusError(error.code, _status(endpoint, path, error.code, told)) from error
+    except (urllib.error.URLError, OSError, HTTPException, ValueError) as error:
+        raise RequestError(_unreachable(endpoint, error)) from error
+    with response:
+        yield response
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A key is not carried to wherever a server points."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+def base(endpoint: Endpoint) -> str:
+    """The address without a path that clients add themselves."""
+    return endpoint.url.rstrip("/").removesuffix("/v1")
+
+
+def _context(endpoint: Endpoint) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if not endpoint.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _body(response: HTTPResponse, endpoint: Endpoint) -> bytes:
+    try:
+        data = response.read(_LARGEST + 1)
+    except (OSError, HTTPException) as error:
+        raise RequestError(f"{_shown(endpoint)} broke off in the middle of its answer: {_why(error)}") from error
+    if len(data) > _LARGEST:
+        raise RequestError(f"{_shown(endpoint)} answered with more than {_LARGEST >> 20} MiB where a short answer was expected")
+    return data
+
+
+def _decoded(data: bytes, endpoint: Endpoint, path: str) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"{_shown(endpoint)}{path} answered with what is not JSON: is it a server of this kind?") from error
+
+
+def _status(endpoint: Endpoint, path: str, status: int, told: str) -> str:
+    if status in (401, 403):
+        return f"{_shown(endpoint)} refuses the key (HTTP {status}): set the environment variable that holds it"
+    return f"{_shown(endpoint)}{path} answered with HTTP {status}{': ' + told if told else ''}"
+
+
+def _unreachable(endpoint: Endpoint, error: Exception) -> str:
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(reason, ssl.SSLError):
+        return f"the certificate of {_shown(endpoint)} is not trusted: give --insecure to go on all the same"
+    if isinstance(reason, socket.gaierror):
+        return f"the host of {_shown(endpoint)} is not known: check the address"
+    return f"no answer from {_shown(endpoint)}: {_why(reason)}"
+
+
+def _why(reason: object) -> str:
+    if isinstance(reason, TimeoutError):
+        return "it took too long"
+    if isinstance(reason, OSError) and reason.strerror:
+        return clean(reason.strerror, limit=120)
+    return clean(str(reason) or type(reason).__name__, limit=120)
+
+
+def _shown(endpoint: Endpoint) -> str:
+    return clean(endpoint.url, limit=200)
