@@ -16,7 +16,7 @@ from core.runtime.sampling import Sampling
 from core.sanitize import clean
 from core.speculate.loop import Round
 from core.speculate.result import SpeculateRow
-from core.speculate.simulate import Costs, predict_by_position
+from core.speculate.simulate import Costs, speedup_of_rounds
 from core.speculate.tally import Tally
 from core.speculate.ways import StepSeconds, Target, Way
 
@@ -166,8 +166,8 @@ class Bench:
 
 
 def predicted(tally: Tally, gamma: int, cost_ratio: float, verification_ratio: float) -> float:
-    """The speed-up that acceptance by position and the two costs let expect; 1 where nothing was drafted."""
+    """The speed-up that acceptance and the two costs let expect; 1 where nothing was drafted."""
     if not tally.judged:
         return 1.0
     costs = Costs.measured(cost_ratio, verification_ratio, gamma)
-    return predict_by_position(tally.by_position, gamma, costs, tally.drafted_share).speedup
+    return speedup_of_rounds(tally.accepted_per_round, tally.drafted_share, tally.drafted_per_round, gamma, costs)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from core.errors import RequestError
 from core.runs.store import Run
 from core.speculate.result import SpeculateResult, SpeculateRow
-from core.speculate.simulate import Costs, Prediction, agrees, predict_by_position
+from core.speculate.simulate import Costs, Prediction, agrees, alpha_of, predict_by_position, speedup_of_rounds
 
 _LARGEST = 16
 _KNOWN = {info.alias or name for name, info in SpeculateResult.model_fields.items()}
@@ -30,7 +30,8 @@ class Measured:
         return Costs.measured(self.row.cost_ratio, self.row.verification_ratio, self.row.gamma)
 
     def predict(self, gamma: int | None = None, costs: Costs | None = None) -> Prediction:
-        """The speed-up that acceptance and costs let expect: at the measured gamma, or at another, where the last position's acceptance goes on.
+        """The speed-up that acceptance and costs let expect: at the measured gamma by what its rounds did, or at another,
+        by the acceptance of each position, the last of which goes on.
 
         Raises:
             RequestError: nothing was drafted in that run.
@@ -38,7 +39,11 @@ class Measured:
         row = self.row
         if not row.acceptance_by_position:
             raise RequestError("that run drafted nothing, so that there is no acceptance to go by: take another drafter or a longer text")
-        return predict_by_position(row.acceptance_by_position, gamma or row.gamma, costs or self.costs, row.drafted_share)
+        gamma, costs = gamma or row.gamma, costs or self.costs
+        if gamma != row.gamma:
+            return predict_by_position(row.acceptance_by_position, gamma, costs, row.drafted_share)
+        speedup = speedup_of_rounds(row.accepted_per_round, row.drafted_share, row.drafted_per_round, gamma, costs)
+        return Prediction(alpha_of(1 + row.accepted_per_round, gamma), gamma, 1 + row.accepted_per_round, speedup)
 
     def best_gamma(self, costs: Costs | None = None, largest: int = _LARGEST) -> int:
         """The gamma with the greatest expected speed-up; 0 when none is faster than plain decoding."""

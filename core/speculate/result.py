@@ -32,7 +32,7 @@ class SpeculateRow(_Frozen):
     drafted_share: float
     """Share of rounds that had a draft: 1 but for lookups, which may find nothing."""
     drafted_per_round: float
-    """Mean length of a draft, over the rounds that had one."""
+    """Mean length of a draft, over the rounds that had one; of a tree, its candidates."""
     cost_ratio: float
     """c: time of one drafted token over that of one plain step of the target."""
     verification_ratio: float

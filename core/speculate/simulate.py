@@ -202,6 +202,21 @@ def predict_by_position(acceptance: Sequence[float], gamma: int, costs: Costs, d
     return Prediction(alpha_of(tokens, gamma), gamma, mean, mean / cost)
 
 
+def speedup_of_rounds(accepted: float, drafted_share: float, length: float, gamma: int, costs: Costs) -> float:
+    """S from what rounds really did, and costs that were measured apart from them.
+
+    Args:
+        accepted: mean drafts accepted in a round, over all rounds: E - 1.
+        drafted_share: share of rounds that had a draft; the others are plain steps.
+        length: mean length of a draft where there was one; a lookup's may be shorter than gamma, a tree has more candidates.
+        gamma: drafted tokens that the costs were measured for.
+        costs: of a round with a whole draft.
+    """
+    drafted = min(length, gamma)
+    verification = 1 + (costs.verification(gamma) - 1) * drafted / gamma
+    return (1 + accepted) / (drafted_share * (drafted * costs.cost_ratio + costs.per_round + verification) + 1 - drafted_share)
+
+
 def best_gamma(alpha: float, costs: Costs, largest: int = 16) -> int:
     """The gamma of 1 to `largest` with the greatest S, the smaller of equals; 0 when none is faster than plain decoding."""
     best = max((predict(alpha, gamma, costs) for gamma in range(1, largest + 1)), key=lambda found: (found.speedup, -found.gamma))

@@ -13,6 +13,7 @@ class RoundLike(Protocol):
     drafted: list[list[int]]
     accepted: list[int]
     emitted: list[list[int]]
+    candidates: int
 
 
 @dataclass
@@ -35,13 +36,13 @@ class Tally:
                 continue
             for drafted, accepted, emitted in zip(done.drafted, done.accepted, done.emitted, strict=True):
                 if emitted:
-                    self._count(drafted, accepted, emitted)
+                    self._count(drafted, accepted, emitted, done.candidates or len(drafted))
 
-    def _count(self, drafted: Sequence[int], accepted: int, emitted: Sequence[int]) -> None:
+    def _count(self, drafted: Sequence[int], accepted: int, emitted: Sequence[int], candidates: int) -> None:
         self.rounds += 1
         self.emitted += len(emitted)
         self.with_draft += bool(drafted)
-        self.drafted += len(drafted)
+        self.drafted += candidates
         refused = accepted < len(drafted) and len(emitted) > accepted
         for counts, reached in ((self.judged, accepted + refused), (self.accepted, accepted)):
             counts += [0] * (reached - len(counts))
@@ -76,5 +77,5 @@ class Tally:
 
     @property
     def drafted_per_round(self) -> float:
-        """Mean length of a draft where there was one."""
+        """Mean length of a draft where there was one; of a tree, its candidates."""
         return self.drafted / self.with_draft if self.with_draft else 0.0

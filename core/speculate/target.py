@@ -13,6 +13,7 @@ from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.runtime.generate import eos_tokens
 from core.runtime.opening import open_decoder
+from core.speculate.shape import TREE_SLOTS
 from core.speculate.spec import DraftingSpec
 from core.speculate.ways import Target
 
@@ -38,6 +39,7 @@ def open_target(spec: DraftingSpec, device: str, *, slots: int, batch: int, need
             raise RequestError(f"this takes about {needed_bytes / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of {device} are free: lower the batch")
     dtype = dtype_of(spec, card, device)
     model = open_whole(source, dtype, device)
+    slots += TREE_SLOTS if spec.drafter == "medusa" else 0
     decoder = open_decoder(model, min(slots, card.context or slots), batch=batch)
     return Target(model, tokenizer_of(source), card, decoder, dtype, device, eos_tokens(model))
 

@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from core.errors import RequestError
 
+_WIDEST = 1024
+"""Heads of a large target stay small beside it."""
+
 
 @dataclass(frozen=True)
 class HeadShape:
@@ -67,7 +70,7 @@ class MedusaHeads(nn.Module):
             raise RequestError(
                 "this model's output head does not read what its embedding gives, so Medusa heads cannot share it: choose another drafter"
             )
-        made = cls(HeadShape(heads, int(hidden), int(width or hidden), int(vocabulary)), output, embedding)
+        made = cls(HeadShape(heads, int(hidden), width or min(2 * int(hidden), _WIDEST), int(vocabulary)), output, embedding)
         return made.to(model.device)
 
     def forward(self, hidden: Tensor, token: Tensor) -> Tensor:

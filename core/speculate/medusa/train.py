@@ -46,7 +46,7 @@ class TrainSettings:
 
     heads: int = 4
     width: int | None = None
-    """Inner width of a head; the target's hidden size when None."""
+    """Inner width of a head; as `MedusaHeads.on` has it when None."""
     tokens: int = 256_000
     """Hidden states to train on, at most."""
     context: int = 512

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Collection, Iterator
@@ -24,13 +25,12 @@ from core.speculate.medusa.loop import rounds
 from core.speculate.medusa.store import HeadFacts, Node, Stored, base_digest, exists, load, place_of, save
 from core.speculate.medusa.train import TrainSettings, corpus, train
 from core.speculate.medusa.tree import CandidateTree, best_size, interpolated
+from core.speculate.shape import TREE_SLOTS
 from core.speculate.spec import Acceptance, DraftingSpec
 from core.speculate.ways import TIMED_ROUNDS, StepSeconds, Target
 
-SLOTS = 64
-"""Slots that a cache needs beside prompt and answer, for the nodes of a tree."""
 _SIZES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63)
-_TRIALS = 7
+_TRIALS = 15
 _TELL_EVERY = 0.5
 
 
@@ -135,32 +135,38 @@ def open_way(spec: DraftingSpec, target: Target, context: RunContext) -> MedusaW
 
 
 def tree_seconds(decoder: Decoder, heads: MedusaHeads, tree: CandidateTree, behind: int = 64) -> list[tuple[int, float]]:
-    """Seconds of a round by the nodes of its tree, drafting and verifying, the least of some trials: [(nodes, seconds)], ascending.
+    """Seconds of a round by the nodes of its tree, drafting and verifying: [(nodes, seconds)], ascending.
 
+    The sizes take turns, so that another program's work falls on all of them; of each the least counts, and no tree costs more than a larger one.
     The cache is filled with `behind` tokens first, and empty afterwards.
     """
-    behind = min(behind, max(decoder.max_tokens - SLOTS, 1))
+    behind = min(behind, max(decoder.max_tokens - TREE_SLOTS, 1))
     sizes = sorted({min(size, len(tree.paths), decoder.max_tokens - behind - 1) for size in _SIZES})
     decoder.reset(1)
     decoder.forward(torch.zeros(1, behind, dtype=torch.int64, device=decoder.device), last=True)
     hidden = decoder.hidden[0, -1].clone()
-    measured = []
-    for size in sizes:
-        part = tree.first(size)
-        tokens = torch.zeros(1, size + 1, dtype=torch.int64, device=decoder.device)
-        seconds = []
-        for _ in range(_TRIALS):
-            began = time.perf_counter()
-            if size:
-                heads.candidates(hidden, 0, part.most).tolist()
-            decoder.forward(tokens, tree=part.mask if size else None).argmax(-1).tolist()
-            seconds.append(time.perf_counter() - began)
-            decoder.keep([0], size + 1) if not size else decoder.select(torch.tensor([0], device=decoder.device))
-            if size:
-                decoder.keep([0], 1)
-        measured.append((size, min(seconds)))
+    parts = {size: tree.first(size) for size in sizes}
+    seconds = dict.fromkeys(sizes, math.inf)
+    for _ in range(_TRIALS):
+        for size in sizes:
+            seconds[size] = min(seconds[size], _one_round(decoder, heads, parts[size], hidden))
     decoder.reset(1)
-    return measured
+    return [(size, min(seconds[other] for other in sizes if other >= size)) for size in sizes]
+
+
+def _one_round(decoder: Decoder, heads: MedusaHeads, tree: CandidateTree, hidden: Tensor) -> float:
+    """Seconds of drafting and verifying candidates that are then forgotten."""
+    count = len(tree.parents)
+    tokens = torch.zeros(1, count, dtype=torch.int64, device=decoder.device)
+    began = time.perf_counter()
+    if tree.paths:
+        heads.candidates(hidden, 0, tree.most).tolist()
+    decoder.forward(tokens, tree=tree.mask if tree.paths else None).argmax(-1).tolist()
+    if tree.paths:
+        decoder.select(torch.zeros(1, dtype=torch.int64, device=decoder.device))
+    taken = time.perf_counter() - began
+    decoder.keep([0], 1)
+    return taken
 
 
 def _found(target: Target, digest: str, context: RunContext) -> Stored | None:

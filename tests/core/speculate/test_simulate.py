@@ -172,3 +172,19 @@ def test_no_such_batch_and_no_figures():
         expected_by_position([])
     with pytest.raises(RequestError, match="share"):
         simulate.predict_by_position([0.5], 1, Costs(0.1), drafted=1.5)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), ratios, st.floats(1, 3), st.floats(0, 1))
+def test_rounds_with_whole_drafts_are_predicted_as_by_position(shares, ratio, verification, drafted):
+    gamma = len(shares)
+    costs = Costs.measured(ratio, verification, gamma)
+    accepted = drafted * (expected_by_position(shares) - 1)
+    by_position = simulate.predict_by_position(shares, gamma, costs, drafted)
+    assert simulate.speedup_of_rounds(accepted, drafted, gamma, gamma, costs) == pytest.approx(by_position.speedup)
+
+
+def test_short_drafts_cost_less_and_a_tree_costs_what_was_measured():
+    costs = Costs.measured(0.1, 1.8, 8)
+    assert simulate.speedup_of_rounds(1.0, 1.0, 2.0, 8, costs) == pytest.approx(2 / (0.2 + 1.2))
+    assert simulate.speedup_of_rounds(1.0, 1.0, 40.0, 8, costs) == pytest.approx(2 / (0.8 + 1.8))
+    assert simulate.speedup_of_rounds(0.0, 0.0, 0.0, 8, costs) == 1

@@ -17,8 +17,8 @@ ROW = SpeculateRow(
     alpha=0.7,
     acceptance_by_position=(0.8, 0.7, 0.6, 0.5),
     judged_by_position=(100, 80, 56, 34),
-    accepted_per_round=1.8,
-    tokens_per_round=2.8,
+    accepted_per_round=1.864,
+    tokens_per_round=2.86,
     drafted_share=1.0,
     drafted_per_round=4.0,
     cost_ratio=0.2,
@@ -118,8 +118,8 @@ def test_a_run_feeds_what_it_measured(llmopt: Llmopt, finished: Run) -> None:
     out = llmopt("speculate-simulate", "--run", finished.id).out
     assert "from measured acceptance and costs" in out
     assert "predicted" in out
-    other = llmopt("speculate-simulate", "--run", finished.id, "--gamma", "2", "--json").document
-    assert (other["gamma"], other["expected_tokens"]) == (2, pytest.approx(1 + 0.8 + 0.56))
+    other = llmopt("speculate-simulate", "--run", finished.id, "--gamma", "3", "--json").document
+    assert (other["gamma"], other["expected_tokens"]) == (3, pytest.approx(1 + 0.8 + 0.56 + 0.336))
 
 
 @pytest.mark.parametrize(
