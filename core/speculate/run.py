@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from core.formats.opening import tokenizer_of
 from core.models.resolve import resolve
 from core.runs.context import RunContext
 from core.runtime.sampling import Sampling
@@ -38,17 +39,18 @@ def run(spec: SpeculateSpec, context: RunContext) -> SpeculateResult:
         context.log(warning)
     with threads(spec.threads) as count:
         context.progress(0, 0, f"reading {resolve(spec.model).title}")
-        longest = max(fit.slots, slots_needed(spec.prompt_tokens, 2 * TIMED_ROUNDS + max(spec.gamma), max(spec.gamma), spec.batch))
-        target = open_target(spec, context.device, slots=longest, batch=min(spec.batch, spec.prompts), needed_bytes=fit.peak_memory_bytes)
+        prompts = _prompts(spec)
+        batch, gamma = min(spec.batch, len(prompts.tokens)), max(spec.gamma)
+        slots = max(slots_needed(prompts.tokens.shape[1], new, gamma, batch) for new in (spec.tokens, 2 * TIMED_ROUNDS + gamma))
+        target = open_target(spec, context.device, slots=slots, batch=batch, needed_bytes=fit.peak_memory_bytes)
         way = open_way(spec, target, context)
-        prompts = _prompts(spec, target)
         rows = tuple(_measured(spec, context, target, way, prompts))
     return _result(spec, target, way, prompts, rows, (*fit.warnings, *slowdowns(rows)), count, time.monotonic() - began)
 
 
-def _prompts(spec: SpeculateSpec, target: Target) -> Prompts:
+def _prompts(spec: SpeculateSpec) -> Prompts:
     return prompts_of(
-        target.tokenizer,
+        tokenizer_of(resolve(spec.model)),
         source=spec.text,
         own=spec.prompt,
         task=spec.task,
