@@ -60,8 +60,8 @@ def requests_of(spec: PagesSpec, text: Sequence[int]) -> tuple[tuple[int, ...], 
     found = []
     for index in range(spec.requests):
         length = min(draw.randint(max(spec.prompt_tokens // 4, 1), spec.prompt_tokens), len(rest))
-        begin = draw.randint(0, len(rest) - length)
         new = draw.randint(max(spec.new_tokens // 4, 1), spec.new_tokens)
+        begin = int(draw.random() * (len(rest) - length + 1))
         found.append(Request(index, tuple(rest[begin : begin + length]), follows(index), samples_of(spec, index), new))
     return system, found
 
