@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _CHUNK = 512
-_SEED_STRIDE = 1_000_003
+_SEED_STRIDE, _MOST_SAMPLES = 1_000_003, 64
 
 
 @dataclass(eq=False)
@@ -196,8 +196,10 @@ class PagedDecode:
     def _sequence(self, request: Request, tokens: list[int], parent: Running | None) -> Running:
         identity = self._next_id
         self._next_id += 1
-        generator = torch.Generator(self._model.device).manual_seed(self._seed * _SEED_STRIDE + identity)
-        sample = "" if request.samples == 1 else f" sample {1 + (0 if parent is None else identity - parent.id)}"
+        number = 0 if parent is None else identity - parent.id
+        seed = (self._seed * _SEED_STRIDE + request.index * _MOST_SAMPLES + number) % 2**63
+        generator = torch.Generator(self._model.device).manual_seed(seed)
+        sample = "" if request.samples == 1 else f" sample {number + 1}"
         return Running(
             identity,
             f"prompt {request.index + 1}{sample}",
