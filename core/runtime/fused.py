@@ -116,7 +116,7 @@ class FusedDecoder:
         torch.index_select(weights.embedding, 0, tokens.reshape(-1), out=steps.hidden)
         if weights.embedding_scale != 1:
             steps.hidden.mul_(weights.embedding_scale)
-        masks = {} if plain else self._masks(steps, tree)
+        masks = self._narrowed(steps) if plain else self._masks(steps, tree)
         if self._stack is None:
             self._through_cache(self.cache, steps, masks)
         else:
@@ -163,6 +163,14 @@ class FusedDecoder:
         windows = {block.window for block in self._weights.blocks}
         groups = self._repeats(steps)
         return {window: mask_of(self._rows.looked_at(steps.count, tree, window), groups, self._weights.embedding) for window in windows}
+
+    def _narrowed(self, steps: ForwardSteps) -> dict[int | None, Tensor]:
+        """What a scheme that evicts lets several new tokens look at; empty where it narrows nothing."""
+        looked_at = None if self._stack is not None or steps.count == 1 else self.cache.looked_at(steps.count)
+        if looked_at is None:
+            return {}
+        mask = mask_of(looked_at[None].to(self.device), self._repeats(steps), self._weights.embedding)
+        return dict.fromkeys({block.window for block in self._weights.blocks}, mask)
 
     def _repeats(self, steps: ForwardSteps) -> int:
         """Rows of a mask for each token."""

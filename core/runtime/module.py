@@ -100,6 +100,9 @@ class ModuleDecoder:
         It counts windows by slots and knows no trees: there the whole masks [B or 1, 1, n, slots] are made here, by the kind of a block's attention
         where blocks differ.
         """
+        narrowed = None if tree is not None or count == 1 else self.cache.looked_at(count)
+        if narrowed is not None:
+            return self._floats(narrowed.to(self.device)[None])
         if tree is None and (self._rows.plain or not self._windows):
             return self._rows.real_slots()
         if not self._windows:
@@ -109,9 +112,12 @@ class ModuleDecoder:
         return {str(kind): self._whole(count, tree, window) for kind, window in self._windows.items()}
 
     def _whole(self, count: int, tree: Tree | None, window: int | None) -> Tensor:
-        looked_at = self._rows.looked_at(count, tree, window)
-        mask = torch.zeros(looked_at.shape, dtype=self.dtype, device=self.device).masked_fill_(~looked_at, torch.finfo(self.dtype).min)
-        return mask[:, None, :, -(self.cache.held + count) :]
+        return self._floats(self._rows.looked_at(count, tree, window))[..., -(self.cache.held + count) :]
+
+    def _floats(self, looked_at: Tensor) -> Tensor:
+        """Bool [B or 1, n, slots] as a mask that is added, [B or 1, 1, n, slots]."""
+        mask = torch.zeros(looked_at.shape, dtype=self.dtype, device=self.device)
+        return mask.masked_fill_(~looked_at, torch.finfo(self.dtype).min)[:, None]
 
 
 def _windows_of(config: Any) -> dict[str | None, int | None]:

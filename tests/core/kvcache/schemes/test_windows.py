@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 from transformers import DynamicCache
 
 from core.errors import RequestError
+from core.kvcache.ring import within
 from core.kvcache.settings import SchemeSettings
 from core.runtime.module import ModuleDecoder
+from core.runtime.opening import open_decoder
 from core.runtime.prefill import prefill
 from tests.core.kvcache.schemes.making import CONFIG, cache_for, fill, geometry, layer, states, tiny_llama
 
@@ -24,7 +28,9 @@ def one_by_one(decoder: ModuleDecoder, tokens: Tensor) -> Tensor:
     return torch.cat([decoder.forward(tokens[:, at : at + 1]) for at in range(tokens.shape[1])], dim=1)
 
 
-def test_sliding_equals_a_model_with_a_sliding_mask() -> None:
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("chunk", [1, 5, 12, 17, 60])
+def test_sliding_equals_a_model_with_a_sliding_mask(fused: bool, chunk: int) -> None:
     from transformers import MistralConfig, MistralForCausalLM
 
     window = 12
@@ -32,10 +38,11 @@ def test_sliding_equals_a_model_with_a_sliding_mask() -> None:
     masked: Any = MistralForCausalLM(MistralConfig(**CONFIG, sliding_window=window)).eval()
     masked.load_state_dict(model.state_dict())
     tokens = tokens_of(60, batch=2)
-    decoder = ModuleDecoder(model, 64, cache_for(model, "sliding", SchemeSettings(budget=window, sinks=0)), batch=2)
+    decoder = open_decoder(model, 64, cache=cache_for(model, "sliding", SchemeSettings(budget=window, sinks=0)), batch=2, fused=fused)
     with torch.inference_mode():
         expected = masked(tokens, use_cache=False).logits
-    torch.testing.assert_close(one_by_one(decoder, tokens), expected, rtol=1e-4, atol=1e-4)
+    found = torch.cat([decoder.forward(part) for part in tokens.split(chunk, dim=1)], dim=1)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert decoder.cache.held == window - 1
 
 
@@ -46,8 +53,8 @@ def test_a_window_holds_the_last_tokens_however_they_came(cuts: list[int]) -> No
     cache = layer("sliding", SchemeSettings(budget=window), shape)
     fill(cache, keys[:, :, :-1], values[:, :, :-1], cuts)
     looked_at = cache.append(keys[:, :, -1:], values[:, :, -1:])
-    for got, given in zip(looked_at, (keys, values), strict=True):
-        expected = given[:, :, -window:]
+    for got, came in zip(looked_at, (keys, values), strict=True):
+        expected = came[:, :, -window:]
         assert got.shape[2] == expected.shape[2] == cache.held + 1
         assert torch.equal(_sorted(got), _sorted(expected)), "in the order of the ring"
 
@@ -84,6 +91,25 @@ def _rotated(key: Tensor, place: int, frequencies: Tensor) -> Tensor:
     half = len(key) // 2
     turned = torch.polar(torch.ones(half), place * frequencies) * torch.complex(key[:half], key[half:])
     return torch.cat((turned.real, turned.imag))
+
+
+@given(held=st.integers(0, 12), count=st.integers(1, 12), window=st.integers(1, 10), sinks=st.integers(0, 4))
+def test_what_several_new_tokens_look_at(held: int, count: int, window: int, sinks: int) -> None:
+    mask = within(held, count, window, sinks)
+    expected = [[slot <= token and (slot < sinks or token - slot < window) for slot in range(held + count)] for token in range(held, held + count)]
+    assert torch.tensor(expected).equal(torch.ones(count, held + count, dtype=torch.bool).tril(held) if mask is None else mask)
+
+
+@pytest.mark.parametrize("name", ["sliding", "streaming"])
+@pytest.mark.parametrize("chunk", [2, 9, 40])
+def test_a_prompt_in_chunks_sees_what_single_tokens_see(name: str, chunk: int) -> None:
+    """Without rotation (frequencies of almost 0) StreamingLLM too must not notice how its prompt came."""
+    model, tokens = tiny_llama(rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 1e9}), tokens_of(40)
+    sizes = SchemeSettings(budget=14, sinks=3)
+    single, chunks = (open_decoder(model, 64, cache=cache_for(model, name, sizes)) for _ in range(2))
+    expected = torch.cat([single.forward(tokens[:, at : at + 1]) for at in range(40)], dim=1)
+    found = torch.cat([chunks.forward(part) for part in tokens.split(chunk, dim=1)], dim=1)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def _streaming_families() -> list[Any]:
