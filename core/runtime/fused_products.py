@@ -19,6 +19,8 @@ from core.numerics.packed import PackedLinear
 Step = Callable[[], object]
 """An operation that is bound to its buffers."""
 
+_FEW = 8
+"""Rows that the blocked layout is chosen for; it serves one as well as dozens."""
 _PART = 64 * 1024
 """Weights from which on a thread is worth its start."""
 
@@ -48,7 +50,7 @@ class FloatProduct:
         self.weight, self.bias = weight, bias
         self.out_features = len(weight)
         usable = uses_onednn(weight.device, weight.dtype)
-        self._blocked: Tensor | None = torch.ops.mkldnn._reorder_linear_weight(weight, 1) if blocked and usable else None
+        self._blocked: Tensor | None = torch.ops.mkldnn._reorder_linear_weight(weight, _FEW) if blocked and usable else None
         self._onednn = usable and (self._blocked is not None or weight.dtype == torch.float32)
 
     def __call__(self, rows: Tensor) -> Tensor:

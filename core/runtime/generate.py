@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -185,8 +186,7 @@ def _take(text: TextStream | None, token: int, stops: frozenset[int], *, last: b
 
 def check_finite(logits: Tensor, step: int) -> None:
     """Raises RunFailed naming the step when logits [B, V] hold NaN or +Inf; -Inf forbids a token and is let through."""
-    largest = logits.amax(-1)
-    if not bool(largest.isfinite().all()):
+    if not all(map(isfinite, logits.amax(-1).tolist())):
         raise RunFailed(f"the model's predictions at step {step} are not numbers: the checkpoint is damaged or overflows its dtype")
 
 
