@@ -194,8 +194,9 @@ class ExperimentPane(RunControl):
             if not mine or live.going:
                 continue
             run = next((run for run in mine if run.id in going), mine[0])
-            live.follow(run)
-            chosen.append(run)
+            if live.follower is None or live.follower.run.id != run.id or run.id in going:
+                live.follow(run)
+                chosen.append(run)
         on = next((run for run in chosen if run.id in going), None)
         if on is not None:
             self.show_view(self.view_of(self.live_of(on)))

@@ -17,7 +17,7 @@ from tui.widgets.strip import history, meter
 FREE, FOUND, PRIVATE, COPIED = "·", "∘", "▪", "+"
 _MOST_SHARED = 9
 _LABEL = 6
-_NAME, _STATE, _FIGURE = 9, 9, 7
+_LONGEST_NAME, _STATE, _FIGURE = 18, 9, 7
 _KEPT = 400
 """Points of a history."""
 
@@ -29,6 +29,10 @@ class PagesTape(Tape):
     event: PageEvent | None = None
     copied: set[int] = field(default_factory=set)
     """Blocks that were written by copy and are still held."""
+    fullest: PageEvent | None = None
+    """The state in which most blocks were in use."""
+    copied_then: frozenset[int] = frozenset()
+    """As `copied`, in that state."""
     happened: list[str] = field(default_factory=list)
     """The last changes in words, newest last."""
     used: list[float | None] = field(default_factory=list)
@@ -68,6 +72,8 @@ class PagesTape(Tape):
                 self.happened.append(told.format(name=name, block=change.block, other=other))
         del self.happened[:-40]
         self.event = event
+        if self.fullest is None or event.used > self.fullest.used:
+            self.fullest, self.copied_then = event, frozenset(self.copied)
         if event.phase in ("prefill", "decode"):
             self._keep(self.used, 100 * event.utilization)
             self._keep(self.wasted, 100 * event.waste)
@@ -140,17 +146,18 @@ def sequences(event: PageEvent, copied: Iterable[int], width: int, height: int) 
     of_copy = set(copied)
     running = [sequence for sequence in event.sequences if sequence.state != "waiting"]
     waiting = len(event.sequences) - len(running)
-    head = f"{'sequence':<{_NAME}}{'state':<{_STATE}}{'tokens':>{_FIGURE}}{'found':>{_FIGURE}}{'blocks':>{_FIGURE}}  block table (* shared, + copied)"
+    wide = min(max((len(sequence.name) for sequence in running), default=8), _LONGEST_NAME) + 2
+    head = f"{'sequence':<{wide}}{'state':<{_STATE}}{'tokens':>{_FIGURE}}{'found':>{_FIGURE}}{'blocks':>{_FIGURE}}  table (* shared, + copied)"
     lines: list[Line] = [clip(((head, "muted"),), width)]
     room = max(height - 1 - (1 if waiting else 0), 0)
     shown = running if len(running) <= room else running[: max(room - 1, 0)]
     for sequence in shown:
         figures = f"{words.count(sequence.tokens):>{_FIGURE}}{words.count(sequence.hits):>{_FIGURE}}{len(sequence.table):>{_FIGURE}}  "
-        cells: list[Run] = [(fit(sequence.name, _NAME - 1) + " ", "strong"), (fit(sequence.state, _STATE - 1) + " ", ""), (figures, "")]
+        cells: list[Run] = [(fit(sequence.name, wide - 2) + "  ", "strong"), (fit(sequence.state, _STATE - 1) + " ", ""), (figures, "")]
         for number in sequence.table:
             shared = number < len(event.blocks) and event.blocks[number].references > 1
-            mark, tone = ("*", "accent") if shared else (COPIED, "warn") if number in of_copy else ("", "")
-            cells.append((f"{number}{mark} ", _tone(tone)))
+            tone: Tone = "accent" if shared else "warn" if number in of_copy else ""
+            cells.append((f"{number}{'*' if shared else COPIED if number in of_copy else ''} ", tone))
         lines.append(clip(tuple(cells), width))
     if len(shown) < len(running):
         lines.append(((f"and {len(running) - len(shown)} more running", "muted"),))
@@ -159,35 +166,25 @@ def sequences(event: PageEvent, copied: Iterable[int], width: int, height: int) 
     return lines
 
 
-def _tone(name: str) -> Tone:
-    return "accent" if name == "accent" else "warn" if name == "warn" else ""
-
-
-def figures(tape: PagesTape, width: int) -> list[Line]:
-    """Utilization and waste, beside caches that are allocated in advance, each with its history."""
-    event = tape.event
-    if event is None:
-        return []
-    bar = 16 if width >= 76 else 8
-    strip = min(max((width - 78) // 1, 0), 40)
+def figures(event: PageEvent, tape: PagesTape, width: int) -> list[Line]:
+    """Utilization and waste of a state, beside caches that are allocated in advance, each with its history."""
+    bar = 16 if width >= 90 else 8
+    strip = min(width - 64 - bar, 40)
     totals = event.totals
+    reserved = f"empty, were {words.count(event.reserved_each)} tokens set aside each"
     rows: list[tuple[str, float, str, Sequence[float | None]]] = [
-        ("in use", 100 * event.utilization, f"{words.count(event.used)} of {words.count(len(event.blocks))} blocks", tape.used),
-        (
-            "empty slots",
-            100 * event.waste,
-            f"of the used blocks; {words.count(event.tokens)} tokens in {words.count(event.stored)} slots",
-            tape.wasted,
-        ),
-        ("contiguous", 100 * event.waste_contiguous, f"empty, were {words.count(event.reserved_each)} tokens set aside each", tape.contiguous),
+        ("in use", 100 * event.utilization, f"{words.count(event.used)} of {words.count(len(event.blocks))} blocks, step {event.step}", tape.used),
+        ("empty slots", 100 * event.waste, f"{words.count(event.stored)} tokens stored, {words.count(event.tokens)} with shares", tape.wasted),
+        ("contiguous", 100 * event.waste_contiguous, reserved, tape.contiguous),
     ]
     lines: list[Line] = []
     for name, percent, told, values in rows:
-        past: list[Run] = [("  ", ""), (history(values, strip), "quiet-bar")] if strip >= 8 else []
-        lines.append(clip(((f"{name:<12}", "muted"), (meter(percent, bar), "bar"), (f" {percent:5.1f} %  {fit(told, 44)}", ""), *past), width))
+        past: list[Run] = [(" ", ""), (history(values, strip), "quiet-bar")] if strip >= 8 else []
+        text = fit(told, 40) if past else told
+        lines.append(clip(((f"{name:<12}", "muted"), (meter(percent, bar), "bar"), (f" {percent:5.1f} %  {text}", ""), *past), width))
     told = (
         f"{words.count(totals.get('hit_tokens', 0))} prompt tokens found, {words.count(totals.get('copies', 0))} copies, "
-        f"{words.count(totals.get('reused', 0))} blocks reused, {words.count(totals.get('finished', 0))} sequences done"
+        f"{words.count(totals.get('reused', 0))} reused, {words.count(totals.get('finished', 0))} sequences done"
     )
     lines.append(clip((("so far      ", "muted"), (told, "")), width))
     return lines

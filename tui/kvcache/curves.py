@@ -10,6 +10,8 @@ from tui.widgets.plot import Plot, Series
 PPL = "ppl"
 """Name of the metric: its label is the scheme, its step the number of scored tokens."""
 _MOST = 6
+_FIRST = 8
+"""An eighth of the text says too little to decide how far the axis reaches."""
 Curves = Mapping[str, Mapping[int, float | None]]
 
 
@@ -21,10 +23,13 @@ def against_full(curves: Curves) -> Plot:
     full = curves[names[0]]
     series = [_ratio(name, curves[name], full) for name in names[1:][-_MOST:]]
     left = len(names) - 1 - len(series)
+    last = max((x for each in series for x in each.x or ()), default=0.0)
+    steady = [y for each in series for x, y in zip(each.x or (), each.y, strict=True) if x >= last / _FIRST]
     return Plot(
         kind="line",
         title="perplexity so far, against the full cache",
         series=tuple(series),
+        y_limits=(min(steady), max(steady)) if steady else None,
         x_label=f"scored tokens{f'; {left} earlier schemes in the table' if left else ''}",
         empty="the first tokens are being read",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from textual.app import ComposeResult
 from textual.widgets import Static
 
@@ -64,6 +66,7 @@ class DecodeView(LiveRun[PagesTape]):
     def on_resize(self) -> None:
         """As many blocks in a line as fit."""
         self.set_class(self.size.height < _CHART_FROM, "-low")
+        self._tell()
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
 
@@ -76,7 +79,7 @@ class DecodeView(LiveRun[PagesTape]):
         return PagesTape()
 
     def draw(self, run: Run, tape: PagesTape) -> None:
-        """The last state of the blocks, and the result when the run is done."""
+        """The last state of the blocks; when all is decoded the fullest one, and the result."""
         done = self.follower is not None and self.follower.state.status == "done"
         if self._of != run.id:
             self._of, self.result = run.id if done else "", None
@@ -84,20 +87,21 @@ class DecodeView(LiveRun[PagesTape]):
                 self._load(run)
         self.set_class(self.result is None, "-going")
         self.set_class(tape.event is None, "-nothing")
-        if tape.event is not None and self.size.width:
-            self._draw_blocks(tape, tape.event)
+        if tape.event is not None and tape.fullest is not None and self.size.width:
+            over = tape.event.phase in ("done", "verify")
+            self._draw_blocks(tape, tape.fullest if over else tape.event, tape.copied_then if over else tape.copied)
 
-    def _draw_blocks(self, tape: PagesTape, event: PageEvent) -> None:
+    def _draw_blocks(self, tape: PagesTape, event: PageEvent, copied: Collection[int]) -> None:
         width, height = self.size
-        grid = blocks.grid(event.blocks, tape.copied, width, max((height - _AROUND) // 2, 3))
-        self._figures.show_all(blocks.figures(tape, width))
+        grid = blocks.grid(event.blocks, copied, width, max((height - _AROUND) // 2, 3))
+        self._figures.show_all(blocks.figures(event, tape, width))
         self._grid.show_all(grid)
         self._legend.show_all(blocks.legend(width))
         left = max(height - _AROUND - len(grid), 3)
         if self.result is not None:
             self._sequences.show_all(pages_words.sequences(self.result, width)[: max(left - 5, 3)])
             return
-        rows = blocks.sequences(event, tape.copied, width, left)
+        rows = blocks.sequences(event, copied, width, left)
         happened: list[Line] = [clip(((f"· {clean(text)}", "muted"),), width) for text in tape.happened]
         room = max(left - len(rows), 0)
         self._sequences.show_all([*rows, *(happened[-room:] if room else [])])
@@ -109,7 +113,11 @@ class DecodeView(LiveRun[PagesTape]):
     def _loaded(self, run: Run, result: PagesResult | None) -> None:
         self.result = result
         if result is not None:
-            self._told.update(hanging(pages_words.told(result), self.size.width or 60))
             self._chart.set_plot(scheduling.waste_plot(result))
+        self._tell()
         if self.follower is not None and self.follower.run.id == run.id:
             self.draw(run, self.follower.tape)
+
+    def _tell(self) -> None:
+        if self.result is not None and self.size.width:
+            self._told.update(hanging(pages_words.told(self.result), self.size.width))

@@ -28,12 +28,14 @@ def told(result: PagesResult) -> list[tuple[str, str]]:
 def sequences(result: PagesResult, width: int) -> list[Line]:
     """The sequences of a decode that is over."""
     rows = [row for row in result.rows if isinstance(row, SequenceRow)]
-    head = f"{'sequence':<12}{'prompt':>7}{'found':>7}{'new':>6}{'blocks':>7}{'shared':>7}{'waited':>7}  text"
+    wide = min(max((len(row.name) for row in rows), default=8), 18) + 2
+    head = f"{'sequence':<{wide}}{'prompt':>7}{'found':>7}{'new':>6}{'blocks':>7}{'shared':>7}{'waited':>7}  text"
     lines: list[Line] = [clip(((head, "muted"),), width)]
     for row in rows:
         figures = (
             f"{words.count(row.prompt_tokens):>7}{words.count(row.hit_tokens):>7}{words.count(row.new_tokens):>6}"
             f"{words.count(row.blocks):>7}{words.count(row.shared_blocks):>7}{words.count(row.waited_steps):>7}  "
         )
-        lines.append(clip(((fit(clean(row.name), 11) + " ", "strong"), (figures, ""), (clean(row.text, limit=80), "muted")), width))
+        text = " ".join(clean(row.text, limit=120).split())
+        lines.append(clip(((fit(clean(row.name), wide - 2) + "  ", "strong"), (figures, ""), (text, "muted")), width))
     return lines

@@ -20,10 +20,10 @@ LABEL = "simulation"
 _FIGURES: tuple[tuple[str, Callable[[PolicyRow], str]], ...] = (
     ("tokens a second", lambda row: words.figure(row.throughput_tokens_per_second, 4)),
     ("requests a second", lambda row: words.figure(row.requests_per_second, 3)),
-    ("latency, mean", lambda row: words.duration(row.latency_mean_s)),
-    ("latency, 95 %", lambda row: words.duration(row.latency_p95_s)),
-    ("first token, mean", lambda row: words.duration(row.ttft_mean_s)),
-    ("first token, 95 %", lambda row: words.duration(row.ttft_p95_s)),
+    ("latency, mean", lambda row: brief(row.latency_mean_s)),
+    ("latency, 95 %", lambda row: brief(row.latency_p95_s)),
+    ("first token, mean", lambda row: brief(row.ttft_mean_s)),
+    ("first token, 95 %", lambda row: brief(row.ttft_p95_s)),
     ("blocks in use", lambda row: words.percent(row.utilization_mean, 1)),
     ("of them filled", lambda row: words.percent(row.filled_mean, 1)),
     ("batch, mean", lambda row: words.figure(row.batch_mean, 3)),
@@ -31,6 +31,11 @@ _FIGURES: tuple[tuple[str, Callable[[PolicyRow], str]], ...] = (
     ("refused", lambda row: words.count(row.refused)),
     ("took", lambda row: words.duration(row.makespan_s)),
 )
+
+
+def brief(seconds: float) -> str:
+    """A duration that may be short: `12.3 ms`, `1.2 s`."""
+    return f"{words.figure(1000 * seconds, 3)} ms" if seconds < 1 else words.duration(seconds)
 
 
 def going(tape: PagesTape, width: int) -> list[Line]:
@@ -78,12 +83,12 @@ def verdict(result: PagesResult) -> str:
     speedup = words.number(result.metrics.speedup)
     if speedup is None:
         return ""
-    change = (
-        f"{speedup:.2f} times the tokens a second of static batching"
-        if speedup >= 1
-        else f"only {speedup:.2f} times static batching's tokens a second"
-    )
-    return f"Continuous batching: {change}."
+    of: dict[str, PolicyRow] = {row.policy: row for row in result.rows if isinstance(row, PolicyRow)}
+    change = f"{speedup:.2f} times static batching's tokens a second" if abs(speedup - 1) >= 0.005 else "as many tokens a second as static batching"
+    if any(policy not in of for policy in POLICIES):
+        return f"Continuous batching: {change}."
+    latency = [brief(of[policy].latency_p95_s) for policy in POLICIES]
+    return f"Continuous batching: {change}; 95 of 100 answers within {latency[0]}, static {latency[1]}."
 
 
 def how(result: PagesResult) -> list[tuple[str, str]]:
