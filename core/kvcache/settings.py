@@ -14,7 +14,7 @@ class SchemeSettings(BaseModel):
 
     group: int = Field(32, ge=1)
     """Quantized schemes: values that share a scale (KIVI: tokens of a channel for keys, channels of a token for values)."""
-    residual: int = Field(32, ge=0)
+    residual: int = Field(128, ge=0)
     """KIVI: most recent tokens that stay unquantized; keys are flushed by blocks of this many."""
     budget: int = Field(256, ge=1)
     """Evicting schemes: tokens that a block keeps, sinks and recent tokens among them."""

@@ -38,7 +38,7 @@ class KvCacheSpec(Spec):
     ] = ()
     group: Annotated[int, Field(description="Quantized schemes: values that share a scale", ge=1, le=4096)] = 32
     residual: Annotated[int, Field(description="KIVI: most recent tokens that stay unquantized", ge=0, le=65536, json_schema_extra=unit("token"))] = (
-        32
+        128
     )
     budget: Annotated[int, Field(description="Evicting schemes: tokens that a block keeps", ge=2, le=2**20, json_schema_extra=unit("token"))] = 256
     sinks: Annotated[int, Field(description="StreamingLLM: first tokens that are never evicted", ge=0, le=65536, json_schema_extra=unit("token"))] = 4
