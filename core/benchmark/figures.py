@@ -1,0 +1,74 @@
+"""From what became of the requests to the figures of one level of load."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from core.benchmark.load import Carried
+from core.benchmark.metrics import RATES, SAMPLES, Goodput, SampleMetric
+from core.benchmark.metrics.base import Window
+from core.benchmark.outcome import Outcome
+from core.benchmark.percentiles import distribution
+from core.benchmark.result import Counting, ErrorCount, Level, RequestCounts, SampleFigure
+from core.benchmark.steady import steady_window
+
+_REASONS = 8
+
+
+def level_of(carried: Carried, objectives: Mapping[SampleMetric, float], level: float | None = None) -> Level:
+    """All figures of one load; latencies are those of requests that were due within the window, rates are taken over it."""
+    last = max((outcome.pieces[-1].t for outcome in carried.outcomes if outcome.pieces), default=carried.end)
+    window, words = steady_window(carried.outcomes, carried.begin, last + 1)
+    within = [outcome for outcome in carried.outcomes if _begun(outcome, window)]
+    rates = {metric.tag: metric.of(carried.outcomes, window) for metric in RATES}
+    goodput = Goodput(objectives) if objectives else None
+    met = [goodput.meets(outcome) for outcome in within if outcome.status == "done"] if goodput else []
+    return Level(
+        level=level,
+        requests=counts_of(carried.outcomes),
+        seconds=window.seconds,
+        window=words,
+        metrics={metric.tag: SampleFigure.of(distribution(metric.sample(within)), metric.title, metric.unit) for metric in SAMPLES},
+        achieved_rate=_achieved(carried.outcomes),
+        goodput_requests_per_second=goodput.of(carried.outcomes, window) if goodput else None,
+        meets_objectives=sum(met) >= 0.99 * len(met) if met else None,
+        **rates,
+    )
+
+
+def counts_of(outcomes: Sequence[Outcome]) -> RequestCounts:
+    """What became of the requests."""
+    found = Counter(outcome.status for outcome in outcomes)
+    return RequestCounts(scheduled=len(outcomes), **{name: found.get(name, 0) for name in ("done", "failed", "timed_out", "unsent", "cancelled")})
+
+
+def errors_of(outcomes: Sequence[Outcome]) -> tuple[ErrorCount, ...]:
+    """Reasons of the requests that are not done, the most frequent first."""
+    found = Counter((outcome.status, outcome.reason) for outcome in outcomes if outcome.status not in ("done", "unsent"))
+    return tuple(ErrorCount(status=status, reason=reason, count=count) for (status, reason), count in found.most_common(_REASONS))
+
+
+def counting_of(outcomes: Sequence[Outcome]) -> Counting:
+    """Who counted the tokens."""
+    done = [outcome for outcome in outcomes if outcome.status == "done" and outcome.pieces]
+    if done and all(outcome.usage.completion is not None for outcome in done):
+        return "server"
+    return "tokenizer" if done and all(outcome.tokens is not None for outcome in done) else "unknown"
+
+
+def samples_of(outcomes: Sequence[Outcome]) -> dict[str, list[float]]:
+    """Raw values by the tag of the metric."""
+    return {metric.tag: metric.sample(outcomes) for metric in SAMPLES}
+
+
+def _begun(outcome: Outcome, window: Window) -> bool:
+    start = outcome.due if outcome.sent is None else outcome.sent
+    return window.holds(start)
+
+
+def _achieved(outcomes: Sequence[Outcome]) -> float | None:
+    sent = sorted(outcome.sent for outcome in outcomes if outcome.sent is not None)
+    if len(sent) < 2 or sent[-1] == sent[0]:
+        return None
+    return (len(sent) - 1) / ((sent[-1] - sent[0]) / 1e9)

@@ -1,0 +1,67 @@
+"""Whether two results differ beyond noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DRAWS = 2000
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A statistic of one sample over that of another."""
+
+    ratio: float
+    low: float
+    """Of its 95 % interval."""
+    high: float
+    significant: bool
+    """1 is outside the interval."""
+
+
+def ratio_of(
+    first: Sequence[float] | NDArray[np.float64], second: Sequence[float] | NDArray[np.float64], level: float | None = None, seed: int = 0
+) -> Difference | None:
+    """The first sample's mean, or percentile, over the second's, with a bootstrap interval (percentile method, Efron 1979).
+
+    Args:
+        first: of independent values, for example one a request.
+        second: the same of what is compared with.
+        level: percentile, nearest rank; None: the mean.
+        seed: of the draws.
+
+    Returns:
+        None where a sample has fewer than two values, or the second's statistic is 0.
+    """
+    one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if len(one) < 2 or len(other) < 2:
+        return None
+    below = _statistic(other[None], level)[0]
+    if below == 0:
+        return None
+    generator = np.random.default_rng(seed)
+    drawn = _statistic(_drawn(one, generator), level) / _nonzero(_statistic(_drawn(other, generator), level))
+    low, high = np.quantile(drawn, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
+    ratio = float(_statistic(one[None], level)[0] / below)
+    return Difference(ratio, float(low), float(high), bool(low > 1 or high < 1))
+
+
+def _drawn(sample: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
+    places = generator.integers(0, len(sample), (_DRAWS, len(sample)))
+    found: NDArray[np.float64] = sample[places]
+    return found
+
+
+def _statistic(samples: NDArray[np.float64], level: float | None) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = samples.mean(1) if level is None else np.percentile(samples, level, axis=1, method="inverted_cdf")
+    return found
+
+
+def _nonzero(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = np.where(values == 0, np.finfo(np.float64).tiny, values)
+    return found

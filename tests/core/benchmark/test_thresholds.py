@@ -1,0 +1,158 @@
+"""Expressions over a result: what they mean, and what they cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from core.benchmark.figures import counting_of, errors_of, level_of
+from core.benchmark.load import Carried
+from core.benchmark.metrics import SampleMetric
+from core.benchmark.outcome import Outcome, Piece, Usage
+from core.benchmark.result import BenchmarkEntry
+from core.benchmark.significance import ratio_of
+from core.benchmark.thresholds import judge, objectives_of, parse
+from core.errors import RequestError
+
+MS = 1_000_000
+
+
+def outcomes(count: int = 100) -> list[Outcome]:
+    """TTFT of 100, 101, ... ms, three pieces 20 ms apart, four tokens; the last two failed."""
+    made = []
+    for index in range(count):
+        due = 50 * index * MS
+        pieces = [Piece(due + (100 + index + 20 * step) * MS, "x") for step in range(3)]
+        made.append(Outcome(index, "done", due, free=due, sent=due, ended=pieces[-1].t, pieces=pieces, usage=Usage(8, 4)))
+    for outcome in made[-2:]:
+        outcome.status, outcome.reason = "failed", "HTTP 500: oops"
+    return made
+
+
+def entry(objectives: dict[SampleMetric, float] | None = None) -> BenchmarkEntry:
+    found = outcomes()
+    level = level_of(Carried(0, 6000 * MS, found), objectives or {})
+    return BenchmarkEntry(
+        name="m",
+        engine="openai",
+        engine_version=None,
+        url="http://127.0.0.1:1",
+        model="m",
+        served_model="m",
+        requests=level.requests,
+        ttft_ms=level.metrics["ttft_ms"],
+        tpot_ms=level.metrics["tpot_ms"],
+        itl_ms=level.metrics["itl_ms"],
+        e2el_ms=level.metrics["e2el_ms"],
+        throughput_tokens_per_second=level.throughput_tokens_per_second,
+        throughput_requests_per_second=level.throughput_requests_per_second,
+        levels=(level,),
+        errors=errors_of(found),
+        token_counts=counting_of(found),
+    )
+
+
+def test_the_figures_of_a_level_add_up() -> None:
+    found = entry()
+    counts = found.requests
+    assert counts.done + counts.failed + counts.timed_out + counts.unsent + counts.cancelled == counts.scheduled == 100
+    assert found.errors[0].count == 2
+    assert found.token_counts == "server"
+    assert found.itl_ms.p50 == pytest.approx(20)
+    assert found.tpot_ms.p50 == pytest.approx(40 / 3)
+    assert found.throughput_tokens_per_second == pytest.approx(20 * 4, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "passed"),
+    [
+        ("ttft.p50 < 500ms", True),
+        ("ttft.p50 < 0.1s", False),
+        ("TTFT.P95<=1s", True),
+        ("ttft < 100", False),
+        ("itl.max <= 20", True),
+        ("ttft.n >= 50", True),
+        ("throughput > 30", True),
+        ("throughput > 1k", False),
+        ("errors <= 2%", True),
+        ("errors == 0", False),
+        ("timeouts == 0", True),
+    ],
+)
+def test_an_expression_is_held_against_its_figure(text: str, passed: bool) -> None:
+    (found,) = judge([text], entry())
+    assert found.passed is passed
+    assert found.value is not None
+
+
+def test_what_was_not_measured_cannot_pass() -> None:
+    for text in ("goodput > 0", "ppl < 100", "cost < 5", "ttft.p42 < 1s"):
+        (found,) = judge([text], entry())
+        assert found.passed is False
+        assert found.value is None
+        assert found.words
+
+
+def test_a_percentile_of_too_few_samples_is_judged_and_says_so() -> None:
+    (found,) = judge(["ttft.p99 < 1s"], entry())
+    assert found.passed is True
+    assert "too few" in found.words
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("ttft p95 < 5", "cannot be read"),
+        ("speed > 3", "there are ttft"),
+        ("ttft.q95 < 5", "there are p50"),
+        ("ttft.p95 < 5 bananas", "takes ms, s, us"),
+        ("throughput.p50 > 3", "names nothing"),
+        ("", "cannot be read"),
+        ("ttft.p95 < \x1b[2J", "cannot be read"),
+    ],
+)
+def test_what_is_no_expression_is_refused(text: str, word: str) -> None:
+    with pytest.raises(RequestError, match=word) as refused:
+        parse(text)
+    assert "\x1b" not in str(refused.value)
+
+
+def test_objectives_are_of_one_request() -> None:
+    found = objectives_of(["ttft < 500ms", "itl<=0.05s"])
+    assert {metric.tag: limit for metric, limit in found.items()} == {"ttft_ms": 500, "itl_ms": 50}
+    for text in ("ttft.p95 < 5", "ttft > 5", "throughput > 5"):
+        with pytest.raises(RequestError, match="objective"):
+            objectives_of([text])
+
+
+def test_goodput_and_objectives_stand_in_the_level() -> None:
+    level = entry(objectives_of(["ttft < 150ms"])).levels[0]
+    assert level.meets_objectives is False
+    assert level.goodput_requests_per_second is not None
+    assert level.throughput_requests_per_second is not None
+    assert level.goodput_requests_per_second < level.throughput_requests_per_second
+
+
+def test_equal_samples_do_not_differ_and_others_do() -> None:
+    generator = np.random.default_rng(0)
+    one, same, slower = generator.gamma(4, 10, 300), generator.gamma(4, 10, 300), generator.gamma(4, 12, 300)
+    for level in (None, 50.0, 95.0):
+        found = ratio_of(one, same, level)
+        assert found is not None
+        assert found.low <= found.ratio <= found.high
+        assert not found.significant
+    difference = ratio_of(slower, one)
+    assert difference is not None
+    assert difference.significant
+    assert 1.05 < difference.ratio < 1.4
+    assert ratio_of([1.0], one) is None
+
+
+def test_the_interval_holds_the_true_ratio_in_most_samples() -> None:
+    generator = np.random.default_rng(1)
+    held = 0
+    for seed in range(100):
+        found = ratio_of(generator.exponential(2, 80), generator.exponential(1, 80), seed=seed)
+        assert found is not None
+        held += found.low <= 2 <= found.high
+    assert held >= 88
