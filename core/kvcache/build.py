@@ -48,7 +48,7 @@ def build_cache(model: PreTrainedModel, name: str, settings: SchemeSettings, max
         model: any transformers causal LM.
         name: of the scheme.
         settings: sizes; `capacity` is not read.
-        max_tokens: most tokens of a sequence.
+        max_tokens: most tokens of a sequence; more than the model's context only where positions are those inside the cache.
         batch: sequences.
 
     Raises:
@@ -58,7 +58,7 @@ def build_cache(model: PreTrainedModel, name: str, settings: SchemeSettings, max
     refused = refusal_on(name, card, settings, model.device.type)
     if refused is not None:
         raise RequestError(refused)
-    if max_tokens > card.context:
+    if max_tokens > card.context and facts.positions == "text":
         raise RequestError(f"{max_tokens} tokens are more than the model's context of {card.context}: ask for fewer")
     geometry = Geometry.of(card, model.dtype.itemsize)
     frequencies, scratch = inverse_frequencies(model), Scratch()

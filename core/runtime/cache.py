@@ -32,6 +32,9 @@ class KvLayer(CacheLayerMixin, ABC):
     pads: ClassVar[bool] = False
     """Whether rows of a batch may have holes: every slot stays where it was put, so that a mask over slots goes on being true."""
 
+    unbounded: ClassVar[bool] = False
+    """Whether a text may be longer than the model's context: positions are those inside the cache, which holds fewer tokens."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)  # type: ignore[no-untyped-call]
 
@@ -40,6 +43,8 @@ class KvLayer(CacheLayerMixin, ABC):
         self.is_initialized = True
         self.seen = 0
         """Tokens that were appended and not forgotten."""
+        self.chunk: int | None = None
+        """Tokens that a prompt had better be appended by at most; None: any number."""
 
     @property
     @abstractmethod
@@ -172,6 +177,16 @@ class KvCache(Cache):
     def pads(self) -> bool:
         """Whether rows of a batch may have holes."""
         return all(layer.pads for layer in self.layers)
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether a text may be longer than the model's context."""
+        return all(layer.unbounded for layer in self.layers)
+
+    @property
+    def chunk(self) -> int | None:
+        """Tokens that a prompt had better be appended by at most."""
+        return min((layer.chunk for layer in self.layers if layer.chunk is not None), default=None)
 
     def positions(self, count: int) -> Tensor | None:
         """Rotary positions of the next tokens where the scheme sets them."""

@@ -34,7 +34,8 @@ class ModuleDecoder:
 
     def __init__(self, model: PreTrainedModel, max_tokens: int, cache: KvCache | None = None, batch: int = 1) -> None:
         config: Any = model.config.get_text_config(decoder=True)
-        check_context(config, max_tokens)
+        if cache is None or not cache.unbounded:
+            check_context(config, max_tokens)
         check_attention(config)
         self._model = model
         self.max_tokens = max_tokens

@@ -22,7 +22,7 @@ def prefill(
         decoder: of as many rows as the prompt has.
         tokens: int64 [B, n].
         real: bool [B, n], False for padding.
-        chunk: tokens of one forward.
+        chunk: tokens of one forward at most; fewer where the cache asks for it.
         on_chunk: told after each forward how many tokens are done.
 
     Returns:
@@ -33,6 +33,7 @@ def prefill(
     """
     check_prompts(tokens, real)
     count = tokens.shape[1]
+    chunk = min(chunk, decoder.cache.chunk or chunk)
     logits = torch.empty(0)
     for first in range(0, count, chunk):
         part = slice(first, first + chunk)

@@ -6,6 +6,8 @@ their rotation and rotated at each step by the place where they then stand. The 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -20,11 +22,14 @@ from core.runtime.cache import KvLayer
 class StreamingLayer(KvLayer):
     """Sinks [2, B, kv heads, sinks, d] and a ring of the other `budget - sinks` tokens, the query's own among them."""
 
+    unbounded: ClassVar[bool] = True
+
     def __init__(self, context: LayerContext) -> None:
         super().__init__()
         if context.inverse_frequencies is None:
             raise RequestError("streaming rotates keys by their place in the cache, and this model has no rotary positions that all its blocks share")
         self.sinks, self.window = context.settings.sinks, context.settings.budget - context.settings.sinks
+        self.chunk = max(self.window // 4, 1)  # within a chunk, tokens stand further from the sinks than they would one by one
         self._frequencies, self._scratch = context.inverse_frequencies, context.scratch
         self._first, self._ring = Slots(max(self.sinks, 1)), Ring(self.window)
 

@@ -170,6 +170,23 @@ def test_streaming_goes_on_in_bfloat16_without_drift() -> None:
     assert errors[1] < 4 * errors[0] + 0.02
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_streaming_reads_a_text_longer_than_the_context(fused: bool) -> None:
+    """Twice the model's positions; the last token sees what a fresh forward over sinks and window sees."""
+    model, sizes = tiny_llama(num_hidden_layers=1, max_position_embeddings=32), SchemeSettings(budget=24, sinks=4)
+    tokens = tokens_of(64)
+    decoder = open_decoder(model, 80, cache=cache_for(model, "streaming", sizes, 80), fused=fused)
+    prefill(decoder, tokens)
+    found = decoder.forward(tokens[:, :1])[0, -1]
+    kept = torch.cat((tokens[:, :4], tokens[:, -19:], tokens[:, :1]), dim=1)
+    with torch.inference_mode():
+        torch.testing.assert_close(found, model(kept, use_cache=False).logits[0, -1], rtol=1e-3, atol=1e-4)
+    with pytest.raises(RequestError, match="context of 32"):
+        cache_for(model, "sliding", sizes, 80)
+    with pytest.raises(RequestError, match="more than the model's context"):
+        cache_for(model, "streaming", SchemeSettings(budget=40), 80)
+
+
 @pytest.mark.parametrize("name", ["sliding", "streaming", "h2o", "snapkv"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_nothing_changes_while_nothing_is_evicted(name: str, batch: int) -> None:
