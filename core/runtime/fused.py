@@ -19,6 +19,7 @@ from core.errors import RequestError
 from core.numerics.stored import StoredWeight
 from core.runtime.cache import KvCache
 from core.runtime.decoder import Tree
+from core.runtime.fixed_step import FixedStep
 from core.runtime.fused_attention import capped, mask_of, strip
 from core.runtime.fused_steps import ROWS_AT_MOST, ForwardSteps
 from core.runtime.fused_weights import Block, FusedWeights
@@ -56,13 +57,15 @@ class FusedDecoder:
         cache: KvCache | None = None,
         batch: int = 1,
     ) -> None:
-        check_context(model.config, max_tokens)
+        if cache is None or not cache.unbounded:
+            check_context(model.config, max_tokens)
         self._weights = FusedWeights.of(model, weights or {})
         self.max_tokens = max_tokens
         self.device, self.dtype = model.device, self._weights.embedding.dtype
         self.vocabulary = self._weights.shape.vocabulary
         self.kernels = self._weights.kernels
         """Name of the kernel of each packed product, by the linears that it serves."""
+        self._fixed: FixedStep | None = None
         self._tables = self._weights.rotations(max_tokens, self.dtype, self.device)
         self._open(cache, batch)
 
@@ -85,6 +88,15 @@ class FusedDecoder:
         return other
 
     @property
+    def has_static_cache(self) -> bool:
+        """Whether keys and values lie in the decoder's own buffers."""
+        return self._stack is not None
+
+    def use_fixed(self, step: FixedStep | None) -> None:
+        """Take this step for one token a row, where no row has holes; None for the decoder's own."""
+        self._fixed = step
+
+    @property
     def length(self) -> int:
         """Slots in use, padding and holes counted."""
         return self._rows.length
@@ -104,6 +116,8 @@ class FusedDecoder:
     def forward(self, tokens: Tensor, *, real: Tensor | None = None, tree: Tree | None = None, last: bool = False) -> Tensor:
         """Append tokens [B, n] and predict: logits [B, n, V], or [B, 1, V] with `last`."""
         count, weights = tokens.shape[1], self._weights
+        if self._fixed is not None and self._stack is not None and count == 1 and real is None and tree is None and self._rows.plain:
+            return self._forward_fixed(self._fixed, self._stack, tokens)
         placed = None if self._stack is not None else self.cache.positions(count)
         plain = real is None and tree is None and self._rows.plain
         first, positions = self._rows.length, None
@@ -133,8 +147,17 @@ class FusedDecoder:
         """Of the nodes of the last tree keep those at `slots`."""
         self.cache.select(slots, self._rows.select(slots))
 
+    def _forward_fixed(self, step: FixedStep, stack: StackedKvCache, tokens: Tensor) -> Tensor:
+        first = self._rows.length
+        self._rows.advance(1)
+        stack.take(1)
+        logits, hidden = step(self._weights, self._tables, stack.buffer, tokens, first)
+        self.hidden = hidden.unsqueeze(1)
+        return logits.unsqueeze(1)
+
     def _open(self, cache: KvCache | None, batch: int) -> None:
         shape = self._weights.shape
+        self._fixed = None
         self._steps: dict[int, ForwardSteps] = {}
         self._strips: dict[tuple[int, int | None], Tensor] = {}
         self._stack: StackedKvCache | None = None

@@ -26,15 +26,16 @@ class StackedKvCache(KvCache):
         super().__init__([StaticKvLayer(max_tokens) for _ in range(layers)])
         self._shape = (kv_heads, max_tokens, head_dim)
         self._like = like
-        self._buffer = like.new_empty(0)
+        self.buffer = like.new_empty(0)
+        """Keys and values of each layer in turn, [2 layers, B, kv heads, max tokens, d]."""
 
     def make_room(self, batch: int) -> None:
         """Forget everything, and have buffers for `batch` rows."""
         self.reset()
-        if self._buffer.dim() == 5 and self._buffer.shape[1] == batch:
+        if self.buffer.dim() == 5 and self.buffer.shape[1] == batch:
             return
-        self._buffer = self._like.new_zeros(2 * len(self.layers), batch, *self._shape)
-        for layer, keys, values in zip(self.layers, self._buffer[::2], self._buffer[1::2], strict=True):
+        self.buffer = self._like.new_zeros(2 * len(self.layers), batch, *self._shape)
+        for layer, keys, values in zip(self.layers, self.buffer[::2], self.buffer[1::2], strict=True):
             layer.keys, layer.values = keys, values
 
     def take(self, count: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -52,12 +53,12 @@ class StackedKvCache(KvCache):
             raise RequestError(f"the cache holds {self._shape[1]} tokens and {last} are needed: ask for a longer one")
         for layer in self.layers:
             layer.seen = last
-        return self._buffer.narrow(3, first, count).unbind(), self._buffer.narrow(3, 0, last).unbind()
+        return self.buffer.narrow(3, first, count).unbind(), self.buffer.narrow(3, 0, last).unbind()
 
     def select(self, slots: Tensor, of: int) -> None:
         """Move the kept slots of all layers together."""
         first = self.layers[0].seen - of
-        kept = self._buffer.index_select(3, first + slots.to(self._buffer.device))
-        self._buffer.narrow(3, first, len(slots)).copy_(kept)
+        kept = self.buffer.index_select(3, first + slots.to(self.buffer.device))
+        self.buffer.narrow(3, first, len(slots)).copy_(kept)
         for layer in self.layers:
             layer.seen = first + len(slots)
