@@ -188,7 +188,10 @@ def refusal_on(name: str, card: ModelCard, settings: SchemeSettings, device: str
     if facts.needs_cuda and not device.startswith("cuda"):
         return f"{name} moves keys and values between GPU and main memory, and there is no GPU in use: choose another scheme"
     reason = facts.refusal(card, settings)
-    return None if reason is None else f"{name} {reason}: choose dynamic or another model"
+    if reason is None:
+        return None
+    hopeless = scheme(REFERENCE).refusal(card, settings) is not None
+    return f"{name} {reason}: choose {'another model' if hopeless else 'dynamic or another model'}"
 
 
 def unknown(name: str) -> str:

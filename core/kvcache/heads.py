@@ -41,6 +41,7 @@ def with_groups(model: PreTrainedModel, groups: int) -> PreTrainedModel:
             f"head variants need projections k_proj and v_proj, and {clean(str(config.model_type), limit=40)} has none: leave heads out"
         )
     made: PreTrainedModel = _empty(type(model), config)
+    _check_shapes(made, state | regrouped)
     made.load_state_dict(state | regrouped, strict=True, assign=True)
     made.tie_weights()
     for name, buffer in model.named_buffers():
@@ -49,6 +50,12 @@ def with_groups(model: PreTrainedModel, groups: int) -> PreTrainedModel:
     made.eval()  # type: ignore[no-untyped-call]
     made.requires_grad_(False)
     return made
+
+
+def _check_shapes(made: PreTrainedModel, state: dict[str, Tensor]) -> None:
+    for name, parameter in made.named_parameters():
+        if name not in state or state[name].shape != parameter.shape:
+            raise RequestError(f"{clean(name, limit=120)} belongs to all heads of keys together, which cannot be regrouped: leave heads out")
 
 
 def _empty(kind: type[PreTrainedModel], config: Any) -> Any:

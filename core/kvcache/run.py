@@ -60,11 +60,12 @@ def run(spec: KvCacheSpec, context: RunContext) -> KvCacheResult:
     needles = _needles(spec, fit, tokenizer, encoding.tokens, notes)
     with threads(spec.threads):
         model = open_whole(source, arithmetic(spec.dtype, card, context.device), context.device)
+        variants = {name: with_groups(model, groups_of(name, card.heads)) for name in fit.variants}
         bench = Bench(model, windows, fit.prompt, spec, needles, Steps(context, 1))
         bench.steps.expect(bench.cost(sum(refused is None for _, _, refused in fit.rows) + len(fit.variants)))
         own = name_of(card.kv_heads, card.heads)
         rows = [_row(bench, name, refused, own) for name, _, refused in fit.rows]
-        rows += [bench.row(name, REFERENCE, with_groups(model, groups_of(name, card.heads)), name, own=False) for name in fit.variants]
+        rows += [bench.row(name, REFERENCE, variant, name, own=False) for name, variant in variants.items()]
         threads_used = torch.get_num_threads()
     notes.append(f"The first {fit.prompt} tokens of each window are its prompt and are not scored; times are of one sequence.")
     notes += [_UNTRAINED] * any(groups_of(name, card.heads) < card.kv_heads for name in fit.variants)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from core.errors import RequestError
 from core.runtime.cache import KvCache
+from core.sanitize import clean
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -21,12 +23,19 @@ _CACHE: ContextVar[KvCache | None] = ContextVar("cache", default=None)
 
 @contextmanager
 def observed(model: PreTrainedModel, cache: KvCache) -> Iterator[None]:
-    """Within, each attention of the model shows its queries to the cache's layer. Nothing changes for a cache that does not look."""
+    """Within, each attention of the model shows its queries to the cache's layer. Nothing changes for a cache that does not look.
+
+    Raises:
+        RequestError: the cache wants to see the queries, and the family computes its attention where they cannot be seen.
+    """
     if not cache.observes:
         yield
         return
-    _register()
     config: Any = model.config.get_text_config(decoder=True)
+    if not getattr(model, "_supports_attention_backend", False):
+        family = clean(str(config.model_type), limit=40)
+        raise RequestError(f"the scheme chooses by the queries what to keep, and the attention of {family} does not show them: use another scheme")
+    _register()
     before, token = config._attn_implementation, _CACHE.set(cache)
     config._attn_implementation = _NAME
     try:

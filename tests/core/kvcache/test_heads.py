@@ -73,3 +73,11 @@ def test_a_model_with_one_projection_for_all_is_refused() -> None:
     model = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=64, n_positions=32)).eval()
     with pytest.raises(RequestError, match="gpt2 has none"):
         with_groups(model, 1)
+
+
+def test_a_norm_over_all_heads_of_keys_is_refused() -> None:
+    from transformers import Olmo2Config, Olmo2ForCausalLM
+
+    config = Olmo2Config(hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2, vocab_size=64)
+    with pytest.raises(RequestError, match=r"k_norm\.weight belongs to all heads"):
+        with_groups(Olmo2ForCausalLM(config).eval(), 4)

@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from core import text
 from core.errors import Cancelled, RequestError
+from core.evaluate.encoding import encode
+from core.evaluate.sources import ModelLogits
+from core.evaluate.walk import walk
+from core.evaluate.windows import Windows
+from core.formats.opening import open_whole, tokenizer_of
 from core.kvcache.chart import chart
 from core.kvcache.result import COMPARED, KvCacheResult
 from core.kvcache.run import run
 from core.kvcache.spec import DEFAULT_SCHEMES, KvCacheSpec
+from core.models.resolve import resolve
 from core.runs.compare import metrics_of
 from core.runs.figures import figure
 from tests.conftest import TINY_LLAMA
@@ -114,8 +122,6 @@ def test_cancel_is_honoured_wherever_it_comes(tiny_llama_dir: Path, context: Rec
 
 @pytest.fixture(scope="module")
 def sliding_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import shutil
-
     from transformers import MistralConfig, MistralForCausalLM
 
     folder = tmp_path_factory.mktemp("models") / "tiny-mistral"
@@ -135,6 +141,36 @@ def test_a_scheme_that_the_model_cannot_have_is_a_row_with_its_reason(sliding_di
     assert rows["static"].ppl == pytest.approx(rows["dynamic"].ppl, rel=1e-6)
     assert "h2o" not in result.metrics
     assert any("h2o was left out" in line for line in context.lines)
+
+
+def test_windows_of_the_model_itself_are_looked_through_as_in_an_evaluation(sliding_dir: Path, context: RecordingContext) -> None:
+    result = run(asked(sliding_dir, schemes=("static", "int8"), windows=2, needle=False), context)
+    source = resolve(str(sliding_dir))
+    tokens = encode(text.builtin("held-out"), tokenizer_of(source), 2 * 64).tokens.view(2, 64)
+    windows = Windows(tokens, torch.arange(2) * 64, torch.full((2,), 40))
+    (plain,) = walk([ModelLogits(open_whole(source, torch.float32))], windows)
+    assert result.rows[0].ppl == pytest.approx(float(plain.nll.mean().exp()), rel=1e-6)
+    assert result.rows[1].ppl == pytest.approx(result.rows[0].ppl, rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def bloom_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import BloomConfig, BloomForCausalLM
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-bloom"
+    torch.manual_seed(0)
+    BloomForCausalLM(BloomConfig(hidden_size=32, n_layer=2, n_head=2, vocab_size=320)).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tiny_llama_dir / name, folder / name)
+    return folder
+
+
+def test_an_attention_that_does_not_show_its_queries_is_a_row_with_its_reason(bloom_dir: Path, context: RecordingContext) -> None:
+    result = run(asked(bloom_dir, schemes=("int8", "h2o"), windows=1, needle=False), context)
+    rows = {row.name: row for row in result.rows}
+    assert "the attention of bloom does not show them" in str(rows["h2o"].refused)
+    assert rows["int8"].bytes_held == rows["int8"].bytes_formula
+    assert rows["int8"].path == "module"
 
 
 def test_a_lone_scheme_that_cannot_be_measured_fails_the_request(sliding_dir: Path, context: RecordingContext) -> None:
