@@ -1,8 +1,9 @@
-"""Share of a GPU's memory bandwidth that decoding reaches: a random model of Llama-3-8B's shape in bfloat16, batch 1, beside transformers' `generate`.
+"""Share of a GPU's memory bandwidth that decoding reaches, beside transformers' `generate`: a random model of Llama-3-8B's shape, bfloat16, batch 1.
 
 At batch 1 each token reads every weight once (the embedding apart), so that tokens/s times those bytes is the bandwidth used. The share is of
-the bandwidth that the device states; what a large copy reaches is given beside it. Published by others, not measured here: gpt-fast states
-72 % for Llama-2-7B in bfloat16 on an A100-80GB (PyTorch blog, "Accelerating Generative AI Part II", 2023), with torch.compile.
+the bandwidth that the device states (NVML: memory clock, two transfers a cycle, times bus width); what a large copy
+reaches is given beside it. Published by others, not measured here: gpt-fast states 72 % for Llama-2-7B in bfloat16 on an A100-80GB
+(PyTorch blog, "Accelerating Generative AI with PyTorch II", 2023), with torch.compile.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def main() -> bool:
         sys.exit(CANNOT_RUN_HERE)
     tokens = arguments.tokens
     model = random_model()
-    prompt = torch.randint(2, SHAPE["vocab_size"], (1, PROMPT), device="cuda")  # type: ignore[call-overload]
+    prompt = torch.randint(2, SHAPE["vocab_size"], (1, PROMPT), device="cuda")
     decoder = FusedDecoder(model, PROMPT + tokens)
     figures: dict[str, Any] = device_figures() | {
         "parameters": model.num_parameters(),
@@ -104,13 +105,17 @@ def random_model() -> Any:
 
 def device_figures() -> dict[str, Any]:
     """Name of the device, the bandwidth it states, and that of a copy of 4 GiB (read and written)."""
-    properties = torch.cuda.get_device_properties(0)
+    import pynvml
+
+    pynvml.nvmlInit()
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    transfers = 2e6 * pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_MEM)
     source = torch.empty(1 << 32, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     each = best(lambda: target.copy_(source), 1, 5)
     return {
-        "gpu": properties.name,
-        "stated_bytes_per_second": 2 * properties.memory_clock_rate * 1000 * properties.memory_bus_width / 8,
+        "gpu": torch.cuda.get_device_name(0),
+        "stated_bytes_per_second": transfers * pynvml.nvmlDeviceGetMemoryBusWidth(handle) / 8,
         "copied_bytes_per_second": 2 * source.nbytes / each,
     }
 
