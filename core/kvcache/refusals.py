@@ -18,6 +18,10 @@ _VARYING = ("dynamic", "longrope")
 """Kinds of rotary positions whose frequencies depend on the length of the text."""
 
 
+_BY_DISTANCE = ("bloom", "mpt")
+"""Families whose attention weighs tokens by their distance (ALiBi, arXiv 2108.12409), counted over all that there are."""
+
+
 def any_cache(card: ModelCard, _settings: SchemeSettings) -> str | None:
     """Refuses only what keeps no keys and values."""
     if card.latent_cache is not None:
@@ -32,6 +36,8 @@ def plain_attention(card: ModelCard, settings: SchemeSettings) -> str | None:
     if card.sliding_layers and not card.recurrent_layers and card.latent_cache is None:
         blocks = f"{card.sliding_layers} of this model's {card.layers} blocks"
         return f"needs attention over the whole text, and {blocks} slide over {card.sliding_window} tokens"
+    if card.model_type in _BY_DISTANCE:
+        return f"forgets tokens, and the attention of {card.model_type} counts the distance to every token (ALiBi)"
     return any_cache(card, settings)
 
 

@@ -114,3 +114,10 @@ def test_the_catalog_and_what_it_names_need_no_torch() -> None:
     code = "import sys; import core.kvcache.catalog, core.kvcache.refusals, core.kvcache.sizes; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert set(MINE) <= set(SCHEMES)
+
+
+@pytest.mark.parametrize("name", EVICTING)
+def test_distances_to_every_token_leave_no_room_for_forgetting(name: str) -> None:
+    bloom = ModelCard.from_config({"model_type": "bloom", "hidden_size": 64, "n_layer": 2, "n_head": 4, "vocab_size": 64})
+    assert "ALiBi" in str(refusal_on(name, bloom, SchemeSettings(), "cpu"))
+    assert refusal_on("int8", bloom, SchemeSettings(), "cpu") is None

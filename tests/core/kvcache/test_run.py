@@ -154,23 +154,25 @@ def test_windows_of_the_model_itself_are_looked_through_as_in_an_evaluation(slid
 
 
 @pytest.fixture(scope="module")
-def bloom_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from transformers import BloomConfig, BloomForCausalLM
+def falcon_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import FalconConfig, FalconForCausalLM
 
-    folder = tmp_path_factory.mktemp("models") / "tiny-bloom"
+    folder = tmp_path_factory.mktemp("models") / "tiny-falcon"
     torch.manual_seed(0)
-    BloomForCausalLM(BloomConfig(hidden_size=32, n_layer=2, n_head=2, vocab_size=320)).save_pretrained(folder)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 320, "max_position_embeddings": 128}
+    FalconForCausalLM(FalconConfig(**shape)).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(tiny_llama_dir / name, folder / name)
     return folder
 
 
-def test_an_attention_that_does_not_show_its_queries_is_a_row_with_its_reason(bloom_dir: Path, context: RecordingContext) -> None:
-    result = run(asked(bloom_dir, schemes=("int8", "h2o"), windows=1, needle=False), context)
+def test_an_attention_that_does_not_show_its_queries_is_a_row_with_its_reason(falcon_dir: Path, context: RecordingContext) -> None:
+    result = run(asked(falcon_dir, schemes=("int8", "sliding", "h2o"), windows=1, needle=False), context)
     rows = {row.name: row for row in result.rows}
-    assert "the attention of bloom does not show them" in str(rows["h2o"].refused)
-    assert rows["int8"].bytes_held == rows["int8"].bytes_formula
-    assert rows["int8"].path == "module"
+    assert "the attention of falcon does not show them" in str(rows["h2o"].refused)
+    for name in ("int8", "sliding"):
+        assert rows[name].bytes_held == rows[name].bytes_formula
+        assert rows[name].path == "module"
 
 
 def test_a_lone_scheme_that_cannot_be_measured_fails_the_request(sliding_dir: Path, context: RecordingContext) -> None:
