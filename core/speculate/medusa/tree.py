@@ -100,7 +100,7 @@ def grow(ranks: Tensor, nodes: int) -> CandidateTree:
             right[tuple(row[: depth + 1])] += 1
     shares: dict[Path, float] = {(): 1.0}
     for path in sorted(right, key=len):
-        shares[path] = shares[path[:-1]] * right[path] / asked[path[:-1]]
+        shares[path] = shares[path[:-1]] * (right[path] / asked[path[:-1]])
     del shares[()]
     ordered = sorted(shares.items(), key=lambda item: (-item[1], len(item[0]), item[0]))[:nodes]
     return CandidateTree(tuple(path for path, _ in ordered), tuple(share for _, share in ordered))

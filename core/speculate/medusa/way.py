@@ -31,6 +31,7 @@ from core.speculate.ways import TIMED_ROUNDS, StepSeconds, Target
 
 _SIZES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63)
 _TRIALS = 15
+_BLOCKS = 3
 _TELL_EVERY = 0.5
 
 
@@ -94,19 +95,22 @@ class MedusaWay:
             yield done
 
     def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
-        """Plain steps and whole rounds in turns, the heads by themselves; a round less the heads is its verification."""
+        """Plain steps, whole rounds and the heads by themselves, in turns; a round less the heads is its verification.
+
+        Of each kind the least median of some blocks, as `core.speculate.ways.LinearWay` has it.
+        """
         del real
         tree = self.tree(gamma)
         room = max(self._decoder.max_tokens - TIMED_ROUNDS * (tree.depth + 1) - len(tree.paths), 1)
         prompts = prompts[:, -room:]
-        plain: list[float] = []
-        whole: list[float] = []
-        for _ in range(2):
-            plain += _gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=TIMED_ROUNDS))
-            limit = min(TIMED_ROUNDS * (tree.depth + 1), self._decoder.max_tokens - prompts.shape[1] + 1)
-            whole += _gaps(islice(self.rounds(prompts, gamma=gamma, sampling=sampling, max_new_tokens=limit, generator=generator), TIMED_ROUNDS))
-        heads = _seconds_of_heads(self._decoder, self._heads, tree)
-        return StepSeconds(statistics.median(plain), heads / gamma, max(statistics.median(whole) - heads, 0.0))
+        limit = min(TIMED_ROUNDS * (tree.depth + 1), self._decoder.max_tokens - prompts.shape[1] + 1)
+        blocks = []
+        for _ in range(_BLOCKS):
+            plain = _gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=TIMED_ROUNDS))
+            whole = _gaps(self.rounds(prompts, gamma=gamma, sampling=sampling, max_new_tokens=limit, generator=generator))
+            blocks.append([statistics.median(seconds) for seconds in (plain, whole, _seconds_of_heads(self._decoder, self._heads, tree))])
+        plain_step, whole_round, heads = (min(kind) for kind in zip(*blocks, strict=True))
+        return StepSeconds(plain_step, heads / gamma, max(whole_round - heads, 0.0))
 
 
 def open_way(spec: DraftingSpec, target: Target, context: RunContext) -> MedusaWay:
@@ -191,7 +195,7 @@ def _trained(target: Target, digest: str, context: RunContext) -> Stored:
             context.progress(0, 0, f"Medusa heads: {label}")
 
     context.log(f"no Medusa heads of {clean(target.card.name)} are here yet: training some on {text.name}, which takes up to two minutes")
-    made = train(target.model, target.tokenizer, text, on_progress=on_progress)
+    made = train(target.model, target.tokenizer, text, TrainSettings(), on_progress)
     shape = made.heads.shape
     facts = HeadFacts(
         base=clean(target.card.name, limit=200),
@@ -220,11 +224,11 @@ def _gaps(steps: Iterator[object]) -> list[float]:
     return [later - earlier for earlier, later in pairwise(stamps)]
 
 
-def _seconds_of_heads(decoder: Decoder, heads: MedusaHeads, tree: CandidateTree) -> float:
+def _seconds_of_heads(decoder: Decoder, heads: MedusaHeads, tree: CandidateTree) -> list[float]:
     hidden = decoder.hidden[0, -1].clone()
     seconds = []
     for _ in range(TIMED_ROUNDS):
         began = time.perf_counter()
         heads.candidates(hidden, 0, tree.most).tolist()
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+    return seconds
