@@ -37,3 +37,16 @@ def test_a_second_text_is_read_as_the_first_was(name: str) -> None:
     generate(model, tokens[:, 30:], cache=cache, max_new_tokens=12)
     again = generate(model, tokens[:, :30], cache=cache, max_new_tokens=20)
     assert first.tokens == again.tokens
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", MINE)
+def test_a_gpu_says_what_the_processor_says(name: str) -> None:
+    tokens = torch.randint(2, 64, (2, 60), generator=torch.Generator().manual_seed(2))
+    answers = []
+    for device in ("cpu", "cuda"):
+        model = tiny_llama().to(device)
+        decoder = open_decoder(model, 128, cache=cache_for(model, name, SIZES), batch=2)
+        prefill(decoder, tokens[:, :40].to(device), chunk=24)
+        answers.append(torch.cat([decoder.forward(tokens[:, at : at + 1].to(device)) for at in range(40, 60)], dim=1).cpu())
+    torch.testing.assert_close(*answers, rtol=5e-3, atol=5e-3)
