@@ -12,6 +12,7 @@ from core.formats.opening import open_whole, tokenizer_of
 from core.models.resolve import resolve
 from core.runs.context import RunContext
 from core.runtime.decoder import Decoder
+from core.runtime.fused import FusedDecoder
 from core.runtime.opening import open_decoder
 from core.runtime.sampling import Sampling
 from core.speculate.drafters.base import Drafter
@@ -54,9 +55,17 @@ def open_layers(spec: DraftingSpec, target: Target, context: RunContext) -> Line
     """The target with blocks left out."""
     del context
     kept = kept_blocks(target.card.layers, spec.keep_layers, spec.skip_layers)
-    model = with_blocks(target.model, kept)
-    decoder = open_decoder(model, target.decoder.max_tokens, batch=target.decoder.batch)
+    decoder = _without(target, [block for block in range(target.card.layers) if block not in kept])
     return LinearWay(target.decoder, partial(_drafts, decoder, target.decoder.vocabulary), words_of(spec, target.card.layers))
+
+
+def _without(target: Target, skipped: list[int]) -> Decoder:
+    """A decoder of the target without some blocks, over the same weights."""
+    if isinstance(target.decoder, FusedDecoder):
+        fused: Decoder = target.decoder.skipping(skipped, batch=target.decoder.batch)
+        return fused
+    kept = [block for block in range(target.card.layers) if block not in skipped]
+    return open_decoder(with_blocks(target.model, kept), target.decoder.max_tokens, batch=target.decoder.batch, fused=False)
 
 
 def words_of(spec: DraftingSpec, layers: int) -> str:
