@@ -52,14 +52,14 @@ def streaming(card: ModelCard, settings: SchemeSettings) -> str | None:
     """Refuses also models without plain rotary positions, which alone can be counted inside the cache."""
     if (reason := plain_attention(card, settings)) is not None:
         return reason
-    if settings.budget > card.context:
-        return f"counts positions inside the cache, and a budget of {settings.budget} tokens is more than the model's context of {card.context}"
     if card.model_type not in TURNED_BY_HALVES:
         return (
             f"rotates keys by their place in the cache, which needs rotary positions as Llama has them, and {card.model_type} is not known for such"
         )
     if card.rope_type in _VARYING:
         return f"rotates keys by their place in the cache, and this model's rotary frequencies ({card.rope_type}) change with the length of the text"
+    if settings.budget > card.context:
+        return f"counts positions inside the cache, and a budget of {settings.budget} tokens is more than the model's context of {card.context}"
     return None
 
 
