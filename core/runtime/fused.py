@@ -159,7 +159,6 @@ class FusedDecoder:
         shape = self._weights.shape
         self._fixed = None
         self._steps: dict[int, ForwardSteps] = {}
-        self._strips: dict[tuple[int, int | None], Tensor] = {}
         self._stack: StackedKvCache | None = None
         if cache is None:
             self._stack = StackedKvCache(len(self._weights.blocks), shape.kv_heads, shape.head_dim, self.max_tokens, self._weights.embedding)
@@ -208,22 +207,20 @@ class FusedDecoder:
         window = None if block.window is not None and slots <= block.window else block.window
         if steps.count == 1 and window is None:
             return None
-        known = self._strips.get((steps.count, window))
+        known = steps.strips.get(window)
         if known is None:
-            known = strip(steps.count, self.max_tokens, window, self._repeats(steps), self._weights.embedding)
-            if steps.count <= _KEPT_ROWS:
-                self._strips[steps.count, window] = known
+            known = steps.strips[window] = strip(steps.count, self.max_tokens, window, self._repeats(steps), self._weights.embedding)
         return known[:, known.shape[1] - slots :]
 
     def _through_stack(self, stack: StackedKvCache, steps: ForwardSteps, masks: Mapping[int | None, Tensor]) -> None:
         new, seen = stack.take(steps.count)
-        slots, place = seen[0].shape[2], 0
+        place = 0
         for block, bound in zip(self._weights.blocks, steps.blocks, strict=True):
             for step in bound.before:
                 step()
             new[place].copy_(steps.keys)
             new[place + 1].copy_(steps.values)
-            self._attend(steps, block, seen[place], seen[place + 1], self._mask(steps, block, slots, masks))
+            self._attend(steps, block, seen[place], seen[place + 1], masks)
             for step in bound.after:
                 step()
             place += 2
@@ -233,25 +230,31 @@ class FusedDecoder:
             for step in bound.before:
                 step()
             keys, values = layer.append(steps.keys.clone(), steps.values.clone())
-            self._attend(steps, block, keys, values, self._mask(steps, block, keys.shape[2], masks))
+            self._attend(steps, block, keys, values, masks)
             if layer.observes:
                 layer.observe(steps.observed_query(self._weights.shape.heads), keys, block.scaling)
             for step in bound.after:
                 step()
 
-    def _attend(self, steps: ForwardSteps, block: Block, keys: Tensor, values: Tensor, mask: Tensor | None) -> None:
+    def _attend(self, steps: ForwardSteps, block: Block, keys: Tensor, values: Tensor, masks: Mapping[int | None, Tensor]) -> None:
+        slots = keys.shape[2]
+        whole = not masks and steps.count == slots > 1 and self._repeats(steps) == 1 and (block.window is None or slots <= block.window)
+        causal = whole and block.softcap is None
+        mask = None if causal else self._mask(steps, block, slots, masks)
         if block.softcap is not None:
             steps.mix(capped(steps.query, keys, values, mask, block.scaling, block.softcap))
             return
-        mixed = functional.scaled_dot_product_attention(steps.query, keys, values, attn_mask=mask, scale=block.scaling, enable_gqa=not steps.in_rows)
+        mixed = functional.scaled_dot_product_attention(
+            steps.query, keys, values, attn_mask=mask, is_causal=causal, scale=block.scaling, enable_gqa=not steps.in_rows
+        )
         steps.mix(mixed)
 
     def _predict(self, steps: ForwardSteps, *, last: bool) -> Tensor:
-        weights, rows = self._weights, steps.hidden
-        count = steps.count
+        weights, count = self._weights, steps.count
         if last and count > 1:
-            rows, count = rows.view(self.batch, count, -1)[:, -1], 1
-        hidden = weights.norm(rows)
+            hidden, count = weights.norm(steps.hidden.view(self.batch, count, -1)[:, -1]), 1
+        else:
+            hidden = steps.normed_last()
         self.hidden = hidden.view(self.batch, count, -1)
         logits = weights.head(hidden)
         if weights.logits_divisor != 1:

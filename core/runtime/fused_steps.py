@@ -57,6 +57,8 @@ class ForwardSteps:
         self._turned = like.new_empty(batch, count, self._turning, width)
         self.turns = {name: table.new_empty(batch, count, *table.shape[1:]) for name, table in tables.items()}
         """Cosines and sines [B, n, 2, rotated width] of this forward's positions, by rotation; to be filled before each."""
+        self.strips: dict[int | None, Tensor] = {}
+        """Causal masks by window, kept here by whoever attends."""
         self.query, self._arrange, self.in_rows = self._queries(heads, kv_heads)
         self.keys = self._turned[:, :, heads:].transpose(1, 2)
         """New keys [B, kv heads, n, d]."""
@@ -64,6 +66,7 @@ class ForwardSteps:
         """New values [B, kv heads, n, d]."""
         self._mixed_view = self._mixed_in_order(heads, kv_heads)
         self.blocks = [self._bind(block) for block in weights.blocks]
+        self._last_norm = weights.norm.bind(self.hidden, self._normed)
 
     def mix(self, mixed: Tensor) -> None:
         """Take what attention made of `query`, in its layout."""
@@ -72,6 +75,11 @@ class ForwardSteps:
     def observed_query(self, heads: int) -> Tensor:
         """The rotated queries [B, heads, n, d]."""
         return self._turned[:, :, :heads].transpose(1, 2)
+
+    def normed_last(self) -> Tensor:
+        """What the head reads, [B * n, H], once the blocks are through; no buffer."""
+        self._last_norm()
+        return self._normed.clone()
 
     def _queries(self, heads: int, kv_heads: int) -> tuple[Tensor, Step | None, bool]:
         """Queries as attention reads them, what brings them there, and whether heads of a group are rows of one head."""
