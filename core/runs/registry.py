@@ -25,6 +25,8 @@ class Capability:
     """A function of (spec, model card) that refuses what does not fit together; none when empty."""
     needs_folder: bool = True
     """Whether a .gguf file is refused."""
+    takes_addresses: bool = False
+    """Whether the model may be the address of a server; its check then has no card."""
     needs_unquantized: bool = False
     """Whether a checkpoint that is quantized already is refused."""
     resumable: bool = False
@@ -61,6 +63,14 @@ CAPABILITIES: dict[str, Capability] = {
         "Pages of a KV cache",
         check="core.kvcache.pages_check:check",
         needs_folder=False,
+    ),
+    "benchmark": Capability(
+        "core.benchmark.spec:BenchmarkSpec",
+        "core.benchmark.run:run",
+        "Benchmark",
+        check="core.benchmark.check:check",
+        needs_folder=False,
+        takes_addresses=True,
     ),
 }
 

@@ -1,0 +1,272 @@
+"""`llmopt benchmark`: put a load on a server and say what it showed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from core import __version__
+from core.benchmark.arrivals import concurrency_of, is_closed, times_of
+from core.benchmark.asking import Ask, body_of
+from core.benchmark.client import Patience
+from core.benchmark.figures import counting_of, counts_of, errors_of, level_of, samples_of
+from core.benchmark.live import Live
+from core.benchmark.load import Carried, Load, carry
+from core.benchmark.metrics import SampleMetric
+from core.benchmark.outcome import Outcome
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level
+from core.benchmark.spec import BenchmarkSpec
+from core.benchmark.sweep import knee_of, swept
+from core.benchmark.target import Target, opened, tokenizer_of
+from core.benchmark.thresholds import judge, objectives_of, parse
+from core.benchmark.warnings import warnings_of
+from core.benchmark.watch import Watch
+from core.benchmark.workload import Prompt, Tokenizer, builtin_prompts, file_prompts
+from core.errors import RequestError
+from core.models.card import ModelCard
+from core.runs.context import RunContext
+
+_STREAMS_A_WORKER = 64
+
+
+def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
+    """Reach or start the server, send the load, take the figures.
+
+    Raises:
+        RequestError: the server, the model, the texts or an expression is not what it should be.
+        RunFailed: the server does not start, or answered nothing at all.
+        Cancelled: by the person; a load that is stopped by its duration keeps its results.
+    """
+    began = time.monotonic()
+    objectives = objectives_of(spec.objectives)
+    for expression in spec.thresholds:
+        parse(expression)
+    tokenizer, card = tokenizer_of(spec)
+    prompts = _prompts(spec, tokenizer)
+    needed = _needed(prompts, card)
+    with opened(spec, context, needed) as target, Watch(target.engine, target.endpoint, target.pid) as watch:
+        bench = _Bench(spec, context, target, prompts, objectives, watch)
+        bench.warm_up()
+        levels = bench.levels()
+    outcomes = bench.outcomes
+    entry = _entry(spec, target, levels, outcomes, watch, card, tokenizer)
+    entry = entry.model_copy(update={"warnings": warnings_of(spec, entry, prompts)})
+    thresholds = judge(spec.thresholds, entry)
+    for warning in entry.warnings:
+        context.log(warning)
+    return BenchmarkResult(
+        entries=(entry,),
+        thresholds=thresholds,
+        machine=machine(),
+        load=words(spec),
+        samples={entry.name: samples_of(outcomes)},
+        seconds=time.monotonic() - began,
+    )
+
+
+@dataclass
+class _Bench:
+    """One target and what is sent to it."""
+
+    spec: BenchmarkSpec
+    context: RunContext
+    target: Target
+    prompts: Sequence[Prompt]
+    objectives: Mapping[SampleMetric, float]
+    watch: Watch
+
+    def __post_init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+
+    def warm_up(self) -> None:
+        """Requests that are not measured."""
+        if self.spec.warmup:
+            self.context.progress(0, self._total, "warming up")
+            first = [self.prompts[index % len(self.prompts)] for index in range(self.spec.warmup)]
+            self._carry(first, None, live=None)
+
+    def levels(self) -> tuple[Level, ...]:
+        """The load, or each level of a sweep."""
+        return swept(self.spec, self._measured) if self.spec.load == "sweep" else (self._measured(None),)
+
+    @property
+    def _total(self) -> int:
+        return len(self.prompts) * (max(len(self.spec.levels), 1) if self.spec.load == "sweep" else 1)
+
+    def _measured(self, level: float | None) -> Level:
+        live = Live(self.context, len(self.prompts), self._total, len(self.outcomes), level, lambda: self.watch.latest)
+        carried = self._carry(self.prompts, level, live)
+        self.context.check_cancelled()
+        self.outcomes += carried.outcomes
+        return level_of(carried, self.objectives, level)
+
+    def _carry(self, prompts: Sequence[Prompt], level: float | None, live: Live | None) -> Carried:
+        spec = self.spec
+        closed: bool
+        limit: int | None
+        if live is None:
+            closed, limit, due = True, concurrency_of(spec) or 2, [0.0] * len(prompts)
+        elif level is not None:
+            closed, limit, due = _of_level(spec, level, len(prompts))
+        else:
+            closed, limit, due = is_closed(spec.load), concurrency_of(spec), times_of(spec, prompts).tolist()
+        asks = [Ask(index, round(at * 1e9), self._body(prompt)) for index, (prompt, at) in enumerate(zip(prompts, due, strict=False))]
+        load = Load(
+            self.target.endpoint,
+            asks,
+            concurrency=limit,
+            closed=closed,
+            workers=spec.workers or workers_for(limit or len(asks)),
+            patience=Patience(spec.timeout, spec.silence, min(10.0, spec.timeout), spec.retries),
+        )
+        return carry(load, None if live is None else live.heard, self._stopped(spec.duration))
+
+    def _body(self, prompt: Prompt) -> bytes:
+        return body_of(self.target.endpoint, prompt.text, prompt.output_tokens, temperature=self.spec.temperature)
+
+    def _stopped(self, duration: float | None) -> _Stopped:
+        return _Stopped(self.context, None if duration is None else time.monotonic() + duration)
+
+
+class _Stopped:
+    """Whether a load ends before its requests: its time is over, or the person has cancelled."""
+
+    def __init__(self, context: RunContext, deadline: float | None) -> None:
+        self._context, self._deadline = context, deadline
+
+    def __call__(self) -> bool:
+        from core.errors import Cancelled
+
+        try:
+            self._context.check_cancelled()
+        except Cancelled:
+            return True
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+
+def _of_level(spec: BenchmarkSpec, level: float, count: int) -> tuple[bool, int | None, list[float]]:
+    from core.benchmark.schedule import poisson
+
+    if spec.sweep == "concurrency":
+        return True, int(level), [0.0] * count
+    return False, spec.concurrency, poisson(level, count, spec.seed).tolist()
+
+
+def workers_for(streams: int) -> int:
+    """Client processes for so many requests at once: one for every 64, never more than half of the cores, the other half being the server's."""
+    return max(1, min(-(-streams // _STREAMS_A_WORKER), (os.cpu_count() or 2) // 2))
+
+
+def _prompts(spec: BenchmarkSpec, tokenizer: Tokenizer | None) -> list[Prompt]:
+    file = spec.trace if spec.load == "trace" else None if spec.prompts == "builtin" else spec.prompts
+    if file is not None:
+        found = file_prompts(Path(file).expanduser(), tokenizer, spec.output_tokens)
+        return found if spec.load == "trace" else [found[index % len(found)] for index in range(spec.requests)]
+    return builtin_prompts(
+        tokenizer,
+        count=spec.requests,
+        input_tokens=(spec.input_tokens, spec.input_deviation),
+        output_tokens=(spec.output_tokens, spec.output_deviation),
+        shared_prefix=spec.shared_prefix,
+        seed=spec.seed,
+    )
+
+
+def _needed(prompts: Sequence[Prompt], card: ModelCard | None) -> int:
+    """Tokens that the longest prompt and answer need, with room for a chat template.
+
+    Raises:
+        RequestError: more than the model's context.
+    """
+    longest = max((prompt.input_tokens or len(prompt.text) // 3) + prompt.output_tokens for prompt in prompts)
+    if card is None:
+        return longest + 64
+    if longest > card.context:
+        raise RequestError(
+            f"prompts and answers of up to {longest} tokens are more than the context of {card.context} of {card.name}: "
+            "lower input-tokens or output-tokens"
+        )
+    return min(longest + 64, card.context)
+
+
+def _entry(
+    spec: BenchmarkSpec,
+    target: Target,
+    levels: tuple[Level, ...],
+    outcomes: Sequence[Outcome],
+    watch: Watch,
+    card: ModelCard | None,
+    tokenizer: Tokenizer | None,
+) -> BenchmarkEntry:
+    if tokenizer is not None:
+        for outcome in outcomes:
+            if outcome.status == "done" and outcome.usage.completion is None:
+                outcome.counted = len(tokenizer.encode(outcome.text))
+    best = _best(levels)
+    speed = best.throughput_tokens_per_second
+    return BenchmarkEntry(
+        name=target.name,
+        engine=target.engine.facts.title,
+        engine_version=target.version,
+        url=target.endpoint.url,
+        model=spec.model,
+        served_model=target.endpoint.model,
+        command=target.command,
+        requests=counts_of(outcomes),
+        ttft_ms=best.metrics["ttft_ms"],
+        tpot_ms=best.metrics["tpot_ms"],
+        itl_ms=best.metrics["itl_ms"],
+        e2el_ms=best.metrics["e2el_ms"],
+        throughput_tokens_per_second=speed,
+        throughput_requests_per_second=best.throughput_requests_per_second,
+        goodput_requests_per_second=best.goodput_requests_per_second,
+        levels=levels,
+        knee=knee_of(levels),
+        errors=errors_of(outcomes),
+        token_counts=counting_of(outcomes),
+        connections=sum(outcome.connected for outcome in outcomes),
+        server=watch.report(),
+        model_bytes=card.file_bytes if card is not None else None,
+        cost_per_million_tokens=None if spec.price is None or not speed else spec.price / (speed * 3600) * 1e6,
+    )
+
+
+def _best(levels: Sequence[Level]) -> Level:
+    """The level with the most throughput that meets the objectives, else the most of all."""
+    meeting = [level for level in levels if level.meets_objectives]
+    return max(meeting or levels, key=lambda level: level.throughput_tokens_per_second or level.throughput_requests_per_second or 0.0)
+
+
+def machine() -> dict[str, object]:
+    """Where this was measured."""
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "python": platform.python_version(),
+        "llmopt": __version__,
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def words(spec: BenchmarkSpec) -> str:
+    """The load in one line."""
+    kinds = {
+        "one": "one request at a time",
+        "concurrency": f"{concurrency_of(spec)} requests at once",
+        "constant": f"{spec.rate:g} requests a second, evenly",
+        "poisson": f"{spec.rate:g} requests a second, Poisson",
+        "gamma": f"{spec.rate:g} requests a second, burstiness {spec.burstiness:g}",
+        "ramp": f"{spec.rate:g} to {spec.ramp_to:g} requests a second",
+        "trace": f"a trace at {spec.trace_speed:g} times its speed",
+        "sweep": f"a sweep over the {spec.sweep}",
+    }
+    texts = f"{spec.input_tokens} tokens in, {spec.output_tokens} out" if spec.prompts == "builtin" and spec.load != "trace" else "texts of a file"
+    return f"{kinds[spec.load]}, {texts}"

@@ -1,0 +1,211 @@
+"""Start a server, wait until it answers, and end it with all that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import psutil
+
+from core.engine import Command, Endpoint, Engine, Missing, ServeSpec
+from core.errors import RequestError, RunFailed
+from core.sanitize import clean
+
+START_WITHIN = 1800.0
+"""Seconds that a model may take to load."""
+_LOOK = 0.25
+_STOP_WITHIN = 10.0
+_TAIL = 200
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers."""
+
+    endpoint: Endpoint
+    command: Command
+    version: str
+    pid: int
+    log: Path
+    seconds: float
+    """From its start until it answered."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process still runs."""
+        try:
+            return bool(psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE)
+        except psutil.Error:
+            return False
+
+
+@contextmanager
+def served(
+    engine: Engine,
+    spec: ServeSpec,
+    log: Path,
+    *,
+    say: Callable[[str], None] = lambda _text: None,
+    check_cancelled: Callable[[], None] = lambda: None,
+    within: float = START_WITHIN,
+) -> Iterator[Server]:
+    """A server for as long as the block lasts.
+
+    Its process stays in the process group of this one, so that whoever ends the group ends the server too.
+
+    Args:
+        engine: of the server.
+        spec: the request.
+        log: file that takes what the server prints.
+        say: told the exact command, and then the last line of the log while it loads.
+        check_cancelled: called while it loads.
+        within: seconds until it must answer.
+
+    Raises:
+        RequestError: the engine is not installed, or cannot do what is asked.
+        RunFailed: the server ended, or did not answer in time; the line of its log that matters, and what to do.
+    """
+    found = engine.find()
+    if isinstance(found, Missing):
+        raise RequestError(found.reason)
+    port = spec.port or free_port(spec.host)
+    if spec.port and not _is_free(spec.host, spec.port):
+        raise RequestError(f"port {spec.port} of {clean(spec.host)} is taken: give another, or 0 for a free one")
+    command = engine.command(spec, found, port)
+    say(f"starting {command.shown()}")
+    with log.open("ab") as output:
+        process = _started(command, output, log)
+        began = time.monotonic()
+        try:
+            endpoint = Endpoint(f"http://{_reachable(spec.host)}:{port}", style=engine.facts.style, ignores_eos=engine.facts.ignores_eos)
+            _wait(engine, endpoint, process, log, say, check_cancelled, within)
+            names = engine.models(endpoint)
+            named = Endpoint(endpoint.url, names[0] if names else "", endpoint.style, ignores_eos=endpoint.ignores_eos)
+            yield Server(named, command, found.version, process.pid, log, time.monotonic() - began)
+        finally:
+            end(process)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def end(process: subprocess.Popen[bytes], within: float = _STOP_WITHIN) -> None:
+    """Ask a process and all that it started to end (SIGTERM to it, then SIGKILL to what is left)."""
+    family = _family(process.pid)
+    with contextlib.suppress(OSError):
+        process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(within)
+    left = [each for each in {*family, *_family(process.pid)} if each.pid != process.pid or process.poll() is None]
+    for each in left:
+        with contextlib.suppress(psutil.Error):
+            each.terminate()
+    _, stubborn = psutil.wait_procs(left, timeout=2)
+    for each in stubborn:
+        with contextlib.suppress(psutil.Error):
+            each.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+
+
+def tail(log: Path, lines: int = _TAIL) -> list[str]:
+    """The last lines of a log, fit to be shown."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 65536))
+            return [clean(line, limit=400) for line in deque(file.read().decode(errors="replace").splitlines(), lines)]
+    except OSError:
+        return []
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _started(command: Command, output: BinaryIO, log: Path) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | dict(command.environment),
+            cwd=log.parent,
+        )
+    except OSError as error:
+        raise RunFailed(f"{clean(command.argv[0], limit=200)} cannot be started: {error.strerror or error}") from error
+
+
+def _wait(
+    engine: Engine,
+    endpoint: Endpoint,
+    process: subprocess.Popen[bytes],
+    log: Path,
+    say: Callable[[str], None],
+    check_cancelled: Callable[[], None],
+    within: float,
+) -> None:
+    deadline, said = time.monotonic() + within, ""
+    while True:
+        check_cancelled()
+        code = process.poll()
+        if code is not None:
+            raise RunFailed(_failure(engine, log, _how(code)))
+        readiness = engine.readiness(endpoint)
+        if readiness.state == "ready":
+            return
+        if readiness.state == "failed":
+            raise RunFailed(_failure(engine, log, f"the server of {engine.facts.title} answers, but not as it should: {readiness.words}"))
+        if time.monotonic() > deadline:
+            raise RunFailed(_failure(engine, log, f"the server of {engine.facts.title} did not answer within {within:.0f} s"))
+        last = next((line.strip() for line in reversed(tail(log, 5)) if line.strip()), "")
+        if last and last != said:
+            said = last
+            say(last)
+        time.sleep(_LOOK)
+
+
+def _failure(engine: Engine, log: Path, what: str) -> str:
+    lines = tail(log)
+    if known := engine.explain(lines):
+        return f"{what}: {known}"
+    last = " | ".join([line.strip() for line in lines if line.strip()][-_SHOWN:])
+    return f"{what}; its last words: {last or 'none'} (all of them in {log})"
+
+
+def _how(code: int) -> str:
+    return f"the server was ended by signal {-code}" if code < 0 else f"the server ended with exit code {code} before it answered"
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _reachable(host: str) -> str:
+    """How this machine itself calls a server that listens there."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)

@@ -1,0 +1,132 @@
+"""The server that a load goes to: one that runs already, or one that is started for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.benchmark.serving import served
+from core.benchmark.spec import BenchmarkSpec
+from core.benchmark.workload import Tokenizer
+from core.engine import Endpoint, Engine, ServeSpec, look_up
+from core.errors import RequestError
+from core.models.card import ModelCard
+from core.models.resolve import resolve
+from core.sanitize import clean
+
+if TYPE_CHECKING:
+    from core.runs.context import RunContext
+
+_OPENAI_KEY = "OPENAI_API_KEY"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server that answers, and what is known of it."""
+
+    engine: Engine
+    endpoint: Endpoint
+    name: str
+    """Fit to be shown."""
+    pid: int | None = None
+    version: str | None = None
+    command: str | None = None
+
+
+@contextmanager
+def opened(spec: BenchmarkSpec, context: RunContext, needed: int) -> Iterator[Target]:
+    """The server of a spec for as long as the block lasts; one that is started has a context of `needed` tokens unless told otherwise.
+
+    Raises:
+        RequestError: it cannot be reached, is not what it should be, or does not know the model.
+        RunFailed: it does not start.
+    """
+    engine = look_up(spec.engine_name)
+    if spec.is_url:
+        yield _attached(spec, engine)
+        return
+    log = context.artifacts / "server.log"
+    with served(engine, serve_spec(spec, needed), log, say=context.log, check_cancelled=context.check_cancelled) as server:
+        context.log(f"the server answered after {server.seconds:.1f} s")
+        endpoint = _with_style(spec, replace(server.endpoint, model=spec.served_model or server.endpoint.model), engine)
+        title = resolve(spec.model).title
+        yield Target(engine, endpoint, f"{title} · {engine.facts.title}", server.pid, server.version, server.command.shown())
+
+
+def serve_spec(spec: BenchmarkSpec, needed: int) -> ServeSpec:
+    """The server that a benchmark starts."""
+    return ServeSpec(
+        model=spec.model,
+        engine=spec.engine_name,
+        context=spec.context or needed,
+        dtype=spec.dtype,
+        quantization=spec.quantization,
+        threads=spec.threads,
+        device=spec.device,
+        concurrency=spec.concurrency,
+        seed=spec.seed,
+    )
+
+
+def key_of(spec: BenchmarkSpec) -> str | None:
+    """The key, from the environment.
+
+    Raises:
+        RequestError: the named variable is not set.
+    """
+    if spec.key_env is not None:
+        key = os.environ.get(spec.key_env)
+        if not key:
+            raise RequestError(f"the environment variable {spec.key_env}, which should hold the server's key, is not set")
+        return key
+    return os.environ.get(_OPENAI_KEY) if spec.model.startswith("https://") else None
+
+
+def tokenizer_of(spec: BenchmarkSpec) -> tuple[Tokenizer | None, ModelCard | None]:
+    """Tokenizer and card of the model where it is on this machine."""
+    if spec.is_url:
+        return None, None
+    source = resolve(spec.model)
+    file = (source.path if source.kind == "folder" else source.path.parent) / "tokenizer.json"
+    return (_Fast(file) if file.is_file() else None), source.card()
+
+
+class _Fast:
+    """A tokenizer.json, without transformers."""
+
+    def __init__(self, file: Path) -> None:
+        from tokenizers import Tokenizer as Reader
+
+        try:
+            self._reader = Reader.from_file(str(file))
+        except Exception as error:  # the package raises plain Exception
+            raise RequestError(f"{clean(str(file), limit=200)} is no tokenizer: {clean(str(error), limit=120)}") from error
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._reader.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return str(self._reader.decode(list(tokens), skip_special_tokens=False))
+
+
+def _attached(spec: BenchmarkSpec, engine: Engine) -> Target:
+    endpoint = Endpoint(spec.model, "", engine.facts.style, key_of(spec), not spec.insecure, engine.facts.ignores_eos)
+    names = engine.models(endpoint)
+    if spec.served_model is not None and names and spec.served_model not in names:
+        listed = ", ".join(clean(name, limit=60) for name in names[:5])
+        raise RequestError(f"the server at {clean(spec.model)} does not serve {clean(spec.served_model)}: it serves {listed}")
+    model = spec.served_model or (names[0] if names else "")
+    endpoint = _with_style(spec, replace(endpoint, model=model), engine)
+    return Target(engine, endpoint, f"{clean(model, limit=80) or 'model'} · {clean(spec.model, limit=80)}")
+
+
+def _with_style(spec: BenchmarkSpec, endpoint: Endpoint, engine: Engine) -> Endpoint:
+    if spec.style == "auto":
+        return endpoint
+    if engine.facts.style not in ("chat", "completions"):
+        raise RequestError(f"{engine.facts.title} has a protocol of its own: leave style at auto")
+    return replace(endpoint, style=spec.style)
