@@ -31,29 +31,36 @@ class LiveRounds:
     def __init__(self, context: RunContext, tokenizer: PreTrainedTokenizerBase, drafter: str) -> None:
         self._context, self._tokenizer, self._drafter = context, tokenizer, drafter
         self._told = 0
+        self._batch: tuple[int, int, float] | None = None
+        self._heard = 0
         self._text = lru_cache(maxsize=65536)(self._decoded)
 
     def tell(self, prompts: Tensor, first_number: int, rounds: Sequence[Round], gamma: int, temperature: float) -> None:
-        """The texts of a batch.
+        """The texts of a batch, whole or as far as they are: what was told of the same batch before is not told again.
 
         Args:
             prompts: int64 [B, n].
             first_number: of the first prompt in the run.
-            rounds: all of them, the first included.
+            rounds: all of them so far, the first included.
             gamma: of the setting.
             temperature: of the setting.
         """
-        for row, prompt in enumerate(prompts):
-            if self._told > _MOST_ROUNDS or not rounds:
-                return
-            text = str(self._tokenizer.decode(prompt))[-_PROMPT_TAIL:]
-            first = self._text(rounds[0].emitted[row][0])
-            number = first_number + row
-            self._context.detail(PromptEvent.kind, PromptEvent(number, row, text, gamma, temperature, self._drafter, first).data())
-            for count, done in enumerate(rounds[1:]):
-                if done.emitted[row]:
-                    self._context.detail(RoundEvent.kind, self._event(count, row, number, done, gamma, temperature).data())
+        if not rounds:
+            return
+        if self._batch != (first_number, gamma, temperature):
+            self._batch, self._heard = (first_number, gamma, temperature), 1
+            for row, prompt in enumerate(prompts if self._told <= _MOST_ROUNDS else ()):
+                text = str(self._tokenizer.decode(prompt))[-_PROMPT_TAIL:]
+                first = self._text(rounds[0].emitted[row][0])
+                event = PromptEvent(first_number + row, row, text, gamma, temperature, self._drafter, first)
+                self._context.detail(PromptEvent.kind, event.data())
+        for row in range(len(prompts)):
+            for count in range(self._heard, len(rounds)):
+                if rounds[count].emitted[row] and self._told <= _MOST_ROUNDS:
+                    event_of_round = self._event(count - 1, row, first_number + row, rounds[count], gamma, temperature)
+                    self._context.detail(RoundEvent.kind, event_of_round.data())
                     self._told += 1
+        self._heard = max(self._heard, len(rounds))
 
     def _event(self, count: int, row: int, number: int, done: Round, gamma: int, temperature: float) -> RoundEvent:
         drafted, accepted, emitted = done.drafted[row], done.accepted[row], done.emitted[row]

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,8 +21,29 @@ from core.speculate.simulate import Costs, speedup_of_rounds
 from core.speculate.tally import Tally
 from core.speculate.ways import StepSeconds, Target, Way
 
-OnBatch = Callable[[int, int, Sequence[Round]], None]
-"""Told after each batch: the repeat, the batch's number and its rounds."""
+OnRounds = Callable[[int, int, Sequence[Round], bool], None]
+"""Told of a batch while it goes on, a few times a second, and when it is over: the repeat, the batch's number, its rounds so far,
+whether that is all. No rounds yet: plain decoding goes on. May raise Cancelled; its own time is not counted."""
+_LOOK_EVERY = 0.3
+Look = Callable[[Sequence[Round], bool], None]
+
+
+class _Pauses:
+    """Lets somebody look a few times a second while tokens come, and counts how long that took."""
+
+    def __init__(self, look: Look | None) -> None:
+        self._look = look
+        self._last = time.perf_counter()
+        self.seconds = 0.0
+
+    def take(self, rounds: Sequence[Round]) -> None:
+        """Between two tokens or rounds: let look when it is time again."""
+        began = time.perf_counter()
+        if self._look is None or began - self._last < _LOOK_EVERY:
+            return
+        self._look(rounds, False)
+        self._last = time.perf_counter()
+        self.seconds += self._last - began
 
 
 @dataclass
@@ -52,7 +74,7 @@ class Bench:
     new: int
     seed: int
 
-    def setting(self, gamma: int, sampling: Sampling, repeats: int, on_batch: OnBatch) -> SpeculateRow:
+    def setting(self, gamma: int, sampling: Sampling, repeats: int, on_rounds: OnRounds) -> SpeculateRow:
         """Measure one setting: plain and speculative passes in turns, then each cost by itself, as often as asked."""
         plain: list[Pass] = []
         fast: list[Pass] = []
@@ -61,9 +83,10 @@ class Bench:
         for repeat in range(repeats):
             one, other = Pass(), Pass()
             for number, prompts in enumerate(self.batches):
-                self._plain(one, prompts, sampling, number)
-                rounds = self._fast(other, prompts, sampling, gamma, generator.manual_seed(self.seed + number))
-                on_batch(repeat, number, rounds)
+                look = partial(on_rounds, repeat, number)
+                self._plain(one, prompts, sampling, number, look)
+                rounds = self._fast(other, prompts, sampling, gamma, generator.manual_seed(self.seed + number), look)
+                look(rounds, True)
             plain.append(one)
             fast.append(other)
             costs.append(self.way.step_seconds(self.batches[0], gamma=gamma, sampling=sampling, generator=generator))
@@ -75,7 +98,8 @@ class Bench:
         self._plain(Pass(), self.batches[0], sampling, 0, new=min(self.new, 12))
         self._fast(Pass(), self.batches[0], sampling, gamma, generator, new=min(self.new, 12))
 
-    def _plain(self, into: Pass, prompts: Tensor, sampling: Sampling, number: int, new: int | None = None) -> None:
+    def _plain(self, into: Pass, prompts: Tensor, sampling: Sampling, number: int, look: Look | None = None, new: int | None = None) -> None:
+        pauses = _Pauses(look)
         began = time.perf_counter()
         steps = stream(
             self.target.decoder, prompts, sampling=sampling, max_new_tokens=new or self.new, stop_tokens=self.target.stops, seed=self.seed + number
@@ -88,13 +112,22 @@ class Bench:
             for row, token in enumerate(step.tokens):
                 if token is not None:
                     rows[row].append(token)
-        into.seconds += time.perf_counter() - first
+            pauses.take(())
+        into.seconds += time.perf_counter() - first - pauses.seconds
         into.prompt_seconds += first - began
         into.tokens += rows
 
     def _fast(
-        self, into: Pass, prompts: Tensor, sampling: Sampling, gamma: int, generator: torch.Generator, new: int | None = None
+        self,
+        into: Pass,
+        prompts: Tensor,
+        sampling: Sampling,
+        gamma: int,
+        generator: torch.Generator,
+        look: Look | None = None,
+        new: int | None = None,
     ) -> Sequence[Round]:
+        pauses = _Pauses(look)
         began = time.perf_counter()
         every: list[Round] = []
         first = began
@@ -104,7 +137,8 @@ class Bench:
             if not every:
                 first = time.perf_counter()
             every.append(done)
-        into.seconds += time.perf_counter() - first
+            pauses.take(every)
+        into.seconds += time.perf_counter() - first - pauses.seconds
         into.prompt_seconds += first - began
         into.tokens += [[token for done in every for token in done.emitted[row]] for row in range(len(prompts))]
         into.calls += len(every)
