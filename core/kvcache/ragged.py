@@ -115,7 +115,7 @@ class _RowsLayer(_Layer):
         rows, positions = self._rows.chosen, self._rows.positions
         for both, states in zip(self.both, (keys, values), strict=True):
             both[rows[:, None], :, positions] = states.transpose(1, 2)
-        found = self.both[:, :, :, : self._rows.length].index_select(1, rows)
+        found = [both.index_select(0, rows)[:, :, : self._rows.length] for both in self.both]
         return found[0], found[1]
 
 
