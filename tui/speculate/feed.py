@@ -9,22 +9,24 @@ from core.speculate.measured import Measured
 from core.speculate.simulate import agrees
 from tui.speculate.names import setting
 from tui.speculate.simulation import Setting
-from tui.widgets import words
 
 
 def setting_of(measured: Measured) -> Setting:
-    """The simulator's fields. A round without a draft is a plain step: the costs are means over both kinds of rounds, so that S stays the same.
+    """The simulator's fields, so that it answers what is predicted from the rounds as they were.
+
+    A round without a draft is a plain step, and a draft may be shorter than gamma: the costs are means over all rounds.
 
     Raises:
         RequestError: nothing was drafted in that run.
     """
-    row = measured.row
-    share = row.drafted_share
+    row, costs = measured.row, measured.costs
+    share, drafted = row.drafted_share, min(row.drafted_per_round, row.gamma)
+    verification = 1 + (costs.verification(row.gamma) - 1) * drafted / row.gamma + costs.per_round
     return Setting(
         alpha=measured.predict().alpha,
         gamma=row.gamma,
-        cost_ratio=share * row.cost_ratio,
-        verification=share * max(row.verification_ratio, 1.0) + 1 - share,
+        cost_ratio=share * costs.cost_ratio * drafted / row.gamma,
+        verification=share * verification + 1 - share,
     )
 
 
@@ -35,10 +37,10 @@ def beside(measured: Measured) -> str:
     try:
         predicted = measured.predict().speedup
     except LlmoptError:
-        return f"{what}: {words.figure(row.speedup, 3)} times as fast; nothing was drafted, so nothing can be predicted"
+        return f"{what}: {row.speedup:.2f} times as fast; nothing was drafted, so nothing can be predicted"
     apart = 100 * (predicted / row.speedup - 1) if row.speedup else 0.0
     agree = "within" if agrees(predicted, row.speedup) else "not within"
-    figures = f"{words.figure(row.speedup, 3)} times as fast; simulated {words.figure(predicted, 3)} times"
+    figures = f"{row.speedup:.2f} times as fast; simulated {predicted:.2f} times"
     return f"{what}: {figures}, {apart:+.1f}\N{NO-BREAK SPACE}%, {agree} 15\N{NO-BREAK SPACE}%"
 
 

@@ -33,7 +33,7 @@ def lines(spec: DraftingSpec, found: SpeculateFit, memory_free: int) -> tuple[tu
     if spec.drafter == "medusa":
         gain = "not told beforehand: the heads' acceptance is measured in the run"
     else:
-        gain = f"{words.figure(found.predicted_speedup, 3)} times plain decoding at γ {gamma}, {ASSUMED_ALPHA:.0%} acceptance assumed"
+        gain = f"{found.predicted_speedup:.2f} times plain decoding at γ {gamma}, {ASSUMED_ALPHA:.0%} acceptance assumed"
     cost = f"c {words.figure(found.cost_ratio, 3)} by the weights that are read" if found.cost_ratio else "drafting costs next to nothing"
     free = "" if spec.device.startswith(_GPU) else f", {words.size(memory_free)} free"
     return (

@@ -13,6 +13,9 @@ from tui.speculate.tape import SpeculateTape
 from tui.speculate.token_view import TokenView
 from tui.widgets.live import LiveLines
 
+_FEW = 16
+"""Lines below which nothing is told of settings that are done."""
+
 
 class SpeculateLive(LiveRun[SpeculateTape]):
     """Head, figures, the text with its signs, what the signs mean."""
@@ -28,11 +31,13 @@ class SpeculateLive(LiveRun[SpeculateTape]):
     SpeculateLive LiveLines.live--legend { height: auto; }
     SpeculateLive TokenView { margin-top: 1; }
     SpeculateLive.-low TokenView { margin-top: 0; }
-    SpeculateLive.-nothing LiveLines, SpeculateLive.-nothing TokenView { display: none; }
+    SpeculateLive.-nothing .live--done { display: none; }
+    SpeculateLive.-textless .live--figures, SpeculateLive.-textless .live--legend, SpeculateLive.-textless TokenView { display: none; }
     """
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
+        self.add_class("-textless")
         self.figures = LiveLines(classes="live--figures")
         self.done = LiveLines(classes="live--done")
         self.text = TokenView()
@@ -66,8 +71,9 @@ class SpeculateLive(LiveRun[SpeculateTape]):
 
     def draw(self, run: Run, tape: SpeculateTape) -> None:  # noqa: ARG002
         """Show what the tape holds."""
-        self.set_class(tape.tally is None, "-nothing")
-        done = live_lines.finished(tape, self.size.height // 8, self.size.width)
+        self.set_class(not tape.curves, "-nothing")
+        self.set_class(tape.tally is None, "-textless")
+        done = live_lines.finished(tape, max((self.size.height - _FEW) // 5, 0), self.size.width)
         self.done.styles.height = len(done)
         self.done.show(done)
         self.figures.show(live_lines.figures(tape, self.size.width))

@@ -13,7 +13,9 @@ from tui.widgets.strip import history
 
 SPEED, PLAIN, GAIN, PREDICTED, ALPHA = "tokens_per_second", "baseline_tokens_per_second", "speedup", "predicted_speedup", "alpha"
 """Metrics of a run, told when a setting is done, with the setting as their label."""
-_POSITIONS = 8
+VARIATION, BOUND = "total_variation", "total_variation_bound"
+"""Metrics of a test, with the comparison as their label."""
+_POSITIONS, _COURSE = 8, 40
 
 
 def figures(tape: SpeculateTape, width: int) -> list[Line]:
@@ -44,15 +46,14 @@ def _acceptance(tally: Tally) -> Line:
 
 def _course(recent: Sequence[float | None], tally: Tally, width: int) -> Line:
     shares = " ".join(f"{100 * share:.0f}" for share in tally.positions[:_POSITIONS])
-    told = f" by position {shares} %" if shares else ""
-    room = width - len(told) - len("course ")
-    if room < 8:
-        return ((told.strip(), "muted"),)
-    return (("course ", "muted"), (history(recent, min(room, 40)), "bar"), (told, "muted"))
+    told = f"by position {shares} %  " if shares else ""
+    room = min(width - len(told) - len("course "), _COURSE, -(-len(recent) // 2))
+    return ((told, "muted"), ("course ", "muted"), (history(recent, room), "bar")) if room > 0 else ((told, "muted"),)
 
 
 def _speed(tape: SpeculateTape, tally: Tally) -> Line:
-    speed, plain = tally.tokens_per_second, _last(tape, PLAIN)
+    speed = tally.tokens_per_second
+    plain = _plain(tape) if tape.setting is not None else None
     line: list[Run] = [(f"{words.figure(speed, 3)} tokens/s", "strong")] if speed else []
     if speed and plain:
         gain = speed / plain
@@ -60,14 +61,18 @@ def _speed(tape: SpeculateTape, tally: Tally) -> Line:
     return tuple(line)
 
 
-def _last(tape: SpeculateTape, name: str) -> float | None:
-    values = [value for steps in tape.curves.get(name, {}).values() for value in steps.values() if value is not None]
+def _plain(tape: SpeculateTape) -> float | None:
+    """Tokens a second of plain decoding in the newest setting of the same temperature; another one takes another time."""
+    assert tape.setting is not None
+    ending = f"temperature {tape.setting[2]:g}"
+    found = [steps for label, steps in tape.curves.get(PLAIN, {}).items() if label.endswith(ending)]
+    values = [value for steps in found for value in steps.values() if value is not None]
     return values[-1] if values else None
 
 
 def finished(tape: SpeculateTape, most: int, width: int) -> list[Line]:
-    """The last settings that are done, one a line."""
-    lines = [_finished(tape, label) for label in tape.curves.get(GAIN, {})]
+    """The last settings that are done, or the last comparisons of a test, one a line."""
+    lines = [_finished(tape, label) for label in tape.curves.get(GAIN, {})] or [_compared(tape, label) for label in tape.curves.get(VARIATION, {})]
     return [clip(line, width) for line in lines[-most:]] if most > 0 else []
 
 
@@ -80,6 +85,16 @@ def _finished(tape: SpeculateTape, label: str) -> Line:
         (f"{words.figure(gain, 3):>5}{'↓' if slower else 'x'}", "bad" if slower else "good"),
         (f"  predicted {words.figure(predicted, 3)}x  α {words.percent(alpha, 0)}", "muted"),
         (f"  {words.figure(speed, 3)} tokens/s, plain {words.figure(plain, 3)}", "muted"),
+    )
+
+
+def _compared(tape: SpeculateTape, label: str) -> Line:
+    found, bound = _of(tape, VARIATION, label), _of(tape, BOUND, label)
+    within = found is not None and bound is not None and found <= bound
+    return (
+        (f"{clean(label, limit=28):<28}", "muted"),
+        (f"{'✓' if within else '✗'} total variation {words.figure(found, 3)}", "good" if within else "bad"),
+        (f", bound {words.figure(bound, 3)}", "muted"),
     )
 
 

@@ -21,6 +21,8 @@ _WHAT = (
     "No losslessness test of {model} yet. t starts it with the drafter of the form: many texts with and without speculation, total variation and "
     "chi-square against bounds that an exact implementation keeps with 99 % probability, and greedy texts token for token."
 )
+_TALL = 34
+"""Lines from which on there is room for how it was tested."""
 
 
 class LosslessView(Vertical):
@@ -35,7 +37,7 @@ class LosslessView(Vertical):
     DEFAULT_CSS = """
     LosslessView { height: 1fr; }
     LosslessView > Button { height: 1; min-width: 24; margin-bottom: 1; }
-    LosslessView > VerticalScroll { height: auto; max-height: 60%; margin-bottom: 1; }
+    LosslessView > VerticalScroll { height: auto; max-height: 50%; margin-bottom: 1; }
     LosslessView .lossless--head { height: auto; }
     LosslessView Table { height: 1fr; min-height: 4; }
     LosslessView.-nothing Table { display: none; }
@@ -107,5 +109,5 @@ class LosslessView(Vertical):
         if self._tested is None:
             self._head.update(_WHAT.format(model=model({"model": self._model})))
             return
-        self._head.update(lossless_lines.describe(self._tested, width - 1))
+        self._head.update(lossless_lines.describe(self._tested, width - 1, notes=self.size.height >= _TALL))
         self.table.show([(each.name, each) for each in self._tested.result.comparisons])

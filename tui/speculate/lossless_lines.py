@@ -18,7 +18,7 @@ from tui.widgets import words
 from tui.widgets.hanging import hanging
 
 COLUMNS: tuple[Column[Comparison], ...] = (
-    Column("comparison", 28, lambda found: clean(found.title), "left"),
+    Column("comparison", 28, lambda found: clean(found.name), "left"),
     Column("draws", 10, lambda found: words.count(found.draws), needs=102),
     Column("cells", 7, lambda found: words.count(found.cells), needs=102),
     Column("TV", 9, lambda found: f"{found.total_variation:.5f}"),
@@ -57,8 +57,8 @@ def verdict(tested: Tested) -> Content:
     return Content.styled("✗ failed: speculation changes what the target says", "bold $text-error")
 
 
-def lines(tested: Tested) -> list[tuple[str, str]]:
-    """(name, text) of what was tested and found."""
+def lines(tested: Tested, *, notes: bool) -> list[tuple[str, str]]:
+    """(name, text) of what was tested and found; with `notes` also how."""
     result = tested.result
     named = f" {clean(result.draft, limit=50)}" if result.draft else ""
     sure = words.percent(result.confidence, 0)
@@ -73,9 +73,9 @@ def lines(tested: Tested) -> list[tuple[str, str]]:
             f"total variation {words.figure(result.total_variation, 3)} of the toy, bound {words.figure(result.total_variation_bound, 3)}; {within}",
         ),
         ("greedy", _greedy(result)),
-        ("meaning", f"an exact implementation passes the whole test with {sure} probability: the bounds are shared out over all comparisons"),
+        ("meaning", f"an exact implementation passes the whole test with a probability of at least {sure}"),
         ("cost", f"{words.duration(result.seconds)}, peak memory {words.size(result.peak_rss_bytes)}"),
-        *(("note", clean(text)) for text in (*result.warnings, *result.notes)),
+        *(("note", clean(text)) for text in (*result.warnings, *(result.notes if notes else ()))),
     ]
 
 
@@ -87,7 +87,7 @@ def _greedy(result: SpeculateTestResult) -> str:
     return same if greedy.first_difference is None else f"{same}; first difference: {clean(greedy.first_difference, limit=200)}"
 
 
-def describe(tested: Tested, width: int) -> Content:
+def describe(tested: Tested, width: int, *, notes: bool = True) -> Content:
     """The whole head."""
     head = Content.assemble(verdict(tested), ("  " + tested.run_id, "dim"))
-    return Content("\n").join([head, hanging(lines(tested), width)])
+    return Content("\n").join([head, hanging(lines(tested, notes=notes), width)])

@@ -23,12 +23,12 @@ def lines(entry: Entry, *, notes: bool = True) -> list[tuple[str, str]]:
     row, result = entry.row, entry.result
     low, high = row.speedup_range
     slower = " a slowdown," if row.speedup < 1 else ""
+    spread = f"{low:.2f} to {high:.2f} over the repeats"
     apart = f"{100 * (row.predicted_speedup / row.speedup - 1):+.1f} %" if row.speedup else words.NOTHING
     return [
         (
             "speed-up",
-            f"{words.figure(row.speedup, 3)} times plain decoding,{slower} {words.figure(low, 3)} to {words.figure(high, 3)} over the repeats; "
-            f"predicted {words.figure(row.predicted_speedup, 3)} ({apart})",
+            f"{row.speedup:.2f} times plain decoding,{slower} {spread}; predicted {row.predicted_speedup:.2f} ({apart})",
         ),
         ("acceptance", _acceptance(entry)),
         ("cost", f"c {words.figure(row.cost_ratio, 3)} a drafted token, v {words.figure(row.verification_ratio, 3)} a verification, in plain steps"),
