@@ -131,14 +131,15 @@ class _Bench:
         return body_of(self.target.endpoint, prompt.text, prompt.output_tokens, temperature=self.spec.temperature)
 
     def _stopped(self, duration: float | None) -> _Stopped:
-        return _Stopped(self.context, None if duration is None else time.monotonic() + duration)
+        return _Stopped(self.context, duration)
 
 
 class _Stopped:
-    """Whether a load ends before its requests: its time is over, or the person has cancelled."""
+    """Whether a load ends before its requests: its time, which begins with the first question, is over, or the person has cancelled."""
 
-    def __init__(self, context: RunContext, deadline: float | None) -> None:
-        self._context, self._deadline = context, deadline
+    def __init__(self, context: RunContext, duration: float | None) -> None:
+        self._context, self._duration = context, duration
+        self._began: float | None = None
 
     def __call__(self) -> bool:
         from core.errors import Cancelled
@@ -147,7 +148,8 @@ class _Stopped:
             self._context.check_cancelled()
         except Cancelled:
             return True
-        return self._deadline is not None and time.monotonic() > self._deadline
+        self._began = self._began or time.monotonic()
+        return self._duration is not None and time.monotonic() > self._began + self._duration
 
 
 def _of_level(spec: BenchmarkSpec, level: float, count: int) -> tuple[bool, int | None, list[float]]:
