@@ -42,6 +42,11 @@ class PageStore:
         return self._keys.shape[0]
 
     @property
+    def heads(self) -> int:
+        """KV heads."""
+        return self._keys.shape[1]
+
+    @property
     def block_bytes(self) -> int:
         """Bytes of keys and values of one block."""
         return self.nbytes // max(self.blocks, 1)

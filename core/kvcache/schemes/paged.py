@@ -7,6 +7,7 @@ into working memory that all share, which is no part of the cache.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
@@ -27,13 +28,14 @@ class BatchPages:
         self.pool = BlockPool(0, self.size, sharing=False)
         self.copies: list[tuple[int, int]] = []
         """Every copy of a block so far; each layer carries out those that it has not."""
-        self._heads, self._device = context.geometry.kv_heads, context.device
+        self._device = context.device
         self._rows: list[int] = []
         self._next_id = 0
         self._lengths: dict[int, int] = {}
         """Tokens of each layer, by its index."""
-        self._plans: dict[tuple[int, int], PagePlan] = {}
-        self._gather: tuple[Tensor, int] | None = None
+        self._plans: dict[tuple[int, int, int], PagePlan] = {}
+        self._gather: dict[int, tuple[Tensor, int]] = {}
+        """By the number of KV heads, which is the same for all decoder blocks of most models."""
 
     @property
     def length(self) -> int:
@@ -43,9 +45,9 @@ class BatchPages:
     @property
     def index_bytes(self) -> int:
         """Bytes of the table as attention reads it."""
-        return 0 if self._gather is None else self._gather[0].nbytes
+        return sum(rows.nbytes for rows, _ in self._gather.values())
 
-    def plan(self, layer: int, first: int, count: int, batch: int) -> PagePlan:
+    def plan(self, layer: int, first: int, count: int, batch: int, heads: int) -> PagePlan:
         """Where a layer with `first` tokens writes `count` more, and reads."""
         last = first + count
         if last > self.max_tokens:
@@ -55,16 +57,18 @@ class BatchPages:
         self._lengths[layer] = last
         if last > self.length:
             self._extend(last - self.length)
-        key = (first, count)
+        key = (first, count, heads)
         if key not in self._plans:
-            gather, blocks = self._table()
-            slots = [[self._slot(row, position) for position in range(first, last)] for row in self._rows]
-            self._plans[key] = PagePlan(write_rows(slots, self._heads, self.size, self._device), gather, blocks, last)
+            gather, blocks = self._table(heads)
+            self._plans[key] = PagePlan(self.rows_of(range(first, last), heads), gather, blocks, last)
         return self._plans[key]
 
-    def rows_of(self, first: int, slots: list[int]) -> Tensor:
-        """Rows of the store, as `PagePlan.write`, of tokens at `first + slots`."""
-        return write_rows([[self._slot(row, first + slot) for slot in slots] for row in self._rows], self._heads, self.size, self._device)
+    def rows_of(self, positions: Iterable[int], heads: int) -> Tensor:
+        """Rows of the store, as `PagePlan.write`, of the tokens at these positions."""
+        places = [divmod(position, self.size) for position in positions]
+        tables = [self.pool.table(row) for row in self._rows]
+        slots = [[table[block] * self.size + place for block, place in places] for table in tables]
+        return write_rows(slots, heads, self.size, self._device)
 
     def cut(self, layer: int, length: int) -> None:
         """A layer has only so many tokens left; blocks that no layer needs are given back."""
@@ -73,8 +77,7 @@ class BatchPages:
         if surplus > 0:
             for row in self._rows:
                 self.pool.truncate(row, surplus)
-            self._plans.clear()
-            self._gather = None
+            self._changed()
 
     def reorder(self, chosen: list[int]) -> None:
         """Row b goes on as row `chosen[b]`: blocks are shared until they are written."""
@@ -83,16 +86,14 @@ class BatchPages:
             self.pool.fork(before[source], row)
         for row in before:
             self.pool.free(row)
-        self._plans.clear()
-        self._gather = None
+        self._changed()
 
     def _begin(self, batch: int) -> None:
         for row in self._rows:
             self.pool.free(row)
         self._rows = []
         self._lengths = dict.fromkeys(self._lengths, 0)
-        self._plans.clear()
-        self._gather = None
+        self._changed()
         self.pool.grow(max(batch * -(-self.max_tokens // self.size) - self.pool.blocks, 0))
         self._rows = [self._name() for _ in range(batch)]
         for row in self._rows:
@@ -104,15 +105,16 @@ class BatchPages:
             self.copies += self.pool.append(row, range(count)).copies
         self._plans.clear()
         if len(self.pool.table(self._rows[0])) != blocks or len(self.copies) != copied:
-            self._gather = None
+            self._gather.clear()
 
-    def _table(self) -> tuple[Tensor, int]:
-        if self._gather is None:
-            self._gather = gather_rows([self.pool.table(row) for row in self._rows], self._heads, self._device)
-        return self._gather
+    def _table(self, heads: int) -> tuple[Tensor, int]:
+        if heads not in self._gather:
+            self._gather[heads] = gather_rows([self.pool.table(row) for row in self._rows], heads, self._device)
+        return self._gather[heads]
 
-    def _slot(self, row: int, position: int) -> int:
-        return self.pool.table(row)[position // self.size] * self.size + position % self.size
+    def _changed(self) -> None:
+        self._plans.clear()
+        self._gather.clear()
 
     def _name(self) -> int:
         self._next_id += 1
@@ -127,7 +129,7 @@ class PagedLayer(KvLayer):
 
     def __init__(self, context: LayerContext) -> None:
         super().__init__()
-        self._index, self._scratch, self._geometry = context.index, context.scratch, context.geometry
+        self._index, self._scratch = context.index, context.scratch
         self.pages = context.scratch.shared("pages", lambda: BatchPages(context))
         self._store: PageStore | None = None
         self._copied = 0
@@ -151,7 +153,7 @@ class PagedLayer(KvLayer):
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Write in place, gather. Raises RequestError when there is no room."""
         batch, heads, count, width = keys.shape
-        plan = self.pages.plan(self._index, self.seen, count, batch)
+        plan = self.pages.plan(self._index, self.seen, count, batch, heads)
         pool = self.pages.pool
         if self._store is None:
             self._store = PageStore(pool.blocks, heads, self.pages.size, width, keys.dtype, keys.device)
@@ -172,9 +174,10 @@ class PagedLayer(KvLayer):
     def select(self, slots: Tensor, of: int) -> None:
         """Move the kept slots together."""
         assert self._store is not None
-        first, kept = self.seen - of, slots.tolist()
-        self._store.move(self.pages.rows_of(first, kept), self.pages.rows_of(first, list(range(len(kept)))))
-        self.seen = first + len(kept)
+        first, kept, heads = self.seen - of, slots.tolist(), self._store.heads
+        to = range(first, first + len(kept))
+        self._store.move(self.pages.rows_of([first + slot for slot in kept], heads), self.pages.rows_of(to, heads))
+        self.seen = to.stop
         self.pages.cut(self._index, self.seen)
 
     def reset(self) -> None:
