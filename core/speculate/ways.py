@@ -128,25 +128,37 @@ class LinearWay:
         return rounds(self._decoder, self._drafter, prompts, sampling=sampling, generator=generator, **named)
 
     def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
-        """Plain steps, verifications of drafts that fail at once, and drafts of which one token is taken, in turns.
+        """Plain steps, and the two parts of rounds that draft and verify in turns: weights that one part reads push the other's out of the cache.
 
         Of each kind the least mean of some blocks. A mean and no median: where programs share a core, what they take falls on long steps
         and hardly ever on short ones.
         """
         drafter = self._make(sampling, generator)
-        room = max(self._decoder.max_tokens - slots_needed(0, 2 * TIMED_ROUNDS + gamma, gamma, len(prompts)), 1)
+        limit = 2 * TIMED_ROUNDS + gamma
+        room = max(self._decoder.max_tokens - slots_needed(0, limit, gamma, len(prompts)), 1)
         prompts, real = prompts[:, -room:], None if real is None else real[:, -room:]
-        fixed = _Fixed(gamma, self._decoder.vocabulary, drawn=not sampling.greedy and drafter.name != "lookup")
-        limit = TIMED_ROUNDS + gamma
+        named: dict[str, Any] = {"gamma": gamma, "sampling": sampling, "max_new_tokens": limit, "generator": generator, "real": real}
         blocks = []
         for _ in range(_BLOCKS):
             plain = _gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=TIMED_ROUNDS, real=real), TIMED_ROUNDS)
-            every = rounds(self._decoder, fixed, prompts, gamma=gamma, sampling=sampling, max_new_tokens=limit, generator=generator, real=real)
-            verify = _gaps(every, TIMED_ROUNDS)
-            draft = _drafting(drafter, prompts, gamma, real)
-            blocks.append([statistics.fmean(seconds) for seconds in (plain, draft, verify)])
+            every = _whole(rounds(self._decoder, drafter, prompts, **named), gamma)
+            if not every:
+                fixed = _Fixed(gamma, self._decoder.vocabulary, drawn=not sampling.greedy and drafter.name != "lookup")
+                every = _whole(rounds(self._decoder, fixed, prompts, **named), gamma)
+            blocks.append(
+                [
+                    statistics.fmean(plain),
+                    statistics.fmean(done.draft_seconds for done in every),
+                    statistics.fmean(done.verify_seconds for done in every),
+                ]
+            )
         plain_step, draft_round, verify_step = (min(kind) for kind in zip(*blocks, strict=True))
         return StepSeconds(plain_step, draft_round / gamma, verify_step)
+
+
+def _whole(every: Iterator[Round], gamma: int) -> list[Round]:
+    """Rounds with a draft of full length, the first of all left out, as many as are timed."""
+    return list(islice((done for done in islice(every, 1, None) if max(map(len, done.drafted)) == gamma), TIMED_ROUNDS))
 
 
 class _Fixed:
@@ -179,16 +191,3 @@ def _gaps(steps: Iterator[Any], most: int) -> list[float]:
     """Seconds between what an iterator yields, the first `most` of them."""
     stamps = [time.perf_counter() for _ in islice(steps, most)]
     return [later - earlier for earlier, later in pairwise(stamps)]
-
-
-def _drafting(drafter: Drafter, prompts: Tensor, gamma: int, real: Tensor | None) -> list[float]:
-    """Seconds of whole drafts and of taking over its first token and one other."""
-    drafter.begin(prompts, real)
-    drafter.accept([[0] for _ in prompts])
-    seconds = []
-    for _ in range(TIMED_ROUNDS):
-        began = time.perf_counter()
-        tokens = drafter.propose(gamma).tokens.tolist()
-        drafter.accept([[*row[:1], 0] for row in tokens])
-        seconds.append(time.perf_counter() - began)
-    return seconds

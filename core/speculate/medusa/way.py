@@ -95,10 +95,7 @@ class MedusaWay:
             yield done
 
     def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
-        """Plain steps, whole rounds and the heads by themselves, in turns; a round less the heads is its verification.
-
-        Of each kind the least median of some blocks, as `core.speculate.ways.LinearWay` has it.
-        """
+        """Plain steps, and the two parts of rounds; of each kind the least mean of some blocks, as `core.speculate.ways.LinearWay` has it."""
         del real
         tree = self.tree(gamma)
         room = max(self._decoder.max_tokens - TIMED_ROUNDS * (tree.depth + 1) - len(tree.paths), 1)
@@ -107,10 +104,12 @@ class MedusaWay:
         blocks = []
         for _ in range(_BLOCKS):
             plain = _gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=TIMED_ROUNDS))
-            whole = _gaps(self.rounds(prompts, gamma=gamma, sampling=sampling, max_new_tokens=limit, generator=generator))
-            blocks.append([statistics.median(seconds) for seconds in (plain, whole, _seconds_of_heads(self._decoder, self._heads, tree))])
-        plain_step, whole_round, heads = (min(kind) for kind in zip(*blocks, strict=True))
-        return StepSeconds(plain_step, heads / gamma, max(whole_round - heads, 0.0))
+            done = self.rounds(prompts, gamma=gamma, sampling=sampling, max_new_tokens=limit, generator=generator)
+            every = ((each.draft_seconds, each.verify_seconds) for each in done)
+            timed = list(islice(every, 1, TIMED_ROUNDS + 1))
+            blocks.append([statistics.fmean(plain), *(statistics.fmean(kind) for kind in zip(*timed, strict=True))])
+        plain_step, heads, verify = (min(kind) for kind in zip(*blocks, strict=True))
+        return StepSeconds(plain_step, heads / gamma, verify)
 
 
 def open_way(spec: DraftingSpec, target: Target, context: RunContext) -> MedusaWay:
@@ -222,13 +221,3 @@ def _trained(target: Target, digest: str, context: RunContext) -> Stored:
 def _gaps(steps: Iterator[object]) -> list[float]:
     stamps = [time.perf_counter() for _ in islice(steps, TIMED_ROUNDS)]
     return [later - earlier for earlier, later in pairwise(stamps)]
-
-
-def _seconds_of_heads(decoder: Decoder, heads: MedusaHeads, tree: CandidateTree) -> list[float]:
-    hidden = decoder.hidden[0, -1].clone()
-    seconds = []
-    for _ in range(TIMED_ROUNDS):
-        began = time.perf_counter()
-        heads.candidates(hidden, 0, tree.most).tolist()
-        seconds.append(time.perf_counter() - began)
-    return seconds
