@@ -7,17 +7,13 @@ Freed blocks keep their tokens and their hash until they are taken for others, t
 
 from __future__ import annotations
 
-from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 from core.errors import RequestError, RunFailed
 from core.kvcache.page_event import Change
-
-_ROOT = b"\0" * 16
-"""What stands for the hash before a first block."""
+from core.kvcache.prefix_index import PrefixIndex
 
 
 class OutOfBlocks(RunFailed):
@@ -84,8 +80,7 @@ class BlockPool:
         """Tokens written to each block since it was taken; a free one keeps what it had."""
         self.copies = self.reused = self.hit_tokens = 0
         """Since the beginning: blocks copied before a write, blocks taken that could still have been found, prompt tokens found."""
-        self._hash_of: list[bytes | None] = [None] * blocks
-        self._block_of: dict[bytes, int] = {}
+        self._index = PrefixIndex(block_size)
         self._free: OrderedDict[int, None] = OrderedDict.fromkeys(range(blocks))
         self._tables: dict[int, _Table] = {}
         self._stored = 0
@@ -126,7 +121,7 @@ class BlockPool:
 
     def cached(self, block: int) -> bool:
         """Whether a prompt can find the block by its tokens."""
-        return self._hash_of[block] is not None
+        return self._index.knows(block)
 
     def lookup(self, tokens: Sequence[int]) -> int:
         """Tokens at the beginning of a prompt that are in the pool: whole blocks, and never all of the prompt, whose last token must be computed."""
@@ -190,7 +185,7 @@ class BlockPool:
         table.length = last
         if self.sharing:
             table.tokens.extend(tokens)
-            self._register_full(table)
+            self._remember_full(table)
         return Writes(slots, copies)
 
     def fork(self, sequence: int, child: int) -> None:
@@ -234,7 +229,6 @@ class BlockPool:
         first = self.blocks
         self.references += [0] * blocks
         self.filled += [0] * blocks
-        self._hash_of += [None] * blocks
         self._free.update(dict.fromkeys(range(first, first + blocks)))
 
     def check(self) -> None:
@@ -243,24 +237,22 @@ class BlockPool:
         Raises:
             AssertionError: which one does not.
         """
-        held = [0] * self.blocks
+        held, known = [0] * self.blocks, self._index.items()
         for sequence, table in self._tables.items():
             _hold(len(table.blocks) == -(-table.length // self.block_size), f"sequence {sequence} has as many blocks as its tokens fill")
             _hold(len(set(table.blocks)) == len(table.blocks), f"no block is twice in the table of sequence {sequence}")
             if self.sharing:
                 _hold(len(table.tokens) == table.length, f"the tokens of sequence {sequence} are known")
-                _hold(
-                    table.hashes == self._chain(table.tokens, table.length // self.block_size), f"the hashes of sequence {sequence} are of its tokens"
-                )
+                _hold(table.hashes == self._index.chain(table.tokens), f"the hashes of sequence {sequence} are of its tokens")
             for index, block in enumerate(table.blocks):
                 held[block] += 1
                 _hold(
                     self.filled[block] >= min(table.length - index * self.block_size, self.block_size),
                     f"block {block} holds what sequence {sequence} has in it",
                 )
-                known = self._hash_of[block]
                 _hold(
-                    known is None or index >= len(table.hashes) or known == table.hashes[index], f"block {block} is known by the hash of its tokens"
+                    index >= len(table.hashes) or known.get(block, table.hashes[index]) == table.hashes[index],
+                    f"block {block} is known by its tokens",
                 )
         _hold(held == self.references, "a block has as many references as tables have it")
         _hold({block for block, count in enumerate(held) if not count} == set(self._free), "a block is free when no table has it, and only then")
@@ -269,25 +261,10 @@ class BlockPool:
             self._stored == sum(filled for filled, count in zip(self.filled, held, strict=True) if count),
             "the stored tokens are those of the used blocks",
         )
-        known_blocks = {digest: block for block, digest in enumerate(self._hash_of) if digest is not None}
-        _hold(known_blocks == self._block_of, "each hash is known of one block")
-        _hold(all(self.filled[block] == self.block_size for block in self._block_of.values()), "only full blocks are known by a hash")
+        _hold(all(self.filled[block] == self.block_size for block in known), "only full blocks are known by a hash")
 
     def _find(self, tokens: Sequence[int]) -> tuple[list[int], list[bytes]]:
-        """Blocks with the beginning of the tokens, and their hashes; the last token is never among them."""
-        found: list[int] = []
-        hashes: list[bytes] = []
-        if not self.sharing or not self._block_of:
-            return found, hashes
-        digest = _ROOT
-        for first in range(0, len(tokens) - self.block_size, self.block_size):
-            digest = _hash(digest, tokens[first : first + self.block_size])
-            block = self._block_of.get(digest)
-            if block is None:
-                break
-            found.append(block)
-            hashes.append(digest)
-        return found, hashes
+        return self._index.find(tokens) if self.sharing else ([], [])
 
     def _make_room(self, sequence: int, table: _Table, first: int, last: int) -> list[tuple[int, int]]:
         size = self.block_size
@@ -317,8 +294,7 @@ class BlockPool:
     def _take(self, sequence: int) -> int:
         """A free block, empty; the caller has seen that there is one."""
         block, _ = self._free.popitem(last=False)
-        known = self._hash_of[block] is not None
-        self._forget(block)
+        known = self._index.forget(block)
         self.references[block], self.filled[block] = 1, 0
         self.reused += known
         self._tell("reuse" if known else "take", sequence, block)
@@ -336,46 +312,26 @@ class BlockPool:
             return
         self._stored -= self.filled[block]
         self._free[block] = None
-        if self._hash_of[block] is None:
+        if not self._index.knows(block):
             self._free.move_to_end(block, last=False)
         self._tell("free", -1, block)
 
     def _write(self, block: int, filled: int) -> None:
         """The block, which one sequence has, now holds `filled` tokens; what it was known by may be gone."""
-        self._forget(block)
+        self._index.forget(block)
         self._stored += filled - self.filled[block]
         self.filled[block] = filled
 
-    def _forget(self, block: int) -> None:
-        digest = self._hash_of[block]
-        if digest is not None:
-            del self._block_of[digest]
-            self._hash_of[block] = None
-
-    def _register_full(self, table: _Table) -> None:
-        """Make the blocks that have become full known; of two with the same tokens the first stays known."""
+    def _remember_full(self, table: _Table) -> None:
+        """Make the blocks that have become full known."""
         size = self.block_size
         while (len(table.hashes) + 1) * size <= table.length:
-            index = len(table.hashes)
-            digest = _hash(table.hashes[-1] if index else _ROOT, table.tokens[index * size : (index + 1) * size])
-            table.hashes.append(digest)
-            if digest not in self._block_of:
-                self._block_of[digest] = table.blocks[index]
-                self._hash_of[table.blocks[index]] = digest
-
-    def _chain(self, tokens: list[int], blocks: int) -> list[bytes]:
-        hashes: list[bytes] = []
-        for index in range(blocks):
-            hashes.append(_hash(hashes[-1] if hashes else _ROOT, tokens[index * self.block_size : (index + 1) * self.block_size]))
-        return hashes
+            first, before = len(table.hashes) * size, table.hashes[-1] if table.hashes else None
+            table.hashes.append(self._index.remember(table.blocks[len(table.hashes)], before, table.tokens[first : first + size]))
 
     def _tell(self, kind: str, sequence: int, block: int = -1, other: int = -1) -> None:
         if self._on_change is not None:
             self._on_change(Change(kind, sequence, block, other))
-
-
-def _hash(parent: bytes, tokens: Sequence[int]) -> bytes:
-    return blake2b(parent + array("q", tokens).tobytes(), digest_size=16).digest()
 
 
 def _hold(condition: bool, invariant: str) -> None:

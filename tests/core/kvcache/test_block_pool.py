@@ -129,7 +129,8 @@ class PoolMachine(RuleBasedStateMachine):
         size = self.pool.block_size
         if self.memory[block * size : (block + 1) * size] != prefix[-size:]:
             return False
-        return self.pool._hash_of[block] == self.pool._chain(prefix, len(prefix) // size)[-1]
+        index = self.pool._index
+        return index.items()[block] == index.chain(prefix)[-1]
 
     def holders(self, block: int) -> int:
         return sum(block in self.pool.table(sequence) for sequence in self.texts)
