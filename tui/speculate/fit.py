@@ -34,7 +34,8 @@ def lines(spec: DraftingSpec, found: SpeculateFit, memory_free: int) -> tuple[tu
         gain = "not told beforehand: the heads' acceptance is measured in the run"
     else:
         gain = f"{found.predicted_speedup:.2f} times plain decoding at γ {gamma}, {ASSUMED_ALPHA:.0%} acceptance assumed"
-    cost = f"c {words.figure(found.cost_ratio, 3)} by the weights that are read" if found.cost_ratio else "drafting costs next to nothing"
+    drafting = f"c {words.figure(found.cost_ratio, 3)} by the weights that are read" if found.cost_ratio else "c next to nothing"
+    cost = f"{drafting}, v 1 assumed"
     free = "" if spec.device.startswith(_GPU) else f", {words.size(memory_free)} free"
     return (
         ("estimate", gain),
