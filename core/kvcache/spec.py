@@ -62,15 +62,15 @@ class KvCacheSpec(Spec):
             json_schema_extra=unit("token"),
         ),
     ] = None
-    windows: Annotated[int, Field(description="Windows of text to score", ge=1, le=65536, json_schema_extra=unit("sequence"))] = 8
+    windows: Annotated[int, Field(description="Windows of text to score", ge=1, le=65536, json_schema_extra=unit("sequence"))] = 4
     batch: Annotated[int, Field(description="Windows that are decoded together", ge=1, le=4096, json_schema_extra=unit("sequence"))] = 8
     needle: Annotated[bool, Field(description="Look whether an assignment that stands once in the text is found again")] = True
     needle_depths: Annotated[
         tuple[int, ...],
         Field(description="Where in the text the assignment stands, 0 at its start, 100 at its end", min_length=1, max_length=32),
     ] = (10, 30, 50, 70, 90)
-    needle_trials: Annotated[int, Field(description="Texts with an assignment at each depth", ge=1, le=1024, json_schema_extra=unit("sequence"))] = 8
-    steps: Annotated[int, Field(description="Single-token steps that are timed in a repeat", ge=4, le=65536, json_schema_extra=unit("step"))] = 48
+    needle_trials: Annotated[int, Field(description="Texts with an assignment at each depth", ge=1, le=1024, json_schema_extra=unit("sequence"))] = 4
+    steps: Annotated[int, Field(description="Single-token steps that are timed in a repeat", ge=4, le=65536, json_schema_extra=unit("step"))] = 32
     repeats: Annotated[int, Field(description="Timed repeats, taken in turns with the full cache", ge=1, le=1000)] = 3
     threads: Annotated[int | None, Field(description="Processor threads; default: as many as torch takes", ge=1, le=1024)] = None
     dtype: Annotated[Dtype, Field(description="Arithmetic of the model; auto: float32 on a CPU, the checkpoint's own on a GPU")] = "auto"
