@@ -14,6 +14,7 @@ from core.kvcache.pages_spec import PagesSpec
 from core.kvcache.roofline import roofline_of
 from core.kvcache.settings import SchemeSettings
 from core.models.card import ModelCard
+from core.models.well_known import well_known
 from core.runs.figures import size
 from core.sanitize import clean
 
@@ -48,6 +49,7 @@ def check(spec: PagesSpec, card: ModelCard, *, memory_available: int | None = No
         RequestError: a context beyond the model's, sequences that do not fit the context or the pool, a model whose cache cannot be paged, a decode
             that does not fit the memory, or a simulation that leaves no memory for a cache.
     """
+    card = simulated(spec, card)
     context = spec.context or card.context
     if context > card.context:
         raise RequestError(f"a context of {context:,} tokens is more than the {card.context:,} of {clean(card.name)}: ask for less")
@@ -57,6 +59,11 @@ def check(spec: PagesSpec, card: ModelCard, *, memory_available: int | None = No
     if spec.mode == "simulate":
         return _simulation(spec, card, context)
     return _decode(spec, card, context, memory_available)
+
+
+def simulated(spec: PagesSpec, card: ModelCard) -> ModelCard:
+    """The card of the model that a request is about. Raises RequestError for a size that is not known."""
+    return well_known(spec.size) if spec.mode == "simulate" and spec.size is not None else card
 
 
 def value_bytes(spec: PagesSpec, card: ModelCard) -> int:

@@ -24,7 +24,20 @@ class PagesSpec(Spec):
         ("decode", ("requests", "samples", "at_once", "system_tokens", "prompt_tokens", "new_tokens", "temperature", "text", "compare")),
         (
             "simulation",
-            ("trace", "trace_file", "arrivals", "rate", "input_tokens", "output_tokens", "gpu", "tensor_parallel", "bandwidth", "memory", "tflops"),
+            (
+                "size",
+                "trace",
+                "trace_file",
+                "arrivals",
+                "rate",
+                "input_tokens",
+                "output_tokens",
+                "gpu",
+                "tensor_parallel",
+                "bandwidth",
+                "memory",
+                "tflops",
+            ),
         ),
         ("scheduler", ("weights", "kv", "most_sequences", "batch_tokens")),
         ("where", ("device", "seed")),
@@ -71,6 +84,13 @@ class PagesSpec(Spec):
         bool, Field(description="Decode everything again with contiguous caches and compare the outputs", json_schema_extra=applies(**_DECODE))
     ] = True
 
+    size: Annotated[
+        str | None,
+        Field(
+            description="Well-known model to simulate in place of the model, for example llama-3.1-8b: its files need not be here",
+            json_schema_extra=applies(**_SIMULATE),
+        ),
+    ] = None
     trace: Annotated[Trace, Field(description="When requests arrive", json_schema_extra=applies(**_SIMULATE))] = "poisson"
     trace_file: Annotated[
         str | None,

@@ -6,7 +6,7 @@ import time
 from statistics import fmean
 
 from core.errors import RequestError
-from core.kvcache.pages_check import check
+from core.kvcache.pages_check import check, simulated
 from core.kvcache.pages_result import PagesMetrics, PagesResult, PolicyRow, Series, StepEstimate
 from core.kvcache.pages_spec import PagesSpec
 from core.kvcache.roofline import Roofline, roofline_of
@@ -30,6 +30,7 @@ def simulate(spec: PagesSpec, card: ModelCard, context: RunContext) -> PagesResu
         RequestError: a trace that cannot be used, a model that does not fit, no request that could be served.
     """
     check(spec, card)
+    card = simulated(spec, card)
     line, arrivals = roofline_of(spec, card), trace_of(spec, card.context)
     row = spec.context or min(max(arrival.prompt + arrival.output for arrival in arrivals), card.context)
     server = Server(line, card.context, row, spec.most_sequences, spec.batch_tokens)

@@ -10,13 +10,14 @@ from core.errors import RequestError
 from core.hardware.estimate import Place
 from core.hardware.machine import Machine
 from core.kvcache.fit import Fit, fit, machine_of_memory
+from core.models.well_known import planned_card
 from core.runs.figures import size
 from tui.cli.output import narrate, print_document, print_facts, print_table
-from tui.cli.planning import Gpu, Json, Model, card_of
+from tui.cli.planning import Gpu, Json
 
 
 def kv_cache_fit(
-    model: Model,
+    model: Annotated[str, Parameter(help="Model: bundled:base, a folder, a .gguf file, a Hugging Face id, a config.json, or size:llama-3.1-8b")],
     /,
     *,
     context: Annotated[int | None, Parameter(help="Tokens of each sequence; default: 4096, at most the model's")] = None,
@@ -30,7 +31,7 @@ def kv_cache_fit(
 ) -> int:
     """Calculate bytes a token with each KV-cache scheme, and the largest context and concurrency that fit this machine or a named GPU."""
     answer = fit(
-        card_of(model),
+        planned_card(model),
         _machine(gpu, memory, tensor_parallel),
         context=context,
         concurrency=concurrency,

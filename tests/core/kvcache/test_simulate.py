@@ -156,3 +156,12 @@ def test_no_torch_is_needed() -> None:
     modules = ", ".join(f"core.kvcache.{name}" for name in ("simulate_run", "fit", "block_pool", "pages_check", "page_event"))
     code = f"import sys, {modules}; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+def test_a_model_whose_files_are_not_here_is_simulated_by_its_size(context: RecordingContext) -> None:
+    result = simulate(spec(size="llama-3.1-8b", arrivals=3), card("TinyLlama-1.1B"), context)
+    assert result.model == "llama-3.1-8b"
+    assert result.step is not None
+    assert result.step.kv_bytes_per_token == 131_072
+    with pytest.raises(RequestError, match="no well-known model is called gpt-9"):
+        simulate(spec(size="gpt-9"), card("TinyLlama-1.1B"), context)
