@@ -41,21 +41,30 @@ class Steps:
             self._told = time.monotonic()
             self.context.progress(self._done, self._total, self._label)
 
-    def curve(self, label: str, scored: int, before: int) -> Curve:
-        """The running perplexity of a scheme over one batch of windows."""
-        return Curve(self, label, scored, before)
+    def curve(self, label: str, scored: int) -> Curve:
+        """The running perplexity of a scheme over batches of windows with so many scored tokens each."""
+        return Curve(self, label, scored)
 
 
 class Curve:
-    """Tells the perplexity so far at some points of a batch; `step` is the target's number within its window, counted over all batches."""
+    """Tells the perplexity of all tokens so far at some points of each batch; `step` is their number."""
 
-    def __init__(self, steps: Steps, label: str, scored: int, before: int) -> None:
-        self._steps, self._label, self._before = steps, label, before
+    def __init__(self, steps: Steps, label: str, scored: int) -> None:
+        self._steps, self._label, self._scored = steps, label, scored
         self._every = max(scored // _POINTS, 1)
-        self._scored = scored
+        self._rows, self._tokens, self._nll = 0, 0, 0.0
+
+    def batch(self, rows: int) -> Curve:
+        """A batch of so many windows begins."""
+        self._rows = rows
+        return self
 
     def __call__(self, done: int, nll: float) -> None:
-        """After each target."""
+        """After each target of every window: targets done and their mean negative log-likelihood, of this batch."""
         self._steps.step()
+        tokens = self._tokens + done * self._rows
+        summed = self._nll + nll * done * self._rows
         if done % self._every == 0 or done == self._scored:
-            self._steps.context.metric("ppl", math.exp(min(nll, 700.0)), step=self._before + done, label=self._label)
+            self._steps.context.metric("ppl", math.exp(min(summed / tokens, 700.0)), step=tokens, label=self._label)
+        if done == self._scored:
+            self._tokens, self._nll = tokens, summed

@@ -114,10 +114,10 @@ class Bench:
     def _quality(self, name: str, scheme_name: str, model: PreTrainedModel) -> tuple[Track, tuple[int, int, int]]:
         """Figures of every scored token; bytes, tokens and rows of the cache at the end of the first batch."""
         parts, held = [], (0, 1, 1)
-        scored = self._tokens - self._prompt
+        curve = self.steps.curve(name, self._tokens - self._prompt)
         for index, (windows, reference) in enumerate(zip(self._batches, self._references(), strict=True)):
             decoder = self._open(scheme_name, model, self._tokens, len(windows))
-            parts.append(measure(decoder, windows, self._prompt, reference, self.steps.curve(name, scored, index * scored)))
+            parts.append(measure(decoder, windows, self._prompt, reference, curve.batch(len(windows))))
             if index == 0:
                 held = decoder.cache.nbytes, decoder.cache.seen, len(windows)
         return Track.joined(parts), held

@@ -100,7 +100,7 @@ def test_the_live_view_is_told_perplexities_as_they_grow(found: tuple[KvCacheRes
     for row in result.rows:
         curve = [(step, value) for name, value, step, label in context.metrics if name == "ppl" and label == row.name]
         assert [step for step, _ in curve] == sorted({step for step, _ in curve})
-        assert curve[-1][0] == 2 * 24, "two batches of windows"
+        assert curve[-1] == (3 * 24, pytest.approx(row.ppl, rel=1e-6)), "two batches of windows, three windows"
     labels = [label for name, _, _, label in context.metrics if name == "bytes_per_token"]
     assert labels == [row.name for row in result.rows]
 
