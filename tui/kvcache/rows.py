@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.text import Text
 
 from core.kvcache.catalog import SCHEMES
@@ -51,10 +53,10 @@ def _milliseconds(value: float | None, entry: Entry) -> str:
 COLUMNS: tuple[Column[Entry], ...] = (
     Column("", 3, _sign, "left"),
     Column("scheme", 10, _name, "left"),
-    Column("held", 9, _held, needs=70),
+    Column("held", 9, _held, needs=71),
     Column("B/token", 8, lambda entry: words.count(entry.row.bytes_per_token), needs=62),
     Column("smaller", 8, _compression),
-    Column("TTFT ms", 8, lambda entry: _milliseconds(entry.row.ttft_ms, entry), needs=78),
+    Column("TTFT ms", 8, lambda entry: _milliseconds(entry.row.ttft_ms, entry), needs=79),
     Column("TPOT ms", 8, lambda entry: _milliseconds(entry.row.tpot_ms, entry)),
     Column("ppl ratio", 10, _ratio, below=86),
     Column("ppl ratio", 17, _ratio_with_error, needs=86),
@@ -64,7 +66,16 @@ COLUMNS: tuple[Column[Entry], ...] = (
     Column("path", 8, lambda entry: entry.row.path or words.NOTHING, needs=118),
 )
 """Of one run."""
-BESIDE: tuple[Column[Entry], ...] = (*COLUMNS[:2], Column("run", 10, lambda entry: entry.when, "left"), *COLUMNS[2:])
+_RUN = Column[Entry]("run", 10, lambda entry: entry.when, "left")
+
+
+def _later(column: Column[Entry]) -> Column[Entry]:
+    """A column that is shown, or left out, only in a window that has room for the run's too."""
+    least = 66 if column.title == "TPOT ms" else column.needs and column.needs + _RUN.width
+    return replace(column, needs=least, below=column.below + _RUN.width)
+
+
+BESIDE: tuple[Column[Entry], ...] = (*COLUMNS[:2], _RUN, *map(_later, COLUMNS[2:]))
 """Of several runs."""
 
 

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import DataTable, Static
 
+from core.sanitize import clean
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
 from tui.experiment.told import convention
@@ -118,7 +119,7 @@ class TableView(Vertical):
         lines.append(Content.styled(rows.SIGNS, "dim"))
         without = refused(self.table_entries())
         if without:
-            lines.append(Content.styled(f"{rows.REFUSED} " + "; ".join(reason for _, reason in without), "$text-warning"))
+            lines.append(Content.styled(f"{rows.REFUSED} " + "; ".join(clean(reason) for _, reason in without), "$text-warning"))
         width = self.size.width
         return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
 

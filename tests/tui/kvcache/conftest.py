@@ -1,0 +1,87 @@
+"""The KV-cache tab over two made-up models, on a machine with a stated amount of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from core.hardware.machine import Machine
+from core.spec import Spec
+from tests.tui.fakes import FakeServices
+from tests.tui.kvcache import made
+from tests.tui.quantize.conftest import FakeModels, settle, until
+from tui.app import LlmoptApp
+from tui.kvcache.pane import KvCachePane
+from tui.panes import PaneEntry
+from tui.runs.live import LiveRuns
+
+__all__ = ["RecordingRuns", "open_tab", "settle", "shown", "until"]
+
+GIBIBYTE = 2**30
+
+
+@pytest.fixture
+def services() -> FakeServices:
+    return FakeServices(models=FakeModels())
+
+
+@pytest.fixture(autouse=True)
+def stated_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """6 GiB of 8 are free and there is no GPU; only the KV-cache tab is real."""
+    monkeypatch.setattr("tui.kvcache.foreseen.psutil.virtual_memory", lambda: SimpleNamespace(available=6 * GIBIBYTE))
+    machine = Machine("workstation", (), 8 * GIBIBYTE, 8, "CPU of the test")
+    monkeypatch.setattr("tui.kvcache.fit_view.Machine.here", lambda: machine)
+    monkeypatch.setattr(PaneEntry, "load", lambda self: KvCachePane if self.id == "kv-cache" else Static)
+
+
+class RecordingRuns(LiveRuns):
+    """Starts nothing: notes what was asked for, and leaves a run that goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[Spec] = []
+        self.cancelled: list[str] = []
+
+    def start(self, spec: Spec) -> Any:
+        self.started.append(spec)
+        return made.going(spec, f"20260101-1159{len(self.started):02}-{spec.capability}-00ff")
+
+    def cancel(self, run: Any) -> Any:
+        self.cancelled.append(run.id)
+        state = run.state.model_copy(update={"status": "cancelled", "ended": run.state.created + 5})
+        run.save_state(state)
+        return state
+
+
+@pytest.fixture
+def runs(services: FakeServices) -> RecordingRuns:
+    services.runs = RecordingRuns()
+    return services.runs
+
+
+MakeApp = Callable[..., LlmoptApp]
+
+
+async def open_tab(pilot: Pilot[None], view: str = "") -> KvCachePane:
+    """Open the tab, let it look around, and go to a view."""
+    await settle(pilot)
+    app = pilot.app
+    assert isinstance(app, LlmoptApp)
+    app.open_pane("kv-cache")
+    await settle(pilot)
+    pane = app.pane("kv-cache")
+    assert isinstance(pane, KvCachePane)
+    if view:
+        pane.show_view(view)
+        await settle(pilot)
+    return pane
+
+
+def shown(pilot: Pilot[None]) -> str:
+    """What stands on the screen."""
+    return "\n".join(strip.text.rstrip() for strip in pilot.app.screen._compositor.render_strips())

@@ -1,0 +1,93 @@
+"""Runs on disk as a worker leaves them. Their results and events were measured with bundled:base; times were taken on a busy machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.spec import KvCacheSpec
+from core.kvcache.why_spec import KvCacheWhySpec
+from core.runs import events
+from core.runs.files import write_json
+from core.runs.state import Status
+from core.runs.store import Run
+from core.spec import Spec
+from tests.tui.fakes import NOW
+from tests.tui.quantize.made import run_of, say
+
+__all__ = ["run_of", "say"]
+
+DATA = Path(__file__).parent / "data"
+MODEL = {"model": "bundled:base"}
+
+
+def measured(name: str) -> dict[str, Any]:
+    """A result as it was written."""
+    found: dict[str, Any] = json.loads((DATA / f"{name}.json").read_text())
+    return found
+
+
+def told(name: str, begin: float, every: float = 1.0) -> list[events.Event]:
+    """Events as they were written, at other times."""
+    lines = [json.loads(line) for line in (DATA / f"{name}_events.jsonl").read_text().splitlines()]
+    found = [events.parse(json.dumps(line | {"t": begin + every * at}).encode()) for at, line in enumerate(lines)]
+    assert all(event is not None for event in found)
+    return [event for event in found if event is not None]
+
+
+def done(spec: Spec, run_id: str, result: dict[str, Any], *, created: float = NOW - 3600, seconds: float = 42.0) -> Run:
+    """A finished run with a result."""
+    run = run_of(spec, run_id, "done", created=created, seconds=seconds)
+    write_json(run.path / "result.json", result | {"run": run.id, "artifacts": []})
+    return run
+
+
+def going(spec: Spec, run_id: str, status: Status = "running") -> Run:
+    """A run that goes on."""
+    return run_of(spec, run_id, status, created=NOW - 60)
+
+
+def schemes_done(run_id: str = "20260101-110000-kv-cache-0a01", **changes: Any) -> Run:
+    """A comparison of 13 schemes, and one that was refused."""
+    result = measured("schemes")
+    result["rows"] = [*result["rows"], refused(result["rows"][0])]
+    return done(KvCacheSpec(**MODEL), run_id, result | changes, seconds=451)
+
+
+def refused(like: dict[str, Any]) -> dict[str, Any]:
+    """The row of a scheme that needs a GPU, on a machine without one."""
+    reason = "offload moves keys and values between GPU and main memory, and there is no GPU in use: choose another scheme"
+    kept = {name: like[name] for name in ("heads", "own_heads")}
+    return kept | {"name": "offload", "scheme": "offload", "title": "offloaded", "refused": reason, "lossless": True, "evicts": False}
+
+
+def why_done() -> Run:
+    """With and without a cache."""
+    return done(KvCacheWhySpec(**MODEL), "20260101-111000-kv-cache-why-0b01", measured("why"), seconds=271)
+
+
+def pages_done() -> Run:
+    """A decode through pages that is over, with the end of its events."""
+    run = done(PagesSpec(**MODEL), "20260101-112000-kv-cache-pages-0c01", measured("pages"), seconds=17)
+    said = told("pages", NOW - 2400)
+    last = said[-1]
+    assert isinstance(last, events.Detail)
+    say(run, *said, events.Detail(last.t + 1, last.kind, last.data | {"phase": "done"}))
+    return run
+
+
+def simulation_done() -> Run:
+    """A simulation that is over."""
+    run = done(PagesSpec(**MODEL, mode="simulate"), "20260101-113000-kv-cache-pages-0d01", measured("simulation"), seconds=4)
+    say(run, *told("simulation", NOW - 1800))
+    return run
+
+
+def everything() -> None:
+    """One run of each kind."""
+    schemes_done()
+    why_done()
+    pages_done()
+    simulation_done()
