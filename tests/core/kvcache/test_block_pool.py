@@ -29,6 +29,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.pool = BlockPool(blocks, size, on_change=self.changes.append)
         self.memory: list[int | None] = [None] * (blocks * size)
         self.texts: dict[int, list[int]] = {}
+        self.prefixes: dict[int, tuple[int, ...]] = {}
         self.next_id = 0
 
     @rule(target=sequences, tokens=prompts)
@@ -49,6 +50,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert not admission.writes.copies
         self.write(admission.writes, tokens[admission.hits :])
         self.texts[name] = list(tokens)
+        self.remember(name)
         return name
 
     @rule(sequence=sequences, tokens=st.lists(st.integers(0, VOCABULARY - 1), max_size=9))
@@ -69,6 +71,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert self.pool.free_blocks == free - fresh - copy
         self.write(writes, tokens)
         self.texts[sequence] += tokens
+        self.remember(sequence)
 
     @rule(target=sequences, sequence=sequences)
     def fork(self, sequence: int) -> int:
@@ -115,22 +118,18 @@ class PoolMachine(RuleBasedStateMachine):
             self.memory[slot] = token
 
     def naive_lookup(self, tokens: list[int]) -> int:
-        """By looking at every findable block's chain: what the pool may find is what some chain of remembered full blocks spells."""
+        """The longest beginning of whole blocks that findable blocks were written with, and the last token is never found."""
+        findable = {self.prefixes[block] for block in range(self.pool.blocks) if self.pool.cached(block)}
         known, size = 0, self.pool.block_size
-        while known + size < len(tokens):
-            prefix = tokens[: known + size]
-            if not any(self.pool.cached(block) and self.spells(block, prefix) for block in range(self.pool.blocks)):
-                break
+        while known + size < len(tokens) and tuple(tokens[: known + size]) in findable:
             known += size
         return known
 
-    def spells(self, block: int, prefix: list[int]) -> bool:
-        """Whether the block holds the last tokens of the prefix, and was reached by just this prefix."""
-        size = self.pool.block_size
-        if self.memory[block * size : (block + 1) * size] != prefix[-size:]:
-            return False
-        index = self.pool._index
-        return index.items()[block] == index.chain(prefix)[-1]
+    def remember(self, sequence: int) -> None:
+        """What each full block of the sequence stands for: everything up to its end."""
+        size, text = self.pool.block_size, self.texts[sequence]
+        for index, block in enumerate(self.pool.table(sequence)[: len(text) // size]):
+            self.prefixes[block] = tuple(text[: (index + 1) * size])
 
     def holders(self, block: int) -> int:
         return sum(block in self.pool.table(sequence) for sequence in self.texts)
@@ -150,7 +149,7 @@ def test_the_pool_holds_under_ten_thousand_random_operations() -> None:
     PoolMachine.operations = 0
     run_state_machine_as_test(
         PoolMachine,
-        settings=settings(max_examples=300, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True),
+        settings=settings(max_examples=215, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True),
     )
     assert PoolMachine.operations >= OPERATIONS
 
