@@ -1,7 +1,8 @@
 """What cache schemes cost in perplexity on bundled:base: text fed token by token through the cache, beside the full cache in the same run.
 
 KIVI at 4 and 2 bits; keys quantized by token instead of by channel, on the model and on a copy of it with outlier channels whose outputs are
-the same; StreamingLLM at four times its window beside computing that window anew for every token; and every scheme's bytes beside its formula.
+the same; StreamingLLM at four times its window, and at four times the model's context, beside computing its window anew for every token; and
+every scheme's bytes beside its formula.
 """
 
 from __future__ import annotations
@@ -37,16 +38,17 @@ BARS: dict[str, Bar] = {
     "kivi-2_ppl_ratio": ("<=", 1.05),
     "outlier_keys_by_token_over_by_channel": (">=", 2.0),
     "streaming_over_recomputed_window": ("<=", 1.1),
+    "streaming_beyond_context_over_recomputed_window": ("<=", 1.1),
     "schemes_whose_bytes_differ_from_the_formula": ("==", 0),
 }
 OUTLIER_PAIRS, OUTLIER_FACTOR = (3, 11), 8.0
 
 
-def through(model: Any, cache: KvCache, windows: Tensor, prompt: int) -> float:
-    """Mean negative log-likelihood in nats of the tokens behind the prompts."""
+def through(model: Any, cache: KvCache, windows: Tensor, prompt: int, scored: int | None = None) -> float:
+    """Mean negative log-likelihood in nats of the last `scored` tokens, by default of all behind the prompts."""
     decoder = open_decoder(model, windows.shape[1], cache=cache, batch=len(windows))
     losses = [negative_log_likelihood(rows(logits), windows[:, prompt + index]) for index, logits in enumerate(fed(decoder, windows, prompt))]
-    return float(torch.stack(losses).mean())
+    return float(torch.stack(losses[-(scored or len(losses)) :]).mean())
 
 
 @torch.inference_mode()
@@ -95,6 +97,16 @@ def streaming(model: Any, windows: Tensor, budget: int, figures: dict[str, Any])
     figures["streaming_over_full"] = math.exp(found["streaming"] - found["dynamic"])
 
 
+def beyond_context(model: Any, windows: Tensor, budget: int, figures: dict[str, Any]) -> None:
+    """StreamingLLM at the end of texts of four times the model's context."""
+    scored = min(budget, windows.shape[1] - budget)
+    cache = build_cache(model, "streaming", SchemeSettings(budget=budget), windows.shape[1], len(windows))
+    found = through(model, cache, windows, budget, scored)
+    again = recomputed(model, windows[:, -(budget + scored) :], budget, budget)
+    figures |= {"beyond_context_tokens": windows.shape[1], "beyond_context_streaming_ppl": math.exp(found)}
+    figures["streaming_beyond_context_over_recomputed_window"] = math.exp(found - again)
+
+
 def formulas(model: Any, windows: Tensor, figures: dict[str, Any]) -> None:
     """Every scheme's bytes after a prompt and some steps."""
     differing = []
@@ -121,14 +133,17 @@ def main() -> bool:
     parser.add_argument("--windows", type=int, default=8)
     parser.add_argument("--context", type=int, default=1024)
     parser.add_argument("--budget", type=int, default=256)
+    parser.add_argument("--long-texts", type=int, default=4)
     arguments = parser.parse_args()
     source = resolve("bundled:base")
     model: Any = load_model(source, torch.float32)
-    tokens = encode(text.load("builtin"), load_tokenizer(source), arguments.windows * arguments.context).tokens
-    windows = windows_of(tokens, arguments.context).tokens
+    long = 4 * model.config.max_position_embeddings
+    tokens = encode(text.load("builtin"), load_tokenizer(source), max(arguments.windows * arguments.context, arguments.long_texts * long)).tokens
+    windows = windows_of(tokens, arguments.context).tokens[: arguments.windows]
     figures: dict[str, Any] = {"windows": len(windows), "context": arguments.context, "threads": torch.get_num_threads()}
     quantized(model, windows, 64, figures)
     streaming(model, windows[:, : 4 * arguments.budget], arguments.budget, figures)
+    beyond_context(model, tokens[: arguments.long_texts * long].view(-1, long), arguments.budget, figures)
     formulas(model, windows, figures)
     return record("kv_quality", figures, BARS)
 
