@@ -147,6 +147,8 @@ class ExperimentPane(RunControl):
         away += [view.table for view in self._views if isinstance(view, HidesTable) and view.hides_table]
         if self.has_class("-hide-setup"):
             away.append(self.setup)
+        elif isinstance(self.setup, Setups):
+            away += [form for form in self.setup.views.values() if form is not self.setup.current]
         if focused is not None and any(view in focused.ancestors_with_self for view in away):
             self.focus()
 
@@ -247,6 +249,13 @@ class ExperimentPane(RunControl):
         """Open the list of models."""
         self.show_view(SETUP)
         self.setup.pick_model()
+
+    def action_next_form(self) -> None:
+        """Show the form of the next kind of run, where there are several."""
+        if isinstance(self.setup, Setups):
+            self.show_view(SETUP)
+            self.setup.choose_next()
+            self.keep_focus()
 
     def action_advanced(self) -> None:
         """Open the folds of the form, or close them."""

@@ -82,6 +82,11 @@ class Setups(Vertical):
             self._row.editor.put(name)
             self._turn()
 
+    def choose_next(self) -> None:
+        """Show the form of the next experiment."""
+        names = list(self.views)
+        self.choose(names[(names.index(self.chosen) + 1) % len(names)])
+
     def choose_capability(self, capability: str) -> None:
         """Show the form that asks for a capability, where there is one."""
         for name, view in self.views.items():

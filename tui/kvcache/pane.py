@@ -40,12 +40,14 @@ class KvCachePane(ExperimentPane):
     HELP = (
         "What a model keeps of the text it has read, how much memory that takes, and what becomes of quality and speed when it takes less.\n\n"
         "Setup has three forms (experiment, at its top): schemes compares caches on the same model and text; why generates with a cache and without "
-        "one; pages shows the blocks of a paged cache while several sequences are decoded, or simulates a scheduler. F5 starts what the form says; "
-        "the run goes on without this program. F4 goes through the views; w, p and k show why, pages and the calculator (fit) at once.\n\n"
+        "one; pages shows the blocks of a paged cache while several sequences are decoded, or simulates a scheduler. F6 goes through them, F5 starts "
+        "what the form says; the run goes on without this program. F4 goes through the views; w, p and k show why, pages and the calculator (fit) at "
+        "once.\n\n"
         "Table and chart set the schemes beside each other, of the newest run or, with c, of every run of the model."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         *common_bindings("kv", views="setup, live, table, chart, why, pages, fit"),
+        Binding("f6", "next_form", "Experiment", id="kv.experiment", tooltip="Set up the next experiment: schemes, why, pages"),
         Binding("c", "all_runs", "All runs", id="kv.all-runs", tooltip="Show one run or every run of the model"),
         Binding("m", "next_chart", "Next figure", id="kv.figure", tooltip="Draw the next figure, or turn to what stands behind"),
         Binding("w", f"show_view('{WHY}')", "Why", show=False, id="kv.why", tooltip="Show a cache against none"),

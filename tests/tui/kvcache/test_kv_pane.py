@@ -79,6 +79,21 @@ async def test_the_experiment_at_the_top_of_the_form_decides_what_f5_starts(make
         assert pane.pages.has_class("-simulate")
 
 
+async def test_f6_goes_through_the_experiments_wherever_the_focus_is(make_app: MakeApp) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot, TABLE)
+        seen = []
+        for _ in range(3):
+            await pilot.press("f6", "down")
+            await settle(pilot)
+            focused = pilot.app.focused
+            assert pane.bar.active == SETUP
+            assert focused is not None
+            assert pane.setup.current in focused.ancestors
+            seen.append(pane.setup.chosen)
+        assert seen == ["why", "pages", "schemes"]
+
+
 async def test_a_key_for_each_of_why_pages_and_the_calculator(make_app: MakeApp) -> None:
     async with make_app().run_test(size=(80, 24)) as pilot:
         pane = await open_tab(pilot)
