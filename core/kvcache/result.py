@@ -55,6 +55,8 @@ class KvRow(_Frozen):
     bytes_held: int | None = None
     """Of the real tensors: codes, scales, zero points, indices; of all sequences."""
     bytes_formula: int | None = None
+    bytes_on_device: int | None = None
+    """Of them, bytes on the device that computes: all but what is offloaded to main memory."""
     bytes_per_token: float | None = None
     """`bytes_held` over tokens and sequences."""
     bits_per_value: float | None = None

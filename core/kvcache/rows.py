@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,21 @@ from core.runtime.opening import open_decoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What a cache holds: bytes, those of them on the device, tokens of a sequence, sequences."""
+
+    bytes: int
+    on_device: int
+    tokens: int
+    rows: int
+
+    @property
+    def texts(self) -> int:
+        """Tokens of all sequences."""
+        return self.tokens * self.rows
 
 
 class Bench:
@@ -65,7 +81,7 @@ class Bench:
         began = time.monotonic()
         facts = scheme(scheme_name)
         self.steps.begin(f"{name}: perplexity through the cache")
-        track, (held, tokens, rows) = self._quality(name, scheme_name, model)
+        track, held = self._quality(name, scheme_name, model)
         if self._full is None:
             self._full = track
         found = divergence_of(self._full.nll.flatten(), track.nll.flatten(), track.kl.flatten(), track.same_top.flatten())
@@ -73,7 +89,7 @@ class Bench:
         path, reference, times = self._speed(scheme_name, model, is_reference=own and scheme_name == REFERENCE)
         self.steps.begin(f"{name}: needles")
         geometry = Geometry.of(card_of(model), model.dtype.itemsize)
-        formula = facts.formula(geometry, self._spec.settings(self._tokens, self._prompt), tokens, rows)
+        formula = facts.formula(geometry, self._spec.settings(self._tokens, self._prompt), held.tokens, held.rows)
         needles = self._retrieval(scheme_name, model)
         row = KvRow(
             name=name,
@@ -84,13 +100,14 @@ class Bench:
             lossless=facts.lossless and own,
             evicts=facts.evicts,
             path=path,
-            tokens=tokens,
-            sequences=rows,
-            bytes_held=held,
+            tokens=held.tokens,
+            sequences=held.rows,
+            bytes_held=held.bytes,
+            bytes_on_device=held.on_device,
             bytes_formula=formula,
-            bytes_per_token=held / (tokens * rows),
-            bits_per_value=8 * held / (tokens * rows * geometry.layers * geometry.values_per_token),
-            compression=self._full_bytes(tokens, rows) / held,
+            bytes_per_token=held.bytes / held.texts,
+            bits_per_value=8 * held.bytes / (held.texts * geometry.layers * geometry.values_per_token),
+            compression=self._full_bytes(held.tokens, held.rows) / held.bytes,
             ttft_ms=times.ttft_ms,
             tpot_ms=times.tpot_ms,
             tpot_reference_ms=reference.tpot_ms,
@@ -111,15 +128,17 @@ class Bench:
         cache = build_cache(model, scheme_name, self._spec.settings(), tokens, rows)
         return open_decoder(model, tokens, cache=cache, batch=rows)
 
-    def _quality(self, name: str, scheme_name: str, model: PreTrainedModel) -> tuple[Track, tuple[int, int, int]]:
-        """Figures of every scored token; bytes, tokens and rows of the cache at the end of the first batch."""
-        parts, held = [], (0, 1, 1)
+    def _quality(self, name: str, scheme_name: str, model: PreTrainedModel) -> tuple[Track, _Held]:
+        """Figures of every scored token; bytes of the cache at the end of the first batch."""
+        parts, held = [], _Held(0, 0, 1, 1)
         curve = self.steps.curve(name, self._tokens - self._prompt)
         for index, (windows, reference) in enumerate(zip(self._batches, self._references(), strict=True)):
             decoder = self._open(scheme_name, model, self._tokens, len(windows))
             parts.append(measure(decoder, windows, self._prompt, reference, curve.batch(len(windows))))
             if index == 0:
-                held = decoder.cache.nbytes, decoder.cache.seen, len(windows)
+                layers: list[Any] = decoder.cache.layers
+                on_device = sum(getattr(layer, "device_bytes", layer.nbytes) for layer in layers)
+                held = _Held(decoder.cache.nbytes, on_device, decoder.cache.seen, len(windows))
         return Track.joined(parts), held
 
     def _references(self) -> list[Reference]:

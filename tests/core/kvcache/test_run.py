@@ -42,6 +42,7 @@ def test_every_scheme_holds_the_bytes_of_its_formula(found: tuple[KvCacheResult,
     assert [row.name for row in rows] == [*DEFAULT_SCHEMES, "mha", "mqa"]
     assert {row.name: row.bytes_held for row in rows} == {row.name: row.bytes_formula for row in rows}
     assert {(row.tokens, row.sequences) for row in rows} == {(63, 2)}
+    assert all(row.bytes_on_device == row.bytes_held for row in rows)
 
 
 def test_lossless_schemes_lose_nothing_and_the_others_are_compared_with_the_full_cache(found: tuple[KvCacheResult, RecordingContext]) -> None:
