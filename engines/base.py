@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from core.benchmark.replies import DIALECTS
 from core.engine import Command, Endpoint, EngineFacts, Found, Missing, Readiness, ServerFigures, ServeSpec, TimedText
 from core.errors import RequestError
 from core.sanitize import clean
 from engines import http
-
-_SSE = re.compile(rb"(?:^|\n)data: ?([^\n]*)\n")
 
 
 class OpenAiServer:
@@ -72,8 +71,6 @@ class OpenAiServer:
 
     def generate(self, endpoint: Endpoint, prompt: str, max_tokens: int, temperature: float = 0.0) -> Iterator[TimedText]:
         """Text of one request as it comes."""
-        from core.benchmark.replies import DIALECTS
-
         chat = endpoint.style == "chat"
         asked: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]} if chat else {"prompt": prompt}
         body = {
@@ -84,12 +81,7 @@ class OpenAiServer:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        reads = list(http.stream(endpoint, "/v1/chat/completions" if chat else "/v1/completions", body))
-        reply = DIALECTS["openai"](reads)
-        if reply.problem:
-            raise RequestError(f"{clean(endpoint.url)}: {reply.problem}")
-        yield from (TimedText(piece.t, piece.text) for piece in reply.pieces)
-        yield TimedText(reads[-1][0] if reads else 0, "", reply.usage.prompt, reply.usage.completion)
+        yield from timed(endpoint, "/v1/chat/completions" if chat else "/v1/completions", body, "openai")
 
     def explain(self, log: Sequence[str]) -> str:
         """The line of a log that matters, and what to do."""
@@ -98,6 +90,20 @@ class OpenAiServer:
                 if re.search(expression, line, re.IGNORECASE):
                     return f"{clean(line.strip(), limit=200)}: {remedy}"
         return ""
+
+
+def timed(endpoint: Endpoint, path: str, body: Mapping[str, Any], dialect: str) -> Iterator[TimedText]:
+    """The answer to a request in a dialect, each piece with its time; last the counts.
+
+    Raises:
+        RequestError: the server is not there, refuses, or breaks off.
+    """
+    reads = list(http.stream(endpoint, path, body))
+    reply = DIALECTS[dialect](reads)
+    if reply.problem:
+        raise RequestError(f"{clean(endpoint.url)}: {reply.problem}")
+    yield from (TimedText(piece.t, piece.text) for piece in reply.pieces)
+    yield TimedText(reads[-1][0] if reads else 0, "", reply.usage.prompt, reply.usage.completion)
 
 
 COMPLAINTS: Sequence[tuple[str, str]] = (

@@ -1,0 +1,69 @@
+"""TensorRT-LLM: `trtllm-serve` in an environment or container of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core import engine_paths
+from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServerFigures, ServeSpec
+from core.errors import RequestError
+from core.models.resolve import require_folder, resolve
+from engines import http, probing
+from engines.arguments import Arguments
+from engines.base import OpenAiServer
+
+
+class TensorRtLlm(OpenAiServer):
+    """Found by its configured environment, else on the path. Its `/metrics` is JSON that is gone once it was read."""
+
+    facts = EngineFacts(
+        "tensorrt-llm",
+        "TensorRT-LLM",
+        "Compiled kernels, in-flight batching, FP8; NVIDIA GPUs",
+        port=8000,
+        formats=("plain", "fp8", "awq", "gptq"),
+        ignores_eos=True,
+    )
+
+    def find(self) -> Found | Missing:
+        """The installed version, or why there is none."""
+        program = engine_paths.program("tensorrt-llm", "trtllm-serve")
+        if program is None:
+            return Missing(
+                "TensorRT-LLM is not installed: make an environment with `pip install tensorrt-llm`, and name its folder in "
+                f"{engine_paths.variable('tensorrt-llm')}"
+            )
+        return Found(probing.package_version(engine_paths.python("tensorrt-llm"), "tensorrt-llm") or "of unknown version", program)
+
+    def command(self, spec: ServeSpec, found: Found, port: int) -> Command:
+        """`trtllm-serve MODEL ...`; speculation is only told in a YAML file, which is the person's."""
+        if spec.draft is not None:
+            raise RequestError("TensorRT-LLM takes speculative decoding only from a YAML file: leave draft out, and give extra --config FILE")
+        if spec.device == "cpu":
+            raise RequestError("TensorRT-LLM needs an NVIDIA GPU: take vllm, llama-cpp or runtime on a CPU")
+        arguments = Arguments("TensorRT-LLM", probing.flags(found.program, ("serve", "--help")) or probing.flags(found.program))
+        arguments.add(str(require_folder(resolve(spec.model))), "--host", spec.host, "--port", str(port))
+        arguments.option("--max_seq_len", spec.context).option("--max_batch_size", spec.concurrency)
+        arguments.option("--tp_size", spec.tensor_parallel if spec.tensor_parallel > 1 else None, needed=True)
+        arguments.option("--kv_cache_free_gpu_memory_fraction", spec.gpu_memory).option("--kv_cache_dtype", spec.kv_dtype, needed=True)
+        return Command((*found.program, *arguments.add(*spec.extra).values), notes=tuple(arguments.notes))
+
+    def figures(self, endpoint: Endpoint) -> ServerFigures:
+        """The latest iteration of `/metrics`."""
+        try:
+            answer = http.get_json(endpoint, "/metrics", timeout=2.0)
+        except RequestError:
+            return ServerFigures()
+        last: dict[str, Any] = answer[-1] if isinstance(answer, list) and answer and isinstance(answer[-1], dict) else {}
+        cache, batching = (found if isinstance(found := last.get(name), dict) else {} for name in ("kvCacheStats", "inflightBatchingStats"))
+        used, most = _number(cache.get("usedNumBlocks")), _number(cache.get("maxNumBlocks"))
+        return ServerFigures(
+            running=_number(last.get("numActiveRequests")),
+            waiting=_number(last.get("numQueuedRequests", batching.get("numQueuedRequests"))),
+            kv_usage=used / most if used is not None and most else None,
+            memory=_number(last.get("gpuMemUsage")),
+        )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
