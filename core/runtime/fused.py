@@ -30,6 +30,9 @@ from core.runtime.stacked import StackedKvCache
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+Looks = tuple[Tensor | None, bool]
+"""A mask, None when everything is looked at, and whether it is the plain causal one instead."""
+
 _KEPT_ROWS = 32
 """Buffers of forwards of up to so many tokens are kept for the next."""
 
@@ -199,28 +202,34 @@ class FusedDecoder:
         shape = self._weights.shape
         return shape.heads // shape.kv_heads if 1 < steps.count <= ROWS_AT_MOST else 1
 
-    def _mask(self, steps: ForwardSteps, block: Block, slots: int, masks: Mapping[int | None, Tensor]) -> Tensor | None:
-        """Of one block over so many slots; None when everything is looked at."""
+    def _looks(self, steps: ForwardSteps, block: Block, slots: int, masks: Mapping[int | None, Tensor]) -> Looks:
+        """What one block looks at over so many slots."""
         if masks:
             mask = masks[block.window]
-            return mask[..., mask.shape[-1] - slots :]
+            return mask[..., mask.shape[-1] - slots :], False
         window = None if block.window is not None and slots <= block.window else block.window
         if steps.count == 1 and window is None:
-            return None
+            return None, False
+        if steps.count == slots and window is None and block.softcap is None and self._repeats(steps) == 1:
+            return None, True
         known = steps.strips.get(window)
         if known is None:
             known = steps.strips[window] = strip(steps.count, self.max_tokens, window, self._repeats(steps), self._weights.embedding)
-        return known[:, known.shape[1] - slots :]
+        return known[:, known.shape[1] - slots :], False
 
     def _through_stack(self, stack: StackedKvCache, steps: ForwardSteps, masks: Mapping[int | None, Tensor]) -> None:
         new, seen = stack.take(steps.count)
-        place = 0
+        slots, place = seen[0].shape[2], 0
+        known: dict[int | None, Looks] = {}
         for block, bound in zip(self._weights.blocks, steps.blocks, strict=True):
             for step in bound.before:
                 step()
             new[place].copy_(steps.keys)
             new[place + 1].copy_(steps.values)
-            self._attend(steps, block, seen[place], seen[place + 1], masks)
+            looks = known.get(block.window)
+            if looks is None:
+                looks = known[block.window] = self._looks(steps, block, slots, masks)
+            self._attend(steps, block, seen[place], seen[place + 1], looks)
             for step in bound.after:
                 step()
             place += 2
@@ -230,17 +239,14 @@ class FusedDecoder:
             for step in bound.before:
                 step()
             keys, values = layer.append(steps.keys.clone(), steps.values.clone())
-            self._attend(steps, block, keys, values, masks)
+            self._attend(steps, block, keys, values, self._looks(steps, block, keys.shape[2], masks))
             if layer.observes:
                 layer.observe(steps.observed_query(self._weights.shape.heads), keys, block.scaling)
             for step in bound.after:
                 step()
 
-    def _attend(self, steps: ForwardSteps, block: Block, keys: Tensor, values: Tensor, masks: Mapping[int | None, Tensor]) -> None:
-        slots = keys.shape[2]
-        whole = not masks and steps.count == slots > 1 and self._repeats(steps) == 1 and (block.window is None or slots <= block.window)
-        causal = whole and block.softcap is None
-        mask = None if causal else self._mask(steps, block, slots, masks)
+    def _attend(self, steps: ForwardSteps, block: Block, keys: Tensor, values: Tensor, looks: Looks) -> None:
+        mask, causal = looks
         if block.softcap is not None:
             steps.mix(capped(steps.query, keys, values, mask, block.scaling, block.softcap))
             return
