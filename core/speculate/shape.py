@@ -26,7 +26,7 @@ def kept_blocks(blocks: int, keep: int | None, skip: Sequence[int]) -> tuple[int
 
     Args:
         blocks: of the target.
-        keep: how many, spread evenly with the first and the last among them; half of them when None.
+        keep: how many, from both ends: blocks in the middle do least that others do not; half of them when None.
         skip: blocks to leave out, in place of `keep`.
 
     Raises:
@@ -38,8 +38,8 @@ def kept_blocks(blocks: int, keep: int | None, skip: Sequence[int]) -> tuple[int
             raise RequestError(f"skip-layers names block {beyond}, and the model has blocks 0 to {blocks - 1}")
         kept = tuple(block for block in range(blocks) if block not in set(skip))
     else:
-        count = max(blocks // 2, 1) if keep is None else keep
-        kept = tuple(sorted({round(index * (blocks - 1) / max(count - 1, 1)) for index in range(min(count, blocks))}))
+        count = min(max(blocks // 2, 1) if keep is None else keep, blocks)
+        kept = (*range(count - count // 2), *range(blocks - count // 2, blocks))
     if not kept:
         raise RequestError(f"skip-layers leaves none of the {blocks} blocks to draft with: leave out fewer")
     if len(kept) == blocks:

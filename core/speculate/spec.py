@@ -49,7 +49,7 @@ class DraftingSpec(Spec):
     keep_layers: Annotated[
         int | None,
         Field(
-            description="Blocks of the target that draft, spread evenly, the first and last among them; half of them when not given",
+            description="Blocks of the target that draft, from both ends, the middle left out; half of them when not given",
             ge=1,
             le=4096,
             json_schema_extra=applies(drafter=("layers",)),

@@ -44,7 +44,7 @@ def judged(toy: Toy, variant: Variant, draws: int, error: float) -> tuple[float,
 
 def greedy(drafter: DrafterName, prompts: int, tokens: int) -> dict[str, Any]:
     """Prompts whose greedy text is plain decoding's, and the samples of the model itself."""
-    spec = SpeculateTestSpec.parse(
+    spec = SpeculateTestSpec.model_validate(
         {"model": "bundled:base", "drafter": drafter, "prompts": prompts, "tokens": tokens, "draws": 1000, "model_draws": 4000, "threads": 2}
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from core.formats.opening import tokenizer_of
 from core.models.load import load_model
 from core.models.resolve import resolve
 from core.runtime.opening import open_decoder
@@ -43,16 +44,8 @@ BARS: dict[str, Bar] = {
 
 def measured(arguments: argparse.Namespace, **values: Any) -> SpeculateResult:
     """One run of the capability itself."""
-    spec = SpeculateSpec.parse(
-        {
-            "model": "bundled:base",
-            "prompts": arguments.prompts,
-            "repeats": arguments.repeats,
-            "threads": arguments.threads,
-            "tokens": arguments.tokens,
-        }
-        | values
-    )
+    asked = {name: getattr(arguments, name) for name in ("prompts", "repeats", "threads", "tokens")}
+    spec = SpeculateSpec.model_validate({"model": "bundled:base"} | asked | values)
     with tempfile.TemporaryDirectory() as folder:
         return run(spec, RecordingContext(Path(folder)))
 
@@ -69,19 +62,23 @@ def figures_of(name: str, result: SpeculateResult) -> dict[str, Any]:
     return found
 
 
-def against_assisted(arguments: argparse.Namespace, gamma: int) -> dict[str, float]:
+def _opened(name: str) -> Any:
+    return load_model(resolve(name), torch.float32)
+
+
+def against_assisted(arguments: argparse.Namespace, gamma: int) -> dict[str, float | bool]:
     """Tokens a second of this loop and of transformers' assisted generation, best of the repeats, in turns."""
     source = resolve("bundled:base")
-    ours, drafts = (load_model(resolve(name), torch.float32) for name in ("bundled:base", "bundled:draft"))
-    theirs, assistant = (load_model(resolve(name), torch.float32) for name in ("bundled:base", "bundled:draft"))
-    from core.formats.opening import tokenizer_of
-
+    ours, drafts = (_opened(name) for name in ("bundled:base", "bundled:draft"))
+    theirs, assistant = (_opened(name) for name in ("bundled:base", "bundled:draft"))
     prompts = prompts_of(
         tokenizer_of(source), source="builtin", own=None, task="continue", count=arguments.prompts, length=128, spacing=arguments.tokens
     ).tokens
     slots = 128 + arguments.tokens
     decoder, drafter = open_decoder(ours, slots), ModelDrafter(open_decoder(drafts, slots), Sampling())
-    options = {"do_sample": False, "min_new_tokens": arguments.tokens, "max_new_tokens": arguments.tokens, "assistant_model": assistant}
+    for model in (theirs, assistant):
+        model.generation_config.eos_token_id = None
+    options = {"do_sample": False, "max_new_tokens": arguments.tokens, "assistant_model": assistant}
 
     def assisted(schedule: str) -> Callable[[torch.Tensor], Any]:
         assistant.generation_config.num_assistant_tokens = gamma
@@ -94,15 +91,18 @@ def against_assisted(arguments: argparse.Namespace, gamma: int) -> dict[str, flo
         "assisted_heuristic": lambda prompt: assisted("heuristic")(prompt),
     }
     best = dict.fromkeys(ways, float("inf"))
-    for way in ways.values():
-        way(prompts[:1])
+    texts = [
+        ways["ours"](prompts[:1]).tokens[0],
+        *(ways[name](prompts[:1])[0, 128:].tolist() for name in ("assisted_constant", "assisted_heuristic")),
+    ]
     for _ in range(arguments.repeats):
         for name, way in ways.items():
             began = time.perf_counter()
             for prompt in prompts:
                 way(prompt[None])
             best[name] = min(best[name], time.perf_counter() - began)
-    rates = {f"{name}_tokens_per_second": len(prompts) * arguments.tokens / seconds for name, seconds in best.items()}
+    rates: dict[str, float | bool] = {f"{name}_tokens_per_second": len(prompts) * arguments.tokens / seconds for name, seconds in best.items()}
+    rates["assisted_texts_identical"] = all(text == texts[0] for text in texts)
     return rates | {"times_assisted_generation": min(best["assisted_constant"], best["assisted_heuristic"]) / best["ours"]}
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def test_blocks_are_spread_evenly_with_first_and_last() -> None:
-    assert kept_blocks(10, 4, ()) == (0, 3, 6, 9)
-    assert kept_blocks(10, None, ()) == (0, 2, 4, 7, 9)
+def test_blocks_are_kept_from_both_ends() -> None:
+    assert kept_blocks(10, 4, ()) == (0, 1, 8, 9)
+    assert kept_blocks(10, None, ()) == (0, 1, 2, 8, 9)
     assert kept_blocks(10, 1, ()) == (0,)
     assert kept_blocks(6, None, (1, 2)) == (0, 3, 4, 5)
 
