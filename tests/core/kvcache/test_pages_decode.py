@@ -190,3 +190,12 @@ def test_requests_are_made_by_the_seed_and_stay_within_their_bounds() -> None:
     assert all(1 <= len(request.tokens) <= spec.prompt_tokens and 1 <= request.new_tokens <= spec.new_tokens for request in found)
     assert [request.follows for request in found] == [None, None, 0, None, None, 3, None]
     assert isinstance(found[0], Request)
+
+
+def test_long_prompts_are_read_in_chunks_with_the_same_texts(model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = PagesSpec.parse({"model": "x", **SMALL})
+    whole = texts(decode(model, spec))
+    monkeypatch.setattr("core.kvcache.pages_decode._CHUNK", 7)
+    in_chunks = decode(model, spec)
+    assert texts(in_chunks) == whole
+    assert in_chunks.compared.differing == 0
