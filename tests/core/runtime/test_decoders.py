@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor
 
+from core.errors import RequestError
 from core.runtime.cache import KvCache
 from core.runtime.decoder import Decoder, Tree
 from core.runtime.dynamic import DynamicKvLayer
 from core.runtime.generate import generate
 from core.runtime.opening import open_decoder
 from core.runtime.prefill import prefill
-from tests.core.runtime.tiny import FUSED, OTHERS, by_transformers, config_of, model_of, padded, prompts
+from tests.core.runtime.tiny import FUSED, MANY, OTHERS, VOCABULARY, by_transformers, config_of, model_of, padded, prompts
 
 KINDS = [(name, True) for name in FUSED] + [(name, False) for name in OTHERS]
 ATTENDING = [("llama", True), ("gemma3", True), ("phi3, window", True), ("llama", False), ("gemma3", False), ("mistral, window", False)]
@@ -64,6 +66,24 @@ def test_logits_are_those_of_one_forward(name: str, fused: bool) -> None:
     close(decoder.forward(tokens[:, 11:16]), expected[:, 11:16])
     for position in range(16, 21):
         close(decoder.forward(tokens[:, position : position + 1], last=True), expected[:, position : position + 1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MANY)
+def test_many_more_families_go_by_their_own_modules(name: str) -> None:
+    prompt = prompts(19)
+    expected = by_transformers(model(name), prompt, 20)
+    assert len(set(expected[0])) > 5
+    assert generate(decoder_of(name, False), prompt, max_new_tokens=20).tokens == expected
+    tokens, real = padded([13, 4, 9])
+    expected = by_transformers(model(name), tokens, 12, real)
+    assert generate(decoder_of(name, False, 3), tokens, real=real, max_new_tokens=12).tokens == expected
+
+
+def test_blocks_whose_past_is_no_cache_are_refused() -> None:
+    mamba = model_of(transformers.MambaConfig(vocab_size=VOCABULARY, hidden_size=64, num_hidden_layers=2))
+    with pytest.raises(RequestError, match="linear_attention, whose past is not a KV cache"):
+        open_decoder(mamba, 24)
 
 
 @over_some

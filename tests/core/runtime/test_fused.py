@@ -196,3 +196,12 @@ def test_models_without_a_fused_path_take_their_own_modules() -> None:
     llama.config.rope_parameters = {"rope_type": "dynamic"}
     with pytest.raises(RequestError, match="rotary positions"):
         open_decoder(llama, 24, fused=True)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", FUSED)
+def test_on_a_gpu_the_text_is_that_of_transformers(name: str) -> None:
+    model, prompt = model_of(config_of(name)).cuda(), PROMPT.cuda()
+    decoder = FusedDecoder(model, 60)
+    assert generate(decoder, prompt, max_new_tokens=30).tokens == by_transformers(model, prompt, 30)
+    assert generate(decoder, prompt.expand(3, -1), max_new_tokens=8).tokens == by_transformers(model, prompt.expand(3, -1), 8)

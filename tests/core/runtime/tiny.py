@@ -70,8 +70,51 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+_MIXED: dict[str, Any] = _SHAPE | {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48}
+_LATENT: dict[str, Any] = _MIXED | {
+    "q_lora_rank": 16,
+    "kv_lora_rank": 16,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 16,
+    "v_head_dim": 16,
+    "n_routed_experts": 4,
+    "n_group": 1,
+    "topk_group": 1,
+    "num_key_value_heads": 4,
+    "first_k_dense_replace": 1,
+}
+_MPT: dict[str, Any] = _SIZES | {"d_model": 64, "n_heads": 4, "n_layers": 2, "max_seq_len": 256}
+MANY: dict[str, tuple[str, dict[str, Any]]] = {
+    "gptj": ("GPTJ", _GPT2 | {"rotary_dim": 8}),
+    "gpt_bigcode": ("GPTBigCode", _GPT2),
+    "gpt_neo, local": (
+        "GPTNeo",
+        _SIZES | {"hidden_size": 64, "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]], "window_size": WINDOW},
+    ),
+    "mpt, alibi": ("Mpt", _MPT),
+    "falcon, alibi": ("Falcon", _SHAPE | {"alibi": True}),
+    "olmo": ("Olmo", _SHAPE),
+    "olmo3": ("Olmo3", _SHAPE | {"sliding_window": WINDOW}),
+    "olmoe": ("Olmoe", _MIXED),
+    "qwen2_moe": ("Qwen2Moe", _MIXED | {"shared_expert_intermediate_size": 48}),
+    "qwen3_moe": ("Qwen3Moe", _MIXED | {"head_dim": 32}),
+    "deepseek_v3": ("DeepseekV3", _LATENT),
+    "gpt_oss": ("GptOss", _MIXED | {"head_dim": 32, "sliding_window": WINDOW}),
+    "granitemoe": ("GraniteMoe", _MIXED),
+    "phimoe": ("Phimoe", _MIXED),
+    "persimmon": ("Persimmon", _SHAPE),
+    "glm4": ("Glm4", _SHAPE | {"head_dim": 16}),
+    "nemotron": ("Nemotron", _SHAPE),
+    "cohere2": ("Cohere2", _SHAPE | {"sliding_window": WINDOW}),
+    "exaone4": ("Exaone4", _SHAPE | {"sliding_window": WINDOW}),
+    "arcee": ("Arcee", _SHAPE),
+    "ernie4_5": ("Ernie4_5", _SHAPE),
+    "seed_oss": ("SeedOss", _SHAPE | {"head_dim": 16}),
+}
+
+
 def config_of(name: str) -> Any:
-    family, values = (FUSED | OTHERS)[name]
+    family, values = (FUSED | OTHERS | MANY)[name]
     return getattr(transformers, f"{family}Config")(**values)
 
 
