@@ -20,6 +20,7 @@ from core.models.resolve import resolve
 from core.models.source import ModelSource
 from core.sanitize import clean
 from core.speculate.lossless_spec import SpeculateTestSpec
+from core.speculate.medusa.place import HIDDEN_BYTES, TRAINING_ROWS, TRAINING_TOKENS, are_kept
 from core.speculate.shape import kept_blocks, slots_needed
 from core.speculate.simulate import Costs, predict, verdict
 from core.speculate.spec import DraftingSpec, SpeculateSpec
@@ -164,7 +165,16 @@ def _memory(spec: DraftingSpec, card: ModelCard, draft: ModelCard | None, batch:
     if spec.drafter == "layers":
         caches *= 2
     distributions = batch * (2 * max(spec.gamma) + 1) * card.vocabulary * 8 * 4
-    return _BASE_BYTES + weights + caches + distributions
+    return _BASE_BYTES + weights + caches + distributions + (_training_heads(spec, card) if spec.drafter == "medusa" else 0)
+
+
+def _training_heads(spec: DraftingSpec, card: ModelCard) -> int:
+    """Cached hidden states in bfloat16, and logits of a step with their gradients; nothing where heads are there already."""
+    return 0 if _has_heads(spec) else min(HIDDEN_BYTES, TRAINING_TOKENS * card.hidden_size * 2) + 4 * 4 * TRAINING_ROWS * card.vocabulary
+
+
+def _has_heads(spec: DraftingSpec) -> bool:
+    return spec.medusa_heads is not None or are_kept(resolve(spec.model).path)
 
 
 def _warnings(spec: DraftingSpec, card: ModelCard, draft: ModelCard | None, costs: Costs) -> list[str]:
@@ -180,6 +190,8 @@ def _warnings(spec: DraftingSpec, card: ModelCard, draft: ModelCard | None, cost
         found += [f"estimate with {ASSUMED_ALPHA:.0%} acceptance: {verdict(each, costs)}" for each in slow if each.speedup < 1]
     if draft is not None and draft.context and card.context and draft.context < card.context:
         found.append(f"the draft model has {draft.context} positions and the target {card.context}: behind them nothing is drafted")
+    if spec.drafter == "medusa" and not _has_heads(spec):
+        found.append(f"no Medusa heads of {clean(card.name)} are kept here: they are trained first, which takes up to two minutes")
     if spec.acceptance == "typical":
         found.append("typical acceptance is lossy: the text is not distributed as the target's own")
     return found

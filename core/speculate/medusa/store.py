@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,12 +19,11 @@ from core import __version__
 from core.errors import RequestError, RunFailed
 from core.models.files import shown
 from core.runs.files import read_json, sync_folder, why, write_json
-from core.runs.home import home
 from core.speculate.medusa.heads import MedusaHeads
+from core.speculate.medusa.place import FACTS
 from core.speculate.medusa.tree import CandidateTree
 
-_WEIGHTS, _FACTS = "heads.safetensors", "medusa.json"
-_PIECE, _PIECES = 1 << 20, 64
+_WEIGHTS = "heads.safetensors"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -83,26 +82,6 @@ class Stored:
     facts: HeadFacts
 
 
-def base_digest(path: Path) -> str:
-    """What tells one target from another: SHA-256 over config.json and the weights; of a file beyond 64 MiB, over pieces of it from end to end.
-
-    Args:
-        path: a model folder, or a GGUF file.
-    """
-    digest = hashlib.sha256()
-    every = path.iterdir() if path.is_dir() else [path]
-    for file in sorted(file for file in every if file.suffix in (".safetensors", ".gguf") or file.name == "config.json"):
-        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
-        for piece in _pieces(file):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def place_of(digest: str, heads: int) -> Path:
-    """Folder in the person's own data where heads of a target are kept and found again."""
-    return home() / "drafters" / f"medusa-{digest[:24]}-{heads}"
-
-
 def save(folder: Path, heads: MedusaHeads, facts: HeadFacts) -> HeadFacts:
     """Write heads in one step: another program finds the whole folder or none; what stood there is replaced.
 
@@ -115,7 +94,7 @@ def save(folder: Path, heads: MedusaHeads, facts: HeadFacts) -> HeadFacts:
         tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in heads.state_dict().items()}
         save_file(tensors, temporary / _WEIGHTS, metadata={"format": "pt"})
         written = facts.model_copy(update={"weights_sha256": _sha256(temporary / _WEIGHTS)})
-        write_json(temporary / _FACTS, written.model_dump(mode="json"))
+        write_json(temporary / FACTS, written.model_dump(mode="json"))
         old = folder.with_name(f".{folder.name}.old-{secrets.token_hex(4)}")
         if folder.exists():
             folder.rename(old)
@@ -157,7 +136,7 @@ def load(folder: Path, model: Any, digest: str) -> Stored:
 
 def exists(folder: Path) -> bool:
     """Whether heads were saved there, damaged or not."""
-    return (folder / _FACTS).exists()
+    return (folder / FACTS).exists()
 
 
 def _fill(folder: Path, heads: MedusaHeads, facts: HeadFacts) -> None:
@@ -178,27 +157,15 @@ def _fill(folder: Path, heads: MedusaHeads, facts: HeadFacts) -> None:
 
 def _facts(folder: Path) -> HeadFacts:
     try:
-        return HeadFacts.model_validate(read_json(folder / _FACTS))
+        return HeadFacts.model_validate(read_json(folder / FACTS))
     except FileNotFoundError as error:
         raise RequestError(f"there are no Medusa heads in {shown(folder)}: give the folder of trained ones, or leave medusa-heads out") from error
     except (OSError, ValueError, ValidationError) as error:
-        raise _damaged(folder, f"{_FACTS} cannot be read") from error
+        raise _damaged(folder, f"{FACTS} cannot be read") from error
 
 
 def _damaged(folder: Path, what: str) -> RequestError:
     return RequestError(f"the Medusa heads in {shown(folder)} are damaged ({what}): delete the folder, and they are trained again")
-
-
-def _pieces(file: Path) -> Iterator[bytes]:
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        if size <= _PIECE * _PIECES:
-            while piece := stream.read(_PIECE):
-                yield piece
-            return
-        for index in range(_PIECES):
-            stream.seek((size - _PIECE) * index // (_PIECES - 1))
-            yield stream.read(_PIECE)
 
 
 def _sha256(file: Path) -> str:

@@ -17,6 +17,7 @@ from torch.nn import functional
 from core.calibration.windows import calibration_windows
 from core.errors import RequestError, RunFailed
 from core.speculate.medusa.heads import MedusaHeads
+from core.speculate.medusa.place import HEADS, HIDDEN_BYTES, TRAINING_ROWS, TRAINING_TOKENS
 from core.speculate.medusa.tree import MISSED, UNASKED, CandidateTree, grow, top_k
 from core.text import Corpus, documents_of
 from core.training import Settings, Trainer
@@ -47,15 +48,15 @@ def _silent(done: int, total: int, label: str) -> None:
 class TrainSettings:
     """How long, on how much, how large."""
 
-    heads: int = 4
+    heads: int = HEADS
     width: int | None = None
     """Inner width of a head; as `MedusaHeads.on` has it when None."""
-    tokens: int = 256_000
+    tokens: int = TRAINING_TOKENS
     """Hidden states to train on, at most."""
     context: int = 512
     steps: int = 2400
     """At most; fewer where the machine is slow."""
-    rows: int = 512
+    rows: int = TRAINING_ROWS
     """Hidden states of a step."""
     learning_rate: float = 2e-3
     seconds: float = 105.0
@@ -130,7 +131,8 @@ def train(
         torch.manual_seed(settings.seed)
         heads = MedusaHeads.on(model, settings.heads, settings.width)
     context = min(settings.context, int(getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", settings.context)))
-    windows = calibration_windows(text, tokenizer, max(settings.tokens // context, 2), context, settings.seed)
+    most = min(settings.tokens, HIDDEN_BYTES // (2 * heads.shape.hidden))
+    windows = calibration_windows(text, tokenizer, max(most // context, 2), context, settings.seed)
     clock = _Clock(began, settings.seconds, on_progress)
     states = collect(model, windows, clock)
     tested = max(len(states.tokens) // _TESTED, 1)

@@ -22,7 +22,8 @@ from core.sanitize import clean
 from core.speculate.loop import Round
 from core.speculate.medusa.heads import MedusaHeads
 from core.speculate.medusa.loop import rounds
-from core.speculate.medusa.store import HeadFacts, Node, Stored, base_digest, exists, load, place_of, save
+from core.speculate.medusa.place import base_digest, place_of
+from core.speculate.medusa.store import HeadFacts, Node, Stored, exists, load, save
 from core.speculate.medusa.train import TrainSettings, corpus, train
 from core.speculate.medusa.tree import CandidateTree, best_size, interpolated
 from core.speculate.shape import TREE_SLOTS
@@ -120,6 +121,7 @@ def open_way(spec: DraftingSpec, target: Target, context: RunContext) -> MedusaW
         RunFailed: training failed, or the disk refuses the trained heads.
         Cancelled: by the person, while they were trained.
     """
+    check_tree(target.decoder)
     digest = base_digest(resolve(spec.model).path)
     found = load(Path(spec.medusa_heads).expanduser(), target.model, digest) if spec.medusa_heads else _found(target, digest, context)
     found = found or _trained(target, digest, context)
@@ -135,6 +137,15 @@ def open_way(spec: DraftingSpec, target: Target, context: RunContext) -> MedusaW
         if gamma > facts.heads:
             context.log(f"gamma {gamma} is more than the {facts.heads} heads: a round drafts at most {facts.heads} tokens in a row")
     return way
+
+
+def check_tree(decoder: Decoder) -> None:
+    """Nothing, when the target can look at a tree and keep a branch. Raises RequestError where its attention or its cache cannot."""
+    decoder.reset(1)
+    tokens = torch.zeros(1, 3, dtype=torch.int64, device=decoder.device)
+    decoder.forward(tokens, tree=CandidateTree(((0,), (1,)), (1.0, 1.0)).mask)
+    decoder.select(torch.tensor([0, 2], device=decoder.device))
+    decoder.reset(1)
 
 
 def tree_seconds(decoder: Decoder, heads: MedusaHeads, tree: CandidateTree, behind: int = 64) -> list[tuple[int, float]]:

@@ -6,7 +6,8 @@ import torch
 from core.errors import RequestError, RunFailed
 from core.speculate.medusa import store
 from core.speculate.medusa.heads import MedusaHeads
-from core.speculate.medusa.store import HeadFacts, Node, base_digest, load, place_of, save
+from core.speculate.medusa.place import are_kept, base_digest, place_of
+from core.speculate.medusa.store import HeadFacts, Node, load, save
 
 
 @pytest.fixture
@@ -142,6 +143,11 @@ def test_the_digest_tells_targets_apart(tiny_llama_dir, tmp_path):
     assert base_digest(copy) != base_digest(tiny_llama_dir)
     assert base_digest(copy / "model.safetensors") != base_digest(copy)  # as of a GGUF file
     assert place_of("ab" * 32, 4) != place_of("ab" * 32, 3)
+    assert not are_kept(copy)
+    place_of(base_digest(copy)).mkdir(parents=True)
+    (place_of(base_digest(copy)) / "medusa.json").write_text("{}")
+    assert are_kept(copy)
+    assert not are_kept(tiny_llama_dir)
 
 
 def test_heads_know_their_sizes(heads):

@@ -10,15 +10,19 @@ import pytest
 import torch
 
 from core.errors import Cancelled, RequestError
+from core.models.resolve import resolve
 from core.runs.home import home
+from core.runtime.cache import KvCache, KvLayer
 from core.runtime.generate import generate
 from core.runtime.opening import open_decoder
 from core.runtime.sampling import Sampling
+from core.runtime.static import StaticKvLayer
+from core.speculate.check import check
 from core.speculate.lossless_run import run as judge
 from core.speculate.lossless_spec import SpeculateTestSpec
 from core.speculate.medusa import way as ways
 from core.speculate.medusa.train import TrainSettings
-from core.speculate.medusa.way import MedusaWay, tree_seconds
+from core.speculate.medusa.way import MedusaWay, check_tree, tree_seconds
 from core.speculate.result import SpeculateResult
 from core.speculate.run import run
 from core.speculate.spec import SpeculateSpec
@@ -130,3 +134,28 @@ def test_costs_are_measured_for_every_size_and_leave_the_cache_empty(target: Any
     assert seconds == sorted(seconds)
     assert seconds[0] > 0
     assert decoder.length == 0
+
+
+def test_a_target_that_cannot_keep_a_branch_is_refused_before_anything_is_trained(target: Any) -> None:
+    class OneWay(StaticKvLayer):
+        """Forgets, and keeps no branch."""
+
+        select = KvLayer.select
+
+    cache = KvCache([OneWay(64) for _ in range(2)])
+    with pytest.raises(RequestError, match="branch of a tree"):
+        check_tree(open_decoder(target, 64, cache=cache))
+    decoder = open_decoder(target, 64)
+    check_tree(decoder)
+    assert decoder.length == 0
+
+
+def test_the_check_says_that_heads_will_be_trained(context: RecordingContext, tiny_llama_dir: Path) -> None:
+    spec = SpeculateSpec.parse(FEW | {"model": str(tiny_llama_dir)})
+    card = resolve(str(tiny_llama_dir)).card()
+    before = check(spec, card)
+    assert any("trained first" in warning for warning in before.warnings)
+    of(context, tiny_llama_dir)
+    after = check(spec, card)
+    assert not any("trained first" in warning for warning in after.warnings)
+    assert after.peak_memory_bytes < before.peak_memory_bytes
