@@ -11,13 +11,23 @@ from core.sanitize import clean
 from tui.runs.over import Over
 from tui.runs.recipe import recipe
 from tui.runs.words import MARKS, when
+from tui.speculate.names import recipe as speculation
 
 if TYPE_CHECKING:
     from core.runs.state import State
     from core.runs.store import Run
     from tui.services import Runs
 
-_FIGURES = (("ppl_ratio", "ppl ×{}"), ("ppl", "ppl {}"), ("kl_mean", "KL {}"), ("bits_per_weight", "{} bit/weight"), ("top1_agreement", "top-1 {}"))
+_FIGURES = (
+    ("ppl_ratio", "ppl ×{}"),
+    ("ppl", "ppl {}"),
+    ("kl_mean", "KL {}"),
+    ("bits_per_weight", "{} bit/weight"),
+    ("top1_agreement", "top-1 {}"),
+    ("speedup", "speed ×{}"),
+    ("alpha", "α {}"),
+    ("total_variation", "TV {}"),
+)
 
 
 @dataclass(frozen=True)
@@ -81,8 +91,9 @@ class RowReader:
 
 
 def what(run: Run) -> str:
-    """The capability and the choices that name an experiment: `quantize gptq 4 bit g128`."""
-    told = recipe(run.values) if "method" in run.values else ""
+    """The capability and the choices that name an experiment: `quantize gptq 4 bit g128`, `speculate bundled:draft, γ 4, T 0`."""
+    values = run.values
+    told = recipe(values) if "method" in values else speculation(values) if "drafter" in values else ""
     return clean(f"{run.capability} {told}".strip(), limit=60)
 
 

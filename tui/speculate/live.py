@@ -31,6 +31,7 @@ class SpeculateLive(LiveRun[SpeculateTape]):
     SpeculateLive LiveLines.live--legend { height: auto; }
     SpeculateLive TokenView { margin-top: 1; }
     SpeculateLive.-low TokenView { margin-top: 0; }
+    SpeculateLive.-low LiveLines.live--figures { height: 3; }
     SpeculateLive.-nothing .live--done { display: none; }
     SpeculateLive.-textless .live--figures, SpeculateLive.-textless .live--legend, SpeculateLive.-textless TokenView { display: none; }
     """
@@ -76,7 +77,7 @@ class SpeculateLive(LiveRun[SpeculateTape]):
         done = live_lines.finished(tape, max((self.size.height - _FEW) // 5, 0), self.size.width)
         self.done.styles.height = len(done)
         self.done.show(done)
-        self.figures.show(live_lines.figures(tape, self.size.width))
+        self.figures.show(live_lines.figures(tape, self.size.width)[1 if self.has_class("-low") else 0 :])
         self.text.tell(tape.begin, tape.rounds)
 
     def turn(self) -> None:

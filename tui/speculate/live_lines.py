@@ -18,11 +18,15 @@ VARIATION, BOUND = "total_variation", "total_variation_bound"
 _POSITIONS, _COURSE = 8, 40
 
 
+LINES = 4
+"""Of `figures`."""
+
+
 def figures(tape: SpeculateTape, width: int) -> list[Line]:
-    """Setting, acceptance so far, its course, speeds. Always four lines, so that nothing below them moves."""
+    """Setting, acceptance so far, its course, speeds: always as many lines, so that nothing below them moves."""
     tally = tape.tally
     if tally is None or tape.setting is None:
-        return [(), (), (), ()]
+        return [()] * LINES
     drafter, gamma, temperature = tape.setting
     text = f"text {tape.begin.prompt + 1}, " if tape.begin is not None else ""
     lines: list[Line] = [
