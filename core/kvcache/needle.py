@@ -25,6 +25,7 @@ _WORDS_IN_A_KEY = 3
 _LONGEST = 512
 """Tokens of a text at most."""
 _LOOKED_AT = 50_000
+_SPACES = ("\u0120", "\u2581")
 
 DEFINITION = (
     f'A text holds one line "KEY": VALUE, with a KEY of {_WORDS_IN_A_KEY} random words and a VALUE of one random word (one token). At its end stands '
@@ -154,7 +155,7 @@ def _words(tokenizer: Any, draw: random.Random) -> dict[str, int]:
     draw.shuffle(ids)
     words: dict[str, int] = {}
     for token in ids[:_LOOKED_AT]:
-        text = tokenizer.decode([token])
+        text = _text(tokenizer, token)
         if 5 <= len(text) <= 9 and text[0] == " " and text[1:].isascii() and text[1:].isalpha() and text[1:].islower():
             words[text] = token
         if len(words) == 8 * CANDIDATES + _LONGEST:
@@ -162,6 +163,12 @@ def _words(tokenizer: Any, draw: random.Random) -> dict[str, int]:
     if len(words) < 8 * CANDIDATES:
         raise RequestError(f"the tokenizer has {len(words)} words of one token, too few to hide needles with: give --no-needle")
     return words
+
+
+def _text(tokenizer: Any, token: int) -> str:
+    """What a token stands for within a text; the marks that byte-level and SentencePiece vocabularies have for a space are read as one."""
+    piece = tokenizer.convert_ids_to_tokens(token)
+    return " " + piece[1:] if isinstance(piece, str) and piece[:1] in _SPACES and piece else ""
 
 
 def _encode(tokenizer: Any, text: str) -> list[int]:

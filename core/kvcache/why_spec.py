@@ -23,7 +23,7 @@ class KvCacheWhySpec(Spec):
         tuple[int, ...],
         Field(description="Lengths in tokens at which both are compared", min_length=3, max_length=64),
     ] = (10, 25, 50, 100, 200, 350, 500)
-    repeats: Annotated[int, Field(description="Timed repeats, taken in turns", ge=1, le=1000)] = 3
+    repeats: Annotated[int, Field(description="Timed repeats, taken in turns", ge=1, le=1000)] = 2
     text: Annotated[str, Field(description="Text whose tokens are fed: builtin or a UTF-8 file", min_length=1)] = "builtin"
     threads: Annotated[int | None, Field(description="Processor threads; default: as many as torch takes", ge=1, le=1024)] = None
     dtype: Annotated[Dtype, Field(description="Arithmetic of the model; auto: float32 on a CPU, the checkpoint's own on a GPU")] = "auto"

@@ -16,6 +16,8 @@ from core.formats.opening import tokenizer_of
 from core.kvcache.needle import CANDIDATES, Needles, make_needles, retrieve
 from core.models.load import load_tokenizer
 from core.models.resolve import resolve
+from core.runtime.cache import KvCache
+from core.runtime.static import StaticKvLayer
 
 DEPTHS = (5, 50, 95)
 
@@ -44,7 +46,7 @@ class LookUp:
     def __init__(self, vocabulary: int, rows: int, sight: int) -> None:
         self.vocabulary, self.sight = vocabulary, sight
         self.batch, self.rows = rows, [list[int]() for _ in range(rows)]
-        self.cache = type("Cache", (), {"prefilled": lambda _self: None})()
+        self.cache = KvCache([StaticKvLayer(1)])
 
     def forward(self, tokens: Tensor, *, last: bool = False, real: Tensor | None = None) -> Tensor:
         assert last
@@ -105,6 +107,22 @@ def test_the_same_seed_hides_the_same_needles(tokenizer: Any, tokens: Tensor, ne
     again = make_needles(tokenizer, tokens, DEPTHS, 6, 1024, 0)
     assert torch.equal(again.at_depth[50], needles.at_depth[50])
     assert not torch.equal(make_needles(tokenizer, tokens, DEPTHS, 6, 1024, 1).at_depth[50], needles.at_depth[50])
+
+
+def test_words_of_a_sentencepiece_vocabulary_are_found_too(tokenizer: Any, tokens: Tensor, needles: Needles) -> None:
+    class Marked:
+        """The same vocabulary, written as SentencePiece does."""
+
+        def __len__(self) -> int:
+            return len(tokenizer)
+
+        def __call__(self, words: str, **options: Any) -> Any:
+            return tokenizer(words, **options)
+
+        def convert_ids_to_tokens(self, token: int) -> str:
+            return str(tokenizer.convert_ids_to_tokens(token)).replace("\u0120", "\u2581")
+
+    assert torch.equal(make_needles(Marked(), tokens, DEPTHS, 6, 1024, 0).at_depth[5], needles.at_depth[5])
 
 
 def test_a_window_without_room_is_refused(tokenizer: Any, tokens: Tensor) -> None:
