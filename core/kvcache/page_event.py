@@ -24,6 +24,7 @@ Detail event of kind "pages" (mode decode), `data`:
     waste_contiguous float  share of `reserved` that holds no token
     totals      {hit_tokens, copies, reused, finished, waiting, preempted}   since the beginning (waiting: now)
     left_out    int       changes that found no room in this event
+    total       int       blocks of the pool; of a large one `blocks` tells only the first
 """
 
 from __future__ import annotations
@@ -111,26 +112,37 @@ class PageEvent:
     waste_contiguous: float
     totals: Mapping[str, int] = field(default_factory=dict)
     left_out: int = 0
+    total: int = 0
+    """0: as many as `blocks` tells."""
 
     @property
     def free(self) -> int:
         """Blocks without a reference."""
-        return len(self.blocks) - self.used
+        return self.pool - self.used
+
+    @property
+    def pool(self) -> int:
+        """Blocks that there are."""
+        return self.total or len(self.blocks)
 
     @property
     def utilization(self) -> float:
         """Share of the pool's blocks that are in use."""
-        return self.used / len(self.blocks) if self.blocks else 0.0
+        return self.used / self.pool if self.pool else 0.0
 
     def data(self) -> dict[str, Any]:
-        """Plain values of at most `MOST_BYTES` as JSON: old changes are left out first, then texts, then the tables' beginnings."""
+        """At most `MOST_BYTES` as JSON: old changes are left out first, then texts, the tables' beginnings, last blocks and sequences."""
         event = replace(self, changes=self.changes[-MOST_CHANGES:], left_out=self.left_out + max(len(self.changes) - MOST_CHANGES, 0))
         for smaller in (_same, _without_changes, _without_texts, _with_short_tables):
             event = smaller(event)
             plain = _plain(event)
             if len(json.dumps(plain)) <= MOST_BYTES:
                 return plain
-        return plain | {"blocks": plain["blocks"][:512], "sequences": plain["sequences"][:64]}
+        most = len(event.blocks)
+        while most > 1 and len(json.dumps(plain)) > MOST_BYTES:
+            most = min(most // 2, 1024)
+            plain |= {"blocks": plain["blocks"][:most], "sequences": plain["sequences"][: max(most // 16, 16)]}
+        return plain
 
 
 def parse(data: Mapping[str, Any]) -> PageEvent | None:
@@ -140,6 +152,7 @@ def parse(data: Mapping[str, Any]) -> PageEvent | None:
         return PageEvent(
             **figures,
             phase=clean(str(data["phase"]), limit=20),
+            total=int(data.get("total", 0)),
             blocks=tuple(Block(int(references), int(filled), bool(cached)) for references, filled, cached in data["blocks"]),
             sequences=tuple(_sequence(entry) for entry in data["sequences"]),
             changes=tuple(Change(kind, int(sequence), int(block), int(other)) for kind, sequence, block, other in data["changes"] if kind in CHANGES),
@@ -171,6 +184,7 @@ def _plain(event: PageEvent) -> dict[str, Any]:
     plain["changes"] = [[change.kind, change.sequence, change.block, change.other] for change in event.changes]
     plain["sequences"] = [{**asdict(sequence), "table": list(sequence.table)} for sequence in event.sequences]
     plain["totals"] = dict(event.totals)
+    plain["total"] = event.pool
     return plain
 
 

@@ -81,7 +81,7 @@ class PagesSpec(Spec):
         "builtin"
     )
     compare: Annotated[
-        bool, Field(description="Decode everything again with contiguous caches and compare the outputs", json_schema_extra=applies(**_DECODE))
+        bool, Field(description="Decode the same batches on contiguous caches too, and compare the outputs", json_schema_extra=applies(**_DECODE))
     ] = True
 
     size: Annotated[
