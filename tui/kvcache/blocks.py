@@ -173,7 +173,7 @@ def figures(event: PageEvent, tape: PagesTape, width: int) -> list[Line]:
     totals = event.totals
     reserved = f"empty, were {words.count(event.reserved_each)} tokens set aside each"
     rows: list[tuple[str, float, str, Sequence[float | None]]] = [
-        ("in use", 100 * event.utilization, f"{words.count(event.used)} of {words.count(len(event.blocks))} blocks, step {event.step}", tape.used),
+        ("in use", 100 * event.utilization, f"{words.count(event.used)} of {words.count(event.pool)} blocks, step {event.step}", tape.used),
         ("empty slots", 100 * event.waste, f"{words.count(event.stored)} tokens stored, {words.count(event.tokens)} with shares", tape.wasted),
         ("contiguous", 100 * event.waste_contiguous, reserved, tape.contiguous),
     ]
