@@ -5,6 +5,7 @@ Keys wait in a residual until it is full and are then quantized as a block; of t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from torch import Tensor
@@ -35,7 +36,7 @@ class KiviLayer(KvLayer):
         self._span = span(context.geometry.head_dim, settings.group)
         self._keys, self._values = (Slots(), Slots(), Slots()), (Slots(), Slots(), Slots())
         self._recent: Tensor | None = None
-        """Keys and values not yet quantized, [2, B, kv heads, residual, d]."""
+        """The newest keys and values, [2, B, kv heads, residual, d]: token t at slot t % residual. Keys may be quantized already."""
 
     @property
     def held(self) -> int:
@@ -59,11 +60,14 @@ class KiviLayer(KvLayer):
         if self._recent is None or (not before and (self._recent.shape[1] != batch or self._recent.dtype != keys.dtype)):
             self._recent = keys.new_zeros((2, batch, heads, self._residual, width))
         everything = self._scratch.take((2, batch, heads, after, width), keys)
-        for part, quantized, recent in zip(everything, (self._decode_keys, self._decode_values), self._recent, strict=True):
-            done = quantized(part)
-            part.narrow(-2, done, before - done).copy_(recent.narrow(-2, 0, before - done))
+        for slot, token, length in self._runs(self._values[0].count, before):
+            everything.narrow(-2, token, length).copy_(self._recent.narrow(-2, slot, length))
+        self._decode_keys(everything[0])
+        self._decode_values(everything[1])
         everything[0].narrow(-2, before, count).copy_(keys)
         everything[1].narrow(-2, before, count).copy_(values)
+        for slot, token, length in self._runs(max(before, after - self._residual), after):
+            self._recent.narrow(-2, slot, length).copy_(everything.narrow(-2, token, length))
         self._quantize(everything, after)
         self.seen = after
         return everything[0], everything[1]
@@ -88,6 +92,14 @@ class KiviLayer(KvLayer):
         if self._recent is not None:
             self._recent = self._recent.index_select(1, beam_idx)
 
+    def _runs(self, first: int, last: int) -> Iterator[tuple[int, int, int]]:
+        """Slot, token and length of the runs that hold the tokens from `first` to `last`, at most a residual of them."""
+        while first < last:
+            slot = first % self._residual
+            length = min(last - first, self._residual - slot)
+            yield slot, first, length
+            first += length
+
     def _encode_keys(self, block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Codes, scales and lowest values of a block [B, kv heads, t, d], by channel."""
         codes, scales, lowest = quantize_range(by_tokens(block, self._group), -2, self.bits)
@@ -98,33 +110,28 @@ class KiviLayer(KvLayer):
         codes, scales, lowest = quantize_range(by_channels(block, self._span), -1, self.bits)
         return pack_bytes(codes.flatten(-2), self.bits), scales.squeeze(-1), lowest.squeeze(-1)
 
-    def _decode_keys(self, out: Tensor) -> int:
-        """Write the quantized keys to the first slots of `out` [B, kv heads, t, d]; how many there are."""
+    def _decode_keys(self, out: Tensor) -> None:
+        """Write the quantized keys to the first slots of `out` [B, kv heads, t, d]."""
         codes, scales, lowest = self._keys
         if codes.count:
             grouped = by_tokens(unpack_bytes(codes.rows, self.bits, out.narrow(-2, 0, codes.count)), self._group)
             grouped.mul_(scales.rows.unsqueeze(-2)).add_(lowest.rows.unsqueeze(-2))
-        return codes.count
 
-    def _decode_values(self, out: Tensor) -> int:
+    def _decode_values(self, out: Tensor) -> None:
         """The same for the values."""
-        return self._decode_tokens(self._values, out)
+        self._decode_tokens(self._values, out)
 
-    def _decode_tokens(self, parts: Parts, out: Tensor) -> int:
+    def _decode_tokens(self, parts: Parts, out: Tensor) -> None:
         """Write what was quantized by token."""
         codes, scales, lowest = parts
         if codes.count:
             grouped = by_channels(unpack_bytes(codes.rows, self.bits, out.narrow(-2, 0, codes.count)), self._span)
             grouped.mul_(scales.rows.unsqueeze(-1)).add_(lowest.rows.unsqueeze(-1))
-        return codes.count
 
     def _quantize(self, everything: Tensor, after: int) -> None:
-        """Quantize full blocks of keys and values older than the residual; keep the rest as it is."""
-        assert self._recent is not None
+        """Quantize full blocks of keys, and values older than the residual."""
         done = self._keys[0].count, self._values[0].count
         ready = after // self._residual * self._residual, max(after - self._residual, 0)
-        for part, recent, new in zip(everything, self._recent, ready, strict=True):
-            recent.narrow(-2, 0, after - new).copy_(part.narrow(-2, new, after - new))
         if ready[0] > done[0]:
             block = everything[0].narrow(-2, done[0], ready[0] - done[0])
             _extend(self._keys, self._encode_keys(block))

@@ -33,5 +33,5 @@ class TokenKeysLayer(Kivi2Layer):
     def _encode_keys(self, block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return self._encode_values(block)
 
-    def _decode_keys(self, out: Tensor) -> int:
-        return self._decode_tokens(self._keys, out)
+    def _decode_keys(self, out: Tensor) -> None:
+        self._decode_tokens(self._keys, out)
