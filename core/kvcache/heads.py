@@ -30,7 +30,8 @@ def with_groups(model: PreTrainedModel, groups: int) -> PreTrainedModel:
     Raises:
         RequestError: projections that cannot be regrouped.
     """
-    config: Any = copy.deepcopy(model.config)
+    whole: Any = copy.deepcopy(model.config)
+    config = whole.get_text_config(decoder=True)
     heads, own = config.num_attention_heads, getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
     config.num_key_value_heads = groups
@@ -40,7 +41,7 @@ def with_groups(model: PreTrainedModel, groups: int) -> PreTrainedModel:
         raise RequestError(
             f"head variants need projections k_proj and v_proj, and {clean(str(config.model_type), limit=40)} has none: leave heads out"
         )
-    made: PreTrainedModel = _empty(type(model), config)
+    made: PreTrainedModel = _empty(type(model), whole)
     _check_shapes(made, state | regrouped)
     made.load_state_dict(state | regrouped, strict=True, assign=True)
     made.tie_weights()

@@ -105,14 +105,15 @@ def retrieve(decoder_for: Callable[[int], Decoder], needles: Needles, batch: int
     """How often the needles are found through a cache, by depth.
 
     Args:
-        decoder_for: a decoder with an empty cache for that many rows.
+        decoder_for: a decoder for that many rows; it may be one that was used before.
         needles: the texts.
         batch: rows at a time.
         on_text: told after each forward pass over how many texts it went.
     """
     ask = _Asker(decoder_for, needles.fed, batch, on_text)
-    before = ask(needles.without).gather(1, needles.candidates)
-    return tuple(_figure(depth, ask(texts), before, needles.candidates) for depth, texts in needles.at_depth.items())
+    answers = torch.split(ask(torch.cat([needles.without, *needles.at_depth.values()])), len(needles.without))
+    before = answers[0].gather(1, needles.candidates)
+    return tuple(_figure(depth, after, before, needles.candidates) for depth, after in zip(needles.at_depth, answers[1:], strict=True))
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ class _Asker:
     def _ask(self, texts: Tensor) -> Tensor:
         decoder = self.decoder_for(len(texts))
         texts = texts.to(decoder.device)
+        decoder.reset(len(texts))
         logits = prefill(decoder, texts[:, : -self.fed])
         for position in range(texts.shape[1] - self.fed, texts.shape[1]):
             logits = decoder.forward(texts[:, position : position + 1], last=True)[:, -1]

@@ -63,6 +63,7 @@ class Bench:
         self._tokens = windows.shape[1]
         self._timed = _cycled(windows.flatten(), prompt + spec.steps).to(model.device)[None]
         self._full: Track | None = None
+        self._last: tuple[object, Decoder] | None = None
         self._kept: list[Reference] = []
 
     def cost(self, rows: int) -> int:
@@ -128,12 +129,20 @@ class Bench:
         cache = build_cache(model, scheme_name, self._spec.settings(), tokens, rows)
         return open_decoder(model, tokens, cache=cache, batch=rows)
 
+    def _reused(self, scheme_name: str, model: PreTrainedModel, tokens: int, rows: int) -> Decoder:
+        """The decoder that was opened last where it is of this kind, else a new one; whoever takes it resets it."""
+        kind = (scheme_name, id(model), tokens, rows)
+        if self._last is None or self._last[0] != kind:
+            self._last = None
+            self._last = kind, self._open(scheme_name, model, tokens, rows)
+        return self._last[1]
+
     def _quality(self, name: str, scheme_name: str, model: PreTrainedModel) -> tuple[Track, _Held]:
         """Figures of every scored token; bytes of the cache at the end of the first batch."""
         parts, held = [], _Held(0, 0, 1, 1)
         curve = self.steps.curve(name, self._tokens - self._prompt)
         for index, (windows, reference) in enumerate(zip(self._batches, self._references(), strict=True)):
-            decoder = self._open(scheme_name, model, self._tokens, len(windows))
+            decoder = self._reused(scheme_name, model, self._tokens, len(windows))
             parts.append(measure(decoder, windows, self._prompt, reference, curve.batch(len(windows))))
             if index == 0:
                 layers: list[Any] = decoder.cache.layers
@@ -147,19 +156,17 @@ class Bench:
             each = (self._tokens - self._prompt) * self.model.config.get_text_config().vocab_size * 4
             fits = each * sum(len(windows) for windows in self._batches) <= KEPT_BYTES
             self._kept = [self._kept_of(windows) if fits else self._live(windows) for windows in self._batches]
+            self._last = None
         return self._kept
 
     def _kept_of(self, windows: Tensor) -> Kept:
-        return keep(self._full_decoder(len(windows)), windows, self._prompt, self.steps.step)
+        return keep(self._reused(REFERENCE, self.model, self._tokens, len(windows)), windows, self._prompt, self.steps.step)
 
     def _live(self, windows: Tensor) -> Live:
-        return Live(lambda: self._full_decoder(len(windows)), windows, self._prompt)
-
-    def _full_decoder(self, rows: int) -> Decoder:
-        return self._open(REFERENCE, self.model, self._tokens, rows)
+        return Live(lambda: self._open(REFERENCE, self.model, self._tokens, len(windows)), windows, self._prompt)
 
     def _speed(self, scheme_name: str, model: PreTrainedModel, *, is_reference: bool) -> tuple[Path, Times, Times]:
-        length = self._timed.shape[1]
+        length, self._last = self._timed.shape[1], None
         measured = self._open(scheme_name, model, length, 1)
         decoders = [measured] if is_reference else [self._open(REFERENCE, self.model, length, 1), measured]
         times = in_turns(decoders, self._timed, self._prompt, self._spec.repeats, self.steps.step)
@@ -169,7 +176,7 @@ class Bench:
         if self._needles is None:
             return ()
         length = self._needles.without.shape[1]
-        return retrieve(lambda rows: self._open(scheme_name, model, length, rows), self._needles, 2 * self._spec.together, self.steps.step)
+        return retrieve(lambda rows: self._reused(scheme_name, model, length, rows), self._needles, 2 * self._spec.together, self.steps.step)
 
     def _full_bytes(self, tokens: int, rows: int) -> int:
         geometry = Geometry.of(card_of(self.model), self.model.dtype.itemsize)

@@ -14,6 +14,7 @@ from core.evaluate.sources import ModelLogits
 from core.evaluate.walk import walk
 from core.evaluate.windows import Windows
 from core.kvcache.build import build_cache
+from core.kvcache.catalog import SCHEMES
 from core.kvcache.measure import Live, Track, fed, keep, measure
 from core.kvcache.settings import SchemeSettings
 from core.models.load import load_model
@@ -75,6 +76,16 @@ def test_the_divergence_is_that_of_the_definition(model: Any, windows: Tensor) -
     torch.testing.assert_close(track.kl, (p * (p.log() - q)).sum(-1), atol=5e-7, rtol=1e-4)
     targets = windows[:, PROMPT:, None]
     torch.testing.assert_close(track.nll, -q.gather(2, targets)[..., 0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("scheme", sorted(set(SCHEMES) - {"offload"}))
+def test_a_cache_that_is_used_again_has_forgotten_what_was_in_it(model: Any, windows: Tensor, scheme: str) -> None:
+    kept = keep(decoder(model, "dynamic"), windows, PROMPT, lambda: None)
+    used = decoder(model, scheme)
+    measure(used, windows.flip(1), PROMPT, kept, lambda done, nll: None)
+    again = measure(used, windows, PROMPT, kept, lambda done, nll: None)
+    fresh = measure(decoder(model, scheme), windows, PROMPT, kept, lambda done, nll: None)
+    assert torch.equal(again.nll, fresh.nll)
 
 
 def test_predictions_computed_again_are_those_that_were_kept(model: Any, windows: Tensor) -> None:

@@ -48,6 +48,9 @@ class LookUp:
         self.batch, self.rows = rows, [list[int]() for _ in range(rows)]
         self.cache = KvCache([StaticKvLayer(1)])
 
+    def reset(self, batch: int) -> None:
+        assert self.rows == [[] for _ in range(batch)]
+
     def forward(self, tokens: Tensor, *, last: bool = False, real: Tensor | None = None) -> Tensor:
         assert last
         assert real is None

@@ -69,6 +69,16 @@ def test_the_result_has_what_the_command_line_promises(found: tuple[KvCacheResul
     assert KvCacheResult.model_validate_json(json.dumps(document)).rows == found[0].rows
 
 
+def test_predictions_that_take_too_much_memory_are_computed_again(
+    tiny_llama_dir: Path, found: tuple[KvCacheResult, RecordingContext], context: RecordingContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.kvcache.rows.KEPT_BYTES", 0)
+    again = run(asked(tiny_llama_dir, schemes=("kivi-2", "h2o")), context)
+    kept = {row.name: (row.ppl, row.kl_mean, row.top1_agreement) for row in found[0].rows}
+    for row in again.rows:
+        assert (row.ppl, row.kl_mean, row.top1_agreement) == pytest.approx(kept[row.name], rel=1e-6, abs=1e-9)
+
+
 def test_runs_are_compared_by_scheme(found: tuple[KvCacheResult, RecordingContext]) -> None:
     measures = metrics_of(json.loads(found[0].model_dump_json()))
     assert measures["kivi-4.ppl"] == next(row.ppl for row in found[0].rows if row.name == "kivi-4")
