@@ -13,6 +13,7 @@ from core.kvcache.pages_requests import default_blocks, longest
 from core.kvcache.pages_spec import PagesSpec
 from core.kvcache.roofline import roofline_of
 from core.kvcache.settings import SchemeSettings
+from core.kvcache.traces import trace_of
 from core.models.card import ModelCard
 from core.models.well_known import well_known
 from core.runs.figures import size
@@ -47,7 +48,8 @@ def check(spec: PagesSpec, card: ModelCard, *, memory_available: int | None = No
 
     Raises:
         RequestError: a context beyond the model's, sequences that do not fit the context or the pool, a model whose cache cannot be paged, a decode
-            that does not fit the memory, or a simulation that leaves no memory for a cache.
+            that does not fit the memory, or a simulation that leaves no memory for a cache or has no
+            sound trace.
     """
     card = simulated(spec, card)
     context = spec.context or card.context
@@ -104,4 +106,6 @@ def _decode(spec: PagesSpec, card: ModelCard, context: int, free: int | None) ->
 
 def _simulation(spec: PagesSpec, card: ModelCard, context: int) -> PagesCheck:
     found = roofline_of(spec, card)
+    if spec.trace == "file":
+        trace_of(spec, context)
     return PagesCheck(found.blocks, context, context, found.blocks * found.block_bytes, 0, 0, found.warnings)
