@@ -48,17 +48,20 @@ def voted(votes: Tensor, budget: int, observed: int, pooling: int) -> Tensor:
     return torch.cat((chosen, window), dim=-1)
 
 
-def take(states: Tensor, slots: Tensor) -> Tensor:
+def take(states: Tensor, slots: Tensor, out: Tensor | None = None) -> Tensor:
     """Rows of keys and values.
 
     Args:
         states: [2, B, kv heads, t, d], contiguous.
         slots: int64 [B, kv heads, k].
+        out: where to put them, contiguous; default: new memory.
 
     Returns:
-        New memory [2, B, kv heads, k, d].
+        [2, B, kv heads, k, d].
     """
     pair, batch, heads, count, width = states.shape
     first = torch.arange(pair * batch * heads, device=states.device).mul_(count).view(pair, batch, heads, 1)
-    rows = states.reshape(-1, width).index_select(0, (first + slots).flatten())
-    return rows.view(pair, batch, heads, -1, width)
+    shape = (pair, batch, heads, slots.shape[-1], width)
+    into = states.new_empty(shape) if out is None else out
+    torch.index_select(states.view(-1, width), 0, (first + slots).flatten(), out=into.view(-1, width))
+    return into

@@ -73,6 +73,11 @@ class Slots:
         """Hold these instead, in memory of just their size; the old memory is freed."""
         self._buffer, self.count = rows, rows.shape[-2]
 
+    def rewrite(self, rows: Tensor) -> None:
+        """Hold these instead, in the memory that is there."""
+        self.count = rows.shape[-2]
+        self.rows.copy_(rows)
+
     def reorder(self, index: Tensor, dim: int) -> None:
         """Take the entries of dimension `dim` in another order."""
         if self._buffer is not None:

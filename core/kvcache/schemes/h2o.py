@@ -25,7 +25,7 @@ class H2OLayer(KvLayer):
     def __init__(self, context: LayerContext) -> None:
         super().__init__()
         self._budget = context.settings.budget
-        self._states = Slots()
+        self._scratch, self._states = context.scratch, Slots()
         self._scores: Tensor | None = None
 
     @property
@@ -59,9 +59,17 @@ class H2OLayer(KvLayer):
         if self.held > self._budget:
             kept = heavy_and_recent(received, self._budget)
             self._scores = received.gather(-1, kept)
-            spare = torch.cat((kept, kept[..., -1:]), dim=-1)  # a place for the next token
-            self._states.replace(take(self._states.buffer, spare))
+            self._evict(kept)
+
+    def _evict(self, kept: Tensor) -> None:
+        """Hold these slots alone, int64 [B, kv heads, budget], in memory for one token more."""
+        states = self._states.buffer
+        if states.shape[-2] > self._budget + 1:
+            self._states.replace(take(states, torch.cat((kept, kept[..., -1:]), dim=-1)))
             self._states.forget(1)
+            return
+        shape = (*states.shape[:3], self._budget, states.shape[4])
+        self._states.rewrite(take(states, kept, self._scratch.take(shape, states)))
 
     def reset(self) -> None:
         """Count from zero; the memory of keys and values stays."""
