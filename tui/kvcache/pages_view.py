@@ -58,8 +58,11 @@ class PagesView(Vertical):
         self._turn(simulate=is_simulation(run))
 
     def next_chart(self) -> None:
-        """The other part, where they take turns."""
-        self._turn(simulate=self.has_class("-decode"))
+        """The other part, where they take turns; the simulation shows its chart between."""
+        if self.has_class("-decode"):
+            self._turn(simulate=True)
+        elif not self.simulation.turn():
+            self._turn(simulate=False)
 
     def _turn(self, *, simulate: bool) -> None:
         self.set_class(simulate, "-simulate")

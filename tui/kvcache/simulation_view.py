@@ -18,6 +18,9 @@ from tui.widgets.hanging import hanging
 from tui.widgets.live import LiveLines
 from tui.widgets.threads import in_thread
 
+_ROOMY = 30
+"""Lines from which on the table, the chart and its words stand together."""
+
 
 class SimulationView(LiveRun[PagesTape]):
     """Two simulated schedulers beside each other."""
@@ -32,6 +35,8 @@ class SimulationView(LiveRun[PagesTape]):
     SimulationView.-nothing LiveLines { display: none; }
     SimulationView.-going Chart, SimulationView.-going .simulation--verdict, SimulationView.-going .simulation--how { display: none; }
     SimulationView.-alone { height: 1fr; border-top: none; }
+    SimulationView.-cramped.-table Chart, SimulationView.-cramped.-table .simulation--how { display: none; }
+    SimulationView.-cramped.-chart LiveLines { display: none; }
     SimulationView.-alone Chart { height: 1fr; min-height: 6; }
     """
 
@@ -44,6 +49,7 @@ class SimulationView(LiveRun[PagesTape]):
         self.result: PagesResult | None = None
         self._of = ""
         self.set_class(True, "-going")
+        self.set_class(True, "-table")
 
     def compose(self) -> ComposeResult:
         """Head, verdict, figures, chart, how."""
@@ -55,9 +61,17 @@ class SimulationView(LiveRun[PagesTape]):
         yield self.log_lines
 
     def on_resize(self) -> None:
-        """Words wrap anew."""
+        """Table and chart where there is room for both."""
+        self.set_class(self.has_class("-alone") and self.size.height < _ROOMY, "-cramped")
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
+
+    def turn(self) -> bool:
+        """In a cramped window: the chart in the table's place, or the table again; whether the chart has come."""
+        chart = self.has_class("-cramped") and self.has_class("-table") and self.result is not None
+        self.set_class(chart, "-chart")
+        self.set_class(not chart, "-table")
+        return chart
 
     def title(self, run: Run) -> str:
         """Labelled as what it is."""

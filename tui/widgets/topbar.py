@@ -83,7 +83,8 @@ class TopBar(Widget):
 def _tab(row: PaneEntry, *, marked: bool, short: bool) -> Content:
     if marked:
         return _marked(f"{row.key} {row.title}")
-    return Content.assemble((f" {row.key}", "bold $accent"), f" {row.title[:3] if short else row.title} ")
+    title = row.title[:3].rstrip("-") if short else row.title
+    return Content.assemble((f" {row.key}", "bold $accent"), f" {title} ")
 
 
 def _marked(text: str) -> Content:
