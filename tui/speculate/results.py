@@ -28,8 +28,9 @@ class SpeculateResults(Turns):
     """Figures above, a row for each gamma and temperature of every run, a chart."""
 
     HELP = (
-        "What the finished runs of this model measured, a row for each gamma and temperature. Up and down choose a row; m goes through acceptance by "
-        "position and speed-up over γ; F7 fills the form as it was for that run; F6 takes the row over into the simulator.\n\n"
+        "What the finished runs of this model measured, a row for each gamma and temperature. Up and down choose a row; m goes through the charts: "
+        "acceptance by position, speed-up over γ, all settings side by side; F7 fills the form as it was for that run; F6 takes the row over into "
+        "the simulator.\n\n"
         "predicted is computed from the acceptance and the costs that the run measured by themselves. Speeds marked ≠ were measured on other prompts "
         "or another machine than the chosen row and cannot be compared with it; ↓ is slower than plain decoding."
     )
@@ -88,8 +89,8 @@ class SpeculateResults(Turns):
         self.post_message(self.Chosen())
 
     def figures(self) -> int:
-        """Acceptance by position, speed-up over gamma."""
-        return len(rows.FIGURES)
+        """Acceptance by position, speed-up over gamma, all settings side by side."""
+        return rows.FIGURES
 
     def draw(self) -> None:
         """Figures, table and chart of the chosen row."""
@@ -99,7 +100,7 @@ class SpeculateResults(Turns):
         self.settings.show(rows.shown(self._entries, chosen), chosen.key)
         head = Content.assemble((told.head(chosen), "bold"), ("  " + chosen.run_id, "dim"))
         self._figures.update(Content("\n").join([head, hanging(told.lines(chosen, notes=self.size.height >= _TALL), width)]))
-        self.chart.set_plot(rows.FIGURES[min(self.figure, self.figures() - 1)](chosen))
+        self.chart.set_plot(rows.figures(chosen, self._entries)[min(self.figure, self.figures() - 1)])
 
     @on(DataTable.RowHighlighted)
     def _moved(self, event: DataTable.RowHighlighted) -> None:

@@ -159,5 +159,24 @@ def over_gamma(entry: Entry) -> Plot:
     )
 
 
-FIGURES = (by_position, over_gamma)
-"""The charts of a row, in turns."""
+def side_by_side(entry: Entry, entries: Sequence[Entry]) -> Plot:
+    """Measured beside predicted speed-up of every setting that was measured on the same work, whatever the drafter; the fastest first."""
+    alike = sorted((each for each in entries if each.comparable(entry)), key=lambda each: -each.row.speedup)
+    return Plot(
+        kind="bar",
+        series=(
+            Series.of([each.row.speedup for each in alike], label="measured"),
+            Series.of([each.row.predicted_speedup for each in alike], label="predicted"),
+        ),
+        title="times plain decoding, on the same work",
+        categories=tuple(f"{each.drafter} γ {each.row.gamma} T {number(each.row.temperature)}" for each in alike),
+    )
+
+
+def figures(entry: Entry, entries: Sequence[Entry]) -> tuple[Plot, ...]:
+    """The charts of a row beside the others, in turns."""
+    return by_position(entry), over_gamma(entry), side_by_side(entry, entries)
+
+
+FIGURES = 3
+"""How many there are."""

@@ -38,7 +38,8 @@ class SimulatorView(Vertical):
     HELP = (
         "What speculation would bring, computed from acceptance and costs: a simulation, not a measurement. Nothing is run.\n\n"
         "α is the share of drafted tokens that the target accepts, γ how many are drafted a round, c the time of a drafted token and v the time to "
-        "verify a draft, both over the time of a step of the target. A scenario gives α and γ that one may assume for that kind of work.\n\n"
+        "verify a draft, both over the time of a step of the target; at another γ and in a batch v grows with the arithmetic. A scenario gives "
+        "α and γ that one may assume for that kind of work.\n\n"
         "F6 takes over what a run measured and sets the simulated speed-up beside the measured one; m shows the chart in place of the table."
     )
     DEFAULT_CSS = """
@@ -152,6 +153,8 @@ class SimulatorView(Vertical):
         rows = self._origins.told()
         if self._measured is not None:
             rows.append(("measured", feed.beside(self._measured)))
+        if setting.batch > 1 and setting.verification <= 1:
+            rows.append(("note", "with v 1 no arithmetic is short, so that the batch changes nothing: give v as it is measured"))
         head = Content.styled("\n".join(textwrap.wrap(mark, max(width, 8))), "bold $text-warning" if slower else "bold")
         return Content("\n").join([head, hanging(rows, width)])
 

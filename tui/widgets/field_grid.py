@@ -129,10 +129,10 @@ class FieldGrid(Grid):
         if beside:
             widgets[min(beside, key=lambda index: abs(self._places[index][1] - column))].focus()
         elif by > 0:
-            widgets[-1].focus()
+            self.screen.set_focus(widgets[-1])
             self.screen.focus_next()
         else:
-            widgets[0].focus()
+            self.screen.set_focus(widgets[0])
             self.screen.focus_previous()
 
     @on(Edited)

@@ -63,6 +63,9 @@ def test_the_charts_hold_what_was_measured() -> None:
     wanted = {row["gamma"]: row["speedup"] for row in made.measured("pair")["rows"] if row["temperature"] == 0}
     assert dict(zip(measured.x or (), measured.y, strict=True)) == wanted
     assert rows.by_position(found[-1]).series
+    beside = rows.side_by_side(entry, found)
+    assert len(beside.categories) == 6, "the lookup was measured on other work"
+    assert list(beside.series[0].y) == sorted(beside.series[0].y, reverse=True)
 
 
 def test_a_slowdown_and_a_departed_text_are_said_in_words() -> None:

@@ -243,6 +243,11 @@ async def test_the_simulator_answers_every_edit_and_says_what_cannot_be(make_app
         await pilot.press("backspace", "4")
         await settle(pilot)
         assert "›4" in pane.simulator.table.plain
+        assert "the batch changes nothing" not in str(pane.simulator._told.render())
+        pane.simulator.fields.editors["batch"].as_widget().focus()
+        await pilot.press("end", "6")
+        await settle(pilot)
+        assert "the batch changes nothing" in str(pane.simulator._told.render()), "v 1 says that arithmetic is free"
 
 
 async def test_up_and_down_go_through_the_simulators_fields(make_app: MakeApp) -> None:

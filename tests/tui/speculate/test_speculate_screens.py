@@ -135,6 +135,16 @@ def test_speedup_over_gamma(snap_compare: Any, make_app: MakeApp) -> None:
     assert snap_compare(make_app(), terminal_size=(120, 36), run_before=look)
 
 
+def test_all_settings_side_by_side(snap_compare: Any, make_app: MakeApp) -> None:
+    made.lookup()
+    made.pair()
+
+    async def look(pilot: Pilot[None]) -> None:
+        await view(pilot, RESULTS, "m", "m")
+
+    assert snap_compare(make_app(), terminal_size=(120, 36), run_before=look)
+
+
 def test_a_slowdown_that_was_measured(snap_compare: Any, make_app: MakeApp) -> None:
     difference = "prompt 3, token 17: plain ' x', speculative ' y'; their logits are 2.0e-06 apart"
     made.lookup(speedup=0.91, tokens_per_second=123.6, identical=False, first_difference=difference)
