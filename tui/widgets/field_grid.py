@@ -56,13 +56,22 @@ class FieldGrid(Grid):
             """The grid, for `@on` selectors."""
             return self.grid
 
-    def __init__(self, fields: Sequence[GridField], columns: int = 2, wide: tuple[int, int] | None = None, id: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        fields: Sequence[GridField],
+        columns: int = 2,
+        wide: tuple[int, int] | None = None,
+        *,
+        filled: bool = True,
+        id: str | None = None,  # noqa: A002
+    ) -> None:
         """Make a grid.
 
         Args:
             fields: in reading order; those that span come first.
             columns: beside each other, one or two.
             wide: (cells, columns): from how many cells on there are how many columns.
+            filled: whether the fields begin with their defaults; otherwise an empty one shows its default dimmed.
         """
         super().__init__(id=id)
         self._fields = tuple(fields)
@@ -70,7 +79,7 @@ class FieldGrid(Grid):
         self._columns = columns
         self.editors: dict[str, Editor] = {field.view.name: field.editor(field.view) for field in fields}
         for field in fields:
-            if field.view.default is not None:
+            if filled and field.view.default is not None:
                 self.editors[field.view.name].put(field.view.default)
 
     def compose(self) -> ComposeResult:
