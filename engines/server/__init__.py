@@ -1,0 +1,1 @@
+"""An OpenAI-compatible server over models that this program runs itself: `python -m engines.server --help`."""

@@ -1,0 +1,82 @@
+"""`python -m engines.server --backend runtime --model bundled:base --port 8000`: serve a model on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from aiohttp import web
+
+from core.errors import LlmoptError
+from engines.server.app import make_app
+from engines.server.backends.base import Backend
+from engines.server.worker import Worker
+
+
+def _runtime(options: argparse.Namespace) -> Backend:
+    from engines.server.backends.runtime import RuntimeBackend
+
+    return RuntimeBackend(options.model, options.context, options.dtype, options.device)
+
+
+def _transformers(options: argparse.Namespace) -> Backend:
+    from engines.server.backends.transformers import TransformersBackend
+
+    return TransformersBackend(options.model, options.context, options.dtype, options.device)
+
+
+def _llama_cpp(options: argparse.Namespace) -> Backend:
+    from engines.server.backends.llama_cpp import LlamaCppBackend
+
+    return LlamaCppBackend(options.model, options.context, options.threads, -1 if options.device.startswith("cuda") else 0)
+
+
+BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {"runtime": _runtime, "transformers": _transformers, "llama-cpp": _llama_cpp}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Load the model, then serve until SIGTERM; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m engines.server", description=__doc__)
+    parser.add_argument("--backend", choices=sorted(BACKENDS), default="runtime")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--context", type=int)
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int)
+    options = parser.parse_args(arguments)
+    try:
+        if options.threads is not None and options.backend != "llama-cpp":
+            import torch
+
+            torch.set_num_threads(options.threads)
+        backend = BACKENDS[options.backend](options)
+    except LlmoptError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    sys.stdout.write(f"serving {backend.name} on http://{options.host}:{options.port} by {backend.words}\n")
+    sys.stdout.flush()
+    worker = Worker(backend)
+    try:
+        # A handler is cancelled when its client leaves, and with it the work for a client that is gone.
+        web.run_app(
+            make_app(worker),
+            host=options.host,
+            port=options.port,
+            print=None,
+            access_log=None,
+            shutdown_timeout=1.0,
+            handler_cancellation=True,
+        )
+    except OSError as error:
+        sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}\n")
+        return 1
+    finally:
+        worker.close()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

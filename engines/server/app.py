@@ -1,0 +1,253 @@
+"""The HTTP side: OpenAI's `/v1/models`, `/v1/chat/completions`, `/v1/completions`, and `/health`, `/metrics`, `/tokenize`."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from core import __version__
+from core.errors import LlmoptError, RequestError
+from core.sanitize import clean
+from engines.server.backends.base import TokenProbability, Told
+from engines.server.requests import Request, chat_request, completion_request
+from engines.server.worker import Counters, Failure, Worker
+
+_LARGEST = 32 << 20
+_WORKER: web.AppKey[Worker] = web.AppKey("worker", Worker)
+
+
+def make_app(worker: Worker) -> web.Application:
+    """The application over a loaded backend."""
+    app = web.Application(client_max_size=_LARGEST, middlewares=[_errors])
+    app[_WORKER] = worker
+    registry = CollectorRegistry()
+    registry.register(_Figures(worker.counters))
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    app.add_routes(
+        [
+            web.get("/health", _health),
+            web.get("/version", _version),
+            web.get("/metrics", metrics),
+            web.get("/v1/models", _models),
+            web.get("/v1/models/{name:.+}", _model),
+            web.post("/v1/chat/completions", _chat),
+            web.post("/v1/completions", _completions),
+            web.post("/tokenize", _tokenize),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
+    try:
+        response: web.StreamResponse = await handler(request)
+    except RequestError as error:
+        return _error(400, str(error), "invalid_request_error")
+    except Failure as error:
+        return _error(500, str(error), "server_error")
+    except web.HTTPException as error:
+        return _error(error.status, clean(error.text or error.reason, limit=200), "invalid_request_error")
+    except LlmoptError as error:
+        return _error(500, str(error), "server_error")
+    return response
+
+
+def _error(status: int, message: str, kind: str) -> web.Response:
+    return web.json_response({"error": {"message": message, "type": kind, "param": None, "code": None}}, status=status)
+
+
+async def _health(_request: web.Request) -> web.Response:
+    return web.Response()
+
+
+async def _version(_request: web.Request) -> web.Response:
+    return web.json_response({"version": __version__})
+
+
+def _card(worker: Worker) -> dict[str, Any]:
+    backend = worker.backend
+    return {"id": backend.name, "object": "model", "created": 0, "owned_by": "llmopt", "max_model_len": backend.context, "backend": backend.words}
+
+
+async def _models(request: web.Request) -> web.Response:
+    return web.json_response({"object": "list", "data": [_card(request.app[_WORKER])]})
+
+
+async def _model(request: web.Request) -> web.Response:
+    worker = request.app[_WORKER]
+    if request.match_info["name"] != worker.backend.name:
+        return _unknown(request.match_info["name"], worker)
+    return web.json_response(_card(worker))
+
+
+def _unknown(name: str, worker: Worker) -> web.Response:
+    return _error(404, f"the model {clean(name, limit=100)!r} does not exist: this server has {worker.backend.name!r}", "invalid_request_error")
+
+
+async def _tokenize(request: web.Request) -> web.Response:
+    body = await _json(request)
+    text = body.get("prompt") if isinstance(body, dict) else None
+    if not isinstance(text, str):
+        raise RequestError("prompt must be a text")
+    tokens = request.app[_WORKER].backend.encode(text)
+    return web.json_response({"tokens": tokens, "count": len(tokens)})
+
+
+async def _chat(request: web.Request) -> web.StreamResponse:
+    return await _answer(request, chat_request, "chatcmpl")
+
+
+async def _completions(request: web.Request) -> web.StreamResponse:
+    return await _answer(request, completion_request, "cmpl")
+
+
+async def _answer(request: web.Request, check: Callable[[Any, Any], Request], prefix: str) -> web.StreamResponse:
+    worker = request.app[_WORKER]
+    body = await _json(request)
+    named = body.get("model") if isinstance(body, dict) else None
+    if isinstance(named, str) and named not in ("", worker.backend.name):
+        return _unknown(named, worker)
+    checked = check(body, worker.backend)
+    reply = _Reply(checked, worker, f"{prefix}-{uuid.uuid4().hex[:24]}")
+    return await reply.streamed(request) if checked.stream else await reply.whole()
+
+
+async def _json(request: web.Request) -> Any:
+    try:
+        return json.loads(await request.text())
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the body is not JSON: {clean(str(error), limit=120)}") from error
+
+
+class _Reply:
+    """One answer in OpenAI's words."""
+
+    def __init__(self, request: Request, worker: Worker, name: str) -> None:
+        self._request, self._worker = request, worker
+        self._head = {
+            "id": name,
+            "object": ("chat.completion" if request.chat else "text_completion"),
+            "created": int(time.time()),
+            "model": worker.backend.name,
+        }
+        self._count = 0
+
+    async def whole(self) -> web.Response:
+        echoed, probabilities = await self._echo()
+        texts, found, finish = [echoed], list(probabilities), "length"
+        if self._request.asked.max_tokens:
+            async with aclosing(self._told()) as answers:
+                async for told in answers:
+                    texts.append(told.text)
+                    found += told.probabilities
+                    finish = told.finish or finish
+        choice: dict[str, Any] = {"index": 0, "finish_reason": finish, "logprobs": self._logprobs(found)}
+        text = "".join(texts)
+        choice |= {"message": {"role": "assistant", "content": text}} if self._request.chat else {"text": text}
+        return web.json_response(self._head | {"choices": [choice], "usage": self._usage()})
+
+    async def streamed(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        async with aclosing(self._told()) as answers:
+            # The first piece decides whether this is an answer at all, before the status is sent.
+            first = await anext(answers, None)
+            await response.prepare(request)
+            if self._request.chat:
+                await self._send(response, [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
+            try:
+                if first is not None:
+                    await self._send(response, [self._choice(first)])
+                async for told in answers:
+                    if told.text or told.finish or told.probabilities:
+                        await self._send(response, [self._choice(told)])
+                if self._request.usage:
+                    await self._send(response, [], usage=self._usage())
+            except Failure as error:
+                await response.write(f"data: {json.dumps({'error': {'message': str(error), 'type': 'server_error'}})}\n\n".encode())
+            await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
+        return response
+
+    async def _told(self) -> AsyncGenerator[Told, None]:
+        async with aclosing(self._worker.stream(self._request.asked)) as answers:
+            async for told in answers:
+                self._count += len(told.tokens)
+                yield told
+
+    async def _echo(self) -> tuple[str, list[TokenProbability]]:
+        """The prompt itself, and how likely it was, where that is asked for."""
+        request, backend = self._request, self._worker.backend
+        if not request.echo:
+            return "", []
+        tokens = request.asked.prompt
+        text = backend.decode(tokens)
+        if not request.asked.logprobs:
+            return text, []
+        return text, await self._worker.call(lambda: backend.score(tokens, request.asked.logprobs))
+
+    def _choice(self, told: Told) -> dict[str, Any]:
+        choice: dict[str, Any] = {"index": 0, "finish_reason": told.finish}
+        choice |= {"delta": {"content": told.text}} if self._request.chat else {"text": told.text}
+        if told.probabilities:
+            choice["logprobs"] = self._logprobs(told.probabilities)
+        return choice
+
+    def _logprobs(self, found: Any) -> dict[str, Any] | None:
+        if not found:
+            return None
+        name = self._worker.backend.decode
+        if self._request.chat:
+            return {
+                "content": [
+                    {
+                        "token": name([each.token]),
+                        "logprob": each.logprob,
+                        "top_logprobs": [{"token": name([token]), "logprob": value} for token, value in each.top],
+                    }
+                    for each in found
+                ]
+            }
+        return {
+            "tokens": [name([each.token]) for each in found],
+            "token_logprobs": [each.logprob for each in found],
+            "top_logprobs": [{name([token]): value for token, value in each.top} for each in found],
+            "token_ids": [each.token for each in found],
+            "top_ids": [[list(pair) for pair in each.top] for each in found],
+        }
+
+    def _usage(self) -> dict[str, int]:
+        prompt = len(self._request.asked.prompt)
+        return {"prompt_tokens": prompt, "completion_tokens": self._count, "total_tokens": prompt + self._count}
+
+    async def _send(self, response: web.StreamResponse, choices: list[dict[str, Any]], **more: Any) -> None:
+        event = self._head | {"object": "chat.completion.chunk" if self._request.chat else "text_completion", "choices": choices, **more}
+        await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+
+
+class _Figures(Collector):
+    """The counters as Prometheus has them."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+
+    def collect(self) -> Any:
+        counters = self._counters
+        yield GaugeMetricFamily("llmopt_requests_running", "Requests that are being answered", counters.running)
+        yield GaugeMetricFamily("llmopt_requests_waiting", "Requests in the queue", counters.waiting)
+        yield CounterMetricFamily("llmopt_requests", "Requests since the start", counters.requests)
+        yield CounterMetricFamily("llmopt_prompt_tokens", "Tokens of prompts since the start", counters.prompt_tokens)
+        yield CounterMetricFamily("llmopt_generation_tokens", "Tokens of answers since the start", counters.generated)
+        yield CounterMetricFamily("llmopt_busy_seconds", "Seconds of computing since the start", counters.seconds)

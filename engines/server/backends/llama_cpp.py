@@ -1,0 +1,129 @@
+"""llama.cpp through llama-cpp-python, in the server's own process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from core.errors import RequestError, RunFailed
+from core.models.resolve import resolve
+from core.sanitize import clean
+from engines.server.backends.base import Asked, TokenProbability, Told, plain_chat
+
+
+class LlamaCppBackend:
+    """A GGUF file.
+
+    Args:
+        model: name of a .gguf file.
+        context: tokens; default: the file's.
+        threads: on the CPU; None: llama.cpp's own choice.
+        gpu_layers: blocks on the GPU, -1 all.
+    """
+
+    def __init__(self, model: str, context: int | None, threads: int | None, gpu_layers: int) -> None:
+        source = resolve(model)
+        if source.kind != "gguf":
+            raise RequestError(f"llama.cpp reads .gguf files, and {source.title} is none: convert it with `llmopt quantize --method gguf`")
+        try:
+            from llama_cpp import Llama
+        except ImportError as error:
+            raise RequestError("llama-cpp-python is not installed: install the extra llama-cpp") from error
+        card = source.card()
+        self.name, self.context = source.title, context or card.context or 4096
+        options: dict[str, Any] = {"n_threads": threads, "n_threads_batch": threads} if threads else {}
+        try:
+            self._model: Any = Llama(str(source.path), n_ctx=self.context, n_gpu_layers=gpu_layers, verbose=False, logits_all=True, **options)
+        except Exception as error:  # the package raises whatever loading led to
+            raise RunFailed(f"llama.cpp cannot load {source.title}: {clean(str(error), limit=200)}") from error
+        self.words = f"llama.cpp, {card.dtype}"
+        self._template = (self._model.metadata or {}).get("tokenizer.chat_template")
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """Tokens of a text."""
+        return list(self._model.tokenize(text.encode(), add_bos=special, special=True))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of tokens."""
+        return bytes(self._model.detokenize(list(tokens), special=True)).decode(errors="replace")
+
+    def chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
+        """Tokens of a conversation up to the answer."""
+        if not self._template:
+            return self.encode(plain_chat(messages))
+        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+        end, begin = (self._model.detokenize([token], special=True).decode() for token in (self._model.token_eos(), self._model.token_bos()))
+        try:
+            formatter: Any = Jinja2ChatFormatter(template=self._template, eos_token=end, bos_token=begin)
+            filled = formatter(messages=list(messages))
+        except Exception as error:  # a template is a program, and raises what it likes
+            raise RequestError(f"the chat template of {self.name} cannot be filled: {clean(str(error), limit=200)}") from error
+        return self.encode(filled.prompt, special=not filled.prompt.startswith(begin or "\0"))
+
+    def generate(self, asked: Asked, stopped: Callable[[], bool]) -> Iterator[Told]:
+        """Answer, a token at a time."""
+        model = self._model
+        if asked.seed is not None:
+            model.set_seed(asked.seed)
+        stream = _Text(model, asked.stop)
+        model.reset()
+        sampled = {
+            "temp": asked.temperature,
+            "top_p": asked.top_p,
+            "top_k": asked.top_k or model.n_vocab(),
+            "min_p": asked.min_p,
+            "repeat_penalty": asked.repetition_penalty,
+        }
+        for count, token in enumerate(model.generate(list(asked.prompt), **sampled), 1):
+            ended = token == model.token_eos() and not asked.ignore_eos
+            said = "" if ended else stream.add(token)
+            last = ended or stream.stopped or count == asked.max_tokens
+            if last:
+                said += stream.finish()
+            yield Told(said, (token,), ("stop" if ended or stream.stopped else "length") if last else None)
+            if last or stopped():
+                return
+
+    def score(self, tokens: Sequence[int], top: int) -> list[TokenProbability]:
+        """How likely each token after the first is."""
+        self._model.reset()
+        self._model.eval(list(tokens))
+        logits = np.asarray(self._model.scores[: len(tokens) - 1], dtype=np.float64)
+        logits -= logits.max(axis=1, keepdims=True)
+        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        found = []
+        for row, token in zip(logs, tokens[1:], strict=True):
+            likeliest = np.argsort(row)[::-1][:top]
+            found.append(TokenProbability(int(token), float(row[token]), tuple((int(each), float(row[each])) for each in likeliest)))
+        return [each for each in found if math.isfinite(each.logprob)]
+
+
+class _Text:
+    """Text of tokens by their bytes; `core.runtime.stopping.TextStream` over llama.cpp's vocabulary."""
+
+    def __init__(self, model: Any, stops: Sequence[str]) -> None:
+        from core.runtime.stopping import TextStream
+
+        self._stream = TextStream(_Decoder(model), stops)  # type: ignore[arg-type]
+
+    @property
+    def stopped(self) -> bool:
+        return self._stream.stopped
+
+    def add(self, token: int) -> str:
+        return self._stream.add(token)
+
+    def finish(self) -> str:
+        return self._stream.finish()
+
+
+class _Decoder:
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def decode(self, tokens: Sequence[int], **_: Any) -> str:
+        return bytes(self._model.detokenize(list(tokens), special=True)).decode(errors="replace")

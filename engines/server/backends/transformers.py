@@ -1,0 +1,112 @@
+"""transformers' own `generate`, streamed by a thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+import torch
+
+from core.errors import RunFailed
+from core.models.load import load_model
+from core.models.resolve import resolve
+from core.models.source import require_folder
+from core.runtime.stopping import TextStream
+from core.sanitize import clean
+from engines.server.backends.base import Asked, Told
+from engines.server.backends.torch_model import TorchModel
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class TransformersBackend(TorchModel):
+    """A model by AutoModelForCausalLM; quantized checkpoints as far as transformers and what is installed read them.
+
+    Args:
+        model: name of a model folder.
+        context: tokens; default: the model's.
+        dtype: of the weights; `auto` is what the checkpoint states.
+        device: cpu or cuda:N.
+    """
+
+    def __init__(self, model: str, context: int | None, dtype: str, device: str) -> None:
+        loaded = load_model(require_folder(resolve(model)), _DTYPES.get(dtype), device)
+        super().__init__(model, loaded, context)
+        self.words = f"transformers' generate in {str(loaded.dtype).removeprefix('torch.')}"
+
+    def generate(self, asked: Asked, stopped: Callable[[], bool]) -> Iterator[Told]:
+        """Answer, a token at a time."""
+        from transformers import StoppingCriteria, StoppingCriteriaList
+
+        queue: SimpleQueue[int | BaseException | None] = SimpleQueue()
+        text = TextStream(self.tokenizer, asked.stop)
+        halted = [False]
+
+        class Halt(StoppingCriteria):
+            def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+                del scores
+                return torch.full((len(input_ids),), halted[0] or stopped(), device=input_ids.device)
+
+        class Stream:
+            def __init__(self) -> None:
+                self.prompt = True
+
+            def put(self, value: torch.Tensor) -> None:
+                if self.prompt:
+                    self.prompt = False
+                    return
+                for token in value.reshape(-1).tolist():
+                    queue.put(token)
+
+            def end(self) -> None:
+                pass
+
+        def work() -> None:
+            try:
+                self._generate(asked, Stream(), StoppingCriteriaList([Halt()]))
+                queue.put(None)
+            except BaseException as error:
+                queue.put(error)
+
+        thread = Thread(target=work, daemon=True)
+        thread.start()
+        count = 0
+        try:
+            while (item := queue.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise RunFailed(f"transformers failed: {clean(str(item), limit=200)}") from item
+                count += 1
+                ended = item in self.ends and not asked.ignore_eos
+                said = "" if ended else text.add(item)
+                last = ended or text.stopped or count == asked.max_tokens
+                if last:
+                    said += text.finish()
+                yield Told(said, (item,), ("stop" if ended or text.stopped else "length") if last else None)
+                if last:
+                    return
+        finally:
+            halted[0] = True
+            thread.join()
+
+    @torch.inference_mode()
+    def _generate(self, asked: Asked, streamer: Any, halt: Any) -> None:
+        prompt = torch.tensor([list(asked.prompt)], device=self.model.device)
+        sampled = asked.temperature > 0
+        if sampled:
+            torch.manual_seed(torch.seed() if asked.seed is None else asked.seed)
+        warped = {"temperature": asked.temperature, "top_p": asked.top_p, "top_k": asked.top_k, "min_p": asked.min_p or None} if sampled else {}
+        self.model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=asked.max_tokens,
+            min_new_tokens=asked.max_tokens if asked.ignore_eos else None,
+            do_sample=sampled,
+            repetition_penalty=asked.repetition_penalty,
+            pad_token_id=self.ends[0] if self.ends else 0,
+            eos_token_id=None if asked.ignore_eos else list(self.ends) or None,
+            streamer=streamer,
+            stopping_criteria=halt,
+            **warped,
+        )

@@ -1,0 +1,22 @@
+"""transformers' `generate` behind an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+from core.engine import EngineFacts
+from engines.local import LocalServer
+
+
+class Transformers(LocalServer):
+    """Every model that transformers knows, one request at a time."""
+
+    facts = EngineFacts(
+        "transformers",
+        "Transformers",
+        "Hugging Face transformers; every model, one request at a time",
+        formats=("plain", "compressed-tensors", "gptq", "awq", "bitsandbytes", "fp8", "aqlm"),
+        ignores_eos=True,
+        tried="for real",
+    )
+    backend = "transformers"
+    package = "transformers"
+    extra = "pip install transformers"
