@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,8 @@ class Slow:
                 time.sleep(0.01)
                 yield Told("x", (1,))
         finally:
-            self.loop.call_soon_threadsafe(self.stopped.set)
+            with contextlib.suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self.stopped.set)
 
     def score(self, tokens: Any, top: int) -> list[TokenProbability]:
         return []
