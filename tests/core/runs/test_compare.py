@@ -100,4 +100,7 @@ def test_figures_are_shown_with_their_units(text: str, expected: str) -> None:
 
 def test_an_unknown_figure_is_called_by_its_own_name() -> None:
     assert figure("draft_steps").title == "draft steps"
-    assert figure("ttft_ms").title == "ttft, ms"
+    assert figure("prefill_ms").title == "prefill, ms"
+    assert figure("kivi-4.ppl").title == "kivi-4: perplexity"
+    assert figure("kivi-4.ppl").better == "lower"
+    assert figure("a.b").title == "a.b"
