@@ -49,7 +49,7 @@ class PromptEvent:
                 drafter=clean(str(data["drafter"]), limit=_TOKEN),
                 first=token_text(str(data.get("first", ""))),
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
 
@@ -123,7 +123,7 @@ class RoundEvent:
                 draft_ms=None if data.get("draft_ms") is None else float(data["draft_ms"]),
                 verify_ms=None if data.get("verify_ms") is None else float(data["verify_ms"]),
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
 

@@ -17,7 +17,7 @@ from tests.core.runs.tick import TickSpec
 from tests.tui.cli.conftest import ROOT, Llmopt, process
 from tui.cli.app import COMMANDS
 
-EXPERIMENTS = ("quantize", "quantize-compare", "evaluate", "verify", "kv-cache", "kv-cache-why")
+EXPERIMENTS = ("quantize", "quantize-compare", "evaluate", "verify", "kv-cache", "kv-cache-why", "speculate", "speculate-test")
 
 
 def test_version(llmopt: Llmopt) -> None:
