@@ -118,6 +118,8 @@ class FusedDecoder:
     @torch.inference_mode()
     def forward(self, tokens: Tensor, *, real: Tensor | None = None, tree: Tree | None = None, last: bool = False) -> Tensor:
         """Append tokens [B, n] and predict: logits [B, n, V], or [B, 1, V] with `last`."""
+        if len(tokens) != self.batch:
+            raise RequestError(f"the decoder holds {self.batch} sequences and got tokens of {len(tokens)}: reset it for as many")
         count, weights = tokens.shape[1], self._weights
         if self._fixed is not None and self._stack is not None and count == 1 and real is None and tree is None and self._rows.plain:
             return self._forward_fixed(self._fixed, self._stack, tokens)
@@ -153,7 +155,7 @@ class FusedDecoder:
     def _forward_fixed(self, step: FixedStep, stack: StackedKvCache, tokens: Tensor) -> Tensor:
         first = self._rows.length
         self._rows.advance(1)
-        stack.take(1)
+        stack.advance(1)
         logits, hidden = step(self._weights, self._tables, stack.buffer, tokens, first)
         self.hidden = hidden.unsqueeze(1)
         return logits.unsqueeze(1)

@@ -47,13 +47,17 @@ class StackedKvCache(KvCache):
         Raises:
             RequestError: the buffers are full.
         """
-        first = self.layers[0].seen
-        last = first + count
+        last = self.advance(count)
+        return self.buffer.narrow(3, last - count, count).unbind(), self.buffer.narrow(3, 0, last).unbind()
+
+    def advance(self, count: int) -> int:
+        """The same without the views: how many slots are filled then."""
+        last = self.layers[0].seen + count
         if last > self._shape[1]:
             raise RequestError(f"the cache holds {self._shape[1]} tokens and {last} are needed: ask for a longer one")
         for layer in self.layers:
             layer.seen = last
-        return self.buffer.narrow(3, first, count).unbind(), self.buffer.narrow(3, 0, last).unbind()
+        return last
 
     def select(self, slots: Tensor, of: int) -> None:
         """Move the kept slots of all layers together."""

@@ -174,6 +174,8 @@ def test_what_does_not_fit_is_refused() -> None:
     assert len(text(decoder, 6)[0]) == 6
     with pytest.raises(RequestError, match="the cache holds 24 tokens and 25 are needed"):
         decoder.forward(PROMPT[:, :1])
+    with pytest.raises(RequestError, match="holds 1 sequences and got tokens of 2"):
+        decoder.forward(prompts(1, 2))
     with pytest.raises(RequestError, match="context of 256"):
         FusedDecoder(model, 257)
 
@@ -190,6 +192,9 @@ def test_models_without_a_fused_path_take_their_own_modules() -> None:
     class Odd(nn.Linear):
         pass
 
+    llama.lm_head.half()  # type: ignore[operator]
+    with pytest.raises(RequestError, match="lm_head is in float16 and the embedding in float32"):
+        open_decoder(llama, 24, fused=True)
     llama.lm_head = Odd(64, 320, bias=False)  # type: ignore[assignment]
     with pytest.raises(RequestError, match="lm_head is a Odd"):
         open_decoder(llama, 24, fused=True)
