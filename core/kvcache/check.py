@@ -20,7 +20,8 @@ from core.sanitize import clean
 _DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 _LOGIT_COPIES = 6
 """Rows of logits in float32 that are held at once when a step is scored: the reference's, the scheme's, what their softmax needs."""
-_KEYS = "k_proj"
+_KEYS = ("k_proj", "attn_k")
+"""How the projection of keys is called in a folder and in a GGUF file."""
 KEPT_BYTES = 2**30
 """Most bytes of the reference's predictions that are kept; where they need more they are computed again beside each scheme."""
 
