@@ -86,10 +86,14 @@ def _finished(tape: SpeculateTape, label: str) -> Line:
     named = clean(label, limit=40).replace("gamma", "γ").replace("temperature", "T")
     return (
         (f"{named:<12}", "muted"),
-        (f"{words.figure(gain, 3):>5}{'↓' if slower else 'x'}", "bad" if slower else "good"),
-        (f"  predicted {words.figure(predicted, 3)}x  α {words.percent(alpha, 0)}", "muted"),
+        (f"{_times(gain):>5}{'↓' if slower else 'x'}", "bad" if slower else "good"),
+        (f"  predicted {_times(predicted)}x  α {words.percent(alpha, 0)}", "muted"),
         (f"  {words.figure(speed, 3)} tokens/s, plain {words.figure(plain, 3)}", "muted"),
     )
+
+
+def _times(gain: float | None) -> str:
+    return words.NOTHING if gain is None else f"{gain:.2f}"
 
 
 def _compared(tape: SpeculateTape, label: str) -> Line:

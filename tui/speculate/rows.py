@@ -13,12 +13,13 @@ from core.sanitize import clean
 from core.speculate.measured import Measured, rows_of
 from core.speculate.result import SpeculateResult, SpeculateRow
 from tui.experiment.finished import Column
-from tui.speculate.names import DRAFTERS, SPECULATE, number
+from tui.speculate.names import SPECULATE, number
 from tui.widgets import words
 from tui.widgets.plot import Plot, Series
 
 _ALIKE = ("task", "corpus", "sha256", "prompts", "prompt_tokens", "new_tokens", "batch", "dtype", "device", "threads")
 """Fields of a result that must agree before two speeds can be set against each other."""
+_SHORT: Mapping[str, str] = {"model": "draft"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Entry:
     def drafter(self) -> str:
         """Who drafted, as short as can be."""
         lossy = "" if self.result.lossless else " (lossy)"
-        return DRAFTERS[self.result.drafter].replace("n-gram ", "").replace("layer ", "").replace(" model", "").replace(" heads", "") + lossy
+        return _SHORT.get(self.result.drafter, self.result.drafter) + lossy
 
     def comparable(self, other: Entry) -> bool:
         """Whether both were measured on the same work and machine."""

@@ -29,11 +29,13 @@ class Tally:
     accepted: int = 0
     emitted: int = 0
     milliseconds: float = 0.0
-    """Of the rounds that were timed."""
+    """Of the rounds that were timed; the rows of a batch take theirs together."""
     timed: int = 0
-    """Tokens that those rounds emitted."""
+    """Tokens that those rounds emitted, of all rows."""
     by_position: list[list[int]] = field(default_factory=list)
     """[i]: how often draft i + 1 was judged, and accepted."""
+    _counted: set[tuple[int, int]] = field(default_factory=set)
+    """First prompt of the batch and number of every round that was timed."""
 
     def take(self, event: RoundEvent) -> None:
         """Count a round."""
@@ -49,8 +51,10 @@ class Tally:
             self.by_position[place][0] += 1
             self.by_position[place][1] += place < event.accepted
         if event.draft_ms is not None and event.verify_ms is not None:
-            self.milliseconds += event.draft_ms + event.verify_ms
             self.timed += len(event.emitted)
+            if (one := (event.prompt - event.row, event.n)) not in self._counted:
+                self._counted.add(one)
+                self.milliseconds += event.draft_ms + event.verify_ms
 
     @property
     def acceptance(self) -> float | None:
@@ -64,7 +68,7 @@ class Tally:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """By the rounds that were timed, of one sequence; None where none was."""
+        """By the rounds that were timed; None where none was."""
         return 1000 * self.timed / self.milliseconds if self.milliseconds else None
 
     @property

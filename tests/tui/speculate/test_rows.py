@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.content import Content
 
+from core.runs.events import Detail
 from core.runs.store import list_runs
 from core.speculate.lossless_result import SpeculateTestResult
 from core.speculate.measured import Measured
 from core.speculate.result import SpeculateResult, SpeculateRow
+from core.speculate.round_event import RoundEvent
 from tests.tui.speculate import made
 from tui.runs.rows import what
 from tui.speculate import feed, lossless_lines, requests, rows, told
@@ -147,6 +149,18 @@ def test_the_tape_counts_what_the_run_measured() -> None:
     seconds = sum((event.draft_ms or 0) + (event.verify_ms or 0) for event in rounds) / 1000
     assert tape.tally.tokens_per_second == pytest.approx(tape.tally.emitted / seconds)
     assert math.isclose(tape.tally.positions[0], tape.tally.by_position[0][1] / tape.tally.by_position[0][0])
+
+
+def test_the_rows_of_a_batch_share_their_time() -> None:
+    tape = SpeculateTape()
+    for row in (0, 1):
+        for n, emitted in enumerate((3, 1) if row else (2, 2, 2)):
+            drafted = ("a",) * (emitted - 1)
+            event = RoundEvent(n, drafted, len(drafted), bonus="b", prompt=4 + row, row=row, gamma=4, draft_ms=10.0, verify_ms=90.0)
+            tape.take(Detail(0.0, RoundEvent.kind, event.data()))
+    assert tape.tally is not None
+    assert tape.tally.tokens_per_second == pytest.approx(10 / 0.3)
+    assert len(tape.rounds) == 3, "the first row is shown"
 
 
 def test_the_words_of_a_result_hold_no_control_characters() -> None:
