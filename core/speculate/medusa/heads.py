@@ -98,18 +98,21 @@ class MedusaHeads(nn.Module):
         return self.output(torch.stack([self.state(head, hidden, token) for head in range(self.shape.heads)]))
 
     @torch.inference_mode()
-    def candidates(self, hidden: Tensor, token: int, most: int) -> Tensor:
-        """The likeliest tokens of each head: int64 [heads, most], the likeliest first.
+    def candidates(self, hidden: Tensor, token: int, most: int, count: int | None = None) -> Tensor:
+        """The likeliest tokens of the first heads: int64 [count, most], the likeliest first.
 
         Args:
             hidden: [H].
             token: chosen behind it.
-            most: how many.
+            most: how many of each head.
+            count: how many heads; all when None.
         """
+        heads = self.shape.heads if count is None else count
         first, bias, second = self._join(hidden.dtype)
+        inside = heads * self.shape.width
         read = torch.cat((hidden, self._target[1](torch.tensor([token], device=hidden.device))[0].to(hidden.dtype)))
-        inner = functional.silu(torch.addmv(bias, first, read)).view(self.shape.heads, 1, self.shape.width)
-        states = hidden + torch.bmm(inner, second)[:, 0]
+        inner = functional.silu(torch.addmv(bias[:inside], first[:inside], read)).view(heads, 1, self.shape.width)
+        states = hidden + torch.bmm(inner, second[:heads])[:, 0]
         return self.output(states).topk(most).indices
 
     def _join(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:

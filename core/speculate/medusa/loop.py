@@ -187,7 +187,7 @@ class _Loop:
     def _draft(self, ready: _Ready, hidden: Tensor, root: int) -> list[int]:
         if not ready.tree.paths:
             return []
-        found: list[int] = self._heads.candidates(hidden, root, ready.tree.most).view(-1)[ready.places].tolist()
+        found: list[int] = self._heads.candidates(hidden, root, ready.tree.most, ready.tree.depth).view(-1)[ready.places].tolist()
         return found
 
     def _fitting(self, left: int) -> _Ready:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,8 +16,10 @@ from torch.nn import functional
 
 from core.calibration.windows import calibration_windows
 from core.errors import RequestError, RunFailed
+from core.runtime.decoder import Decoder
 from core.speculate.medusa.heads import MedusaHeads
 from core.speculate.medusa.place import HEADS, HIDDEN_BYTES, TRAINING_ROWS, TRAINING_TOKENS
+from core.speculate.medusa.states import PROMPT, Clock, OnProgress, States, collect, said
 from core.speculate.medusa.tree import MISSED, UNASKED, CandidateTree, grow, top_k
 from core.text import Corpus, documents_of
 from core.training import Settings, Trainer
@@ -25,8 +27,6 @@ from core.training.trainer import Step
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-OnProgress = Callable[[int, int, str], None]
 
 _TESTED = 10
 """One window of so many is kept from training, for the accuracies."""
@@ -37,7 +37,10 @@ _FEWEST = 2
 """Each head learns from half the rows of the one before it, down to a quarter: the first heads decide how much is accepted, and it takes half the
 time."""
 _LEAST = 2048
-_UNITS = 1000
+_WRITING, _READING_OWN, _READING, _MEASURING = 0.2, 0.25, 0.45, 0.04
+"""Shares of the time: by the first three the target has written, its words and then the text are read; the last is kept for the end."""
+_OWN = 16
+"""Windows of the target's own words that are worth more than text."""
 
 
 def _silent(done: int, total: int, label: str) -> None:
@@ -78,28 +81,6 @@ class Trained:
     seconds: float
 
 
-@dataclass(frozen=True)
-class States:
-    """What is kept of the target's pass over the windows: hidden [N, T, H], tokens int64 [N, T], labels int64 [N, T] the likeliest next tokens."""
-
-    hidden: Tensor
-    tokens: Tensor
-    labels: Tensor
-
-    def places(self, heads: int) -> Tensor:
-        """Where a label is known for every head: int64 [M], into the flattened windows."""
-        windows, length = self.tokens.shape
-        return (torch.arange(windows)[:, None] * length + torch.arange(length - heads - 1)).flatten()
-
-    def split(self, windows: int) -> tuple[States, States]:
-        """The first windows, and the others."""
-        first, second = slice(None, windows), slice(windows, None)
-        return (
-            States(self.hidden[first], self.tokens[first], self.labels[first]),
-            States(self.hidden[second], self.tokens[second], self.labels[second]),
-        )
-
-
 def corpus() -> Corpus:
     """The built-in text to train on: modules of the training split, tests left out; nothing that quality or speed is measured on."""
     return Corpus("python-stdlib/train, without tests", "\n".join(text for path, text in documents_of("train") if not path.startswith("test/")))
@@ -111,6 +92,7 @@ def train(
     text: Corpus,
     settings: TrainSettings | None = None,
     on_progress: OnProgress = _silent,
+    decoder: Decoder | None = None,
 ) -> Trained:
     """Heads for a target, within the time that was given.
 
@@ -120,6 +102,7 @@ def train(
         text: to train on.
         settings: default: two minutes, everything included.
         on_progress: told (done, total, label) at every step; what it raises ends the training.
+        decoder: of the target; lets it write text of its own to train on, which heads are better for. Is reset.
 
     Raises:
         RequestError: the text is too short, the model cannot have heads, or the machine is so slow that there would be next to nothing to train on.
@@ -130,88 +113,52 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         heads = MedusaHeads.on(model, settings.heads, settings.width)
-    context = min(settings.context, int(getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", settings.context)))
-    most = min(settings.tokens, HIDDEN_BYTES // (2 * heads.shape.hidden))
-    windows = calibration_windows(text, tokenizer, max(most // context, 2), context, settings.seed)
-    clock = _Clock(began, settings.seconds, on_progress)
-    states = collect(model, windows, clock)
-    tested = max(len(states.tokens) // _TESTED, 1)
-    kept, held = states.split(len(states.tokens) - tested)
+    clock = Clock(began, settings.seconds, on_progress)
+    kept, held = _states(model, tokenizer, text, decoder, settings, clock)
     steps, loss = _fit(heads, kept, settings, clock)
-    clock.tell(_UNITS - 1, "measure the heads")
+    clock.tell(1, "measure the heads")
     ranks = ranks_of(heads, held)
-    on_progress(_UNITS, _UNITS, "")
+    clock.end()
     heads.requires_grad_(False)
     heads.train(False)
-    return Trained(heads, grow(ranks, _NODES), top_k(ranks, _RANKS), len(kept.places(settings.heads)), steps, loss, time.monotonic() - began)
+    return Trained(heads, grow(ranks, _NODES), top_k(ranks, _RANKS), len(kept.places), steps, loss, time.monotonic() - began)
 
 
-class _Clock:
-    """What part of the time is over, told as progress."""
-
-    def __init__(self, began: float, seconds: float, on_progress: OnProgress) -> None:
-        self._began, self.seconds, self._on_progress = began, seconds, on_progress
-
-    @property
-    def spent(self) -> float:
-        """Share of the time, 0 to 1 and beyond."""
-        return (time.monotonic() - self._began) / self.seconds
-
-    def tell(self, done: int, label: str) -> None:
-        """Say where the work is."""
-        self._on_progress(min(done, _UNITS - 1), _UNITS, label)
-
-
-_COLLECTING = 0.3
-"""Share of the time that the target's pass may take."""
-_MEASURING = 0.04
-
-
-@torch.inference_mode()
-def collect(model: PreTrainedModel, windows: Tensor, clock: _Clock, rows: int = 8) -> States:
-    """The target's hidden states over windows int64 [N, T], as many as the time allows.
+def _states(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Corpus, decoder: Decoder | None, settings: TrainSettings, clock: Clock
+) -> tuple[States, States]:
+    """What heads are trained on, and what they are measured on: the target's own words where there are enough of them, else text.
 
     Raises:
-        RequestError: not enough for training.
-        RunFailed: they are not numbers.
+        RequestError: next to nothing was computed in the time.
     """
-    head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    taken: list[Tensor] = []
-    hook = head.register_forward_pre_hook(lambda _module, inputs: taken.append(inputs[0]))
-    hidden, labels = [], []
-    try:
-        for first in range(0, len(windows), rows):
-            clock.tell(int(_UNITS * _COLLECTING * first / len(windows)), "compute the target's hidden states")
-            with _fast(model):
-                logits = model(input_ids=windows[first : first + rows].to(model.device), use_cache=False).logits
-            labels.append(logits.argmax(-1).cpu())
-            hidden.append(taken.pop().to(model.device.type).to(torch.bfloat16))
-            if clock.spent > _COLLECTING:
-                break
-    finally:
-        hook.remove()
-    states = torch.cat(hidden)
-    if not bool(states.isfinite().all()):
-        raise RunFailed("the target's hidden states are not numbers: the checkpoint is damaged or overflows its dtype")
-    if len(states) < 2 or states.shape[0] * states.shape[1] < _LEAST:
+    config = model.config.get_text_config(decoder=True)
+    context = min(settings.context, int(getattr(config, "max_position_embeddings", settings.context)))
+    most = min(settings.tokens, HIDDEN_BYTES // (2 * int(config.hidden_size)))
+    windows = calibration_windows(text, tokenizer, max(most // context, 2), context, settings.seed)
+    own = said(decoder, windows, clock, _WRITING, settings.seed) if decoder is not None else windows[:0]
+    kept: list[States] = []
+    held: States | None = None
+    if len(own) >= _OWN:
+        first, last = collect(model, own, clock, _READING_OWN).split(max(len(own) // _TESTED, 1))
+        kept, held = [first.states(settings.heads)], last.states(settings.heads, PROMPT - 1)
+    seen = collect(model, windows, clock, _READING)
+    if held is None:
+        seen, last = seen.split(max(len(seen.tokens) // _TESTED, 1))
+        held = last.states(settings.heads)
+    found = States.join([*kept, seen.states(settings.heads)])
+    if len(found.places) < _LEAST:
         raise RequestError(
-            f"only {states.shape[0] * states.shape[1]} hidden states were computed in {clock.seconds * _COLLECTING:.0f} s, "
-            "too few to train heads on: give a longer text or a faster machine, or choose another drafter"
+            f"only {len(found.places)} hidden states were computed in {clock.seconds * _READING:.0f} s, too few to train heads on: "
+            "give a longer text or a faster machine, or choose another drafter"
         )
-    # Tensors of inference mode cannot be trained on.
-    return States(states.clone(), windows[: len(states)].clone(), torch.cat(labels).clone())
+    return found, held
 
 
-def _fast(model: PreTrainedModel) -> torch.autocast:
-    """bfloat16 products on a CPU: twice the speed where it has them, and labels need no more."""
-    return torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=model.device.type == "cpu")
-
-
-def _fit(heads: MedusaHeads, states: States, settings: TrainSettings, clock: _Clock) -> tuple[int, float | None]:
+def _fit(heads: MedusaHeads, states: States, settings: TrainSettings, clock: Clock) -> tuple[int, float | None]:
     """Train on cached states; as many steps as there is time for, the pace taken from the first ones."""
-    hidden, tokens, labels = states.hidden.flatten(0, 1), states.tokens.flatten(), states.labels.flatten()
+    hidden, tokens, labels, places = states.hidden, states.tokens, states.labels, states.places
     device = next(heads.parameters()).device
-    places = states.places(settings.heads)
     counts = [max(settings.rows >> min(head, _FEWEST), 1) for head in range(settings.heads)]
 
     def batches(step: int) -> Tensor:
@@ -233,8 +180,8 @@ def _fit(heads: MedusaHeads, states: States, settings: TrainSettings, clock: _Cl
         losses.append(step.loss)
         if not step.loss < float("inf"):
             raise RunFailed(f"the loss of the heads is not a number at step {step.step}: train with a lower learning rate")
-        share = _COLLECTING + (1 - _COLLECTING - _MEASURING) * step.step / steps
-        clock.tell(int(_UNITS * share), f"train {settings.heads} heads, step {step.step} of {steps}, loss {step.loss:.2f}")
+        share = _READING + (1 - _READING - _MEASURING) * step.step / steps
+        clock.tell(share, f"train {settings.heads} heads, step {step.step} of {steps}, loss {step.loss:.2f}")
 
     heads.train(True)
     trainer.fit(on_step, stop=lambda: clock.spent > 1)
@@ -242,9 +189,7 @@ def _fit(heads: MedusaHeads, states: States, settings: TrainSettings, clock: _Cl
     return trainer.step, sum(last) / len(last) if last else None
 
 
-def _steps(
-    heads: MedusaHeads, objective: Callable[[Tensor], Tensor], batches: Callable[[int], Tensor], settings: TrainSettings, clock: _Clock
-) -> int:
+def _steps(heads: MedusaHeads, objective: Callable[[Tensor], Tensor], batches: Callable[[int], Tensor], settings: TrainSettings, clock: Clock) -> int:
     """Steps that fit into what is left of the time, by the time of a few that are not kept."""
     before = {name: tensor.clone() for name, tensor in heads.state_dict().items()}
     trial = 6
@@ -271,9 +216,9 @@ def ranks_of(heads: MedusaHeads, states: States, rows: int = 1024) -> Tensor:
     `MISSED` behind `_RANKS` candidates; `UNASKED` where the text before did not say what the target would have said.
     """
     device = next(heads.parameters()).device
-    hidden, tokens, labels = states.hidden.flatten(0, 1), states.tokens.flatten(), states.labels.flatten()
+    hidden, tokens, labels = states.hidden, states.tokens, states.labels
     found: list[Tensor] = []
-    for places in torch.split(states.places(heads.shape.heads), rows):
+    for places in torch.split(states.places, rows):
         ahead = places[None] + torch.arange(1, heads.shape.heads + 1)[:, None]
         wanted = labels[ahead].to(device)
         logits = heads.logits(hidden[places].to(device).float(), tokens[places + 1].to(device))

@@ -174,7 +174,7 @@ def _one_round(decoder: Decoder, heads: MedusaHeads, tree: CandidateTree, hidden
     tokens = torch.zeros(1, count, dtype=torch.int64, device=decoder.device)
     began = time.perf_counter()
     if tree.paths:
-        heads.candidates(hidden, 0, tree.most).tolist()
+        heads.candidates(hidden, 0, tree.most, tree.depth).tolist()
     decoder.forward(tokens, tree=tree.mask if tree.paths else None).argmax(-1).tolist()
     if tree.paths:
         decoder.select(torch.zeros(1, dtype=torch.int64, device=decoder.device))
@@ -205,7 +205,7 @@ def _trained(target: Target, digest: str, context: RunContext) -> Stored:
             context.progress(0, 0, f"Medusa heads: {label}")
 
     context.log(f"no Medusa heads of {clean(target.card.name)} are here yet: training some on {text.name}, which takes up to two minutes")
-    made = train(target.model, target.tokenizer, text, TrainSettings(), on_progress)
+    made = train(target.model, target.tokenizer, text, TrainSettings(), on_progress, target.decoder)
     shape = made.heads.shape
     facts = HeadFacts(
         base=clean(target.card.name, limit=200),

@@ -26,9 +26,9 @@ class Perfect:
             states.append(target.model(input_ids=ids).last_hidden_state[0, len(prompt) - 1 :])
         self._texts, self._states = torch.stack(texts), torch.stack(states)
 
-    def candidates(self, hidden: Tensor, token: int, most: int) -> Tensor:
+    def candidates(self, hidden: Tensor, token: int, most: int, count: int = 3) -> Tensor:
         """As of `MedusaHeads`."""
         nearest = (self._states - hidden).norm(dim=2)
         text, place = divmod(int(nearest.argmin()), nearest.shape[1])
         assert int(self._texts[text, place + 1]) == token
-        return self._texts[text, place + 2 : place + 5, None].expand(3, most)
+        return self._texts[text, place + 2 : place + 2 + count, None].expand(count, most)

@@ -18,6 +18,7 @@ def test_candidates_are_the_likeliest_of_each_head(target, heads):
     found = heads.candidates(hidden, 7, 5)
     expected = heads.logits(hidden[None], torch.tensor([7]))[:, 0].topk(5).indices
     assert torch.equal(found, expected)
+    assert torch.equal(heads.candidates(hidden, 7, 5, 2), expected[:2])
 
 
 def test_the_chosen_token_is_read(target, heads):
