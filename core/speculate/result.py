@@ -38,7 +38,7 @@ class SpeculateRow(_Frozen):
     verification_ratio: float
     """v: time of a target forward over gamma + 1 tokens over that of one plain step."""
     predicted_speedup: float
-    """E / (gamma c + v), from the acceptance by position and the two costs, each measured by itself."""
+    """E / (gamma c + v), from the drafts that rounds accepted and the two costs, timed in other rounds."""
     speedup: float
     """Plain seconds over speculative seconds for the same number of tokens."""
     speedup_range: tuple[float, float]

@@ -148,6 +148,6 @@ def _notes(spec: SpeculateSpec) -> Iterator[str]:
         f"plain and speculative decoding took turns, {spec.repeats} times over all prompts, the best of each counted; the prompts' own forwards "
         "are left out of speeds"
     )
-    yield "predicted = E / (gamma c + v): E from the acceptance by position, c and v each measured by itself"
+    yield "predicted = E / (gamma c + v): E from the drafts that rounds accepted, c and v timed in other rounds than those whose speed-up is measured"
     if spec.batch > 1:
         yield f"a batch of {spec.batch} goes on until its slowest row is done, which the prediction knows nothing of"
