@@ -72,6 +72,9 @@ CAPABILITIES: dict[str, Capability] = {
         needs_folder=False,
         takes_addresses=True,
     ),
+    "serve": Capability(
+        "core.engine:ServeSpec", "core.benchmark.serve_run:run", "Serve", check="core.benchmark.serve_check:check", needs_folder=False
+    ),
 }
 
 

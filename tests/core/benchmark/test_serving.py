@@ -1,0 +1,152 @@
+"""Servers as runs: they start, answer, are watched, end with all that they started, and say why they did not start."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from core.benchmark import serve_check, serve_run, serving
+from core.benchmark.serve_event import ReadyEvent
+from core.engine import Command, Engine, EngineFacts, Found, Missing, ServeSpec
+from core.errors import Cancelled, RequestError, RunFailed
+from engines.openai import OpenAi
+from tests.core.conftest import RecordingContext
+
+FAMILY = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print("loading", flush=True)
+import runpy
+sys.argv = ["x", sys.argv[1], "20", "100"]
+runpy.run_module("core.benchmark.calibrated", run_name="__main__")
+"""
+
+
+class Family(OpenAi):
+    """A server that starts a process of its own."""
+
+    facts = EngineFacts("family", "Family", "for tests")
+    code = FAMILY
+
+    def find(self) -> Found | Missing:
+        return Found("1.0", (sys.executable,))
+
+    def command(self, spec: ServeSpec, found: Found, port: int) -> Command:
+        return Command((*found.program, "-c", self.code, str(port)), {"A": "b"})
+
+
+class Broken(Family):
+    code = "import sys; print('starting'); print('torch.OutOfMemoryError: out of memory'); sys.exit(3)"
+
+
+class Mute(Family):
+    code = "import time; print('loading weights 50%', flush=True); time.sleep(600)"
+
+
+class Absent(Family):
+    def find(self) -> Found | Missing:
+        return Missing("Family is not installed: get it")
+
+
+def served(engine: Engine, tmp_path: Path, **options: Any) -> Any:
+    return serving.served(engine, ServeSpec(model="bundled:base", engine="family", **options.pop("spec", {})), tmp_path / "server.log", **options)
+
+
+def test_a_server_answers_and_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    said: list[str] = []
+    with served(Family(), tmp_path, say=said.append) as server:
+        assert server.alive
+        assert server.endpoint.model == "calibrated"
+        assert said[0].startswith("starting A=b ")
+        family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+        assert len(family) == 2
+    gone, alive = psutil.wait_procs(family, timeout=5)
+    assert not alive
+    assert len(gone) == 2
+    assert not server.alive
+
+
+def test_a_start_that_failed_says_the_line_that_matters_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="exit code 3") as failed, served(Broken(), tmp_path):
+        pass
+    assert "out of memory" in str(failed.value)
+    assert "lower context" in str(failed.value)
+
+
+def test_a_server_that_never_answers_is_ended(tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(RunFailed, match="did not answer within 1 s"), served(Mute(), tmp_path, say=said.append, within=1.0):
+        pass
+    assert "loading weights 50%" in said
+
+
+def test_a_start_can_be_cancelled(tmp_path: Path) -> None:
+    def cancel() -> None:
+        raise Cancelled("cancelled")
+
+    with pytest.raises(Cancelled), served(Mute(), tmp_path, check_cancelled=cancel):
+        pass
+
+
+def test_what_is_not_there_or_taken_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="get it"), served(Absent(), tmp_path):
+        pass
+    with served(Family(), tmp_path) as server:
+        port = int(server.endpoint.url.rsplit(":", 1)[1])
+        with pytest.raises(RequestError, match=f"port {port} of 127.0.0.1 is taken"), served(Family(), tmp_path, spec={"port": port}):
+            pass
+
+
+def test_a_served_run_says_when_it_answers_and_ends_by_cancelling(context: RecordingContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_run, "look_up", lambda name: Family())
+    monkeypatch.setattr(serve_run, "_LOOK", 0.05)
+    began = time.monotonic()
+    context.cancel_when = lambda context: bool(context.details) and time.monotonic() - began > 1
+    result = serve_run.run(ServeSpec(model="bundled:base", engine="family"), context)
+    (event,) = [ReadyEvent.parse(data) for kind, data in context.details if kind == ReadyEvent.kind]
+    assert event is not None
+    assert event.url == result.url
+    assert result.served_model == "calibrated"
+    assert result.peak_rss_bytes
+    assert not psutil.pid_exists(event.pid)
+    assert any("answers at http://127.0.0.1:" in line for line in context.lines)
+
+
+def test_a_server_that_ends_by_itself_fails_its_run(context: RecordingContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_run, "look_up", lambda name: Family())
+    monkeypatch.setattr(serve_run, "_LOOK", 0.05)
+
+    def kill(context: RecordingContext) -> bool:
+        if context.details:
+            psutil.Process(context.details[0][1]["pid"]).kill()
+        return False
+
+    context.cancel_when = kill
+    with pytest.raises(RunFailed, match="ended by itself"):
+        serve_run.run(ServeSpec(model="bundled:base", engine="family"), context)
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [({"engine": "tgi"}, "is not started by this program"), ({"engine": "nobody"}, "unknown engine"), ({"context": 9999}, "is more than the 1024")],
+)
+def test_a_server_that_cannot_be_is_refused_before_it_starts(values: dict[str, Any], word: str) -> None:
+    from core.models.resolve import resolve
+
+    with pytest.raises(RequestError, match=word):
+        serve_check.check(ServeSpec(**({"model": "bundled:base", "engine": "runtime"} | values)), resolve("bundled:base").card())
+
+
+def test_a_log_is_shown_without_what_would_disturb_a_terminal(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_bytes(b"one\n\x1b[2Jtwo\xff\n")
+    lines: Sequence[str] = serving.tail(log)
+    assert len(lines) == 2
+    assert "\x1b" not in lines[1]
+    assert serving.tail(tmp_path / "none") == []
