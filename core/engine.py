@@ -29,9 +29,9 @@ class ServeSpec(Spec):
 
     capability: ClassVar[str] = "serve"
     sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
-        ("server", ("engine", "model", "host", "port")),
+        ("server", ("engine", "model", "host", "port", "extra")),
         ("model", ("context", "dtype", "quantization", "kv_dtype", "draft", "gamma")),
-        ("machine", ("device", "threads", "gpu_memory", "tensor_parallel", "concurrency")),
+        ("machine", ("device", "threads", "gpu_memory", "tensor_parallel", "concurrency", "seed")),
     )
 
     engine: Annotated[str, Field(description="Engine: transformers, runtime, llama-cpp, vllm, sglang, tensorrt-llm, ollama", min_length=1)]

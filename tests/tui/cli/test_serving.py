@@ -1,0 +1,46 @@
+"""`llmopt serve`: the command first, then the address; the server goes on until its run is cancelled."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from typing import Any
+
+import pytest
+
+from core.engine import ServeSpec
+from tui.cli import main
+
+
+def test_every_field_stands_in_a_section() -> None:
+    assert sorted(name for _, names in ServeSpec.sections for name in names) == sorted(ServeSpec.model_fields)
+
+
+def test_a_server_is_started_answers_and_is_stopped(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "runtime", "bundled:base", "--threads", "1", "--context", "128", "--json"]) == 0
+    out, told = capsys.readouterr()
+    found: dict[str, Any] = json.loads(out)
+    assert found["schema"].startswith("llmopt.serve/")
+    assert found["model"] == "bundled:base"
+    assert "engines.server" in told
+    assert told.index("starting ") == min(told.index(word) for word in ("starting ", "engines.server"))
+    with urllib.request.urlopen(found["url"] + "/health", timeout=5) as answer:
+        assert answer.status == 200
+    assert main(["runs", "cancel", found["run"]]) == 0
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(found["url"] + "/health", timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ([], "give an ENGINE and a MODEL"),
+        (["nobody", "bundled:base"], "unknown engine"),
+        (["tgi", "bundled:base"], "not started by this program"),
+        (["runtime", "bundled:nothing"], "bundled:nothing"),
+        (["runtime", "bundled:base", "--context", "5000"], "more than the 1024"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(arguments: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", *arguments]) == 2
+    assert word in capsys.readouterr().err
