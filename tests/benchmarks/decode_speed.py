@@ -17,6 +17,7 @@ import torch
 
 from core.models.load import load_model
 from core.models.resolve import resolve
+from core.runtime.compile import use_compiled
 from core.runtime.fused import FusedDecoder
 from core.runtime.generate import generate
 from tests.benchmarks.packed_decode import SHAPE
@@ -72,6 +73,11 @@ def compare(name: str, model: Any, tokens: int, repeats: int, figures: dict[str,
     }
     if compiled:
         ways["transformers_compiled"] = compiled_way(model, prompt, tokens)
+        second = decoder.skipping(())
+        if (reason := use_compiled(second)) is None:
+            ways["llmopt_compiled"] = lambda: generate(second, prompt, max_new_tokens=tokens).tokens[0]
+        else:
+            figures[f"not_run_{name}_llmopt_compiled"] = reason
     texts = {way: run() for way, run in ways.items()}
     seconds = in_turns(ways, repeats)
     for way, each in seconds.items():
