@@ -30,7 +30,7 @@ class PaneEntry:
 PANES = (
     PaneEntry("1", "hardware", "Hardware", "tui.hardware.pane:HardwarePane", "Live hardware, memory estimate, advice"),
     PaneEntry("2", "quantize", "Quantize", "tui.quantize.pane:QuantizePane", "Fewer bits for the weights, cost measured"),
-    PaneEntry("5", "kv-cache", "KV-cache", "tui.kvcache.pane:KvCachePane", "Memory of the cache against quality and speed, its pages, what fits"),
+    PaneEntry("5", "kv-cache", "KV-cache", "tui.kvcache.pane:KvCachePane", "Cache schemes, pages live, what fits"),
     PaneEntry(
         "6", "speculate", "Speculative", "tui.speculate.pane:SpeculatePane", "Tokens drafted cheaply and verified by the model: faster, same text"
     ),

@@ -79,6 +79,8 @@ print(json.dumps({"modules": sorted(sys.modules)}))
         "numpy",
         "tui.hardware.pane",
         "tui.quantize.pane",
+        "tui.kvcache.pane",
+        "tui.speculate.pane",
         "tui.runs.screen",
         "core.runs.store",
         *HEAVY,

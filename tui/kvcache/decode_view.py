@@ -23,6 +23,8 @@ from tui.widgets.threads import in_thread
 
 _AROUND = 9
 """Lines of head, figures and legend."""
+_FIGURES = 4
+"""Lines of a result that are no notes."""
 _CHART_FROM = 36
 """Lines from which on the chart of a finished decode is shown too."""
 
@@ -120,4 +122,5 @@ class DecodeView(LiveRun[PagesTape]):
 
     def _tell(self) -> None:
         if self.result is not None and self.size.width:
-            self._told.update(hanging(pages_words.told(self.result), self.size.width))
+            rows = pages_words.told(self.result)
+            self._told.update(hanging(rows[:_FIGURES] if self.has_class("-low") else rows, self.size.width))

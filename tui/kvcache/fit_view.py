@@ -63,7 +63,7 @@ class FitView(Vertical):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="-table -wrong")
-        self.fields = FieldGrid(_FIELDS, columns=2, wide=(100, 3))
+        self.fields = FieldGrid(_FIELDS, columns=1, wide=(70, 2))
         self.table: ResultTable[FitRow] = ResultTable(fit_lines.COLUMNS)
         self._told = Static("reading ...", classes="fit--told", markup=False)
         self._grid = LiveLines()

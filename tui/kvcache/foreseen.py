@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import psutil
 
 from core.errors import LlmoptError
-from core.kvcache.catalog import REFERENCE, refusal_on, scheme
+from core.kvcache.catalog import REFERENCE, SCHEMES, refusal_on, scheme
 from core.kvcache.check import check, check_why, value_bytes
 from core.kvcache.geometry import Geometry
 from core.kvcache.head_names import head_names
 from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.settings import SchemeSettings
 from core.kvcache.spec import KvCacheSpec
 from core.kvcache.why_spec import KvCacheWhySpec
 from core.models.card import ModelCard
@@ -38,22 +38,19 @@ def pages(models: Models, spec: PagesSpec) -> Fit:
     return _judged(models, spec.model, lambda card: _pages(spec, card))
 
 
-def scheme_options(models: Models, model: str) -> Options:
-    """Every scheme with what it keeps, and why a model cannot have it. Raises RequestError when there is no such model."""
-    from core.kvcache.settings import SchemeSettings
-
+def scheme_options(models: Models, model: str, settings: SchemeSettings) -> Options:
+    """Every scheme: what it keeps, how much smaller that is, or why a model cannot have it. Raises RequestError when there is no such model."""
     card = models.resolve(model).card()
-    geometry, settings = Geometry.of(card, 2), SchemeSettings()
-    tokens = min(card.context or 1024, 1024)
+    geometry, tokens = Geometry.of(card, 2), min(card.context or 1024, 1024)
     full = scheme(REFERENCE).formula(geometry, settings, tokens, 1)
     rows = []
-    for name, facts in _schemes_of_catalog():
+    for name, facts in SCHEMES.items():
         refused = refusal_on(name, card, settings, "cuda")
         held = facts.formula(geometry, settings, tokens, 1) if refused is None else None
         ratio = "refused" if held is None else f"{full / held:.2f}x" if held else words.NOTHING
         kind = "exact" if facts.lossless else "evicts" if facts.evicts else "rounds"
         rows.append(Row(name, (name, ratio, kind, facts.title), refused or f"{facts.summary}{'; needs a GPU' if facts.needs_cuda else ''}"))
-    note = f"smaller than the full cache, by formula, at {tokens:,} tokens of 16 bit"
+    note = f"smaller: than the full cache, by formula, at {tokens:,} tokens of 16 bit with the form's sizes"
     return Options((("scheme", 11), ("smaller", 9), ("", 8), ("", 44)), rows, note)
 
 
@@ -63,12 +60,6 @@ def head_options(models: Models, model: str) -> Options:
     names = head_names(("all",), card.heads, card.kv_heads)
     rows = [Row(name, (name,), "The trained heads are averaged or repeated, not trained anew: averaged ones lose quality") for name in names]
     return Options((("heads", 10),), rows, f"the model's own: {card.heads} query and {card.kv_heads} key/value heads")
-
-
-def _schemes_of_catalog() -> list[tuple[str, Any]]:
-    from core.kvcache.catalog import SCHEMES
-
-    return list(SCHEMES.items())
 
 
 def _judged(models: Models, model: str, judge: Callable[[ModelCard], Fit]) -> Fit:

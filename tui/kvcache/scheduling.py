@@ -50,7 +50,7 @@ def going(tape: PagesTape, width: int) -> list[Line]:
 
 def _state(state: ScheduleEvent, loads: Sequence[float | None], width: int) -> list[Line]:
     told = (
-        f"{words.duration(state.time)} simulated, {words.count(state.running)} running, {words.count(state.waiting)} waiting, "
+        f"{brief(state.time)} simulated, {words.count(state.running)} running, {words.count(state.waiting)} waiting, "
         f"{words.count(state.finished)} done, {words.figure(state.rate, 4)} tokens/s"
     )
     percent = 100 * state.utilization

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.settings import SchemeSettings
 from core.kvcache.spec import KvCacheSpec
 from core.kvcache.why_spec import KvCacheWhySpec
 from tui.experiment.fit import Fit
@@ -31,7 +32,9 @@ class SchemesSetup(SetupView[KvCacheSpec]):
         return foreseen.schemes(services_of(self).models, spec)
 
     def _schemes(self) -> Options:
-        return foreseen.scheme_options(services_of(self).models, str(self.form.values().get("model", "")))
+        spec = self.spec()
+        settings = SchemeSettings() if spec is None else spec.settings()
+        return foreseen.scheme_options(services_of(self).models, str(self.form.values().get("model", "")), settings)
 
     def _heads(self) -> Options:
         return foreseen.head_options(services_of(self).models, str(self.form.values().get("model", "")))
