@@ -67,6 +67,7 @@ class SimulatorView(Vertical):
         self._measured: Measured | None = None
         self._lines = 0
         self._curve: tuple[tuple[int, float], ...] = ()
+        self._exact: dict[str, Any] = {}
 
     def compose(self) -> ComposeResult:
         """Fields, words, table, chart."""
@@ -108,7 +109,8 @@ class SimulatorView(Vertical):
         batch = "" if measured.result.batch == 1 else f", at its batch of {measured.result.batch}"
         self._measured, self._curve = measured, feed.curve(measured, rows)
         self._origins = Origins().by_run(NAMES, f"in {run_id}{batch}")
-        self.fields.put({"scenario": OWN} | {name: _short(getattr(setting, name)) for name in NAMES})
+        self._exact = {name: getattr(setting, name) for name in NAMES}
+        self.fields.put({"scenario": OWN} | {name: _short(value) for name, value in self._exact.items()})
         self.simulate()
 
     def simulate(self) -> None:
@@ -117,7 +119,7 @@ class SimulatorView(Vertical):
         if not width:
             return
         try:
-            setting = simulation.setting_of(self.fields.values())
+            setting = simulation.setting_of(self._values())
         except LlmoptError as error:
             self.set_class(True, "-wrong")
             self._told.update(Content.styled(f"! {clean(str(error))}", "$text-error"))
@@ -132,6 +134,11 @@ class SimulatorView(Vertical):
             self.table.styles.height = len(lines)
         self.table.show(lines)
         self.chart.set_plot(simulation.plot(setting, self._curve))
+
+    def _values(self) -> dict[str, Any]:
+        """What the fields hold; a measured figure that stands there in few digits counts with all of them."""
+        exact = self._exact
+        return {name: exact[name] if name in exact and value == _short(exact[name]) else value for name, value in self.fields.values().items()}
 
     @on(FieldGrid.Changed)
     def _changed(self, event: FieldGrid.Changed) -> None:
