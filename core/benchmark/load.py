@@ -17,7 +17,7 @@ from core.benchmark.client import Patience
 from core.benchmark.job import Job, framed, read_frame
 from core.benchmark.outcome import Outcome
 from core.benchmark.raw import Raw
-from core.benchmark.worker import READY, TICKET
+from core.benchmark.worker import READY, TICKET, USED
 from core.engine import Endpoint
 from core.errors import RequestError, RunFailed
 
@@ -39,6 +39,7 @@ class Load:
         closed: the next request is due when a slot is free, instead of at its time.
         workers: processes.
         patience: time limits of a request.
+        dialect: how answers are read; default: by the target's style.
     """
 
     target: Endpoint
@@ -47,6 +48,7 @@ class Load:
     closed: bool = False
     workers: int = 1
     patience: Patience = field(default_factory=Patience)
+    dialect: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Carried:
     end: int
     outcomes: list[Outcome]
     """One for every request, by its number."""
+    cpu_seconds: float = 0.0
+    """Processor time that the client's processes took."""
 
 
 def carry(load: Load, on_outcome: OnOutcome | None = None, stopped: Callable[[], bool] = lambda: False) -> Carried:
@@ -88,7 +92,7 @@ def carry(load: Load, on_outcome: OnOutcome | None = None, stopped: Callable[[],
         for worker in workers:
             worker.close()
         os.close(tickets)
-    return Carried(begin, monotonic_ns(), _complete(load, begin, outcomes))
+    return Carried(begin, monotonic_ns(), _complete(load, begin, outcomes), sum(worker.cpu_seconds for worker in workers))
 
 
 def _check(load: Load) -> None:
@@ -138,7 +142,7 @@ class _Worker:
             pass_fds=(tickets,),
         )
         self._frame = job.packed()
-        self.over = False
+        self.cpu_seconds = 0.0
 
     def wait_until_ready(self) -> None:
         assert self._process.stdin is not None
@@ -165,8 +169,10 @@ class _Worker:
     def _read(self, heard: SimpleQueue[Raw | None]) -> None:
         assert self._process.stdout is not None
         while (frame := read_frame(self._process.stdout)) is not None:  # type: ignore[arg-type]
-            heard.put(Raw.unpacked(frame))
-        self.over = True
+            if frame.startswith(USED):
+                self.cpu_seconds = float(frame.removeprefix(USED))
+            else:
+                heard.put(Raw.unpacked(frame))
         heard.put(None)
 
     def stop(self) -> None:
@@ -189,7 +195,7 @@ class _Worker:
 def _gather(
     load: Load, workers: Sequence[_Worker], heard: SimpleQueue[Raw | None], on_outcome: OnOutcome | None, stopped: Callable[[], bool]
 ) -> dict[int, Outcome]:
-    dialect = DIALECT_OF[load.target.style]
+    dialect = load.dialect or DIALECT_OF[load.target.style]
     found: dict[int, Outcome] = {}
     open_workers, stop_at = len(workers), None
     while open_workers:

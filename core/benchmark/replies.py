@@ -129,7 +129,21 @@ def ollama(reads: Sequence[Read]) -> Reply:
     return reply
 
 
-DIALECTS: Final[Mapping[str, Dialect]] = {"openai": openai, "tgi": tgi, "ollama": ollama}
+def calibrated(reads: Sequence[Read]) -> Reply:
+    """Of `core.benchmark.calibrated`: the text of a piece is the moment at which the server wrote it, in nanoseconds of the monotonic clock."""
+    reply = Reply()
+    for event in events(reads):
+        message = _message(event.data, reply) if event.data.strip() != _DONE else None
+        if message is None:
+            break
+        if isinstance(stamp := message.get("t"), int):
+            reply.pieces.append(Piece(event.t, str(stamp), 1))
+        _take_usage(message.get("usage"), reply)
+    reply.complete = reply.usage.completion == len(reply.pieces)
+    return reply
+
+
+DIALECTS: Final[Mapping[str, Dialect]] = {"openai": openai, "tgi": tgi, "ollama": ollama, "calibrated": calibrated}
 
 
 def _message(data: bytes, reply: Reply) -> dict[str, Any] | None:

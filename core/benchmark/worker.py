@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Coroutine
 from queue import SimpleQueue
 from time import monotonic_ns
@@ -24,6 +25,8 @@ from core.benchmark.job import Job, framed, read_frame
 from core.benchmark.raw import Raw
 
 READY = b"ready"
+USED = b"cpu "
+"""Begins the last frame, which tells the seconds of processor time that the load took."""
 TICKET = 4
 _BREATH = 64
 _DRAW_AGAIN = 0.001
@@ -125,6 +128,7 @@ async def _work(job: Job, reporter: _Reporter, tickets: int) -> None:
         if begin is None:
             return
         share = _Share(job, client, reporter, tickets)
+        before = time.process_time()
         main = asyncio.create_task(share.carry_out(int.from_bytes(begin, "little")))
 
         def stop() -> None:
@@ -135,6 +139,7 @@ async def _work(job: Job, reporter: _Reporter, tickets: int) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await main
         await share.ended()
+        reporter.send(USED + str(time.process_time() - before).encode())
 
 
 def main() -> None:
