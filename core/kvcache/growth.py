@@ -65,3 +65,33 @@ def tail_exponent(lengths: Sequence[float], times: Sequence[float]) -> float:
     """Exponent between the two longest lengths, ascending."""
     (first, last), (before, after) = [*pairwise(lengths)][-1], [*pairwise(times)][-1]
     return math.log(after / before) / math.log(last / first)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """total = step * n + token * n (n + 1) / 2: what every step costs, and what each token costs that is gone through again."""
+
+    step: float
+    token: float
+    r_squared: float
+    """Of the relative errors."""
+
+    @property
+    def even(self) -> float | None:
+        """Length from which the growing part is the larger; None where it does not grow."""
+        return 2 * self.step / self.token - 1 if self.token > 0 else None
+
+
+def parts(lengths: Sequence[float], totals: Sequence[float]) -> Parts:
+    """Split totals by least squares of the relative errors; neither part is below zero."""
+    rows = [(n / t, n * (n + 1) / 2 / t) for n, t in zip(lengths, totals, strict=True)]
+    aa, bb = (sum(row[index] ** 2 for row in rows) for index in (0, 1))
+    ab, a, b = sum(x * y for x, y in rows), sum(x for x, _ in rows), sum(y for _, y in rows)
+    determinant = aa * bb - ab * ab
+    step, token = (a * bb - b * ab) / determinant, (b * aa - a * ab) / determinant
+    if step < 0 or token < 0:
+        step, token = (a / aa, 0.0) if token < 0 else (0.0, b / bb)
+    left = sum((1 - step * x - token * y) ** 2 for x, y in rows)
+    mean = fmean(totals)
+    spread = sum((1 - mean / t) ** 2 for t in totals)
+    return Parts(step, token, 1 - left / spread if spread else 1.0)

@@ -56,6 +56,23 @@ class GrowthFit(_Frozen):
     sentence: str
 
 
+class CostParts(_Frozen):
+    """Where the time goes: total = step_ms * n + token_us * n (n + 1) / 2, by least squares of the relative errors.
+
+    Power laws of short lengths lie between the two parts; this split says when the growing one takes over.
+    """
+
+    cached: bool
+    step_ms: float
+    """What every step costs, however long the text is."""
+    token_us: float
+    """What every token of the text adds to a step."""
+    even_tokens: float | None
+    """Length from which the growing part is the larger of a total; None where nothing grows."""
+    r_squared: float
+    sentence: str
+
+
 class KvCacheWhyResult(_Frozen):
     """Result of `llmopt kv-cache-why`."""
 
@@ -72,6 +89,8 @@ class KvCacheWhyResult(_Frozen):
     rows: tuple[LengthFigures, ...]
     """By length; the data of both charts: time of a token, and projections computed."""
     fits: tuple[GrowthFit, ...]
+    parts: tuple[CostParts, ...] = ()
+    """With a cache and without."""
     seconds: float
     peak_rss_bytes: int
     notes: tuple[str, ...] = ()

@@ -18,12 +18,12 @@ from core.kvcache import sizes
 from core.kvcache.build import card_of
 from core.kvcache.check import check_why
 from core.kvcache.geometry import Geometry
-from core.kvcache.growth import fit, tail_exponent
+from core.kvcache.growth import fit, parts, tail_exponent
 from core.kvcache.progress import Steps
 from core.kvcache.projections import counted
 from core.kvcache.run import arithmetic, peak_rss_bytes, threads
 from core.kvcache.settings import SchemeSettings
-from core.kvcache.why_result import GrowthFit, KvCacheWhyResult, LengthFigures
+from core.kvcache.why_result import CostParts, GrowthFit, KvCacheWhyResult, LengthFigures
 from core.kvcache.why_spec import KvCacheWhySpec
 from core.models.resolve import resolve
 from core.runs.context import RunContext
@@ -91,7 +91,7 @@ def run(spec: KvCacheWhySpec, context: RunContext) -> KvCacheWhyResult:
             way.vectors = _count(model, tokens, way.cached, steps)
         used = torch.get_num_threads()
     geometry = Geometry.of(card_of(model), model.dtype.itemsize)
-    fits = _fits(spec, ways)
+    fits, split = _fits(spec, ways), tuple(_parts(spec.lengths, way) for way in ways)
     return KvCacheWhyResult(
         model=source.title,
         path="module" if isinstance(decoder, ModuleDecoder) else "fused",
@@ -101,9 +101,10 @@ def run(spec: KvCacheWhySpec, context: RunContext) -> KvCacheWhyResult:
         repeats=spec.repeats,
         rows=tuple(_figures(length, ways, geometry) for length in spec.lengths),
         fits=fits,
+        parts=split,
         seconds=time.monotonic() - began,
         peak_rss_bytes=peak_rss_bytes(),
-        notes=tuple(found.sentence for found in fits),
+        notes=(*(found.sentence for found in fits), *(found.sentence for found in split)),
     )
 
 
@@ -197,4 +198,20 @@ def _fit(lengths: tuple[int, ...], way: _Way, *, total: bool) -> GrowthFit:
         tail_exponent=tail_exponent(lengths, medians),
         sentence=f"{quantity} time as n^{found.exponent:.2f} {way.label} (95 % interval {found.low:.2f} to {found.high:.2f}), "
         f"n^{tail_exponent(lengths, medians):.2f} between {lengths[-2]} and {lengths[-1]} tokens.",
+    )
+
+
+def _parts(lengths: tuple[int, ...], way: _Way) -> CostParts:
+    """The totals of every repeat as what each step costs and what each token of the text adds to it."""
+    totals = [way.totals(repeat)[n - 1] for repeat in way.repeats for n in lengths]
+    found = parts([float(n) for n in lengths] * len(way.repeats), totals)
+    step, token = 1000 * found.step, 1e6 * found.token
+    taken_over = "" if found.even is None else f"; the second part is the larger from {max(found.even, 1):,.0f} tokens on"
+    return CostParts(
+        cached=way.cached,
+        step_ms=step,
+        token_us=token,
+        even_tokens=found.even,
+        r_squared=found.r_squared,
+        sentence=f"n tokens {way.label} take {step:.3g} ms x n + {token:.3g} us x n(n+1)/2{taken_over}.",
     )

@@ -39,8 +39,8 @@ def main() -> bool:
     for row in found.rows:
         times = f"{row.with_ms:8.3f} ms with, {row.without_ms:8.3f} ms without: {row.speedup:6.1f} times; all {row.total_speedup:6.1f} times"
         print(f"{row.tokens:>5} tokens  {times}; keys and values {row.with_projections:,} and {row.without_projections:,}")
-    for fit in found.fits:
-        print(fit.sentence)
+    for sentence in found.notes:
+        print(sentence)
     return record("cache_or_not", figures(found), BARS)
 
 
@@ -52,8 +52,9 @@ def figures(found: KvCacheWhyResult) -> dict[str, object]:
     intervals = {f"{fit.name.replace(' ', '_')}_95_percent": [fit.low, fit.high] for fit in found.fits}
     tails = {f"{fit.name.replace(' ', '_')}_tail_exponent": fit.tail_exponent for fit in found.fits}
     lengths = {f"at_{row.tokens}": row.model_dump() for row in found.rows}
+    parts = {f"{'with' if part.cached else 'without'}_parts": part.model_dump() for part in found.parts}
     machine = {"path": found.path, "threads": found.threads, "dtype": found.dtype, "repeats": found.repeats}
-    return found.metrics | {"projections_off_the_formula": off} | intervals | tails | machine | lengths
+    return found.metrics | {"projections_off_the_formula": off} | intervals | tails | parts | machine | lengths
 
 
 if __name__ == "__main__":

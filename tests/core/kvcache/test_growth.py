@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.kvcache.growth import fit, student_t, tail_exponent
+from core.kvcache.growth import fit, parts, student_t, tail_exponent
 
 LENGTHS = [10.0, 25.0, 50.0, 100.0, 200.0, 350.0, 500.0]
 
@@ -34,3 +34,20 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
         found = fit(LENGTHS, times)
         held += found.low <= 1.5 <= found.high
     assert 930 <= held <= 970
+
+
+@given(st.floats(1e-5, 1.0), st.floats(1e-7, 1e-2))
+def test_the_parts_of_a_total_are_found_as_they_are(step: float, token: float) -> None:
+    found = parts(LENGTHS, [step * n + token * n * (n + 1) / 2 for n in LENGTHS])
+    assert found.step == pytest.approx(step, rel=1e-4, abs=1e-6 * 250 * token)
+    assert found.token == pytest.approx(token, rel=1e-4, abs=1e-6 * step)
+    assert found.even == pytest.approx(2 * step / token - 1, rel=1e-2)
+
+
+def test_no_part_is_negative() -> None:
+    shrinking = parts(LENGTHS, [n**0.8 for n in LENGTHS])
+    assert (shrinking.token, shrinking.even) == (0.0, None)
+    assert shrinking.step > 0
+    steep = parts(LENGTHS, [n**2.5 for n in LENGTHS])
+    assert steep.step == 0
+    assert steep.token > 0

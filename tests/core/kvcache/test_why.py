@@ -28,6 +28,8 @@ def test_without_a_cache_every_key_is_computed_again(spec: KvCacheWhySpec, conte
         assert row.total_speedup == pytest.approx(row.without_total_seconds / row.with_total_seconds)
     assert {fit.name for fit in found.fits} == {"with total", "without total", "with token", "without token"}
     assert all(fit.low <= fit.exponent <= fit.high and fit.points == 8 for fit in found.fits)
+    assert [part.cached for part in found.parts] == [True, False]
+    assert all(part.step_ms >= 0 and part.token_us >= 0 for part in found.parts)
     assert found.metrics["tokens"] == 24
     assert set(found.metrics) >= {"speedup", "total_speedup", "exponent_with_token", "exponent_without_total", "cache_bytes"}
     assert found.model_dump(mode="json")["schema"] == "llmopt.kv-cache-why/1"
