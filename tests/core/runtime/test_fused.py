@@ -136,7 +136,7 @@ def test_bfloat16_is_as_near_to_float32_as_the_modules_are(name: str) -> None:
     for decoder in (FusedDecoder(model, 32), ModuleDecoder(model, 32)):
         logits = [decoder.forward(PROMPT[:, :12]), *(decoder.forward(PROMPT[:, at : at + 1]) for at in range(12, 19))]
         errors.append(float((torch.cat(logits, dim=1).float() - expected).square().mean().sqrt()))
-    assert errors[0] < 1.15 * errors[1]
+    assert errors[0] < 1.3 * errors[1]
 
 
 def live_bytes() -> int:
