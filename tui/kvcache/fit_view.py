@@ -15,6 +15,7 @@ from core.errors import LlmoptError
 from core.hardware.formats import STORED, WEIGHT_FORMATS
 from core.hardware.machine import NAMED, Machine
 from core.kvcache.fit import Fit, FitRow, fit
+from core.models.well_known import CONFIGS, well_known
 from core.sanitize import clean
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
@@ -28,8 +29,11 @@ from tui.widgets.hanging import hanging
 from tui.widgets.live import LiveLines
 from tui.widgets.threads import in_thread
 
-HERE = "this machine"
+HERE, OURS = "this machine", "the form's"
 _FIELDS = (
+    GridField(
+        "model", FieldView("size", "choice", "The form's model, or the shape of a well-known one", OURS, choices=(OURS, *CONFIGS)), ChoiceEditor
+    ),
     GridField("on", FieldView("machine", "choice", "This machine, or a GPU by name", HERE, choices=(HERE, *NAMED)), ChoiceEditor),
     GridField("GPUs", FieldView("gpus", "integer", "GPUs that share the model", 1), NumberEditor),
     GridField("weights", FieldView("weights", "choice", "Format of the weights", "bf16", choices=(*WEIGHT_FORMATS, STORED)), ChoiceEditor),
@@ -45,8 +49,8 @@ class FitView(Vertical):
     """Fields, words, a row a scheme, the grid of the scheme under the cursor."""
 
     HELP = (
-        "What of a model's context fits a machine, with each cache scheme, by formula: estimates, not measurements. The model is the form's (F2). "
-        "With several GPUs every figure is one GPU's: they share the key and value heads.\n\n"
+        "What of a model's context fits a machine, with each cache scheme, by formula: estimates, not measurements. The model is the form's (F2), or "
+        "a well-known one whose files need not be here. With several GPUs every figure is one GPU's: they share the key and value heads.\n\n"
         "The table tells for each scheme how many bytes a token takes, whether the given context and number of sequences fit, the longest context at "
         "that number, and the most sequences of that context. The grid shows the scheme under the cursor; m turns to it where both do not fit."
     )
@@ -101,7 +105,8 @@ class FitView(Vertical):
     @in_thread(group="fit", description="calculate what fits", exclusive=True)
     def _fit(self, model_name: str, values: dict[str, Any]) -> None:
         try:
-            card = services_of(self).models.resolve(model_name).card()
+            size = str(values.get("size", OURS))
+            card = services_of(self).models.resolve(model_name).card() if size == OURS else well_known(size)
             latest = services_of(self).sampler.latest
             here = Machine.from_snapshot(latest) if latest is not None else Machine.here()
             gpus, name = int(values.get("gpus", 1)), str(values.get("machine", HERE))
@@ -152,7 +157,7 @@ class FitView(Vertical):
         answer, width = self._answer, self.size.width
         if answer is None or not width:
             return
-        rows = fit_lines.told(answer, model({"model": self._model}))
+        rows = fit_lines.told(answer, model({"model": self._model}) if self.fields.values().get("size", OURS) == OURS else answer.model)
         current = self.table.current
         if current is not None and current.refused is not None:
             rows.append(("refused", clean(current.refused)))

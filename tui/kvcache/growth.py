@@ -92,6 +92,7 @@ def sentences(result: KvCacheWhyResult) -> list[tuple[str, str]]:
     how = f"{result.path} path, {clean(result.device)}, {result.threads} threads, {result.dtype}, {result.repeats} repeats"
     return [
         *((clean(each.name), clean(each.sentence)) for each in result.fits),
+        *(("with parts" if each.cached else "without parts", clean(each.sentence)) for each in result.parts),
         ("computed", f"keys and values were counted in the model's own projections, {counted}"),
         ("measured on", f"{how}, {words.duration(result.seconds)}"),
         *(("note", clean(note)) for note in result.notes),
