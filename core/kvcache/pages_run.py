@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import torch
 from core import text
 from core.errors import RequestError
 from core.evaluate.encoding import tokenize
+from core.evaluate.threads import one_thread
 from core.formats.opening import open_whole, tokenizer_of
 from core.kvcache.geometry import Geometry
 from core.kvcache.pages_check import PagesCheck, check
@@ -21,6 +23,7 @@ from core.kvcache.pages_result import PagesMetrics, PagesResult, SequenceRow, Se
 from core.kvcache.pages_spec import PagesSpec
 from core.kvcache.series import thinned
 from core.kvcache.simulate_run import simulate
+from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.source import ModelSource
 from core.runs.context import RunContext
@@ -31,6 +34,8 @@ from core.sanitize import clean
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_SMALL = 100_000_000
+"""Parameters below which one thread decodes on a CPU: the operations are too short to be shared, and threads that wait for each other spin."""
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -72,12 +77,13 @@ def _decode(spec: PagesSpec, source: ModelSource, context: RunContext) -> PagesR
         compare=spec.compare,
         on_step=Live(context, tokenizer, found.context, total),
     )
-    decode.run()
-    return _result(spec, card.name, found, decode, model, tokenizer)
+    with one_thread() if _on_one_thread(context.device, card.parameters) else nullcontext():
+        decode.run()
+    return _result(spec, card, found, decode, model, tokenizer)
 
 
 def _result(
-    spec: PagesSpec, name: str, found: PagesCheck, decode: PagedDecode, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    spec: PagesSpec, card: ModelCard, found: PagesCheck, decode: PagedDecode, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> PagesResult:
     slots = [used * spec.block_size for used in decode.usage.used]
     reserved = [running * found.context for running in decode.usage.running]
@@ -107,7 +113,7 @@ def _result(
     x = tuple(float(step + 1) for step in range(len(utilization)))
     series = Series(title="decode", x=x, utilization=tuple(utilization), filled=tuple(filled), contiguous=tuple(contiguous))
     return PagesResult(
-        model=name,
+        model=card.name,
         mode="decode",
         label="measured",
         block_size=spec.block_size,
@@ -116,7 +122,7 @@ def _result(
         metrics=metrics,
         rows=tuple(_row(sequence, tokenizer) for sequence in sorted(decode.finished, key=lambda sequence: sequence.id)),
         series=(thinned(series),),
-        notes=_notes(spec, decode, model),
+        notes=_notes(spec, decode, model, one=_on_one_thread(model.device.type, card.parameters)),
     )
 
 
@@ -133,8 +139,9 @@ def _row(sequence: Running, tokenizer: PreTrainedTokenizerBase) -> SequenceRow:
     )
 
 
-def _notes(spec: PagesSpec, decode: PagedDecode, model: PreTrainedModel) -> tuple[str, ...]:
-    notes = [f"{str(model.dtype).removeprefix('torch.')} on {model.device.type}; time of the paged decode alone, prompts included"]
+def _notes(spec: PagesSpec, decode: PagedDecode, model: PreTrainedModel, *, one: bool) -> tuple[str, ...]:
+    where = model.device.type if not one else f"one thread of the {model.device.type}"
+    notes = [f"{str(model.dtype).removeprefix('torch.')} on {where}; time of the paged decode alone, prompts included"]
     if spec.compare:
         notes.append(
             "contiguous caches were fed the same tokens in the same batches: what was computed in the same shapes has the same bits, "
@@ -143,6 +150,10 @@ def _notes(spec: PagesSpec, decode: PagedDecode, model: PreTrainedModel) -> tupl
     if decode.compared.differing:
         notes.append(f"{decode.compared.differing} of {decode.compared.tokens} tokens would have been others with contiguous caches")
     return tuple(notes)
+
+
+def _on_one_thread(device: str, parameters: int) -> bool:
+    return device == "cpu" and parameters < _SMALL
 
 
 def _mean(values: Sequence[float]) -> float | None:

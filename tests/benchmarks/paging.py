@@ -53,11 +53,13 @@ def main() -> bool:
     parser.add_argument("--new-tokens", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     source = resolve("bundled:base")
     card, model = source.card(), open_whole(source, torch.float32)
     tokens = tokenize(text.builtin("held-out"), tokenizer_of(source), 60_000).tolist()
     lengths = mixed_lengths(arguments.seed)
     figures: dict[str, object] = {
+        "threads": 1,
         "sequences": SEQUENCES,
         "block_size": BLOCK,
         "prompt_tokens_mean": fmean(lengths),
