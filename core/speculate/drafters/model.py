@@ -35,13 +35,13 @@ class ModelDrafter:
         """The last token that the draft model knows; what lies behind it is fed as this one, which costs acceptance and nothing else."""
         self._pending: list[list[int]] = []
         """Of each row, tokens of the text that the decoder has not seen."""
-        self._drafted: list[list[int]] = []
+        self._drafted: Tensor | None = None
         self._seen: SeenTokens | None = None
 
     def begin(self, prompt: Tensor, real: Tensor | None = None) -> None:
         """Take the prompts; prompts that are longer than the draft model's context are never drafted for."""
         self._decoder.reset(len(prompt))
-        self._pending, self._drafted = [[] for _ in prompt], []
+        self._pending, self._drafted = [[] for _ in prompt], None
         self._seen = SeenTokens(prompt, self._vocabulary, self._sampling, real)
         self.calls = 1
         if prompt.shape[1] <= self._decoder.max_tokens:
@@ -71,27 +71,25 @@ class ModelDrafter:
             if real is not None:
                 real = real[:, -1:]
         self.calls += gamma
-        drafted = torch.cat(tokens, 1)
-        self._drafted = drafted.tolist()
-        return Proposal(drafted, None if real is None else real.expand(-1, gamma), torch.stack(laws, 1) if laws else None)
+        self._drafted = torch.cat(tokens, 1)
+        return Proposal(self._drafted, None if real is None else real.expand(-1, gamma), torch.stack(laws, 1) if laws else None)
 
     def accept(self, emitted: Sequence[Sequence[int]]) -> None:
         """Keep what of the draft the text took over; the last draft was never fed, so a draft accepted whole leaves two tokens to see."""
-        fed = len(self._drafted[0]) - 1 if self._drafted else 0
+        rows: list[list[int]] = [[]] * len(emitted) if self._drafted is None else self._drafted[:, :-1].tolist()
+        fed = len(rows[0])
         kept = []
-        for row, new in enumerate(emitted):
+        for row, (drafted, new) in enumerate(zip(rows, emitted, strict=True)):
             same = 0
-            if fed:
-                drafted = self._drafted[row]
-                while same < min(fed, len(new)) and new[same] == drafted[same]:
-                    same += 1
+            while same < min(fed, len(new)) and new[same] == drafted[same]:
+                same += 1
             kept.append(same)
             self._pending[row].extend(new[same:])
             if new and self._seen is not None and self._seen.mask is not None:
                 self._seen.mask[row, list(new)] = True
         if fed:
             self._decoder.keep(kept, fed)
-        self._drafted = []
+        self._drafted = None
 
     def _unseen(self) -> tuple[Tensor, Tensor | None]:
         """Tokens [B, m] that the decoder has not seen, rows that have fewer padded on the left, and which of them are real."""
