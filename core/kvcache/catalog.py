@@ -40,6 +40,8 @@ class SchemeFacts:
     """Whether the model's outputs are those of the full cache, to rounding."""
     evicts: bool = False
     """Whether tokens are forgotten while the text goes on."""
+    observes: bool = False
+    """Whether it chooses by the attention of the queries, all of whose weights are then computed at once."""
     needs_cuda: bool = False
 
 
@@ -145,6 +147,7 @@ _ROWS: tuple[SchemeFacts, ...] = (
         sizes.h2o,
         refusals.h2o,
         evicts=True,
+        observes=True,
     ),
     SchemeFacts(
         "snapkv",
@@ -154,6 +157,7 @@ _ROWS: tuple[SchemeFacts, ...] = (
         sizes.snapkv,
         refusals.snapkv,
         evicts=True,
+        observes=True,
     ),
     SchemeFacts(
         "offload",

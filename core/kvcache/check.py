@@ -20,6 +20,9 @@ from core.sanitize import clean
 _DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 _LOGIT_COPIES = 6
 """Rows of logits in float32 that are held at once when a step is scored: the reference's, the scheme's, what their softmax needs."""
+_WEIGHT_COPIES = 3
+_CHUNK = 512
+"""Tokens of a prompt that are read at once (`core.runtime.prefill.CHUNK`, which imports torch)."""
 _KEYS = ("k_proj", "attn_k")
 """How the projection of keys is called in a folder and in a GGUF file."""
 KEPT_BYTES = 2**30
@@ -136,7 +139,16 @@ def _memory(
         MemoryLine("caches", caches * widest // geometry.kv_heads, f"the full cache and the largest other{own}, {batch} windows"),
         MemoryLine("predictions", kept if kept <= KEPT_BYTES else 0, "the full cache's, kept to compare with; computed again where they pass 1 GiB"),
         MemoryLine("working", logits, "logits of a step and activations of the prompt"),
+        MemoryLine("attention", _looked_at(spec, card, rows), "weights of a chunk of the prompt, for schemes that choose by them, and their copies"),
     )
+
+
+def _looked_at(spec: KvCacheSpec, card: ModelCard, rows: tuple[tuple[str, int, str | None], ...]) -> int:
+    """Bytes of the attention weights that observing schemes are shown."""
+    if not any(scheme(name).observes for name, _, refused in rows if refused is None):
+        return 0
+    prompt = spec.prompt_of(card.context)
+    return _WEIGHT_COPIES * spec.together * card.heads * min(prompt, _CHUNK) * prompt * 4
 
 
 def _does_not_fit(spec: KvCacheSpec, tokens: int, memory: tuple[MemoryLine, ...], peak: int, free: int) -> str:

@@ -41,6 +41,21 @@ def test_a_batch_that_does_not_fit_is_refused_before_anything_is_allocated() -> 
         check(spec(), card(), memory_available=1000)
 
 
+def test_schemes_that_look_at_the_attention_need_memory_for_it() -> None:
+    def attention(*schemes: str) -> int:
+        return {line.label: line.bytes for line in check(spec(schemes=schemes, windows=2), card()).memory}["attention"]
+
+    assert attention("static", "sliding") == 0
+    assert attention("static", "h2o") == 3 * 2 * 4 * 64 * 64 * 4
+
+
+def test_the_chunk_is_that_of_the_prefill() -> None:
+    from core.kvcache import check as module
+    from core.runtime.prefill import CHUNK
+
+    assert module._CHUNK == CHUNK
+
+
 def test_predictions_that_are_not_kept_are_not_counted() -> None:
     big = card(vocab_size=250_000)
     lines = {line.label: line.bytes for line in check(spec(windows=64), big).memory}

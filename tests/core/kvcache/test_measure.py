@@ -62,6 +62,14 @@ def test_a_batch_is_its_texts_one_by_one(model: Any, windows: Tensor, scheme: st
     assert float(together.kl.max()) > 1e-7, "a lossy cache changes something"
 
 
+@pytest.mark.parametrize("name", sorted(set(SCHEMES) - {"offload"}))
+def test_what_looks_and_what_forgets_is_stated_as_the_caches_do_it(model: Any, windows: Tensor, name: str) -> None:
+    cache = build_cache(model, name, SETTINGS, T, ROWS)
+    assert cache.observes == SCHEMES[name].observes
+    list(fed(open_decoder(model, T, cache=cache, batch=ROWS), windows, PROMPT))
+    assert (cache.held < cache.seen) == SCHEMES[name].evicts
+
+
 def test_what_is_fed_is_what_transformers_generates(model: Any, windows: Tensor) -> None:
     prompt = windows[:1, :PROMPT]
     whole = model.generate(prompt, max_new_tokens=T - PROMPT, do_sample=False, eos_token_id=None, pad_token_id=0)
