@@ -27,16 +27,17 @@ from tui.widgets.form import SpecForm
 
 RESULTS, LOSSLESS, SIMULATOR, ADVICE = "Results", "Lossless", "Simulator", "Advice"
 
+_HELP = (
+    "Speculative decoding: a cheap drafter proposes tokens, the model verifies them in one forward, and the text stays the same.\n\n"
+    "Fill in the form and press F5: every setting is measured in turns with plain decoding. t tests that nothing is lost. The Simulator tells "
+    "what to expect without a run, and F6 feeds it with what was measured. Advice is the same speculation in the engines that serve models; "
+    "y copies a command. Runs go on without this program."
+)
+
 
 class SpeculatePane(ExperimentPane):
     """Form and check on the left; a run as it goes, results, the losslessness test, the simulator and the engines' commands on the right."""
 
-    HELP = (
-        "Speculative decoding: a cheap drafter proposes tokens, the model verifies them in one forward, and the text stays the same.\n\n"
-        "Fill in the form and press F5: every setting is measured in turns with plain decoding. t tests that nothing is lost. The Simulator tells "
-        "what to expect without a run, and F6 feeds it with what was measured. Advice is the same speculation in the engines that serve models; "
-        "y copies a command. Runs go on without this program."
-    )
     BINDINGS: ClassVar[list[BindingType]] = [
         *common_bindings("speculate", views="setup, live, results, lossless, simulator, advice"),
         Binding("t", "test", "Test", id="speculate.test", tooltip="Test that speculation with the form's drafter loses nothing"),
@@ -56,6 +57,12 @@ class SpeculatePane(ExperimentPane):
         self.form_view = SpeculateSetup(id=SETUP)
         super().__init__(self.form_view, {SPECULATE: live, TEST: live}, views, id=id)
         self.text_view = live
+
+    @property
+    def HELP(self) -> str:  # type: ignore[override]  # noqa: N802
+        """What F1 says: of the view that is shown, then of the whole tab."""
+        shown = next((view for view in self._views if view.id == self.bar.active), None)
+        return "\n\n".join(filter(None, (getattr(shown, "HELP", None), _HELP)))
 
     # -- results
 

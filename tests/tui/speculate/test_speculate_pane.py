@@ -19,6 +19,7 @@ from tests.tui.speculate import made
 from tests.tui.speculate.conftest import open_speculate, settle, until
 from tui.app import LlmoptApp
 from tui.experiment.names import LIVE, SETUP
+from tui.help import help_text
 from tui.speculate.pane import ADVICE, LOSSLESS, RESULTS, SIMULATOR
 from tui.widgets.model_picker import ModelPicker
 
@@ -164,6 +165,7 @@ async def test_m_turns_to_rounds_and_back_and_speeds_stand_beside_plain_ones_of_
         pane = await open_speculate(pilot)
         await until(pilot, lambda: pane.text_view.text.plain)
         text = pane.text_view.text.plain
+        assert "drafted behind a rejected token" in help_text(pane), "F1 explains the signs of the view that is shown"
         await pilot.press("escape", "m")
         await settle(pilot)
         assert " 41 0/0" in pane.text_view.text.plain
