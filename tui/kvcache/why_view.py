@@ -43,7 +43,7 @@ class WhyView(LiveRun[Tape]):
     WhyView.-broad .why--charts { layout: horizontal; }
     WhyView.-broad .why--charts Chart { width: 1fr; height: 100%; }
     WhyView ResultTable { height: auto; max-height: 14; }
-    WhyView .why--words { height: auto; max-height: 14; margin-top: 1; }
+    WhyView .why--words { height: auto; max-height: 24; margin-top: 1; }
     WhyView.-nothing .why--charts, WhyView.-nothing ResultTable, WhyView.-nothing .why--words, WhyView.-nothing .why--verdict { display: none; }
     WhyView.-small .why--words { margin-top: 0; }
     WhyView.-small.-table .why--charts { display: none; }
