@@ -90,23 +90,27 @@ def warp(logits: Tensor, sampling: Sampling, seen: Tensor | None = None) -> Tens
 
 
 def _top_p(scores: Tensor, top_p: float) -> Tensor:
-    few = _top_p_of_few(scores, top_p) if scores.shape[-1] > 4 * _FEW and not scores.is_cuda else None
-    if few is not None:
-        return few
+    if scores.is_cuda or scores.shape[-1] <= 4 * _FEW:
+        return _top_p_of_all(scores, top_p)
+    kept, wide = _top_p_of_few(scores, top_p)
+    if bool(wide.any()):
+        kept[wide] = _top_p_of_all(scores[wide], top_p)
+    return kept
+
+
+def _top_p_of_all(scores: Tensor, top_p: float) -> Tensor:
     ascending, order = scores.sort(descending=False)
     removed = ascending.softmax(-1).cumsum(-1) <= 1 - top_p
     removed[..., -1] = False
     return scores.masked_fill(torch.zeros_like(removed).scatter_(-1, order, removed), -torch.inf)
 
 
-def _top_p_of_few(scores: Tensor, top_p: float) -> Tensor | None:
-    """The same without sorting the whole vocabulary, which takes most of the time on a CPU; None where the likeliest few do not reach p."""
+def _top_p_of_few(scores: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
+    """The same without sorting the vocabulary, which takes most of the time on a CPU; and bool [...], where the likeliest few do not reach p."""
     likeliest, order = scores.topk(_FEW)
     reached = (likeliest - scores.logsumexp(-1, keepdim=True)).exp().cumsum(-1)
-    if bool((reached[..., -1] < top_p).any()):
-        return None
     likeliest[..., 1:].masked_fill_(reached[..., :-1] >= top_p, -torch.inf)
-    return torch.full_like(scores, -torch.inf).scatter_(-1, order, likeliest)
+    return torch.full_like(scores, -torch.inf).scatter_(-1, order, likeliest), reached[..., -1] < top_p
 
 
 def draw(probabilities: Tensor, generator: torch.Generator | None = None) -> Tensor:

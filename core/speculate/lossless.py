@@ -53,7 +53,7 @@ def toy_comparisons(sampling: Sampling, gamma: int, draws: int, seed: int, error
             start=_START,
         )
         for position in range(length):
-            name, title = f"toy, {'drawn' if drawn else 'greedy'} draft, token {position + 1}", f"toy of {len(target)} tokens, {_DRAFTS[drawn]}"
+            name, title = f"toy {'drawn' if drawn else 'greedy'} {position + 1}", f"toy of {len(target)} tokens, {_DRAFTS[drawn]}"
             found.append(_comparison(name, f"{title}: token {position + 1}", counts[position], exact[position], error / (2 * length)))
     return found
 
@@ -115,7 +115,7 @@ class Quantiles:
     def comparison(self, error: float) -> Comparison:
         """The counts against equal cells."""
         even = torch.full((CELLS,), 1 / CELLS, dtype=torch.float64)
-        return _comparison("model, quantiles", "model: quantiles of its sampled tokens in the target's distributions", self.counts, even, error)
+        return _comparison("model", "model: quantiles of its sampled tokens in the target's distributions", self.counts, even, error)
 
 
 def sampled(

@@ -18,7 +18,7 @@ class Comparison(_Frozen):
     """Counts of one statistic against what they must be."""
 
     name: str
-    """For example `toy, token 1` or `model, quantiles`."""
+    """For example `toy drawn 1` (a draft that draws, token 1 of a text), `toy greedy 2` or `model`."""
     title: str
     draws: int
     cells: int

@@ -41,7 +41,7 @@ def run(spec: SpeculateTestSpec, context: RunContext) -> SpeculateTestResult:
         context.log(warning)
     gamma, sampling = spec.gamma[0], Sampling(spec.temperature, spec.top_k, spec.top_p, spec.min_p)
     error = (1 - spec.confidence) / (2 if spec.model_draws else 1)
-    with threads(spec.threads):
+    with threads(spec.threads, resolve(spec.model).card(), context.device):
         steps = _Steps(context, 1 + spec.model_draws + spec.prompts)
         steps.say("drawing from the toy")
         comparisons = toy_comparisons(sampling, gamma, spec.draws, context.seed, error)

@@ -37,7 +37,7 @@ def run(spec: SpeculateSpec, context: RunContext) -> SpeculateResult:
     fit = check(spec, resolve(spec.model).card())
     for warning in fit.warnings:
         context.log(warning)
-    with threads(spec.threads) as count:
+    with threads(spec.threads, resolve(spec.model).card(), context.device) as count:
         context.progress(0, 0, f"reading {resolve(spec.model).title}")
         prompts = _prompts(spec)
         batch, gamma = min(spec.batch, len(prompts.tokens)), max(spec.gamma)

@@ -79,7 +79,14 @@ class DraftingSpec(Spec):
         float, Field(description="Make tokens that are in the text less likely; 1 leaves them alone, drafted tokens count as text", gt=0, le=10)
     ] = 1.0
     dtype: Annotated[Dtype, Field(description="Arithmetic of the models; auto: float32 on a CPU, the checkpoint's own on a GPU")] = "auto"
-    threads: Annotated[int, Field(description="Processor cores that torch uses; 0: all", ge=0, le=4096)] = 0
+    threads: Annotated[
+        int,
+        Field(
+            description="Processor cores that torch uses; 0: one for a small model, whose operations are too short to be shared, else all",
+            ge=0,
+            le=4096,
+        ),
+    ] = 0
 
     @model_validator(mode="before")
     @classmethod

@@ -20,11 +20,14 @@ def test_it_keeps_what_transformers_keeps(seed: int, top_p: float, spread: float
     assert torch.allclose(warp(scores, Sampling(1.0, top_p=top_p)), expected, rtol=1e-12, atol=0)
 
 
-def test_steep_distributions_are_not_sorted_and_flat_ones_are() -> None:
-    steep, flat = torch.arange(1000.0, dtype=torch.float64)[None], torch.zeros(1, 1000, dtype=torch.float64)
-    assert sampling._top_p_of_few(steep, 0.9) is not None
-    assert sampling._top_p_of_few(flat, 0.9) is None
-    assert sampling._top_p_of_few(torch.cat((steep, flat)), 0.9) is None
+def test_only_flat_distributions_are_sorted() -> None:
+    steep, flat = torch.arange(1000.0, dtype=torch.float64), torch.zeros(1000, dtype=torch.float64)
+    both = torch.stack((steep, flat, steep)).expand(2, 3, 1000)
+    assert sampling._top_p_of_few(both, 0.9)[1].tolist() == [[False, True, False]] * 2
+    law = warp(both, Sampling(1.0, top_p=0.9))
+    assert torch.equal(law[0, 0], warp(steep, Sampling(1.0, top_p=0.9)))
+    assert int((law[1, 1] > 0).sum()) in {900, 901}
+    assert torch.equal(warp(flat, Sampling(1.0, top_p=0.9)), law[0, 1])
 
 
 @pytest.mark.parametrize("top_k", [0, 5])

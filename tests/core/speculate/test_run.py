@@ -127,6 +127,6 @@ def test_the_test_of_losslessness_passes(context: RecordingContext, tiny_llama_d
     assert result.exit_code == 0
     assert result.greedy is not None
     assert result.greedy.identical == 2
-    assert [found.name for found in result.comparisons][-1] == "model, quantiles"
+    assert [found.name for found in result.comparisons][-1] == "model"
     assert len(result.comparisons) == 2 * 6 + 1
     assert result.total_variation <= result.total_variation_bound
