@@ -22,8 +22,8 @@ class AdviceView(Vertical):
 
     HELP = (
         "How the engines are asked for the form's drafter: today's command, and the configuration file where it takes one. y copies all lines of the "
-        "engine under the cursor. Nothing is started from here.\n\nγ is that of the run shown under Results when one of the form's model and drafter "
-        "was measured, else the form's first."
+        "engine under the cursor. Nothing is started from here.\n\nγ is the one that the newest run of the form's model and drafter found to be "
+        "the fastest, else the form's first."
     )
     DEFAULT_CSS = """
     AdviceView { height: 1fr; }

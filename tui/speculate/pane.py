@@ -113,9 +113,10 @@ class SpeculatePane(ExperimentPane):
         form = self.form_view.form
         values = {name: row.editor.get() for name, row in form.rows.items() if name in _ADVISED} | form.values()
         chosen = self.results.chosen
-        if chosen is not None and all(chosen.values.get(name) == values.get(name, default) for name, default in _SAME.items()):
-            best = max(chosen.siblings, key=lambda each: each.row.speedup).row
-            self.advice.tell(values, best.gamma, f"γ {best.gamma} was the fastest of {chosen.run_id}: {best.speedup:.2f} times plain decoding here")
+        known = [*([] if chosen is None else [chosen]), *self.results.entries]
+        if (found := next((each for each in known if _asked_alike(each.values, values)), None)) is not None:
+            best = max(found.siblings, key=lambda each: each.row.speedup).row
+            self.advice.tell(values, best.gamma, f"γ {best.gamma} was the fastest of {found.run_id}: {best.speedup:.2f} times plain decoding here")
         else:
             self.advice.tell(values, None, "γ of the form; nothing was measured with this model and drafter yet")
 
@@ -184,5 +185,11 @@ class SpeculatePane(ExperimentPane):
 
 _ADVISED = ("model", "drafter", "draft", "gamma", "ngram_min", "ngram_max")
 """Fields of the form that the advice depends on."""
-_SAME: Mapping[str, Any] = {"model": None, "drafter": "model", "draft": None}
-"""Fields that a run and the form must share, with what they are when nobody names them."""
+
+
+def _asked_alike(run: Mapping[str, Any], form: Mapping[str, Any]) -> bool:
+    """Whether a run had the form's model and drafter."""
+    drafter = form.get("drafter", "model")
+    return (run.get("model"), run.get("drafter", "model")) == (form.get("model"), drafter) and (
+        drafter != "model" or run.get("draft") == form.get("draft")
+    )

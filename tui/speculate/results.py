@@ -47,7 +47,8 @@ class SpeculateResults(Turns):
         self.settings: ResultTable[Shown] = ResultTable(rows.COLUMNS)
         self.table = self.settings
         self._figures = Static(classes="results--figures turns--head", markup=False)
-        self._entries: list[Entry] = []
+        self.entries: list[Entry] = []
+        """Every measured setting of the model, newest run first."""
         self._model = ""
         self.chosen: Entry | None = None
         """The row that is shown in full."""
@@ -76,10 +77,10 @@ class SpeculateResults(Turns):
 
     def tell(self, entries: Sequence[Entry], model_name: str, run_id: str | None = None) -> None:
         """Show the settings of a model."""
-        self._entries = list(entries)
-        wanted = [entry for entry in self._entries if entry.run_id == run_id]
-        kept = next((entry for entry in self._entries if self.chosen is not None and entry.key == self.chosen.key), None)
-        self.chosen = rows.fastest(wanted) or kept or rows.fastest(self._entries)
+        self.entries = list(entries)
+        wanted = [entry for entry in self.entries if entry.run_id == run_id]
+        kept = next((entry for entry in self.entries if self.chosen is not None and entry.key == self.chosen.key), None)
+        self.chosen = rows.fastest(wanted) or kept or rows.fastest(self.entries)
         self.set_class(self.chosen is None, "-nothing")
         if self.chosen is None:
             self._figures.update(
@@ -97,10 +98,10 @@ class SpeculateResults(Turns):
         chosen, width = self.chosen, self.size.width
         if chosen is None or not width:
             return
-        self.settings.show(rows.shown(self._entries, chosen), chosen.key)
+        self.settings.show(rows.shown(self.entries, chosen), chosen.key)
         head = Content.assemble((told.head(chosen), "bold"), ("  " + chosen.run_id, "dim"))
         self._figures.update(Content("\n").join([head, hanging(told.lines(chosen, notes=self.size.height >= _TALL), width)]))
-        self.chart.set_plot(rows.figures(chosen, self._entries)[min(self.figure, self.figures() - 1)])
+        self.chart.set_plot(rows.figures(chosen, self.entries)[min(self.figure, self.figures() - 1)])
 
     @on(DataTable.RowHighlighted)
     def _moved(self, event: DataTable.RowHighlighted) -> None:

@@ -268,6 +268,8 @@ async def test_up_and_down_go_through_the_simulators_fields(make_app: MakeApp) -
 
 async def test_y_copies_the_command_of_the_engine_under_the_cursor(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     made.pair()
+    made.losslessness()
+    made.lookup("20260101-115000-speculate-beef")
     async with make_app().run_test(size=(80, 24)) as pilot:
         pane = await open_speculate(pilot)
         pane.show_view(ADVICE)
@@ -282,10 +284,11 @@ async def test_y_copies_the_command_of_the_engine_under_the_cursor(make_app: Mak
         assert copied[1].count("\n") >= 4, "the configuration file comes with it"
         best = made.measured("pair")["gamma"]
         assert f'"num_speculative_tokens": {best}' in copied[0], "the gamma that was measured to be the fastest"
-        pane.prefill({"drafter": "lookup", "gamma": (7,)})
-        pane.show_view(ADVICE)
-        await settle(pilot)
-        assert "max_draft_len: 7" in pane.advice.lines(), "the form's, where nothing was measured"
+        for model, gamma in (("bundled:base", 4), ("bundled:draft", 7)):
+            pane.prefill({"model": model, "drafter": "lookup", "gamma": (7,)})
+            pane.show_view(ADVICE)
+            await settle(pilot)
+            assert f"max_draft_len: {gamma}" in pane.advice.lines(), "the measured one, or the form's where nothing was measured"
 
 
 async def test_a_result_of_another_version_is_left_out(make_app: MakeApp) -> None:
