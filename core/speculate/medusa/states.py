@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[int, int, str], None]
 
-PROMPT, LONGEST, SHORTEST = 64, 192, 32
-"""Tokens of text that the target goes on from, and of what it says at most and at least."""
+PROMPT, LONGEST, SHORTEST = 64, 96, 32
+"""Tokens of text that the target goes on from, and of what it says at most and at least: longer, a small model begins to repeat itself."""
 TEMPERATURES = (0.0, 0.8)
 _UNITS = 1000
 _CACHE_BYTES = 256 << 20

@@ -204,7 +204,6 @@ def _trained(target: Target, digest: str, context: RunContext) -> Stored:
             told[0] = time.monotonic()
             context.progress(0, 0, f"Medusa heads: {label}")
 
-    context.log(f"no Medusa heads of {clean(target.card.name)} are here yet: training some on {text.name}, which takes up to two minutes")
     made = train(target.model, target.tokenizer, text, TrainSettings(), on_progress, target.decoder)
     shape = made.heads.shape
     facts = HeadFacts(
