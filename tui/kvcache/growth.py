@@ -89,7 +89,7 @@ def sentences(result: KvCacheWhyResult) -> list[tuple[str, str]]:
         row.with_projections == row.with_projections_formula and row.without_projections == row.without_projections_formula for row in result.rows
     )
     counted = "as n and n(n+1)/2 say" if agree else "not as n and n(n+1)/2 say: look at the notes"
-    said = {each.sentence for each in (*result.fits, *result.parts)}
+    said = {each.sentence for each in result.fits} | {each.sentence for each in result.parts}
     how = f"{result.path} path, {clean(result.device)}, {result.threads} threads, {result.dtype}, {result.repeats} repeats"
     return [
         *((clean(each.name), clean(each.sentence)) for each in result.fits),
