@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.benchmark.documents import load_result
 from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.target import key_of
 from core.benchmark.thresholds import objectives_of, parse
@@ -18,7 +19,7 @@ def check(spec: BenchmarkSpec, card: ModelCard | None) -> None:
 
     Raises:
         RequestError: an engine that does not exist or is only attached to, expressions that do not parse, a file that is no list of requests,
-            lengths beyond the model's context, a key that is not there.
+            a baseline that is none, lengths beyond the model's context, a key that is not there.
     """
     engine = look_up(spec.engine_name)
     if card is not None and not engine.facts.starts:
@@ -26,6 +27,8 @@ def check(spec: BenchmarkSpec, card: ModelCard | None) -> None:
     objectives_of(spec.objectives)
     for expression in spec.thresholds:
         parse(expression)
+    if spec.baseline is not None:
+        load_result(spec.baseline)
     key_of(spec)
     file = spec.trace if spec.load == "trace" else None if spec.prompts == "builtin" else spec.prompts
     if file is not None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from core.benchmark.load import Carried
-from core.benchmark.metrics import RATES, SAMPLES, Goodput, SampleMetric
+from core.benchmark.metrics import OF_REQUEST, RATES, SAMPLES, Goodput, SampleMetric
 from core.benchmark.metrics.base import Window
 from core.benchmark.outcome import Outcome
 from core.benchmark.percentiles import distribution
@@ -59,7 +59,7 @@ def counting_of(outcomes: Sequence[Outcome]) -> Counting:
 
 def samples_of(outcomes: Sequence[Outcome]) -> dict[str, list[float]]:
     """Raw values by the tag of the metric."""
-    return {metric.tag: metric.sample(outcomes) for metric in SAMPLES}
+    return {metric.tag: metric.sample(outcomes) for metric in (*SAMPLES, *OF_REQUEST)}
 
 
 def _begun(outcome: Outcome, window: Window) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from core.benchmark.percentiles import Distribution
 from core.benchmark.percentiles import Percentile as PercentileOf
@@ -12,11 +12,13 @@ from core.benchmark.percentiles import Percentile as PercentileOf
 Counting = Literal["server", "tokenizer", "unknown"]
 
 
-class _Frozen(BaseModel):
+class FrozenFigures(BaseModel):
+    """Figures that do not change."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class PercentileFigure(_Frozen):
+class PercentileFigure(FrozenFigures):
     """One percentile with its interval."""
 
     level: float
@@ -27,7 +29,7 @@ class PercentileFigure(_Frozen):
     """Whether there are enough samples to claim it at 99 % confidence."""
 
 
-class SampleFigure(_Frozen):
+class SampleFigure(FrozenFigures):
     """A distribution as the contract has it: p50, p95, p99 and n, and more."""
 
     title: str
@@ -38,6 +40,12 @@ class SampleFigure(_Frozen):
     least: float | None
     most: float | None
     percentiles: tuple[PercentileFigure, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_follows(cls, value: Any) -> Any:
+        """A figure that was written can be read again: p50, p95 and p99 follow from the percentiles."""
+        return {name: held for name, held in value.items() if name not in cls.model_computed_fields} if isinstance(value, dict) else value
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -80,7 +88,7 @@ def _percentile(found: PercentileOf) -> PercentileFigure:
     return PercentileFigure(level=found.level, value=found.value, low=found.low, high=found.high, enough=found.enough)
 
 
-class RequestCounts(_Frozen):
+class RequestCounts(FrozenFigures):
     """What became of the requests; the five others add up to `scheduled`."""
 
     scheduled: int
@@ -91,7 +99,7 @@ class RequestCounts(_Frozen):
     cancelled: int = 0
 
 
-class ErrorCount(_Frozen):
+class ErrorCount(FrozenFigures):
     """Requests that ended for the same reason."""
 
     status: str
@@ -99,7 +107,7 @@ class ErrorCount(_Frozen):
     count: int
 
 
-class ServerReport(_Frozen):
+class ServerReport(FrozenFigures):
     """What the server said of itself while it was measured, and what its processes took; None where nothing was said."""
 
     peak_running: float | None = None
@@ -117,7 +125,7 @@ class ServerReport(_Frozen):
     tokens_per_joule: float | None = None
 
 
-class Quality(_Frozen):
+class Quality(FrozenFigures):
     """What the model answers, beside how fast."""
 
     ppl: float | None = None
@@ -129,7 +137,7 @@ class Quality(_Frozen):
     """How it was measured, or why it was not."""
 
 
-class Level(_Frozen):
+class Level(FrozenFigures):
     """One load: the whole of a measurement, or one level of a sweep."""
 
     level: float | None = None
@@ -152,7 +160,7 @@ class Level(_Frozen):
     meets_objectives: bool | None = None
 
 
-class Threshold(_Frozen):
+class Threshold(FrozenFigures):
     """One of the things that the whole must meet."""
 
     expression: str
@@ -163,7 +171,7 @@ class Threshold(_Frozen):
     words: str = ""
 
 
-class BenchmarkEntry(_Frozen):
+class BenchmarkEntry(FrozenFigures):
     """One target."""
 
     name: str
@@ -199,7 +207,37 @@ class BenchmarkEntry(_Frozen):
     warnings: tuple[str, ...] = ()
 
 
-class BenchmarkResult(_Frozen):
+_AROUND = ("schema", "llmopt_version", "run", "capability", "artifacts")
+"""What stands in a run's result.json beside the result."""
+
+
+def headline(entry: BenchmarkEntry) -> dict[str, float | None]:
+    """The main figures of a target."""
+    return {
+        "throughput_tokens_per_second": entry.throughput_tokens_per_second,
+        "throughput_requests_per_second": entry.throughput_requests_per_second,
+        "goodput_requests_per_second": entry.goodput_requests_per_second,
+        "ttft_p50_ms": entry.ttft_ms.p50,
+        "ttft_p95_ms": entry.ttft_ms.p95,
+        "tpot_p50_ms": entry.tpot_ms.p50,
+        "tpot_p95_ms": entry.tpot_ms.p95,
+        "itl_p50_ms": entry.itl_ms.p50,
+        "itl_p95_ms": entry.itl_ms.p95,
+        "e2el_p50_ms": entry.e2el_ms.p50,
+        "e2el_p95_ms": entry.e2el_ms.p95,
+        "requests_done": entry.requests.done,
+        "requests_bad": entry.requests.failed + entry.requests.timed_out,
+        "host_bytes": entry.server.host_bytes,
+        "gpu_bytes": entry.server.gpu_bytes,
+        "model_bytes": entry.model_bytes,
+        "ppl": entry.quality.ppl,
+        "kl_mean": entry.quality.kl_mean,
+        "tokens_per_joule": entry.server.tokens_per_joule,
+        "cost_per_million_tokens": entry.cost_per_million_tokens,
+    }
+
+
+class BenchmarkResult(FrozenFigures):
     """Of `llmopt benchmark`; of a comparison several entries."""
 
     entries: tuple[BenchmarkEntry, ...]
@@ -212,6 +250,23 @@ class BenchmarkResult(_Frozen):
     """Raw values by entry and tag."""
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_a_run_adds(cls, value: Any) -> Any:
+        """A result that was written can be read again: what a run writes around it, and what follows from the rest, is passed over."""
+        return (
+            {name: held for name, held in value.items() if name not in (*_AROUND, *cls.model_computed_fields)} if isinstance(value, dict) else value
+        )
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures by which runs are set beside each other; of several entries behind the name of each."""
+        alone = len(self.entries) == 1
+        return {
+            name if alone else f"{entry.name}.{name}": value for entry in self.entries for name, value in headline(entry).items() if value is not None
+        }
 
     @property
     def exit_code(self) -> int:

@@ -14,7 +14,10 @@ import psutil
 from core import __version__
 from core.benchmark.arrivals import concurrency_of, is_closed, times_of
 from core.benchmark.asking import Ask, body_of
+from core.benchmark.baseline import held_against
+from core.benchmark.ceiling import ceiling_warnings, known, most_at_once
 from core.benchmark.client import Patience
+from core.benchmark.documents import load_result
 from core.benchmark.figures import counting_of, counts_of, errors_of, level_of, samples_of
 from core.benchmark.live import Live
 from core.benchmark.load import Carried, Load, carry
@@ -47,6 +50,7 @@ def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
     objectives = objectives_of(spec.objectives)
     for expression in spec.thresholds:
         parse(expression)
+    baseline = None if spec.baseline is None else load_result(spec.baseline)
     tokenizer, card = tokenizer_of(spec)
     prompts = _prompts(spec, tokenizer)
     needed = _needed(prompts, card)
@@ -56,18 +60,23 @@ def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
         levels = bench.levels()
     outcomes = bench.outcomes
     entry = _entry(spec, target, levels, outcomes, watch, card, tokenizer)
-    entry = entry.model_copy(update={"warnings": warnings_of(spec, entry, prompts)})
-    thresholds = judge(spec.thresholds, entry)
-    for warning in entry.warnings:
-        context.log(warning)
-    return BenchmarkResult(
+    ceiling, streams = known(), _streams(spec, outcomes)
+    warnings = (*ceiling_warnings(streams, entry.throughput_tokens_per_second, ceiling), *warnings_of(spec, entry, prompts))
+    entry = entry.model_copy(update={"warnings": warnings, "client_lag_ms": ceiling.lag(streams) if ceiling is not None else None})
+    result = BenchmarkResult(
         entries=(entry,),
-        thresholds=thresholds,
+        thresholds=judge(spec.thresholds, entry),
         machine=machine(),
         load=words(spec),
-        samples={entry.name: samples_of(outcomes)},
+        samples=_samples(entry.name, levels, bench.by_level),
         seconds=time.monotonic() - began,
     )
+    if baseline is not None:
+        held, differences = held_against(baseline, result)
+        result = result.model_copy(update={"thresholds": (*result.thresholds, *held), "warnings": differences})
+    for warning in (*entry.warnings, *result.warnings):
+        context.log(warning)
+    return result
 
 
 @dataclass
@@ -82,7 +91,12 @@ class _Bench:
     watch: Watch
 
     def __post_init__(self) -> None:
-        self.outcomes: list[Outcome] = []
+        self.by_level: list[Sequence[Outcome]] = []
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Of all levels."""
+        return [outcome for part in self.by_level for outcome in part]
 
     def warm_up(self) -> None:
         """Requests that are not measured."""
@@ -103,7 +117,7 @@ class _Bench:
         live = Live(self.context, len(self.prompts), self._total, len(self.outcomes), level, lambda: self.watch.latest)
         carried = self._carry(self.prompts, level, live)
         self.context.check_cancelled()
-        self.outcomes += carried.outcomes
+        self.by_level.append(carried.outcomes)
         return level_of(carried, self.objectives, level)
 
     def _carry(self, prompts: Sequence[Prompt], level: float | None, live: Live | None) -> Carried:
@@ -237,6 +251,20 @@ def _entry(
         model_bytes=card.file_bytes if card is not None else None,
         cost_per_million_tokens=None if spec.price is None or not speed else spec.price / (speed * 3600) * 1e6,
     )
+
+
+def _samples(name: str, levels: Sequence[Level], by_level: Sequence[Sequence[Outcome]]) -> dict[str, dict[str, list[float]]]:
+    """Raw values of the level that the entry's figures are of; of a sweep those of each level too, behind `@`."""
+    found = {name: samples_of(by_level[levels.index(_best(levels))])}
+    if len(levels) > 1:
+        found |= {f"{name} @ {level.level:g}": samples_of(outcomes) for level, outcomes in zip(levels, by_level, strict=True)}
+    return found
+
+
+def _streams(spec: BenchmarkSpec, outcomes: Sequence[Outcome]) -> int:
+    """Streams at once: asked for, as far as there are requests, or more where a schedule without limit brought more."""
+    asked = max(spec.levels, default=1.0) if spec.load == "sweep" and spec.sweep == "concurrency" else concurrency_of(spec) or 1
+    return max(min(int(asked), spec.requests), most_at_once(outcomes))
 
 
 def _best(levels: Sequence[Level]) -> Level:

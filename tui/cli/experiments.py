@@ -17,7 +17,6 @@ _EXPLANATIONS = {
     "speculate-test": "Test that speculation changes nothing: samples against the target's own law, greedy texts one by one; exit code 3 when not.",
     "kv-cache": "Measure KV-cache schemes on the same model and text: bytes, speed, perplexity through the cache, retrieval.",
     "kv-cache-why": "Measure what a KV cache saves: time of a token with it and without, keys and values computed, growth with the length.",
-    "benchmark": "Put a load on a server, running already (URL) or started for a model, and measure; exit code 3 when a threshold is not met.",
     "kv-cache-pages": "Watch the pages of a KV cache in a decode of several sequences, or in a simulated scheduler.",
 }
 

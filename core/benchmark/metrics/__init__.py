@@ -8,6 +8,7 @@ from core.benchmark.metrics.base import RateMetric, SampleMetric, Window
 from core.benchmark.metrics.e2el import EndToEndLatency, NormalizedLatency
 from core.benchmark.metrics.goodput import Goodput
 from core.benchmark.metrics.itl import InterTokenLatency
+from core.benchmark.metrics.of_request import InterTokenLatencyOfRequest, RequestSpeed
 from core.benchmark.metrics.queue import QueueTime
 from core.benchmark.metrics.rates import ErrorRate, TimeoutRate
 from core.benchmark.metrics.throughput import RequestThroughput, TokenThroughput, TotalTokenThroughput
@@ -23,6 +24,8 @@ SAMPLES: Final[tuple[SampleMetric, ...]] = (
     NormalizedLatency(),
     QueueTime(),
 )
+OF_REQUEST: Final[tuple[SampleMetric, ...]] = (InterTokenLatencyOfRequest(), RequestSpeed())
+"""Kept as raw values beside the others, so that results can be compared."""
 RATES: Final[tuple[RateMetric, ...]] = (RequestThroughput(), TokenThroughput(), TotalTokenThroughput(), ErrorRate(), TimeoutRate())
 
-__all__ = ["RATES", "SAMPLES", "Goodput", "RateMetric", "SampleMetric", "Window"]
+__all__ = ["OF_REQUEST", "RATES", "SAMPLES", "Goodput", "RateMetric", "SampleMetric", "Window"]

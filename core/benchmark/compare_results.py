@@ -1,0 +1,132 @@
+"""Raw values of one load against those of another: by which factor they differ, and whether that is more than noise. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Final, Literal
+
+from core.benchmark.metrics import OF_REQUEST, SAMPLES
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult
+from core.benchmark.significance import ratio_of
+from core.sanitize import clean
+
+Verdict = Literal["better", "worse", "alike", "unknown"]
+Samples = Mapping[str, Sequence[float]]
+_LEAST = 8
+_FALSE_ALARM = 0.05
+"""Chance that among all aspects of two equal loads one is called different."""
+
+
+@dataclass(frozen=True)
+class Aspect:
+    """One statistic of the raw values of a load."""
+
+    key: str
+    title: str
+    tag: str
+    level: float | None
+    """Percentile; None: the mean."""
+
+    @property
+    def lower(self) -> bool:
+        """Whether less is better."""
+        return _BETTER[self.tag] == "lower"
+
+    @property
+    def unit(self) -> str:
+        """Of its values."""
+        return _UNITS[self.tag]
+
+    @property
+    def least(self) -> int:
+        """Values that it takes to tell: of a percentile so many that one lies beyond it on average."""
+        return _LEAST if self.level is None else max(_LEAST, ceil(1 / (1 - self.level / 100) - 1e-9))
+
+
+_METRICS = (*SAMPLES, *OF_REQUEST)
+_BETTER: Final = {metric.tag: metric.better for metric in _METRICS}
+_UNITS: Final = {metric.tag: metric.unit for metric in _METRICS}
+ASPECTS: Final = (
+    Aspect("ttft.p50", "TTFT p50", "ttft_ms", 50.0),
+    Aspect("ttft.p95", "TTFT p95", "ttft_ms", 95.0),
+    Aspect("tpot.p50", "TPOT p50", "tpot_ms", 50.0),
+    Aspect("tpot.p95", "TPOT p95", "tpot_ms", 95.0),
+    Aspect("itl.mean", "ITL, mean of a request", "itl_of_request_ms", None),
+    Aspect("e2el.p50", "E2EL p50", "e2el_ms", 50.0),
+    Aspect("e2el.p95", "E2EL p95", "e2el_ms", 95.0),
+    Aspect("throughput", "token/s of a request", "request_tokens_per_second", None),
+)
+CONFIDENCE: Final = 1 - _FALSE_ALARM / len(ASPECTS)
+"""Of each interval, so that all of them hold together at 95 % (Bonferroni)."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One aspect of a load over that of another."""
+
+    aspect: Aspect
+    value: float | None
+    against: float | None
+    ratio: float | None
+    low: float | None
+    """Of the interval of the ratio."""
+    high: float | None
+    beyond_noise: bool | None
+    """None: too few values to tell."""
+    verdict: Verdict
+    words: str
+
+
+def compare_samples(these: Samples, those: Samples, aspects: Sequence[Aspect] = ASPECTS, confidence: float = CONFIDENCE) -> tuple[Compared, ...]:
+    """Each aspect of a load over that of another; requests, not tokens, are what is drawn again."""
+    return tuple(_compared(aspect, these.get(aspect.tag, ()), those.get(aspect.tag, ()), confidence) for aspect in aspects)
+
+
+def _compared(aspect: Aspect, these: Sequence[float], those: Sequence[float], confidence: float) -> Compared:
+    value, against = statistic(these, aspect.level), statistic(those, aspect.level)
+    if value is None or against is None:
+        return Compared(aspect, value, against, None, None, None, None, "unknown", "not measured in both")
+    fewest = min(len(these), len(those))
+    found = ratio_of(these, those, aspect.level, confidence=confidence) if fewest >= aspect.least else None
+    if found is None:
+        ratio = value / against if against else None
+        words = f"{fewest} requests are too few to tell: {aspect.least} are needed" if against else "the other value is 0"
+        return Compared(aspect, value, against, ratio, None, None, None, "unknown", words)
+    interval = f"{found.ratio:.3f} times ({found.low:.3f} to {found.high:.3f})"
+    if not found.significant:
+        return Compared(aspect, value, against, found.ratio, found.low, found.high, False, "alike", f"{interval}: within noise")
+    verdict: Verdict = "better" if (found.ratio < 1) == aspect.lower else "worse"
+    return Compared(aspect, value, against, found.ratio, found.low, found.high, True, verdict, f"{interval}: {verdict}, beyond noise")
+
+
+def statistic(values: Sequence[float], level: float | None) -> float | None:
+    """Mean, or percentile by the nearest rank; None without values."""
+    if not len(values):
+        return None
+    if level is None:
+        return sum(values) / len(values)
+    return sorted(values)[max(ceil(level / 100 * len(values) - 1e-9), 1) - 1]
+
+
+def pairs_of(result: BenchmarkResult, against: BenchmarkResult) -> list[tuple[BenchmarkEntry, BenchmarkEntry]]:
+    """Entries that belong together: by their names, else the only one of each."""
+    named = {entry.name: entry for entry in against.entries}
+    found = [(entry, named[entry.name]) for entry in result.entries if entry.name in named]
+    if not found and len(result.entries) == len(against.entries) == 1:
+        return [(result.entries[0], against.entries[0])]
+    return found
+
+
+def unlike(result: BenchmarkResult, against: BenchmarkResult) -> tuple[str, ...]:
+    """Why two results may not be set against each other: sentences."""
+    found = []
+    if result.load != against.load:
+        found.append(f"the loads differ: {clean(result.load, limit=120)}, against {clean(against.load, limit=120)}")
+    names = [name for name in ("system", "processor", "cores", "memory_bytes") if result.machine.get(name) != against.machine.get(name)]
+    if names:
+        found.append(f"the machines differ in {', '.join(name.replace('_bytes', '') for name in names)}")
+    for name, other in ((entry.name, against_entry) for entry, against_entry in pairs_of(result, against) if entry.model != against_entry.model):
+        found.append(f"{clean(name, limit=80)} is set against another model, {clean(other.model, limit=80)}")
+    return tuple(found)

@@ -1,0 +1,76 @@
+"""`llmopt benchmark`, and with --calibrate what the client itself can follow."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from core.errors import RunFailed
+from core.runs.files import why
+from core.runs.registry import spec_class
+from tui.cli.experiment import experiment
+from tui.cli.options import from_spec
+from tui.cli.output import narrate, print_document, print_facts, print_table
+
+_EXPLANATION = "Put a load on a server, running already (URL) or started for a model, and measure; exit code 3 when a threshold is not met."
+_HELP = "Measure no server: find how many streams this program's own client follows on this machine, and keep it"
+
+
+def _run(model: str | None, **given: Any) -> int:
+    if given.pop("calibrate", False):
+        return _calibrate(as_json=bool(given.get("json", False)))
+    return experiment("benchmark", model, given)
+
+
+def _calibrate(*, as_json: bool) -> int:
+    from core.benchmark import ceiling
+    from core.benchmark.calibrate import RATE, Step, calibrate
+    from core.benchmark.run import workers_for
+
+    def told(step: Step) -> None:
+        verdict = "followed" if step.follows else "not followed"
+        narrate(f"{step.streams} streams: {verdict}, p99 of the client's delay {step.lag_p99_ms:.2f} ms")
+
+    found = calibrate(workers_for, on_step=told)
+    try:
+        path = ceiling.keep(found)
+    except OSError as error:
+        raise RunFailed(why(error, ceiling.calibration_file())) from error
+    if as_json:
+        print_document("calibration", found.to_json())
+        return 0
+    rows = [
+        (
+            str(step.streams),
+            str(step.workers),
+            f"{step.lag_p50_ms:.2f}",
+            f"{step.lag_p99_ms:.2f}",
+            f"{step.ttft_p50_ms:.1f}",
+            f"{step.itl_p50_ms:.2f}",
+            f"{step.server_late_p99_ms:.2f}",
+            f"{step.cpu_us_per_token:.0f}",
+            "yes" if step.follows else "no",
+        )
+        for step in found.steps
+    ]
+    heads = ("streams", "processes", "delay p50", "p99, ms", "TTFT, ms", "ITL, ms", "server p99", "us/token", "follows")
+    print_table(rows, heads, right=range(8), shrink=())
+    print()
+    words = "none" if found.ceiling is None else f"{found.ceiling} streams, {found.ceiling * RATE:.0f} tokens a second"
+    print_facts([("the client follows", words), ("kept in", str(path))])
+    return 0
+
+
+def _with_calibrate() -> Any:
+    """The command of the spec, with one more flag."""
+    command = from_spec(_run, spec_class("benchmark"), _EXPLANATION)
+    flag = Annotated[bool, Parameter(help=_HELP, negative="", show_default=False, group=Group("Run", sort_key=99))]
+    signature = inspect.signature(command)
+    more = inspect.Parameter("calibrate", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=flag)
+    command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), more])  # type: ignore[attr-defined]
+    return command
+
+
+benchmark = _with_calibrate()
