@@ -204,4 +204,5 @@ def predicted(tally: Tally, gamma: int, cost_ratio: float, verification_ratio: f
     if not tally.judged:
         return 1.0
     costs = Costs.measured(cost_ratio, verification_ratio, gamma)
-    return speedup_of_rounds(tally.accepted_per_round, tally.drafted_share, tally.drafted_per_round, gamma, costs)
+    length = gamma if tally.trees else tally.drafted_per_round
+    return speedup_of_rounds(tally.accepted_per_round, tally.drafted_share, length, gamma, costs)

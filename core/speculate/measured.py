@@ -42,7 +42,8 @@ class Measured:
         gamma, costs = gamma or row.gamma, costs or self.costs
         if gamma != row.gamma:
             return predict_by_position(row.acceptance_by_position, gamma, costs, row.drafted_share)
-        speedup = speedup_of_rounds(row.accepted_per_round, row.drafted_share, row.drafted_per_round, gamma, costs)
+        length = gamma if self.result.drafter == "medusa" else row.drafted_per_round
+        speedup = speedup_of_rounds(row.accepted_per_round, row.drafted_share, length, gamma, costs)
         return Prediction(alpha_of(1 + row.accepted_per_round, gamma), gamma, 1 + row.accepted_per_round, speedup)
 
     def best_gamma(self, costs: Costs | None = None, largest: int = _LARGEST) -> int:

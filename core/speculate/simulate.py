@@ -208,7 +208,7 @@ def speedup_of_rounds(accepted: float, drafted_share: float, length: float, gamm
     Args:
         accepted: mean drafts accepted in a round, over all rounds: E - 1.
         drafted_share: share of rounds that had a draft; the others are plain steps.
-        length: mean length of a draft where there was one; a lookup's may be shorter than gamma, a tree has more candidates.
+        length: mean length of a draft where there was one; a lookup's may be shorter than gamma; gamma for a tree, which costs the same each round.
         gamma: drafted tokens that the costs were measured for.
         costs: of a round with a whole draft.
     """

@@ -26,6 +26,8 @@ class Tally:
     rounds: int = 0
     """Of single rows."""
     with_draft: int = 0
+    trees: bool = False
+    """Whether candidates were verified as a tree, which costs the same whatever was followed of it."""
     drafted: int = 0
     emitted: int = 0
 
@@ -36,6 +38,7 @@ class Tally:
                 continue
             for drafted, accepted, emitted in zip(done.drafted, done.accepted, done.emitted, strict=True):
                 if emitted:
+                    self.trees |= done.candidates > 0
                     self._count(drafted, accepted, emitted, done.candidates or len(drafted))
 
     def _count(self, drafted: Sequence[int], accepted: int, emitted: Sequence[int], candidates: int) -> None:

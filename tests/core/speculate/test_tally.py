@@ -56,3 +56,9 @@ def test_the_prediction_is_the_formula() -> None:
     tally = Tally()
     tally.add([FIRST, Round([[1, 2, 3]], [3], [[1, 2, 3, 4]], [None])])
     assert predicted(tally, 3, 0.2, 1.4) == pytest.approx(4 / (3 * 0.2 + 1.4))
+
+
+def test_a_tree_of_few_candidates_costs_what_was_measured_of_it() -> None:
+    tally = Tally()
+    tally.add([FIRST, Round([[1, 2]], [1], [[1, 3]], [None], candidates=2)])
+    assert predicted(tally, 4, 0.1, 1.4) == pytest.approx(2 / (4 * 0.1 + 1.4))
