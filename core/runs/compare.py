@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import RequestError
+from core.runs.differences import Difference, differences_of
 from core.runs.figures import Better, figure, numbers
 from core.runs.store import Run
 
@@ -55,6 +56,8 @@ class Comparison:
     measures: tuple[Measure, ...]
     warnings: tuple[str, ...]
     """Why figures may not be set against each other."""
+    differences: tuple[tuple[Difference, ...], ...] = ()
+    """Of each run but the first, against the first: what differs beyond noise and what does not, where the runs tell."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -65,6 +68,7 @@ class Comparison:
                 measure.name: {"values": list(measure.values), "ratios": list(measure.ratios), "better": measure.better, "best": measure.best}
                 for measure in self.measures
             },
+            "differences": [[difference.to_json() for difference in found] for found in self.differences],
             "warnings": list(self.warnings),
         }
 
@@ -78,12 +82,17 @@ def compare(runs: Sequence[Run]) -> Comparison:
     if len(runs) < 2:
         raise RequestError("compare needs two runs or more: `llmopt runs list` shows them")
     results = [run.result or {} for run in runs]
+    others = [
+        differences_of(run.capability if run.capability == runs[0].capability else "", result, results[0])
+        for run, result in zip(runs[1:], results[1:], strict=True)
+    ]
     return Comparison(
         ids=tuple(run.id for run in runs),
         statuses=tuple(run.state.status for run in runs),
         settings=tuple(_settings([{"capability": run.capability} | run.values for run in runs])),
         measures=tuple(_measures([metrics_of(result) for result in results])),
-        warnings=tuple(_warnings(runs, results)),
+        warnings=(*_warnings(runs, results), *dict.fromkeys(warning for other in others for warning in other.warnings)),
+        differences=tuple(other.found for other in others),
     )
 
 

@@ -31,6 +31,10 @@ class Capability:
     """Whether a checkpoint that is quantized already is refused."""
     resumable: bool = False
     """Whether a run that was stopped goes on from what it kept."""
+    report: str = ""
+    """A function of named results that makes a `core.runs.export.report.Report`; none when empty: the figures alone are exported."""
+    differences: str = ""
+    """A function of two results that says which figures differ beyond noise; none when empty."""
 
 
 CAPABILITIES: dict[str, Capability] = {
@@ -71,6 +75,8 @@ CAPABILITIES: dict[str, Capability] = {
         check="core.benchmark.check:check",
         needs_folder=False,
         takes_addresses=True,
+        report="core.benchmark.report:report",
+        differences="core.benchmark.report.differences:differences",
     ),
     "serve": Capability(
         "core.engine:ServeSpec", "core.benchmark.serve_run:run", "Serve", check="core.benchmark.serve_check:check", needs_folder=False

@@ -11,9 +11,9 @@ from cyclopts import App, Parameter
 
 from core.errors import RunFailed
 from core.runs import store
+from core.runs.compare import Comparison, metrics_of
 from core.runs.compare import compare as compare_runs
-from core.runs.compare import metrics_of
-from core.runs.export import FORMATS, export_run
+from core.runs.export import Format, export_runs
 from core.runs.figures import duration, figure, show, size
 from core.runs.files import why, write_bytes
 from core.runs.launch import GRACE
@@ -137,23 +137,33 @@ def compare_two(first: Id, second: Id, /, *more: Id, json: Json = False) -> int:
         ]
         print_table(cells, ("measured", *names, *(("B/A",) if two else ())), right=range(1, len(cells[0])))
         narrate("* the better of those that differ")
+    _print_differences(comparison, names)
     for warning in comparison.warnings:
         narrate(f"note: {warning}")
     return 0
+
+
+def _print_differences(comparison: Comparison, names: list[str]) -> None:
+    """What is more than noise, for runs that keep what they measured one by one."""
+    rows = [(f"{name}/{names[0]}", each.name, each.words) for name, found in zip(names[1:], comparison.differences, strict=False) for each in found]
+    if rows:
+        print()
+        print_table(rows, ("", "of all requests", "ratio, its interval, and whether it is more than noise"), shrink=(2,))
 
 
 @app.command(name="export")
 def export(
     run_id: Id,
     /,
-    *,
-    to: Annotated[Literal["json", "csv", "md", "html"], Parameter(help="Format")] = "json",
+    *more: Id,
+    to: Annotated[Format, Parameter(help="Format; samples: the raw values of a benchmark as CSV")] = "json",
     out: Annotated[Path | None, Parameter(help="File to write; default: stdout")] = None,
 ) -> int:
-    """Export a run: settings, figures and their course; html carries charts."""
-    run = store.find(run_id)
-    experiment.launcher().refresh(run)
-    text = export_run(run, FORMATS[to])
+    """Export a run: settings, figures and their course; html carries charts. Several benchmarks become one report."""
+    runs = [store.find(each) for each in (run_id, *more)]
+    for run in runs:
+        experiment.launcher().refresh(run)
+    text = export_runs(runs, to)
     if out is None:
         print(text, end="")
         return 0

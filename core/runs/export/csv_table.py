@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from core.runs.export.gather import Exported
 from core.sanitize import clean
 
 _HEADER = ("kind", "name", "step", "label", "value")
+_SAMPLE_HEADER = ("metric", "index", "value")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(exported: Exported) -> str:
-    """Columns kind (setting, result, course), name, step, label, value.
+    """Columns kind (setting, result, course), name, step, label, value; a capability with a report of its own has its own columns.
 
     A text that a spreadsheet would take for a formula is preceded by an apostrophe.
     """
+    return table_text((_HEADER, *_rows(exported)) if exported.report is None else exported.report.values())
+
+
+def as_samples(exported: Exported) -> str:
+    """Raw values, a line each; the header alone where the result keeps none."""
+    return table_text((_SAMPLE_HEADER,) if exported.report is None else exported.report.samples())
+
+
+def table_text(rows: Iterable[tuple[Any, ...]]) -> str:
+    """Rows as CSV."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
-    writer.writerows([_cell(value) for value in row] for row in _rows(exported))
+    csv.writer(text, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
     return text.getvalue()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.runs.compare import metrics_of
 from core.runs.events import Event, Metric
+from core.runs.export.report import Report, report_of
 from core.runs.figures import figure
 from core.runs.state import State
 from core.runs.store import Run
@@ -39,6 +40,8 @@ class Exported:
     result: dict[str, Any]
     """result.json, or empty."""
     series: tuple[Series, ...]
+    report: Report | None = None
+    """What the capability itself says of the result."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -62,6 +65,7 @@ def gather(run: Run) -> Exported:
         document=run.document,
         result=run.result or {},
         series=_series(run.events),
+        report=report_of(run.capability, [(run.id, run.result or {})]),
     )
 
 

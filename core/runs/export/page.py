@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from core.runs.export import facts
 from core.runs.export.charts import charts
 from core.runs.export.facts import Row
 from core.runs.export.gather import Exported
+from core.runs.export.report import Report
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b83280", "#975a16", "#2c7a7b", "#4a5568")
@@ -26,19 +28,41 @@ svg text { font-size: 12px; fill: var(--ink); } .grid { stroke: var(--faint); st
 
 def as_html(exported: Exported) -> str:
     """Figures, charts, convention, request; every text of model or user is escaped."""
-    title = escape(f"{exported.capability} of {exported.model}")
-    sections = [
-        _section("Measured", _table(facts.metrics(exported))),
-        *(_section(escape(name.capitalize()), _table(rows[1:], rows[0])) for name, rows in facts.tables(exported)),
-        *(f"<h2>{escape(name)}</h2><figure>{chart}</figure>" for name, chart in charts(exported)),
-        _section("Convention", _table(facts.convention(exported))),
-        _section("Asked", _table(facts.settings(exported))),
-    ]
+    report = exported.report
+    measured = (
+        [_section("Measured", _table(facts.metrics(exported))), *_tables(facts.tables(exported)), *_charts(charts(exported))]
+        if report is None
+        else _report(report)
+    )
+    sections = [*measured, _section("Convention", _table(facts.convention(exported))), _section("Asked", _table(facts.settings(exported)))]
+    return _document(f"{exported.capability} of {exported.model}", _table(facts.head(exported)), sections)
+
+
+def report_html(report: Report) -> str:
+    """A report of several runs."""
+    return _document(report.title, "", _report(report))
+
+
+def _document(title: str, head: str, sections: Sequence[str]) -> str:
+    title = escape(title)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f'<meta name="viewport" content="width=device-width"><title>{title}</title><style>{_STYLE}{_series_style()}</style></head>\n'
-        f"<body><h1>{title}</h1>{_table(facts.head(exported))}\n" + "\n".join(filter(None, sections)) + "\n</body></html>\n"
+        f"<body><h1>{title}</h1>{head}\n" + "\n".join(filter(None, sections)) + "\n</body></html>\n"
     )
+
+
+def _report(report: Report) -> list[str]:
+    said = "".join(f"<li>{escape(sentence)}</li>" for sentence in report.sentences)
+    return [_section("In words", f"<ul>{said}</ul>" if said else ""), *_charts(report.charts()), *_tables(report.tables)]
+
+
+def _tables(tables: Sequence[tuple[str, list[Row]]]) -> list[str]:
+    return [_section(escape(f"{name[:1].upper()}{name[1:]}"), _table(rows[1:], rows[0])) for name, rows in tables]
+
+
+def _charts(drawn: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"<h2>{escape(name)}</h2><figure>{chart}</figure>" for name, chart in drawn]
 
 
 def _section(title: str, body: str) -> str:

@@ -1,0 +1,33 @@
+"""Results of benchmarks for others: one or several, as tables, charts, CSV and JSON. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.benchmark.documents import parse_result
+from core.benchmark.report.charts import charts
+from core.benchmark.report.document import document
+from core.benchmark.report.named import Named
+from core.benchmark.report.rows import rows, sample_rows
+from core.benchmark.report.tables import sentences, tables
+from core.runs.export.report import Report
+from core.sanitize import clean
+
+
+def report(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> Report:
+    """The report of results as they stand in result.json, each with the name of its run.
+
+    Raises:
+        RequestError: one of them is not that of a benchmark.
+    """
+    results = [Named(clean(name), parse_result(held, f"run {clean(name)}")) for name, held in documents]
+    return Report(
+        title=f"Benchmark of {', '.join(dict.fromkeys(clean(entry.model, limit=80) for named in results for entry in named.result.entries))}",
+        sentences=sentences(results),
+        tables=tuple(tables(results)),
+        charts=lambda: charts(results),
+        values=lambda: rows(results),
+        samples=lambda: sample_rows(results),
+        document=lambda: document(results),
+    )

@@ -1,0 +1,42 @@
+"""Results with the names of their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.benchmark.compare_results import Samples
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult
+from core.sanitize import clean
+
+
+@dataclass(frozen=True)
+class Named:
+    """One result."""
+
+    run: str
+    result: BenchmarkResult
+
+
+@dataclass(frozen=True)
+class Row:
+    """One target of one result."""
+
+    run: str
+    title: str
+    """Fit to be shown, unlike that of every other row."""
+    entry: BenchmarkEntry
+    samples: Samples
+
+
+def targets(results: Sequence[Named]) -> list[Row]:
+    """Every target; two of the same name are told apart by their runs."""
+    names = [entry.name for named in results for entry in named.result.entries]
+    found = []
+    for named in results:
+        for entry in named.result.entries:
+            title = clean(entry.name, limit=80)
+            if names.count(entry.name) > 1:
+                title = f"{title} ({named.run})"
+            found.append(Row(named.run, title, entry, named.result.samples.get(entry.name, {})))
+    return found

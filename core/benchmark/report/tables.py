@@ -1,0 +1,236 @@
+"""The tables of a report, rows of safe texts; the command line prints them too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from core.benchmark.compare_result import BenchmarkCompareResult
+from core.benchmark.compare_results import compare_samples, unlike
+from core.benchmark.metrics import SAMPLES
+from core.benchmark.percentiles import LEVELS
+from core.benchmark.report.named import Named, Row, targets
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult, SampleFigure, Threshold
+from core.runs.export.report import Cells, Table
+from core.runs.figures import number, percent, size
+from core.sanitize import clean
+
+_SIGNS: Final = {True: "met", False: "NOT MET", None: "unknown"}
+_NONE = "—"
+_SHORT: Final = {
+    "ttft_ms": "TTFT",
+    "ttft_sent_ms": "TTFT, sent",
+    "tpot_ms": "TPOT",
+    "itl_ms": "ITL",
+    "e2el_ms": "E2EL",
+    "normalized_ms": "normalized",
+    "queue_ms": "queue",
+}
+
+
+def sentences(results: Sequence[Named]) -> tuple[str, ...]:
+    """What must be said first: loads, what is recommended, warnings."""
+    found = [f"{named.run}: {clean(named.result.load, limit=200)}" for named in results]
+    for named in results:
+        if isinstance(named.result, BenchmarkCompareResult):
+            found += [clean(each.words, limit=300) for each in named.result.recommendations]
+        found += [clean(warning, limit=300) for warning in named.result.warnings]
+        for entry in named.result.entries:
+            before = f"{clean(entry.name, limit=80)}: " if len(named.result.entries) > 1 else ""
+            found += [f"{before}{clean(warning, limit=300)}" for warning in entry.warnings]
+    for other in results[1:]:
+        found += [f"{other.run} against {results[0].run}: {sentence}" for sentence in unlike(other.result, results[0].result)]
+    return tuple(dict.fromkeys(found))
+
+
+def tables(results: Sequence[Named]) -> Iterator[Table]:
+    """All tables that have something to show."""
+    rows = targets(results)
+    for found in _tables(results, rows):
+        if len(found[1]) > 1:
+            yield found
+
+
+def _tables(results: Sequence[Named], rows: Sequence[Row]) -> Iterator[Table]:
+    alone = len(rows) == 1
+    yield "Targets", [_TARGET_HEAD, *(_target(row) for row in rows)]
+    for named in results:
+        if isinstance(named.result, BenchmarkCompareResult):
+            yield "Recommended", [("goal", "target", "margin", "beyond noise"), *_recommended(named.result)]
+            yield "Not measured", [("target", "reason"), *((clean(each.target), clean(each.reason, limit=400)) for each in named.result.left_out)]
+        yield "Thresholds", thresholds(named.result.thresholds)
+    if not alone:
+        yield f"Against {rows[0].title}", against(rows)
+    for row in rows:
+        of = "" if alone else f" of {row.title}"
+        yield f"Percentiles{of}", percentiles(row.entry)
+        yield f"Levels{of}", levels(row.entry)
+        yield f"Errors{of}", errors(row.entry)
+        yield f"Server{of}", [("figure", "value"), *server(row.entry)]
+    yield "Machine", [("", ""), *machine(results[0].result)]
+
+
+_TARGET_HEAD: Final[Cells] = (
+    "target",
+    "engine",
+    "token/s",
+    "request/s",
+    "TTFT p50, ms",
+    "p95",
+    "TPOT p50, ms",
+    "p95",
+    "E2EL p50, ms",
+    "p95",
+    "done",
+    "failed",
+    "memory",
+    "weights",
+    "perplexity",
+)
+
+
+def _target(row: Row) -> Cells:
+    entry = row.entry
+    latencies = [figure.at(level) for figure in (entry.ttft_ms, entry.tpot_ms, entry.e2el_ms) for level in (50.0, 95.0)]
+    return (
+        row.title,
+        clean(f"{entry.engine} {entry.engine_version or ''}".strip(), limit=60),
+        _number(entry.throughput_tokens_per_second),
+        _number(entry.throughput_requests_per_second),
+        *(_number(value) for value in latencies),
+        str(entry.requests.done),
+        str(entry.requests.failed + entry.requests.timed_out),
+        _bytes(entry.server.gpu_bytes or entry.server.host_bytes),
+        _bytes(entry.model_bytes),
+        _number(entry.quality.ppl),
+    )
+
+
+def percentiles(entry: BenchmarkEntry, *, short: bool = False) -> list[Cells]:
+    """A line a metric, by its name or its initials; a value with `?` has too few samples to be claimed."""
+    shown = next((level for level in entry.levels if level.throughput_tokens_per_second == entry.throughput_tokens_per_second), entry.levels[-1])
+    head = ("metric", "n", "mean", *(f"p{level:g}" for level in LEVELS))
+    found = [(metric, shown.metrics.get(metric.tag)) for metric in SAMPLES]
+    return [
+        head,
+        *(
+            _percentiles(f"{_SHORT[metric.tag] if short else metric.title}, {metric.unit}", figure)
+            for metric, figure in found
+            if figure is not None and figure.n
+        ),
+    ]
+
+
+def _percentiles(title: str, figure: SampleFigure) -> Cells:
+    enough = {each.level: each.enough for each in figure.percentiles}
+    values = [(figure.at(level), enough.get(level, False)) for level in LEVELS]
+    return (title, str(figure.n), _number(figure.mean), *(_number(value) + ("" if claimed or value is None else "?") for value, claimed in values))
+
+
+def levels(entry: BenchmarkEntry) -> list[Cells]:
+    """A line a level of a sweep, the knee marked; the header alone where there is no sweep."""
+    head: Cells = ("level", "token/s", "request/s", "goodput", "TTFT p50, ms", "p95", "TPOT p50, ms", "E2EL p50, ms", "p95", "bad", "")
+    if len(entry.levels) < 2:
+        return [head]
+    found = [head]
+    for level in entry.levels:
+        ttft, tpot, e2el = (level.metrics[tag] for tag in ("ttft_ms", "tpot_ms", "e2el_ms"))
+        marks = (["knee"] if level.level == entry.knee else []) + ([] if level.meets_objectives is not False else ["misses the objectives"])
+        found.append(
+            (
+                _number(level.level),
+                _number(level.throughput_tokens_per_second),
+                _number(level.throughput_requests_per_second),
+                _number(level.goodput_requests_per_second),
+                *(_number(value) for value in (ttft.p50, ttft.p95, tpot.p50, e2el.p50, e2el.p95)),
+                str(level.requests.failed + level.requests.timed_out),
+                ", ".join(marks),
+            )
+        )
+    return found
+
+
+def thresholds(held: Sequence[Threshold]) -> list[Cells]:
+    """A line a threshold, its verdict in words and not by colour."""
+    head: Cells = ("", "threshold", "found", "")
+    return [
+        head,
+        *(
+            (
+                _SIGNS[each.passed],
+                clean(each.expression, limit=120),
+                f"{_number(each.value)} {_unit(each.unit)}".strip(),
+                clean(each.words, limit=200),
+            )
+            for each in held
+        ),
+    ]
+
+
+def errors(entry: BenchmarkEntry) -> list[Cells]:
+    """A line a reason."""
+    head: Cells = ("requests", "what", "reason")
+    return [head, *((str(each.count), clean(each.status).replace("_", " "), clean(each.reason, limit=300)) for each in entry.errors)]
+
+
+def server(entry: BenchmarkEntry) -> list[Cells]:
+    """What the server said of itself, and what it took."""
+    said = entry.server
+    shown: list[tuple[str, str | None]] = [
+        ("address", clean(entry.url, limit=120)),
+        ("started by", None if entry.command is None else clean(entry.command, limit=600)),
+        ("tokens counted by", entry.token_counts),
+        ("connections opened", None if entry.connections is None else str(entry.connections)),
+        ("running, most", _maybe(said.peak_running)),
+        ("waiting, most", _maybe(said.peak_waiting)),
+        ("KV cache in use, most", None if said.peak_kv_usage is None else percent(said.peak_kv_usage)),
+        ("prefix found", None if said.prefix_hit_rate is None else percent(said.prefix_hit_rate)),
+        ("drafts accepted", None if said.acceptance is None else percent(said.acceptance)),
+        ("host memory, most", None if said.host_bytes is None else size(said.host_bytes)),
+        ("GPU memory, most", None if said.gpu_bytes is None else size(said.gpu_bytes)),
+        ("tokens a joule", _maybe(said.tokens_per_joule)),
+        ("cost of a million tokens", _maybe(entry.cost_per_million_tokens)),
+        ("client's own delay, p99, ms", _maybe(entry.client_lag_ms)),
+        ("quality", clean(entry.quality.words, limit=300) or None),
+    ]
+    return [(name, value) for name, value in shown if value is not None]
+
+
+def against(rows: Sequence[Row]) -> list[Cells]:
+    """Every target's aspects over those of the first."""
+    head: Cells = ("target", "aspect", "value", "first", "ratio and interval")
+    found = [head]
+    for other in rows[1:]:
+        for each in compare_samples(other.samples, rows[0].samples):
+            if each.value is not None and each.against is not None:
+                unit = _unit(each.aspect.unit)
+                found.append((other.title, each.aspect.title, f"{_number(each.value)} {unit}", f"{_number(each.against)} {unit}", each.words))
+    return found
+
+
+def machine(result: BenchmarkResult) -> list[Cells]:
+    """Where it was measured."""
+    shown = {name: size(value) if name.endswith("_bytes") and isinstance(value, int) else str(value) for name, value in result.machine.items()}
+    return [(clean(name.removesuffix("_bytes").replace("_", " ")), clean(value, limit=200)) for name, value in shown.items() if value != "None"]
+
+
+def _recommended(result: BenchmarkCompareResult) -> Iterator[Cells]:
+    for each in result.recommendations:
+        margin = _NONE if each.margin is None else f"{each.margin:.3f} times {clean(each.runner_up or '', limit=60)}"
+        yield (clean(each.title), clean(each.name, limit=80), margin, {True: "yes", False: "no", None: "unknown"}[each.beyond_noise])
+
+
+def _number(value: float | None) -> str:
+    return _NONE if value is None else number(value)
+
+
+def _maybe(value: float | None) -> str | None:
+    return None if value is None else number(value)
+
+
+def _bytes(value: int | None) -> str:
+    return _NONE if value is None else size(value)
+
+
+def _unit(unit: Any) -> str:
+    return "" if unit == "1" else str(unit)

@@ -1,0 +1,95 @@
+"""The result of a benchmark as"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.benchmark.compare_result import BenchmarkCompareResult
+from core.benchmark.documents import parse_result
+from core.benchmark.report.named import Named, targets
+from core.benchmark.report.tables import errors, levels, percentiles, thresholds
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult, headline
+from core.runs.export.report import Cells
+from core.runs.figures import figure, number, show, size
+from tui.cli.output import narrate, print_facts, print_table
+
+_SPOKEN = ("throughput_tokens_per_second", "throughput_requests_per_second", "goodput_requests_per_second", "requests_done", "requests_bad")
+_AFTER = ("host_bytes", "gpu_bytes", "model_bytes", "ppl", "kl_mean", "tokens_per_joule", "cost_per_million_tokens")
+
+
+def print_benchmark(document: dict[str, Any]) -> None:
+    """Figures, percentiles, levels of a sweep, thresholds, errors; of several targets a ranking, the recommendation and what is beyond noise."""
+    result = parse_result(document, "the run")
+    if len(result.entries) == 1 and not isinstance(result, BenchmarkCompareResult):
+        _print_entry(result.entries[0], result.load)
+    else:
+        _print_targets(result)
+    _print_rows(thresholds(result.thresholds), shrink=(3, 1))
+    _print_notes(result)
+
+
+def _print_entry(entry: BenchmarkEntry, load: str) -> None:
+    figures = headline(entry)
+    print_facts([("target", entry.name), ("engine", f"{entry.engine} {entry.engine_version or ''}".strip()), ("load", load)])
+    print()
+    names = [name for name in (*_SPOKEN, *_AFTER) if figures[name] is not None]
+    rows = [(figure(name).title, show(name, figures[name])) for name in names]
+    if entry.knee is not None:
+        rows.insert(0, ("knee of the sweep", number(entry.knee)))
+    print_table(rows, right=(1,))
+    _print_rows(percentiles(entry, short=True), right=range(1, 9))
+    _print_rows(levels(entry), right=range(10))
+    _print_rows(errors(entry), right=(0,), shrink=(2,))
+
+
+def _print_targets(result: BenchmarkResult) -> None:
+    print_facts([("load", result.load)])
+    ranked = sorted(targets([Named("run", result)]), key=lambda row: -(row.entry.throughput_tokens_per_second or 0.0))
+    rows = [
+        (
+            row.title,
+            _number(row.entry.throughput_tokens_per_second),
+            _number(row.entry.ttft_ms.p50),
+            _number(row.entry.tpot_ms.p50),
+            _bytes(row.entry.server.gpu_bytes or row.entry.server.host_bytes),
+            _bytes(row.entry.model_bytes),
+            _number(row.entry.quality.ppl),
+        )
+        for row in ranked
+    ]
+    print()
+    print_table(rows, ("target", "token/s", "TTFT, ms", "TPOT, ms", "memory", "weights", "ppl"), right=range(1, 7))
+    if isinstance(result, BenchmarkCompareResult):
+        print()
+        print_facts([(each.title, each.words) for each in result.recommendations])
+        if result.left_out:
+            print()
+            print_facts([(each.target, f"not measured: {each.reason}") for each in result.left_out])
+    for entry in result.entries:
+        if entry.errors:
+            print(f"\n{entry.name}")
+            _print_rows(errors(entry), right=(0,), shrink=(2,))
+
+
+def _print_notes(result: BenchmarkResult) -> None:
+    several = len(result.entries) > 1
+    for warning in result.warnings:
+        narrate(f"note: {warning}")
+    for entry in result.entries:
+        for warning in entry.warnings:
+            narrate(f"note: {f'{entry.name}: ' if several else ''}{warning}")
+
+
+def _print_rows(rows: Sequence[Cells], right: Sequence[int] = (), shrink: Sequence[int] = (0,)) -> None:
+    if len(rows) > 1:
+        print()
+        print_table(rows[1:], rows[0], right=right, shrink=shrink)
+
+
+def _number(value: float | None) -> str:
+    return "—" if value is None else number(value)
+
+
+def _bytes(value: int | None) -> str:
+    return "—" if value is None else size(value)
