@@ -34,6 +34,7 @@ PANES = (
     PaneEntry(
         "6", "speculate", "Speculative", "tui.speculate.pane:SpeculatePane", "Tokens drafted cheaply and verified by the model: faster, same text"
     ),
+    PaneEntry("7", "benchmark", "Benchmark", "tui.benchmark.pane:BenchmarkPane", "A load on a server, measured honestly; servers beside each other"),
 )
 
 

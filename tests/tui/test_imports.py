@@ -81,6 +81,7 @@ print(json.dumps({"modules": sorted(sys.modules)}))
         "tui.quantize.pane",
         "tui.kvcache.pane",
         "tui.speculate.pane",
+        "tui.benchmark.pane",
         "tui.runs.screen",
         "core.runs.store",
         *HEAVY,

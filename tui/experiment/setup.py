@@ -77,6 +77,10 @@ class SetupView(Vertical, Generic[S]):
         """What is foreseen of a valid request. Runs in a thread: it may touch the disk."""
         raise NotImplementedError
 
+    def takes(self, model: object) -> bool:  # noqa: ARG002
+        """Whether a model that another form of the tab names can stand in this one."""
+        return True
+
     def compose(self) -> ComposeResult:
         """Form above, verdict below."""
         yield self.form

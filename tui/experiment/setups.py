@@ -116,7 +116,8 @@ class Setups(Vertical):
     def begin_with(self, model: object) -> None:
         """Name another model in every form that nobody has changed."""
         for view in self.views.values():
-            view.begin_with(model)
+            if view.takes(model):
+                view.begin_with(model)
 
     def reset(self) -> None:
         """Every field of the chosen form to its default; the model stays."""
@@ -134,7 +135,7 @@ class Setups(Vertical):
             return
         self._model = event.model
         for view in self.views.values():
-            if view.form.values().get("model") != event.model:
+            if view.takes(event.model) and view.form.values().get("model") != event.model:
                 view.form.set_value("model", event.model)
 
     @on(Edited)

@@ -1,0 +1,85 @@
+"""The Benchmark tab over two made-up models, with engines whose versions are stated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from core import engine_paths
+from core.spec import Spec
+from engines.local import LocalServer
+from tests.tui.benchmark import made
+from tests.tui.fakes import FakeServices
+from tests.tui.kvcache.conftest import shown
+from tests.tui.quantize.conftest import FakeModels, settle, until
+from tui.app import LlmoptApp
+from tui.benchmark.pane import BenchmarkPane
+from tui.panes import PaneEntry
+from tui.runs.live import LiveRuns
+
+__all__ = ["MakeApp", "RecordingRuns", "open_tab", "settle", "shown", "until"]
+
+MakeApp = Callable[..., LlmoptApp]
+PYTHON = "/opt/llmopt/bin/python"
+VERSIONS = {"transformers": "5.23.0", "llama_cpp_python": "0.3.36"}
+
+
+@pytest.fixture
+def services() -> FakeServices:
+    return FakeServices(models=FakeModels())
+
+
+@pytest.fixture(autouse=True)
+def stated_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This program's own engines are installed and no others; only the Benchmark tab is real."""
+    for name in ("OPENAI_API_KEY", "LLMOPT_ENGINE_VLLM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(engine_paths, "python", lambda _engine: PYTHON)
+    monkeypatch.setattr(engine_paths, "program", lambda *_: None)
+    monkeypatch.setattr("engines.probing.package_version", lambda _python, package: VERSIONS.get(package.replace("-", "_"), ""))
+    monkeypatch.setattr(PaneEntry, "load", lambda self: BenchmarkPane if self.id == "benchmark" else Static)
+    assert LocalServer
+
+
+class RecordingRuns(LiveRuns):
+    """Starts nothing: notes what was asked for, and leaves a run that goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[Spec] = []
+        self.cancelled: list[str] = []
+
+    def start(self, spec: Spec) -> Any:
+        self.started.append(spec)
+        return made.going(spec, f"20260101-1159{len(self.started):02}-{spec.capability}-00ff")
+
+    def cancel(self, run: Any) -> Any:
+        self.cancelled.append(run.id)
+        state = run.state.model_copy(update={"status": "cancelled", "ended": run.state.created + 5})
+        run.save_state(state)
+        return state
+
+
+@pytest.fixture
+def runs(services: FakeServices) -> RecordingRuns:
+    services.runs = RecordingRuns()
+    return services.runs
+
+
+async def open_tab(pilot: Pilot[None], view: str = "") -> BenchmarkPane:
+    """Open the tab, let it look around, and go to a view."""
+    await settle(pilot)
+    app = pilot.app
+    assert isinstance(app, LlmoptApp)
+    app.open_pane("benchmark")
+    await settle(pilot)
+    pane = app.pane("benchmark")
+    assert isinstance(pane, BenchmarkPane)
+    if view:
+        pane.show_view(view)
+        await settle(pilot)
+    return pane

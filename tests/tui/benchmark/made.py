@@ -1,0 +1,83 @@
+"""Runs on disk as a worker leaves them. Their results and events were measured: bundled:base on a busy machine with two cores, and a server at an
+address that was made to fail every seventh request."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from core.benchmark.spec import BenchmarkSpec
+from core.engine import ServeSpec
+from core.runs import events
+from core.runs.files import write_json
+from core.runs.state import Status
+from core.runs.store import Run
+from core.spec import Spec
+from tests.tui.fakes import NOW
+from tests.tui.quantize.made import run_of, say
+
+__all__ = ["run_of", "say"]
+
+DATA = Path(__file__).parent / "data"
+MODEL = {"model": "bundled:base"}
+URL = "http://127.0.0.1:18765"
+LOAD = {"requests": 12, "concurrency": 2, "threads": 1}
+SPECS: dict[str, BenchmarkSpec] = {
+    "failing": BenchmarkSpec(
+        model=URL,
+        load="poisson",
+        rate=12,
+        requests=240,
+        output_tokens=32,
+        objectives=("ttft<300ms", "itl<40ms"),
+        thresholds=("ttft.p95 < 500ms", "throughput > 1000", "errors < 1%"),
+        price=2.5,
+    ),
+    "sweep": BenchmarkSpec(**MODEL, load="sweep", levels=(1, 2, 4, 8, 16), requests=16, output_tokens=24, threads=1),
+    "transformers": BenchmarkSpec(**MODEL, **LOAD, engine="transformers"),
+    "runtime": BenchmarkSpec(**MODEL, **LOAD),
+}
+"""The oldest first."""
+SERVER = ServeSpec(**MODEL, engine="runtime", threads=1)
+
+
+def measured(name: str) -> dict[str, Any]:
+    """A result as it was written, but for most of its raw samples."""
+    found: dict[str, Any] = json.loads((DATA / f"{name}.json").read_text())
+    return found
+
+
+def told(name: str, last: float) -> list[events.Event]:
+    """Events as they were written, moved so that the last one was heard at `last`."""
+    lines = [json.loads(line) for line in (DATA / f"{name}_events.jsonl").read_text().splitlines()]
+    found = [events.parse(json.dumps(line | {"t": last + line["t"] - lines[-1]["t"]}).encode()) for line in lines]
+    assert all(event is not None for event in found)
+    return [event for event in found if event is not None]
+
+
+def done(name: str, number: int = 0, **changes: Any) -> Run:
+    """A finished load with its result and events."""
+    order = list(SPECS).index(name) + 1
+    run = run_of(SPECS[name], f"20260101-11{order}{number}00-benchmark-0a0{order}", "done", created=NOW - 3600 + 60 * order, seconds=42.0)
+    write_json(run.path / "result.json", measured(name) | {"run": run.id, "artifacts": []} | changes)
+    say(run, *told(name, NOW - 3000))
+    return run
+
+
+def going(spec: Spec, run_id: str, status: Status = "running") -> Run:
+    """A run that goes on."""
+    return run_of(spec, run_id, status, created=NOW - 60)
+
+
+def everything() -> None:
+    """A finished load of each kind."""
+    for name in SPECS:
+        done(name)
+
+
+def server(run_id: str = "20260101-115000-serve-0b01", status: Status = "running") -> Run:
+    """A server that answers, or was stopped."""
+    run = run_of(SERVER, run_id, status, created=NOW - 600, seconds=400)
+    say(run, *told("server", NOW - 1))
+    return run

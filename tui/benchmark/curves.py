@@ -1,0 +1,68 @@
+"""A load as it goes, as charts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from core.benchmark.second_event import SecondEvent
+from tui.widgets.plot import Plot, Series
+
+Seconds = Sequence[tuple[float, SecondEvent]]
+Figure = Callable[[SecondEvent], float | None]
+_NOTHING = "no request has been answered yet"
+
+
+def throughput(seconds: Seconds) -> Plot:
+    """Tokens a second, or requests a second where the tokens are not known."""
+    tokens = any(told.tokens_per_second is not None for _, told in seconds)
+    read: Figure = (lambda told: told.tokens_per_second) if tokens else (lambda told: told.requests_per_second)
+    return _plot("throughput", "token/s" if tokens else "request/s", [("", read)], seconds)
+
+
+def latencies(seconds: Seconds) -> Plot:
+    """Medians of the requests that ended in each second."""
+    figures: list[tuple[str, Figure]] = [
+        ("TTFT", lambda told: told.ttft_ms),
+        ("end to end", lambda told: told.e2el_ms),
+        ("ITL", lambda told: told.itl_ms),
+    ]
+    plot = _plot("medians", "ms", figures, seconds)
+    values = [value for series in plot.series for value in series.y]
+    wide = bool(values) and min(values) > 0 and max(values) > 50 * min(values)
+    return Plot(**{**plot.__dict__, "log_y": wide, "y_limits": None if wide else plot.y_limits})
+
+
+def concurrency(seconds: Seconds) -> Plot:
+    """Requests that the server computes and those that wait in it."""
+    figures: list[tuple[str, Figure]] = [("running", _running), ("waiting in the server", lambda told: told.server_waiting)]
+    return _plot("requests under way", "", figures, seconds)
+
+
+def _running(told: SecondEvent) -> float | None:
+    return told.server_running if told.server_running is not None else float(told.running) if told.running else None
+
+
+def charts(seconds: Seconds) -> tuple[Plot, ...]:
+    """All of them, in the order in which they take turns."""
+    return throughput(seconds), latencies(seconds), concurrency(seconds)
+
+
+COUNT = 3
+
+
+def _plot(title: str, unit: str, figures: Sequence[tuple[str, Figure]], seconds: Seconds) -> Plot:
+    series = []
+    for label, read in figures:
+        points = [(at, value) for at, told in seconds if (value := read(told)) is not None]
+        if points:
+            series.append(Series.of([value for _, value in points], [at for at, _ in points], label=label))
+    top = max((value for each in series for value in each.y), default=0.0)
+    return Plot(
+        kind="line",
+        series=tuple(series),
+        title=title,
+        y_unit=unit,
+        x_unit="s",
+        y_limits=(0.0, top) if top > 0 else None,
+        empty=_NOTHING if not seconds or title != "requests under way" else "the server tells nothing of its requests",
+    )

@@ -1,0 +1,47 @@
+"""The engines as a list to choose from. Asks each whether it is installed: off the event loop."""
+
+from __future__ import annotations
+
+from core.engine import Found, Missing, look_up, names
+from core.errors import LlmoptError, RequestError
+from tui.widgets.table_picker import Options, Row
+
+_TRIED = {"for real": "run for real with this program", "against its protocol": "tested against its protocol, not for real"}
+
+
+def found(name: str) -> Found | Missing:
+    """The installed version of an engine, or why there is none; RequestError when there is no such engine."""
+    return look_up(name).find()
+
+
+def options(*, to_start: bool) -> Options:
+    """Every engine with its version, or the reason why it is missing.
+
+    Args:
+        to_start: leave out those that this program only attaches to.
+    """
+    rows = [row for name in names() if (row := _row(name, to_start=to_start)) is not None]
+    return Options(
+        (("engine", 14), ("version", 12), ("", 50)), rows, "an engine lives where LLMOPT_ENGINE_NAME or [engines] of the settings file says"
+    )
+
+
+def _row(name: str, *, to_start: bool) -> Row | None:
+    try:
+        engine = look_up(name)
+        if to_start and not engine.facts.starts:
+            return None
+        answer = _asked(name)
+    except LlmoptError as error:
+        return Row(name, (name, "broken", str(error)), str(error))
+    facts = engine.facts
+    version = answer.version if isinstance(answer, Found) else "missing" if facts.starts else "attach"
+    told = "" if isinstance(answer, Found) or not facts.starts else f" {answer.reason}."
+    return Row(name, (name, version, facts.summary), f"{facts.title}: {_TRIED[facts.tried]}.{told}")
+
+
+def _asked(name: str) -> Found | Missing:
+    try:
+        return found(name)
+    except RequestError as error:
+        return Missing(str(error))

@@ -1,0 +1,125 @@
+"""What a request will do, told before it starts. Reads models' cards and asks engines for their version: off the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.benchmark import check, serve_check
+from core.benchmark.arrivals import concurrency_of
+from core.benchmark.spec import PACED, BenchmarkSpec
+from core.benchmark.target import serve_spec
+from core.engine import Found, ServeSpec, look_up
+from core.errors import LlmoptError
+from core.models.card import ModelCard
+from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
+from tui.services import Models
+from tui.widgets import words
+
+_TEMPLATE = 64
+"""Tokens that a chat template may add."""
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """The verdict, and what can be copied of it."""
+
+    fit: Fit
+    command: str = ""
+    """Of the server that would be started."""
+
+
+def benchmark(models: Models, spec: BenchmarkSpec) -> Foreseen:
+    """Which server, which requests, and how long they take."""
+    if spec.is_url:
+        return _judged(lambda: _attached(spec))
+    if must_be_fetched(spec.model):
+        return Foreseen(NOT_HERE)
+    return _judged(lambda: _started(spec, models.resolve(spec.model).card()))
+
+
+def server(models: Models, spec: ServeSpec) -> Foreseen:
+    """The server's version and command."""
+    if must_be_fetched(spec.model):
+        return Foreseen(NOT_HERE)
+
+    def judge() -> Foreseen:
+        serve_check.check(spec, models.resolve(spec.model).card())
+        lines, command = _command(spec)
+        warnings = (
+            () if spec.host in ("127.0.0.1", "localhost", "::1") else (f"other machines can reach it: it listens on {spec.host}, without a key",)
+        )
+        return Foreseen(Fit(lines=lines, warnings=warnings), command)
+
+    return _judged(judge)
+
+
+def _judged(judge: Callable[[], Foreseen]) -> Foreseen:
+    try:
+        return judge()
+    except LlmoptError as error:
+        return Foreseen(Fit(refusal=str(error)))
+
+
+def _attached(spec: BenchmarkSpec) -> Foreseen:
+    check.check(spec, None)
+    facts = look_up(spec.engine_name).facts
+    key = f", key from {spec.key_env}" if spec.key_env else ", key from OPENAI_API_KEY if set" if spec.model.startswith("https://") else ""
+    lines = (("attaches to", f"{facts.title} at {spec.model}{key}; nothing is started"), *_load(spec))
+    warnings = ("the server's certificate is not checked",) if spec.insecure else ()
+    return Foreseen(Fit(lines=lines, warnings=warnings))
+
+
+def _started(spec: BenchmarkSpec, card: ModelCard) -> Foreseen:
+    check.check(spec, card)
+    asked = serve_spec(spec, min(spec.input_tokens + spec.output_tokens + _TEMPLATE, card.context))
+    serve_check.check(asked, card)
+    lines, command = _command(asked)
+    return Foreseen(Fit(lines=(lines[0], *_load(spec), *lines[1:])), command)
+
+
+def _command(spec: ServeSpec) -> tuple[tuple[tuple[str, str], ...], str]:
+    """What is told of a server that is started, and its command. The engine is known to be installed."""
+    engine = look_up(spec.engine)
+    found = engine.find()
+    assert isinstance(found, Found)
+    port = spec.port or engine.facts.port
+    command = engine.command(spec.model_copy(update={"port": port}), found, port)
+    place = "" if spec.port else f", on a free port instead of {port}"
+    lines = [
+        ("engine", f"{engine.facts.title} {found.version}, {'run for real' if engine.facts.tried == 'for real' else 'tested against its protocol'}"),
+        ("starts", f"{command.shown()}{place}"),
+        *(("note", note) for note in command.notes),
+    ]
+    return tuple(lines), command.shown()
+
+
+def _load(spec: BenchmarkSpec) -> tuple[tuple[str, str], ...]:
+    return (("sends", f"{_requests(spec)}, {_texts(spec)}"), ("takes", _time(spec)))
+
+
+def _requests(spec: BenchmarkSpec) -> str:
+    if spec.load == "trace":
+        return f"the requests of the trace at {spec.trace_speed:g} times its speed"
+    count = words.count(spec.requests)
+    if spec.load == "sweep":
+        levels = ", ".join(f"{level:g}" for level in spec.levels) or "levels doubled until the throughput stands still"
+        return f"{count} requests at each level of the {spec.sweep}: {levels}"
+    limit = concurrency_of(spec)
+    at_once = "" if limit is None else ", one at a time" if limit == 1 else f", {words.count(limit)} at once"
+    return f"{count} requests{at_once}" + (f", {words.count(spec.warmup)} more to warm up" if spec.warmup else "")
+
+
+def _texts(spec: BenchmarkSpec) -> str:
+    if spec.prompts != "builtin" or spec.load == "trace":
+        return "texts of the file"
+    return f"{words.count(spec.input_tokens)} tokens in, {words.count(spec.output_tokens)} out"
+
+
+def _time(spec: BenchmarkSpec) -> str:
+    ends = "" if spec.duration is None else f", {words.duration(spec.duration)} at most"
+    if spec.load in PACED:
+        return f"about {words.duration(spec.requests / spec.rate)} at {spec.rate:g} requests a second (estimate){ends}"
+    if spec.load == "ramp" and spec.duration is not None:
+        return f"{words.duration(spec.duration)}, from {spec.rate:g} to {spec.ramp_to:g} requests a second"
+    return f"as long as the server needs{ends}"

@@ -1,0 +1,93 @@
+"""A load as it goes: throughput, latencies, requests under way, errors."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from core.runs.store import Run
+from tui.benchmark import curves, live_lines
+from tui.benchmark.names import title
+from tui.benchmark.tape import BenchmarkTape
+from tui.experiment.live import LiveRun
+from tui.widgets.chart import Chart
+from tui.widgets.live import LiveLines
+
+_A_CHART = 9
+"""Lines that a chart wants."""
+_AROUND = 8
+"""Lines of head, figures and log."""
+_ERRORS = 4
+
+
+class BenchmarkLive(LiveRun[BenchmarkTape]):
+    """Head, figures, errors, as many charts as there is room for."""
+
+    HELP = (
+        "A load as it goes, told once a second. Figures and medians are of the requests that ended since the second before; a request that is under "
+        "way is in none of them. running and waiting are what the server says of itself.\n\n"
+        "m shows the next chart: throughput, latencies, requests under way. The run does not need this program: it goes on when the terminal closes."
+    )
+    NOTHING = "No load yet. F5 puts one on the server of the form: one that is started for it, or an address. It goes on when this program ends."
+    DEFAULT_CSS = """
+    BenchmarkLive .live--figures { height: 4; margin-top: 1; }
+    BenchmarkLive .live--errors { height: 0; }
+    BenchmarkLive .live--charts { height: 1fr; }
+    BenchmarkLive Chart { height: 1fr; min-height: 5; }
+    BenchmarkLive.-low .live--figures { margin-top: 0; }
+    BenchmarkLive.-nothing .live--figures, BenchmarkLive.-nothing .live--charts { display: none; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.figures = LiveLines(classes="live--figures")
+        self.errors = LiveLines(classes="live--errors")
+        self.charts = tuple(Chart() for _ in range(curves.COUNT))
+        self._first = 0
+
+    def compose(self) -> ComposeResult:
+        """Head, figures, errors, charts, last words."""
+        yield self.head
+        yield self.figures
+        yield self.errors
+        with Vertical(classes="live--charts"):
+            yield from self.charts
+        yield self.log_lines
+
+    def on_resize(self) -> None:
+        """As many charts as fit."""
+        self.set_class(self.size.height < 20, "-low")
+        self._again()
+
+    def title(self, run: Run) -> str:
+        """Load, engine, model."""
+        return title(run)
+
+    def new_tape(self) -> BenchmarkTape:
+        """Nothing heard yet."""
+        return BenchmarkTape()
+
+    def next_chart(self) -> None:
+        """Begin with the next chart."""
+        self._first = (self._first + 1) % curves.COUNT
+        self._again()
+
+    def draw(self, run: Run, tape: BenchmarkTape) -> None:  # noqa: ARG002
+        """What has been told so far."""
+        self.set_class(not tape.seconds, "-nothing")
+        width, height = self.size
+        if not width:
+            return
+        errors = live_lines.errors(tape, min(_ERRORS, max(height - _AROUND - _A_CHART, 1)), width)
+        self.figures.show(live_lines.figures(tape, width))
+        self.errors.show_all(errors)
+        plots = curves.charts(tuple(tape.seconds))
+        room = max((height - _AROUND - len(errors)) // _A_CHART, 1)
+        for at, chart in enumerate(self.charts):
+            chart.display = at < room
+            if at < room:
+                chart.set_plot(plots[(self._first + at) % curves.COUNT])
+
+    def _again(self) -> None:
+        if self.follower is not None:
+            self.draw(self.follower.run, self.follower.tape)

@@ -1,0 +1,50 @@
+"""Names of the tab's runs and engines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.benchmark.spec import BenchmarkSpec
+from core.engine import ServeSpec
+from core.runs.store import Run
+from core.sanitize import clean
+from tui.experiment import names
+
+BENCHMARK, SERVE = BenchmarkSpec.capability, ServeSpec.capability
+
+
+def is_url(model: object) -> bool:
+    """Whether a model is the address of a server."""
+    return isinstance(model, str) and model.startswith(("http://", "https://"))
+
+
+def engine(values: Mapping[str, Any]) -> str:
+    """The engine of a spec's values."""
+    return clean(str(values.get("engine") or ("openai" if is_url(values.get("model")) else "runtime")), limit=40)
+
+
+def target(values: Mapping[str, Any]) -> str:
+    """`runtime · bundled:base`, or the address of a server."""
+    model = values.get("model")
+    return clean(str(model), limit=80) if is_url(model) else f"{engine(values)} · {names.model(values)}"
+
+
+def title(run: Run) -> str:
+    """What a run was asked to do, in a few words."""
+    if run.capability == SERVE:
+        return f"server {target(run.values)}"
+    load = clean(str(run.values.get("load") or "concurrency"), limit=20)
+    return f"{_LOADS.get(load, load)} on {target(run.values)}"
+
+
+_LOADS: Mapping[str, str] = {
+    "one": "one request at a time",
+    "concurrency": "fixed concurrency",
+    "constant": "constant rate",
+    "poisson": "Poisson load",
+    "gamma": "bursts",
+    "ramp": "ramp",
+    "trace": "trace",
+    "sweep": "sweep",
+}

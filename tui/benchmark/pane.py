@@ -1,0 +1,200 @@
+"""The Benchmark tab: put a load on a server, watch it, set servers beside each other, start and stop them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.worker import get_current_worker
+
+from core.runs.store import Run
+from core.sanitize import clean
+from tui.benchmark import entries
+from tui.benchmark.entries import BenchmarkRun
+from tui.benchmark.live import BenchmarkLive
+from tui.benchmark.names import BENCHMARK, SERVE
+from tui.benchmark.results import ResultsView
+from tui.benchmark.servers import ServersView
+from tui.benchmark.setup import LOAD, SERVER, setups
+from tui.confirm import Confirm
+from tui.experiment.live import LiveRun
+from tui.experiment.names import LIVE, SETUP
+from tui.experiment.pane import ExperimentPane, common_bindings
+from tui.services import services_of
+from tui.widgets.threads import in_thread
+
+RESULTS, SERVERS = "Results", "Servers"
+
+__all__ = ["LIVE", "RESULTS", "SERVERS", "SETUP", "BenchmarkPane"]
+
+
+class BenchmarkPane(ExperimentPane):
+    """Forms and check on the left; the load as it goes, results and servers on the right."""
+
+    HELP = (
+        "Put a load on a server and measure it: one that is started for the model of the form, or one that runs already, by its address in place of "
+        "the model.\n\n"
+        "Below the form stands what F5 will do: the engine and its version, the exact command (y copies it), how many requests, about how long. "
+        "F6 turns to the form of a server that goes on until it is stopped: s starts it, x stops the one that is chosen under Servers, u puts its "
+        "address into the form of a load. Runs and servers go on without this program. F4 goes through the views."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *common_bindings("benchmark", views="setup, live, results, servers"),
+        Binding(
+            "f6", "next_form", "Experiment", show=False, id="benchmark.experiment", tooltip="Turn between the form of a load and that of a server"
+        ),
+        Binding("c", "all_runs", "All runs", id="benchmark.all-runs", tooltip="Show the loads on this model, or those on every model and address"),
+        Binding("m", "next_chart", "Next chart", id="benchmark.chart", tooltip="Draw the next chart, or turn to what stands behind"),
+        Binding(
+            "s", "start_server", "Start server", id="benchmark.start-server", tooltip="Start the server of the form; it goes on until it is stopped"
+        ),
+        Binding("x", "stop_server", "Stop server", id="benchmark.stop-server", tooltip="Stop the server under the cursor, after a question"),
+        Binding("u", "use_server", "Measure it", id="benchmark.use-server", tooltip="Put the address of the server under the cursor into the form"),
+        Binding("y,f9", "copy", "Copy", id="benchmark.copy", tooltip="Copy the server's command or address to the clipboard"),
+    ]
+    WHOLE = frozenset({RESULTS})
+    FORMS: ClassVar[Mapping[str, str]] = {RESULTS: BENCHMARK}
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        self.forms = setups(SETUP)
+        self.load_view = BenchmarkLive(id=LIVE)
+        self.results = ResultsView(id=RESULTS)
+        self.servers = ServersView(id=SERVERS)
+        lives: dict[str, LiveRun[Any]] = {BENCHMARK: self.load_view, SERVE: self.servers}
+        super().__init__(self.forms, lives, (self.load_view, self.results, self.servers), id=id)
+        self._runs: Sequence[BenchmarkRun] = ()
+        self._model = ""
+        self._several = False
+
+    @property
+    def going(self) -> LiveRun[Any] | None:
+        """The load that is not over; a server that goes on is there to be measured, and no reason to wait."""
+        return self.load_view if self.load_view.going else None
+
+    # -- results
+
+    def load_model(self, model: str) -> None:
+        """Results of another model or address."""
+        self._model = model
+        self._read(None)
+
+    def reload(self) -> None:
+        """Results of the same model, and the servers."""
+        self._read(None)
+        self.servers.look_around()
+
+    def show_result(self, run: Run, *, follow: bool) -> None:
+        """A load that is done goes over into the results."""
+        if run.capability == BENCHMARK:
+            self._model = str(run.values.get("model", "")) or self._model
+            self._read(run.id)
+            if follow:
+                self.show_view(RESULTS)
+
+    @in_thread(group="results", description="read results", exclusive=True)
+    def _read(self, first: str | None) -> None:
+        found = entries.of_runs(services_of(self).runs.list_runs(), lambda _run: True)
+        if not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self._show, found, first)
+
+    def _show(self, found: Sequence[BenchmarkRun], first: str | None) -> None:
+        self._runs = found
+        self._draw()
+        if first is not None:
+            self.results.go_to(first)
+        self.refresh_bindings()
+
+    def _draw(self) -> None:
+        mine = [each for each in self._runs if each.run.values.get("model") == self._model]
+        shown = self._runs if self._several else mine
+        self.results.show(self._model, shown, everything=self._several, more=len(self._runs) - len(mine))
+
+    def values_shown(self) -> Mapping[str, Any] | None:
+        """The values of the run that is followed, or whose row has the cursor."""
+        return self.results.values() if self.bar.active == RESULTS else super().values_shown()
+
+    @on(ResultsView.Chosen)
+    @on(ServersView.Chosen)
+    def _row_chosen(self, event: ResultsView.Chosen | ServersView.Chosen) -> None:
+        event.stop()
+        self.refresh_bindings()
+
+    # -- actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only what can be done now."""
+        chosen = self.servers.chosen if self.bar.active == SERVERS else None
+        match action:
+            case "next_chart":
+                return self.bar.active != SETUP
+            case "all_runs":
+                return self.bar.active == RESULTS and bool(self._runs)
+            case "copy":
+                return bool(self.to_copy())
+            case "start_server":
+                return not services_of(self).read_only and (self.bar.active == SERVERS or self.forms.chosen == SERVER)
+            case "stop_server":
+                return chosen is not None and chosen.going and not services_of(self).read_only
+            case "use_server":
+                return chosen is not None and chosen.answers
+            case "cancel":
+                return self.bar.active != SERVERS and super().check_action(action, parameters)
+        return super().check_action(action, parameters)
+
+    def to_copy(self) -> str:
+        """What y copies: of the form what it starts or attaches to, of a result how its server was started, of a server its address."""
+        match self.bar.active:
+            case "Results":
+                return self.results.to_copy()
+            case "Servers":
+                return self.servers.to_copy()
+        return self.forms.command
+
+    def action_all_runs(self) -> None:
+        """Those of the model, or all."""
+        self._several = not self._several
+        self._draw()
+
+    def action_next_chart(self) -> None:
+        """The next chart of the view."""
+        views: dict[str, BenchmarkLive | ResultsView | ServersView] = {LIVE: self.load_view, RESULTS: self.results, SERVERS: self.servers}
+        if (view := views.get(self.bar.active)) is not None:
+            view.next_chart()
+            self.keep_focus()
+
+    def action_copy(self) -> None:
+        """Put it on the clipboard (OSC 52)."""
+        text = self.to_copy()
+        if text:
+            self.app.copy_to_clipboard(text)
+            self.shell.notify_text(text, title="Copied, if the terminal allows it")
+
+    def action_start_server(self) -> None:
+        """Start the server of its form."""
+        self.forms.choose(SERVER)
+        self.action_start()
+
+    def action_stop_server(self) -> None:
+        """Ask, then stop the server under the cursor."""
+        chosen = self.servers.chosen
+        if chosen is None or not chosen.going:
+            return
+        where = f" at {clean(chosen.url)}" if chosen.url else ""
+        text = f"Stop the {self.servers.title(chosen.run)}{where}? Requests that are under way get no answer."
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._cancel(self.servers, chosen.run)
+
+        self.app.push_screen(Confirm(text, yes="Stop it", no="Let it run"), answered)
+
+    def action_use_server(self) -> None:
+        """Put the address of the server under the cursor into the form of a load."""
+        chosen = self.servers.chosen
+        if chosen is not None and chosen.answers:
+            self.forms.choose(LOAD)
+            if self.bar.active == SERVERS:
+                self.show_view(LIVE)
+            self.prefill({"model": chosen.url, "engine": chosen.engine})

@@ -1,0 +1,173 @@
+"""Finished loads beside each other: a table, everything about the row under the cursor, charts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import DataTable, Static
+
+from core.sanitize import clean
+from tui.benchmark import charts, entries, rows
+from tui.benchmark.entries import BenchmarkRun, Entry
+from tui.experiment.finished import ResultTable
+from tui.experiment.names import model
+from tui.widgets.chart import Chart
+from tui.widgets.hanging import hanging
+
+_LOW = 26
+"""Lines below which table, words and chart take turns."""
+_BROAD = 100
+"""Columns from which on words and chart stand beside each other."""
+_TURNS = ("table", "words", "chart")
+
+
+class ResultsView(Vertical):
+    """Table above, words and chart below; in a low window they take turns."""
+
+    HELP = (
+        "Every finished load on this model, newest first; c shows those of all models and addresses. A sweep has a row for each of its levels, "
+        "◆ marks its knee. A percentile with ? has fewer samples behind it than the rule asks for. ≠ was measured with another load or on another "
+        "machine than the first row.\n\n"
+        "Up and down choose a row, m goes through the charts (and words, where they take turns), y copies how the server was started, F7 fills the "
+        "form as it was for that run."
+    )
+    DEFAULT_CSS = """
+    ResultsView { height: 1fr; }
+    ResultsView .results--head { height: auto; }
+    ResultsView ResultTable { height: auto; max-height: 45%; min-height: 4; }
+    ResultsView .results--signs { height: auto; color: $text-muted; }
+    ResultsView .results--below { height: 1fr; layout: vertical; margin-top: 1; }
+    ResultsView.-broad .results--below { layout: horizontal; }
+    ResultsView .results--words, ResultsView Chart { width: 1fr; height: 1fr; }
+    ResultsView .results--words { scrollbar-size-vertical: 1; }
+    ResultsView .results--words Static { height: auto; }
+    ResultsView.-broad Chart { margin-left: 2; }
+    ResultsView.-nothing ResultTable, ResultsView.-nothing .results--below, ResultsView.-nothing .results--signs { display: none; }
+    ResultsView.-low .results--below { margin-top: 0; }
+    ResultsView.-low.-table .results--below, ResultsView.-low.-words ResultTable, ResultsView.-low.-words .results--signs { display: none; }
+    ResultsView.-low.-chart ResultTable, ResultsView.-low.-chart .results--signs { display: none; }
+    ResultsView.-low.-table ResultTable { height: 1fr; max-height: 100%; }
+    ResultsView.-low.-words Chart, ResultsView.-low.-chart .results--words { display: none; }
+    """
+
+    class Chosen(Message):
+        """Another row is shown."""
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes="-nothing -table")
+        self.table = ResultTable(rows.COLUMNS)
+        self.chart = Chart()
+        self._head = Static(classes="results--head", markup=False)
+        self._signs = Static(rows.SIGNS, classes="results--signs", markup=False)
+        self._words = Static(markup=False)
+        self._entries: list[Entry] = []
+        self._figure = 0
+        self._turn = 0
+
+    def compose(self) -> ComposeResult:
+        """Head, table, what its signs mean, words and chart."""
+        yield self._head
+        yield self.table
+        yield self._signs
+        with Container(classes="results--below"):
+            with VerticalScroll(classes="results--words"):
+                yield self._words
+            yield self.chart
+
+    def on_resize(self) -> None:
+        """Everything where there is room."""
+        self.set_class(self.size.height < _LOW, "-low")
+        self.set_class(self.size.width >= _BROAD, "-broad")
+        self.draw()
+
+    @property
+    def hides_table(self) -> bool:
+        """Whether something else has taken the table's place."""
+        return self.has_class("-low") and not self.has_class("-table")
+
+    @property
+    def chosen(self) -> Entry | None:
+        """The row under the cursor."""
+        return self.table.current if self._entries else None
+
+    def show(self, model_name: str, runs: Sequence[BenchmarkRun], *, everything: bool, more: int = 0) -> None:
+        """Show finished loads.
+
+        Args:
+            model_name: of the form.
+            runs: newest first.
+            everything: they are those of all models and addresses.
+            more: loads on other models and addresses that are not shown.
+        """
+        self._entries = entries.rows(runs)
+        self.set_class(not self._entries, "-nothing")
+        of = "all models and addresses" if everything else model({"model": model_name})
+        if self._entries:
+            count = f"{len(runs)} finished load{'s' if len(runs) > 1 else ''}"
+            hint = f"; {more} of other models and addresses: c" if more and not everything else ""
+            self._head.update(Content.assemble((f"{count} on {of}", "bold"), (hint, "dim")))
+        else:
+            hint = f" c shows {more} of other models and addresses." if more else ""
+            self._head.update(f"No finished load on {of} yet. F5 starts one with the settings of the form.{hint}")
+        self.table.show([(entry.key, entry) for entry in self._entries])
+        self.draw()
+        self.post_message(self.Chosen())
+
+    def go_to(self, run_id: str) -> None:
+        """Put the cursor on the first row of a run."""
+        key = next((entry.key for entry in self._entries if entry.run.id == run_id), None)
+        if key is not None:
+            self.table.show([(entry.key, entry) for entry in self._entries], key)
+            self.draw()
+
+    def draw(self) -> None:
+        """Words and chart of the chosen row."""
+        entry = self.chosen
+        if entry is None or not self.size.width:
+            return
+        width = self.size.width // 2 - 4 if self.has_class("-broad") else self.size.width - 2
+        self._words.update(described(entry, max(width, 20)))
+        self.chart.set_plot(charts.charts(self._entries, entry)[self._figure])
+
+    def next_chart(self) -> None:
+        """The next chart; in a low window words and charts take the table's place in turns."""
+        if self.has_class("-low"):
+            if _TURNS[self._turn] == "chart" and self._figure + 1 < charts.COUNT:
+                self._figure += 1
+            else:
+                self._turn = (self._turn + 1) % len(_TURNS)
+                self._figure = 0
+            for turn in _TURNS:
+                self.set_class(turn == _TURNS[self._turn], f"-{turn}")
+        else:
+            self._figure = (self._figure + 1) % charts.COUNT
+        self.draw()
+
+    def values(self) -> Mapping[str, Any] | None:
+        """The spec's values of the chosen row's run."""
+        return None if self.chosen is None else self.chosen.run.values
+
+    def to_copy(self) -> str:
+        """How the chosen row's server was started, else its address."""
+        return "" if self.chosen is None else clean(self.chosen.entry.command or self.chosen.entry.url, limit=4000)
+
+    @on(DataTable.RowHighlighted)
+    def _moved(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        self.draw()
+        self.post_message(self.Chosen())
+
+
+def described(entry: Entry, width: int) -> Content:
+    """Verdicts, warnings, figures of one row."""
+    lines = [Content.styled(f"{entry.letter} {entry.title}".strip(), "bold")]
+    lines += [Content.styled(rows.threshold(each), rows.STYLES[each.passed]) for each in entry.result.thresholds]
+    warnings = dict.fromkeys((*entry.entry.warnings, *entry.result.warnings))
+    lines += [Content.styled(f"! {clean(text, limit=500)}", "$text-warning") for text in warnings]
+    return Content("\n").join([*lines, hanging(rows.told(entry), width)])

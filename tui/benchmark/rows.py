@@ -1,0 +1,231 @@
+"""One target as cells of a table, and in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.text import Text
+
+from core.benchmark.percentiles import samples_needed
+from core.benchmark.result import PercentileFigure, SampleFigure, Threshold
+from core.sanitize import clean
+from tui.benchmark.entries import Entry
+from tui.experiment.finished import Column
+from tui.widgets import words
+
+KNEE, FEW, FOREIGN = "◆", "?", "≠"
+SIGNS = (
+    f"{FEW} fewer samples than the rule asks (p99: {samples_needed(99.0)}, p95: {samples_needed(95.0)}) · {KNEE} knee of a sweep · "
+    f"{FOREIGN} another load or machine than the first row's"
+)
+MARKS = {True: "✓", False: "✗", None: "–"}
+STYLES = {True: "$text-success", False: "$text-error", None: "$text-muted"}
+
+
+def passed(entry: Entry) -> bool | None:
+    """Whether all thresholds were met; None where there were none."""
+    judged = [threshold.passed for threshold in entry.result.thresholds]
+    return None if not judged or entry.level is not None else all(each is True for each in judged)
+
+
+def percentile(figure: SampleFigure | None, level: float) -> PercentileFigure | None:
+    """One percentile of a distribution."""
+    return None if figure is None else next((each for each in figure.percentiles if each.level == level), None)
+
+
+def _sign(entry: Entry) -> Text:
+    verdict = passed(entry)
+    sign = KNEE if entry.is_knee else " " if verdict is None else MARKS[verdict]
+    return Text.assemble((entry.letter or " ", "bold"), (sign, "green" if verdict else "red" if verdict is False else ""))
+
+
+def _at(tag: str, level: float) -> Callable[[Entry], str | Text]:
+    def cell(entry: Entry) -> str | Text:
+        found = percentile(entry.sample(tag), level)
+        if found is None:
+            return words.NOTHING
+        text = f"{FOREIGN if entry.foreign else ''}{words.figure(found.value, 3)}"
+        return text if found.enough else Text(f"{text}{FEW}", style="dim")
+
+    return cell
+
+
+def _speed(entry: Entry) -> str:
+    return f"{FOREIGN if entry.foreign else ''}{words.figure(entry.figures.throughput_tokens_per_second, 3)}"
+
+
+def _errors(entry: Entry) -> str | Text:
+    counts = entry.figures.requests
+    bad = counts.failed + counts.timed_out
+    return Text(f"✗ {words.count(bad)}", style="bold red") if bad else "0"
+
+
+def _memory(entry: Entry) -> str:
+    server = entry.entry.server
+    return words.size(server.gpu_bytes or server.host_bytes)
+
+
+COLUMNS: tuple[Column[Entry], ...] = (
+    Column("", 3, _sign, "left"),
+    Column("target", 19, lambda entry: entry.title, "left", below=130),
+    Column("target", 30, lambda entry: entry.title, "left", needs=130),
+    Column("token/s", 8, _speed),
+    Column("TTFT p50", 10, _at("ttft_ms", 50.0)),
+    Column("p95", 7, _at("ttft_ms", 95.0)),
+    Column("p99", 7, _at("ttft_ms", 99.0), needs=86),
+    Column("TPOT p50", 10, _at("tpot_ms", 50.0), needs=62),
+    Column("p95", 7, _at("tpot_ms", 95.0), needs=93),
+    Column("p99", 7, _at("tpot_ms", 99.0), needs=137),
+    Column("ITL p50", 9, _at("itl_ms", 50.0), needs=102),
+    Column("p95", 7, _at("itl_ms", 95.0), needs=109),
+    Column("p99", 7, _at("itl_ms", 99.0), needs=116),
+    Column("goodput", 8, lambda entry: words.figure(entry.figures.goodput_requests_per_second, 3), needs=148),
+    Column("errors", 7, _errors),
+    Column("memory", 10, _memory, needs=73),
+    Column("run", 6, lambda entry: clean(entry.run.id.rpartition("-")[2]) if entry.level is None else "", needs=156),
+)
+
+
+def told(entry: Entry) -> list[tuple[str, str]]:
+    """Everything that was measured of a target, in words."""
+    found, level, counts = entry.entry, entry.best, entry.figures.requests
+    rows: list[tuple[str, str | None]] = [
+        ("target", f"{' '.join(filter(None, (found.engine, found.engine_version)))} at {found.url}, model {found.served_model or found.model}"),
+        ("load", f"{entry.result.load}{'' if level.level is None else f', level {level.level:g}'}"),
+        ("requests", _counts(counts.model_dump())),
+        ("throughput", _throughput(entry)),
+        *((name, _distribution(entry.sample(tag))) for name, tag in _METRICS),
+        ("goodput", None if level.goodput_requests_per_second is None else _goodput(entry)),
+        ("sweep", _sweep(entry) if entry.is_sweep else None),
+        ("server", _server(entry)),
+        ("memory", _memories(entry)),
+        ("energy", _energy(entry)),
+        ("cost", None if found.cost_per_million_tokens is None else f"{words.figure(found.cost_per_million_tokens, 3)} a million tokens"),
+        ("quality", _quality(entry)),
+        ("client", _client(entry)),
+        ("window", f"{words.duration(level.seconds)}, {level.window}"),
+        *((f"{error.count} x", f"{error.status}: {error.reason}") for error in found.errors),
+        ("machine", _machine(entry)),
+        ("started", found.command),
+        ("run", entry.run.id),
+        (FOREIGN, "another load or machine than the first row's: figures cannot be set against each other" if entry.foreign else None),
+    ]
+    return [(clean(name, limit=20), clean(text, limit=1000)) for name, text in rows if text]
+
+
+_METRICS = (
+    ("TTFT", "ttft_ms"),
+    ("TPOT", "tpot_ms"),
+    ("ITL", "itl_ms"),
+    ("end to end", "e2el_ms"),
+    ("normalized", "normalized_ms"),
+    ("queue", "queue_ms"),
+)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    rest = [f"{words.count(count)} {name.replace('_', ' ')}" for name, count in counts.items() if name not in ("scheduled", "done") and count]
+    return ", ".join([f"{words.count(counts['done'])} of {words.count(counts['scheduled'])} answered", *rest])
+
+
+def _throughput(entry: Entry) -> str:
+    level = entry.best
+    parts = [
+        f"{words.figure(level.throughput_tokens_per_second, 3)} token/s",
+        f"{words.figure(level.throughput_requests_per_second, 3)} request/s",
+        f"{words.figure(level.throughput_total_tokens_per_second, 3)} token/s with the prompts",
+    ]
+    return ", ".join(parts)
+
+
+def _distribution(figure: SampleFigure | None) -> str | None:
+    if figure is None or not figure.n:
+        return None
+    parts = [text for level in (50.0, 95.0, 99.0) if (text := _percentile(figure, level))]
+    return f"{', '.join(parts)} {figure.unit}; mean {words.figure(figure.mean, 3)}, n {words.count(figure.n)}"
+
+
+def _percentile(figure: SampleFigure, level: float) -> str:
+    found = percentile(figure, level)
+    if found is None:
+        return ""
+    ends = "" if found.low is None or found.high is None else f" ({words.figure(found.low, 3)} to {words.figure(found.high, 3)})"
+    return f"p{level:g} {words.figure(found.value, 3)}{'' if found.enough else FEW}{ends}"
+
+
+def _goodput(entry: Entry) -> str:
+    level = entry.best
+    met = {True: ", objectives met by 99 % of the requests", False: ", objectives missed by more than 1 % of the requests", None: ""}
+    return f"{words.figure(level.goodput_requests_per_second, 3)} request/s met {_listed(entry)}{met[level.meets_objectives]}"
+
+
+def _listed(entry: Entry) -> str:
+    objectives = entry.run.values.get("objectives")
+    return ", ".join(map(str, objectives)) if isinstance(objectives, list | tuple) and objectives else "the objectives"
+
+
+def _sweep(entry: Entry) -> str:
+    knee = entry.entry.knee
+    bend = "too few levels for a knee" if knee is None else f"knee at {knee:g} (most throughput / latency)"
+    best = "" if entry.best.level is None else f"; the figures are of {entry.best.level:g}, the most throughput"
+    return f"{len(entry.entry.levels)} levels, {bend}{best}"
+
+
+def _server(entry: Entry) -> str | None:
+    server = entry.entry.server
+    known = (
+        ("at most {} running", words.count(server.peak_running), server.peak_running),
+        ("{} waiting", words.count(server.peak_waiting), server.peak_waiting),
+        ("KV cache {} full", words.percent(server.peak_kv_usage, 0), server.peak_kv_usage),
+        ("{} of prompt tokens found in the prefix cache", words.percent(server.prefix_hit_rate, 1), server.prefix_hit_rate),
+        ("{} of drafts accepted", words.percent(server.acceptance, 1), server.acceptance),
+    )
+    return ", ".join(form.format(text) for form, text, value in known if value is not None) or None
+
+
+def _memories(entry: Entry) -> str | None:
+    server = entry.entry.server
+    known = (("host", server.host_bytes), ("GPU", server.gpu_bytes), ("weights on disk", entry.entry.model_bytes))
+    return ", ".join(f"{name} {words.size(value)}" for name, value in known if value is not None) or None
+
+
+def _energy(entry: Entry) -> str | None:
+    server = entry.entry.server
+    if server.joules is None:
+        return None
+    return f"{words.figure(server.joules, 3)} J, {words.figure(server.tokens_per_joule, 3)} tokens a joule"
+
+
+def _quality(entry: Entry) -> str | None:
+    found = entry.entry.quality
+    parts = [f"perplexity {words.figure(found.ppl)}"] if found.ppl is not None else []
+    parts += [f"KL {words.figure(found.kl_mean, 2)} nats"] if found.kl_mean is not None else []
+    parts += [f"{found.correct} of {found.questions} questions right"] if found.questions else []
+    return "; ".join(filter(None, (", ".join(parts), found.words))) or None
+
+
+def _client(entry: Entry) -> str:
+    found = entry.entry
+    counted = {
+        "server": "tokens as the server counted them",
+        "tokenizer": "tokens counted with the model's tokenizer",
+        "unknown": "tokens not counted",
+    }
+    parts = [counted[found.token_counts]]
+    parts += [f"{words.count(found.connections)} connections"] if found.connections is not None else []
+    parts += [f"p99 lag {words.figure(found.client_lag_ms, 3)} ms"] if found.client_lag_ms is not None else []
+    return ", ".join(parts)
+
+
+def _machine(entry: Entry) -> str:
+    machine = entry.result.machine
+    known = (("", machine.get("processor")), ("cores", machine.get("cores")), ("memory", words.size(machine.get("memory_bytes"))))
+    return ", ".join(f"{name} {value}".strip() for name, value in known if value is not None)
+
+
+def threshold(found: Threshold) -> str:
+    """`✓ ttft.p95 < 500ms: 480 ms`."""
+    share = "%" in found.expression or found.expression.lstrip().startswith(("errors", "timeouts"))
+    figure = words.percent(found.value, 1) if share else f"{words.figure(found.value, 3)} {found.unit if found.unit != '1' else ''}".strip()
+    value = words.NOTHING if found.value is None else figure
+    return clean(f"{MARKS[found.passed]} {found.expression}: {value}{f' ({found.words})' if found.words else ''}", limit=300)

@@ -1,0 +1,87 @@
+"""Servers as lines of a table, and one of them in words. Pure."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from textual.content import Content
+
+from core.runs.state import State
+from core.runs.store import Run
+from core.sanitize import clean
+from tui.benchmark.names import title
+from tui.benchmark.server_list import ServerRow
+from tui.benchmark.server_tape import MEMORY, RUNNING, WAITING, ServerTape
+from tui.runs.words import MARKS, STYLES, when
+from tui.widgets import words
+from tui.widgets.hanging import hanging
+from tui.widgets.live import Line, Tone, fit
+from tui.widgets.plot import Plot, Series
+
+_TONES: dict[str, Tone] = {"queued": "muted", "running": "good", "failed": "bad"}
+_COLUMNS = (("engine", 13, 50), ("model", 16, 0), ("address", 24, 0), ("run/wait", 9, 60), ("since", 9, 72), ("memory", 10, 84))
+"""Title, width with the gap, columns of the window from which on it is shown."""
+
+
+def head(width: int) -> Line:
+    """Titles."""
+    return (("   " + "".join(fit(name, size) for name, size, needs in _COLUMNS if width >= needs), "muted"),)
+
+
+def line(row: ServerRow, now: float, width: int) -> Line:
+    """One server."""
+    texts = {
+        "engine": clean(row.engine, limit=40),
+        "model": clean(PurePath(row.model).name, limit=80),
+        "address": clean(row.url.removeprefix("http://"), limit=80) or ("starting" if row.going else _end(row.state)),
+        "run/wait": f"{words.count(row.running)}/{words.count(row.waiting)}" if row.going else "",
+        "since": when(row.state.started or row.state.created, now),
+        "memory": words.size(row.memory) if row.going else "",
+    }
+    tone = _TONES.get(row.state.status, "muted")
+    cells = "".join(fit(fit(texts[name], size - 1) + " ", size) for name, size, needs in _COLUMNS if width >= needs)
+    return ((f"{MARKS[row.state.status]} ", tone), (cells, "" if row.going else "muted"))
+
+
+def _end(state: State) -> str:
+    return "stopped" if state.status in ("done", "cancelled") else state.status
+
+
+def described(run: Run, state: State, tape: ServerTape, now: float, width: int) -> Content:
+    """Everything about one server."""
+    ready = tape.ready
+    word = "answers" if ready is not None and not state.is_over else "starts" if not state.is_over else _end(state)
+    first = Content.assemble((title(run), "bold"), "  ", (f"{MARKS[state.status]} {word}", STYLES[state.status]), "  ", (run.id, "dim"))
+    rows: list[tuple[str, str]] = []
+    if ready is not None:
+        rows += [("address", ready.url), ("model", ready.model), ("version", f"{ready.engine} {ready.version}, process {ready.pid}")]
+    rows.append(("since", f"{when(state.started or state.created, now)}, {words.duration(state.seconds(now))}"))
+    if state.status == "failed" and state.exit_reason:
+        rows.append(("why", clean(state.exit_reason, limit=600)))
+    if not state.is_over and ready is not None:
+        rows.append(("requests", f"{words.count(tape.metrics.get(RUNNING))} running, {words.count(tape.metrics.get(WAITING))} waiting"))
+        rows.append(("memory", words.size(tape.metrics.get(MEMORY))))
+    if ready is not None:
+        rows.append(("started", ready.command))
+    return Content("\n").join([first, hanging(rows, width)])
+
+
+def requests_plot(tape: ServerTape) -> Plot:
+    """Requests that are computed and that wait."""
+    series = [_series(tape, name, label) for name, label in ((RUNNING, "running"), (WAITING, "waiting")) if tape.course.get(name)]
+    top = max((value for each in series for value in each.y), default=0.0)
+    return Plot(
+        "line", tuple(series), "requests in the server", x_unit="s", y_limits=(0.0, max(top, 1.0)), empty="the server tells nothing of its requests"
+    )
+
+
+def memory_plot(tape: ServerTape) -> Plot:
+    """Memory of the server's processes."""
+    points = tape.course.get(MEMORY, ())
+    series = (Series.of([value / 2**20 for _, value in points], [at for at, _ in points]),) if points else ()
+    return Plot("line", series, "memory of its processes", y_unit="MiB", x_unit="s", empty="its processes cannot be seen from here")
+
+
+def _series(tape: ServerTape, name: str, label: str) -> Series:
+    points = tape.course[name]
+    return Series.of([value for _, value in points], [at for at, _ in points], label=label)

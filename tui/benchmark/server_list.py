@@ -1,0 +1,74 @@
+"""The servers of this home, and what each says of itself. Touches the disk: call it off the event loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+
+from core.runs.state import State
+from core.runs.store import Run
+from tui.benchmark.names import SERVE
+from tui.benchmark.server_tape import MEMORY, RUNNING, WAITING, ServerTape
+from tui.experiment.follower import Follower
+from tui.services import Runs
+
+_MOST = 30
+
+
+@dataclass(frozen=True)
+class ServerRow:
+    """One server."""
+
+    run: Run
+    state: State
+    url: str
+    """Empty until it answers."""
+    model: str
+    engine: str
+    running: float | None
+    waiting: float | None
+    memory: float | None
+
+    @property
+    def going(self) -> bool:
+        """Whether it is not over."""
+        return not self.state.is_over
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can be measured."""
+        return self.going and bool(self.url)
+
+
+class ServerList:
+    """Remembers how far it has read each server's events."""
+
+    def __init__(self) -> None:
+        self._followers: dict[str, Follower[ServerTape]] = {}
+        self._reading = Lock()
+
+    def read(self, runs: Runs) -> list[ServerRow]:
+        """Those that go on, then those that are over, newest first."""
+        with self._reading:
+            found = [run for run in runs.list_runs() if run.capability == SERVE][:_MOST]
+            self._followers = {run.id: self._followers.get(run.id) or Follower(run, ServerTape()) for run in found}
+            for follower in self._followers.values():
+                if not follower.over or not follower.tape.log:
+                    follower.look(runs)
+            rows = [_row(follower) for follower in self._followers.values()]
+        return sorted(rows, key=lambda row: not row.going)
+
+
+def _row(follower: Follower[ServerTape]) -> ServerRow:
+    tape, values = follower.tape, follower.run.values
+    ready = tape.ready
+    return ServerRow(
+        run=follower.run,
+        state=follower.state,
+        url=ready.url if ready is not None else "",
+        model=(ready.model if ready is not None else "") or str(values.get("model", "")),
+        engine=str(values.get("engine", "")),
+        running=tape.metrics.get(RUNNING),
+        waiting=tape.metrics.get(WAITING),
+        memory=tape.metrics.get(MEMORY),
+    )

@@ -1,0 +1,34 @@
+"""A server's events folded into what is shown of it. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from core.benchmark.serve_event import ReadyEvent
+from core.runs.events import Detail, Event, Metric
+from tui.experiment.tape import Tape
+
+_KEPT = 1800
+RUNNING, WAITING, MEMORY = "server_running", "server_waiting", "server_memory_bytes"
+
+
+@dataclass
+class ServerTape(Tape):
+    """What a server said."""
+
+    ready: ReadyEvent | None = None
+    """Since it answers."""
+    course: dict[str, deque[tuple[float, float]]] = field(default_factory=dict)
+    """Metric -> (seconds since the first one, value), the last half hour."""
+    _zero: float | None = None
+
+    def take(self, event: Event) -> None:
+        """Take in one event."""
+        if isinstance(event, Detail) and event.kind == ReadyEvent.kind:
+            self.ready = ReadyEvent.parse(event.data) or self.ready
+            return
+        if isinstance(event, Metric) and event.value is not None:
+            self._zero = event.t if self._zero is None else self._zero
+            self.course.setdefault(event.name, deque(maxlen=_KEPT)).append((event.t - self._zero, event.value))
+        super().take(event)

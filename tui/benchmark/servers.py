@@ -1,0 +1,159 @@
+"""Servers that this program started: what each serves, where, and how busy it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import on
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.widgets import Static
+
+from core.runs.store import Run
+from core.sanitize import clean
+from tui.benchmark import server_lines
+from tui.benchmark.names import title
+from tui.benchmark.server_list import ServerList, ServerRow
+from tui.benchmark.server_tape import ServerTape
+from tui.experiment.live import LiveRun
+from tui.services import services_of
+from tui.widgets.chart import Chart
+from tui.widgets.live_table import LiveTable
+from tui.widgets.threads import in_thread
+
+_EVERY = 1.0
+_LOW = 20
+
+
+class ServersView(LiveRun[ServerTape]):
+    """A row a server, and the one under the cursor in full."""
+
+    HELP = (
+        "Servers that were started from here or with `llmopt serve`. They go on when this program ends, and listen on this machine only unless told "
+        "otherwise.\n\n"
+        "s starts the server of the form, x stops the one under the cursor after a question, u puts its address into the form of a load, y copies "
+        "its address. m turns between its requests and its memory. run/wait are the requests that it computes and that wait in it, as it says "
+        "itself."
+    )
+    NOTHING = "No server yet. s starts the one of the form (F6 goes to it); it goes on until it is stopped with x."
+    DEFAULT_CSS = """
+    ServersView .live--head { display: none; }
+    ServersView.-nothing .live--head { display: block; }
+    ServersView > LiveTable { height: auto; max-height: 9; }
+    ServersView .servers--told { height: auto; max-height: 14; margin-top: 1; }
+    ServersView Chart { height: 1fr; min-height: 5; margin-top: 1; }
+    ServersView.-low .servers--told, ServersView.-low Chart { margin-top: 0; }
+    ServersView.-low > LiveTable { max-height: 5; }
+    ServersView.-quiet Chart { display: none; }
+    ServersView.-nothing LiveTable, ServersView.-nothing .servers--told, ServersView.-nothing Chart { display: none; }
+    """
+
+    class Chosen(Message):
+        """The list, or the row under the cursor, is another one."""
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.table = LiveTable(id="servers", empty="no server")
+        self.rows: Sequence[ServerRow] = ()
+        self._told = Static(classes="servers--told", markup=False)
+        self._chart = Chart()
+        self._list = ServerList()
+        self._wanted = ""
+        self._memory = False
+
+    def compose(self) -> ComposeResult:
+        """Head, list, what is known of one, its chart, last words."""
+        yield self.head
+        yield self.table
+        yield self._told
+        yield self._chart
+        yield self.log_lines
+
+    def on_mount(self) -> None:
+        """Look at all servers from now on."""
+        self.set_interval(_EVERY, self._tick)
+        self.look_around()
+
+    def on_resize(self) -> None:
+        """Other columns fit."""
+        self.set_class(self.size.height < _LOW, "-low")
+        self._fill()
+        if self.follower is not None:
+            self.draw(self.follower.run, self.follower.tape)
+
+    def title(self, run: Run) -> str:
+        """Engine and model."""
+        return title(run)
+
+    def new_tape(self) -> ServerTape:
+        """Nothing heard yet."""
+        return ServerTape()
+
+    @property
+    def chosen(self) -> ServerRow | None:
+        """The server under the cursor."""
+        return next((row for row in self.rows if row.run.id == self.table.cursor), None)
+
+    def follow(self, run: Run) -> None:
+        """Show a server from now on, with the cursor on its row."""
+        self._wanted = run.id
+        super().follow(run)
+        self.look_around()
+
+    def next_chart(self) -> None:
+        """Requests, or memory."""
+        self._memory = not self._memory
+        if self.follower is not None:
+            self.draw(self.follower.run, self.follower.tape)
+
+    def draw(self, run: Run, tape: ServerTape) -> None:
+        """The server under the cursor."""
+        follower, width = self.follower, self.size.width
+        if follower is None or not width:
+            return
+        self.set_class(tape.ready is None or follower.over, "-quiet")
+        self.put(self._told, server_lines.described(run, follower.state, tape, services_of(self).clock(), width), wraps=True)
+        self._chart.set_plot(server_lines.memory_plot(tape) if self._memory else server_lines.requests_plot(tape))
+
+    def look_around(self) -> None:
+        """Read the list anew, off the event loop."""
+        if self.is_attached:
+            self._read_all()
+
+    def _tick(self) -> None:
+        if self.is_on_screen:
+            self._read_all()
+
+    @in_thread(group="servers", description="read the list of servers", exclusive=True)
+    def _read_all(self) -> None:
+        found = self._list.read(services_of(self).runs)
+        self.app.call_from_thread(self._found, found)
+
+    def _found(self, rows: Sequence[ServerRow]) -> None:
+        before = [(row.run.id, row.state.status, row.url) for row in self.rows]
+        self.rows = tuple(rows)
+        self.set_class(not self.rows, "-nothing")
+        self._fill()
+        if self._wanted and any(row.run.id == self._wanted for row in self.rows):
+            wanted, self._wanted = self._wanted, ""
+            self.table.move_to(wanted)
+        if before != [(row.run.id, row.state.status, row.url) for row in self.rows]:
+            self.post_message(self.Chosen())
+
+    def _fill(self) -> None:
+        width, now = self.size.width, services_of(self).clock()
+        if width:
+            self.table.styles.height = min(1 + max(len(self.rows), 1), 4 if self.has_class("-low") else 9)
+            self.table.show_rows(server_lines.head(width), [(row.run.id, server_lines.line(row, now, width)) for row in self.rows])
+
+    def to_copy(self) -> str:
+        """The chosen server's address."""
+        return "" if self.chosen is None else clean(self.chosen.url, limit=200)
+
+    @on(LiveTable.Moved)
+    def _moved(self, event: LiveTable.Moved) -> None:
+        event.stop()
+        chosen = self.chosen
+        if chosen is not None and not self._wanted and (self.follower is None or self.follower.run.id != chosen.run.id):
+            super().follow(chosen.run)
+        self.post_message(self.Chosen())
