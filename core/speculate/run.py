@@ -22,7 +22,7 @@ from core.speculate.result import SpeculateResult, SpeculateRow
 from core.speculate.shape import slots_needed
 from core.speculate.spec import SpeculateSpec
 from core.speculate.target import open_target, threads
-from core.speculate.ways import TIMED_ROUNDS, Target, Way, open_way
+from core.speculate.ways import PLAIN_STEPS, TIMED_ROUNDS, Target, Way, open_way
 
 
 def run(spec: SpeculateSpec, context: RunContext) -> SpeculateResult:
@@ -41,7 +41,7 @@ def run(spec: SpeculateSpec, context: RunContext) -> SpeculateResult:
         context.progress(0, 0, f"reading {resolve(spec.model).title}")
         prompts = _prompts(spec)
         batch, gamma = min(spec.batch, len(prompts.tokens)), max(spec.gamma)
-        slots = max(slots_needed(prompts.tokens.shape[1], new, gamma, batch) for new in (spec.tokens, 2 * TIMED_ROUNDS + gamma))
+        slots = max(slots_needed(prompts.tokens.shape[1], new, gamma, batch) for new in (spec.tokens, 2 * TIMED_ROUNDS + gamma, PLAIN_STEPS))
         target = open_target(spec, context.device, slots=slots, batch=batch, needed_bytes=fit.peak_memory_bytes)
         way = open_way(spec, target, context)
         rows = tuple(_measured(spec, context, target, way, prompts))

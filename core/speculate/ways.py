@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 TIMED_ROUNDS = 12
 """Rounds over which a cost is measured by itself; the caches have room for them."""
+PLAIN_STEPS = 48
+"""Steps of plain decoding beside them. The first are left out: they read weights anew that other work has pushed out of the processor's caches,
+which a whole text does once and a short sample would all the time."""
+_COLD = 8
 
 
 _BLOCKS = 3
@@ -135,12 +139,12 @@ class LinearWay:
         """
         drafter = self._make(sampling, generator)
         limit = 2 * TIMED_ROUNDS + gamma
-        room = max(self._decoder.max_tokens - slots_needed(0, limit, gamma, len(prompts)), 1)
+        room = max(self._decoder.max_tokens - max(slots_needed(0, limit, gamma, len(prompts)), PLAIN_STEPS), 1)
         prompts, real = prompts[:, -room:], None if real is None else real[:, -room:]
         named: dict[str, Any] = {"gamma": gamma, "sampling": sampling, "max_new_tokens": limit, "generator": generator, "real": real}
         blocks = []
         for _ in range(_BLOCKS):
-            plain = _gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=TIMED_ROUNDS, real=real), TIMED_ROUNDS)
+            plain = warm_gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=PLAIN_STEPS, real=real))
             every = _whole(rounds(self._decoder, drafter, prompts, **named), gamma)
             if not every:
                 fixed = _Fixed(gamma, self._decoder.vocabulary, drawn=not sampling.greedy and drafter.name != "lookup")
@@ -187,7 +191,8 @@ class _Fixed:
         del emitted
 
 
-def _gaps(steps: Iterator[Any], most: int) -> list[float]:
-    """Seconds between what an iterator yields, the first `most` of them."""
-    stamps = [time.perf_counter() for _ in islice(steps, most)]
-    return [later - earlier for earlier, later in pairwise(stamps)]
+def warm_gaps(steps: Iterator[Any]) -> list[float]:
+    """Seconds between what an iterator yields, without the first, which are cold."""
+    stamps = [time.perf_counter() for _ in steps]
+    gaps = [later - earlier for earlier, later in pairwise(stamps)]
+    return gaps[_COLD:] or gaps

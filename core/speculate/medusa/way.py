@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Collection, Iterator
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -28,7 +28,7 @@ from core.speculate.medusa.train import TrainSettings, corpus, train
 from core.speculate.medusa.tree import CandidateTree, best_size, interpolated
 from core.speculate.shape import TREE_SLOTS
 from core.speculate.spec import Acceptance, DraftingSpec
-from core.speculate.ways import TIMED_ROUNDS, StepSeconds, Target
+from core.speculate.ways import PLAIN_STEPS, TIMED_ROUNDS, StepSeconds, Target, warm_gaps
 
 _SIZES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63)
 _TRIALS = 15
@@ -99,12 +99,12 @@ class MedusaWay:
         """Plain steps, and the two parts of rounds; of each kind the least mean of some blocks, as `core.speculate.ways.LinearWay` has it."""
         del real
         tree = self.tree(gamma)
-        room = max(self._decoder.max_tokens - TIMED_ROUNDS * (tree.depth + 1) - len(tree.paths), 1)
+        room = max(self._decoder.max_tokens - max(TIMED_ROUNDS * (tree.depth + 1), PLAIN_STEPS) - len(tree.paths), 1)
         prompts = prompts[:, -room:]
         limit = min(TIMED_ROUNDS * (tree.depth + 1), self._decoder.max_tokens - prompts.shape[1] + 1)
         blocks = []
         for _ in range(_BLOCKS):
-            plain = _gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=TIMED_ROUNDS))
+            plain = warm_gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=PLAIN_STEPS))
             done = self.rounds(prompts, gamma=gamma, sampling=sampling, max_new_tokens=limit, generator=generator)
             every = ((each.draft_seconds, each.verify_seconds) for each in done)
             timed = list(islice(every, 1, TIMED_ROUNDS + 1))
@@ -226,8 +226,3 @@ def _trained(target: Target, digest: str, context: RunContext) -> Stored:
     context.metric("medusa_seconds", made.seconds)
     context.artifact(folder, "drafter")
     return Stored(folder, made.heads, facts)
-
-
-def _gaps(steps: Iterator[object]) -> list[float]:
-    stamps = [time.perf_counter() for _ in islice(steps, TIMED_ROUNDS)]
-    return [later - earlier for earlier, later in pairwise(stamps)]

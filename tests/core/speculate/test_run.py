@@ -26,6 +26,7 @@ def few_timings() -> Iterator[None]:
     """Costs need no precision here."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ways, "TIMED_ROUNDS", 4)
+        patched.setattr(ways, "PLAIN_STEPS", 6)
         patched.setattr(ways, "_BLOCKS", 1)
         yield
 

@@ -37,6 +37,7 @@ TEXT = Corpus("counting", " ".join(f"{number} comes after {number - 1}." for num
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few timings, little training."""
     monkeypatch.setattr(ways, "TIMED_ROUNDS", 4)
+    monkeypatch.setattr(ways, "PLAIN_STEPS", 6)
     monkeypatch.setattr(ways, "_TRIALS", 1)
     monkeypatch.setattr(ways, "_BLOCKS", 1)
     monkeypatch.setattr(ways, "corpus", lambda: TEXT)
