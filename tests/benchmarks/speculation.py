@@ -1,10 +1,11 @@
 """What speculation brings on this machine: bundled:draft for bundled:base on held-out code, and prompt lookup on an editing task.
 
-Greedy, batch 1. float32 on one thread is what `llmopt speculate` takes for models as small as these; two threads, and bfloat16 on two, stand beside it:
-on two threads plain decoding itself is twice as fast here, as the weights fit the caches of two cores, and verifying is not. Plain decoding is this project's own fused loop, so that a speed-up is over the fastest plain decoding there is here; plain
-and speculative passes take turns in one process. transformers' assisted generation gets the same pair, prompts, dtype, threads and number of new
-tokens, with as many drafted tokens as are best here and with its own schedule; the faster of the two counts. That comparison is end to end, the
-prompts' forwards included. The editing task: a piece of a file, then the same piece begun anew with one name changed; the model goes on writing it.
+Greedy, batch 1. float32 on one thread is what `llmopt speculate` takes for models as small as these; two threads, and bfloat16 on two,
+stand beside it: on two threads plain decoding itself is twice as fast, as the weights then fit the caches of two cores, and verifying is not.
+Plain decoding is this project's own fused loop, so that a speed-up is over the fastest plain decoding there is here; plain and speculative
+passes take turns in one process. transformers' assisted generation gets the same pair, prompts, dtype, threads and number of new tokens,
+with as many drafted tokens as are best here and with its own schedule; the faster of the two counts. That comparison is end to end, the
+prompts' forwards included. The editing task: a piece of a file, then the same piece begun anew with one name changed; the model goes on.
 """
 
 from __future__ import annotations
