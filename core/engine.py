@@ -158,6 +158,24 @@ class Endpoint:
     """Whether it knows `ignore_eos`."""
 
 
+@dataclass(frozen=True)
+class TopToken:
+    """A token that was likely in a place."""
+
+    text: str
+    logprob: float
+    """Natural logarithm."""
+    token: int | None = None
+    """Its number in the vocabulary, where the server says it."""
+
+
+@dataclass(frozen=True)
+class TokenScore(TopToken):
+    """A token of a given text: how likely it was after those before it, and the likeliest in its place."""
+
+    top: tuple[TopToken, ...] = ()
+
+
 @runtime_checkable
 class Engine(Protocol):
     """One engine. Every call returns within seconds; nothing is raised but RequestError."""
@@ -188,6 +206,24 @@ class Engine(Protocol):
 
     def explain(self, log: Sequence[str]) -> str:
         """Of a start that failed: the line that matters, and what to do; "" when nothing is known."""
+
+
+@runtime_checkable
+class ScoringEngine(Protocol):
+    """What an engine may have besides: its server says how likely a given text is."""
+
+    def score(self, endpoint: Endpoint, text: str, tokens: Sequence[int] | None, top: int) -> tuple[TokenScore, ...]:
+        """Every token of a text but those that nothing stands before.
+
+        Args:
+            endpoint: of the server.
+            text: to be scored.
+            tokens: the same as numbers, given where the server takes them; None: the server cuts the text itself.
+            top: how many of the likeliest tokens are wanted in each place; a server may give fewer.
+
+        Raises:
+            RequestError: this server does not say; why not, in a sentence.
+        """
 
 
 def names() -> tuple[str, ...]:

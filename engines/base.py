@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from core.benchmark.replies import DIALECTS
-from core.engine import Command, Endpoint, EngineFacts, Found, Missing, Readiness, ServerFigures, ServeSpec, TimedText
+from core.engine import Command, Endpoint, EngineFacts, Found, Missing, Readiness, ServerFigures, ServeSpec, TimedText, TokenScore
 from core.errors import RequestError
 from core.sanitize import clean
-from engines import http
+from engines import http, scoring
+
+_SCORING = 300.0
 
 
 class OpenAiServer:
@@ -82,6 +84,27 @@ class OpenAiServer:
             "stream_options": {"include_usage": True},
         }
         yield from timed(endpoint, "/v1/chat/completions" if chat else "/v1/completions", body, "openai")
+
+    def score(self, endpoint: Endpoint, text: str, tokens: Sequence[int] | None, top: int) -> tuple[TokenScore, ...]:
+        """How likely a text is, token by token: the echo of `/v1/completions`, where the server knows it."""
+        body = {
+            "model": endpoint.model,
+            "prompt": text if tokens is None else list(tokens),
+            "max_tokens": 0,
+            "echo": True,
+            "logprobs": top,
+            "temperature": 0,
+        }
+        return self._scored(endpoint, "/v1/completions", body, lambda answer: scoring.of_echo(answer, tokens))
+
+    def _scored(
+        self, endpoint: Endpoint, path: str, body: Mapping[str, Any], read: Callable[[Any], tuple[TokenScore, ...]]
+    ) -> tuple[TokenScore, ...]:
+        """What a form of answer reads out of a request; every refusal says whose it is."""
+        try:
+            return read(http.post_json(endpoint, path, body, timeout=_SCORING))
+        except RequestError as error:
+            raise RequestError(f"{self.facts.title} gives no log-probabilities of a given text here: {error}") from error
 
     def explain(self, log: Sequence[str]) -> str:
         """The line of a log that matters, and what to do."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core import engine_paths
-from core.engine import Command, Endpoint, EngineFacts, Found, Missing, Readiness, ServerFigures, ServeSpec, TimedText
+from core.engine import Command, Endpoint, EngineFacts, Found, Missing, Readiness, ServerFigures, ServeSpec, TimedText, TokenScore
 from core.errors import RequestError
 from core.sanitize import clean
 from engines import http, probing
@@ -81,6 +81,11 @@ class Ollama(OpenAiServer):
         options = {"num_predict": max_tokens, "temperature": temperature}
         body = {"model": endpoint.model, "prompt": prompt, "stream": True, "options": options}
         yield from timed(endpoint, "/api/generate", body, "ollama")
+
+    def score(self, endpoint: Endpoint, text: str, tokens: Sequence[int] | None, top: int) -> tuple[TokenScore, ...]:
+        """Always refused."""
+        del endpoint, text, tokens, top
+        raise RequestError("Ollama tells log-probabilities of what it generates alone, not of a given text")
 
 
 def _entries(endpoint: Endpoint, path: str) -> list[dict[str, Any]]:

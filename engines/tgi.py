@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from core.engine import Endpoint, EngineFacts, Missing, TimedText
+from core.engine import Endpoint, EngineFacts, Missing, TimedText, TokenScore
 from core.errors import RequestError
 from core.sanitize import clean
-from engines import http
+from engines import http, scoring
 from engines.base import OpenAiServer, timed
 
 
@@ -45,3 +45,9 @@ class Tgi(OpenAiServer):
         sampled = {"do_sample": True, "temperature": temperature} if temperature > 0 else {}
         body = {"inputs": prompt, "parameters": {"max_new_tokens": max_tokens, "details": True, **sampled}}
         yield from timed(endpoint, "/generate_stream", body, "tgi")
+
+    def score(self, endpoint: Endpoint, text: str, tokens: Sequence[int] | None, top: int) -> tuple[TokenScore, ...]:
+        """How likely a text is: the details of the prefill. TGI takes texts alone, and names no other tokens."""
+        del tokens, top
+        body = {"inputs": text, "parameters": {"max_new_tokens": 1, "details": True, "decoder_input_details": True}}
+        return self._scored(endpoint, "/generate", body, scoring.of_prefill)

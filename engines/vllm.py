@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from core import engine_paths
-from core.engine import Command, EngineFacts, Found, Missing, ServeSpec
+from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServeSpec, TokenScore
 from core.errors import RequestError
-from engines import probing
+from engines import probing, scoring
 from engines.arguments import Arguments
 from engines.base import OpenAiServer
 
@@ -86,6 +87,18 @@ class Vllm(OpenAiServer):
         if on_cpu and spec.threads is not None:
             environment["OMP_NUM_THREADS"] = str(spec.threads)
         return Command((*found.program, *arguments.add(*spec.extra).values), environment, tuple(arguments.notes))
+
+    def score(self, endpoint: Endpoint, text: str, tokens: Sequence[int] | None, top: int) -> tuple[TokenScore, ...]:
+        """How likely a text is: `prompt_logprobs`, which also names the tokens' numbers."""
+        body = {
+            "model": endpoint.model,
+            "prompt": text if tokens is None else list(tokens),
+            "max_tokens": 1,
+            "temperature": 0,
+            "prompt_logprobs": top,
+            "return_token_ids": True,
+        }
+        return self._scored(endpoint, "/v1/completions", body, lambda answer: scoring.of_prompt_logprobs(answer, tokens))
 
 
 def _model(spec: ServeSpec) -> str:
