@@ -60,6 +60,7 @@ ASPECTS: Final = (
 )
 CONFIDENCE: Final = 1 - _FALSE_ALARM / len(ASPECTS)
 """Of each interval, so that all of them hold together at 95 % (Bonferroni)."""
+BETWEEN_LOADS: Final = "intervals are over the requests of one load each: what changed on the machine between two loads is not in them"
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,9 @@ def unlike(result: BenchmarkResult, against: BenchmarkResult) -> tuple[str, ...]
     names = [name for name in ("system", "processor", "cores", "memory_bytes") if result.machine.get(name) != against.machine.get(name)]
     if names:
         found.append(f"the machines differ in {', '.join(name.replace('_bytes', '') for name in names)}")
+    for entry, other in pairs_of(result, against):
+        if entry.shown.level != other.shown.level:
+            found.append(f"{clean(entry.name, limit=80)} is shown at the level {entry.shown.level}, and was at {other.shown.level}")
     for name, other in ((entry.name, against_entry) for entry, against_entry in pairs_of(result, against) if entry.model != against_entry.model):
         found.append(f"{clean(name, limit=80)} is set against another model, {clean(other.model, limit=80)}")
     return tuple(found)

@@ -19,7 +19,7 @@ _LARGEST = 1 << 30
 
 
 def load_result(reference: str) -> BenchmarkResult:
-    """The result that a run's id, or a JSON file, names: result.json of a run, what `--json` printed, or an exported run.
+    """The result that a run's id, or a JSON file, names: result.json of a run, what `--json` printed, or a run as it is exported.
 
     Raises:
         RequestError: there is none, it cannot be read, or it is not that of a benchmark.
@@ -42,6 +42,8 @@ def parse_result(document: Any, name: str) -> BenchmarkResult:
     Raises:
         RequestError: it is not that of a benchmark; `name` says of what.
     """
+    if isinstance(document, Mapping) and isinstance(document.get("results"), list) and len(document["results"]) == 1:
+        document = document["results"][0]
     if isinstance(document, Mapping) and isinstance(document.get("result"), Mapping):
         document = document["result"]
     if not isinstance(document, Mapping) or not isinstance(document.get("entries"), list | tuple):

@@ -206,6 +206,11 @@ class BenchmarkEntry(FrozenFigures):
     """p99 between the moment a server of known times wrote a piece and the moment the client had it, at this load on this machine."""
     warnings: tuple[str, ...] = ()
 
+    @property
+    def shown(self) -> Level:
+        """The level that the entry's own figures are of."""
+        return next((level for level in self.levels if level.throughput_tokens_per_second == self.throughput_tokens_per_second), self.levels[-1])
+
 
 _AROUND = ("schema", "llmopt_version", "run", "capability", "artifacts")
 """What stands in a run's result.json beside the result."""

@@ -52,7 +52,7 @@ def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
         parse(expression)
     baseline = None if spec.baseline is None else load_result(spec.baseline)
     tokenizer, card = tokenizer_of(spec)
-    prompts = _prompts(spec, tokenizer)
+    prompts = prompts_of(spec, tokenizer)
     needed = _needed(prompts, card)
     with opened(spec, context, needed) as target, Watch(target.engine, target.endpoint, target.pid) as watch:
         bench = _Bench(spec, context, target, prompts, objectives, watch)
@@ -179,7 +179,12 @@ def workers_for(streams: int) -> int:
     return max(1, min(-(-streams // _STREAMS_A_WORKER), (os.cpu_count() or 2) // 2))
 
 
-def _prompts(spec: BenchmarkSpec, tokenizer: Tokenizer | None) -> list[Prompt]:
+def prompts_of(spec: BenchmarkSpec, tokenizer: Tokenizer | None) -> list[Prompt]:
+    """The texts of a spec, cut with a tokenizer where there is one.
+
+    Raises:
+        RequestError: the file that holds them cannot be used.
+    """
     file = spec.trace if spec.load == "trace" else None if spec.prompts == "builtin" else spec.prompts
     if file is not None:
         found = file_prompts(Path(file).expanduser(), tokenizer, spec.output_tokens)

@@ -97,7 +97,7 @@ def judge(expressions: Sequence[str], entry: BenchmarkEntry) -> tuple[Threshold,
 
 
 def _judged(expression: Expression, entry: BenchmarkEntry) -> Threshold:
-    best = _level(entry)
+    best = entry.shown
     value, unit, words = _value(expression, entry, best)
     if value is None:
         return Threshold(expression=expression.text, value=None, unit=unit, passed=False, words=words or "it was not measured")
@@ -123,11 +123,6 @@ def _value(expression: Expression, entry: BenchmarkEntry, level: Level) -> tuple
         if each.level == wanted:
             return each.value, metric.unit, "" if each.enough else f"only {figure.n} samples: too few to claim it"
     return None, metric.unit, f"{expression.part} is not among the percentiles that are kept"
-
-
-def _level(entry: BenchmarkEntry) -> Level:
-    """The level that the entry's own figures are of."""
-    return next((level for level in entry.levels if level.throughput_tokens_per_second == entry.throughput_tokens_per_second), entry.levels[-1])
 
 
 def objectives_of(texts: Sequence[str]) -> dict[SampleMetric, float]:

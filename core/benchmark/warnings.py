@@ -10,6 +10,7 @@ from core.benchmark.result import BenchmarkEntry
 from core.benchmark.spec import PACED, BenchmarkSpec
 from core.benchmark.workload import Prompt
 
+ESTIMATED = "no tokenizer of the model is at hand: lengths of prompts are estimates of four characters a token"
 _RATE_REACHED = 0.95
 _QUEUE_SHARE = 0.05
 
@@ -38,5 +39,5 @@ def warnings_of(spec: BenchmarkSpec, entry: BenchmarkEntry, prompts: Sequence[Pr
     elif entry.token_counts == "unknown" and entry.requests.done:
         found.append("the server gave no usage and no tokenizer is at hand: figures a token are not known")
     if prompts and prompts[0].input_tokens is None:
-        found.append("no tokenizer of the model is at hand: lengths of prompts are estimates of four characters a token")
+        found.append(ESTIMATED)
     return tuple(found)

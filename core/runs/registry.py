@@ -78,6 +78,15 @@ CAPABILITIES: dict[str, Capability] = {
         report="core.benchmark.report:report",
         differences="core.benchmark.report.differences:differences",
     ),
+    "benchmark-compare": Capability(
+        "core.benchmark.compare_spec:BenchmarkCompareSpec",
+        "core.benchmark.compare_run:run",
+        "Compare engines",
+        check="core.benchmark.compare_check:check",
+        needs_folder=False,
+        report="core.benchmark.report:report",
+        differences="core.benchmark.report.differences:differences",
+    ),
     "serve": Capability(
         "core.engine:ServeSpec", "core.benchmark.serve_run:run", "Serve", check="core.benchmark.serve_check:check", needs_folder=False
     ),

@@ -78,10 +78,11 @@ def first_tokens(entries: Sequence[Entry]) -> Plot:
 def distribution(entry: Entry) -> Plot:
     """Times to first token of one target's requests."""
     samples = entry.result.samples.get(entry.entry.name, {}).get("ttft_ms", [])
+    level = entry.entry.shown.level
     return Plot(
         kind="hist",
         series=(Series.histogram(samples, 30, f"{entry.letter} {entry.title}".strip()),),
-        title=f"time to first token of {len(samples)} requests{', all levels' if entry.is_sweep else ''}",
+        title=f"time to first token of {len(samples)} requests{'' if level is None else f', level {level:g}'}",
         x_unit="ms",
         empty="no raw samples were kept",
     )

@@ -28,7 +28,12 @@ app = App(name="runs", help="List, show, follow, cancel, resume, compare, export
 Json = Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)]
 Id = Annotated[str, Parameter(help="Id of a run, its beginning or end as far as it is unique, or `last`")]
 
-_HEADLINES = (("ppl_ratio", "ppl x{:.3f}"), ("ppl", "ppl {:.3f}"), ("bits_per_weight", "{:.2f} bits"))
+_HEADLINES = (
+    ("ppl_ratio", "ppl x{:.3f}"),
+    ("throughput_tokens_per_second", "{:.1f} token/s"),
+    ("ppl", "ppl {:.3f}"),
+    ("bits_per_weight", "{:.2f} bits"),
+)
 _UNITS = ((3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -148,7 +153,7 @@ def _print_differences(comparison: Comparison, names: list[str]) -> None:
     rows = [(f"{name}/{names[0]}", each.name, each.words) for name, found in zip(names[1:], comparison.differences, strict=False) for each in found]
     if rows:
         print()
-        print_table(rows, ("", "of all requests", "ratio, its interval, and whether it is more than noise"), shrink=(2,))
+        print_table(rows, ("", "of all requests", "ratio and interval"), shrink=(2,))
 
 
 @app.command(name="export")
@@ -236,7 +241,8 @@ def _headline(run: Run, state: State) -> str:
     result = (run.result or {}) if state.status == "done" else {}
     metrics = metrics_of(result)
     told = next((words.format(metrics[name]) for name, words in _HEADLINES if name in metrics), "")
-    return told or (f"{len(result['rows'])} rows" if isinstance(result.get("rows"), list) else "")
+    rows, entries = result.get("rows"), result.get("entries")
+    return told or (f"{len(rows)} rows" if isinstance(rows, list) else f"{len(entries)} targets" if isinstance(entries, list) else "")
 
 
 def _about(state: State) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from core.benchmark.compare_result import BenchmarkCompareResult
-from core.benchmark.compare_results import compare_samples, unlike
+from core.benchmark.compare_results import BETWEEN_LOADS, compare_samples, unlike
 from core.benchmark.metrics import SAMPLES
 from core.benchmark.percentiles import LEVELS
 from core.benchmark.report.named import Named, Row, targets
@@ -33,13 +33,15 @@ def sentences(results: Sequence[Named]) -> tuple[str, ...]:
     found = [f"{named.run}: {clean(named.result.load, limit=200)}" for named in results]
     for named in results:
         if isinstance(named.result, BenchmarkCompareResult):
-            found += [clean(each.words, limit=300) for each in named.result.recommendations]
+            found += [f"{clean(each.title)}: {clean(each.words, limit=300)}" for each in named.result.recommendations]
         found += [clean(warning, limit=300) for warning in named.result.warnings]
         for entry in named.result.entries:
             before = f"{clean(entry.name, limit=80)}: " if len(named.result.entries) > 1 else ""
             found += [f"{before}{clean(warning, limit=300)}" for warning in entry.warnings]
     for other in results[1:]:
         found += [f"{other.run} against {results[0].run}: {sentence}" for sentence in unlike(other.result, results[0].result)]
+    if sum(len(named.result.entries) for named in results) > 1:
+        found.append(BETWEEN_LOADS)
     return tuple(dict.fromkeys(found))
 
 
@@ -108,9 +110,8 @@ def _target(row: Row) -> Cells:
 
 def percentiles(entry: BenchmarkEntry, *, short: bool = False) -> list[Cells]:
     """A line a metric, by its name or its initials; a value with `?` has too few samples to be claimed."""
-    shown = next((level for level in entry.levels if level.throughput_tokens_per_second == entry.throughput_tokens_per_second), entry.levels[-1])
     head = ("metric", "n", "mean", *(f"p{level:g}" for level in LEVELS))
-    found = [(metric, shown.metrics.get(metric.tag)) for metric in SAMPLES]
+    found = [(metric, entry.shown.metrics.get(metric.tag)) for metric in SAMPLES]
     return [
         head,
         *(

@@ -77,6 +77,20 @@ def test_a_surer_interval_is_wider_and_long_samples_are_drawn_in_parts(monkeypat
     assert parts.low == pytest.approx(loose.low, rel=0.02)
 
 
+@pytest.mark.parametrize("level", [50.0, 95.0])
+def test_percentiles_drawn_by_their_rank_spread_as_those_of_whole_draws(level: float) -> None:
+    one, other = np.array(samples(1)["ttft_ms"]), np.array(samples(2)["ttft_ms"])
+    generator = np.random.default_rng(7)
+
+    def drawn(sample: np.ndarray) -> np.ndarray:
+        return np.percentile(sample[generator.integers(0, len(sample), (20_000, len(sample)))], level, axis=1, method="inverted_cdf")
+
+    low, high = np.quantile(drawn(one) / drawn(other), [0.025, 0.975])
+    found = ratio_of(one, other, level)
+    assert found is not None
+    assert (found.low, found.high) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
+
+
 def test_a_regression_beyond_noise_is_a_threshold_that_was_not_met() -> None:
     before, after = made(samples(1)), made(samples(2, factor=1.5))
     thresholds, differences = held_against(before, after)

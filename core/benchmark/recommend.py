@@ -1,0 +1,82 @@
+"""Which of several targets is the best by each measure, by how much, and whether that is more than noise. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from core.benchmark.compare_result import Goal, Recommendation
+from core.benchmark.compare_results import ASPECTS, Samples, compare_samples
+from core.benchmark.result import BenchmarkEntry, headline
+from core.runs.figures import number, size
+
+_FALSE_ALARM = 0.05
+_EQUAL = 5e-4
+_LEAST_DONE = 0.5
+"""Share of the requests that a target must have answered to be recommended."""
+
+
+@dataclass(frozen=True)
+class _Goal:
+    goal: Goal
+    title: str
+    figures: tuple[str, ...]
+    """The first of them that all targets have, else the last."""
+    lower: bool
+    show: Callable[[float], str]
+    unit: str
+    aspect: str = ""
+    """Key of the aspect whose raw values tell what is noise; none when empty."""
+
+
+_GOALS: Final = (
+    _Goal("throughput", "highest throughput", ("throughput_tokens_per_second",), False, number, " token/s", "throughput"),
+    _Goal("latency", "lowest latency", ("e2el_p50_ms",), True, number, " ms end to end, p50", "e2el.p50"),
+    _Goal("memory", "least memory", ("gpu_bytes", "host_bytes"), True, size, ""),
+    _Goal("quality", "best quality", ("ppl",), True, number, " perplexity"),
+)
+
+
+def recommend(entries: Sequence[BenchmarkEntry], samples: Mapping[str, Samples]) -> tuple[Recommendation, ...]:
+    """The best of each goal that at least one target has a figure of; targets that answered less than half of their requests are not considered."""
+    fit = [entry for entry in entries if entry.requests.done >= _LEAST_DONE * entry.requests.scheduled]
+    return tuple(_recommended(fit, samples))
+
+
+def _recommended(entries: Sequence[BenchmarkEntry], samples: Mapping[str, Samples]) -> Iterator[Recommendation]:
+    figures = {entry.name: headline(entry) for entry in entries}
+    for goal in _GOALS:
+        name = next((each for each in goal.figures if all(held[each] is not None for held in figures.values())), goal.figures[-1])
+        known = sorted((value, entry) for entry, held in figures.items() if (value := held[name]) is not None and value > 0)
+        if not goal.lower:
+            known.reverse()
+        if known:
+            yield _best(goal, name, known, samples, len(entries))
+
+
+def _best(goal: _Goal, figure: str, known: Sequence[tuple[float, str]], samples: Mapping[str, Samples], count: int) -> Recommendation:
+    value, name = known[0]
+    shown = f"{name} with {goal.show(value)}{goal.unit}"
+    fields: dict[str, Any] = {"goal": goal.goal, "title": goal.title, "name": name, "value": value, "figure": figure}
+    if len(known) < 2:
+        return Recommendation(**fields, words=f"{shown}, the only one of which it is known")
+    second, runner_up = known[1]
+    margin = second / value if goal.lower else value / second
+    if margin < 1 + _EQUAL:
+        return Recommendation(**fields, runner_up=runner_up, margin=margin, beyond_noise=False, words=f"{shown}, and {runner_up} as well")
+    beyond, why = _noise(goal, samples.get(name, {}), samples.get(runner_up, {}), count)
+    return Recommendation(
+        **fields, runner_up=runner_up, margin=margin, beyond_noise=beyond, words=f"{shown}, {margin:.2f} times better than {runner_up}: {why}"
+    )
+
+
+def _noise(goal: _Goal, best: Samples, second: Samples, count: int) -> tuple[bool | None, str]:
+    """Judged so strictly that among all pairs with the best one false alarm is as rare as with two targets."""
+    if not goal.aspect:
+        return None, "measured once each, so that noise is not known"
+    aspects = [aspect for aspect in ASPECTS if aspect.key == goal.aspect]
+    (found,) = compare_samples(best, second, aspects, 1 - _FALSE_ALARM / max(count - 1, 1))
+    if found.beyond_noise is None:
+        return None, found.words
+    return found.verdict == "better", "beyond noise" if found.verdict == "better" else "within noise"
