@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.sanitize import clean
 from tui.benchmark.entries import Entry, alike
 from tui.benchmark.rows import percentile
 from tui.widgets.plot import Plot, Series
@@ -77,12 +78,11 @@ def first_tokens(entries: Sequence[Entry]) -> Plot:
 
 def distribution(entry: Entry) -> Plot:
     """Times to first token of one target's requests."""
-    samples = entry.result.samples.get(entry.entry.name, {}).get("ttft_ms", [])
-    level = entry.entry.shown.level
+    samples = entry.samples.get("ttft_ms", ())
     return Plot(
         kind="hist",
         series=(Series.histogram(samples, 30, f"{entry.letter} {entry.title}".strip()),),
-        title=f"time to first token of {len(samples)} requests{'' if level is None else f', level {level:g}'}",
+        title=f"time to first token of {len(samples)} requests{f' at {entry.best.level or 0:g}' if entry.is_sweep else ''}",
         x_unit="ms",
         empty="no raw samples were kept",
     )
@@ -94,4 +94,4 @@ def _value(entry: Entry, level: float) -> float | None:
 
 
 def _name(entry: Entry) -> str:
-    return f"{entry.letter} {entry.title}".strip()[:24]
+    return clean(f"{entry.letter} {entry.title}".strip(), limit=24)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
-from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, SampleFigure
-from core.benchmark.spec import BenchmarkSpec
+from core.benchmark.documents import parse_result
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, SampleFigure, Threshold
+from core.errors import LlmoptError
 from core.runs.store import Run
 from core.sanitize import clean
-from tui.experiment.finished import Finished, read
+from tui.benchmark.names import COMPARE, MEASURED
+from tui.experiment.finished import Finished
 
 BenchmarkRun = Finished[BenchmarkResult]
 Key = tuple[str, str, float | None]
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_MACHINE = ("processor", "cores", "memory_bytes")
+_MACHINE = ("system", "processor", "cores", "memory_bytes")
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,9 @@ class Entry:
     letter: str
     """In charts; empty of a level."""
     foreign: bool = False
-    """Another load, or another machine, than the first row's: their figures cannot be set against each other."""
+    """Another load, or another machine, than the reference's: their figures cannot be set against each other."""
+    alone: bool = False
+    """All rows are of one model, which need not be named in each."""
 
     @property
     def key(self) -> Key:
@@ -68,28 +73,56 @@ class Entry:
         """Engine and model, or what a server at an address is called; of a level the level."""
         if self.level is not None:
             return f"  {'rate' if self.run.values.get('sweep') == 'rate' else 'concurrency'} {self.level.level or 0:g}"
-        return clean(f"{self.entry.engine} · {self.entry.served_model or self.entry.model}" if self.entry.command else self.entry.name, limit=120)
+        if self.entry.command is None or self.run.capability == COMPARE:
+            return clean(self.entry.name, limit=120)
+        model = "" if self.alone else f" · {PurePath(self.entry.model).name}"
+        return clean(f"{self.entry.engine}{', sweep' if self.is_sweep else ''}{model}", limit=120)
+
+    @property
+    def samples(self) -> Mapping[str, Sequence[float]]:
+        """Raw values by the tag of the metric; of a sweep those of its best level."""
+        name = self.entry.name if self.level is None or self.level.level is None else f"{self.entry.name} @ {self.level.level:g}"
+        return self.result.samples.get(name, {})
+
+    @property
+    def thresholds(self) -> Sequence[Threshold]:
+        """Those that this target was held to; of several targets each begins with the name of its own."""
+        others = [f"{entry.name}: " for entry in self.result.entries if entry.name != self.entry.name]
+        return [each for each in self.result.thresholds if not each.expression.startswith(tuple(others))]
 
 
-def of_runs(runs: Iterable[Run], chosen: Callable[[Run], bool]) -> list[BenchmarkRun]:
+def of_runs(runs: Iterable[Run]) -> list[BenchmarkRun]:
     """The finished loads that can be read, newest first. Touches the disk: call it off the event loop."""
-    ours = (run for run in runs if run.capability == BenchmarkSpec.capability and chosen(run))
-    found = [Finished(run, result) for run in ours if (result := read(run, BenchmarkResult)) is not None]
-    return [each for each in found if all(entry.levels for entry in each.result.entries)]
+    found = [Finished(run, result) for run in runs if run.capability in MEASURED and (result := _read(run)) is not None]
+    return [each for each in found if each.result.entries and all(entry.levels for entry in each.result.entries)]
 
 
-def rows(runs: Sequence[BenchmarkRun]) -> list[Entry]:
-    """Every target of every run, newest run first; the levels of a sweep below their target."""
+def _read(run: Run) -> BenchmarkResult | None:
+    """The result of a run; None while it has none, or one of another version."""
+    document = run.result
+    try:
+        return None if document is None else parse_result(document, run.id)
+    except LlmoptError:
+        return None
+
+
+def rows(runs: Sequence[BenchmarkRun], reference: str = "") -> list[Entry]:
+    """Every target of every run, newest run first; the levels of a sweep below their target.
+
+    Args:
+        runs: newest first.
+        reference: id of the run that the others are set against; the first where it is not among them.
+    """
+    against = next((each.result for each in runs if each.run.id == reference), runs[0].result if runs else None)
+    alone = len({entry.model for each in runs for entry in each.result.entries}) == 1
     found: list[Entry] = []
-    targets = 0
+    letters = iter(_LETTERS)
     for each in runs:
-        foreign = bool(runs) and not alike(runs[0].result, each.result)
+        foreign = against is not None and not alike(against, each.result)
         for entry in each.result.entries:
-            letter = _LETTERS[targets] if targets < len(_LETTERS) else ""
-            targets += 1
-            found.append(Entry(each.run, each.result, entry, None, letter, foreign))
+            found.append(Entry(each.run, each.result, entry, None, next(letters, ""), foreign, alone))
             if len(entry.levels) > 1:
-                found += [Entry(each.run, each.result, entry, level, "", foreign) for level in entry.levels]
+                found += [Entry(each.run, each.result, entry, level, "", foreign, alone) for level in entry.levels]
     return found
 
 

@@ -12,6 +12,10 @@ from core.sanitize import clean
 from tui.experiment import names
 
 BENCHMARK, SERVE = BenchmarkSpec.capability, ServeSpec.capability
+COMPARE = "benchmark-compare"
+"""Several targets one after the other under the same load."""
+MEASURED = (BENCHMARK, COMPARE)
+"""Capabilities whose runs measure targets."""
 
 
 def is_url(model: object) -> bool:

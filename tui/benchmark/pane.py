@@ -41,6 +41,8 @@ class BenchmarkPane(ExperimentPane):
         "address into the form of a load. Runs and servers go on without this program. F4 goes through the views."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("x", "stop_server", "Stop server", id="benchmark.stop-server", tooltip="Stop the server under the cursor, after a question"),
+        Binding("u", "use_server", "Measure it", id="benchmark.use-server", tooltip="Put the address of the server under the cursor into the form"),
         *common_bindings("benchmark", views="setup, live, results, servers"),
         Binding(
             "f6", "next_form", "Experiment", show=False, id="benchmark.experiment", tooltip="Turn between the form of a load and that of a server"
@@ -50,12 +52,10 @@ class BenchmarkPane(ExperimentPane):
         Binding(
             "s", "start_server", "Start server", id="benchmark.start-server", tooltip="Start the server of the form; it goes on until it is stopped"
         ),
-        Binding("x", "stop_server", "Stop server", id="benchmark.stop-server", tooltip="Stop the server under the cursor, after a question"),
-        Binding("u", "use_server", "Measure it", id="benchmark.use-server", tooltip="Put the address of the server under the cursor into the form"),
+        Binding("b", "reference", "Reference", id="benchmark.reference", tooltip="Set the other results against the one under the cursor"),
         Binding("y,f9", "copy", "Copy", id="benchmark.copy", tooltip="Copy the server's command or address to the clipboard"),
     ]
     WHOLE = frozenset({RESULTS})
-    FORMS: ClassVar[Mapping[str, str]] = {RESULTS: BENCHMARK}
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         self.forms = setups(SETUP)
@@ -67,6 +67,30 @@ class BenchmarkPane(ExperimentPane):
         self._runs: Sequence[BenchmarkRun] = ()
         self._model = ""
         self._several = False
+        self._form_before = LOAD
+
+    # -- forms
+
+    def show_view(self, view: str) -> None:
+        """Bring a view to the front; beside the servers stands the form of one, and when they are left the form of a load again."""
+        if view == SERVERS and self.forms.chosen != SERVER:
+            self._form_before = self.forms.chosen
+        elif self.bar.active == SERVERS and view not in (SERVERS, SETUP) and self.forms.chosen == SERVER:
+            self.forms.choose(self._form_before)
+        super().show_view(view)
+
+    def _form_of(self, view: str) -> str | None:
+        return SERVE if view == SERVERS else None
+
+    def action_next_form(self) -> None:
+        """Show the next form."""
+        chosen = self.forms.chosen
+        self.show_view(SETUP)
+        self.forms.choose(chosen)
+        self.forms.choose_next()
+        self.keep_focus()
+
+    # -- runs
 
     @property
     def going(self) -> LiveRun[Any] | None:
@@ -95,7 +119,7 @@ class BenchmarkPane(ExperimentPane):
 
     @in_thread(group="results", description="read results", exclusive=True)
     def _read(self, first: str | None) -> None:
-        found = entries.of_runs(services_of(self).runs.list_runs(), lambda _run: True)
+        found = entries.of_runs(services_of(self).runs.list_runs())
         if not get_current_worker().is_cancelled:
             self.app.call_from_thread(self._show, found, first)
 
@@ -131,6 +155,8 @@ class BenchmarkPane(ExperimentPane):
                 return self.bar.active != SETUP
             case "all_runs":
                 return self.bar.active == RESULTS and bool(self._runs)
+            case "reference":
+                return self.bar.active == RESULTS and self.results.can_mark
             case "copy":
                 return bool(self.to_copy())
             case "start_server":
@@ -139,8 +165,8 @@ class BenchmarkPane(ExperimentPane):
                 return chosen is not None and chosen.going and not services_of(self).read_only
             case "use_server":
                 return chosen is not None and chosen.answers
-            case "cancel":
-                return self.bar.active != SERVERS and super().check_action(action, parameters)
+            case "cancel" if self.bar.active == SERVERS:
+                return self.check_action("stop_server", ())
         return super().check_action(action, parameters)
 
     def to_copy(self) -> str:
@@ -170,6 +196,17 @@ class BenchmarkPane(ExperimentPane):
         if text:
             self.app.copy_to_clipboard(text)
             self.shell.notify_text(text, title="Copied, if the terminal allows it")
+
+    def action_reference(self) -> None:
+        """Set the others against the row under the cursor."""
+        self.results.mark_reference()
+
+    def action_cancel(self) -> None:
+        """Ask, then stop the load, or the server under the cursor."""
+        if self.bar.active == SERVERS:
+            self.action_stop_server()
+        else:
+            super().action_cancel()
 
     def action_start_server(self) -> None:
         """Start the server of its form."""

@@ -11,14 +11,17 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import DataTable, Static
+from textual.worker import get_current_worker
 
+from core.benchmark.compare_results import Compared, compare_samples
 from core.sanitize import clean
 from tui.benchmark import charts, entries, rows
-from tui.benchmark.entries import BenchmarkRun, Entry
+from tui.benchmark.entries import BenchmarkRun, Entry, Key
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
 from tui.widgets.chart import Chart
 from tui.widgets.hanging import hanging
+from tui.widgets.threads import in_thread
 
 _LOW = 26
 """Lines below which table, words and chart take turns."""
@@ -32,10 +35,11 @@ class ResultsView(Vertical):
 
     HELP = (
         "Every finished load on this model, newest first; c shows those of all models and addresses. A sweep has a row for each of its levels, "
-        "◆ marks its knee. A percentile with ? has fewer samples behind it than the rule asks for. ≠ was measured with another load or on another "
-        "machine than the first row.\n\n"
-        "Up and down choose a row, m goes through the charts (and words, where they take turns), y copies how the server was started, F7 fills the "
-        "form as it was for that run."
+        "◆ marks its knee. A percentile with ? has fewer samples behind it than the rule asks for. ✓ and ✗ beside a letter: all thresholds were met, "
+        "or not. ≠ was measured with another load or on another machine than the reference.\n\n"
+        "Up and down choose a row; below stands how it differs from the reference, and whether that is more than noise: b makes the chosen row the "
+        "reference, at first it is the first one. m goes through the charts (and words, where they take turns), y copies how the server was started, "
+        "F7 fills the form as it was for that run."
     )
     DEFAULT_CSS = """
     ResultsView { height: 1fr; }
@@ -48,6 +52,7 @@ class ResultsView(Vertical):
     ResultsView .results--words { scrollbar-size-vertical: 1; }
     ResultsView .results--words Static { height: auto; }
     ResultsView.-broad Chart { margin-left: 2; }
+    ResultsView.-unsigned .results--signs { display: none; }
     ResultsView.-nothing ResultTable, ResultsView.-nothing .results--below, ResultsView.-nothing .results--signs { display: none; }
     ResultsView.-low .results--below { margin-top: 0; }
     ResultsView.-low.-table .results--below, ResultsView.-low.-words ResultTable, ResultsView.-low.-words .results--signs { display: none; }
@@ -64,9 +69,12 @@ class ResultsView(Vertical):
         self.table = ResultTable(rows.COLUMNS)
         self.chart = Chart()
         self._head = Static(classes="results--head", markup=False)
-        self._signs = Static(rows.SIGNS, classes="results--signs", markup=False)
+        self._signs = Static(classes="results--signs", markup=False)
         self._words = Static(markup=False)
+        self._runs: Sequence[BenchmarkRun] = ()
         self._entries: list[Entry] = []
+        self._reference: Key | None = None
+        self._differences: dict[tuple[Key, Key], tuple[Compared, ...]] = {}
         self._figure = 0
         self._turn = 0
 
@@ -105,7 +113,8 @@ class ResultsView(Vertical):
             everything: they are those of all models and addresses.
             more: loads on other models and addresses that are not shown.
         """
-        self._entries = entries.rows(runs)
+        self._runs = runs
+        self._arrange()
         self.set_class(not self._entries, "-nothing")
         of = "all models and addresses" if everything else model({"model": model_name})
         if self._entries:
@@ -118,6 +127,30 @@ class ResultsView(Vertical):
         self.table.show([(entry.key, entry) for entry in self._entries])
         self.draw()
         self.post_message(self.Chosen())
+
+    @property
+    def reference(self) -> Entry | None:
+        """The row that the others are set against: the one that was marked, else the first."""
+        return next((entry for entry in self._entries if entry.key == self._reference), self._entries[0] if self._entries else None)
+
+    @property
+    def can_mark(self) -> bool:
+        """Whether the chosen row is of another target than the reference."""
+        return self.chosen is not None and self.reference is not None and self.chosen.key[:2] != self.reference.key[:2]
+
+    def mark_reference(self) -> None:
+        """Set the others against the chosen row's target from now on."""
+        if self.chosen is not None:
+            self._reference = (*self.chosen.key[:2], None)
+            self._arrange()
+            self.table.show([(entry.key, entry) for entry in self._entries])
+            self.draw()
+
+    def _arrange(self) -> None:
+        self._entries = entries.rows(self._runs, self._reference[0] if self._reference is not None else "")
+        told = rows.signs(self._entries, self.reference)
+        self._signs.update(told)
+        self.set_class(not told, "-unsigned")
 
     def go_to(self, run_id: str) -> None:
         """Put the cursor on the first row of a run."""
@@ -132,8 +165,37 @@ class ResultsView(Vertical):
         if entry is None or not self.size.width:
             return
         width = self.size.width // 2 - 4 if self.has_class("-broad") else self.size.width - 2
-        self._words.update(described(entry, max(width, 20)))
+        self._words.update(described(entry, max(width, 20), self._against(entry)))
         self.chart.set_plot(charts.charts(self._entries, entry)[self._figure])
+
+    def _against(self, entry: Entry) -> tuple[Entry, Sequence[Compared]] | None:
+        """How a row differs from the reference; None where that cannot be told, or not yet."""
+        reference = self._opposite(entry)
+        if reference is None or reference.key == entry.key or entry.foreign:
+            return None
+        found = self._differences.get((entry.key, reference.key))
+        if found is None:
+            self._compare(entry, reference)
+            return None
+        return reference, found
+
+    def _opposite(self, entry: Entry) -> Entry | None:
+        """The row of the reference that is set against a row: whole against whole, level against level."""
+        reference = self.reference
+        if reference is None or entry.level is None:
+            return reference
+        key = (*reference.key[:2], entry.level.level)
+        return next((each for each in self._entries if each.key == key), None)
+
+    @in_thread(group="differences", description="compare two loads", exclusive=True)
+    def _compare(self, entry: Entry, reference: Entry) -> None:
+        found = compare_samples(entry.samples, reference.samples)
+        if not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self._compared, entry.key, reference.key, found)
+
+    def _compared(self, key: Key, reference: Key, found: tuple[Compared, ...]) -> None:
+        self._differences[key, reference] = found
+        self.draw()
 
     def next_chart(self) -> None:
         """The next chart; in a low window words and charts take the table's place in turns."""
@@ -164,10 +226,15 @@ class ResultsView(Vertical):
         self.post_message(self.Chosen())
 
 
-def described(entry: Entry, width: int) -> Content:
-    """Verdicts, warnings, figures of one row."""
+def described(entry: Entry, width: int, against: tuple[Entry, Sequence[Compared]] | None = None) -> Content:
+    """Verdicts, warnings, differences from the reference, figures of one row."""
     lines = [Content.styled(f"{entry.letter} {entry.title}".strip(), "bold")]
-    lines += [Content.styled(rows.threshold(each), rows.STYLES[each.passed]) for each in entry.result.thresholds]
+    if best := rows.recommended(entry.result):
+        lines.append(hanging(best, width))
+    lines += [Content.styled(rows.threshold(each), rows.STYLES[each.passed]) for each in entry.thresholds]
     warnings = dict.fromkeys((*entry.entry.warnings, *entry.result.warnings))
     lines += [Content.styled(f"! {clean(text, limit=500)}", "$text-warning") for text in warnings]
+    if against is not None and (differences := rows.compared(against[1])):
+        lines.append(Content.styled(f"against {against[0].letter} {against[0].title}", "bold"))
+        lines.append(hanging(differences, width))
     return Content("\n").join([*lines, hanging(rows.told(entry), width)])

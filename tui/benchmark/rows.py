@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.text import Text
 
+from core.benchmark.compare_result import BenchmarkCompareResult
+from core.benchmark.compare_results import Compared
 from core.benchmark.percentiles import samples_needed
-from core.benchmark.result import PercentileFigure, SampleFigure, Threshold
+from core.benchmark.result import BenchmarkResult, PercentileFigure, SampleFigure, Threshold
 from core.sanitize import clean
 from tui.benchmark.entries import Entry
 from tui.experiment.finished import Column
 from tui.widgets import words
 
 KNEE, FEW, FOREIGN = "◆", "?", "≠"
-SIGNS = (
-    f"{FEW} fewer samples than the rule asks (p99: {samples_needed(99.0)}, p95: {samples_needed(95.0)}) · {KNEE} knee of a sweep · "
-    f"{FOREIGN} another load or machine than the first row's"
-)
 MARKS = {True: "✓", False: "✗", None: "–"}
 STYLES = {True: "$text-success", False: "$text-error", None: "$text-muted"}
 
 
+def signs(entries: Sequence[Entry], reference: Entry | None) -> str:
+    """What the signs mean that are in the table."""
+    few = any(not figure.enough for entry in entries for tag in _SHOWN for figure in _percentiles(entry.sample(tag)))
+    parts = (
+        (few, f"{FEW} fewer samples than the rule asks (p99: {samples_needed(99.0)}, p95: {samples_needed(95.0)})"),
+        (any(entry.is_knee for entry in entries), f"{KNEE} knee of the sweep"),
+        (any(entry.foreign for entry in entries), f"{FOREIGN} another load or machine than {reference.letter if reference is not None else 'a'}"),
+    )
+    return " · ".join(text for shown, text in parts if shown)
+
+
+_SHOWN = ("ttft_ms", "tpot_ms", "itl_ms")
+
+
+def _percentiles(figure: SampleFigure | None) -> Sequence[PercentileFigure]:
+    return () if figure is None else [each for each in figure.percentiles if each.level in (50.0, 95.0, 99.0)]
+
+
 def passed(entry: Entry) -> bool | None:
     """Whether all thresholds were met; None where there were none."""
-    judged = [threshold.passed for threshold in entry.result.thresholds]
+    judged = [threshold.passed for threshold in entry.thresholds]
     return None if not judged or entry.level is not None else all(each is True for each in judged)
 
 
@@ -108,7 +124,7 @@ def told(entry: Entry) -> list[tuple[str, str]]:
         ("machine", _machine(entry)),
         ("started", found.command),
         ("run", entry.run.id),
-        (FOREIGN, "another load or machine than the first row's: figures cannot be set against each other" if entry.foreign else None),
+        (FOREIGN, "another load or machine than the reference's: figures cannot be set against each other" if entry.foreign else None),
     ]
     return [(clean(name, limit=20), clean(text, limit=1000)) for name, text in rows if text]
 
@@ -223,9 +239,23 @@ def _machine(entry: Entry) -> str:
     return ", ".join(f"{name} {value}".strip() for name, value in known if value is not None)
 
 
+def compared(found: Sequence[Compared]) -> list[tuple[str, str]]:
+    """By which factor each aspect differs from the reference's, and whether that is more than noise."""
+    marks = {"better": "✓ ", "worse": "✗ "}
+    return [(each.aspect.title, f"{marks.get(each.verdict, '')}{clean(each.words, limit=160)}") for each in found if each.ratio is not None]
+
+
+def recommended(result: BenchmarkResult) -> list[tuple[str, str]]:
+    """What a comparison recommends, and what it left out."""
+    if not isinstance(result, BenchmarkCompareResult):
+        return []
+    found = [(clean(each.title, limit=40), clean(each.words, limit=300)) for each in result.recommendations]
+    return [*found, *(("left out", clean(f"{each.target}: {each.reason}", limit=400)) for each in result.left_out)]
+
+
 def threshold(found: Threshold) -> str:
     """`✓ ttft.p95 < 500ms: 480 ms`."""
-    share = "%" in found.expression or found.expression.lstrip().startswith(("errors", "timeouts"))
+    share = "%" in found.expression or found.expression.rpartition(": ")[2].lstrip().startswith(("errors", "timeouts"))
     figure = words.percent(found.value, 1) if share else f"{words.figure(found.value, 3)} {found.unit if found.unit != '1' else ''}".strip()
     value = words.NOTHING if found.value is None else figure
     return clean(f"{MARKS[found.passed]} {found.expression}: {value}{f' ({found.words})' if found.words else ''}", limit=300)

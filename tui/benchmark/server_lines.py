@@ -19,7 +19,7 @@ from tui.widgets.live import Line, Tone, fit
 from tui.widgets.plot import Plot, Series
 
 _TONES: dict[str, Tone] = {"queued": "muted", "running": "good", "failed": "bad"}
-_COLUMNS = (("engine", 13, 50), ("model", 16, 0), ("address", 24, 0), ("run/wait", 9, 60), ("since", 9, 72), ("memory", 10, 84))
+_COLUMNS = (("engine", 13, 50), ("model", 16, 0), ("address", 24, 0), ("run/wait", 9, 65), ("since", 9, 74), ("memory", 10, 84))
 """Title, width with the gap, columns of the window from which on it is shown."""
 
 
@@ -47,20 +47,21 @@ def _end(state: State) -> str:
     return "stopped" if state.status in ("done", "cancelled") else state.status
 
 
-def described(run: Run, state: State, tape: ServerTape, now: float, width: int) -> Content:
-    """Everything about one server."""
+def described(run: Run, state: State, tape: ServerTape, now: float, width: int, *, short: bool = False) -> Content:
+    """Everything about one server, or in `short` what does not stand in the table."""
     ready = tape.ready
     word = "answers" if ready is not None and not state.is_over else "starts" if not state.is_over else _end(state)
     first = Content.assemble((title(run), "bold"), "  ", (f"{MARKS[state.status]} {word}", STYLES[state.status]), "  ", (run.id, "dim"))
     rows: list[tuple[str, str]] = []
     if ready is not None:
-        rows += [("address", ready.url), ("model", ready.model), ("version", f"{ready.engine} {ready.version}, process {ready.pid}")]
+        rows += [("address", ready.url)] if short else [("address", ready.url), ("model", ready.model)]
+        rows.append(("version", f"{ready.engine} {ready.version}, process {ready.pid}"))
     rows.append(("since", f"{when(state.started or state.created, now)}, {words.duration(state.seconds(now))}"))
     if state.status == "failed" and state.exit_reason:
         rows.append(("why", clean(state.exit_reason, limit=600)))
     if not state.is_over and ready is not None:
-        rows.append(("requests", f"{words.count(tape.metrics.get(RUNNING))} running, {words.count(tape.metrics.get(WAITING))} waiting"))
-        rows.append(("memory", words.size(tape.metrics.get(MEMORY))))
+        busy = f"{words.count(tape.metrics.get(RUNNING))} running, {words.count(tape.metrics.get(WAITING))} waiting"
+        rows.append(("requests", f"{busy}; memory {words.size(tape.metrics.get(MEMORY))}"))
     if ready is not None:
         rows.append(("started", ready.command))
     return Content("\n").join([first, hanging(rows, width)])

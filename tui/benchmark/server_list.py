@@ -45,17 +45,34 @@ class ServerList:
 
     def __init__(self) -> None:
         self._followers: dict[str, Follower[ServerTape]] = {}
+        self._read: set[str] = set()
+        """Those that were over when they were last read: they say nothing any more."""
         self._reading = Lock()
 
-    def read(self, runs: Runs) -> list[ServerRow]:
-        """Those that go on, then those that are over, newest first."""
-        with self._reading:
-            found = [run for run in runs.list_runs() if run.capability == SERVE][:_MOST]
-            self._followers = {run.id: self._followers.get(run.id) or Follower(run, ServerTape()) for run in found}
+    def read(self, runs: Runs, *, anew: bool) -> list[ServerRow] | None:
+        """Those that go on, then those that are over, newest first.
+
+        Args:
+            runs: of this home.
+            anew: look for servers that are not known yet, too.
+
+        Returns:
+            None without `anew` while another thread reads.
+        """
+        if not self._reading.acquire(timeout=10 if anew else 0):
+            return None
+        try:
+            if anew:
+                found = [run for run in runs.list_runs() if run.capability == SERVE][:_MOST]
+                self._followers = {run.id: self._followers.get(run.id) or Follower(run, ServerTape()) for run in found}
             for follower in self._followers.values():
-                if not follower.over or not follower.tape.log:
+                if follower.run.id not in self._read:
                     follower.look(runs)
+                if follower.over:
+                    self._read.add(follower.run.id)
             rows = [_row(follower) for follower in self._followers.values()]
+        finally:
+            self._reading.release()
         return sorted(rows, key=lambda row: not row.going)
 
 

@@ -22,7 +22,10 @@ from tui.widgets.live_table import LiveTable
 from tui.widgets.threads import in_thread
 
 _EVERY = 1.0
-_LOW = 20
+_ANEW = 5
+"""Looks from one at the whole list of runs to the next; a run that begins or ends is told besides."""
+_LOW = 26
+"""Lines below which words and chart take turns."""
 
 
 class ServersView(LiveRun[ServerTape]):
@@ -32,8 +35,8 @@ class ServersView(LiveRun[ServerTape]):
         "Servers that were started from here or with `llmopt serve`. They go on when this program ends, and listen on this machine only unless told "
         "otherwise.\n\n"
         "s starts the server of the form, x stops the one under the cursor after a question, u puts its address into the form of a load, y copies "
-        "its address. m turns between its requests and its memory. run/wait are the requests that it computes and that wait in it, as it says "
-        "itself."
+        "its address. m turns to the charts of its requests and its memory. run/wait are the requests that it computes and that wait in it, as it "
+        "says itself."
     )
     NOTHING = "No server yet. s starts the one of the form (F6 goes to it); it goes on until it is stopped with x."
     DEFAULT_CSS = """
@@ -43,8 +46,7 @@ class ServersView(LiveRun[ServerTape]):
     ServersView .servers--told { height: auto; max-height: 14; margin-top: 1; }
     ServersView Chart { height: 1fr; min-height: 5; margin-top: 1; }
     ServersView.-low .servers--told, ServersView.-low Chart { margin-top: 0; }
-    ServersView.-low > LiveTable { max-height: 5; }
-    ServersView.-quiet Chart { display: none; }
+    ServersView.-quiet Chart, ServersView.-low.-words Chart, ServersView.-low.-chart .servers--told { display: none; }
     ServersView.-nothing LiveTable, ServersView.-nothing .servers--told, ServersView.-nothing Chart { display: none; }
     """
 
@@ -59,7 +61,9 @@ class ServersView(LiveRun[ServerTape]):
         self._chart = Chart()
         self._list = ServerList()
         self._wanted = ""
-        self._memory = False
+        self._turn = 0
+        self._looks = 0
+        self.add_class("-words")
 
     def compose(self) -> ComposeResult:
         """Head, list, what is known of one, its chart, last words."""
@@ -101,8 +105,9 @@ class ServersView(LiveRun[ServerTape]):
         self.look_around()
 
     def next_chart(self) -> None:
-        """Requests, or memory."""
-        self._memory = not self._memory
+        """Requests, then memory; where there is no room for both, the words between them."""
+        turns = 3 if self.has_class("-low") else 2
+        self._turn = (self._turn + 1) % turns
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
 
@@ -111,23 +116,31 @@ class ServersView(LiveRun[ServerTape]):
         follower, width = self.follower, self.size.width
         if follower is None or not width:
             return
-        self.set_class(tape.ready is None or follower.over, "-quiet")
-        self.put(self._told, server_lines.described(run, follower.state, tape, services_of(self).clock(), width), wraps=True)
-        self._chart.set_plot(server_lines.memory_plot(tape) if self._memory else server_lines.requests_plot(tape))
+        low = self.has_class("-low")
+        quiet = tape.ready is None or follower.over
+        self.set_class(quiet, "-quiet")
+        self.set_class(self._turn != 0 and not quiet, "-chart")
+        self.set_class(self._turn == 0 or quiet, "-words")
+        told = server_lines.described(run, follower.state, tape, services_of(self).clock(), width, short=low)
+        self.put(self._told, told, wraps=True)
+        memory = self._turn >= (2 if low else 1)
+        self._chart.set_plot(server_lines.memory_plot(tape) if memory else server_lines.requests_plot(tape))
 
     def look_around(self) -> None:
         """Read the list anew, off the event loop."""
         if self.is_attached:
-            self._read_all()
+            self._read_all(anew=True)
 
     def _tick(self) -> None:
         if self.is_on_screen:
-            self._read_all()
+            self._looks += 1
+            self._read_all(anew=self._looks % _ANEW == 0)
 
-    @in_thread(group="servers", description="read the list of servers", exclusive=True)
-    def _read_all(self) -> None:
-        found = self._list.read(services_of(self).runs)
-        self.app.call_from_thread(self._found, found)
+    @in_thread(group="servers", description="read the list of servers")
+    def _read_all(self, *, anew: bool) -> None:
+        found = self._list.read(services_of(self).runs, anew=anew)
+        if found is not None:
+            self.app.call_from_thread(self._found, found)
 
     def _found(self, rows: Sequence[ServerRow]) -> None:
         before = [(row.run.id, row.state.status, row.url) for row in self.rows]
@@ -143,7 +156,7 @@ class ServersView(LiveRun[ServerTape]):
     def _fill(self) -> None:
         width, now = self.size.width, services_of(self).clock()
         if width:
-            self.table.styles.height = min(1 + max(len(self.rows), 1), 4 if self.has_class("-low") else 9)
+            self.table.styles.height = min(1 + max(len(self.rows), 1), 5 if self.has_class("-low") else 9)
             self.table.show_rows(server_lines.head(width), [(row.run.id, server_lines.line(row, now, width)) for row in self.rows])
 
     def to_copy(self) -> str:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from textual.worker import get_current_worker
+
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec, names
 from tui.benchmark import engines, foreseen
@@ -47,7 +49,7 @@ class BenchmarkSetup(SetupView[BenchmarkSpec]):
     def probe(self, spec: BenchmarkSpec) -> Fit:
         """Which server, which requests, how long."""
         found = foreseen.benchmark(services_of(self).models, spec)
-        self.command = found.command or (spec.model if spec.is_url else "")
+        _keep(self, found.command or (spec.model if spec.is_url else ""))
         return found.fit
 
 
@@ -74,7 +76,7 @@ class ServerSetup(SetupView[ServeSpec]):
     def probe(self, spec: ServeSpec) -> Fit:
         """The command."""
         found = foreseen.server(services_of(self).models, spec)
-        self.command = found.command
+        _keep(self, found.command)
         return found.fit
 
     def takes(self, model: object) -> bool:
@@ -84,6 +86,13 @@ class ServerSetup(SetupView[ServeSpec]):
     def reset(self) -> None:
         """Every field to its default; model and engine stay."""
         self.prefill({"engine": self.form.values().get("engine", "runtime")})
+
+
+def _keep(view: BenchmarkSetup | ServerSetup, command: str) -> None:
+    """From the thread of a check: what can be copied from now on, unless a newer check has begun."""
+    if not get_current_worker().is_cancelled and command != view.command:
+        view.command = command
+        view.app.call_from_thread(view.refresh_bindings)
 
 
 class BenchmarkSetups(Setups):

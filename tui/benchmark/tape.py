@@ -11,7 +11,8 @@ from core.runs.events import Detail, Event, Log
 from tui.experiment.tape import Tape
 
 _KEPT = 3600
-_ERROR = re.compile(r"^request \d+: ")
+_ERROR = re.compile(r"(?:^|: )request \d+: ")
+"""Of a comparison behind the name of the target."""
 
 
 @dataclass
@@ -31,7 +32,7 @@ class BenchmarkTape(Tape):
 
     def take(self, event: Event) -> None:
         """Take in one event."""
-        if isinstance(event, Log) and _ERROR.match(event.text):
+        if isinstance(event, Log) and _ERROR.search(event.text):
             self.errors.append(event.text)
             return
         if isinstance(event, Detail) and event.kind == SecondEvent.kind:

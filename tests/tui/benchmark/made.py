@@ -76,8 +76,8 @@ def everything() -> None:
         done(name)
 
 
-def server(run_id: str = "20260101-115000-serve-0b01", status: Status = "running") -> Run:
+def server(run_id: str = "20260101-115000-serve-0b01", status: Status = "running", created: float = NOW - 600) -> Run:
     """A server that answers, or was stopped."""
-    run = run_of(SERVER, run_id, status, created=NOW - 600, seconds=400)
+    run = run_of(SERVER, run_id, status, created=created, seconds=400)
     say(run, *told("server", NOW - 1))
     return run

@@ -6,13 +6,23 @@ import subprocess
 import sys
 
 import pytest
+from textual.widgets import DataTable
 
 from core.benchmark.spec import BenchmarkSpec
+from core.engine import names
+from core.runs.events import Detail, Log
+from core.runs.files import write_json
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
-from tests.tui.fakes import FakeServices
+from tests.tui.fakes import NOW, FakeServices
 from tui.benchmark.pane import LIVE, RESULTS, SERVERS, SETUP, BenchmarkPane
 from tui.confirm import Confirm
+from tui.widgets.table_picker import TablePicker
+
+
+def described(pane: BenchmarkPane) -> str:
+    """What is told of the chosen result, without its line breaks."""
+    return " ".join(str(pane.results._words.render()).split())
 
 
 async def test_key_7_opens_the_tab_and_tells_what_will_be_started(make_app: MakeApp) -> None:
@@ -94,6 +104,233 @@ async def test_an_engine_that_is_missing_is_refused_before_anything_starts(make_
         await settle(pilot)
         assert runs.started == []
         assert "vLLM is not installed" in shown(pilot)
+
+
+async def test_f8_stops_the_load_that_is_shown_and_in_servers_the_server(make_app: MakeApp, runs: RecordingRuns) -> None:
+    made.going(made.SPECS["runtime"], "20260101-115900-benchmark-4f1d")
+    made.server()
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot, LIVE)
+        await pilot.press("f8")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: runs.cancelled == ["20260101-115900-benchmark-4f1d"])
+        await settle(pilot)
+        pane.show_view(SERVERS)
+        await until(pilot, lambda: pane.servers.chosen is not None and pane.servers.chosen.answers)
+        await pilot.press("f8")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+        assert "http://127.0.0.1:48901" in shown(pilot)
+        await pilot.press("y")
+        await until(pilot, lambda: runs.cancelled[1:] == ["20260101-115000-serve-0b01"])
+
+
+async def test_a_server_that_runs_is_no_reason_to_ask_before_a_load(make_app: MakeApp, runs: RecordingRuns) -> None:
+    made.server()
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot, LIVE)
+        await pilot.press("f5")
+        await until(pilot, lambda: bool(runs.started))
+        await until(pilot, lambda: pane.load_view.going)
+        await pilot.press("f5")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+        await pilot.press("escape")
+        await settle(pilot)
+        assert len(runs.started) == 1
+
+
+async def test_the_cursor_chooses_the_server_that_is_told_of(make_app: MakeApp) -> None:
+    made.server("20260101-113000-serve-0b02", "done", NOW - 1800)
+    made.server()
+    async with make_app().run_test(size=(120, 36)) as pilot:
+        pane = await open_tab(pilot, SERVERS)
+        await until(pilot, lambda: len(pane.servers.rows) == 2)
+        await pilot.press("y")
+        assert pilot.app.clipboard == "http://127.0.0.1:48901"
+        pane.servers.table.focus()
+        await pilot.press("down")
+        await until(pilot, lambda: pane.servers.follower is not None and pane.servers.follower.run.id == "20260101-113000-serve-0b02")
+        await settle(pilot)
+        assert "20260101-113000-serve-0b02" in shown(pilot)
+        assert not pane.check_action("stop_server", ()), "it is stopped already"
+
+
+async def test_a_server_that_answers_later_gets_its_address(make_app: MakeApp) -> None:
+    run = made.going(made.SERVER, "20260101-115900-serve-4f1d")
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot, SERVERS)
+        await until(pilot, lambda: "starting" in shown(pilot))
+        assert not pane.check_action("use_server", ())
+        made.say(run, *made.told("server", NOW - 1))
+        await until(pilot, lambda: pane.servers.chosen is not None and pane.servers.chosen.answers)
+        await until(pilot, lambda: "127.0.0.1:48901" in shown(pilot))
+
+
+async def test_a_load_that_ends_goes_over_into_the_results(make_app: MakeApp) -> None:
+    run = made.going(made.SPECS["runtime"], "20260101-115900-benchmark-4f1d")
+    made.say(run, *made.told("runtime", NOW - 1))
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot)
+        assert pane.bar.active == LIVE
+        write_json(run.path / "result.json", made.measured("runtime") | {"run": run.id, "artifacts": []})
+        run.save_state(run.state.model_copy(update={"status": "done", "ended": NOW}))
+        await until(pilot, lambda: pane.bar.active == RESULTS)
+        await until(pilot, lambda: pane.results.chosen is not None)
+        assert pane.results.chosen.run.id == run.id
+
+
+async def test_errors_are_shown_as_they_come(make_app: MakeApp) -> None:
+    run = made.going(made.SPECS["failing"], "20260101-115900-benchmark-4f1d")
+    said = made.told("failing", NOW - 1)
+    made.say(run, *said[:1])
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot)
+        assert "CUDA out of memory" not in shown(pilot)
+        made.say(run, *said[1:])
+        await until(pilot, lambda: "CUDA out of memory" in shown(pilot))
+        await until(pilot, lambda: "45 failed" in shown(pilot))
+        await pilot.press("m")
+        await until(pilot, lambda: "medians" in "".join(chart.plain for chart in pane.load_view.charts))
+
+
+async def test_c_shows_every_load_and_f7_fills_the_form_as_it_was(make_app: MakeApp) -> None:
+    made.everything()
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot, RESULTS)
+        assert pane.results.table.row_count == 8, "three loads on the model, one of them a sweep of five levels"
+        await pilot.press("c")
+        await settle(pilot)
+        assert pane.results.table.row_count == 9
+        await pilot.press("down", "end")
+        await settle(pilot)
+        assert pane.results.chosen is not None
+        assert pane.results.chosen.entry.served_model == "toy"
+        await pilot.press("f7")
+        await settle(pilot)
+        assert pane.bar.active == SETUP
+        assert pane.setup.spec() == made.SPECS["failing"]
+
+
+async def test_m_turns_to_words_and_charts_and_keeps_the_keys_working(make_app: MakeApp) -> None:
+    made.everything()
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot, RESULTS)
+        await pilot.press("down", "m")
+        await settle(pilot)
+        assert "throughput  164 token/s" in shown(pilot)
+        for title in ("throughput against latency", "throughput, token/s", "time to first token, ms", "time to first token of 12 requests"):
+            await pilot.press("m")
+            await settle(pilot)
+            assert title in shown(pilot)
+        await pilot.press("m")
+        await settle(pilot)
+        assert "TTFT p50" in shown(pilot)
+        assert not pane.results.hides_table
+
+
+async def test_a_row_is_set_against_the_reference_beyond_noise(make_app: MakeApp) -> None:
+    made.everything()
+    async with make_app().run_test(size=(120, 50)) as pilot:
+        pane = await open_tab(pilot, RESULTS)
+        await pilot.press("down", "down")
+        await until(pilot, lambda: "against a llmopt runtime" in described(pane))
+        assert "worse, beyond noise" in described(pane)
+        await pilot.press("b")
+        await settle(pilot)
+        assert pane.results.reference is not None
+        assert pane.results.reference.entry.engine == "Transformers"
+        assert "against a" not in described(pane)
+        await pilot.press("up")
+        await until(pilot, lambda: "against b Transformers" in described(pane))
+        assert "better, beyond noise" in described(pane)
+
+
+async def test_thresholds_may_have_blanks_and_a_wrong_one_is_refused_with_its_sentence(make_app: MakeApp, runs: RecordingRuns) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot)
+        pane.setup.form.focus_field("thresholds")
+        await settle(pilot)
+        await pilot.press(*"speed > 3")
+        await settle(pilot)
+        assert "names nothing that is measured" in shown(pilot)
+        await pilot.press("escape", "f5")
+        await settle(pilot)
+        assert runs.started == []
+
+
+async def test_a_key_that_is_not_set_is_refused_before_anything_is_sent(make_app: MakeApp, runs: RecordingRuns) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot)
+        pane.setup.form.set_values({"model": "https://models.example", "key_env": "NO_SUCH_KEY"})
+        await settle(pilot)
+        assert "NO_SUCH_KEY" in shown(pilot)
+        await pilot.press("f5")
+        await settle(pilot)
+        assert runs.started == []
+
+
+async def test_engines_are_chosen_from_a_table_that_tells_which_are_installed(make_app: MakeApp) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot)
+        pane.setup.form.focus_field("engine")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TablePicker) and pilot.app.screen.query_one(DataTable).row_count == len(names()))
+        await settle(pilot)
+        text = shown(pilot)
+        assert "missing" in text
+        assert "5.23.0" in text
+        await pilot.press("down", "down", "down", "enter")
+        await settle(pilot)
+        assert pane.setup.form.values()["engine"] in names()
+
+
+async def test_results_of_another_version_are_left_out(make_app: MakeApp) -> None:
+    run = made.done("runtime")
+    write_json(run.path / "result.json", {"schema": "llmopt.benchmark/99", "entries": "none"})
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await open_tab(pilot, RESULTS)
+        assert "No finished load" in shown(pilot)
+
+
+async def test_escape_sequences_of_servers_never_reach_the_screen(make_app: MakeApp) -> None:
+    nasty = "\x1b[31mred\x07"
+    result = made.measured("failing")
+    result["entries"][0] |= {"name": nasty, "engine": nasty, "command": nasty, "served_model": nasty, "warnings": [nasty]}
+    result["entries"][0]["errors"] = [{"status": "failed", "reason": nasty, "count": 3}]
+    result["thresholds"] = [{"expression": nasty, "value": 1.0, "unit": nasty, "passed": False, "words": nasty}]
+    made.done("failing", **result)
+    going = made.going(made.SPECS["runtime"], "20260101-115900-benchmark-4f1d")
+    made.say(going, Log(NOW - 2, f"request 1: {nasty}"), *made.told("runtime", NOW - 1))
+    server = made.going(made.SERVER, "20260101-115900-serve-4f1d")
+    ready = dict.fromkeys(("url", "model", "engine", "version", "command"), nasty)
+    made.say(server, Detail(NOW - 1, "ready", ready | {"pid": 1}))
+    async with make_app().run_test(size=(120, 36)) as pilot:
+        pane = await open_tab(pilot, RESULTS)
+        await pilot.press("c")
+        for view in (RESULTS, LIVE, SERVERS):
+            pane.show_view(view)
+            await settle(pilot)
+            lines = [strip.text for strip in pilot.app.screen._compositor.render_strips()]
+            assert "red" in "".join(lines)
+            assert not [line for line in lines if any(ord(character) < 32 for character in line)]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+async def test_f6_goes_through_the_forms_and_the_servers_have_their_own(make_app: MakeApp, columns: int) -> None:
+    async with make_app().run_test(size=(columns, 36)) as pilot:
+        pane = await open_tab(pilot)
+        chosen = list(pane.forms.views)
+        assert pane.forms.chosen == chosen[0]
+        for name in (*chosen[1:], chosen[0]):
+            await pilot.press("f6")
+            await settle(pilot)
+            assert pane.forms.chosen == name
+        pane.show_view(SERVERS)
+        await settle(pilot)
+        assert pane.forms.chosen == "server"
+        pane.show_view(LIVE)
+        await settle(pilot)
+        assert pane.forms.chosen == chosen[0]
 
 
 @pytest.mark.parametrize("columns", [60, 120])

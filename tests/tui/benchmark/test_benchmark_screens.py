@@ -94,6 +94,11 @@ def test_results_in_words(snap_compare: Any, make_app: MakeApp, size: Size) -> N
     assert snap_compare(make_app(), terminal_size=size, run_before=view(RESULTS, *keys))
 
 
+def test_a_result_against_the_reference(snap_compare: Any, make_app: MakeApp) -> None:
+    made.everything()
+    assert snap_compare(make_app(), terminal_size=(120, 36), run_before=view(RESULTS, "down", "down"))
+
+
 def test_throughput_against_latency(snap_compare: Any, make_app: MakeApp) -> None:
     made.everything()
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=view(RESULTS, "m", "m"))
@@ -109,9 +114,14 @@ def test_no_server_yet(snap_compare: Any, make_app: MakeApp) -> None:
 
 
 def test_servers(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
-    made.server("20260101-113000-serve-0b02", "done")
+    made.server("20260101-113000-serve-0b02", "done", NOW - 1800)
     made.server()
     assert snap_compare(make_app(), terminal_size=size, run_before=view(SERVERS))
+
+
+def test_the_requests_of_a_server_in_a_low_window(snap_compare: Any, make_app: MakeApp) -> None:
+    made.server()
+    assert snap_compare(make_app(), terminal_size=(80, 24), run_before=view(SERVERS, "m"))
 
 
 def test_a_server_that_did_not_start(snap_compare: Any, make_app: MakeApp) -> None:

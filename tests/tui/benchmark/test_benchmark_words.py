@@ -1,0 +1,265 @@
+"""What the Benchmark tab says, without a screen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import pytest
+
+from core.benchmark.result import BenchmarkResult, Threshold
+from core.benchmark.second_event import SecondEvent
+from core.benchmark.spec import BenchmarkSpec
+from core.engine import ServeSpec, names
+from core.runs.events import Detail, Log, Metric
+from tests.tui.benchmark import made
+from tests.tui.fakes import NOW
+from tests.tui.quantize.conftest import FakeModels
+from tui.benchmark import curves, engines, entries, foreseen, live_lines, rows, server_lines
+from tui.benchmark.entries import BenchmarkRun, Entry
+from tui.benchmark.server_tape import MEMORY, ServerTape
+from tui.benchmark.setup import guide, sections
+from tui.benchmark.tape import BenchmarkTape
+from tui.experiment.finished import Finished
+from tui.widgets.live import Line
+
+_NUMBERS = count()
+
+
+def text(line: Line) -> str:
+    return "".join(part for part, _ in line)
+
+
+def heard(name: str) -> BenchmarkTape:
+    tape = BenchmarkTape()
+    tape.add(made.told(name, NOW))
+    return tape
+
+
+def finished(name: str, **changes: Any) -> BenchmarkRun:
+    result = BenchmarkResult.model_validate(made.measured(name) | changes)
+    return Finished(made.done(name, next(_NUMBERS) % 10), result)
+
+
+def only(name: str, **changes: Any) -> Entry:
+    return entries.rows([finished(name, **changes)])[0]
+
+
+# -- a load as it goes
+
+
+def test_seconds_of_a_sweep_go_on_from_level_to_level() -> None:
+    tape = heard("sweep")
+    at = [x for x, _ in tape.seconds]
+    assert at == sorted(at)
+    assert len({told.level for _, told in tape.seconds}) > 1
+    assert at[-1] > max(told.t for _, told in tape.seconds), "each level begins at 0 again, the chart does not"
+
+
+def test_a_second_that_is_none_is_passed_over() -> None:
+    tape = BenchmarkTape()
+    tape.add([Detail(NOW, "second", {"t": "soon"}), Detail(NOW, "second", {})])
+    assert tape.last is None
+    assert live_lines.figures(tape, 80) == [()] * live_lines.LINES
+
+
+def test_errors_stand_apart_from_the_log() -> None:
+    tape = heard("failing")
+    assert any("CUDA out of memory" in error for error in tape.errors)
+    assert not any(line.startswith("request ") for line in tape.log)
+    lines = live_lines.errors(tape, 2, 100)
+    assert len(lines) == 2
+    last = tape.last
+    assert last is not None
+    assert text(lines[-1]).endswith(f"and {last.failed - 2} more")
+    assert live_lines.errors(tape, 0, 100) == []
+
+
+def test_what_a_server_does_not_tell_is_no_zero() -> None:
+    tape = heard("failing")
+    told = text(live_lines.figures(tape, 120)[3])
+    assert told == "server  tells nothing of itself"
+    assert curves.concurrency(tuple(tape.seconds)).series == ()
+
+
+def test_throughput_is_of_requests_where_tokens_are_not_known() -> None:
+    seconds = [(at, replace(told, tokens_per_second=None)) for at, told in heard("runtime").seconds]
+    assert curves.throughput(seconds).y_unit == "request/s"
+    assert curves.throughput(tuple(heard("runtime").seconds)).y_unit == "token/s"
+
+
+@pytest.mark.parametrize("width", [1, 20, 60, 200])
+def test_figures_never_exceed_the_width(width: int) -> None:
+    tape = heard("runtime")
+    for line in (*live_lines.figures(tape, width), *live_lines.errors(heard("failing"), 4, width)):
+        assert len(text(line)) <= width
+
+
+# -- finished loads
+
+
+def test_a_sweep_has_a_row_for_each_level_and_its_knee_is_marked() -> None:
+    found = entries.rows([finished("sweep")])
+    assert [entry.title.strip() for entry in found[1:]] == [f"concurrency {level}" for level in (1, 2, 4, 8, 16)]
+    assert [entry.level.level for entry in found if entry.level is not None and entry.is_knee] == [found[0].entry.knee]
+    assert found[0].best.level == 2, "the figures of the whole are those of the level with the most throughput"
+
+
+def test_a_level_has_its_own_samples_and_the_whole_those_of_the_best() -> None:
+    whole, *levels = entries.rows([finished("sweep")])
+    assert [len(level.samples["ttft_ms"]) for level in levels] == [16] * 5
+    assert whole.samples == levels[1].samples
+    assert levels[0].samples != levels[1].samples
+
+
+def test_a_target_is_held_to_its_own_thresholds() -> None:
+    one, other = finished("runtime").result, finished("transformers").result
+    judged = [{"expression": f"{entry.name}: ttft < 1s", "value": 1.0, "passed": at == 0} for at, entry in enumerate((*one.entries, *other.entries))]
+    both = finished("runtime", entries=[*one.entries, *other.entries], thresholds=judged)
+    assert [rows.passed(entry) for entry in entries.rows([both])] == [True, False]
+
+
+def test_only_equal_loads_on_the_same_machine_are_set_against_each_other() -> None:
+    one, other = finished("runtime"), finished("transformers")
+    assert [entry.foreign for entry in entries.rows([one, other])] == [False, False]
+    elsewhere = finished("sweep", load=one.result.load, machine=dict(one.result.machine) | {"cores": 64})
+    assert entries.rows([one, elsewhere])[1].foreign
+    assert [entry.foreign for entry in entries.rows([one, elsewhere], elsewhere.run.id)][:2] == [True, False]
+
+
+def test_a_percentile_without_enough_samples_says_so() -> None:
+    entry = only("runtime")
+    cells = {column.title: str(column.cell(entry)) for column in rows.COLUMNS if column.title in ("TTFT p50",)}
+    assert cells == {"TTFT p50": "468"}
+    told = dict(rows.told(entry))
+    assert told["TTFT"].startswith("p50 468 (171 to 698), p95 728?, p99 728? ms")
+    assert told["TTFT"].endswith("n 11")
+    assert "p99: 459, p95: 90" in rows.signs([entry], entry)
+
+
+def test_signs_that_do_not_occur_are_not_explained() -> None:
+    assert "knee" not in rows.signs([only("runtime")], None)
+    assert "knee" in rows.signs(entries.rows([finished("sweep")]), None)
+
+
+def test_everything_that_went_wrong_is_told() -> None:
+    told = rows.told(only("failing"))
+    assert ("requests", "195 of 240 answered, 45 failed") in told
+    assert any(name == "34 x" and "CUDA out of memory" in words for name, words in told)
+    assert dict(told)["goodput"] == "0 request/s met ttft<300ms, itl<40ms, objectives missed by more than 1 % of the requests"
+    assert dict(told)["cost"] == "3.31 a million tokens"
+
+
+def test_thresholds_are_told_by_sign_and_in_their_unit() -> None:
+    found = [rows.threshold(each) for each in only("failing").result.thresholds]
+    assert found == [
+        "✗ ttft.p95 < 500ms: 2240 ms (only 64 samples: too few to claim it)",
+        "✗ throughput > 1000: 210 token/s",
+        "✗ errors < 1%: 18.8 %",
+    ]
+    assert (
+        rows.threshold(Threshold(expression="ppl < 9", value=None, passed=None, words="it was not measured")) == "– ppl < 9: - (it was not measured)"
+    )
+    assert rows.passed(only("failing")) is False
+    assert rows.passed(only("runtime")) is None
+
+
+# -- what is foreseen
+
+
+def words(found: foreseen.Foreseen) -> dict[str, str]:
+    assert not found.fit.refusal
+    return dict(found.fit.lines)
+
+
+def test_the_command_is_that_of_the_server_with_a_context_for_the_load() -> None:
+    found = foreseen.benchmark(FakeModels(), BenchmarkSpec(model="bundled:base", threads=2))
+    assert found.command.startswith("PYTHONUNBUFFERED=1 OMP_NUM_THREADS=2 /opt/llmopt/bin/python -m engines.server")
+    assert "--context 256" in found.command
+    assert words(found)["sends"] == "64 requests, 8 at once, 2 more to warm up, 128 tokens in, 64 out"
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"load": "poisson", "rate": 10}, "about 6.4 s at 10 requests a second (estimate)"),
+        ({"load": "constant", "rate": 0.5, "duration": 30}, "30 s at most"),
+        ({"load": "ramp", "rate": 1, "ramp_to": 9, "duration": 60}, "from 1 to 9 requests a second"),
+        ({}, "as long as the server needs"),
+    ],
+)
+def test_how_long_a_load_takes(values: dict[str, Any], told: str) -> None:
+    assert told in words(foreseen.benchmark(FakeModels(), BenchmarkSpec(model="bundled:base", **values)))["takes"]
+
+
+def test_an_address_starts_nothing() -> None:
+    found = foreseen.benchmark(FakeModels(), BenchmarkSpec(model=made.URL))
+    assert words(found)["attaches to"] == f"OpenAI-compatible server at {made.URL}; nothing is started"
+    assert found.command == ""
+
+
+def test_what_cannot_be_is_refused_in_a_sentence() -> None:
+    assert "context" in foreseen.benchmark(FakeModels(), BenchmarkSpec(model="bundled:base", input_tokens=1000, output_tokens=100)).fit.refusal
+    assert "vLLM is not installed" in foreseen.benchmark(FakeModels(), BenchmarkSpec(model="bundled:base", engine="vllm")).fit.refusal
+    assert "not started by this program" in foreseen.server(FakeModels(), ServeSpec(model="bundled:base", engine="tgi")).fit.refusal
+    assert "no such path" in foreseen.server(FakeModels(), ServeSpec(model="/nowhere", engine="runtime")).fit.refusal
+
+
+def test_a_server_that_others_can_reach_is_warned_of() -> None:
+    assert foreseen.server(FakeModels(), ServeSpec(model="bundled:base", engine="runtime")).fit.warnings == ()
+    open_ = foreseen.server(FakeModels(), ServeSpec(model="bundled:base", engine="runtime", host="0.0.0.0"))
+    assert "other machines can reach it" in open_.fit.warnings[0]
+
+
+def test_the_table_of_engines_tells_versions_and_reasons() -> None:
+    found = {row.value: row for row in engines.options(to_start=False).rows}
+    assert set(found) == set(names())
+    assert found["transformers"].cells[1] == "5.23.0"
+    assert found["vllm"].cells[1] == "missing"
+    assert "LLMOPT_ENGINE_VLLM" in found["vllm"].detail
+    assert found["openai"].cells[1] == "attach"
+    assert "openai" not in {row.value for row in engines.options(to_start=True).rows}
+
+
+def test_every_field_stands_in_the_form_once() -> None:
+    placed = [name for _, fields in sections() for name in fields]
+    assert sorted(placed) == sorted(BenchmarkSpec.model_fields)
+
+
+def test_fields_that_mean_nothing_are_hidden() -> None:
+    assert {"key_env", "insecure"} <= guide({"model": "bundled:base"}).hidden
+    attached = guide({"model": made.URL})
+    assert {"dtype", "threads", "context", "device"} <= attached.hidden
+    assert attached.defaults["engine"] == "openai"
+    assert "input_tokens" in guide({"model": "bundled:base", "prompts": "mine.jsonl"}).hidden
+
+
+# -- servers
+
+
+def test_a_server_says_when_it_answers_and_what_it_takes() -> None:
+    tape = ServerTape()
+    tape.add(made.told("server", NOW))
+    assert tape.ready is not None
+    assert tape.ready.url == "http://127.0.0.1:48901"
+    assert len(tape.course[MEMORY]) > 3
+    assert server_lines.memory_plot(tape).series[0].y[0] == pytest.approx(322.5, rel=0.01)
+    assert server_lines.memory_plot(ServerTape()).series == ()
+
+
+def test_a_ready_event_that_is_none_is_passed_over() -> None:
+    tape = ServerTape()
+    tape.add([Detail(NOW, "ready", {"url": "http://x"}), Metric(NOW, "server_running", None, 0, ""), Log(NOW, "loading")])
+    assert tape.ready is None
+    assert tape.course == {}
+    assert SecondEvent.parse({}) is None
+
+
+@pytest.mark.parametrize("width", [56, 60, 80, 120])
+def test_a_row_of_a_server_is_as_wide_as_its_head(width: int) -> None:
+    run = made.server()
+    row = server_lines.ServerRow(run, run.state, "http://127.0.0.1:48901", "bundled:base", "runtime", 1, 2, 2**30)
+    line = server_lines.line(row, NOW, width)
+    assert len(text(line)) == len(text(server_lines.head(width))) - 1, "the cursor's sign stands before it"
+    assert len(text(line)) < width
