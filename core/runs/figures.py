@@ -163,6 +163,11 @@ FIGURES: dict[str, Figure] = {
     "filled_mean": Figure("slots filled, mean", "higher", percent),
     "batch_mean": Figure("sequences a step", ""),
     "preemptions": Figure("preemptions", "lower"),
+    "gflops": Figure("GFLOP/s", "higher"),
+    "copy_gb_per_second": Figure("memory copied, GB/s", "higher"),
+    "read_gb_per_second": Figure("memory read, GB/s", "higher"),
+    "balance": Figure("operations a byte at which both bounds meet"),
+    "accuracy": Figure("questions answered right", "higher", percent),
     "makespan_s": Figure("time of all, s", "lower"),
 }
 

@@ -87,6 +87,13 @@ CAPABILITIES: dict[str, Capability] = {
         report="core.benchmark.report:report",
         differences="core.benchmark.report.differences:differences",
     ),
+    "benchmark-machine": Capability(
+        "core.benchmark.machine_spec:BenchmarkMachineSpec",
+        "core.benchmark.machine_run:run",
+        "Measure the machine",
+        needs_folder=False,
+        report="core.benchmark.machine_report:report",
+    ),
     "serve": Capability(
         "core.engine:ServeSpec", "core.benchmark.serve_run:run", "Serve", check="core.benchmark.serve_check:check", needs_folder=False
     ),

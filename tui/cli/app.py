@@ -30,6 +30,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ),
     ("benchmark", "tui.cli.benchmarking:benchmark", "Put a load on a server, and measure it honestly."),
     ("benchmark-compare", "tui.cli.comparing:benchmark_compare", "Compare engines and formats of one model under the same load."),
+    ("benchmark-machine", "tui.cli.experiments:benchmark_machine", "Measure this machine: matrix products, memory, what bounds a model."),
     ("serve", "tui.cli.serving:serve", "Start a server of an engine, and wait until it answers."),
     ("runs", "tui.cli.runs:app", "List, show, follow, cancel, resume, compare, export and remove runs."),
     ("completion", "tui.cli.completion:completion", "Print the completion script of a shell."),

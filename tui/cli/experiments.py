@@ -17,6 +17,7 @@ _EXPLANATIONS = {
     "speculate-test": "Test that speculation changes nothing: samples against the target's own law, greedy texts one by one; exit code 3 when not.",
     "kv-cache": "Measure KV-cache schemes on the same model and text: bytes, speed, perplexity through the cache, retrieval.",
     "kv-cache-why": "Measure what a KV cache saves: time of a token with it and without, keys and values computed, growth with the length.",
+    "benchmark-machine": "Measure matrix products and memory of this machine, and say what bounds the products of a model.",
     "kv-cache-pages": "Watch the pages of a KV cache in a decode of several sequences, or in a simulated scheduler.",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from core.runs.figures import figure, show
@@ -25,7 +26,10 @@ def print_result(result: dict[str, Any]) -> None:
     rest = [name for name in figures if name not in paired and name not in errors and figures[name] is not None]
     if rest:
         print_table([(figure(name).title, show(name, figures[name]), _error(name, figures)) for name in rest], right=(1,), shrink=())
-    _print_rows(str(result.get("capability")), result.get("rows") or result.get("comparisons"))
+    capability = str(result.get("capability"))
+    for part, columns in _PARTS.get(capability, ()):
+        _print_table(result.get(part), columns)
+    _print_rows(capability, result.get("rows") or result.get("comparisons"))
     evaluation = result.get("evaluation")
     if isinstance(evaluation, dict):
         print()
@@ -171,15 +175,50 @@ _COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("without_projections", "K, V without"),
         ("cache_bytes", "cache"),
     ),
+    "benchmark-machine": (
+        ("device", "device"),
+        ("dtype", "numbers"),
+        ("product", "product"),
+        ("phase", "phase"),
+        ("rows", "rows"),
+        ("intensity", "op/byte"),
+        ("bound", "bound by"),
+        ("attainable_gflops", "attainable"),
+        ("gflops", "GFLOP/s"),
+        ("deviation", "±"),
+        ("share", "share"),
+        ("reason", "why not"),
+    ),
 }
 """Columns of a result's rows, and how they are headed; other capabilities show every column."""
+
+_PARTS: dict[str, tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = {
+    "benchmark-machine": (
+        (
+            "squares",
+            (("device", "device"), ("dtype", "numbers"), ("size", "size"), ("gflops", "GFLOP/s"), ("deviation", "±"), ("reason", "why not")),
+        ),
+        (
+            "bandwidths",
+            (("device", "device"), ("kind", "memory"), ("bytes", "bytes"), ("gb_per_second", "GB/s"), ("deviation", "±"), ("reason", "why not")),
+        ),
+    ),
+}
+"""Tables that a result has besides its rows, by the name of the field."""
 
 
 def _print_rows(capability: str, rows: Any) -> None:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         return
     every = [(name, figure(name).title) for name, value in rows[0].items() if isinstance(value, int | float | str)]
-    chosen = [column for column in _COLUMNS.get(capability, every) if any(column[0] in row for row in rows)]
+    _print_table(rows, _COLUMNS.get(capability, every))
+
+
+def _print_table(rows: Any, columns: Sequence[tuple[str, str]]) -> None:
+    """Columns that no row has, or all have empty, are left out."""
+    if not isinstance(rows, list | tuple) or not rows or not all(isinstance(row, dict) for row in rows):
+        return
+    chosen = [column for column in columns if any(row.get(column[0], "") != "" for row in rows)]
     cells = [[show(name, row.get(name)) for name, _ in chosen] for row in rows]
     print()
     print_table(cells, [title for _, title in chosen], right=range(1, len(chosen)))

@@ -1,0 +1,70 @@
+"""What can be asked of `llmopt benchmark-machine`. No torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from core.spec import Spec, unit
+
+ProductDtype = Literal["float32", "bfloat16", "float16", "int8"]
+DTYPES: tuple[str, ...] = get_args(ProductDtype)
+
+
+class BenchmarkMachineSpec(Spec):
+    """Measure this machine: matrix products, memory, and which products of a model are bound by which."""
+
+    capability: ClassVar[str] = "benchmark-machine"
+    sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
+        ("products", ("model", "sizes", "dtypes", "repeats")),
+        ("roofline", ("batches", "prompt_tokens", "memory_bytes")),
+        ("machine", ("threads", "device", "seed")),
+    )
+
+    sizes: Annotated[tuple[int, ...], Field(description="Sizes of the square matrices that are multiplied", min_length=1, max_length=32)] = (
+        256,
+        512,
+        1024,
+        2048,
+        4096,
+    )
+    dtypes: Annotated[
+        tuple[str, ...],
+        Field(description=f"Number formats: {', '.join(DTYPES)}", min_length=1, max_length=len(DTYPES)),
+    ] = ("float32", "bfloat16", "int8")
+    repeats: Annotated[int, Field(description="Timed repeats of each product, after two that are not timed", ge=2, le=1000)] = 5
+    batches: Annotated[
+        tuple[int, ...],
+        Field(description="Sequences that decode together: rows of the model's products", min_length=1, max_length=32),
+    ] = (1, 8, 64)
+    prompt_tokens: Annotated[
+        int, Field(description="Tokens of the prompt whose prefill is measured", ge=2, le=2**20, json_schema_extra=unit("token"))
+    ] = 512
+    memory_bytes: Annotated[
+        int | None,
+        Field(
+            description="Bytes that are copied and read; default: four times the last cache, 256 MiB at least",
+            ge=4096,
+            le=2**40,
+            json_schema_extra=unit("byte"),
+        ),
+    ] = None
+    threads: Annotated[int | None, Field(description="Processor threads; default: as many as torch takes", ge=1, le=1024)] = None
+
+    @field_validator("sizes", "dtypes", "batches", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """`256, 512` as a saved text has it."""
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _can_be_measured(self) -> Self:
+        for name, values, most in (("sizes", self.sizes, 32768), ("batches", self.batches, 65536)):
+            if any(not 1 <= value <= most for value in values) or list(values) != sorted(set(values)):
+                raise ValueError(f"{name} are different whole numbers from 1 to {most}, ascending")
+        if unknown := [name for name in self.dtypes if name not in DTYPES]:
+            raise ValueError(f"{unknown[0][:40]!r} is no number format that is measured: there are {', '.join(DTYPES)}")
+        if len(set(self.dtypes)) < len(self.dtypes):
+            raise ValueError("dtypes has one number format twice")
+        return self
