@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.benchmark import check, serve_check
+from core.benchmark import check, compare_check, serve_check
 from core.benchmark.arrivals import concurrency_of
+from core.benchmark.compare_spec import BenchmarkCompareSpec, CompareTarget
 from core.benchmark.spec import PACED, BenchmarkSpec
 from core.benchmark.target import serve_spec
 from core.engine import Found, ServeSpec, look_up
 from core.errors import LlmoptError
 from core.models.card import ModelCard
+from tui.benchmark.names import is_url
 from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
 from tui.services import Models
 from tui.widgets import words
@@ -36,6 +38,13 @@ def benchmark(models: Models, spec: BenchmarkSpec) -> Foreseen:
     if must_be_fetched(spec.model):
         return Foreseen(NOT_HERE)
     return _judged(lambda: _started(spec, models.resolve(spec.model).card()))
+
+
+def comparison(models: Models, spec: BenchmarkCompareSpec) -> Foreseen:
+    """Which targets are measured, and which are left out."""
+    if must_be_fetched(spec.model):
+        return Foreseen(NOT_HERE)
+    return _judged(lambda: _compared(spec, models.resolve(spec.model).card()))
 
 
 def server(models: Models, spec: ServeSpec) -> Foreseen:
@@ -76,6 +85,21 @@ def _started(spec: BenchmarkSpec, card: ModelCard) -> Foreseen:
     serve_check.check(asked, card)
     lines, command = _command(asked)
     return Foreseen(Fit(lines=(lines[0], *_load(spec), *lines[1:])), command)
+
+
+def _compared(spec: BenchmarkCompareSpec, card: ModelCard) -> Foreseen:
+    compare_check.check(spec, card)
+    rows = [(target.label, _installed(target)) for target in spec.chosen]
+    return Foreseen(Fit(lines=(*rows, *_load(spec))))
+
+
+def _installed(target: CompareTarget) -> str:
+    """The version of a target's engine, or why it will be left out."""
+    if is_url(target.model):
+        return f"at {target.model}"
+    engine = look_up(target.engine)
+    found = engine.find()
+    return f"{engine.facts.title} {found.version}" if isinstance(found, Found) else f"is left out: {found.reason}"
 
 
 def _command(spec: ServeSpec) -> tuple[tuple[tuple[str, str], ...], str]:

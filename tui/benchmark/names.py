@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from core.benchmark.compare_spec import BenchmarkCompareSpec
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec
 from core.runs.store import Run
@@ -12,7 +13,7 @@ from core.sanitize import clean
 from tui.experiment import names
 
 BENCHMARK, SERVE = BenchmarkSpec.capability, ServeSpec.capability
-COMPARE = "benchmark-compare"
+COMPARE = BenchmarkCompareSpec.capability
 """Several targets one after the other under the same load."""
 MEASURED = (BENCHMARK, COMPARE)
 """Capabilities whose runs measure targets."""
@@ -38,6 +39,8 @@ def title(run: Run) -> str:
     """What a run was asked to do, in a few words."""
     if run.capability == SERVE:
         return f"server {target(run.values)}"
+    if run.capability == COMPARE:
+        return f"engines beside each other: {names.model(run.values)}"
     load = clean(str(run.values.get("load") or "concurrency"), limit=20)
     return f"{_LOADS.get(load, load)} on {target(run.values)}"
 

@@ -14,7 +14,7 @@ from core.sanitize import clean
 from tui.benchmark import entries
 from tui.benchmark.entries import BenchmarkRun
 from tui.benchmark.live import BenchmarkLive
-from tui.benchmark.names import BENCHMARK, SERVE
+from tui.benchmark.names import BENCHMARK, COMPARE, MEASURED, SERVE
 from tui.benchmark.results import ResultsView
 from tui.benchmark.servers import ServersView
 from tui.benchmark.setup import LOAD, SERVER, setups
@@ -37,15 +37,16 @@ class BenchmarkPane(ExperimentPane):
         "Put a load on a server and measure it: one that is started for the model of the form, or one that runs already, by its address in place of "
         "the model.\n\n"
         "Below the form stands what F5 will do: the engine and its version, the exact command (y copies it), how many requests, about how long. "
-        "F6 turns to the form of a server that goes on until it is stopped: s starts it, x stops the one that is chosen under Servers, u puts its "
-        "address into the form of a load. Runs and servers go on without this program. F4 goes through the views."
+        "F6 turns to the form of a comparison (the same load on several engines, one after another) and to that of a server that goes on until it "
+        "is stopped: s starts it, x stops the one that is chosen under Servers, u puts its address into the form of a load. Runs and servers go on "
+        "without this program. F4 goes through the views."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "stop_server", "Stop server", id="benchmark.stop-server", tooltip="Stop the server under the cursor, after a question"),
         Binding("u", "use_server", "Measure it", id="benchmark.use-server", tooltip="Put the address of the server under the cursor into the form"),
         *common_bindings("benchmark", views="setup, live, results, servers"),
         Binding(
-            "f6", "next_form", "Experiment", show=False, id="benchmark.experiment", tooltip="Turn between the form of a load and that of a server"
+            "f6", "next_form", "Experiment", show=False, id="benchmark.experiment", tooltip="Turn to the next form: a load, several engines, a server"
         ),
         Binding("c", "all_runs", "All runs", id="benchmark.all-runs", tooltip="Show the loads on this model, or those on every model and address"),
         Binding("m", "next_chart", "Next chart", id="benchmark.chart", tooltip="Draw the next chart, or turn to what stands behind"),
@@ -62,7 +63,7 @@ class BenchmarkPane(ExperimentPane):
         self.load_view = BenchmarkLive(id=LIVE)
         self.results = ResultsView(id=RESULTS)
         self.servers = ServersView(id=SERVERS)
-        lives: dict[str, LiveRun[Any]] = {BENCHMARK: self.load_view, SERVE: self.servers}
+        lives: dict[str, LiveRun[Any]] = {BENCHMARK: self.load_view, COMPARE: self.load_view, SERVE: self.servers}
         super().__init__(self.forms, lives, (self.load_view, self.results, self.servers), id=id)
         self._runs: Sequence[BenchmarkRun] = ()
         self._model = ""
@@ -90,6 +91,14 @@ class BenchmarkPane(ExperimentPane):
         self.forms.choose_next()
         self.keep_focus()
 
+    def action_again(self) -> None:
+        """Fill the form that asks for such a run as it was for the run that is shown."""
+        if self.bar.active == RESULTS and self.results.chosen is not None:
+            self.forms.choose_capability(self.results.chosen.run.capability)
+        elif self.values_shown() is not None and self.live.follower is not None:
+            self.forms.choose_capability(self.live.follower.run.capability)
+        super().action_again()
+
     # -- runs
 
     @property
@@ -111,7 +120,7 @@ class BenchmarkPane(ExperimentPane):
 
     def show_result(self, run: Run, *, follow: bool) -> None:
         """A load that is done goes over into the results."""
-        if run.capability == BENCHMARK:
+        if run.capability in MEASURED:
             self._model = str(run.values.get("model", "")) or self._model
             self._read(run.id)
             if follow:

@@ -9,6 +9,7 @@ from typing import Any
 
 from textual.worker import get_current_worker
 
+from core.benchmark.compare_spec import BenchmarkCompareSpec
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec, names
 from tui.benchmark import engines, foreseen
@@ -23,7 +24,7 @@ from tui.widgets.fields.entry import EntryEditor
 from tui.widgets.fields.guide import Guidance
 from tui.widgets.table_picker import PickedChoice
 
-LOAD, SERVER = "load", "server"
+LOAD, ENGINES, SERVER = "load", "engines", "server"
 _OPEN = ("model", "engine", "load", "concurrency", "rate", "burstiness", "ramp_to", "trace", "trace_speed", "sweep", "levels", "requests", "duration")
 _STARTED = ("device", "dtype", "quantization", "context", "threads")
 """Fields that mean nothing for a server that runs already."""
@@ -51,6 +52,33 @@ class BenchmarkSetup(SetupView[BenchmarkSpec]):
         found = foreseen.benchmark(services_of(self).models, spec)
         _keep(self, found.command or (spec.model if spec.is_url else ""))
         return found.fit
+
+
+class CompareSetup(SetupView[BenchmarkCompareSpec]):
+    """The same load on several engines and checkpoints of a model."""
+
+    DEFAULT_CSS = """
+    CompareSetup FitPanel { max-height: 12; }
+    """
+
+    def __init__(self) -> None:
+        editors: dict[str, Callable[[FieldView], Editor]] = dict.fromkeys(("targets", "objectives", "thresholds"), EntryEditor)
+        opened = ["model", "targets", *_OPEN[2:]]
+        placed = {*opened, "engine", "served_model", "not_made"}
+        rest = [(title, [name for name in fields if name not in placed]) for title, fields in BenchmarkCompareSpec.sections]
+        named = {name for _, fields in rest for name in fields} | placed
+        left = [name for name in BenchmarkCompareSpec.model_fields if name not in named]
+        sections = [("", opened), *((_TITLES.get(title, title), fields) for title, fields in rest if fields), *([("details", left)] if left else [])]
+        super().__init__(BenchmarkCompareSpec, sections, editors, compare_guide)
+        self.command = ""
+
+    def probe(self, spec: BenchmarkCompareSpec) -> Fit:
+        """Which engines are measured."""
+        return foreseen.comparison(services_of(self).models, spec).fit
+
+    def takes(self, model: object) -> bool:
+        """An address is one target, not a model of several."""
+        return not is_url(model)
 
 
 class ServerSetup(SetupView[ServeSpec]):
@@ -96,19 +124,25 @@ def _keep(view: BenchmarkSetup | ServerSetup, command: str) -> None:
 
 
 class BenchmarkSetups(Setups):
-    """Both forms."""
+    """All forms."""
+
+    def probe(self, spec: Any) -> Fit:
+        """By the form of exactly such requests: a comparison is a load too."""
+        return next((view.probe(spec) for view in self.views.values() if type(spec) is view.spec_class), Fit())
 
     @property
     def command(self) -> str:
         """What can be copied: the command of the server that the chosen form starts, or the address it attaches to."""
         current = self.current
-        return current.command if isinstance(current, BenchmarkSetup | ServerSetup) else ""
+        return current.command if isinstance(current, BenchmarkSetup | CompareSetup | ServerSetup) else ""
 
 
 def setups(id: str) -> BenchmarkSetups:  # noqa: A002
-    """The two forms."""
-    views: dict[str, SetupView[Any]] = {LOAD: BenchmarkSetup(), SERVER: ServerSetup()}
-    return BenchmarkSetups(views, "load: measure a server; server: start one that goes on until it is stopped", id=id)
+    """The three forms."""
+    views: dict[str, SetupView[Any]] = {LOAD: BenchmarkSetup(), ENGINES: CompareSetup(), SERVER: ServerSetup()}
+    return BenchmarkSetups(
+        views, "load: measure a server; engines: several, one after another; server: start one that goes on until it is stopped", id=id
+    )
 
 
 def sections() -> list[tuple[str, list[str]]]:
@@ -131,6 +165,12 @@ def guide(given: Mapping[str, Any]) -> Guidance:
         hidden=frozenset(hidden),
         help={"engine": "Whose server the address is" if attached else "Engine that is started for the model; enter shows which are installed"},
     )
+
+
+def compare_guide(given: Mapping[str, Any]) -> Guidance:
+    """Lengths that come from a file are hidden."""
+    own = given.get("prompts", "builtin") != "builtin"
+    return Guidance(hidden=frozenset({"input_tokens", "input_deviation", "shared_prefix"} if own else ()))
 
 
 _TITLES = {"target": "server", "load": "before the load"}

@@ -7,6 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from core.benchmark.compare_result import BenchmarkCompareResult, LeftOut
+from core.benchmark.compare_spec import BenchmarkCompareSpec
+from core.benchmark.recommend import recommend
+from core.benchmark.result import BenchmarkEntry
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec
 from core.runs import events
@@ -62,6 +66,25 @@ def done(name: str, number: int = 0, **changes: Any) -> Run:
     run = run_of(SPECS[name], f"20260101-11{order}{number}00-benchmark-0a0{order}", "done", created=NOW - 3600 + 60 * order, seconds=42.0)
     write_json(run.path / "result.json", measured(name) | {"run": run.id, "artifacts": []} | changes)
     say(run, *told(name, NOW - 3000))
+    return run
+
+
+def comparison(run_id: str = "20260101-115000-benchmark-compare-0c01") -> Run:
+    """Two measured targets as the targets of one comparison, recommended by this program, and one that could not start."""
+    parts = {"transformers": measured("transformers"), "runtime": measured("runtime")}
+    entries = tuple(BenchmarkEntry.model_validate(part["entries"][0] | {"name": label}) for label, part in parts.items())
+    samples = {label: next(iter(part["samples"].values())) for label, part in parts.items()}
+    result = BenchmarkCompareResult(
+        model="bundled:base",
+        entries=entries,
+        samples=samples,
+        left_out=(LeftOut(target="vllm", reason="vLLM is not installed: make an environment with `pip install vllm`"),),
+        recommendations=recommend(entries, samples),
+        machine=parts["runtime"]["machine"],
+        load=parts["runtime"]["load"],
+    )
+    run = run_of(BenchmarkCompareSpec(**MODEL, **LOAD), run_id, "done", created=NOW - 600, seconds=80)
+    write_json(run.path / "result.json", result.model_dump(mode="json") | {"run": run.id, "artifacts": []})
     return run
 
 

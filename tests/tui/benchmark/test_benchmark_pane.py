@@ -8,6 +8,7 @@ import sys
 import pytest
 from textual.widgets import DataTable
 
+from core.benchmark.compare_spec import BenchmarkCompareSpec
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import names
 from core.runs.events import Detail, Log
@@ -282,6 +283,22 @@ async def test_engines_are_chosen_from_a_table_that_tells_which_are_installed(ma
         await pilot.press("down", "down", "down", "enter")
         await settle(pilot)
         assert pane.setup.form.values()["engine"] in names()
+
+
+async def test_f5_in_the_form_of_engines_starts_a_comparison_and_f7_asks_for_it_again(make_app: MakeApp, runs: RecordingRuns) -> None:
+    made.done("runtime")
+    made.comparison()
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot, RESULTS)
+        assert [entry.title for _, entry in pane.results.table.items] == ["transformers", "runtime", "llmopt runtime"]
+        await pilot.press("f7")
+        await settle(pilot)
+        assert pane.forms.chosen == "engines"
+        assert "is left out: vLLM is not installed" in shown(pilot)
+        await pilot.press("f5")
+        await until(pilot, lambda: bool(runs.started))
+        assert runs.started == [BenchmarkCompareSpec(**made.MODEL, **made.LOAD)]
+        await until(pilot, lambda: "engines beside each other: bundled:base" in shown(pilot))
 
 
 async def test_results_of_another_version_are_left_out(make_app: MakeApp) -> None:

@@ -109,6 +109,15 @@ def test_results_in_a_wide_window(snap_compare: Any, make_app: MakeApp) -> None:
     assert snap_compare(make_app(), terminal_size=(170, 50), run_before=view(RESULTS, "c", "m"))
 
 
+def test_the_form_of_a_comparison(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
+    assert snap_compare(make_app(), terminal_size=size, run_before=view("", "f6"))
+
+
+def test_a_comparison(snap_compare: Any, make_app: MakeApp) -> None:
+    made.comparison()
+    assert snap_compare(make_app(), terminal_size=(120, 36), run_before=view(RESULTS))
+
+
 def test_no_server_yet(snap_compare: Any, make_app: MakeApp) -> None:
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=view(SERVERS))
 
@@ -131,4 +140,4 @@ def test_a_server_that_did_not_start(snap_compare: Any, make_app: MakeApp) -> No
 
 
 def test_the_form_of_a_server(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
-    assert snap_compare(make_app(), terminal_size=size, run_before=view("", "f6"))
+    assert snap_compare(make_app(), terminal_size=size, run_before=view("", "f6", "f6"))

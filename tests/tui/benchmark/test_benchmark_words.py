@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from core.benchmark.compare_spec import BenchmarkCompareSpec
 from core.benchmark.result import BenchmarkResult, Threshold
 from core.benchmark.second_event import SecondEvent
 from core.benchmark.spec import BenchmarkSpec
@@ -191,6 +192,20 @@ def test_the_command_is_that_of_the_server_with_a_context_for_the_load() -> None
 )
 def test_how_long_a_load_takes(values: dict[str, Any], told: str) -> None:
     assert told in words(foreseen.benchmark(FakeModels(), BenchmarkSpec(model="bundled:base", **values)))["takes"]
+
+
+def test_a_comparison_tells_which_engines_are_left_out() -> None:
+    found = words(foreseen.comparison(FakeModels(), BenchmarkCompareSpec(model="bundled:base")))
+    assert found["transformers"] == "Transformers 5.23.0"
+    assert found["vllm"].startswith("is left out: vLLM is not installed")
+    assert "no such" in foreseen.comparison(FakeModels(), BenchmarkCompareSpec(model="/nowhere")).fit.refusal
+
+
+def test_what_a_comparison_recommends_is_told() -> None:
+    (first, *_) = entries.of_runs([made.comparison()])
+    told = rows.recommended(first.result)
+    assert any(name == "highest throughput" for name, _ in told)
+    assert ("left out", "vllm: vLLM is not installed: make an environment with `pip install vllm`") in told
 
 
 def test_an_address_starts_nothing() -> None:
