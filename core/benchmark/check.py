@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.benchmark import choices
 from core.benchmark.documents import load_result
 from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.target import key_of
@@ -12,6 +13,7 @@ from core.benchmark.workload import file_prompts
 from core.engine import look_up
 from core.errors import RequestError
 from core.models.card import ModelCard
+from core.models.resolve import resolve
 
 
 def check(spec: BenchmarkSpec, card: ModelCard | None) -> None:
@@ -30,6 +32,7 @@ def check(spec: BenchmarkSpec, card: ModelCard | None) -> None:
     if spec.baseline is not None:
         load_result(spec.baseline)
     key_of(spec)
+    _check_quality(spec)
     file = spec.trace if spec.load == "trace" else None if spec.prompts == "builtin" else spec.prompts
     if file is not None:
         file_prompts(Path(file).expanduser(), None, spec.output_tokens)
@@ -38,3 +41,10 @@ def check(spec: BenchmarkSpec, card: ModelCard | None) -> None:
             f"prompts of {spec.input_tokens} tokens and answers of {spec.output_tokens} are more than the context of "
             f"{spec.context or card.context}: lower input-tokens or output-tokens"
         )
+
+
+def _check_quality(spec: BenchmarkSpec) -> None:
+    if spec.choices is not None:
+        choices.load(Path(spec.choices).expanduser())
+    if spec.quality_reference is not None and not spec.quality_reference.startswith(("http://", "https://")):
+        resolve(spec.quality_reference)

@@ -129,12 +129,22 @@ class Quality(FrozenFigures):
     """What the model answers, beside how fast."""
 
     ppl: float | None = None
+    ppl_se: float | None = None
+    """Standard error."""
     kl_mean: float | None = None
+    """From the reference; truncated, as `words` defines it."""
+    kl_se: float | None = None
     tokens: int = 0
+    """That were scored."""
     correct: int | None = None
     questions: int | None = None
     words: str = ""
     """How it was measured, or why it was not."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Questions that were answered right, as a share."""
+        return None if self.correct is None or not self.questions else self.correct / self.questions
 
 
 class Level(FrozenFigures):
@@ -237,6 +247,7 @@ def headline(entry: BenchmarkEntry) -> dict[str, float | None]:
         "model_bytes": entry.model_bytes,
         "ppl": entry.quality.ppl,
         "kl_mean": entry.quality.kl_mean,
+        "accuracy": entry.quality.accuracy,
         "tokens_per_joule": entry.server.tokens_per_joule,
         "cost_per_million_tokens": entry.cost_per_million_tokens,
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from core import __version__
+from core.benchmark import quality
 from core.benchmark.arrivals import concurrency_of, is_closed, times_of
 from core.benchmark.asking import Ask, body_of
 from core.benchmark.baseline import held_against
@@ -53,13 +54,16 @@ def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
     baseline = None if spec.baseline is None else load_result(spec.baseline)
     tokenizer, card = tokenizer_of(spec)
     prompts = prompts_of(spec, tokenizer)
-    needed = _needed(prompts, card)
-    with opened(spec, context, needed) as target, Watch(target.engine, target.endpoint, target.pid) as watch:
-        bench = _Bench(spec, context, target, prompts, objectives, watch)
-        bench.warm_up()
-        levels = bench.levels()
+    needed = _needed(prompts, card, quality.needs(spec, tokenizer, card))
+    with opened(spec, context, needed) as target:
+        with Watch(target.engine, target.endpoint, target.pid) as watch:
+            bench = _Bench(spec, context, target, prompts, objectives, watch)
+            bench.warm_up()
+            watch.mark()
+            levels = bench.levels()
+        known_quality = quality.measure(spec, target, tokenizer, card, context)
     outcomes = bench.outcomes
-    entry = _entry(spec, target, levels, outcomes, watch, card, tokenizer)
+    entry = _entry(spec, target, levels, outcomes, watch, card, tokenizer).model_copy(update={"quality": known_quality})
     ceiling, streams = known(), _streams(spec, outcomes)
     warnings = (*ceiling_warnings(streams, entry.throughput_tokens_per_second, ceiling), *warnings_of(spec, entry, prompts))
     entry = entry.model_copy(update={"warnings": warnings, "client_lag_ms": ceiling.lag(streams) if ceiling is not None else None})
@@ -199,21 +203,21 @@ def prompts_of(spec: BenchmarkSpec, tokenizer: Tokenizer | None) -> list[Prompt]
     )
 
 
-def _needed(prompts: Sequence[Prompt], card: ModelCard | None) -> int:
-    """Tokens that the longest prompt and answer need, with room for a chat template.
+def _needed(prompts: Sequence[Prompt], card: ModelCard | None, least: int) -> int:
+    """Tokens that the longest prompt and answer need, with room for a chat template, `least` at least.
 
     Raises:
         RequestError: more than the model's context.
     """
     longest = max((prompt.input_tokens or len(prompt.text) // 3) + prompt.output_tokens for prompt in prompts)
     if card is None:
-        return longest + 64
+        return max(longest + 64, least)
     if longest > card.context:
         raise RequestError(
             f"prompts and answers of up to {longest} tokens are more than the context of {card.context} of {card.name}: "
             "lower input-tokens or output-tokens"
         )
-    return min(longest + 64, card.context)
+    return min(max(longest + 64, least), card.context)
 
 
 def _entry(
@@ -252,7 +256,7 @@ def _entry(
         errors=errors_of(outcomes),
         token_counts=counting_of(outcomes),
         connections=sum(outcome.connected for outcome in outcomes),
-        server=watch.report(),
+        server=watch.report(sum(outcome.tokens or 0 for outcome in outcomes if outcome.status == "done")),
         model_bytes=card.file_bytes if card is not None else None,
         cost_per_million_tokens=None if spec.price is None or not speed else spec.price / (speed * 3600) * 1e6,
     )

@@ -25,7 +25,7 @@ class BenchmarkSpec(Spec):
         ),
         ("texts", ("prompts", "input_tokens", "input_deviation", "output_tokens", "output_deviation", "shared_prefix", "ignore_eos", "temperature")),
         ("limits", ("timeout", "silence", "retries", "workers")),
-        ("verdict", ("objectives", "thresholds", "baseline", "price", "quality_tokens")),
+        ("verdict", ("objectives", "thresholds", "baseline", "price", "quality_tokens", "text", "quality_reference", "choices")),
         ("machine", ("device", "dtype", "quantization", "context", "threads", "seed")),
     )
 
@@ -100,8 +100,16 @@ class BenchmarkSpec(Spec):
     price: Annotated[float | None, Field(description="What an hour of the machine costs, for the cost of a million tokens", gt=0)] = None
     quality_tokens: Annotated[
         int,
-        Field(description="Tokens of text to measure the quality on through the server; 0: none", ge=0, le=2**22, json_schema_extra=unit("token")),
+        Field(description="Tokens of text whose perplexity is measured through the server; 0: none", ge=0, le=2**22, json_schema_extra=unit("token")),
     ] = 0
+    text: Annotated[
+        str | None,
+        Field(description="UTF-8 file whose perplexity is measured; default: the built-in text that no bundled model has seen", min_length=1),
+    ] = None
+    quality_reference: Annotated[
+        str | None, Field(description="Model, or address of a server, from whose predictions the divergence on that text is measured")
+    ] = None
+    choices: Annotated[str | None, Field(description="JSONL file of questions to answer, each line with question, choices and answer")] = None
 
     dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], Field(description="Arithmetic of a server that is started")] = "auto"
     quantization: Annotated[str | None, Field(description="Quantization of a server that is started; default: what the checkpoint says")] = None
@@ -129,6 +137,10 @@ class BenchmarkSpec(Spec):
             )
         if any(level <= 0 for level in self.levels) or list(self.levels) != sorted(set(self.levels)):
             raise ValueError("the levels of a sweep are numbers above 0 that rise: sort them")
+        if self.quality_reference is not None and not self.quality_tokens:
+            raise ValueError("a divergence from a reference is measured on a text: give quality-tokens")
+        if self.is_url and self.quality_reference is not None and not self.quality_reference.startswith(("http://", "https://")):
+            raise ValueError("the tokens of a server's model are not known here: give the address of a server as the reference too")
         if self.sweep == "concurrency" and any(level != int(level) for level in self.levels):
             raise ValueError("the levels of a sweep over the concurrency are whole numbers")
         return self

@@ -92,10 +92,10 @@ def tokenizer_of(spec: BenchmarkSpec) -> tuple[Tokenizer | None, ModelCard | Non
         return None, None
     source = resolve(spec.model)
     file = (source.path if source.kind == "folder" else source.path.parent) / "tokenizer.json"
-    return (_Fast(file) if file.is_file() else None), source.card()
+    return (FastTokenizer(file) if file.is_file() else None), source.card()
 
 
-class _Fast:
+class FastTokenizer:
     """A tokenizer.json, without transformers."""
 
     def __init__(self, file: Path) -> None:
@@ -107,9 +107,11 @@ class _Fast:
             raise RequestError(f"{clean(str(file), limit=200)} is no tokenizer: {clean(str(error), limit=120)}") from error
 
     def encode(self, text: str) -> list[int]:
+        """Tokens of a text, without special ones."""
         return list(self._reader.encode(text, add_special_tokens=False).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
+        """Text of tokens."""
         return str(self._reader.decode(list(tokens), skip_special_tokens=False))
 
 
