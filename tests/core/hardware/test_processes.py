@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,9 @@ Child = subprocess.Popen[bytes]
 @pytest.fixture
 def child() -> Iterator[Child]:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        # Between fork and exec it is another program, and for a moment none.
+        while psutil.Process(process.pid).cmdline() != ["sleep", "60"]:
+            time.sleep(0.001)
         yield process
         process.kill()
 
