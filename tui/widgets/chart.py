@@ -46,6 +46,7 @@ class Chart(Widget):
         super().__init__(id=id, classes=classes)
         self._plot = plot
         self._asked: _Request | None = None
+        self._drawn: _Request | None = None
         self._picture: Picture = ()
         self._strips: dict[int, Strip] = {}
 
@@ -53,6 +54,11 @@ class Chart(Widget):
     def plot(self) -> Plot | None:
         """What is shown, or will be as soon as it is drawn."""
         return self._plot
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the picture is not yet that of the plot at this size."""
+        return self._plot is not None and self._drawn != (self._plot, self.size)
 
     @property
     def plain(self) -> str:
@@ -100,6 +106,7 @@ class Chart(Widget):
 
     def _show_if_current(self, request: _Request, picture: Picture) -> None:
         if request == self._asked:
+            self._drawn = request
             self._show(picture)
 
     def _show(self, picture: Picture) -> None:
