@@ -36,7 +36,6 @@ class BenchmarkSetup(SetupView[BenchmarkSpec]):
 
     DEFAULT_CSS = """
     BenchmarkSetup FitPanel { max-height: 12; }
-    BenchmarkSetup SpecForm > Rows { scrollbar-gutter: stable; }
     """
 
     def __init__(self) -> None:
@@ -60,7 +59,6 @@ class CompareSetup(SetupView[BenchmarkCompareSpec]):
 
     DEFAULT_CSS = """
     CompareSetup FitPanel { max-height: 12; }
-    CompareSetup SpecForm > Rows { scrollbar-gutter: stable; }
     """
 
     def __init__(self) -> None:
@@ -88,7 +86,6 @@ class ServerSetup(SetupView[ServeSpec]):
 
     DEFAULT_CSS = """
     ServerSetup FitPanel { max-height: 12; }
-    ServerSetup SpecForm > Rows { scrollbar-gutter: stable; }
     """
 
     def __init__(self) -> None:

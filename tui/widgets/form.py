@@ -46,7 +46,7 @@ class SpecForm(Widget):
 
     DEFAULT_CSS = """
     SpecForm { height: 1fr; layout: vertical; }
-    SpecForm > Rows { height: 1fr; scrollbar-size-vertical: 1; }
+    SpecForm > Rows { height: 1fr; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
     SpecForm > .form--whole { height: auto; color: $text-error; display: none; }
     SpecForm > .form--whole.-wrong { display: block; }
     SpecForm > .form--help { height: 0; color: $text-muted; }
