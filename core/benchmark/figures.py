@@ -14,16 +14,19 @@ from core.benchmark.result import Counting, ErrorCount, Level, RequestCounts, Sa
 from core.benchmark.steady import steady_window
 
 _REASONS = 8
+_OVER = ("done", "failed", "timed_out")
+_MEETING = 0.99
+"""Share of the requests that must meet the objectives for a load to meet them."""
 
 
 def level_of(carried: Carried, objectives: Mapping[SampleMetric, float], level: float | None = None) -> Level:
-    """All figures of one load; latencies are those of requests that were due within the window, rates are taken over it."""
+    """All figures of one load; latencies are those of requests that were sent within the window, rates are taken over it."""
     last = max((outcome.pieces[-1].t for outcome in carried.outcomes if outcome.pieces), default=carried.end)
     window, words = steady_window(carried.outcomes, carried.begin, last + 1)
     within = [outcome for outcome in carried.outcomes if _begun(outcome, window)]
     rates = {metric.tag: metric.of(carried.outcomes, window) for metric in RATES}
     goodput = Goodput(objectives) if objectives else None
-    met = [goodput.meets(outcome) for outcome in within if outcome.status == "done"] if goodput else []
+    met = [goodput.meets(outcome) for outcome in within if outcome.status in _OVER] if goodput else []
     return Level(
         level=level,
         requests=counts_of(carried.outcomes),
@@ -32,7 +35,7 @@ def level_of(carried: Carried, objectives: Mapping[SampleMetric, float], level: 
         metrics={metric.tag: SampleFigure.of(distribution(metric.sample(within)), metric.title, metric.unit) for metric in SAMPLES},
         achieved_rate=_achieved(carried.outcomes),
         goodput_requests_per_second=goodput.of(carried.outcomes, window) if goodput else None,
-        meets_objectives=sum(met) >= 0.99 * len(met) if met else None,
+        meets_objectives=sum(met) >= _MEETING * len(met) if met else None,
         **rates,
     )
 

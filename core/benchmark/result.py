@@ -204,6 +204,8 @@ class BenchmarkEntry(FrozenFigures):
     """One of an ordinary load, several of a sweep; the figures above are those of the best that meets the objectives, else of the last."""
     knee: float | None = None
     """Level of a sweep from which on more load brings less than it costs in latency."""
+    highest_meeting: float | None = None
+    """Highest level of a sweep that still meets the objectives; None without objectives, or where none does."""
     errors: tuple[ErrorCount, ...] = ()
     token_counts: Counting = "unknown"
     connections: int | None = None

@@ -26,7 +26,7 @@ from core.benchmark.metrics import SampleMetric
 from core.benchmark.outcome import Outcome
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.sweep import knee_of, swept
+from core.benchmark.sweep import highest_meeting, knee_of, swept
 from core.benchmark.target import Target, opened, tokenizer_of
 from core.benchmark.thresholds import judge, objectives_of, parse
 from core.benchmark.warnings import warnings_of
@@ -95,12 +95,12 @@ class _Bench:
     watch: Watch
 
     def __post_init__(self) -> None:
-        self.by_level: list[Sequence[Outcome]] = []
+        self.by_level: dict[float | None, Sequence[Outcome]] = {}
 
     @property
     def outcomes(self) -> list[Outcome]:
         """Of all levels."""
-        return [outcome for part in self.by_level for outcome in part]
+        return [outcome for part in self.by_level.values() for outcome in part]
 
     def warm_up(self) -> None:
         """Requests that are not measured."""
@@ -121,7 +121,7 @@ class _Bench:
         live = Live(self.context, len(self.prompts), self._total, len(self.outcomes), level, lambda: self.watch.latest)
         carried = self._carry(self.prompts, level, live)
         self.context.check_cancelled()
-        self.by_level.append(carried.outcomes)
+        self.by_level[level] = carried.outcomes
         return level_of(carried, self.objectives, level)
 
     def _carry(self, prompts: Sequence[Prompt], level: float | None, live: Live | None) -> Carried:
@@ -253,6 +253,7 @@ def _entry(
         goodput_requests_per_second=best.goodput_requests_per_second,
         levels=levels,
         knee=knee_of(levels),
+        highest_meeting=highest_meeting(levels, spec) if spec.load == "sweep" else None,
         errors=errors_of(outcomes),
         token_counts=counting_of(outcomes),
         connections=sum(outcome.connected for outcome in outcomes),
@@ -262,11 +263,11 @@ def _entry(
     )
 
 
-def _samples(name: str, levels: Sequence[Level], by_level: Sequence[Sequence[Outcome]]) -> dict[str, dict[str, list[float]]]:
+def _samples(name: str, levels: Sequence[Level], by_level: Mapping[float | None, Sequence[Outcome]]) -> dict[str, dict[str, list[float]]]:
     """Raw values of the level that the entry's figures are of; of a sweep those of each level too, behind `@`."""
-    found = {name: samples_of(by_level[levels.index(_best(levels))])}
+    found = {name: samples_of(by_level[_best(levels).level])}
     if len(levels) > 1:
-        found |= {f"{name} @ {level.level:g}": samples_of(outcomes) for level, outcomes in zip(levels, by_level, strict=True)}
+        found |= {f"{name} @ {level.level:g}": samples_of(by_level[level.level]) for level in levels}
     return found
 
 

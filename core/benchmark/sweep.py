@@ -1,22 +1,34 @@
-"""Which levels of load are tried, and which is the knee."""
+"""Which levels of load are tried, which is the knee, and which is the highest that still meets the objectives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import sqrt
+from typing import Final
 
 from core.benchmark.result import Level
 from core.benchmark.spec import BenchmarkSpec
 
 _MOST_LEVELS = 12
 _STANDS_STILL = 1.05
+_HALVINGS = 3
+_NEAR = 1.1
+RATE_REACHED: Final = 0.95
+"""Share of a rate that must really be sent for the rate to count as reached."""
 
 
 def swept(spec: BenchmarkSpec, measure: Callable[[float], Level]) -> tuple[Level, ...]:
     """Measure the given levels; else doubled ones, until the throughput has gained less than 5 % twice, or half of the requests fail.
 
+    Where there are objectives, the gap between the highest level that meets them and the next that does not is then halved, by the
+    ratio, at most three times.
+
     Args:
         spec: of the sweep.
         measure: puts a load of a level on the server.
+
+    Returns:
+        The levels, ascending.
     """
     if spec.levels:
         return tuple(measure(level) for level in spec.levels)
@@ -29,7 +41,23 @@ def swept(spec: BenchmarkSpec, measure: Callable[[float], Level]) -> tuple[Level
             break
         still = 0 if _speed(found[-1]) > _STANDS_STILL * best else still + 1
         level *= 2
-    return tuple(found)
+    return _refined(spec, found, measure) if spec.objectives else tuple(found)
+
+
+def _refined(spec: BenchmarkSpec, found: list[Level], measure: Callable[[float], Level]) -> tuple[Level, ...]:
+    """The levels, and some more between the highest that meets the objectives and the next."""
+    for _ in range(_HALVINGS):
+        found.sort(key=_place)
+        low = highest_meeting(found, spec)
+        high = next((_place(level) for level in found if low is not None and _place(level) > low), None)
+        if low is None or high is None or high <= _NEAR * low:
+            break
+        between = sqrt(low * high)
+        level = float(round(between)) if spec.sweep == "concurrency" else float(f"{between:.3g}")
+        if not low < level < high:
+            break
+        found.append(measure(level))
+    return tuple(sorted(found, key=_place))
 
 
 def knee_of(levels: Sequence[Level]) -> float | None:
@@ -43,6 +71,24 @@ def knee_of(levels: Sequence[Level]) -> float | None:
         if level.level is not None and latency:
             powers.append((_speed(level) / latency, level.level))
     return max(powers)[1] if len(powers) >= 3 else None
+
+
+def highest_meeting(levels: Sequence[Level], spec: BenchmarkSpec) -> float | None:
+    """The highest level of a sweep up to which every level meets the objectives; a rate counts only where it was really sent.
+
+    None without objectives, or where the lowest level does not meet them.
+    """
+    highest = None
+    for level in sorted(levels, key=_place):
+        reached = spec.sweep == "concurrency" or (level.achieved_rate or 0.0) >= RATE_REACHED * _place(level)
+        if not (level.meets_objectives and reached):
+            break
+        highest = level.level
+    return highest
+
+
+def _place(level: Level) -> float:
+    return level.level or 0.0
 
 
 def _speed(level: Level) -> float:
