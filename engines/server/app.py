@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from itertools import accumulate
 from typing import Any
 
 from aiohttp import web
@@ -18,7 +19,7 @@ from core import __version__
 from core.errors import LlmoptError, RequestError
 from core.sanitize import clean
 from engines.server.backends.base import TokenProbability, Told
-from engines.server.requests import Request, chat_request, completion_request
+from engines.server.requests import Refused, Request, chat_request, completion_request
 from engines.server.worker import Counters, Failure, Worker
 
 _LARGEST = 32 << 20
@@ -54,6 +55,8 @@ def make_app(worker: Worker) -> web.Application:
 async def _errors(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
     try:
         response: web.StreamResponse = await handler(request)
+    except Refused as error:
+        return _error(400, str(error), "invalid_request_error", error.param, error.code)
     except RequestError as error:
         return _error(400, str(error), "invalid_request_error")
     except Failure as error:
@@ -65,8 +68,8 @@ async def _errors(request: web.Request, handler: Callable[[web.Request], Any]) -
     return response
 
 
-def _error(status: int, message: str, kind: str) -> web.Response:
-    return web.json_response({"error": {"message": message, "type": kind, "param": None, "code": None}}, status=status)
+def _error(status: int, message: str, kind: str, param: str | None = None, code: str | None = None) -> web.Response:
+    return web.json_response({"error": {"message": message, "type": kind, "param": param, "code": code}}, status=status)
 
 
 async def _health(_request: web.Request) -> web.Response:
@@ -79,7 +82,8 @@ async def _version(_request: web.Request) -> web.Response:
 
 def _card(worker: Worker) -> dict[str, Any]:
     backend = worker.backend
-    return {"id": backend.name, "object": "model", "created": 0, "owned_by": "llmopt", "max_model_len": backend.context, "backend": backend.words}
+    told = {"id": backend.name, "object": "model", "created": worker.started, "owned_by": "llmopt"}
+    return told | {"max_model_len": backend.context, "backend": backend.words}
 
 
 async def _models(request: web.Request) -> web.Response:
@@ -94,7 +98,8 @@ async def _model(request: web.Request) -> web.Response:
 
 
 def _unknown(name: str, worker: Worker) -> web.Response:
-    return _error(404, f"the model {clean(name, limit=100)!r} does not exist: this server has {worker.backend.name!r}", "invalid_request_error")
+    sentence = f"the model {clean(name, limit=100)!r} does not exist: this server has {worker.backend.name!r}"
+    return _error(404, sentence, "invalid_request_error", "model", "model_not_found")
 
 
 async def _tokenize(request: web.Request) -> web.Response:
@@ -143,17 +148,16 @@ class _Reply:
             "created": int(time.time()),
             "model": worker.backend.name,
         }
-        self._count = 0
+        self._count = self._offset = 0
 
     async def whole(self) -> web.Response:
         echoed, probabilities = await self._echo()
         texts, found, finish = [echoed], list(probabilities), "length"
-        if self._request.asked.max_tokens:
-            async with aclosing(self._told()) as answers:
-                async for told in answers:
-                    texts.append(told.text)
-                    found += told.probabilities
-                    finish = told.finish or finish
+        async with aclosing(self._told()) as answers:
+            async for told in answers:
+                texts.append(told.text)
+                found += told.probabilities
+                finish = told.finish or finish
         choice: dict[str, Any] = {"index": 0, "finish_reason": finish, "logprobs": self._logprobs(found)}
         text = "".join(texts)
         choice |= {"message": {"role": "assistant", "content": text}} if self._request.chat else {"text": text}
@@ -161,6 +165,7 @@ class _Reply:
 
     async def streamed(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        echoed, probabilities = await self._echo()
         async with aclosing(self._told()) as answers:
             # The first piece decides whether this is an answer at all, before the status is sent.
             first = await anext(answers, None)
@@ -168,6 +173,8 @@ class _Reply:
             if self._request.chat:
                 await self._send(response, [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
             try:
+                if echoed:
+                    await self._send(response, [self._choice(Told(echoed, probabilities=tuple(probabilities)))])
                 if first is not None:
                     await self._send(response, [self._choice(first)])
                 async for told in answers:
@@ -182,6 +189,9 @@ class _Reply:
         return response
 
     async def _told(self) -> AsyncGenerator[Told, None]:
+        if not self._request.asked.max_tokens:
+            yield Told("", finish="length")
+            return
         async with aclosing(self._worker.stream(self._request.asked)) as answers:
             async for told in answers:
                 self._count += len(told.tokens)
@@ -205,28 +215,32 @@ class _Reply:
             choice["logprobs"] = self._logprobs(told.probabilities)
         return choice
 
-    def _logprobs(self, found: Any) -> dict[str, Any] | None:
+    def _logprobs(self, found: Sequence[TokenProbability]) -> dict[str, Any] | None:
         if not found:
             return None
-        name = self._worker.backend.decode
+        tops = [each.top[: self._request.top] for each in found]
         if self._request.chat:
-            return {
-                "content": [
-                    {
-                        "token": name([each.token]),
-                        "logprob": each.logprob,
-                        "top_logprobs": [{"token": name([token]), "logprob": value} for token, value in each.top],
-                    }
-                    for each in found
-                ]
-            }
+            rows = zip(found, tops, strict=True)
+            return {"content": [self._named(each.token, each.logprob) | {"top_logprobs": [self._named(*pair) for pair in top]} for each, top in rows]}
+        names = [self._name(each.token) for each in found]
+        offsets = list(accumulate(map(len, names), initial=self._offset))
+        self._offset = offsets.pop()
         return {
-            "tokens": [name([each.token]) for each in found],
+            "tokens": names,
             "token_logprobs": [each.logprob for each in found],
-            "top_logprobs": [{name([token]): value for token, value in each.top} for each in found],
+            "top_logprobs": [{self._name(token): value for token, value in top} for top in tops],
+            "text_offset": offsets,
             "token_ids": [each.token for each in found],
-            "top_ids": [[list(pair) for pair in each.top] for each in found],
+            "top_ids": [[list(pair) for pair in top] for top in tops],
         }
+
+    def _name(self, token: int) -> str:
+        return self._worker.backend.decode([token])
+
+    def _named(self, token: int, logprob: float) -> dict[str, Any]:
+        """A token of a conversation; part of a character has no bytes that could be told from its text."""
+        name = self._name(token)
+        return {"token": name, "logprob": logprob, "bytes": None if "\ufffd" in name else list(name.encode())}
 
     def _usage(self) -> dict[str, int]:
         prompt = len(self._request.asked.prompt)

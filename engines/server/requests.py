@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,14 @@ from engines.server.backends.base import Asked, Backend
 _MOST_STOPS = 16
 _DEFAULT_TOKENS = 16
 _MOST_LOGPROBS = 20
+
+
+class Refused(RequestError):
+    """A request that cannot be answered: which field is wrong, and OpenAI's word for it where it has one."""
+
+    def __init__(self, sentence: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(sentence)
+        self.param, self.code = param, code
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,8 @@ class Request:
     chat: bool
     echo: bool = False
     """Whether the prompt is given back, with its probabilities where those are asked for."""
+    top: int = 0
+    """How many alternatives of each token are told where probabilities are asked for."""
 
 
 def chat_request(body: Any, backend: Backend) -> Request:
@@ -37,44 +47,45 @@ def chat_request(body: Any, backend: Backend) -> Request:
     fields = _object(body)
     messages = fields.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise RequestError("messages must be a list of at least one message")
+        raise Refused("messages must be a list of at least one message", "messages")
     checked = [_message(message, number) for number, message in enumerate(messages)]
     limit = _whole(fields, "max_completion_tokens", None, 0) or _whole(fields, "max_tokens", None, 0)
-    wanted = _whole(fields, "top_logprobs", 0, 0, _MOST_LOGPROBS) or 0
-    logprobs = (wanted or 1) if fields.get("logprobs") is True else 0
-    return _request(fields, backend, backend.chat(checked), limit, logprobs, chat=True)
+    top = _whole(fields, "top_logprobs", 0, 0, _MOST_LOGPROBS) or 0
+    return _request(fields, backend, backend.chat(checked), limit, top if fields.get("logprobs") is True else None, chat=True)
 
 
 def completion_request(body: Any, backend: Backend) -> Request:
     """A body of `/v1/completions`. Raises RequestError."""
     fields = _object(body)
     prompt = fields.get("prompt")
-    if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str):
+    if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
         prompt = prompt[0]
     if isinstance(prompt, str):
         tokens = backend.encode(prompt)
     elif isinstance(prompt, list) and prompt and all(isinstance(token, int) and not isinstance(token, bool) and token >= 0 for token in prompt):
         tokens = list(prompt)
     else:
-        raise RequestError("prompt must be one text, or one list of tokens")
-    logprobs = _whole(fields, "logprobs", 0, 0, _MOST_LOGPROBS) or 0
+        raise Refused("prompt must be one text, or one list of tokens", "prompt")
     limit = _whole(fields, "max_tokens", _DEFAULT_TOKENS, 0)
-    return _request(fields, backend, tokens, limit, logprobs, chat=False)
+    return _request(fields, backend, tokens, limit, _whole(fields, "logprobs", None, 0, _MOST_LOGPROBS), chat=False)
 
 
-def _request(fields: Mapping[str, Any], backend: Backend, tokens: Sequence[int], limit: int | None, logprobs: int, *, chat: bool) -> Request:
+def _request(fields: Mapping[str, Any], backend: Backend, tokens: Sequence[int], limit: int | None, top: int | None, *, chat: bool) -> Request:
+    _known(fields)
     if _whole(fields, "n", 1, 1) != 1 or _whole(fields, "best_of", 1, 1) != 1:
-        raise RequestError("this server gives one answer a request: leave out n and best_of")
+        raise Refused("this server gives one answer a request: leave out n and best_of", "n")
     echo = fields.get("echo") is True
     if not tokens:
-        raise RequestError("the prompt is empty: give at least one token")
+        raise Refused("the prompt is empty: give at least one token", "messages" if chat else "prompt")
     room = backend.context - len(tokens)
     if limit == 0 and not echo:
-        raise RequestError("max_tokens = 0 cannot be used: ask for at least one, or for echo")
+        raise Refused("max_tokens = 0 cannot be used: ask for at least one, or for echo", "max_tokens")
     if room < 1 or (limit is not None and limit > room):
-        raise RequestError(
+        raise Refused(
             f"this model's maximum context length is {backend.context} tokens, and {len(tokens)} in the prompt with "
-            f"{limit or 1} of the answer are more: shorten one of them"
+            f"{limit or 1} of the answer are more: shorten one of them",
+            "messages" if chat else "prompt",
+            "context_length_exceeded",
         )
     seed = _whole(fields, "seed", None, None)
     asked = Asked(
@@ -88,11 +99,30 @@ def _request(fields: Mapping[str, Any], backend: Backend, tokens: Sequence[int],
         seed=None if seed is None else abs(seed),
         stop=_stops(fields.get("stop")),
         ignore_eos=fields.get("ignore_eos") is True,
-        logprobs=logprobs,
+        logprobs=0 if top is None else max(top, 1),
     )
     options = fields.get("stream_options")
     usage = isinstance(options, dict) and options.get("include_usage") is True
-    return Request(asked, fields.get("stream") is True, usage, chat, echo)
+    return Request(asked, fields.get("stream") is True, usage, chat, echo, top or 0)
+
+
+def _known(fields: Mapping[str, Any]) -> None:
+    """What would change the answer and is not known here is refused, never silently left out."""
+    for name, means_nothing in _NOT_KNOWN.items():
+        if (value := fields.get(name)) is not None and not means_nothing(value):
+            raise Refused(f"this server does not know {name}: leave it out", name)
+
+
+def _empty(value: Any) -> bool:
+    return value in (0, "", [], {}) and value is not True
+
+
+_NOT_KNOWN: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("tools", "functions", "logit_bias", "frequency_penalty", "presence_penalty", "suffix", "audio", "web_search_options"), _empty),
+    "response_format": lambda value: value == {"type": "text"},
+    "modalities": lambda value: value == ["text"],
+}
+"""Fields of OpenAI's that this server has no part for, and the values that ask for nothing."""
 
 
 def _object(body: Any) -> Mapping[str, Any]:
@@ -104,17 +134,17 @@ def _object(body: Any) -> Mapping[str, Any]:
 def _message(message: Any, number: int) -> dict[str, str]:
     role = message.get("role") if isinstance(message, dict) else None
     if not isinstance(role, str):
-        raise RequestError(f"messages[{number}] has no role")
+        raise Refused(f"messages[{number}] has no role", f"messages[{number}].role")
     content = message.get("content")
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         if len(parts) != len(content) or not all(isinstance(part, str) for part in parts):
-            raise RequestError(f"messages[{number}] holds what is not text, which this server does not read")
+            raise Refused(f"messages[{number}] holds what is not text, which this server does not read", f"messages[{number}].content")
         content = "".join(part for part in parts if part)
     if content is None:
         content = ""
     if not isinstance(content, str):
-        raise RequestError(f"messages[{number}].content must be a text")
+        raise Refused(f"messages[{number}].content must be a text", f"messages[{number}].content")
     return {"role": role, "content": content}
 
 
@@ -123,7 +153,7 @@ def _stops(value: Any) -> tuple[str, ...]:
         return ()
     stops = (value,) if isinstance(value, str) else value
     if not isinstance(stops, list | tuple) or not all(isinstance(stop, str) and stop for stop in stops) or len(stops) > _MOST_STOPS:
-        raise RequestError(f"stop must be a text, or a list of at most {_MOST_STOPS}")
+        raise Refused(f"stop must be a text, or a list of at most {_MOST_STOPS}", "stop")
     return tuple(stops)
 
 
@@ -132,7 +162,7 @@ def _number(fields: Mapping[str, Any], name: str, default: float, low: float, hi
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise RequestError(f"{name} = {clean(repr(value), limit=40)} cannot be used: give a number from {low:g} to {high:g}")
+        raise Refused(f"{name} = {clean(repr(value), limit=40)} cannot be used: give a number from {low:g} to {high:g}", name)
     return float(value)
 
 
@@ -142,5 +172,5 @@ def _whole(fields: Mapping[str, Any], name: str, default: int | None, low: int |
         return default
     if isinstance(value, bool) or not isinstance(value, int) or (low is not None and value < low) or (high is not None and value > high):
         bounds = "" if low is None else f" from {low}{'' if high is None else f' to {high}'}"
-        raise RequestError(f"{name} = {clean(repr(value), limit=40)} cannot be used: give a whole number{bounds}")
+        raise Refused(f"{name} = {clean(repr(value), limit=40)} cannot be used: give a whole number{bounds}", name)
     return value

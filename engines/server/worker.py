@@ -53,6 +53,8 @@ class Worker:
 
     def __init__(self, backend: Backend) -> None:
         self.backend, self.counters = backend, Counters()
+        self.started = int(time.time())
+        """Seconds since the epoch."""
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True, name="backend")
         self._thread.start()

@@ -119,6 +119,63 @@ async def test_the_prompt_is_scored_as_the_model_scores_it(client: Client, worke
     assert found["usage"]["completion_tokens"] == 0
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+async def test_tokens_of_an_answer_come_with_what_the_model_says_of_them(client: Client, worker: Worker, temperature: float) -> None:
+    asking = {"prompt": PROMPT, "max_tokens": 6, "temperature": temperature, "seed": 3, "ignore_eos": True, "logprobs": 2}
+    told = (await asked(client, "/v1/completions", **asking))["choices"][0]["logprobs"]
+    assert len(told["token_ids"]) == 6
+    assert told["text_offset"] == [len("".join(told["tokens"][:count])) for count in range(6)]
+    both = [*worker.backend.encode(PROMPT), *told["token_ids"]]
+    expected = worker.backend.score(both, 2)[-6:]
+    assert told["token_logprobs"] == pytest.approx([each.logprob for each in expected], abs=1e-4)
+    assert [[token for token, _ in top] for top in told["top_ids"]] == [[token for token, _ in each.top] for each in expected]
+    none = (await asked(client, "/v1/completions", **asking | {"logprobs": 0}))["choices"][0]["logprobs"]
+    assert none["token_ids"] == told["token_ids"]
+    assert none["top_logprobs"] == [{}] * 6
+
+
+async def test_an_echo_is_streamed_before_the_answer(client: Client) -> None:
+    for most in (0, 4):
+        body = {"prompt": PROMPT, "max_tokens": most, "temperature": 0, "echo": True, "stream": True, "ignore_eos": True}
+        reply = DIALECTS["openai"]([(0, await (await client.post("/v1/completions", json=body)).read())])
+        whole = await asked(client, "/v1/completions", **body | {"stream": False})
+        assert "".join(piece.text for piece in reply.pieces) == whole["choices"][0]["text"]
+        assert whole["choices"][0]["text"].removeprefix("<s>").startswith(PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param", "code"),
+    [
+        ("completions", {"prompt": "a", "max_tokens": 500}, "prompt", "context_length_exceeded"),
+        ("completions", {"prompt": "a", "model": "other"}, "model", "model_not_found"),
+        ("completions", {"prompt": "a", "suffix": "b"}, "suffix", None),
+        ("completions", {"prompt": ["a", "b"]}, "prompt", None),
+        ("chat/completions", {"messages": [{"role": "user", "content": "a"}], "tools": [{"type": "function"}]}, "tools", None),
+        ("chat/completions", {"messages": [{"role": "user", "content": "a"}], "response_format": {"type": "json_object"}}, "response_format", None),
+        ("chat/completions", {"messages": [{"role": "user", "content": "a"}], "frequency_penalty": 0.5}, "frequency_penalty", None),
+        ("chat/completions", {"messages": [{"role": "user", "content": 5}]}, "messages[0].content", None),
+    ],
+)
+async def test_an_error_names_the_field(client: Client, path: str, body: dict[str, Any], param: str, code: str | None) -> None:
+    error = (await (await client.post(f"/v1/{path}", json=body)).json())["error"]
+    assert (error["param"], error["code"]) == (param, code)
+
+
+async def test_fields_that_ask_for_nothing_are_taken(client: Client, worker: Worker) -> None:
+    nothing = {
+        "tools": [],
+        "logit_bias": {},
+        "frequency_penalty": 0,
+        "presence_penalty": 0.0,
+        "response_format": {"type": "text"},
+        "user": "x",
+        "n": 1,
+    }
+    tokens = worker.backend.encode(PROMPT)
+    found = await asked(client, "/v1/completions", prompt=[tokens], max_tokens=2, temperature=0, ignore_eos=True, **nothing)
+    assert found["usage"]["prompt_tokens"] == len(tokens)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "word"),
     [

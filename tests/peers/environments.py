@@ -7,6 +7,7 @@
     LLMOPT_PEER_VLLM            vLLM, for a CPU where there is no GPU
     LLMOPT_PEER_LLMCOMPRESSOR   llm-compressor
     LLMOPT_PEER_AUTOROUND       auto-round
+    LLMOPT_PEER_OPENAI          OpenAI's client
 
 A peer that is not configured is not run, and whoever asks is told so: nothing is assumed about it.
 """

@@ -84,7 +84,8 @@ class LlamaCppBackend:
             last = ended or stream.stopped or count == asked.max_tokens
             if last:
                 said += stream.finish()
-            yield Told(said, (token,), ("stop" if ended or stream.stopped else "length") if last else None)
+            found = tuple(_probabilities(model.scores[model.n_tokens - 1 : model.n_tokens], [token], asked.logprobs)) if asked.logprobs else ()
+            yield Told(said, (token,), ("stop" if ended or stream.stopped else "length") if last else None, found)
             if last or stopped():
                 return
 
@@ -92,14 +93,20 @@ class LlamaCppBackend:
         """How likely each token after the first is."""
         self._model.reset()
         self._model.eval(list(tokens))
-        logits = np.asarray(self._model.scores[: len(tokens) - 1], dtype=np.float64)
-        logits -= logits.max(axis=1, keepdims=True)
-        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        found = []
-        for row, token in zip(logs, tokens[1:], strict=True):
-            likeliest = np.argsort(row)[::-1][:top]
-            found.append(TokenProbability(int(token), float(row[token]), tuple((int(each), float(row[each])) for each in likeliest)))
+        found = _probabilities(self._model.scores[: len(tokens) - 1], tokens[1:], top)
         return [each for each in found if math.isfinite(each.logprob)]
+
+
+def _probabilities(scores: Any, tokens: Sequence[int], top: int) -> list[TokenProbability]:
+    """Of tokens [n] under logits [n, V]: log-probabilities in float64, and the `top` likeliest."""
+    logits = np.asarray(scores, dtype=np.float64)
+    logits = logits - logits.max(axis=1, keepdims=True)
+    logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    found = []
+    for row, token in zip(logs, tokens, strict=True):
+        likeliest = np.argsort(row)[::-1][:top]
+        found.append(TokenProbability(int(token), float(row[token]), tuple((int(each), float(row[each])) for each in likeliest)))
+    return found
 
 
 class _Text:

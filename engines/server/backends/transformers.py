@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,10 +15,15 @@ from core.models.resolve import resolve
 from core.models.source import require_folder
 from core.runtime.stopping import TextStream
 from core.sanitize import clean
-from engines.server.backends.base import Asked, Told
-from engines.server.backends.torch_model import TorchModel
+from engines.server.backends.base import Asked, TokenProbability, Told
+from engines.server.backends.torch_model import TorchModel, probabilities
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class _Step(NamedTuple):
+    token: int
+    probabilities: tuple[TokenProbability, ...]
 
 
 class TransformersBackend(TorchModel):
@@ -40,9 +45,10 @@ class TransformersBackend(TorchModel):
         """Answer, a token at a time."""
         from transformers import StoppingCriteria, StoppingCriteriaList
 
-        queue: SimpleQueue[int | BaseException | None] = SimpleQueue()
+        queue: SimpleQueue[_Step | BaseException | None] = SimpleQueue()
         text = TextStream(self.tokenizer, asked.stop)
         halted = [False]
+        latest = [torch.empty(0)]
 
         class Halt(StoppingCriteria):
             def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
@@ -58,17 +64,24 @@ class TransformersBackend(TorchModel):
                     self.prompt = False
                     return
                 for token in value.reshape(-1).tolist():
-                    queue.put(token)
+                    queue.put(_Step(token, tuple(probabilities(latest[0], value.reshape(-1), asked.logprobs)) if asked.logprobs else ()))
 
             def end(self) -> None:
                 pass
 
+        def keep(_module: Any, _given: Any, answer: Any) -> None:
+            latest[0] = answer.logits[:, -1].detach()
+
         def work() -> None:
+            hook = self.model.register_forward_hook(keep) if asked.logprobs else None
             try:
                 self._generate(asked, Stream(), StoppingCriteriaList([Halt()]))
                 queue.put(None)
             except BaseException as error:
                 queue.put(error)
+            finally:
+                if hook is not None:
+                    hook.remove()
 
         thread = Thread(target=work, daemon=True)
         thread.start()
@@ -78,12 +91,12 @@ class TransformersBackend(TorchModel):
                 if isinstance(item, BaseException):
                     raise RunFailed(f"transformers failed: {clean(str(item), limit=200)}") from item
                 count += 1
-                ended = item in self.ends and not asked.ignore_eos
-                said = "" if ended else text.add(item)
+                ended = item.token in self.ends and not asked.ignore_eos
+                said = "" if ended else text.add(item.token)
                 last = ended or text.stopped or count == asked.max_tokens
                 if last:
                     said += text.finish()
-                yield Told(said, (item,), ("stop" if ended or text.stopped else "length") if last else None)
+                yield Told(said, (item.token,), ("stop" if ended or text.stopped else "length") if last else None, item.probabilities)
                 if last:
                     return
         finally:
