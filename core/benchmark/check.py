@@ -5,42 +5,75 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.benchmark import choices
+from core.benchmark.arrivals import times_of
 from core.benchmark.documents import load_result
+from core.benchmark.formats import check_format
 from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.target import key_of
-from core.benchmark.thresholds import objectives_of, parse
+from core.benchmark.thresholds import needs, objectives_of, parse
 from core.benchmark.workload import file_prompts
 from core.engine import look_up
 from core.errors import RequestError
 from core.models.card import ModelCard
 from core.models.resolve import resolve
+from core.sanitize import clean
 
 
 def check(spec: BenchmarkSpec, card: ModelCard | None) -> None:
     """What can be known of a load without its server; `card` is None for an address.
 
     Raises:
-        RequestError: an engine that does not exist or is only attached to, expressions that do not parse, a file that is no list of requests,
-            a baseline that is none, lengths beyond the model's context, a key that is not there.
+        RequestError: an engine that does not exist, is only attached to or does not read the model's format, expressions that do not parse or
+            whose figure is not measured, a file that is no list of requests, a trace that goes back, a baseline that is none, lengths beyond
+            the model's context, a key that is not there.
+    """
+    check_load(spec, card)
+    if card is not None:
+        check_format(look_up(spec.engine_name).facts, resolve(spec.model).kind)
+
+
+def check_load(spec: BenchmarkSpec, card: ModelCard | None) -> None:
+    """As `check`, but for whether the engine reads the model's format.
+
+    Raises:
+        RequestError: as `check`.
     """
     engine = look_up(spec.engine_name)
-    if card is not None and not engine.facts.starts:
-        raise RequestError(f"{engine.facts.title} is not started by this program: give the address of its server instead of a model")
+    if card is not None:
+        if not engine.facts.starts:
+            raise RequestError(f"{engine.facts.title} is not started by this program: give the address of its server instead of a model")
+        if spec.context is not None and spec.context > card.context:
+            raise RequestError(f"a context of {spec.context} tokens is more than the {card.context} of {card.name}: lower it")
     objectives_of(spec.objectives)
-    for expression in spec.thresholds:
-        parse(expression)
+    _check_thresholds(spec)
     if spec.baseline is not None:
         load_result(spec.baseline)
     key_of(spec)
     _check_quality(spec)
+    if spec.tokenizer is not None:
+        resolve(spec.tokenizer)
+    _check_texts(spec, card)
+
+
+def _check_texts(spec: BenchmarkSpec, card: ModelCard | None) -> None:
     file = spec.trace if spec.load == "trace" else None if spec.prompts == "builtin" else spec.prompts
     if file is not None:
-        file_prompts(Path(file).expanduser(), None, spec.output_tokens)
+        prompts = file_prompts(Path(file).expanduser(), None, spec.output_tokens)
+        if spec.load == "trace":
+            times_of(spec, prompts)
     elif card is not None and spec.input_tokens + spec.output_tokens > (spec.context or card.context):
         raise RequestError(
             f"prompts of {spec.input_tokens} tokens and answers of {spec.output_tokens} are more than the context of "
             f"{spec.context or card.context}: lower input-tokens or output-tokens"
         )
+
+
+def _check_thresholds(spec: BenchmarkSpec) -> None:
+    for text in spec.thresholds:
+        needed = needs(parse(text))
+        if needed and not getattr(spec, needed):
+            shown = clean(text, limit=80)
+            raise RequestError(f"the threshold {shown!r} is of what is not measured: give {needed.replace('_', '-')} too")
 
 
 def _check_quality(spec: BenchmarkSpec) -> None:

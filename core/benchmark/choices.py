@@ -47,7 +47,7 @@ def load(path: Path) -> list[Question]:
     try:
         if path.stat().st_size > _LARGEST:
             raise RequestError(f"{shown} has more than {_LARGEST >> 20} MiB: give fewer questions")
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise RequestError(f"{shown} is not UTF-8 text (byte {error.start}): convert it, for example with iconv") from error
     except OSError as error:

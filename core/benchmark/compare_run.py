@@ -12,6 +12,7 @@ from core.benchmark.baseline import held_against
 from core.benchmark.compare_result import BenchmarkCompareResult, LeftOut
 from core.benchmark.compare_spec import BenchmarkCompareSpec, CompareTarget
 from core.benchmark.documents import load_result
+from core.benchmark.formats import check_format
 from core.benchmark.part import Part
 from core.benchmark.recommend import recommend
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Threshold
@@ -105,11 +106,7 @@ def _refuse(target: CompareTarget) -> None:
     found = engine.find()
     if isinstance(found, Missing):
         raise RequestError(found.reason)
-    kind, formats = resolve(target.model).kind, engine.facts.formats
-    if kind == "gguf" and formats and "gguf" not in formats:
-        raise RequestError(f"{engine.facts.title} does not read GGUF files: give it a checkpoint in safetensors")
-    if kind == "folder" and formats == ("gguf",):
-        raise RequestError(f"{engine.facts.title} reads GGUF files alone: make one with `llmopt quantize --method gguf`")
+    check_format(engine.facts, resolve(target.model).kind)
 
 
 def _labelled(entry: BenchmarkEntry, result: BenchmarkResult, label: str, counted: bool) -> _Measured:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -16,7 +17,7 @@ from core.benchmark import choices
 from core.benchmark.passages import Passage, passages_of
 from core.benchmark.result import Quality
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.target import FastTokenizer, Target
+from core.benchmark.target import FastTokenizer, Target, reference_of
 from core.benchmark.truncated import DEFINITION, divergences
 from core.benchmark.workload import Tokenizer
 from core.engine import Endpoint, Engine, ScoringEngine, TokenScore, look_up
@@ -137,10 +138,11 @@ def _of_text(spec: BenchmarkSpec, target: Target, tokenizer: Tokenizer | None, c
     if spec.quality_reference is None:
         return quality
     probe = corpus.text[:_PROBE]
-    return _beside(spec.quality_reference, quality, passages, scores, context, None if tokenizer is None else (probe, tokenizer.encode(probe)))
+    return _beside(spec, spec.quality_reference, quality, passages, scores, context, None if tokenizer is None else (probe, tokenizer.encode(probe)))
 
 
 def _beside(
+    spec: BenchmarkSpec,
     reference: str,
     quality: Quality,
     passages: Sequence[Passage],
@@ -152,9 +154,8 @@ def _beside(
     context.log("asking the reference")
     try:
         if reference.startswith(("http://", "https://")):
-            engine = look_up("openai")
-            endpoint = Endpoint(reference)
-            endpoint = Endpoint(reference, next(iter(engine.models(endpoint)), ""))
+            engine, endpoint = look_up("openai"), reference_of(spec, reference)
+            endpoint = replace(endpoint, model=next(iter(engine.models(endpoint)), ""))
             held = scores_of(engine, endpoint, passages, context.check_cancelled)
         else:
             from core.benchmark.reference import model_scores

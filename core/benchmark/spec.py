@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from core.sanitize import clean
 from core.spec import Spec, applies, unit
 
 LoadKind = Literal["one", "concurrency", "constant", "poisson", "gamma", "ramp", "trace", "sweep"]
 SweepOver = Literal["concurrency", "rate"]
+_ADDRESS = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+|\[[0-9a-fA-F:]+\]):\d+(/|$)")
 PACED: tuple[LoadKind, ...] = ("constant", "poisson", "gamma")
 
 
@@ -23,7 +27,20 @@ class BenchmarkSpec(Spec):
             "load",
             ("load", "concurrency", "rate", "burstiness", "ramp_to", "trace", "trace_speed", "sweep", "levels", "requests", "duration", "warmup"),
         ),
-        ("texts", ("prompts", "input_tokens", "input_deviation", "output_tokens", "output_deviation", "shared_prefix", "ignore_eos", "temperature")),
+        (
+            "texts",
+            (
+                "prompts",
+                "input_tokens",
+                "input_deviation",
+                "output_tokens",
+                "output_deviation",
+                "shared_prefix",
+                "tokenizer",
+                "ignore_eos",
+                "temperature",
+            ),
+        ),
         ("limits", ("timeout", "silence", "retries", "workers")),
         ("verdict", ("objectives", "thresholds", "baseline", "price", "quality_tokens", "text", "quality_reference", "choices")),
         ("machine", ("device", "dtype", "quantization", "context", "threads", "seed")),
@@ -82,6 +99,10 @@ class BenchmarkSpec(Spec):
     output_tokens: Annotated[int, Field(description="Mean length of an answer, at most", ge=1, le=2**20, json_schema_extra=unit("token"))] = 64
     output_deviation: Annotated[float, Field(description="Its standard deviation; 0: all alike", ge=0, json_schema_extra=unit("token"))] = 0.0
     shared_prefix: Annotated[int, Field(description="First tokens that all prompts share", ge=0, le=2**22, json_schema_extra=unit("token"))] = 0
+    tokenizer: Annotated[
+        str | None,
+        Field(description="Model whose tokenizer cuts and counts the texts for a server's address; default: four characters a token", min_length=1),
+    ] = None
     ignore_eos: Annotated[bool, Field(description="Ask for answers of full length, where the server knows how")] = True
     temperature: Annotated[float, Field(description="0: the likeliest token", ge=0, le=10)] = 0.0
 
@@ -127,6 +148,9 @@ class BenchmarkSpec(Spec):
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:
+        _check_address(self.model, "the server")
+        if self.quality_reference is not None:
+            _check_address(self.quality_reference, "the reference")
         if self.load == "trace" and self.trace is None:
             raise ValueError("a load as a trace needs the trace: give a JSONL file with a timestamp a line")
         if self.load == "ramp" and self.duration is None:
@@ -154,3 +178,23 @@ class BenchmarkSpec(Spec):
     def engine_name(self) -> str:
         """The engine that serves, or whose server it is."""
         return self.engine or ("openai" if self.is_url else "runtime")
+
+
+def _check_address(text: str, whose: str) -> None:
+    """Raises ValueError for an address without http://, without a host, or with what is secret in it, which it does not repeat."""
+    if _ADDRESS.match(text):
+        raise ValueError(f"{clean(text, limit=80)} is no model: the address of a server begins with http:// or https://")
+    if not text.startswith(("http://", "https://")):
+        return
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host:
+        raise ValueError(f"the address of {whose} has no host, or a port that is none: write for example http://127.0.0.1:8000")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(
+            f"the address of {whose} has a name, a password or a query in it, and it is written to files: "
+            "give the address alone, and the key in the variable that key-env names"
+        )

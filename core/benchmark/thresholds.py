@@ -10,6 +10,7 @@ from operator import eq, ge, gt, le, lt, ne
 from typing import Final
 
 from core.benchmark.metrics import SAMPLES, SampleMetric
+from core.benchmark.percentiles import LEVELS
 from core.benchmark.result import BenchmarkEntry, Level, Threshold
 from core.errors import RequestError
 from core.sanitize import clean
@@ -25,9 +26,11 @@ _COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
 }
 _MILLISECONDS: Final[Mapping[str, float]] = {"": 1.0, "ms": 1.0, "s": 1000.0, "us": 0.001}
 _SHARES: Final[Mapping[str, float]] = {"": 1.0, "%": 0.01}
+_NATS: Final[Mapping[str, float]] = {"": 1.0, "nat": 1.0, "mnat": 0.001}
 _COUNTS: Final[Mapping[str, float]] = {"": 1.0, "k": 1000.0}
 _SAMPLED: Final[Mapping[str, SampleMetric]] = {metric.tag.removesuffix("_ms"): metric for metric in SAMPLES}
 _PERCENTILE = re.compile(r"^p(\d{1,2}(?:\.\d+)?)$")
+_KEPT: Final = frozenset(LEVELS)
 _OF_A_SAMPLE: Final[Mapping[str, str]] = {"mean": "mean", "min": "least", "max": "most", "n": "n", "deviation": "deviation"}
 
 
@@ -38,17 +41,25 @@ class _Plain:
     field: str
     unit: str
     scales: Mapping[str, float]
+    needs: str = ""
+    """The field of the spec without which it is not measured."""
 
 
 _PLAINS: Final[Mapping[str, _Plain]] = {
     "throughput": _Plain("throughput_tokens_per_second", "token/s", _COUNTS),
     "requests": _Plain("throughput_requests_per_second", "request/s", _COUNTS),
-    "goodput": _Plain("goodput_requests_per_second", "request/s", _COUNTS),
+    "goodput": _Plain("goodput_requests_per_second", "request/s", _COUNTS, "objectives"),
     "errors": _Plain("error_rate", "1", _SHARES),
     "timeouts": _Plain("timeout_rate", "1", _SHARES),
-    "cost": _Plain("cost_per_million_tokens", "1", _COUNTS),
-    "ppl": _Plain("ppl", "1", _COUNTS),
+    "cost": _Plain("cost_per_million_tokens", "1", _COUNTS, "price"),
+    "ppl": _Plain("ppl", "1", _COUNTS, "quality_tokens"),
+    "kl": _Plain("kl_mean", "nat", _NATS, "quality_reference"),
+    "accuracy": _Plain("accuracy", "1", _SHARES, "choices"),
 }
+EXAMPLES: Final = ("ttft.p95 < 500ms", "itl.p99 <= 50ms", "throughput > 30", "errors <= 1%", "ppl < 12", "kl < 0.05", "accuracy >= 60%")
+NAMES: Final = (*_SAMPLED, *_PLAINS)
+PARTS: Final = (*(f"p{level:g}" for level in LEVELS), *_OF_A_SAMPLE)
+"""What can stand behind the point of a latency."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +86,23 @@ def parse(text: str) -> Expression:
     name, part, sign, number, unit = match[1].lower(), (match[2] or "").lower(), match[3], float(match[4]), match[5].lower()
     if name in _SAMPLED:
         part = part or "p50"
-        if _PERCENTILE.match(part) is None and part not in _OF_A_SAMPLE:
-            raise RequestError(f"the threshold {shown!r} asks for {part}: there are p50, p75, p90, p95, p99, p99.9, {', '.join(_OF_A_SAMPLE)}")
+        level = _PERCENTILE.match(part)
+        if part not in _OF_A_SAMPLE and (level is None or float(level[1]) not in _KEPT):
+            raise RequestError(f"the threshold {shown!r} asks for {part}: there are {', '.join(PARTS)}")
         scales: Mapping[str, float] = {"": 1.0} if part == "n" else _MILLISECONDS
     elif name in _PLAINS and not part:
         scales = _PLAINS[name].scales
     else:
-        raise RequestError(f"the threshold {shown!r} names nothing that is measured: there are {', '.join((*_SAMPLED, *_PLAINS))}")
+        behind = f": {name} is one number, write it without .{part}" if name in _PLAINS else f": there are {', '.join(NAMES)}"
+        raise RequestError(f"the threshold {shown!r} names nothing that is measured{behind}")
     if unit not in scales:
         raise RequestError(f"the threshold {shown!r} has the unit {clean(unit)}: {name} takes {', '.join(filter(None, scales)) or 'none'}")
     return Expression(text.strip(), name, part, sign, number * scales[unit])
+
+
+def needs(expression: Expression) -> str:
+    """The field of the spec without which the figure is not measured; "" where it always is."""
+    return _PLAINS[expression.name].needs if expression.name in _PLAINS else ""
 
 
 def judge(expressions: Sequence[str], entry: BenchmarkEntry) -> tuple[Threshold, ...]:
@@ -122,7 +140,7 @@ def _value(expression: Expression, entry: BenchmarkEntry, level: Level) -> tuple
     for each in figure.percentiles:
         if each.level == wanted:
             return each.value, metric.unit, "" if each.enough else f"only {figure.n} samples: too few to claim it"
-    return None, metric.unit, f"{expression.part} is not among the percentiles that are kept"
+    return None, metric.unit, f"{expression.part} is not among the percentiles of this result"
 
 
 def objectives_of(texts: Sequence[str]) -> dict[SampleMetric, float]:

@@ -18,6 +18,11 @@ from core.sanitize import clean
 _CHARACTERS = 4
 """Of a token, where no tokenizer is at hand: an estimate."""
 _LARGEST_FILE = 1 << 30
+_LONGEST_PROMPT = 2**22
+_LONGEST_ANSWER = 2**20
+"""Tokens; both as the spec bounds them."""
+_LATEST = 1e12
+"""Seconds: a trace may be stamped with the time of day, since 1970."""
 
 
 class Tokenizer(Protocol):
@@ -121,9 +126,9 @@ def file_prompts(path: Path, tokenizer: Tokenizer | None, output_tokens: int) ->
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise RequestError(f"{shown} is larger than 1 GiB: give a part of it")
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise RequestError(f"{shown} is not UTF-8 text (byte {error.start})") from error
+        raise RequestError(f"{shown} is not UTF-8 text (byte {error.start}): convert it, for example with iconv") from error
     except OSError as error:
         raise RequestError(f"cannot read {shown}: {error.strerror or error}") from error
     made = _Made(tokenizer)
@@ -151,24 +156,26 @@ class _Made:
 def _prompt(line: str, where: str, made: _Made, output_tokens: int) -> Prompt:
     try:
         found: Any = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise RequestError(f"{where} is not JSON: {error.msg} (column {error.colno})") from error
     except (ValueError, RecursionError) as error:
         raise RequestError(f"{where} is not JSON: {clean(str(error), limit=120)}") from error
     if not isinstance(found, dict):
         raise RequestError(f"{where} is not a JSON object")
-    answer = _whole(found.get("output_tokens", output_tokens), "output_tokens", where)
+    answer = _whole(found.get("output_tokens", output_tokens), "output_tokens", where, _LONGEST_ANSWER)
     at = found.get("timestamp")
-    if at is not None and (isinstance(at, bool) or not isinstance(at, int | float)):
-        raise RequestError(f"{where}: timestamp is not a number of seconds")
+    if at is not None and (isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at <= _LATEST):
+        raise RequestError(f"{where}: timestamp is not a number of seconds from 0 on")
     given = found.get("prompt")
     if isinstance(given, str) and given:
         return Prompt(given, answer, len(made.tokenizer.encode(given)) if made.tokenizer is not None else None, at)
     if "input_tokens" not in found:
         raise RequestError(f"{where} has neither prompt nor input_tokens")
-    wanted = _whole(found["input_tokens"], "input_tokens", where)
+    wanted = _whole(found["input_tokens"], "input_tokens", where, _LONGEST_PROMPT)
     return Prompt(made.text(wanted), answer, wanted if made.tokenizer is not None else None, at)
 
 
-def _whole(value: Any, name: str, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise RequestError(f"{where}: {name} is not a whole number of at least 1")
+def _whole(value: Any, name: str, where: str, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise RequestError(f"{where}: {name} is not a whole number from 1 to {most}")
     return value

@@ -9,9 +9,10 @@ from core.benchmark.figures import counting_of, errors_of, level_of
 from core.benchmark.load import Carried
 from core.benchmark.metrics import SampleMetric
 from core.benchmark.outcome import Outcome, Piece, Usage
-from core.benchmark.result import BenchmarkEntry
+from core.benchmark.result import BenchmarkEntry, Quality
 from core.benchmark.significance import ratio_of
-from core.benchmark.thresholds import judge, objectives_of, parse
+from core.benchmark.spec import BenchmarkSpec
+from core.benchmark.thresholds import EXAMPLES, judge, needs, objectives_of, parse
 from core.errors import RequestError
 
 MS = 1_000_000
@@ -86,11 +87,41 @@ def test_an_expression_is_held_against_its_figure(text: str, passed: bool) -> No
 
 
 def test_what_was_not_measured_cannot_pass() -> None:
-    for text in ("goodput > 0", "ppl < 100", "cost < 5", "ttft.p42 < 1s"):
+    for text in ("goodput > 0", "ppl < 100", "kl < 1", "accuracy > 0", "cost < 5"):
         (found,) = judge([text], entry())
         assert found.passed is False
         assert found.value is None
         assert found.words
+
+
+@pytest.mark.parametrize(
+    ("text", "passed"),
+    [
+        ("ppl < 12", True),
+        ("ppl < 10", False),
+        ("kl < 0.05", True),
+        ("kl<=40mnat", True),
+        ("kl < 30 mnat", False),
+        ("accuracy >= 75%", True),
+        ("accuracy > 0.75", False),
+    ],
+)
+def test_quality_is_held_against_its_limit(text: str, passed: bool) -> None:
+    (found,) = judge([text], entry().model_copy(update={"quality": Quality(ppl=11.0, kl_mean=0.04, correct=3, questions=4)}))
+    assert found.passed is passed
+    assert found.value is not None
+
+
+def test_what_a_figure_needs_is_known() -> None:
+    wanted = {"ppl < 1": "quality_tokens", "kl < 1": "quality_reference", "accuracy > 0": "choices", "goodput > 1": "objectives", "cost < 1": "price"}
+    assert {text: needs(parse(text)) for text in wanted} == wanted
+    assert set(wanted.values()) <= set(BenchmarkSpec.model_fields)
+    assert needs(parse("ttft.p95 < 1s")) == needs(parse("throughput > 1")) == ""
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_the_examples_can_be_read(text: str) -> None:
+    assert parse(text).text == text
 
 
 def test_a_percentile_of_too_few_samples_is_judged_and_says_so() -> None:
@@ -106,7 +137,8 @@ def test_a_percentile_of_too_few_samples_is_judged_and_says_so() -> None:
         ("speed > 3", "there are ttft"),
         ("ttft.q95 < 5", "there are p50"),
         ("ttft.p95 < 5 bananas", "takes ms, s, us"),
-        ("throughput.p50 > 3", "names nothing"),
+        ("ttft.p42 < 1s", "there are p50"),
+        ("throughput.p50 > 3", "one number"),
         ("", "cannot be read"),
         ("ttft.p95 < \x1b[2J", "cannot be read"),
     ],
