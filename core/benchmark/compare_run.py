@@ -15,7 +15,7 @@ from core.benchmark.documents import load_result
 from core.benchmark.formats import check_format
 from core.benchmark.part import Part
 from core.benchmark.recommend import recommend
-from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Threshold
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Threshold, Timeline
 from core.benchmark.run import machine, prompts_of, words
 from core.benchmark.run import run as benchmark
 from core.benchmark.target import tokenizer_of
@@ -81,6 +81,7 @@ class _Measured:
 
     entry: BenchmarkEntry
     samples: dict[str, dict[str, list[float]]]
+    timelines: dict[str, Timeline]
     thresholds: tuple[Threshold, ...]
 
 
@@ -114,7 +115,8 @@ def _labelled(entry: BenchmarkEntry, result: BenchmarkResult, label: str, counte
     warnings = tuple(warning for warning in entry.warnings if not (counted and warning == ESTIMATED))
     samples = {f"{label}{name.removeprefix(entry.name)}": held for name, held in result.samples.items()}
     thresholds = tuple(each.model_copy(update={"expression": f"{label}: {each.expression}"}) for each in result.thresholds)
-    return _Measured(entry.model_copy(update={"name": label, "warnings": warnings}), samples, thresholds)
+    timelines = {f"{label}{name.removeprefix(entry.name)}": held for name, held in result.timelines.items()}
+    return _Measured(entry.model_copy(update={"name": label, "warnings": warnings}), samples, timelines, thresholds)
 
 
 def _result(spec: BenchmarkCompareSpec, measured: Sequence[_Measured], left_out: Sequence[LeftOut], seconds: float) -> BenchmarkCompareResult:
@@ -124,6 +126,7 @@ def _result(spec: BenchmarkCompareSpec, measured: Sequence[_Measured], left_out:
         model=clean(spec.model),
         entries=entries,
         samples=samples,
+        timelines={name: held for each in measured for name, held in each.timelines.items()},
         thresholds=tuple(threshold for each in measured for threshold in each.thresholds),
         left_out=tuple(left_out),
         recommendations=recommend(entries, samples),

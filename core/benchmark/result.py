@@ -89,14 +89,16 @@ def _percentile(found: PercentileOf) -> PercentileFigure:
 
 
 class RequestCounts(FrozenFigures):
-    """What became of the requests; the five others add up to `scheduled`."""
+    """What became of the requests: `done`, `failed`, `timed_out` and `unsent` add up to `scheduled`."""
 
     scheduled: int
     done: int
     failed: int
     timed_out: int
     unsent: int
+    """Those that the load ended before: never sent, or cut off under way."""
     cancelled: int = 0
+    """Of the unsent, those that were cut off under way."""
 
 
 class ErrorCount(FrozenFigures):
@@ -113,7 +115,14 @@ class ServerReport(FrozenFigures):
     peak_running: float | None = None
     peak_waiting: float | None = None
     peak_kv_usage: float | None = None
+    mean_running: float | None = None
+    """Mean over the looks."""
+    mean_waiting: float | None = None
+    mean_kv_usage: float | None = None
+    looks: int = 0
+    """How often the server was asked while it was measured: what lies between two looks is not seen."""
     prefix_hit_rate: float | None = None
+    """Tokens of prompts that were found in the prefix cache / all: by the server's metrics, else by the usage of its answers."""
     acceptance: float | None = None
     """Drafted tokens that were accepted / drafted."""
     host_bytes: int | None = None
@@ -147,6 +156,14 @@ class Quality(FrozenFigures):
         return None if self.correct is None or not self.questions else self.correct / self.questions
 
 
+class PauseFigure(FrozenFigures):
+    """A time in which nothing new was sent, because the person wanted it so. It is in no rate."""
+
+    at: float
+    """Seconds from the beginning of the load."""
+    seconds: float
+
+
 class Level(FrozenFigures):
     """One load: the whole of a measurement, or one level of a sweep."""
 
@@ -168,6 +185,7 @@ class Level(FrozenFigures):
     achieved_rate: float | None = None
     """Requests a second that were really sent."""
     meets_objectives: bool | None = None
+    pauses: tuple[PauseFigure, ...] = ()
 
 
 class Threshold(FrozenFigures):
@@ -208,6 +226,12 @@ class BenchmarkEntry(FrozenFigures):
     """Highest level of a sweep that still meets the objectives; None without objectives, or where none does."""
     errors: tuple[ErrorCount, ...] = ()
     token_counts: Counting = "unknown"
+    prompt_tokens: int | None = None
+    """Of the requests that are done, as the server counted them; None where it did not."""
+    completion_tokens: int | None = None
+    """Of their answers, counted by `token_counts`."""
+    retries: int = 0
+    """Times that a request was sent again because the server had turned it away."""
     connections: int | None = None
     server: ServerReport = Field(default_factory=ServerReport)
     quality: Quality = Field(default_factory=Quality)
@@ -222,6 +246,22 @@ class BenchmarkEntry(FrozenFigures):
     def shown(self) -> Level:
         """The level that the entry's own figures are of."""
         return next((level for level in self.levels if level.throughput_tokens_per_second == self.throughput_tokens_per_second), self.levels[-1])
+
+
+class Timeline(FrozenFigures):
+    """Every request of a load, a column a quantity; seconds count from the begin of the load, None where a request never came so far."""
+
+    status: tuple[str, ...]
+    due: tuple[float, ...]
+    sent: tuple[float | None, ...]
+    first: tuple[float | None, ...]
+    """First piece with content."""
+    last: tuple[float | None, ...]
+    """Last piece with content."""
+    tokens: tuple[int | None, ...]
+    """Of the answer."""
+    measured: tuple[bool, ...]
+    """Whether the latencies of the request are among the figures: it was sent in the window."""
 
 
 _AROUND = ("schema", "llmopt_version", "run", "capability", "artifacts")
@@ -265,8 +305,12 @@ class BenchmarkResult(FrozenFigures):
     load: str = ""
     """The load in words."""
     samples: dict[str, dict[str, list[float]]] = Field(default_factory=dict)
-    """Raw values by entry and tag."""
+    """Raw values by entry and tag, of the requests that the figures are of."""
+    timelines: dict[str, Timeline] = Field(default_factory=dict)
+    """By entry: every request, in the order of the schedule."""
     warnings: tuple[str, ...] = ()
+    stopped: str = ""
+    """Why the load ended before its end; empty when it did not."""
     seconds: float = 0.0
 
     @model_validator(mode="before")

@@ -24,11 +24,12 @@ from core.benchmark.live import Live
 from core.benchmark.load import Carried, Load, carry
 from core.benchmark.metrics import SampleMetric
 from core.benchmark.outcome import Outcome
-from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, Timeline
 from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.sweep import highest_meeting, knee_of, swept
 from core.benchmark.target import Target, opened, tokenizer_of
 from core.benchmark.thresholds import judge, objectives_of, parse
+from core.benchmark.timeline import measured_in, prefix_found, timeline_of, totals_of, window_of
 from core.benchmark.warnings import warnings_of
 from core.benchmark.watch import Watch
 from core.benchmark.workload import Prompt, Tokenizer, builtin_prompts, file_prompts
@@ -65,7 +66,7 @@ def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
     outcomes = bench.outcomes
     entry = _entry(spec, target, levels, outcomes, watch, card, tokenizer).model_copy(update={"quality": known_quality})
     ceiling, streams = known(), _streams(spec, outcomes)
-    warnings = (*ceiling_warnings(streams, entry.throughput_tokens_per_second, ceiling), *warnings_of(spec, entry, prompts))
+    warnings = (*ceiling_warnings(streams, entry.throughput_tokens_per_second, ceiling), *warnings_of(spec, entry, prompts, outcomes))
     entry = entry.model_copy(update={"warnings": warnings, "client_lag_ms": ceiling.lag(streams) if ceiling is not None else None})
     result = BenchmarkResult(
         entries=(entry,),
@@ -73,6 +74,7 @@ def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
         machine=machine(),
         load=words(spec),
         samples=_samples(entry.name, levels, bench.by_level),
+        timelines={entry.name: _timeline(bench.by_level[_best(levels).level])},
         seconds=time.monotonic() - began,
     )
     if baseline is not None:
@@ -95,12 +97,12 @@ class _Bench:
     watch: Watch
 
     def __post_init__(self) -> None:
-        self.by_level: dict[float | None, Sequence[Outcome]] = {}
+        self.by_level: dict[float | None, Carried] = {}
 
     @property
     def outcomes(self) -> list[Outcome]:
         """Of all levels."""
-        return [outcome for part in self.by_level.values() for outcome in part]
+        return [outcome for part in self.by_level.values() for outcome in part.outcomes]
 
     def warm_up(self) -> None:
         """Requests that are not measured."""
@@ -121,7 +123,7 @@ class _Bench:
         live = Live(self.context, len(self.prompts), self._total, len(self.outcomes), level, lambda: self.watch.latest)
         carried = self._carry(self.prompts, level, live)
         self.context.check_cancelled()
-        self.by_level[level] = carried.outcomes
+        self.by_level[level] = carried
         return level_of(carried, self.objectives, level)
 
     def _carry(self, prompts: Sequence[Prompt], level: float | None, live: Live | None) -> Carried:
@@ -234,6 +236,10 @@ def _entry(
             if outcome.status == "done" and outcome.usage.completion is None:
                 outcome.counted = len(tokenizer.encode(outcome.text))
     best = _best(levels)
+    prompt_tokens, completion_tokens = totals_of(outcomes)
+    server = watch.report(completion_tokens or 0)
+    if server.prefix_hit_rate is None:
+        server = server.model_copy(update={"prefix_hit_rate": prefix_found(outcomes)})
     speed = best.throughput_tokens_per_second
     return BenchmarkEntry(
         name=target.name,
@@ -257,18 +263,29 @@ def _entry(
         errors=errors_of(outcomes),
         token_counts=counting_of(outcomes),
         connections=sum(outcome.connected for outcome in outcomes),
-        server=watch.report(sum(outcome.tokens or 0 for outcome in outcomes if outcome.status == "done")),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        retries=sum(outcome.retries for outcome in outcomes),
+        server=server,
         model_bytes=card.file_bytes if card is not None else None,
         cost_per_million_tokens=None if spec.price is None or not speed else spec.price / (speed * 3600) * 1e6,
     )
 
 
-def _samples(name: str, levels: Sequence[Level], by_level: Mapping[float | None, Sequence[Outcome]]) -> dict[str, dict[str, list[float]]]:
+def _samples(name: str, levels: Sequence[Level], by_level: Mapping[float | None, Carried]) -> dict[str, dict[str, list[float]]]:
     """Raw values of the level that the entry's figures are of; of a sweep those of each level too, behind `@`."""
-    found = {name: samples_of(by_level[_best(levels).level])}
+    found = {name: _raw(by_level[_best(levels).level])}
     if len(levels) > 1:
-        found |= {f"{name} @ {level.level:g}": samples_of(by_level[level.level]) for level in levels}
+        found |= {f"{name} @ {level.level:g}": _raw(by_level[level.level]) for level in levels}
     return found
+
+
+def _raw(carried: Carried) -> dict[str, list[float]]:
+    return samples_of(measured_in(carried.outcomes, window_of(carried)[0]))
+
+
+def _timeline(carried: Carried) -> Timeline:
+    return timeline_of(carried, window_of(carried)[0])
 
 
 def _streams(spec: BenchmarkSpec, outcomes: Sequence[Outcome]) -> int:

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from core.benchmark.metrics import SAMPLES
-from core.benchmark.percentiles import samples_needed
+from core.benchmark.outcome import Outcome
+from core.benchmark.percentiles import LEVELS, samples_needed
 from core.benchmark.result import BenchmarkEntry
 from core.benchmark.spec import PACED, BenchmarkSpec
+from core.benchmark.sweep import RATE_REACHED
 from core.benchmark.workload import Prompt
 
 ESTIMATED = "no tokenizer of the model is at hand: lengths of prompts are estimates of four characters a token"
-_RATE_REACHED = 0.95
 _QUEUE_SHARE = 0.05
+_SHORTER = 0.9
+_CLAIMED: Final = 99.0
+_OF_REQUESTS: Final = "ttft_ms"
 
 
-def warnings_of(spec: BenchmarkSpec, entry: BenchmarkEntry, prompts: Sequence[Prompt]) -> tuple[str, ...]:
+def warnings_of(spec: BenchmarkSpec, entry: BenchmarkEntry, prompts: Sequence[Prompt], outcomes: Sequence[Outcome] = ()) -> tuple[str, ...]:
     """Sentences, the gravest first."""
-    level = entry.levels[-1]
-    found = []
-    bad = entry.requests.failed + entry.requests.timed_out
-    if bad:
-        found.append(f"{bad} of {entry.requests.scheduled} requests failed or timed out: latencies are those of the others")
-    if entry.requests.unsent:
-        found.append(f"{entry.requests.unsent} requests were not sent before the load ended")
-    if spec.load in PACED and level.achieved_rate is not None and level.achieved_rate < _RATE_REACHED * spec.rate:
-        found.append(f"the rate of {spec.rate:g} requests a second was not reached: {level.achieved_rate:.3g} were sent")
-    queue, latency = level.metrics["queue_ms"].p95, level.metrics["e2el_ms"].p50
-    if queue is not None and latency and queue > max(_QUEUE_SHARE * latency, 5.0):
-        found.append(
-            f"requests waited in the client (p95 {queue:.0f} ms) for a free slot or for the client itself: that time is part of their latencies"
-        )
-    small = [metric.title for metric in SAMPLES if 0 < level.metrics[metric.tag].n < samples_needed(99.0)]
-    if small:
-        found.append(f"fewer than {samples_needed(99.0)} samples of {', '.join(small[:2])}: a p99 of them cannot be claimed")
+    found = [*_of_requests(entry), *_of_rate(spec, entry), *_of_answers(prompts, outcomes), *_of_samples(entry)]
     if entry.token_counts == "tokenizer":
         found.append("the server gave no usage: tokens were counted with the model's tokenizer")
     elif entry.token_counts == "unknown" and entry.requests.done:
@@ -41,3 +30,54 @@ def warnings_of(spec: BenchmarkSpec, entry: BenchmarkEntry, prompts: Sequence[Pr
     if prompts and prompts[0].input_tokens is None:
         found.append(ESTIMATED)
     return tuple(found)
+
+
+def _of_requests(entry: BenchmarkEntry) -> Iterator[str]:
+    bad = entry.requests.failed + entry.requests.timed_out
+    if bad:
+        yield f"{bad} of {entry.requests.scheduled} requests failed or timed out: latencies are those of the others"
+    if entry.requests.unsent:
+        yield f"{entry.requests.unsent} requests were not sent before the load ended"
+    if entry.retries:
+        yield f"requests were turned away and sent again {entry.retries} times: the time until an answer began is part of their latencies"
+
+
+def _of_rate(spec: BenchmarkSpec, entry: BenchmarkEntry) -> Iterator[str]:
+    level = entry.shown
+    if spec.load in PACED and level.achieved_rate is not None and level.achieved_rate < RATE_REACHED * spec.rate:
+        yield f"the rate of {spec.rate:g} requests a second was not reached: {level.achieved_rate:.3g} were sent"
+    if spec.load == "sweep" and spec.sweep == "rate":
+        late = [each for each in entry.levels if each.level and each.achieved_rate is not None and each.achieved_rate < RATE_REACHED * each.level]
+        if late:
+            yield f"of the rates of the sweep {', '.join(f'{each.level:g} ({each.achieved_rate:.3g} sent)' for each in late)} were not reached"
+    queue, latency = level.metrics["queue_ms"].p95, level.metrics["e2el_ms"].p50
+    if queue is not None and latency and queue > max(_QUEUE_SHARE * latency, 5.0):
+        yield f"requests waited in the client (p95 {queue:.0f} ms) for a free slot or for the client itself: that time is part of their latencies"
+
+
+def _of_answers(prompts: Sequence[Prompt], outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Answers that are not what was asked for: loads are only alike where answers are equally long."""
+    done = [outcome for outcome in outcomes if outcome.status == "done"]
+    empty = sum(not outcome.pieces for outcome in done)
+    if empty:
+        yield f"{empty} of {len(done)} answers were empty: they have no time to first token"
+    counted = [outcome for outcome in done if outcome.index < len(prompts)]
+    known = [(outcome.tokens, prompts[outcome.index].output_tokens) for outcome in counted if outcome.tokens is not None]
+    given, asked = sum(tokens for tokens, _ in known), sum(wanted for _, wanted in known)
+    if known and given < _SHORTER * asked:
+        mean, wanted = given / len(known), asked / len(known)
+        yield f"answers ended after {mean:.3g} of {wanted:.3g} tokens on average: set beside a load with longer answers this one looks better"
+
+
+def _of_samples(entry: BenchmarkEntry) -> Iterator[str]:
+    """The sample-size rule, in one sentence for all metrics that have a value a request."""
+    needed = samples_needed(_CLAIMED)
+    figures = entry.shown.metrics
+    requests = figures[_OF_REQUESTS].n
+    if 0 < requests < needed:
+        claimed = [level for level in LEVELS if requests >= samples_needed(level)]
+        most = f"p{claimed[-1]:g} is the highest that can" if claimed else "no percentile can"
+        yield f"latencies of {requests} requests are fewer than the {needed} that a p99 takes to be claimed at 99 % confidence: {most}"
+    few = [metric.title for metric in SAMPLES if requests >= needed and 0 < figures[metric.tag].n < needed]
+    if few:
+        yield f"fewer than {needed} samples of {', '.join(few)}: a p99 of them cannot be claimed"

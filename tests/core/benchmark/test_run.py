@@ -54,7 +54,16 @@ def test_the_figures_of_a_server_of_known_times(context: RecordingContext, url: 
     assert entry.goodput_requests_per_second is not None
     assert [threshold.passed for threshold in result.thresholds] == [True, False]
     assert result.exit_code == 3
-    assert len(result.samples[entry.name]["ttft_ms"]) == 16
+    timeline = result.timelines[entry.name]
+    assert timeline.status == ("done",) * 16
+    assert sum(timeline.measured) == len(result.samples[entry.name]["ttft_ms"]) == entry.ttft_ms.n
+    assert entry.ttft_ms.p50 in result.samples[entry.name]["ttft_ms"]
+    assert timeline.tokens == (10,) * 16
+    assert entry.completion_tokens == 160
+    for due, sent, first, last in zip(timeline.due, timeline.sent, timeline.first, timeline.last, strict=True):
+        assert None not in (sent, first, last)
+        assert 0 <= due <= (sent or 0) < (first or 0) < (last or 0) <= result.seconds
+    assert entry.server.host_bytes is not None, "the process that listens at the address is known"
     assert any("459" in warning for warning in entry.warnings)
     events = [SecondEvent.parse(data) for kind, data in context.details if kind == SecondEvent.kind]
     assert events

@@ -1,0 +1,46 @@
+"""Which process on this machine listens at an address, so that its memory can be told. No torch."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Final
+from urllib.parse import urlsplit
+
+import psutil
+
+_FORWARDERS: Final = frozenset(
+    (
+        *("ssh", "sshd", "autossh", "docker-proxy", "rootlessport", "slirp4netns", "pasta", "gvproxy", "containerd", "kubectl", "socat"),
+        *("nginx", "haproxy", "envoy", "caddy", "traefik", "cloudflared", "ngrok", "tailscaled", "stunnel", "mitmproxy", "mitmdump"),
+    )
+)
+"""Programs that hand connections on: the server is another process, perhaps on another machine."""
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+def listening(url: str) -> int | None:
+    """The process that listens at an address of this machine, of several that do the parent of the others.
+
+    None for an address of another machine, for a process of another user, and for a program that only hands connections on.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme, 0)
+        if not parts.hostname or not _is_here(parts.hostname):
+            return None
+        held = {one.pid for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port}
+        pids = {pid for pid in held if pid is not None}
+        if None in held or not pids:
+            return None
+        oldest = [pid for pid in pids if psutil.Process(pid).ppid() not in pids]
+        return oldest[0] if len(oldest) == 1 and psutil.Process(oldest[0]).name() not in _FORWARDERS else None
+    except (OSError, ValueError, psutil.Error):
+        return None
+
+
+def _is_here(host: str) -> bool:
+    """Whether a name means this machine alone."""
+    own = {address.address.split("%")[0] for addresses in psutil.net_if_addrs().values() for address in addresses}
+    found = {str(entry[4][0]).split("%")[0] for entry in socket.getaddrinfo(host, None)}
+    return bool(found) and all(address in own or ipaddress.ip_address(address).is_loopback for address in found)
