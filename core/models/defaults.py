@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 _ARITHMETIC = {
@@ -22,6 +23,8 @@ _ARITHMETIC = {
     ast.Div: operator.truediv,
 }
 _MAX_BASES = 5
+_PARSING = Lock()
+"""Python 3.11 raises SystemError when several threads make syntax trees at once."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,8 @@ def _collect(node: ast.AST, pairs: dict[str, str]) -> None:
 
 def _tree(path: Path) -> ast.Module | None:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        with _PARSING:
+            return ast.parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, SyntaxError):
         return None
 
