@@ -99,6 +99,8 @@ class _Bench:
             self._next(f"memory: {kind}")
             self._bandwidth(kind)
         roofs = {roof.dtype: roof for roof in self.roofs()}
+        for roof in roofs.values():
+            self.context.detail("roof", roof.model_dump())
         for dtype in self.spec.dtypes:
             for product, phase, rows in loads:
                 self._next(f"{dtype} {product.name}, {phase} of {rows} rows")
