@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from core.benchmark import machine_products
 from core.benchmark.machine_report import report
-from core.benchmark.machine_result import BenchmarkMachineResult, roof_chart, size_chart
+from core.benchmark.machine_result import BenchmarkMachineResult, Roof, roof_chart, size_chart
 from core.benchmark.machine_run import run
 from core.benchmark.machine_shapes import has_experts, products_of
 from core.benchmark.machine_spec import BenchmarkMachineSpec
@@ -141,7 +141,8 @@ def test_everything_is_measured(result: tuple[BenchmarkMachineResult, RecordingC
         assert row.attainable_gflops == pytest.approx(min(roof.peak_gflops, row.intensity * roof.gb_per_second))
     assert [step[0] for step in context.steps] == list(range(len(context.steps)))
     assert {step[1] for step in context.steps} == {len(context.steps)}
-    assert {kind for kind, _ in context.details} == {"square", "bandwidth", "product"}
+    assert {kind for kind, _ in context.details} == {"square", "bandwidth", "roof", "product"}
+    assert [Roof.model_validate(row) for kind, row in context.details if kind == "roof"] == list(found.roofs)
     assert any("fit into the last cache" in note for note in found.notes) or found.devices[0].cache_bytes is None
 
 
