@@ -157,9 +157,15 @@ def calibrated_server(first_ms: float = FIRST_MS, rate: float = RATE) -> Iterato
 
 def lateness(url: str) -> list[float]:
     """Seconds that the server wrote each piece after it was due."""
+    found: list[float] = asked(url, "lateness")["late"]
+    return found
+
+
+def asked(url: str, about: str) -> dict[str, Any]:
+    """What the server of known times says of itself at `/lateness` or `/truth`."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{url}/lateness", timeout=30) as answer:
-        found: list[float] = json.load(answer)["late"]
+    with opener.open(f"{url}/{about}", timeout=30) as answer:
+        found: dict[str, Any] = json.load(answer)
     return found
 
 

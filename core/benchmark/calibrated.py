@@ -1,16 +1,20 @@
 """A server whose answers come at known times: `python -m core.benchmark.calibrated PORT TTFT_MS RATE`, what a client is held against.
 
 Every piece of an answer has its moment, counted from the request and not from the piece before, and carries the moment at which it
-was really written (`t`, nanoseconds of the monotonic clock). How late it was itself the server says at `/lateness`: a client is only
-judged where the server kept its times.
+was really written (`t`, nanoseconds of the monotonic clock). How late it was itself the server says at `/lateness`, and at `/truth` what it
+really did to each request: a client is only judged by times that the server kept, or by those that it says it had instead.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
+from itertools import pairwise
+from statistics import median
 from time import monotonic_ns
+from typing import Any
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _PIECE = (
@@ -26,6 +30,29 @@ class Calibrated:
         self.first, self.gap = first, gap
         self.late: list[float] = []
         """Seconds between the moment a piece was due and the moment it was written."""
+        self.requests: list[list[int]] = []
+        """Of each request the moment at which it was whole, then those at which its pieces were written, in nanoseconds."""
+        self.opened = 0
+        """Connections that were taken."""
+
+    def truth(self) -> dict[str, Any]:
+        """What a client that costs nothing would have measured, in milliseconds; None where there was nothing to measure.
+
+        `ttft_p50_ms` is from the whole request to its first piece, `itl_p50_ms` a gap between pieces, `tpot_p50_ms` the mean gap of a request.
+        """
+        answered = [stamps for stamps in self.requests if len(stamps) > 1]
+        gaps = [after - before for stamps in answered for before, after in pairwise(stamps[1:])]
+        means = [(stamps[-1] - stamps[1]) / (len(stamps) - 2) for stamps in answered if len(stamps) > 2]
+        return {
+            "requests": len(self.requests),
+            "connections": self.opened,
+            "pieces": sum(len(stamps) - 1 for stamps in answered),
+            "ttft_p50_ms": _median([stamps[1] - stamps[0] for stamps in answered]),
+            "itl_p50_ms": _median(gaps),
+            "tpot_p50_ms": _median(means),
+            "late_p50_ms": None if not self.late else 1000 * median(self.late),
+            "late_p99_ms": None if not self.late else 1000 * sorted(self.late)[int(0.99 * (len(self.late) - 1))],
+        }
 
 
 class _Connection(asyncio.Protocol):
@@ -40,6 +67,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._server.opened += 1
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self._timer is not None:
@@ -62,29 +90,42 @@ class _Connection(asyncio.Protocol):
             self._answer(head)
 
     def _answer(self, head: bytes) -> None:
-        document = {"late": self._server.late} if b" /lateness" in head else {"data": [{"id": "calibrated", "object": "model"}]}
+        document: dict[str, Any]
+        if b" /lateness" in head:
+            document = {"late": self._server.late}
+        elif b" /truth" in head:
+            document = self._server.truth()
+        else:
+            document = {"object": "list", "data": [{"id": "calibrated", "object": "model"}]}
         body = json.dumps(document).encode()
         self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     def _begin(self, body: bytes) -> None:
+        self._start, self._piece, self._stamps = self._loop.time() + self._server.first, 0, [monotonic_ns()]
+        self._server.requests.append(self._stamps)
         asked = json.loads(body)
-        self._start, self._piece, self._pieces = self._loop.time() + self._server.first, 0, int(asked.get("max_tokens") or 16)
+        self._pieces = int(asked.get("max_tokens") or asked.get("max_completion_tokens") or 16)
         self._prompt = len(body) // 4
-        self._transport.write(_OK)
         self._timer = self._loop.call_at(self._start, self._send)
 
     def _send(self) -> None:
         self._server.late.append(self._loop.time() - self._start - self._piece * self._server.gap)
-        self._chunk(_PIECE % monotonic_ns())
+        now = monotonic_ns()
+        self._stamps.append(now)
+        self._transport.write((b"" if self._piece else _OK) + _chunk(_PIECE % now))
         self._piece += 1
         if self._piece < self._pieces:
             self._timer = self._loop.call_at(self._start + self._piece * self._server.gap, self._send)
         else:
-            self._chunk(_LAST % (self._prompt, self._pieces))
-            self._transport.write(b"0\r\n\r\n")
+            self._transport.write(_chunk(_LAST % (self._prompt, self._pieces)) + b"0\r\n\r\n")
 
-    def _chunk(self, data: bytes) -> None:
-        self._transport.write(b"%x\r\n%s\r\n" % (len(data), data))
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def _median(nanoseconds: list[int] | list[float]) -> float | None:
+    return median(nanoseconds) / 1e6 if nanoseconds else None
 
 
 async def serve(port: int, first: float, gap: float) -> None:
@@ -105,6 +146,9 @@ async def serve(port: int, first: float, gap: float) -> None:
 def main() -> None:
     """Serve as the arguments say: port, milliseconds to the first token, tokens a second of each stream."""
     port, first, rate = int(sys.argv[1]), float(sys.argv[2]) / 1000, float(sys.argv[3])
+    # A collection of everything takes milliseconds, in which nothing is written.
+    gc.freeze()
+    gc.disable()
     asyncio.run(serve(port, first, 1 / rate))
 
 

@@ -20,6 +20,7 @@ import aiohttp
 
 from core.benchmark.asking import Ask, address_of, headers_of
 from core.benchmark.raw import Raw
+from core.benchmark.refusal import of_tls, told
 from core.engine import Endpoint
 
 _LARGEST = 64 << 20
@@ -61,7 +62,8 @@ class Client:
     async def __aenter__(self) -> Self:
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._connected)
-        trace.on_request_headers_sent.append(_sent)
+        # Of the body: requests that begin together are written one after the other, and headers only with it.
+        trace.on_request_chunk_sent.append(_sent)
         connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._target.verify, socket_factory=_socket)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect, sock_read=self._patience.silence)
         self._session = aiohttp.ClientSession(
@@ -108,7 +110,7 @@ class Client:
             raw.http, raw.content_type = response.status, response.headers.get("Content-Type", "")
             if response.status != 200:
                 body = await response.content.read(_ERROR_BODY)
-                raw.status, raw.reason = "failed", f"HTTP {response.status}: {body.decode(errors='replace').strip() or response.reason or ''}"
+                raw.status, raw.reason = "failed", f"HTTP {response.status}: {told(body.decode(errors='replace')) or response.reason or ''}"
                 return _retry_after(response) if response.status in (429, 503) else None
             await self._read(response, raw)
         return None
@@ -161,11 +163,19 @@ def _words(error: Exception, target: Endpoint) -> str:
     where = target.url
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return f"no connection to {where} in time"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
-        return f"the certificate of {where} is not trusted: give --insecure to go on all the same"
+    if (tls := _tls(error)) is not None:
+        return of_tls(where, tls)
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno
         return f"no connection to {where}: {os.strerror(number) if number else error.os_error}"
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionError | aiohttp.ClientOSError):
         return "the server closed the connection in the middle of the answer"
     return f"{type(error).__name__}: {error}"
+
+
+def _tls(error: Exception) -> ssl.SSLError | None:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        error = error.certificate_error
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    return error if isinstance(error, ssl.SSLError) else None

@@ -43,3 +43,14 @@ def test_it_stops_where_the_client_does_not_follow(monkeypatch: pytest.MonkeyPat
     assert found.ceiling == 64
     assert [each.streams for each in told] == [16, 64, 128]
     assert found.to_json()["ceiling_streams"] == 64
+
+
+def test_the_server_tells_what_it_really_did() -> None:
+    with calibrated_server(10, 500) as url:
+        measured(url, 3, 1, tokens=6)
+        truth = calibrate.asked(url, "truth")
+    assert (truth["requests"], truth["pieces"]) == (3, 18)
+    assert truth["ttft_p50_ms"] >= 10
+    assert truth["itl_p50_ms"] == pytest.approx(2, rel=0.5)
+    assert truth["tpot_p50_ms"] == pytest.approx(2, rel=0.5)
+    assert truth["connections"] >= 3
