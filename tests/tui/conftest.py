@@ -6,12 +6,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_textual_snapshot
 from syrupy.location import PyTestLocation
 
 from tests.tui.fakes import NOW, FakeServices
+from tests.tui.svg_text import difference
 from tui.app import LlmoptApp
 from tui.ssh import Terminal
 
@@ -24,6 +26,13 @@ class SvgInSnapshots(pytest_textual_snapshot.SVGImageExtension):
 
     _file_extension = "svg"
     file_extension = "svg"
+
+    def matches(self, *, serialized_data: Any, snapshot_data: Any) -> bool:
+        """Compare, and print what differs in words, where no browser shows the report."""
+        same = bool(super().matches(serialized_data=serialized_data, snapshot_data=snapshot_data))
+        if not same:
+            print(difference(str(snapshot_data), str(serialized_data)))
+        return same
 
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:

@@ -16,6 +16,7 @@ from tui.widgets import words
 from tui.widgets.progress import bar
 
 _STATUS = {"queued": "waits for its worker", "running": "runs", "done": "done", "failed": "failed", "cancelled": "cancelled"}
+_SHORTEST_BAR = 8
 _RESUME = "r lets it go on from its last finished block"
 
 
@@ -53,8 +54,10 @@ def _progress(state: State, tape: Tape, now: float, width: int) -> list[Content]
         return [Content(f"{elapsed} so far, the worker is getting ready" if state.started else "the worker is starting")]
     left = tape.seconds_left(now)
     ends = f"about {words.duration(left)} left" if left is not None else "time left not known yet"
-    figures = f" {step.done / step.total:4.0%}  {step.done} of {step.total}  {elapsed}, {ends}"
+    share = f" {step.done / step.total:4.0%}  "
+    longer = (f"{share}{step.done} of {step.total}  {elapsed}, {ends}", f"{share}{elapsed}, {ends}")
+    figures = next((text for text in longer if _SHORTEST_BAR + len(text) < width), share + ends)
     return [
-        Content.assemble(bar(step.done / step.total, max(min(width - len(figures) - 1, 40), 8)), figures),
+        Content.assemble(bar(step.done / step.total, max(min(width - len(figures) - 1, 40), _SHORTEST_BAR)), figures),
         Content.styled(clean(step.label, limit=width), "dim"),
     ]

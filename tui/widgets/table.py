@@ -29,3 +29,16 @@ class Table(DataTable[Cell]):
         """Put the thumb where the table stands."""
         if shown:
             self.vertical_scrollbar.position = self.scroll_y
+
+    def watch_show_horizontal_scrollbar(self, shown: bool) -> None:
+        """Keep the cursor in sight: a bar below the rows covers the last of them."""
+        if shown:
+            self.call_after_refresh(self._keep_cursor_in_sight)
+
+    def on_resize(self) -> None:
+        """Keep the cursor in sight in less room."""
+        self.call_after_refresh(self._keep_cursor_in_sight)
+
+    def _keep_cursor_in_sight(self) -> None:
+        if self.row_count and self.show_cursor:
+            self._scroll_cursor_into_view(animate=False)

@@ -50,6 +50,20 @@ async def test_home_and_end_go_to_the_first_and_the_last_row() -> None:
         assert table.cursor_row == 0
 
 
+async def test_the_cursor_stays_in_sight_when_a_bar_appears_below_the_rows() -> None:
+    async with Host().run_test(size=(40, 10)) as pilot:
+        table = pilot.app.fill()
+        table.move_cursor(row=99, animate=False)
+        await until(pilot, lambda: table.scroll_y > 0)
+        await pilot.pause()
+        before = table.scroll_y
+        table.add_column("remark", width=60)
+        await until(pilot, lambda: table.show_horizontal_scrollbar)
+        await until(pilot, lambda: table.scroll_y == before + 1)
+        await pilot.resize_terminal(40, 8)
+        await until(pilot, lambda: table.scroll_y == before + 3)
+
+
 class Shop(App[None]):
     def __init__(self, options: Options | None = FRUIT) -> None:
         super().__init__()
