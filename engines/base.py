@@ -58,7 +58,7 @@ class OpenAiServer:
         listed = answer.get("data") if isinstance(answer, dict) else None
         names = [entry.get("id") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else None
         if names is None:
-            raise RequestError(f"{clean(endpoint.url)} does not list its models as OpenAI's protocol does: is it a server of {self.facts.title}?")
+            raise RequestError(f"{clean(endpoint.url)} does not list its models as OpenAI's protocol does: check the address, and whose server it is")
         return tuple(clean(name, limit=200) for name in names if isinstance(name, str))
 
     def figures(self, endpoint: Endpoint) -> ServerFigures:

@@ -9,15 +9,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from time import monotonic_ns
 from typing import Any, cast
 
+from core.benchmark.refusal import of_tls, told
 from core.engine import Endpoint
 from core.errors import RequestError
 from core.sanitize import clean
 
 _LARGEST = 8 << 20
+_READ = 4096
 _SHOWN = 300
 
 
@@ -77,8 +79,8 @@ def _opened(endpoint: Endpoint, path: str, body: Mapping[str, Any] | None, timeo
         response = cast(HTTPResponse, opener.open(request, timeout=timeout))
     except urllib.error.HTTPError as error:
         with error:
-            told = clean(error.read(_SHOWN).decode(errors="replace"), limit=_SHOWN)
-        raise StatusError(error.code, _status(endpoint, path, error.code, told)) from error
+            words = clean(told(error.read(_READ).decode(errors="replace")), limit=_SHOWN)
+        raise StatusError(error.code, _status(endpoint, path, error.code, words)) from error
     except (urllib.error.URLError, OSError, HTTPException, ValueError) as error:
         raise RequestError(_unreachable(endpoint, error)) from error
     with response:
@@ -119,22 +121,23 @@ def _decoded(data: bytes, endpoint: Endpoint, path: str) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"{_shown(endpoint)}{path} answered with what is not JSON: is it a server of this kind?") from error
+        raise RequestError(f"{_shown(endpoint)}{path} answered with what is not JSON: check the address, and whose server it is") from error
 
 
-def _status(endpoint: Endpoint, path: str, status: int, told: str) -> str:
+def _status(endpoint: Endpoint, path: str, status: int, words: str) -> str:
     if status in (401, 403):
         return f"{_shown(endpoint)} refuses the key (HTTP {status}): set the environment variable that holds it"
-    return f"{_shown(endpoint)}{path} answered with HTTP {status}{': ' + told if told else ''}"
+    return f"{_shown(endpoint)}{path} answered with HTTP {status}{': ' + words if words else ''}"
 
 
 def _unreachable(endpoint: Endpoint, error: Exception) -> str:
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(reason, ssl.SSLError):
-        return f"the certificate of {_shown(endpoint)} is not trusted: give --insecure to go on all the same"
+        return clean(of_tls(_shown(endpoint), reason))
     if isinstance(reason, socket.gaierror):
         return f"the host of {_shown(endpoint)} is not known: check the address"
-    return f"no answer from {_shown(endpoint)}: {_why(reason)}"
+    hint = "; does it want https://?" if isinstance(reason, ConnectionResetError | RemoteDisconnected) and endpoint.url.startswith("http://") else ""
+    return f"no answer from {_shown(endpoint)}: {_why(reason)}{hint}"
 
 
 def _why(reason: object) -> str:

@@ -106,7 +106,7 @@ class Client:
     async def _once(self, ask: Ask, raw: Raw) -> float | None:
         """One attempt; how long to wait before the next when the server turned it away."""
         assert self._session is not None
-        async with self._session.post(address_of(self._target), data=ask.body, trace_request_ctx=raw) as response:
+        async with self._session.post(address_of(self._target), data=ask.body, allow_redirects=False, trace_request_ctx=raw) as response:
             raw.http, raw.content_type = response.status, response.headers.get("Content-Type", "")
             if response.status != 200:
                 body = await response.content.read(_ERROR_BODY)

@@ -156,7 +156,7 @@ def _message(data: bytes, reply: Reply) -> dict[str, Any] | None:
         reply.problem = "the server sent text that is not UTF-8"
         return None
     except (ValueError, RecursionError):
-        reply.problem = f"the server sent what is not JSON: {clean(data[:80].decode(errors='replace'), limit=80)}"
+        reply.problem = f"the server sent what is not JSON: {clean(data[:4096].decode(errors='replace'), limit=80)}"
         return None
     if not isinstance(message, dict):
         reply.problem = "the server sent JSON that is not an object"
