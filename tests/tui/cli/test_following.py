@@ -116,7 +116,7 @@ def test_ctrl_c_while_following_leaves_the_run_going(llmopt: Llmopt, model_dir: 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 def test_a_run_outlives_the_command_line(model_dir: Path, number: signal.Signals) -> None:
-    front = process("tick", str(model_dir), "--device", "cpu", "--ticks", "30", "--pause", "0.02")
+    front = process("tick", str(model_dir), "--device", "cpu", "--ticks", "120", "--pause", "0.02")
     until(lambda: store.list_runs() and store.list_runs()[0].state.progress)
     front.send_signal(number)
     front.communicate(timeout=60)
