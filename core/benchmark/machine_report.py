@@ -91,20 +91,19 @@ def _charts(results: Named) -> Iterator[tuple[str, str]]:
             for line in size_chart(result)
         ]
         if curves:
-            yield f"{name}: square products", line_chart(curves, x="size, as a power of two", y="GFLOP/s", show=number)
+            yield f"{name}: square products", line_chart(curves, x="size", y="GFLOP/s", show=number, show_x=_power, whole=True)
         for roof in result.roofs:
             lines = roof_chart(result, roof.device, roof.dtype)
             if lines:
-                title = f"{name}: roofline of {roof.device}, {roof.dtype}"
-                yield (
-                    title,
-                    line_chart(
-                        [(line.name, _logarithmic(line.x, line.y, line.labels)) for line in lines],
-                        x="operations a byte, as a power of two",
-                        y="GFLOP/s",
-                        show=lambda value: number(2.0**value),
-                    ),
-                )
+                drawn = [(line.name, _logarithmic(line.x, line.y, line.labels)) for line in lines]
+                roofs = [each for line, each in zip(lines, drawn, strict=True) if not line.labels]
+                products = [each for line, each in zip(lines, drawn, strict=True) if line.labels]
+                chart = line_chart(roofs, dots=products, x="operations a byte", y="GFLOP/s", show=_power, show_x=_power, whole=True)
+                yield f"{name}: roofline of {roof.device}, {roof.dtype}", chart
+
+
+def _power(value: float) -> str:
+    return number(2.0**value)
 
 
 def _logarithmic(xs: Sequence[float], ys: Sequence[float], labels: Sequence[str]) -> list[Point]:

@@ -1,4 +1,4 @@
-"""The result of a benchmark as"""
+"""The result of a benchmark as the command line prints it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from core.benchmark.compare_result import BenchmarkCompareResult
 from core.benchmark.documents import parse_result
 from core.benchmark.report.named import Named, targets
-from core.benchmark.report.tables import errors, levels, percentiles, thresholds
+from core.benchmark.report.tables import CLAIMS, SAID, errors, intervals, levels, percentiles, quality, server, thresholds
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, headline
 from core.runs.export.report import Cells
 from core.runs.figures import figure, number, show, size
 from tui.cli.output import narrate, print_facts, print_table
 
 _SPOKEN = ("throughput_tokens_per_second", "throughput_requests_per_second", "goodput_requests_per_second", "requests_done", "requests_bad")
-_AFTER = ("host_bytes", "gpu_bytes", "model_bytes", "ppl", "kl_mean", "tokens_per_joule", "cost_per_million_tokens")
+_AFTER = ("model_bytes", "cost_per_million_tokens")
 
 
 def print_benchmark(document: dict[str, Any]) -> None:
@@ -38,9 +38,17 @@ def _print_entry(entry: BenchmarkEntry, load: str) -> None:
     if entry.knee is not None:
         rows.insert(0, ("knee of the sweep", number(entry.knee)))
     print_table(rows, right=(1,))
+    print()
+    print_facts([("measured", f"{number(entry.shown.seconds)} s: {entry.shown.window}"), *server(entry), *quality(entry.quality)])
     _print_rows(percentiles(entry, short=True), right=range(1, 9))
+    _print_rows(_intervals(entry), right=range(1, 4))
     _print_rows(levels(entry), right=range(10))
     _print_rows(errors(entry), right=(0,), shrink=(2,))
+
+
+def _intervals(entry: BenchmarkEntry) -> list[Cells]:
+    head, *rows = intervals(entry, SAID, short=True)
+    return [("95 % intervals", *head[1:]), *rows]
 
 
 def _print_targets(result: BenchmarkResult) -> None:
@@ -79,6 +87,8 @@ def _print_notes(result: BenchmarkResult) -> None:
     for entry in result.entries:
         for warning in entry.warnings:
             narrate(f"note: {f'{entry.name}: ' if several else ''}{warning}")
+    if not several and any(not each.enough for entry in result.entries for figure in entry.shown.metrics.values() for each in figure.percentiles):
+        narrate(f"note: {CLAIMS}")
 
 
 def _print_rows(rows: Sequence[Cells], right: Sequence[int] = (), shrink: Sequence[int] = (0,)) -> None:

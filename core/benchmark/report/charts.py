@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from core.benchmark.report.course import courses
 from core.benchmark.report.named import Named, Row, targets
 from core.benchmark.result import BenchmarkEntry
 from core.runs.export.svg import Point, bar_chart, line_chart
@@ -27,7 +28,12 @@ _RANKED: Final[tuple[tuple[str, str, Callable[[BenchmarkEntry], float | None], b
     ("End-to-end latency, p50, lowest first", "ms", lambda entry: entry.e2el_ms.p50, True),
     ("Memory of the server, least first", "bytes", lambda entry: entry.server.gpu_bytes or entry.server.host_bytes, True),
     ("Weights on disk, smallest first", "bytes", lambda entry: entry.model_bytes, True),
+    ("Goodput, highest first", "request/s", lambda entry: entry.goodput_requests_per_second, False),
+    ("Tokens a joule, most first", "token/J", lambda entry: entry.server.tokens_per_joule, False),
+    ("Cost of a million tokens, lowest first", "cost", lambda entry: entry.cost_per_million_tokens, True),
     ("Perplexity, lowest first", "perplexity", lambda entry: entry.quality.ppl, True),
+    ("Divergence from the reference, lowest first", "nat", lambda entry: entry.quality.kl_mean, True),
+    ("Questions answered right, most first", "share", lambda entry: entry.quality.accuracy, False),
 )
 
 
@@ -38,6 +44,7 @@ def charts(results: Sequence[Named]) -> Iterator[Chart]:
     if len(rows) > 1:
         yield from _ranks(rows)
     yield from _distributions(rows)
+    yield from courses(rows)
 
 
 def _sweeps(rows: Sequence[Row]) -> Iterator[Chart]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.benchmark.compare_results import Samples
-from core.benchmark.result import BenchmarkEntry, BenchmarkResult
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Timeline
 from core.sanitize import clean
 
 
@@ -27,6 +27,8 @@ class Row:
     """Fit to be shown, unlike that of every other row."""
     entry: BenchmarkEntry
     samples: Samples
+    timeline: Timeline | None = None
+    """Every request, of results that keep them."""
 
 
 def targets(results: Sequence[Named]) -> list[Row]:
@@ -38,5 +40,5 @@ def targets(results: Sequence[Named]) -> list[Row]:
             title = clean(entry.name, limit=80)
             if names.count(entry.name) > 1:
                 title = f"{title} ({named.run})"
-            found.append(Row(named.run, title, entry, named.result.samples.get(entry.name, {})))
+            found.append(Row(named.run, title, entry, named.result.samples.get(entry.name, {}), named.result.timelines.get(entry.name)))
     return found

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from core.benchmark.compare_result import BenchmarkCompareResult
 from core.benchmark.compare_results import BETWEEN_LOADS, compare_samples, unlike
 from core.benchmark.metrics import SAMPLES
 from core.benchmark.percentiles import LEVELS
+from core.benchmark.report.definitions import definitions
 from core.benchmark.report.named import Named, Row, targets
-from core.benchmark.result import BenchmarkEntry, BenchmarkResult, SampleFigure, Threshold
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult, PercentileFigure, Quality, SampleFigure, Threshold
 from core.runs.export.report import Cells, Table
 from core.runs.figures import number, percent, size
 from core.sanitize import clean
 
 _SIGNS: Final = {True: "met", False: "NOT MET", None: "unknown"}
 _NONE = "—"
+CLAIMS: Final = "a value followed by ? comes from fewer samples than it takes to claim that percentile at 99 % confidence"
+SAID: Final = (50.0, 95.0, 99.0)
+"""Percentiles whose intervals fit into a terminal."""
 _SHORT: Final = {
     "ttft_ms": "TTFT",
     "ttft_sent_ms": "TTFT, sent",
@@ -42,6 +46,8 @@ def sentences(results: Sequence[Named]) -> tuple[str, ...]:
         found += [f"{other.run} against {results[0].run}: {sentence}" for sentence in unlike(other.result, results[0].result)]
     if sum(len(named.result.entries) for named in results) > 1:
         found.append(BETWEEN_LOADS)
+    if any(not figure.enough for row in targets(results) for sample in row.entry.shown.metrics.values() for figure in sample.percentiles):
+        found.append(CLAIMS)
     return tuple(dict.fromkeys(found))
 
 
@@ -65,11 +71,15 @@ def _tables(results: Sequence[Named], rows: Sequence[Row]) -> Iterator[Table]:
         yield f"Against {rows[0].title}", against(rows)
     for row in rows:
         of = "" if alone else f" of {row.title}"
+        yield f"Load{of}", [("figure", "value"), *load(row.entry)]
         yield f"Percentiles{of}", percentiles(row.entry)
+        yield f"95 % intervals of the percentiles{of}", intervals(row.entry)
         yield f"Levels{of}", levels(row.entry)
         yield f"Errors{of}", errors(row.entry)
         yield f"Server{of}", [("figure", "value"), *server(row.entry)]
+        yield f"Quality{of}", [("figure", "value"), *quality(row.entry.quality)]
     yield "Machine", [("", ""), *machine(results[0].result)]
+    yield "Definitions", definitions()
 
 
 _TARGET_HEAD: Final[Cells] = (
@@ -128,6 +138,76 @@ def _percentiles(title: str, figure: SampleFigure) -> Cells:
     return (title, str(figure.n), _number(figure.mean), *(_number(value) + ("" if claimed or value is None else "?") for value, claimed in values))
 
 
+def intervals(entry: BenchmarkEntry, levels: Sequence[float] = LEVELS, *, short: bool = False) -> list[Cells]:
+    """A line a metric: between which values each percentile lies at 95 % confidence, as far as there are samples enough to say so."""
+    head = ("metric", *(f"p{level:g}" for level in levels))
+    found = [(metric, entry.shown.metrics.get(metric.tag)) for metric in SAMPLES]
+    return [
+        head,
+        *(
+            (f"{_SHORT[metric.tag] if short else metric.title}, {metric.unit}", *(_between(figure, level) for level in levels))
+            for metric, figure in found
+            if figure is not None and figure.n > 1
+        ),
+    ]
+
+
+def _between(figure: SampleFigure, level: float) -> str:
+    held: PercentileFigure | None = next((each for each in figure.percentiles if each.level == level), None)
+    if held is None or (held.low is None and held.high is None):
+        return _NONE
+    if held.high is None:
+        return f"{_number(held.low)} at least"
+    return f"{_number(held.high)} at most" if held.low is None else f"{_number(held.low)} to {_number(held.high)}"
+
+
+def load(entry: BenchmarkEntry) -> list[Cells]:
+    """What was sent, what became of it, and the rates over the window that is measured."""
+    level, counts = entry.shown, entry.requests
+    parts = [f"{value} {name}" for name, value in (("failed", counts.failed), ("timed out", counts.timed_out), ("unsent", counts.unsent)) if value]
+    shown: list[tuple[str, str | None]] = [
+        ("level of the sweep that is shown", None if level.level is None or len(entry.levels) < 2 else number(level.level)),
+        ("highest level that meets the objectives", _maybe(entry.highest_meeting)),
+        ("measured", f"{number(level.seconds)} s: {clean(level.window, limit=200)}"),
+        ("paused", f"{number(sum(each.seconds for each in level.pauses))} s, in no rate" if level.pauses else None),
+        ("requests", f"{counts.done} of {counts.scheduled} done{', ' if parts else ''}{', '.join(parts)}"),
+        ("sent again after a refusal", str(entry.retries) if entry.retries else None),
+        ("requests sent a second", _maybe(level.achieved_rate)),
+        ("requests done a second", _maybe(level.throughput_requests_per_second)),
+        ("requests a second that met the objectives", _maybe(level.goodput_requests_per_second)),
+        ("tokens a second", _maybe(level.throughput_tokens_per_second)),
+        ("tokens a second, prompts too", _maybe(level.throughput_total_tokens_per_second)),
+        ("error rate", None if level.error_rate is None else percent(level.error_rate)),
+        ("timeout rate", None if level.timeout_rate is None else percent(level.timeout_rate)),
+        ("tokens of prompts", None if entry.prompt_tokens is None else number(entry.prompt_tokens)),
+        ("tokens of answers", None if entry.completion_tokens is None else number(entry.completion_tokens)),
+        ("tokens counted by", {"server": "the server", "tokenizer": "the model's tokenizer", "unknown": "nobody"}[entry.token_counts]),
+        ("connections opened", None if entry.connections is None else str(entry.connections)),
+        ("cost of a million tokens", _maybe(entry.cost_per_million_tokens)),
+        ("client's own delay, p99, ms", _maybe(entry.client_lag_ms)),
+    ]
+    return [(name, value) for name, value in shown if value is not None]
+
+
+def quality(found: Quality) -> list[Cells]:
+    """What the model answers, with standard errors."""
+    share, questions = found.accuracy, found.questions
+    error = None if share is None or not questions or questions < 2 else (share * (1 - share) / (questions - 1)) ** 0.5
+    shown: list[tuple[str, str | None]] = [
+        ("perplexity", _with_error(found.ppl, found.ppl_se)),
+        ("divergence from the reference, nat", _with_error(found.kl_mean, found.kl_se)),
+        ("tokens scored", str(found.tokens) if found.tokens else None),
+        ("questions answered right", None if share is None else f"{found.correct} of {questions}, {percent(share)}"),
+        ("standard error", None if error is None else percent(error)),
+        ("how", clean(found.words, limit=400) or None),
+    ]
+    return [(name, value) for name, value in shown if value is not None]
+
+
+def _with_error(value: float | None, error: float | None) -> str | None:
+    return None if value is None else number(value) + ("" if error is None else f" ± {number(error)} (standard error)")
+
+
 def levels(entry: BenchmarkEntry) -> list[Cells]:
     """A line a level of a sweep, the knee marked; the header alone where there is no sweep."""
     head: Cells = ("level", "token/s", "request/s", "goodput", "TTFT p50, ms", "p95", "TPOT p50, ms", "E2EL p50, ms", "p95", "bad", "")
@@ -137,6 +217,7 @@ def levels(entry: BenchmarkEntry) -> list[Cells]:
     for level in entry.levels:
         ttft, tpot, e2el = (level.metrics[tag] for tag in ("ttft_ms", "tpot_ms", "e2el_ms"))
         marks = (["knee"] if level.level == entry.knee else []) + ([] if level.meets_objectives is not False else ["misses the objectives"])
+        marks += ["highest that meets them"] if level.level == entry.highest_meeting else []
         found.append(
             (
                 _number(level.level),
@@ -177,24 +258,25 @@ def errors(entry: BenchmarkEntry) -> list[Cells]:
 def server(entry: BenchmarkEntry) -> list[Cells]:
     """What the server said of itself, and what it took."""
     said = entry.server
+    looks = f" of {said.looks} looks" if said.looks else ""
     shown: list[tuple[str, str | None]] = [
         ("address", clean(entry.url, limit=120)),
         ("started by", None if entry.command is None else clean(entry.command, limit=600)),
-        ("tokens counted by", entry.token_counts),
-        ("connections opened", None if entry.connections is None else str(entry.connections)),
-        ("running, most", _maybe(said.peak_running)),
-        ("waiting, most", _maybe(said.peak_waiting)),
-        ("KV cache in use, most", None if said.peak_kv_usage is None else percent(said.peak_kv_usage)),
-        ("prefix found", None if said.prefix_hit_rate is None else percent(said.prefix_hit_rate)),
-        ("drafts accepted", None if said.acceptance is None else percent(said.acceptance)),
+        ("running, most and mean" + looks, _both(said.peak_running, said.mean_running)),
+        ("waiting, most and mean" + looks, _both(said.peak_waiting, said.mean_waiting)),
+        ("KV cache in use, most and mean" + looks, _both(said.peak_kv_usage, said.mean_kv_usage, percent)),
+        ("tokens of prompts found in the prefix cache", None if said.prefix_hit_rate is None else percent(said.prefix_hit_rate)),
+        ("drafted tokens accepted", None if said.acceptance is None else percent(said.acceptance)),
         ("host memory, most", None if said.host_bytes is None else size(said.host_bytes)),
         ("GPU memory, most", None if said.gpu_bytes is None else size(said.gpu_bytes)),
+        ("energy of its GPUs, J", _maybe(said.joules)),
         ("tokens a joule", _maybe(said.tokens_per_joule)),
-        ("cost of a million tokens", _maybe(entry.cost_per_million_tokens)),
-        ("client's own delay, p99, ms", _maybe(entry.client_lag_ms)),
-        ("quality", clean(entry.quality.words, limit=300) or None),
     ]
     return [(name, value) for name, value in shown if value is not None]
+
+
+def _both(most: float | None, mean: float | None, show: Callable[[float], str] = number) -> str | None:
+    return None if most is None else show(most) if mean is None else f"{show(most)}, {show(mean)}"
 
 
 def against(rows: Sequence[Row]) -> list[Cells]:

@@ -13,6 +13,10 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 16, 16, 44
 _TICKS = 5
 
 
+def _four_digits(value: float) -> str:
+    return f"{value:.4g}"
+
+
 @dataclass(frozen=True)
 class Point:
     """A value at a place, with the text that is shown when the pointer rests on it."""
@@ -45,16 +49,37 @@ class Scale:
         return self.begin + share * (self.end - self.begin)
 
 
-def line_chart(lines: Sequence[tuple[str, Sequence[Point]]], *, x: str, y: str, show: Callable[[float], str] = lambda value: f"{value:.4g}") -> str:
-    """Lines through points; at most eight are told apart by dash and colour."""
-    points = [point for _, line in lines for point in line]
+def line_chart(
+    lines: Sequence[tuple[str, Sequence[Point]]],
+    *,
+    x: str,
+    y: str,
+    show: Callable[[float], str] = _four_digits,
+    show_x: Callable[[float], str] = _four_digits,
+    whole: bool = False,
+    dots: Sequence[tuple[str, Sequence[Point]]] = (),
+) -> str:
+    """Lines through points, and points that no line joins; at most eight of both are told apart by dash and colour.
+
+    Args:
+        lines: each with its name.
+        x: what is told below.
+        y: what is told at the left.
+        show: a mark at the left, as a text.
+        show_x: a mark below, as a text.
+        whole: marks below stand at whole numbers only, as of powers.
+        dots: groups of points, each with its name.
+    """
+    points = [point for _, line in (*lines, *dots) for point in line]
     across, up = _scales(points, zero=False)
-    body = [_axes(across, up, x, y, show)]
+    body = [_axes(across, up, x, y, show, show_x, whole=whole)]
+    for index, (_, cloud) in enumerate(dots, len(lines)):
+        body += [_dot(across(point.x), up(point.y), point.hint, index, 4.0) for point in cloud]
     for index, (_, line) in enumerate(lines):
         path = " ".join(f"{across(point.x):.1f},{up(point.y):.1f}" for point in line)
         body.append(f'<polyline class="line s{index % 8}" points="{path}"/>')
         body += [_dot(across(point.x), up(point.y), point.hint, index) for point in line[:: max(len(line) // 400, 1)]]
-    return _svg(body, f"{y} by {x}") + _legend([name for name, _ in lines])
+    return _svg(body, f"{y} by {x}") + _legend([name for name, _ in (*lines, *dots)])
 
 
 def scatter_chart(clouds: Sequence[tuple[str, Sequence[Point]]], *, x: str, y: str) -> str:
@@ -124,14 +149,24 @@ def _scales(points: Sequence[Point], *, zero: bool, unit: float = 1.0) -> tuple[
     return Scale(*sides, _LEFT, WIDTH - _RIGHT), Scale(marks[0], marks[-1], HEIGHT - _BOTTOM, _TOP, unit)
 
 
-def _axes(across: Scale | None, up: Scale, x: str, y: str, show: Callable[[float], str]) -> str:
+def _axes(
+    across: Scale | None,
+    up: Scale,
+    x: str,
+    y: str,
+    show: Callable[[float], str],
+    show_x: Callable[[float], str] = _four_digits,
+    *,
+    whole: bool = False,
+) -> str:
     parts = []
     for value in up.marks():
         place = up(value)
         parts.append(f'<line class="grid" x1="{_LEFT}" y1="{place:.1f}" x2="{WIDTH - _RIGHT}" y2="{place:.1f}"/>')
         parts.append(_text(_LEFT - 6, place + 4, show(value), "end"))
     if across is not None:
-        parts += [_text(across(value), HEIGHT - _BOTTOM + 16, f"{value:.4g}", "middle") for value in across.marks()]
+        marks = [value for value in across.marks() if not whole or value == round(value)]
+        parts += [_text(across(value), HEIGHT - _BOTTOM + 16, show_x(value), "middle") for value in marks]
     parts.append(_text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 8, x, "middle"))
     parts.append(
         f'<text class="label" transform="translate(12,{(HEIGHT - _BOTTOM + _TOP) / 2:.0f}) rotate(-90)" text-anchor="middle">{escape(y)}</text>'
@@ -139,9 +174,9 @@ def _axes(across: Scale | None, up: Scale, x: str, y: str, show: Callable[[float
     return "".join(parts)
 
 
-def _dot(x: float, y: float, hint: str, index: int) -> str:
+def _dot(x: float, y: float, hint: str, index: int, radius: float = 2.5) -> str:
     title = f"<title>{escape(hint)}</title>" if hint else ""
-    return f'<circle class="dot s{index % 8}" cx="{x:.1f}" cy="{y:.1f}" r="2.5">{title}</circle>'
+    return f'<circle class="dot s{index % 8}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">{title}</circle>'
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:

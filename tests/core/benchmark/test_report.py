@@ -12,14 +12,18 @@ from xml.etree import ElementTree
 import pytest
 
 from core.benchmark.compare_result import BenchmarkCompareResult, LeftOut, Recommendation
+from core.benchmark.metrics import RATES, SAMPLES
 from core.benchmark.report import report
-from core.benchmark.report.tables import thresholds
-from core.benchmark.result import BenchmarkResult, ErrorCount, Threshold
+from core.benchmark.report.course import first_token, token_rate, under_way
+from core.benchmark.report.definitions import definitions
+from core.benchmark.report.tables import SAID, intervals, thresholds
+from core.benchmark.result import BenchmarkResult, ErrorCount, Threshold, Timeline
 from core.benchmark.spec import BenchmarkSpec
 from core.errors import RequestError
 from core.runs import store
 from core.runs.compare import compare
 from core.runs.export import FORMATS, export_run, export_runs
+from core.runs.figures import number
 from core.runs.files import write_json
 from core.runs.store import Run
 from tests.core.benchmark.making import entry, level, made, samples
@@ -200,3 +204,65 @@ def test_a_report_imports_no_torch() -> None:
     program = "import sys, core.benchmark.report, core.benchmark.report.differences; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
     assert answer.stdout == "[]\n"
+
+
+def test_intervals_stand_beside_their_percentiles() -> None:
+    result = sweep(name="a")
+    shown = result.entries[0].shown.metrics["ttft_ms"]
+    (row, *_) = [row for row in table(export_run(run_of(result), FORMATS["csv"])) if row["level"] == str(result.entries[0].shown.level)]
+    for figure in shown.percentiles:
+        assert [row[f"ttft_ms.p{figure.level:g}{part}"] for part in ("", "_low", "_high")] == [
+            "" if value is None else str(value) for value in (figure.value, figure.low, figure.high)
+        ]
+    median = next(figure for figure in shown.percentiles if figure.level == 50)
+    assert median.low is not None
+    assert median.high is not None
+    written = next(line for line in intervals(result.entries[0], SAID) if line[0].startswith("time to first token, ms"))
+    assert written[1] == f"{number(median.low)} to {number(median.high)}"
+    assert written[3].endswith("at least"), "200 values have no upper end of a p99"
+
+
+def test_every_metric_is_defined_with_unit_direction_and_formula() -> None:
+    lines = definitions()[1:]
+    assert len(lines) == len(SAMPLES) + len(RATES) + 1
+    for name, unit, better, words in lines:
+        assert all((name, unit, better))
+        assert "=" in words or "/" in words, f"{name} has no formula"
+
+
+def test_the_course_of_a_load_is_that_of_its_requests() -> None:
+    timeline = Timeline(
+        status=("done",) * 4,
+        due=(0.0, 0.0, 1.0, 1.0),
+        sent=(0.0, 0.0, 1.0, 1.0),
+        first=(0.5, 0.5, 1.5, 1.5),
+        last=(1.0, 1.0, 2.0, 1.5),
+        tokens=(10, 10, 10, 4),
+        measured=(True,) * 4,
+    )
+    assert [round(point.y, 6) for point in under_way(timeline)] == [2, 2, 2, 1]
+    assert [round(point.y, 6) for point in token_rate(timeline)] == [0, 40, 0, 28]
+    assert [(point.x, point.y) for point in first_token(timeline)] == [(0.25, 500.0), (1.25, 500.0)]
+
+
+def test_requests_are_drawn_over_time_and_kept_as_raw_values() -> None:
+    count = 12
+    starts = tuple(float(index) for index in range(count))
+    timeline = Timeline(
+        status=(*("done",) * (count - 1), "failed"),
+        due=starts,
+        sent=starts,
+        first=(*(start + 0.5 for start in starts[:-1]), None),
+        last=(*(start + 0.9 for start in starts[:-1]), None),
+        tokens=(*(8,) * (count - 1), None),
+        measured=(True,) * count,
+    )
+    run = run_of(made(samples(1), "a").model_copy(update={"timelines": {"a": timeline}}))
+    assert [title for title in titles(export_run(run, FORMATS["html"])) if title.startswith("Over time")] == [
+        "Over time: requests under way",
+        "Over time: tokens a second",
+        "Over time: time to first token",
+    ]
+    rows = [row for row in table(export_run(run, FORMATS["samples"])) if row["metric"].startswith("request.")]
+    assert [row["value"] for row in rows if row["metric"] == "request.status"] == list(timeline.status)
+    assert [row["value"] for row in rows if row["metric"] == "request.first"] == [str(start + 0.5) for start in starts[:-1]] + [""]
