@@ -55,7 +55,10 @@ class BenchmarkSpec(Spec):
     style: Annotated[Literal["auto", "chat", "completions"], Field(description="Chat or plain completion; auto: what the engine speaks")] = "auto"
     key_env: Annotated[
         str | None,
-        Field(description="Environment variable that holds the server's key; default: OPENAI_API_KEY for https", pattern=r"^[A-Za-z_]\w*$"),
+        Field(
+            description="Environment variable that holds the server's key; default: OPENAI_API_KEY for https with a certificate that is checked",
+            pattern=r"^[A-Za-z_]\w*$",
+        ),
     ] = None
     insecure: Annotated[bool, Field(description="Go on although the server's certificate is not trusted")] = False
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _OPENAI_KEY = "OPENAI_API_KEY"
 _NAMED = 10
-_REFUSED = (401, 403)
+REFUSED = (401, 403)
 _WITHOUT_LIST = (404, 405, 501)
 
 
@@ -171,7 +171,7 @@ def _names(spec: BenchmarkSpec, engine: Engine, endpoint: Endpoint) -> tuple[str
         status = getattr(error, "status", None)
         if status in _WITHOUT_LIST and spec.served_model is not None:
             return ()
-        if status in _REFUSED:
+        if status in REFUSED:
             raise RequestError(refused_key(spec, status)) from error
         if status in _WITHOUT_LIST:
             hint = f"check the address, and whether it speaks the protocol of {engine.facts.title}; of a server without a list give --served-model"

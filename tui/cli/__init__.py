@@ -57,7 +57,7 @@ def _run(arguments: list[str]) -> int:
     from tui.cli.app import build
 
     try:
-        code = build()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        code = build(arguments)(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         raise RequestError(_one_line(str(error))) from error
     sys.stdout.flush()

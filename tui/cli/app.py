@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Final
+
 from cyclopts import App
 
 from core import __version__
+from tui.cli.benchmark_help import benchmarking
 from tui.cli.quantizing import quantizing
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
@@ -40,10 +44,16 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
 _EXIT_CODES = (
     "Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 a check fell short, 130 interrupted. --debug, anywhere, shows a traceback."
 )
+_BELOW: Final[dict[str, Callable[[], str]]] = {"quantize": quantizing, "benchmark": benchmarking, "benchmark-compare": benchmarking}
+"""What stands below the options of a command."""
 
 
-def build() -> App:
-    """The application `llmopt`."""
+def build(arguments: Sequence[str] | None = None) -> App:
+    """The application `llmopt`.
+
+    Args:
+        arguments: what it is called with: the long text below a command's options is only made when that is named; None: always.
+    """
     app = App(
         name="llmopt",
         help="Make a language model smaller and faster, and measure what that cost.",
@@ -53,7 +63,7 @@ def build() -> App:
         version_format="plaintext",
     )
     for name, where, explanation in COMMANDS:
-        more = {"help_epilogue": f"{quantizing()}\n\n{_EXIT_CODES}"} if name == "quantize" else {}
+        more = {"help_epilogue": f"{_BELOW[name]()}\n\n{_EXIT_CODES}"} if name in _BELOW and (arguments is None or name in arguments) else {}
         app.command(where, name=name, help=explanation, **more)
     app.register_install_completion_command()
     return app

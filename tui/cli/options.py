@@ -149,8 +149,11 @@ def _decimals(_type: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
 
 
 def _words(_type: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
-    """`kivi-4,h2o` as names."""
-    return tuple(part.strip() for token in tokens for part in token.value.split(",") if part.strip())
+    """`kivi-4,h2o` as names; nothing at all, as of a shell's variable that is not set, is a mistake."""
+    found = tuple(part.strip() for token in tokens for part in token.value.split(",") if part.strip())
+    if not found:
+        raise ValueError("nothing is named: leave the option away, or give it a value")
+    return found
 
 
 _SEVERAL = {int: (_numbers, "INT,..."), float: (_decimals, "FLOAT,...")}
