@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class LlmoptError(Exception):
     """One sentence for the person: what, where, how to mend it. Never shown as a traceback."""
 
     exit_code = 1
+
+    def __init__(self, *words: object, result: Any = None) -> None:
+        super().__init__(*words)
+        self.result = result
+        """What a run had measured by then, where that is of use by itself: it is kept as its result."""
 
 
 class RunFailed(LlmoptError):

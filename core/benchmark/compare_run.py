@@ -28,7 +28,7 @@ from core.runs.files import write_json
 from core.sanitize import clean
 
 _SO_FAR = "so-far.json"
-"""What was measured when a comparison ends before its end; can be read wherever a result is."""
+"""What was measured when a comparison is killed; can be read wherever a result is."""
 
 
 def run(spec: BenchmarkCompareSpec, context: RunContext) -> BenchmarkCompareResult:
@@ -37,7 +37,7 @@ def run(spec: BenchmarkCompareSpec, context: RunContext) -> BenchmarkCompareResu
     Raises:
         RequestError: the model, the texts or an expression is not what it should be.
         RunFailed: no target could be measured.
-        Cancelled: by the person.
+        Cancelled: by the person; with the targets that were measured by then, in whole or in part, as its result.
     """
     began = time.monotonic()
     baseline = None if spec.baseline is None else load_result(spec.baseline)
@@ -49,9 +49,14 @@ def run(spec: BenchmarkCompareSpec, context: RunContext) -> BenchmarkCompareResu
         part.progress(0, 1, "starting")
         try:
             found = _measured(spec, target, prompts, part, counted)
-        except Cancelled:
-            _say_so_far(context, measured)
-            raise
+        except Cancelled as error:
+            if error.result is not None:
+                measured.append(_labelled(error.result.entries[0], error.result, target.label, counted))
+            if not measured:
+                raise
+            result = _result(spec, measured, left_out, time.monotonic() - began)
+            stopped = f"stopped by the person at target {number + 1} of {len(spec.chosen)}, {target.label}"
+            raise Cancelled(str(error), result=result.model_copy(update={"stopped": stopped, "warnings": (stopped,)})) from error
         if isinstance(found, LeftOut):
             context.log(f"{found.target} is left out: {found.reason}")
             left_out.append(found)
@@ -68,11 +73,6 @@ def run(spec: BenchmarkCompareSpec, context: RunContext) -> BenchmarkCompareResu
     for each in result.recommendations:
         context.log(f"{each.title}: {each.words}")
     return result
-
-
-def _say_so_far(context: RunContext, measured: Sequence[_Measured]) -> None:
-    if measured:
-        context.log(f"{len(measured)} targets were measured: {context.artifacts / _SO_FAR}")
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from core.benchmark.load import Carried
+from core.benchmark.load import Carried, Pause
 from core.benchmark.metrics import OF_REQUEST, RATES, SAMPLES, Goodput, SampleMetric
 from core.benchmark.metrics.base import Window
 from core.benchmark.outcome import Outcome
 from core.benchmark.percentiles import distribution
-from core.benchmark.result import Counting, ErrorCount, Level, RequestCounts, SampleFigure
+from core.benchmark.result import Counting, ErrorCount, Level, PauseFigure, RequestCounts, SampleFigure
 from core.benchmark.steady import steady_window
 
 _REASONS = 8
@@ -22,7 +22,7 @@ _MEETING = 0.99
 def level_of(carried: Carried, objectives: Mapping[SampleMetric, float], level: float | None = None) -> Level:
     """All figures of one load; latencies are those of requests that were sent within the window, rates are taken over it."""
     last = max((outcome.pieces[-1].t for outcome in carried.outcomes if outcome.pieces), default=carried.end)
-    window, words = steady_window(carried.outcomes, carried.begin, last + 1)
+    window, words = steady_window(carried.outcomes, carried.begin, last + 1, carried.pauses)
     within = [outcome for outcome in carried.outcomes if _begun(outcome, window)]
     rates = {metric.tag: metric.of(carried.outcomes, window) for metric in RATES}
     goodput = Goodput(objectives) if objectives else None
@@ -33,7 +33,8 @@ def level_of(carried: Carried, objectives: Mapping[SampleMetric, float], level: 
         seconds=window.seconds,
         window=words,
         metrics={metric.tag: SampleFigure.of(distribution(metric.sample(within)), metric.title, metric.unit) for metric in SAMPLES},
-        achieved_rate=_achieved(carried.outcomes),
+        achieved_rate=_achieved(carried.outcomes, carried.pauses),
+        pauses=tuple(PauseFigure(at=(first - carried.begin) / 1e9, seconds=(end - first) / 1e9) for first, end in carried.pauses),
         goodput_requests_per_second=goodput.of(carried.outcomes, window) if goodput else None,
         meets_objectives=sum(met) >= _MEETING * len(met) if met else None,
         **rates,
@@ -43,12 +44,19 @@ def level_of(carried: Carried, objectives: Mapping[SampleMetric, float], level: 
 def counts_of(outcomes: Sequence[Outcome]) -> RequestCounts:
     """What became of the requests."""
     found = Counter(outcome.status for outcome in outcomes)
-    return RequestCounts(scheduled=len(outcomes), **{name: found.get(name, 0) for name in ("done", "failed", "timed_out", "unsent", "cancelled")})
+    return RequestCounts(
+        scheduled=len(outcomes),
+        done=found["done"],
+        failed=found["failed"],
+        timed_out=found["timed_out"],
+        unsent=found["unsent"] + found["cancelled"],
+        cancelled=found["cancelled"],
+    )
 
 
 def errors_of(outcomes: Sequence[Outcome]) -> tuple[ErrorCount, ...]:
     """Reasons of the requests that are not done, the most frequent first."""
-    found = Counter((outcome.status, outcome.reason) for outcome in outcomes if outcome.status not in ("done", "unsent"))
+    found = Counter((outcome.status, outcome.reason) for outcome in outcomes if outcome.status in ("failed", "timed_out"))
     return tuple(ErrorCount(status=status, reason=reason, count=count) for (status, reason), count in found.most_common(_REASONS))
 
 
@@ -70,8 +78,8 @@ def _begun(outcome: Outcome, window: Window) -> bool:
     return window.holds(start)
 
 
-def _achieved(outcomes: Sequence[Outcome]) -> float | None:
+def _achieved(outcomes: Sequence[Outcome], pauses: Sequence[Pause]) -> float | None:
     sent = sorted(outcome.sent for outcome in outcomes if outcome.sent is not None)
     if len(sent) < 2 or sent[-1] == sent[0]:
         return None
-    return (len(sent) - 1) / ((sent[-1] - sent[0]) / 1e9)
+    return (len(sent) - 1) / Window(sent[0], sent[-1], tuple(pauses)).seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Sequence
@@ -13,6 +14,10 @@ from core.benchmark.client import Patience
 from core.engine import Endpoint
 
 _LENGTH = 8
+PAUSE = b"pause"
+"""Order to a worker: send nothing new. What is under way goes on."""
+GO_ON = b"go on "
+"""Order to a worker: send again. Behind it stand the nanoseconds by which everything that was not sent is later by now."""
 
 
 @dataclass(frozen=True)
@@ -61,3 +66,12 @@ def read_frame(stream: BinaryIO) -> bytes | None:
     size = int.from_bytes(head, "little")
     data = stream.read(size)
     return data if len(data) == size else None
+
+
+async def read_order(stream: asyncio.StreamReader) -> bytes | None:
+    """As `read_frame`, of a stream."""
+    try:
+        size = int.from_bytes(await stream.readexactly(_LENGTH), "little")
+        return await stream.readexactly(size)
+    except asyncio.IncompleteReadError:
+        return None

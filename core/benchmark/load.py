@@ -10,18 +10,21 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from time import monotonic, monotonic_ns
+from time import monotonic, monotonic_ns, sleep
 
 from core.benchmark.asking import DIALECT_OF, Ask
 from core.benchmark.client import Patience
-from core.benchmark.job import Job, framed, read_frame
+from core.benchmark.job import GO_ON, PAUSE, Job, framed, read_frame
 from core.benchmark.outcome import Outcome
 from core.benchmark.raw import Raw
-from core.benchmark.worker import READY, TICKET, USED
+from core.benchmark.worker import READY, TICKET, UNDER_WAY, USED
 from core.engine import Endpoint
 from core.errors import RequestError, RunFailed
 
 OnOutcome = Callable[[Outcome], None]
+OnLook = Callable[[int, bool], None]
+Pause = tuple[int, int]
+"""From when to when nothing new was sent, nanoseconds of the monotonic clock."""
 _HEAD_START = 200_000_000
 _START_WITHIN = 60.0
 _LOOK = 0.1
@@ -62,15 +65,26 @@ class Carried:
     """One for every request, by its number."""
     cpu_seconds: float = 0.0
     """Processor time that the client's processes took."""
+    pauses: tuple[Pause, ...] = ()
+    """One after the other."""
 
 
-def carry(load: Load, on_outcome: OnOutcome | None = None, stopped: Callable[[], bool] = lambda: False) -> Carried:
+def carry(
+    load: Load,
+    on_outcome: OnOutcome | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    paused: Callable[[], bool] = lambda: False,
+    on_look: OnLook = lambda _under_way, _paused: None,
+) -> Carried:
     """Send a load and wait until every request is over.
 
     Args:
         load: what, where to and how fast.
         on_outcome: told of each request when it is over.
         stopped: asked ten times a second; True ends the load, and what was not sent stays unsent.
+        paused: asked ten times a second; while it says True nothing new is sent, what is under way is answered, and the schedule stands still: what
+            was not sent is due later by as long as the pause took.
+        on_look: told ten times a second how many requests are under way, and whether the load is paused.
 
     Raises:
         RequestError: nothing to send, or a closed load without a concurrency.
@@ -84,15 +98,20 @@ def carry(load: Load, on_outcome: OnOutcome | None = None, stopped: Callable[[],
         workers += [_Worker(job, tickets) for job in _jobs(load)]
         for worker in workers:
             worker.wait_until_ready()
+        while paused() and not stopped():
+            on_look(0, True)
+            sleep(_LOOK)
         begin = monotonic_ns() + _HEAD_START
         for worker in workers:
             worker.begin(begin, heard)
-        outcomes = _gather(load, workers, heard, on_outcome, stopped)
+        gathering = _Gathering(load, workers, heard, on_outcome, on_look)
+        outcomes = gathering.until_over(stopped, paused)
     finally:
         for worker in workers:
             worker.close()
         os.close(tickets)
-    return Carried(begin, monotonic_ns(), _complete(load, begin, outcomes), sum(worker.cpu_seconds for worker in workers))
+    cpu_seconds = sum(worker.cpu_seconds for worker in workers)
+    return Carried(begin, monotonic_ns(), _complete(load, begin, outcomes), cpu_seconds, tuple(gathering.pauses))
 
 
 def _check(load: Load) -> None:
@@ -143,6 +162,7 @@ class _Worker:
         )
         self._frame = job.packed()
         self.cpu_seconds = 0.0
+        self.under_way = 0
 
     def wait_until_ready(self) -> None:
         assert self._process.stdin is not None
@@ -160,19 +180,25 @@ class _Worker:
             timer.cancel()
 
     def begin(self, moment: int, heard: SimpleQueue[Raw | None]) -> None:
+        self.tell(moment.to_bytes(8, "little"))
+        threading.Thread(target=self._read, args=(heard,), daemon=True).start()
+
+    def tell(self, order: bytes) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(framed(moment.to_bytes(8, "little")))
+            self._process.stdin.write(framed(order))
             self._process.stdin.flush()
-        threading.Thread(target=self._read, args=(heard,), daemon=True).start()
 
     def _read(self, heard: SimpleQueue[Raw | None]) -> None:
         assert self._process.stdout is not None
         while (frame := read_frame(self._process.stdout)) is not None:  # type: ignore[arg-type]
             if frame.startswith(USED):
                 self.cpu_seconds = float(frame.removeprefix(USED))
+            elif frame.startswith(UNDER_WAY):
+                self.under_way = int(frame.removeprefix(UNDER_WAY))
             else:
                 heard.put(Raw.unpacked(frame))
+        self.under_way = 0
         heard.put(None)
 
     def stop(self) -> None:
@@ -192,31 +218,73 @@ class _Worker:
                     pipe.close()
 
 
-def _gather(
-    load: Load, workers: Sequence[_Worker], heard: SimpleQueue[Raw | None], on_outcome: OnOutcome | None, stopped: Callable[[], bool]
-) -> dict[int, Outcome]:
-    dialect = load.dialect or DIALECT_OF[load.target.style]
-    found: dict[int, Outcome] = {}
-    open_workers, stop_at = len(workers), None
-    while open_workers:
-        try:
-            raw = heard.get(timeout=_LOOK)
-        except Empty:
-            raw = None
-        else:
-            open_workers -= raw is None
-        if raw is not None:
-            found[raw.index] = outcome = raw.outcome(dialect)
-            if on_outcome is not None:
-                on_outcome(outcome)
-        if stop_at is None and stopped():
-            stop_at = monotonic() + _STOP_WITHIN
-            for worker in workers:
+class _Gathering:
+    """Takes in what the workers report until all of them are done, and passes on the wish to pause and to stop."""
+
+    def __init__(self, load: Load, workers: Sequence[_Worker], heard: SimpleQueue[Raw | None], on_outcome: OnOutcome | None, on_look: OnLook) -> None:
+        self._dialect = load.dialect or DIALECT_OF[load.target.style]
+        self._workers, self._heard, self._on_outcome, self._on_look = workers, heard, on_outcome, on_look
+        self._found: dict[int, Outcome] = {}
+        self._paused_at: int | None = None
+        self._stop_at: float | None = None
+        self.pauses: list[Pause] = []
+
+    def until_over(self, stopped: Callable[[], bool], paused: Callable[[], bool]) -> dict[int, Outcome]:
+        """Outcomes by their number."""
+        open_workers, look_at = len(self._workers), 0.0
+        while open_workers:
+            try:
+                raw = self._heard.get(timeout=_LOOK)
+            except Empty:
+                pass
+            else:
+                if raw is None:
+                    open_workers -= 1
+                else:
+                    self._take(raw)
+            now = monotonic()
+            if now < look_at:
+                continue
+            look_at = now + _LOOK
+            self._steer(now, stopped, paused)
+        self._end_pause()
+        return self._found
+
+    def _take(self, raw: Raw) -> None:
+        self._found[raw.index] = outcome = raw.outcome(self._dialect)
+        if self._on_outcome is not None:
+            self._on_outcome(outcome)
+
+    def _steer(self, now: float, stopped: Callable[[], bool], paused: Callable[[], bool]) -> None:
+        if self._stop_at is not None:
+            if now > self._stop_at:
+                for worker in self._workers:
+                    worker.kill()
+            return
+        if stopped():
+            self._stop_at = now + _STOP_WITHIN
+            for worker in self._workers:
                 worker.stop()
-        elif stop_at is not None and monotonic() > stop_at:
-            for worker in workers:
-                worker.kill()
-    return found
+            return
+        if paused() != (self._paused_at is not None):
+            self._turn()
+        self._on_look(sum(worker.under_way for worker in self._workers), self._paused_at is not None)
+
+    def _turn(self) -> None:
+        """Pause, or go on."""
+        if self._paused_at is None:
+            self._paused_at, order = monotonic_ns(), PAUSE
+        else:
+            self._end_pause()
+            first, last = self.pauses[-1]
+            order = GO_ON + str(last - first).encode()
+        for worker in self._workers:
+            worker.tell(order)
+
+    def _end_pause(self) -> None:
+        if self._paused_at is not None:
+            self.pauses.append((self._paused_at, monotonic_ns()))
+            self._paused_at = None
 
 
 def _complete(load: Load, begin: int, found: dict[int, Outcome]) -> list[Outcome]:

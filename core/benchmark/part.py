@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.runs.context import RunContext
+from core.runs.pause import pause_asked
 from core.sanitize import clean
 
 _STEPS = 1000
@@ -53,3 +54,7 @@ class Part:
     def check_cancelled(self) -> None:
         """As the run."""
         self._whole.check_cancelled()
+
+    def pause_asked(self) -> bool:
+        """As the run."""
+        return pause_asked(self._whole)

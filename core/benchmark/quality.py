@@ -25,6 +25,7 @@ from core.errors import RequestError
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.runs.context import RunContext
+from core.runs.pause import wait_while_paused
 
 WINDOW = 512
 """Tokens of a window, as far as the model's context allows: the same whatever the load, so that perplexities can be compared."""
@@ -126,7 +127,7 @@ def _of_text(spec: BenchmarkSpec, target: Target, tokenizer: Tokenizer | None, c
         corpus = text.load(spec.text or text.BUILTIN)
         window = window_of(spec, card)
         passages = passages_of(corpus, tokenizer, spec.quality_tokens, window)
-        scores = scores_of(target.engine, target.endpoint, passages, context.check_cancelled)
+        scores = scores_of(target.engine, target.endpoint, passages, lambda: wait_while_paused(context))
     except RequestError as error:
         return Quality(words=f"perplexity is not known: {error}")
     ppl, spread = perplexity(scores)
@@ -156,13 +157,13 @@ def _beside(
         if reference.startswith(("http://", "https://")):
             engine, endpoint = look_up("openai"), reference_of(spec, reference)
             endpoint = replace(endpoint, model=next(iter(engine.models(endpoint)), ""))
-            held = scores_of(engine, endpoint, passages, context.check_cancelled)
+            held = scores_of(engine, endpoint, passages, lambda: wait_while_paused(context))
         else:
             from core.benchmark.reference import model_scores
 
             if probe is None:
                 raise RequestError("the tokenizer of the server's model is not at hand, so that the reference cannot be given the same tokens")
-            held = model_scores(reference, passages, probe, _TOPS[0], context.device, context.check_cancelled)
+            held = model_scores(reference, passages, probe, _TOPS[0], context.device, lambda: wait_while_paused(context))
         found = [value for one, two in zip(held, scores, strict=True) for value in divergences(one, two)]
     except RequestError as error:
         return quality.model_copy(update={"words": f"{quality.words}; the divergence is not known: {error}"})
@@ -177,7 +178,7 @@ def _of_choices(spec: BenchmarkSpec, target: Target, tokenizer: Tokenizer | None
     engine, endpoint = target.engine, target.endpoint
 
     def total(passage: Passage, last: int | None) -> float:
-        context.check_cancelled()
+        wait_while_paused(context)
         assert isinstance(engine, ScoringEngine)
         return sum(score.logprob for score in engine.score(endpoint, passage.text, passage.tokens, 1)[-last if last else None :])
 
@@ -188,7 +189,7 @@ def _of_choices(spec: BenchmarkSpec, target: Target, tokenizer: Tokenizer | None
         return total(Passage(before + behind, (*first, *second)), len(second))
 
     def say(prompt: str) -> str:
-        context.check_cancelled()
+        wait_while_paused(context)
         return "".join(piece.text for piece in engine.generate(endpoint, prompt, choices.LETTER_TOKENS))
 
     assert spec.choices is not None

@@ -6,38 +6,34 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from core import __version__
 from core.benchmark import quality
-from core.benchmark.arrivals import concurrency_of, is_closed, times_of
-from core.benchmark.asking import Ask, body_of
+from core.benchmark.arrivals import concurrency_of
 from core.benchmark.baseline import held_against
+from core.benchmark.bench import Bench
 from core.benchmark.ceiling import ceiling_warnings, known, most_at_once
-from core.benchmark.client import Patience
 from core.benchmark.documents import load_result
-from core.benchmark.figures import counting_of, counts_of, errors_of, level_of, samples_of
-from core.benchmark.live import Live
-from core.benchmark.load import Carried, Load, carry
-from core.benchmark.metrics import SampleMetric
+from core.benchmark.figures import counting_of, counts_of, errors_of, samples_of
+from core.benchmark.interrupted import pause_warnings, why_stopped
+from core.benchmark.load import Carried
 from core.benchmark.outcome import Outcome
-from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, Timeline
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, Quality, Timeline
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.sweep import highest_meeting, knee_of, swept
+from core.benchmark.sweep import highest_meeting, knee_of
 from core.benchmark.target import Target, opened, tokenizer_of
+from core.benchmark.trial import answered_nothing
 from core.benchmark.thresholds import judge, objectives_of, parse
 from core.benchmark.timeline import measured_in, prefix_found, timeline_of, totals_of, window_of
 from core.benchmark.warnings import warnings_of
 from core.benchmark.watch import Watch
 from core.benchmark.workload import Prompt, Tokenizer, builtin_prompts, file_prompts
-from core.errors import RequestError
+from core.errors import Cancelled, LlmoptError, RequestError, RunFailed
 from core.models.card import ModelCard
 from core.runs.context import RunContext
-
-_STREAMS_A_WORKER = 64
 
 
 def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
@@ -45,8 +41,9 @@ def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
 
     Raises:
         RequestError: the server, the model, the texts or an expression is not what it should be.
-        RunFailed: the server does not start, or answered nothing at all.
-        Cancelled: by the person; a load that is stopped by its duration keeps its results.
+        RunFailed: the server does not start, answered nothing at all, or was started for this and ended in the middle; with what was measured
+            by then as its result.
+        Cancelled: by the person; with what was measured by then as its result, where a request was answered.
     """
     began = time.monotonic()
     objectives = objectives_of(spec.objectives)
@@ -56,133 +53,66 @@ def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
     tokenizer, card = tokenizer_of(spec)
     prompts = prompts_of(spec, tokenizer)
     needed = _needed(prompts, card, quality.needs(spec, tokenizer, card))
-    with opened(spec, context, needed) as target:
-        with Watch(target.engine, target.endpoint, target.pid) as watch:
-            bench = _Bench(spec, context, target, prompts, objectives, watch)
-            bench.warm_up()
-            watch.mark()
-            levels = bench.levels()
-        known_quality = quality.measure(spec, target, tokenizer, card, context)
+    bench: Bench | None = None
+    ended: LlmoptError | None = None
+    known_quality = Quality()
+    try:
+        with opened(spec, context, needed) as target:
+            with Watch(target.engine, target.endpoint, target.pid) as watch:
+                bench = Bench(spec, context, target, prompts, objectives, watch)
+                bench.warm_up()
+                watch.mark()
+                levels = bench.levels()
+            if nothing := answered_nothing(bench.outcomes):
+                ended = RunFailed(nothing)
+            else:
+                known_quality = quality.measure(spec, target, tokenizer, card, context)
+    except (Cancelled, RunFailed) as error:
+        if bench is None or not bench.answered:
+            raise
+        ended, levels = error, tuple(bench.measured)
+    result = _result(spec, bench, levels, known_quality, tokenizer, card, ended)
+    result = result.model_copy(update={"seconds": time.monotonic() - began})
+    if baseline is not None:
+        held, differences = held_against(baseline, result)
+        result = result.model_copy(update={"thresholds": (*result.thresholds, *held), "warnings": differences})
+    for warning in (*result.entries[0].warnings, *result.warnings):
+        context.log(warning)
+    if ended is not None:
+        raise type(ended)(str(ended), result=result)
+    return result
+
+
+def _result(
+    spec: BenchmarkSpec,
+    bench: Bench,
+    levels: tuple[Level, ...],
+    known_quality: Quality,
+    tokenizer: Tokenizer | None,
+    card: ModelCard | None,
+    ended: LlmoptError | None,
+) -> BenchmarkResult:
+    """The figures of all that was done, and what must be said of them."""
     outcomes = bench.outcomes
-    entry = _entry(spec, target, levels, outcomes, watch, card, tokenizer).model_copy(update={"quality": known_quality})
+    entry = _entry(spec, bench.target, levels, outcomes, bench.watch, card, tokenizer).model_copy(update={"quality": known_quality})
     ceiling, streams = known(), _streams(spec, outcomes)
-    warnings = (*ceiling_warnings(streams, entry.throughput_tokens_per_second, ceiling), *warnings_of(spec, entry, prompts, outcomes))
+    stopped = "" if ended is None else why_stopped(ended, levels)
+    warnings = (
+        *filter(None, (stopped,)),
+        *pause_warnings(levels),
+        *ceiling_warnings(streams, entry.throughput_tokens_per_second, ceiling),
+        *warnings_of(spec, entry, bench.prompts, outcomes),
+    )
     entry = entry.model_copy(update={"warnings": warnings, "client_lag_ms": ceiling.lag(streams) if ceiling is not None else None})
-    result = BenchmarkResult(
+    return BenchmarkResult(
         entries=(entry,),
         thresholds=judge(spec.thresholds, entry),
         machine=machine(),
         load=words(spec),
         samples=_samples(entry.name, levels, bench.by_level),
         timelines={entry.name: _timeline(bench.by_level[_best(levels).level])},
-        seconds=time.monotonic() - began,
+        stopped=stopped,
     )
-    if baseline is not None:
-        held, differences = held_against(baseline, result)
-        result = result.model_copy(update={"thresholds": (*result.thresholds, *held), "warnings": differences})
-    for warning in (*entry.warnings, *result.warnings):
-        context.log(warning)
-    return result
-
-
-@dataclass
-class _Bench:
-    """One target and what is sent to it."""
-
-    spec: BenchmarkSpec
-    context: RunContext
-    target: Target
-    prompts: Sequence[Prompt]
-    objectives: Mapping[SampleMetric, float]
-    watch: Watch
-
-    def __post_init__(self) -> None:
-        self.by_level: dict[float | None, Carried] = {}
-
-    @property
-    def outcomes(self) -> list[Outcome]:
-        """Of all levels."""
-        return [outcome for part in self.by_level.values() for outcome in part.outcomes]
-
-    def warm_up(self) -> None:
-        """Requests that are not measured."""
-        if self.spec.warmup:
-            self.context.progress(0, self._total, "warming up")
-            first = [self.prompts[index % len(self.prompts)] for index in range(self.spec.warmup)]
-            self._carry(first, None, live=None)
-
-    def levels(self) -> tuple[Level, ...]:
-        """The load, or each level of a sweep."""
-        return swept(self.spec, self._measured) if self.spec.load == "sweep" else (self._measured(None),)
-
-    @property
-    def _total(self) -> int:
-        return len(self.prompts) * (max(len(self.spec.levels), 1) if self.spec.load == "sweep" else 1)
-
-    def _measured(self, level: float | None) -> Level:
-        live = Live(self.context, len(self.prompts), self._total, len(self.outcomes), level, lambda: self.watch.latest)
-        carried = self._carry(self.prompts, level, live)
-        self.context.check_cancelled()
-        self.by_level[level] = carried
-        return level_of(carried, self.objectives, level)
-
-    def _carry(self, prompts: Sequence[Prompt], level: float | None, live: Live | None) -> Carried:
-        spec = self.spec
-        closed: bool
-        limit: int | None
-        if live is None:
-            closed, limit, due = True, concurrency_of(spec) or 2, [0.0] * len(prompts)
-        elif level is not None:
-            closed, limit, due = _of_level(spec, level, len(prompts))
-        else:
-            closed, limit, due = is_closed(spec.load), concurrency_of(spec), times_of(spec, prompts).tolist()
-        asks = [Ask(index, round(at * 1e9), self._body(prompt)) for index, (prompt, at) in enumerate(zip(prompts, due, strict=False))]
-        load = Load(
-            self.target.endpoint,
-            asks,
-            concurrency=limit,
-            closed=closed,
-            workers=spec.workers or workers_for(limit or len(asks)),
-            patience=Patience(spec.timeout, spec.silence, min(10.0, spec.timeout), spec.retries),
-        )
-        return carry(load, None if live is None else live.heard, self._stopped(spec.duration))
-
-    def _body(self, prompt: Prompt) -> bytes:
-        return body_of(self.target.endpoint, prompt.text, prompt.output_tokens, temperature=self.spec.temperature)
-
-    def _stopped(self, duration: float | None) -> _Stopped:
-        return _Stopped(self.context, duration)
-
-
-class _Stopped:
-    """Whether a load ends before its requests: its time, which begins with the first question, is over, or the person has cancelled."""
-
-    def __init__(self, context: RunContext, duration: float | None) -> None:
-        self._context, self._duration = context, duration
-        self._began: float | None = None
-
-    def __call__(self) -> bool:
-        from core.errors import Cancelled
-
-        try:
-            self._context.check_cancelled()
-        except Cancelled:
-            return True
-        self._began = self._began or time.monotonic()
-        return self._duration is not None and time.monotonic() > self._began + self._duration
-
-
-def _of_level(spec: BenchmarkSpec, level: float, count: int) -> tuple[bool, int | None, list[float]]:
-    from core.benchmark.schedule import poisson
-
-    if spec.sweep == "concurrency":
-        return True, int(level), [0.0] * count
-    return False, spec.concurrency, poisson(level, count, spec.seed).tolist()
-
-
-def workers_for(streams: int) -> int:
-    """Client processes for so many requests at once: one for every 64, never more than half of the cores, the other half being the server's."""
-    return max(1, min(-(-streams // _STREAMS_A_WORKER), (os.cpu_count() or 2) // 2))
 
 
 def prompts_of(spec: BenchmarkSpec, tokenizer: Tokenizer | None) -> list[Prompt]:

@@ -18,12 +18,12 @@ class SecondEvent:
     scheduled: int
     """Requests in all."""
     sent: int
-    """Those that are over, or under way, as far as is known."""
+    """Those that are over or under way."""
     done: int
     failed: int
     timed_out: int
     running: int
-    """Under way, as far as is known."""
+    """Under way, as the client counts them."""
     tokens_per_second: float | None
     requests_per_second: float | None
     ttft_ms: float | None
@@ -38,6 +38,10 @@ class SecondEvent:
     kv_usage: float | None = None
     memory: int | None = None
     """Bytes of the server's processes."""
+    paused: float | None = None
+    """Seconds since the person let it wait; None while it goes on."""
+    paused_before: float | None = None
+    """Seconds of all pauses that are over."""
 
     def data(self) -> dict[str, Any]:
         """For `RunContext.detail(SecondEvent.kind, ...)`."""

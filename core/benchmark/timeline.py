@@ -14,7 +14,7 @@ from core.benchmark.steady import steady_window
 def window_of(carried: Carried) -> tuple[Window, str]:
     """The steady part of a load, and how it was found, in words."""
     last = max((outcome.pieces[-1].t for outcome in carried.outcomes if outcome.pieces), default=carried.end)
-    return steady_window(carried.outcomes, carried.begin, last + 1)
+    return steady_window(carried.outcomes, carried.begin, last + 1, carried.pauses)
 
 
 def measured_in(outcomes: Sequence[Outcome], window: Window) -> list[Outcome]:

@@ -37,7 +37,8 @@ def _of_requests(entry: BenchmarkEntry) -> Iterator[str]:
     if bad:
         yield f"{bad} of {entry.requests.scheduled} requests failed or timed out: latencies are those of the others"
     if entry.requests.unsent:
-        yield f"{entry.requests.unsent} requests were not sent before the load ended"
+        cut = f"; {entry.requests.cancelled} of them were cut off under way" if entry.requests.cancelled else ""
+        yield f"{entry.requests.unsent} requests were not sent before the load ended, or not answered{cut}"
     if entry.retries:
         yield f"requests were turned away and sent again {entry.retries} times: the time until an answer began is part of their latencies"
 

@@ -1,8 +1,9 @@
 """A worker process of a load: `python -m core.benchmark.worker TICKETS` sends its share of the requests.
 
-Standard input brings the job, then the moment of the start. Standard output takes one frame a finished request. TICKETS is the
-descriptor of a pipe from which the workers of a closed load draw the numbers of requests, so that they serve one queue. SIGTERM
-stops the load: what is under way is cancelled and reported.
+Standard input brings the job, then the moment of the start, then orders to pause and to go on. Standard output takes one frame a finished
+request, and now and then how many are under way. TICKETS is the descriptor of a pipe from which the workers of a closed load draw the
+numbers of requests, so that they serve one queue. SIGTERM, or the end of standard input, stops the load: what is under way is cancelled
+and reported.
 """
 
 from __future__ import annotations
@@ -15,21 +16,24 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
 from time import monotonic_ns
 
 from core.benchmark.asking import Ask
 from core.benchmark.client import Client
-from core.benchmark.job import Job, framed, read_frame
+from core.benchmark.job import GO_ON, PAUSE, Job, framed, read_frame, read_order
 from core.benchmark.raw import Raw
 
 READY = b"ready"
 USED = b"cpu "
 """Begins the last frame, which tells the seconds of processor time that the load took."""
+UNDER_WAY = b"way "
+"""Begins a frame that tells how many requests are under way."""
 TICKET = 4
 _BREATH = 64
 _DRAW_AGAIN = 0.001
+_TELL_EVERY = 0.25
 
 
 class _Reporter:
@@ -56,19 +60,44 @@ class _Reporter:
 
 
 class _Share:
-    """The requests of one worker, from the start to the end of the load."""
+    """The requests of one worker, from the start to the end of the load.
 
-    def __init__(self, job: Job, client: Client, reporter: _Reporter, tickets: int) -> None:
+    While it is paused nothing new is sent, and its clock stands still: what was not sent is due later by as long as all pauses took.
+    """
+
+    def __init__(self, job: Job, client: Client, reporter: _Reporter, tickets: int, begin: int) -> None:
         self._job, self._client, self._reporter, self._tickets = job, client, reporter, tickets
         self._slots = asyncio.Semaphore(job.slots)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
+        self._begin_at = begin
+        self._going = asyncio.Event()
+        self._going.set()
+        self._under_way = 0
 
-    async def carry_out(self, begin: int) -> None:
+    async def carry_out(self) -> None:
         """Send everything; returns when every answer has ended."""
-        await asyncio.sleep(max(0.0, (begin - monotonic_ns()) / 1e9))
-        await (self._closed() if self._job.closed else self._paced(begin))
+        await asyncio.sleep(max(0.0, (self._begin_at - monotonic_ns()) / 1e9))
+        await (self._closed() if self._job.closed else self._paced())
         await self.ended()
+
+    def pause(self) -> None:
+        """Send nothing new."""
+        self._going.clear()
+
+    def go_on(self, later: int) -> None:
+        """Send again; `later` nanoseconds were added to the time of everything that was not sent."""
+        self._begin_at += later
+        self._going.set()
+
+    async def tell(self) -> None:
+        """Report how many requests are under way, when that has changed."""
+        told = 0
+        while True:
+            await asyncio.sleep(_TELL_EVERY)
+            if told != self._under_way:
+                told = self._under_way
+                self._reporter.send(UNDER_WAY + str(told).encode())
 
     async def ended(self) -> None:
         """Wait for what is under way."""
@@ -81,19 +110,39 @@ class _Share:
         for task in list(self._tasks):
             task.cancel()
 
-    async def _paced(self, begin: int) -> None:
+    async def _paced(self) -> None:
         """Each request at its time, or as soon after it as there is a slot."""
         for ask in self._job.asks:
-            wait = (begin + ask.due - monotonic_ns()) / 1e9
-            if wait > 0:
-                await asyncio.sleep(wait)
-            elif ask.index % _BREATH == 0:
+            if not await self._until(ask.due) and ask.index % _BREATH == 0:
                 await asyncio.sleep(0)
-            self._begin(self._send(ask, begin))
+            self._begin(self._send(ask))
 
-    async def _send(self, ask: Ask, begin: int) -> None:
+    async def _until(self, due: int) -> bool:
+        """Wait for a time of the schedule, which a pause moves; False when it is past already."""
+        waited = False
+        while True:
+            await self._unpaused()
+            wait = (self._begin_at + due - monotonic_ns()) / 1e9
+            if wait <= 0:
+                return waited
+            await asyncio.sleep(wait)
+            waited = True
+
+    async def _unpaused(self) -> None:
+        while not self._going.is_set():
+            await self._going.wait()
+
+    async def _send(self, ask: Ask) -> None:
         async with self._slots:
+            await self._unpaused()
+            await self._ask(ask, self._begin_at)
+
+    async def _ask(self, ask: Ask, begin: int) -> None:
+        self._under_way += 1
+        try:
             self._reporter.send(await self._client.ask(ask, begin))
+        finally:
+            self._under_way -= 1
 
     async def _closed(self) -> None:
         """As many users as slots, each with the next request of the queue when its last is answered."""
@@ -103,10 +152,11 @@ class _Share:
     async def _user(self) -> None:
         while not self._stopped and (index := await self._ticket()) is not None:
             ask = self._job.asks[index]
-            self._reporter.send(await self._client.ask(Ask(ask.index, 0, ask.body), monotonic_ns()))
+            await self._ask(Ask(ask.index, 0, ask.body), monotonic_ns())
 
     async def _ticket(self) -> int | None:
         while True:
+            await self._unpaused()
             try:
                 data = os.read(self._tickets, TICKET)
             except BlockingIOError:
@@ -122,24 +172,39 @@ class _Share:
 
 async def _work(job: Job, reporter: _Reporter, tickets: int) -> None:
     loop = asyncio.get_running_loop()
+    orders = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     async with Client(job.target, job.slots, job.patience) as client:
         reporter.send(READY)
-        begin = await loop.run_in_executor(None, read_frame, sys.stdin.buffer)
+        begin = await read_order(orders)
         if begin is None:
             return
-        share = _Share(job, client, reporter, tickets)
+        share = _Share(job, client, reporter, tickets, int.from_bytes(begin, "little"))
         before = time.process_time()
-        main = asyncio.create_task(share.carry_out(int.from_bytes(begin, "little")))
+        main = asyncio.create_task(share.carry_out())
 
         def stop() -> None:
             share.stop()
             main.cancel()
 
         loop.add_signal_handler(signal.SIGTERM, stop)
+        beside = [asyncio.create_task(_obey(orders, share, stop)), asyncio.create_task(share.tell())]
         with contextlib.suppress(asyncio.CancelledError):
             await main
         await share.ended()
+        for task in beside:
+            task.cancel()
         reporter.send(USED + str(time.process_time() - before).encode())
+
+
+async def _obey(orders: asyncio.StreamReader, share: _Share, stop: Callable[[], None]) -> None:
+    """Pause and go on as told; without anyone who could still tell, stop."""
+    while (order := await read_order(orders)) is not None:
+        if order == PAUSE:
+            share.pause()
+        elif order.startswith(GO_ON):
+            share.go_on(int(order.removeprefix(GO_ON)))
+    stop()
 
 
 def main() -> None:

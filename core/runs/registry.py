@@ -31,6 +31,8 @@ class Capability:
     """Whether a checkpoint that is quantized already is refused."""
     resumable: bool = False
     """Whether a run that was stopped goes on from what it kept."""
+    pausable: bool = False
+    """Whether a run can wait in its middle and go on."""
     report: str = ""
     """A function of named results that makes a `core.runs.export.report.Report`; none when empty: the figures alone are exported."""
     differences: str = ""
@@ -75,6 +77,7 @@ CAPABILITIES: dict[str, Capability] = {
         check="core.benchmark.check:check",
         needs_folder=False,
         takes_addresses=True,
+        pausable=True,
         report="core.benchmark.report:report",
         differences="core.benchmark.report.differences:differences",
     ),
@@ -84,6 +87,7 @@ CAPABILITIES: dict[str, Capability] = {
         "Compare engines",
         check="core.benchmark.compare_check:check",
         needs_folder=False,
+        pausable=True,
         report="core.benchmark.report:report",
         differences="core.benchmark.report.differences:differences",
     ),

@@ -16,6 +16,7 @@ from typing import Any
 from core.errors import Cancelled
 from core.runs.device import resolve_device
 from core.runs.events import DETAIL_BYTES, Artifact, Detail, Event, EventWriter, Log, Metric, Progress, StateChange, line, now
+from core.runs.pause import forget
 from core.runs.state import Position, State, Status
 from core.runs.store import Run
 from core.spec import Spec
@@ -90,11 +91,16 @@ class WorkerContext:
         if self._cancelled.is_set():
             raise Cancelled("cancelled")
 
+    def pause_asked(self) -> bool:
+        """Whether the person wants the run to wait."""
+        return self._run.pause_file.exists()
+
     def end(self, status: Status, reason: str, exit_code: int) -> int:
         """Write the final state; returns the exit code."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with contextlib.suppress(OSError):
             self._ballast.unlink()
+        forget(self._run)
         if status == "done":
             shutil.rmtree(self._run.kept, ignore_errors=True)
         position = self._state.progress

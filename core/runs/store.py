@@ -68,6 +68,11 @@ class Run:
         return self.path / "kept"
 
     @property
+    def pause_file(self) -> Path:
+        """There while the run shall wait."""
+        return self.path / "pause"
+
+    @property
     def spec(self) -> Spec:
         """What was asked. Raises RequestError when this version cannot read it."""
         return saved.load(self.spec_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -60,15 +61,25 @@ def work(run: Run, supervisor: int) -> int:
         result = run_function(spec.capability)(spec, context)
         write_json(run.path / "result.json", _document(run, result, context))
     except Cancelled as error:
+        _keep(run, error, context)
         sweep(run, os.getpid())
         return context.end("cancelled", str(error) or "cancelled", 130)
     except BaseException as error:
         if not isinstance(error, LlmoptError):
             traceback.print_exc()
+        else:
+            _keep(run, error, context)
         sweep(run, os.getpid())
         code = error.exit_code if isinstance(error, LlmoptError) else 1
         return context.end(_status(error), sentence_for(error, run), code)
     return context.end("done", "", getattr(result, "exit_code", 0))
+
+
+def _keep(run: Run, error: LlmoptError, context: WorkerContext) -> None:
+    """What was measured before a run ended early is its result, where the disk takes it."""
+    if error.result is not None:
+        with contextlib.suppress(OSError):
+            write_json(run.path / "result.json", _document(run, error.result, context))
 
 
 def _status(error: BaseException) -> Status:

@@ -28,8 +28,8 @@ def _run(model: str | None, **given: Any) -> int:
 
 def _calibrate(*, as_json: bool) -> int:
     from core.benchmark import ceiling
+    from core.benchmark.bench import workers_for
     from core.benchmark.calibrate import RATE, Step, calibrate
-    from core.benchmark.run import workers_for
 
     def told(step: Step) -> None:
         verdict = "followed" if step.follows else "not followed"

@@ -13,6 +13,7 @@ from core.runs.state import State
 from core.runs.store import Run
 from core.spec import Spec
 from tui.cli import follow
+from tui.cli.keys import ask_for_key
 from tui.cli.options import build_spec, without_effect
 from tui.cli.output import narrate, print_document
 from tui.cli.results import print_result
@@ -28,6 +29,7 @@ def experiment(key: str, model: str | None, given: dict[str, Any]) -> int:
     as_json, detach = bool(given.pop("json", False)), bool(given.pop("detach", False))
     saved_file: Path | None = given.pop("spec", None)
     spec = build_spec(registry.spec_class(key), model, given, saved_file)
+    ask_for_key(spec)
     admit(spec)
     for sentence in without_effect(spec, given):
         narrate(f"note: {sentence}")
@@ -67,7 +69,7 @@ def see_through(run: Run, state: State, chosen: Launcher, *, as_json: bool, deta
 
 
 def conclude(run: Run, state: State, *, as_json: bool) -> int:
-    """Print the result of a run that is over, or why there is none; returns its exit code."""
+    """Print the result of a run that is over, also what one that ended early has kept, or why there is none; returns its exit code."""
     result = run.result
     if state.status == "done" and result is not None:
         if as_json:
@@ -77,6 +79,13 @@ def conclude(run: Run, state: State, *, as_json: bool) -> int:
         return state.exit_code or 0
     reason = state.exit_reason or state.status
     narrate(f"llmopt: {reason}")
+    if result is not None:
+        narrate(f"what was measured by then is kept: `llmopt runs show {run.id}`")
+        if as_json:
+            print_document(run.capability, result)
+        else:
+            print_result(result)
+        return state.exit_code or 1
     if resumable(run, state) and kept_bytes(run):
         narrate(f"finished blocks are kept: `llmopt runs resume {run.id}` goes on from there")
     if as_json:

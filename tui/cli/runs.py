@@ -17,13 +17,14 @@ from core.runs.export import Format, export_runs
 from core.runs.figures import duration, figure, show, size
 from core.runs.files import why, write_bytes
 from core.runs.launch import GRACE
+from core.runs.pause import go_on, is_paused, pause
 from core.runs.resume import kept_bytes, resumable, resume
 from core.runs.state import State
 from core.runs.store import Run
 from tui.cli import experiment, follow
 from tui.cli.output import narrate, print_document, print_facts, print_table
 
-app = App(name="runs", help="List, show, follow, cancel, resume, compare, export and remove runs.", help_format="plaintext")
+app = App(name="runs", help="List, show, follow, pause, resume, cancel, compare, export and remove runs.", help_format="plaintext")
 
 Json = Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)]
 Id = Annotated[str, Parameter(help="Id of a run, its beginning or end as far as it is unique, or `last`")]
@@ -102,6 +103,18 @@ def cancel_run(run_id: Id, /, *, grace: Annotated[float, Parameter(help="Seconds
     return 0
 
 
+@app.command(name="pause")
+def pause_run(run_id: Id, /, *, json: Json = False) -> int:
+    """Let a benchmark wait: nothing new is sent until `runs resume`; what is under way is answered."""
+    run, chosen = store.find(run_id), experiment.launcher()
+    state = pause(run, chosen)
+    if json:
+        print_document("run", _summary(run, state))
+    else:
+        print(f"{run.id} waits: `llmopt runs resume {run.id}` lets it go on")
+    return 0
+
+
 @app.command(name="resume")
 def resume_run(
     run_id: Id,
@@ -110,8 +123,15 @@ def resume_run(
     detach: Annotated[bool, Parameter(help="Print the run's id and return", negative="", show_default=False)] = False,
     json: Json = False,
 ) -> int:
-    """Let a cancelled or failed run go on from its last finished block."""
+    """Let a paused run go on, or a cancelled or failed one from its last finished block."""
     run, chosen = store.find(run_id), experiment.launcher()
+    if is_paused(run, chosen.refresh(run)):
+        state = go_on(run, chosen)
+        if json:
+            print_document("run", _summary(run, state))
+        else:
+            print(f"{run.id} goes on")
+        return 0
     heard = run.events_file.stat().st_size if run.events_file.exists() else 0
     state = resume(run, chosen)
     return experiment.see_through(run, state, chosen, as_json=json, detach=detach, heard=heard)
@@ -196,6 +216,7 @@ def _summary(run: Run, state: State) -> dict[str, Any]:
         "capability": run.capability,
         "model": run.model,
         "path": str(run.path),
+        "paused": is_paused(run, state),
         "resumable": resumable(run, state),
         "kept_bytes": kept_bytes(run),
         **state.model_dump(mode="json"),
@@ -207,7 +228,7 @@ def _facts(run: Run, state: State) -> list[tuple[str, str]]:
     progress = state.progress
     return [
         ("run", run.id),
-        ("state", state.status),
+        ("state", f"{state.status}, paused: `llmopt runs resume {run.id}` lets it go on" if is_paused(run, state) else state.status),
         ("reason", state.exit_reason or ""),
         ("asked", _when(state.created)),
         ("time", _time(state)),
@@ -235,10 +256,10 @@ def _when(stamp: float) -> str:
 
 def _headline(run: Run, state: State) -> str:
     if state.status == "running" and state.progress is not None:
-        return f"{100 * state.progress.fraction:.0f} %"
+        return f"{'paused at ' if is_paused(run, state) else ''}{100 * state.progress.fraction:.0f} %"
     if state.status == "failed":
         return state.exit_reason or ""
-    result = (run.result or {}) if state.status == "done" else {}
+    result = (run.result or {}) if state.is_over else {}
     metrics = metrics_of(result)
     told = next((words.format(metrics[name]) for name, words in _HEADLINES if name in metrics), "")
     rows, entries = result.get("rows"), result.get("entries")

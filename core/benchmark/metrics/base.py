@@ -36,15 +36,22 @@ class Window:
 
     first: int
     last: int
+    without: tuple[tuple[int, int], ...] = ()
+    """Spans that do not belong to it, one after the other: a load that was paused was no load."""
 
     @property
     def seconds(self) -> float:
-        """Its length."""
-        return (self.last - self.first) / 1e9
+        """Its length, without what does not belong to it."""
+        return (self.last - self.first - sum(overlap(span, (self.first, self.last)) for span in self.without)) / 1e9
 
     def holds(self, t: int) -> bool:
         """Whether a moment lies in it; the end does not."""
-        return self.first <= t < self.last
+        return self.first <= t < self.last and not any(first <= t < last for first, last in self.without)
+
+
+def overlap(one: tuple[int, int], other: tuple[int, int]) -> int:
+    """How long two spans last together."""
+    return max(min(one[1], other[1]) - max(one[0], other[0]), 0)
 
 
 class RateMetric(ABC):

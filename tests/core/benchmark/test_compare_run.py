@@ -123,11 +123,13 @@ def test_a_benchmark_falls_short_of_its_baseline(context: RecordingContext, urls
 def test_a_comparison_that_is_cancelled_keeps_what_it_has(context: RecordingContext, urls: tuple[str, str]) -> None:
     spec = spec_of(targets=(f"a=openai:{urls[0]}", f"b=openai:{urls[1]}"), requests=4, warmup=0)
     context.cancel_when = lambda held: any(label.startswith("b: ") for _, _, label in held.steps)
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled) as stopped:
         run(spec, context)
-    kept = load_result(str(context.artifacts / "so-far.json"))
+    kept = stopped.value.result
+    assert isinstance(kept, BenchmarkCompareResult)
     assert [each.name for each in kept.entries] == ["a"]
-    assert any("so-far.json" in line for line in context.lines)
+    assert kept.stopped == "stopped by the person at target 2 of 2, b"
+    assert load_result(str(context.artifacts / "so-far.json")).entries == kept.entries, "for one that is killed"
 
 
 def test_nothing_to_measure_is_a_failure(context: RecordingContext) -> None:

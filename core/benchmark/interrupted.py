@@ -1,0 +1,27 @@
+"""What must be said of a load that did not go through from its beginning to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.benchmark.result import Level
+from core.errors import Cancelled, LlmoptError
+
+
+def why_stopped(error: LlmoptError, levels: Sequence[Level]) -> str:
+    """Why a load ended early, and what its figures are of."""
+    done, scheduled = (sum(getattr(level.requests, name) for level in levels) for name in ("done", "scheduled"))
+    reason = "stopped by the person" if isinstance(error, Cancelled) else str(error)
+    return f"{reason}: the figures are of the {done} of {scheduled} requests that were answered before"
+
+
+def pause_warnings(levels: Sequence[Level]) -> tuple[str, ...]:
+    """A sentence where the load was paused."""
+    pauses = [pause for level in levels for pause in level.pauses]
+    if not pauses:
+        return ()
+    times = "once" if len(pauses) == 1 else f"{len(pauses)} times"
+    return (
+        f"the load was paused {times}, {sum(pause.seconds for pause in pauses):.1f} s in all: that time is in no rate, the schedule stood still, "
+        "and requests that were under way were answered by a server with less and less to do",
+    )
