@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log
 from typing import Final
 
@@ -14,6 +14,10 @@ LEVELS: Final = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 CONFIDENCE: Final = 0.99
 """Of the sample-size rule."""
 _INTERVAL: Final = 0.95
+_DRAWS: Final = (60, 600)
+"""Fewest and most draws of a bootstrap."""
+_MOST_WORK: Final = 60_000_000
+"""Values that all draws together go through, as long as the fewest draws allow."""
 
 
 def samples_needed(level: float, confidence: float = CONFIDENCE) -> int:
@@ -66,6 +70,53 @@ def distribution(sample: Sequence[float] | NDArray[np.float64], levels: Sequence
     deviation = float(values.std(ddof=1)) if count > 1 else None
     found = tuple(_percentile(values, level) for level in levels)
     return Distribution(count, float(values.mean()), deviation, float(values[0]), float(values[-1]), found)
+
+
+def grouped_distribution(groups: Sequence[Sequence[float]], levels: Sequence[float] = LEVELS) -> Distribution:
+    """The same of values that hang together in groups, as the gaps of one answer do, where only the groups are independent of each other.
+
+    A percentile is that of all values. Its interval is a bootstrap over the groups (percentile method, Efron 1979; whole groups are drawn, Field and
+    Welsh 2007), with no end where so many groups have none, and the sample-size rule counts the groups.
+
+    Args:
+        groups: the values of each request; those without any do not count.
+        levels: percentiles.
+    """
+    held = [group for group in groups if len(group)]
+    plain = distribution([value for group in held for value in group], levels)
+    if not held or all(len(group) == 1 for group in held):
+        return plain
+    values = np.concatenate([np.asarray(group, dtype=np.float64) for group in held])
+    order = np.argsort(values, kind="stable")
+    drawn = _drawn(values[order], np.repeat(np.arange(len(held)), [len(group) for group in held])[order], len(held), np.asarray(levels))
+    tail = 100 * (1 - _INTERVAL) / 2
+    found = []
+    for place, percentile in enumerate(plain.percentiles):
+        has_low, has_high = (end is not None for end in _interval(len(held), percentile.level / 100))
+        low, high = np.percentile(drawn[:, place], [tail, 100 - tail])
+        enough = len(held) >= samples_needed(percentile.level)
+        found.append(replace(percentile, low=float(low) if has_low else None, high=float(high) if has_high else None, enough=enough))
+    return replace(plain, percentiles=tuple(found))
+
+
+def _drawn(values: NDArray[np.float64], owners: NDArray[np.int64], count: int, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Percentiles, nearest rank, of draws of whole groups with replacement: [draws, levels].
+
+    Args:
+        values: ascending, [n].
+        owners: the group of each, [n].
+        count: groups.
+        levels: percentiles.
+    """
+    draws = int(np.clip(_MOST_WORK // len(values), *_DRAWS))
+    generator = np.random.default_rng(0)
+    found = np.empty((draws, len(levels)))
+    for draw in range(draws):
+        weights = np.bincount(generator.integers(0, count, count), minlength=count)
+        reached = np.cumsum(weights[owners])
+        ranks = np.maximum(np.ceil(levels / 100 * reached[-1] - 1e-9), 1)
+        found[draw] = values[np.minimum(np.searchsorted(reached, ranks), len(values) - 1)]
+    return found
 
 
 def _percentile(values: NDArray[np.float64], level: float) -> Percentile:

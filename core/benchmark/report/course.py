@@ -24,7 +24,7 @@ def courses(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
         lines = [(row.title, course(row.timeline)) for row in rows if row.timeline is not None]
         drawn = [(name, line) for name, line in lines if len(line) > 1]
         if drawn:
-            yield f"Over time: {title}", line_chart(drawn, x="seconds from the beginning of the load", y=f"{title}, {unit}", show=number)
+            yield f"Over time: {title}", line_chart(drawn, x="seconds from the beginning of the load", y=unit, show=number, zero=True)
 
 
 def under_way(timeline: Timeline) -> list[Point]:
@@ -71,9 +71,9 @@ def first_token(timeline: Timeline) -> list[Point]:
 
 
 _COURSES: Final[tuple[tuple[str, str, Callable[[Timeline], list[Point]]], ...]] = (
-    ("requests under way", "mean", under_way),
+    ("requests under way", "requests", under_way),
     ("tokens a second", "token/s", token_rate),
-    ("time to first token", "median, ms", first_token),
+    ("time to first token", "ms, median", first_token),
 )
 
 

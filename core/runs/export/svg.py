@@ -57,6 +57,7 @@ def line_chart(
     show: Callable[[float], str] = _four_digits,
     show_x: Callable[[float], str] = _four_digits,
     whole: bool = False,
+    zero: bool = False,
     dots: Sequence[tuple[str, Sequence[Point]]] = (),
 ) -> str:
     """Lines through points, and points that no line joins; at most eight of both are told apart by dash and colour.
@@ -68,10 +69,11 @@ def line_chart(
         show: a mark at the left, as a text.
         show_x: a mark below, as a text.
         whole: marks below stand at whole numbers only, as of powers.
+        zero: whether the height begins at zero.
         dots: groups of points, each with its name.
     """
     points = [point for _, line in (*lines, *dots) for point in line]
-    across, up = _scales(points, zero=False)
+    across, up = _scales(points, zero=zero)
     body = [_axes(across, up, x, y, show, show_x, whole=whole)]
     for index, (_, cloud) in enumerate(dots, len(lines)):
         body += [_dot(across(point.x), up(point.y), point.hint, index, 4.0) for point in cloud]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.benchmark.percentiles import distribution, samples_needed
+from core.benchmark.percentiles import distribution, grouped_distribution, samples_needed
 
 SAMPLES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300)
 
@@ -59,3 +59,35 @@ def test_the_samples_that_a_claim_needs_are_those_of_loadgen() -> None:
 def test_nothing_measured_is_nothing_and_not_zero() -> None:
     found = distribution([])
     assert (found.n, found.mean, found.at(50.0)) == (0, None, None)
+
+
+def test_values_that_hang_together_in_groups_have_wider_intervals() -> None:
+    """Of gaps that are alike within a request only the requests are independent."""
+    generator = np.random.default_rng(1)
+    groups = [generator.normal(mean, 0.1, 50).tolist() for mean in generator.normal(20, 2, 40)]
+    together, alone = grouped_distribution(groups), distribution([value for group in groups for value in group])
+    assert [each.value for each in together.percentiles] == [each.value for each in alone.percentiles]
+    wide, narrow = (next(each for each in found.percentiles if each.level == 50) for found in (together, alone))
+    assert None not in (wide.low, wide.high, narrow.low, narrow.high)
+    assert (wide.high or 0) - (wide.low or 0) > 3 * ((narrow.high or 0) - (narrow.low or 0))
+    assert [each.level for each in together.percentiles if each.enough] == [50, 75], "40 requests, not 2000 gaps, are what may claim a percentile"
+    assert [each.level for each in alone.percentiles if each.enough] == [50, 75, 90, 95, 99]
+
+
+@pytest.mark.parametrize("per_group", [1, 8])
+def test_the_interval_of_groups_holds_the_truth_as_often_as_it_says(per_group: int) -> None:
+    """The median of groups with means N(0, 1) and values N(mean, 0.2) is 0."""
+    generator = np.random.default_rng(2)
+    held = 0
+    for _ in range(120):
+        means = generator.normal(0, 1, 60)
+        found = grouped_distribution([generator.normal(mean, 0.2, per_group).tolist() for mean in means], (50.0,)).percentiles[0]
+        held += (found.low or 0) <= 0 <= (found.high or 0)
+    assert held >= 106, "95 % of 120 are 114, and 106 lie 3 deviations below"
+
+
+def test_groups_of_one_value_are_plain_values_and_none_is_nothing() -> None:
+    values = [3.0, 1.0, 2.0, 5.0]
+    assert grouped_distribution([[value] for value in values]) == distribution(values)
+    assert grouped_distribution([[], []]) == distribution([])
+    assert grouped_distribution([[], [1.0, 2.0]]).n == 2
