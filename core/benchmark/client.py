@@ -97,11 +97,25 @@ class Client:
     async def _ask(self, ask: Ask, raw: Raw) -> None:
         for attempt in range(self._patience.retries + 1):
             raw.retries = attempt
-            pause = await self._once(ask, raw)
+            pause = await self._over_any(ask, raw)
             if pause is None or attempt == self._patience.retries:
                 return
             await asyncio.sleep(min(pause, _LONGEST_PAUSE))
             raw.status, raw.reason, raw.reads, raw.http = "done", "", [], None
+
+    async def _over_any(self, ask: Ask, raw: Raw) -> float | None:
+        """One attempt. A connection that was kept may have been closed since: a request that meets one, and hears nothing, takes the next."""
+        while True:
+            before, raw.connected = raw.connected, False
+            try:
+                return await self._once(ask, raw)
+            except aiohttp.ClientConnectorError:
+                raise
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError):
+                if raw.connected or raw.http is not None:
+                    raise
+            finally:
+                raw.connected |= before
 
     async def _once(self, ask: Ask, raw: Raw) -> float | None:
         """One attempt; how long to wait before the next when the server turned it away."""
