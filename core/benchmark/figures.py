@@ -9,9 +9,9 @@ from core.benchmark.load import Carried, Pause
 from core.benchmark.metrics import OF_REQUEST, RATES, SAMPLES, Goodput, SampleMetric
 from core.benchmark.metrics.base import Window
 from core.benchmark.outcome import Outcome
-from core.benchmark.percentiles import distribution
+from core.benchmark.percentiles import grouped_distribution
 from core.benchmark.result import Counting, ErrorCount, Level, PauseFigure, RequestCounts, SampleFigure
-from core.benchmark.steady import steady_window
+from core.benchmark.timeline import measured_in, window_of
 
 _REASONS = 8
 _OVER = ("done", "failed", "timed_out")
@@ -21,9 +21,8 @@ _MEETING = 0.99
 
 def level_of(carried: Carried, objectives: Mapping[SampleMetric, float], level: float | None = None) -> Level:
     """All figures of one load; latencies are those of requests that were sent within the window, rates are taken over it."""
-    last = max((outcome.pieces[-1].t for outcome in carried.outcomes if outcome.pieces), default=carried.end)
-    window, words = steady_window(carried.outcomes, carried.begin, last + 1, carried.pauses)
-    within = [outcome for outcome in carried.outcomes if _begun(outcome, window)]
+    window, words = window_of(carried)
+    within = measured_in(carried.outcomes, window)
     rates = {metric.tag: metric.of(carried.outcomes, window) for metric in RATES}
     goodput = Goodput(objectives) if objectives else None
     met = [goodput.meets(outcome) for outcome in within if outcome.status in _OVER] if goodput else []
@@ -32,13 +31,18 @@ def level_of(carried: Carried, objectives: Mapping[SampleMetric, float], level: 
         requests=counts_of(carried.outcomes),
         seconds=window.seconds,
         window=words,
-        metrics={metric.tag: SampleFigure.of(distribution(metric.sample(within)), metric.title, metric.unit) for metric in SAMPLES},
+        metrics={metric.tag: _figure(metric, within) for metric in SAMPLES},
         achieved_rate=_achieved(carried.outcomes, carried.pauses),
         pauses=tuple(PauseFigure(at=(first - carried.begin) / 1e9, seconds=(end - first) / 1e9) for first, end in carried.pauses),
         goodput_requests_per_second=goodput.of(carried.outcomes, window) if goodput else None,
         meets_objectives=sum(met) >= _MEETING * len(met) if met else None,
         **rates,
     )
+
+
+def _figure(metric: SampleMetric, outcomes: Sequence[Outcome]) -> SampleFigure:
+    found = grouped_distribution([list(metric.of(outcome)) for outcome in outcomes if outcome.status == "done"])
+    return SampleFigure.of(found, metric.title, metric.unit)
 
 
 def counts_of(outcomes: Sequence[Outcome]) -> RequestCounts:
@@ -71,11 +75,6 @@ def counting_of(outcomes: Sequence[Outcome]) -> Counting:
 def samples_of(outcomes: Sequence[Outcome]) -> dict[str, list[float]]:
     """Raw values by the tag of the metric."""
     return {metric.tag: metric.sample(outcomes) for metric in (*SAMPLES, *OF_REQUEST)}
-
-
-def _begun(outcome: Outcome, window: Window) -> bool:
-    start = outcome.due if outcome.sent is None else outcome.sent
-    return window.holds(start)
 
 
 def _achieved(outcomes: Sequence[Outcome], pauses: Sequence[Pause]) -> float | None:
