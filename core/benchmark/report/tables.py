@@ -161,7 +161,7 @@ def _between(figure: SampleFigure, level: float) -> str:
     return f"{_number(held.high)} at most" if held.low is None else f"{_number(held.low)} to {_number(held.high)}"
 
 
-def load(entry: BenchmarkEntry) -> list[Cells]:
+def load(entry: BenchmarkEntry) -> list[tuple[str, str]]:
     """What was sent, what became of it, and the rates over the window that is measured."""
     level, counts = entry.shown, entry.requests
     parts = [f"{value} {name}" for name, value in (("failed", counts.failed), ("timed out", counts.timed_out), ("unsent", counts.unsent)) if value]
@@ -189,7 +189,7 @@ def load(entry: BenchmarkEntry) -> list[Cells]:
     return [(name, value) for name, value in shown if value is not None]
 
 
-def quality(found: Quality) -> list[Cells]:
+def quality(found: Quality) -> list[tuple[str, str]]:
     """What the model answers, with standard errors."""
     share, questions = found.accuracy, found.questions
     error = None if share is None or not questions or questions < 2 else (share * (1 - share) / (questions - 1)) ** 0.5
@@ -255,7 +255,7 @@ def errors(entry: BenchmarkEntry) -> list[Cells]:
     return [head, *((str(each.count), clean(each.status).replace("_", " "), clean(each.reason, limit=300)) for each in entry.errors)]
 
 
-def server(entry: BenchmarkEntry) -> list[Cells]:
+def server(entry: BenchmarkEntry) -> list[tuple[str, str]]:
     """What the server said of itself, and what it took."""
     said = entry.server
     looks = f" of {said.looks} looks" if said.looks else ""
