@@ -29,6 +29,8 @@ _HEAD_START = 200_000_000
 _START_WITHIN = 60.0
 _LOOK = 0.1
 _STOP_WITHIN = 5.0
+_STANDS_BACK = 10
+"""Added to the niceness of a thread that is in no hurry."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def carry(
     """
     _check(load)
     tickets = _tickets(len(load.asks)) if load.closed else os.open(os.devnull, os.O_RDONLY)
-    heard: SimpleQueue[Raw | None] = SimpleQueue()
+    heard: SimpleQueue[Outcome | None] = SimpleQueue()
+    dialect = load.dialect or DIALECT_OF[load.target.style]
     workers: list[_Worker] = []
     try:
         workers += [_Worker(job, tickets) for job in _jobs(load)]
@@ -103,8 +106,8 @@ def carry(
             sleep(_LOOK)
         begin = monotonic_ns() + _HEAD_START
         for worker in workers:
-            worker.begin(begin, heard)
-        gathering = _Gathering(load, workers, heard, on_outcome, on_look)
+            worker.begin(begin, heard, dialect)
+        gathering = _Gathering(workers, heard, on_outcome, on_look)
         outcomes = gathering.until_over(stopped, paused)
     finally:
         for worker in workers:
@@ -179,9 +182,9 @@ class _Worker:
         finally:
             timer.cancel()
 
-    def begin(self, moment: int, heard: SimpleQueue[Raw | None]) -> None:
+    def begin(self, moment: int, heard: SimpleQueue[Outcome | None], dialect: str) -> None:
         self.tell(moment.to_bytes(8, "little"))
-        threading.Thread(target=self._read, args=(heard,), daemon=True).start()
+        threading.Thread(target=self._read, args=(heard, dialect), daemon=True).start()
 
     def tell(self, order: bytes) -> None:
         assert self._process.stdin is not None
@@ -189,17 +192,20 @@ class _Worker:
             self._process.stdin.write(framed(order))
             self._process.stdin.flush()
 
-    def _read(self, heard: SimpleQueue[Raw | None]) -> None:
+    def _read(self, heard: SimpleQueue[Outcome | None], dialect: str) -> None:
         assert self._process.stdout is not None
-        while (frame := read_frame(self._process.stdout)) is not None:  # type: ignore[arg-type]
-            if frame.startswith(USED):
-                self.cpu_seconds = float(frame.removeprefix(USED))
-            elif frame.startswith(UNDER_WAY):
-                self.under_way = int(frame.removeprefix(UNDER_WAY))
-            else:
-                heard.put(Raw.unpacked(frame))
-        self.under_way = 0
-        heard.put(None)
+        _give_way()
+        try:
+            while (frame := read_frame(self._process.stdout)) is not None:  # type: ignore[arg-type]
+                if frame.startswith(USED):
+                    self.cpu_seconds = float(frame.removeprefix(USED))
+                elif frame.startswith(UNDER_WAY):
+                    self.under_way = int(frame.removeprefix(UNDER_WAY))
+                else:
+                    heard.put(Raw.unpacked(frame).outcome(dialect))
+        finally:
+            self.under_way = 0
+            heard.put(None)
 
     def stop(self) -> None:
         with contextlib.suppress(OSError):
@@ -218,11 +224,17 @@ class _Worker:
                     pipe.close()
 
 
+def _give_way() -> None:
+    """Let this thread stand back: answers that end together are taken apart while those that follow are sent, stamped and computed."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _STANDS_BACK)
+
+
 class _Gathering:
     """Takes in what the workers report until all of them are done, and passes on the wish to pause and to stop."""
 
-    def __init__(self, load: Load, workers: Sequence[_Worker], heard: SimpleQueue[Raw | None], on_outcome: OnOutcome | None, on_look: OnLook) -> None:
-        self._dialect = load.dialect or DIALECT_OF[load.target.style]
+    def __init__(self, workers: Sequence[_Worker], heard: SimpleQueue[Outcome | None], on_outcome: OnOutcome | None, on_look: OnLook) -> None:
         self._workers, self._heard, self._on_outcome, self._on_look = workers, heard, on_outcome, on_look
         self._found: dict[int, Outcome] = {}
         self._paused_at: int | None = None
@@ -234,14 +246,14 @@ class _Gathering:
         open_workers, look_at = len(self._workers), 0.0
         while open_workers:
             try:
-                raw = self._heard.get(timeout=_LOOK)
+                outcome = self._heard.get(timeout=_LOOK)
             except Empty:
                 pass
             else:
-                if raw is None:
+                if outcome is None:
                     open_workers -= 1
                 else:
-                    self._take(raw)
+                    self._take(outcome)
             now = monotonic()
             if now < look_at:
                 continue
@@ -250,8 +262,8 @@ class _Gathering:
         self._end_pause()
         return self._found
 
-    def _take(self, raw: Raw) -> None:
-        self._found[raw.index] = outcome = raw.outcome(self._dialect)
+    def _take(self, outcome: Outcome) -> None:
+        self._found[outcome.index] = outcome
         if self._on_outcome is not None:
             self._on_outcome(outcome)
 
