@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import psutil
@@ -29,14 +29,28 @@ def listening(url: str) -> int | None:
         port = parts.port or _PORTS.get(parts.scheme, 0)
         if not parts.hostname or not _is_here(parts.hostname):
             return None
-        held = {one.pid for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port}
-        pids = {pid for pid in held if pid is not None}
-        if None in held or not pids:
-            return None
-        oldest = [pid for pid in pids if psutil.Process(pid).ppid() not in pids]
-        return oldest[0] if len(oldest) == 1 and psutil.Process(oldest[0]).name() not in _FORWARDERS else None
+        held = {one.pid for one in psutil.net_connections("tcp") if _listens(one, port)}
+        oldest = {None if pid is None else _oldest(psutil.Process(pid), port) for pid in held}
+        found = oldest.pop() if len(oldest) == 1 else None
+        return None if found is None or found.name() in _FORWARDERS else found.pid
     except (OSError, ValueError, psutil.Error):
         return None
+
+
+def _oldest(process: psutil.Process, port: int) -> psutil.Process:
+    """Of a family of processes that share a socket the first: the system names any of them."""
+    for parent in process.parents():
+        try:
+            if not any(_listens(one, port) for one in parent.net_connections("tcp")):
+                break
+        except psutil.Error:
+            break
+        process = parent
+    return process
+
+
+def _listens(connection: Any, port: int) -> bool:
+    return bool(connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port)
 
 
 def _is_here(host: str) -> bool:
