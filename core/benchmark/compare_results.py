@@ -125,7 +125,7 @@ def unlike(result: BenchmarkResult, against: BenchmarkResult) -> tuple[str, ...]
     found = []
     if result.load != against.load:
         found.append(f"the loads differ: {clean(result.load, limit=120)}, against {clean(against.load, limit=120)}")
-    names = [name for name in ("system", "processor", "cores", "memory_bytes") if result.machine.get(name) != against.machine.get(name)]
+    names = [name for name in ("system", "processor", "cores", "memory_bytes", "gpus") if result.machine.get(name) != against.machine.get(name)]
     if names:
         found.append(f"the machines differ in {', '.join(name.replace('_bytes', '') for name in names)}")
     for entry, other in pairs_of(result, against):

@@ -16,8 +16,9 @@ from core.benchmark.formats import check_format
 from core.benchmark.part import Part
 from core.benchmark.recommend import recommend
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Threshold, Timeline
-from core.benchmark.run import machine, prompts_of, words
+from core.benchmark.run import prompts_of, words
 from core.benchmark.run import run as benchmark
+from core.benchmark.surroundings import machine
 from core.benchmark.target import tokenizer_of
 from core.benchmark.warnings import ESTIMATED
 from core.engine import Missing, look_up

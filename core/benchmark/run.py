@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import psutil
-
-from core import __version__
 from core.benchmark import quality
 from core.benchmark.arrivals import concurrency_of
 from core.benchmark.baseline import held_against
@@ -23,11 +18,12 @@ from core.benchmark.load import Carried
 from core.benchmark.outcome import Outcome
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, Quality, Timeline
 from core.benchmark.spec import BenchmarkSpec
+from core.benchmark.surroundings import machine
 from core.benchmark.sweep import highest_meeting, knee_of
 from core.benchmark.target import Target, opened, tokenizer_of
-from core.benchmark.trial import answered_nothing
 from core.benchmark.thresholds import judge, objectives_of, parse
 from core.benchmark.timeline import measured_in, prefix_found, timeline_of, totals_of, window_of
+from core.benchmark.trial import answered_nothing
 from core.benchmark.warnings import warnings_of
 from core.benchmark.watch import Watch
 from core.benchmark.workload import Prompt, Tokenizer, builtin_prompts, file_prompts
@@ -228,19 +224,6 @@ def _best(levels: Sequence[Level]) -> Level:
     """The level with the most throughput that meets the objectives, else the most of all."""
     meeting = [level for level in levels if level.meets_objectives]
     return max(meeting or levels, key=lambda level: level.throughput_tokens_per_second or level.throughput_requests_per_second or 0.0)
-
-
-def machine() -> dict[str, object]:
-    """Where this was measured."""
-    return {
-        "system": f"{platform.system()} {platform.release()}",
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-        "python": platform.python_version(),
-        "llmopt": __version__,
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-    }
 
 
 def words(spec: BenchmarkSpec) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.benchmark.resources import GpuMeter, look_at
+from core.benchmark.surroundings import machine
 from core.benchmark.watch import Watch
 from core.engine import Endpoint
 from core.hardware.gpu import RawProcess
@@ -126,3 +127,10 @@ def test_without_a_gpu_nothing_is_said() -> None:
         watch.mark()
     report = watch.report(tokens=5)
     assert (report.gpu_bytes, report.joules, report.tokens_per_joule, report.host_bytes) == (None, None, None, None)
+
+
+def test_a_machine_says_its_processor_and_gpus() -> None:
+    found = machine(GpuProbe(fake_nvml("one"), unread=tuple))
+    assert found["processor"]
+    assert found["gpus"] == f"1 x {fake_nvml('one').gpus[0].name}"
+    assert "gpus" not in machine(GpuProbe(fake_nvml("none"), unread=tuple))
