@@ -26,8 +26,8 @@ from core.benchmark.machine_result import BandwidthFigures, BenchmarkMachineResu
 from core.benchmark.machine_shapes import BlockProduct, has_experts, products_of
 from core.benchmark.machine_spec import BenchmarkMachineSpec
 from core.benchmark.roofline import attainable, bound, operations, traffic
-from core.benchmark.surroundings import machine
 from core.benchmark.stopwatch import Stopwatch
+from core.benchmark.surroundings import machine
 from core.hardware.host import cpu_name
 from core.models.card import ModelCard
 from core.models.resolve import resolve
