@@ -34,7 +34,13 @@ class ServeSpec(Spec):
         ("machine", ("device", "threads", "gpu_memory", "tensor_parallel", "concurrency", "seed")),
     )
 
-    engine: Annotated[str, Field(description="Engine: transformers, runtime, llama-cpp, vllm, sglang, tensorrt-llm, ollama", min_length=1)]
+    engine: Annotated[
+        str,
+        Field(
+            description="Engine: transformers, runtime, llama-cpp, vllm, sglang, tensorrt-llm, ollama; or one of its servers: llama-cpp/llama-server",
+            min_length=1,
+        ),
+    ]
     host: Annotated[str, Field(description="Address to listen on; only this machine unless told otherwise", min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(description="Port; 0 takes a free one", ge=0, le=65535)] = 0
     context: Annotated[
@@ -226,17 +232,53 @@ class ScoringEngine(Protocol):
         """
 
 
+@runtime_checkable
+class VariedEngine(Protocol):
+    """What an engine may have besides: several servers, of which it takes one by itself, and another when it is named."""
+
+    def variants(self) -> Mapping[str, Engine]:
+        """Its servers by the word that stands behind the engine's name and a slash; each has facts of its own, named so."""
+
+
 def names() -> tuple[str, ...]:
     """Engines that are installed with this program or besides it, without importing them."""
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
+def all_names() -> tuple[str, ...]:
+    """As `names`, each engine followed by its variants. Imports the engines; one that is broken has none."""
+    found: list[str] = []
+    for name in names():
+        found.append(name)
+        try:
+            engine = look_up(name)
+        except RequestError:
+            continue
+        found += [f"{name}/{variant}" for variant in _variants(engine)]
+    return tuple(found)
+
+
 def look_up(name: str) -> Engine:
-    """An engine by its name.
+    """An engine by its name, or one of its variants by `engine/variant`.
 
     Raises:
         RequestError: there is none, or its package is broken.
     """
+    own, slash, variant = name.partition("/")
+    if not slash:
+        return _engine(name)
+    variants = _variants(_engine(own))
+    if variant not in variants:
+        known = ", ".join(f"{own}/{each}" for each in variants) or f"only {own} itself"
+        raise RequestError(f"unknown engine {clean(name, limit=60)!r}: there is {known}")
+    return variants[variant]
+
+
+def _variants(engine: Engine) -> Mapping[str, Engine]:
+    return engine.variants() if isinstance(engine, VariedEngine) else {}
+
+
+def _engine(name: str) -> Engine:
     point = next(iter(_points(name)), None)
     if point is None:
         raise RequestError(f"unknown engine {clean(name, limit=60)!r}: there are {', '.join(names())}")

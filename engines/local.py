@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import ClassVar
 
 from core import __version__, engine_paths
@@ -26,8 +27,10 @@ class LocalServer(OpenAiServer):
     }
 
     def find(self) -> Found | Missing:
-        """This program's own Python, or that of the configured environment."""
-        python = engine_paths.python(self.facts.name)
+        """The Python of the configured environment if this program is installed there too, else its own."""
+        python = engine_paths.python(self.facts.name.partition("/")[0])
+        if python != sys.executable and not probing.has_module(python, "engines.server"):
+            python = sys.executable
         program = (python, "-m", "engines.server", "--backend", self.backend)
         if not self.package:
             return Found(__version__, program)

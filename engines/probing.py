@@ -47,6 +47,12 @@ def package_version(python: str, package: str) -> str:
     return clean(text, limit=40) if _VERSION.fullmatch(text) else ""
 
 
+def has_module(python: str, module: str) -> bool:
+    """Whether a Python finds a module, wherever it is started from."""
+    code = f"import sys; sys.path = [place for place in sys.path if place]; import importlib.util as u; print(u.find_spec({module!r}) is not None)"
+    return output((python,), ("-c", code)).strip() == "True"
+
+
 def flags(program: tuple[str, ...], arguments: Sequence[str] = ("--help",), environment: Mapping[str, str] | None = None) -> frozenset[str]:
     """Flags that a program's help names; empty when it has no help."""
     return frozenset(_FLAG.findall(output(program, tuple(arguments), tuple(sorted((environment or {}).items())))))

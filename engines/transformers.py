@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from core.engine import EngineFacts
+from collections.abc import Mapping
+
+from core.engine import Engine, EngineFacts
 from engines.local import LocalServer
+from engines.transformers_serve import TransformersServe
 
 
 class Transformers(LocalServer):
@@ -20,3 +23,7 @@ class Transformers(LocalServer):
     backend = "transformers"
     package = "transformers"
     extra = "pip install transformers"
+
+    def variants(self) -> Mapping[str, Engine]:
+        """Its own server besides the one of this program."""
+        return {"serve": TransformersServe()}
