@@ -42,6 +42,7 @@ class Vllm(OpenAiServer):
             r"KV cache is needed, which is larger than the available|available KV cache memory|No available memory for the cache blocks",
             "lower context",
         ),
+        (r"less than desired \w+ memory utilization", "lower gpu-memory, or end what else uses the memory"),
         (r"Bfloat16 is only supported on GPUs with compute capability", "ask for dtype float16"),
         (r"Unknown quantization method|quantization method .* (?:is )?not supported", "this version cannot load the quantization of the checkpoint"),
         (r"Model architectures .* are not supported|No model class found", "this version does not know the model's architecture"),
@@ -65,7 +66,7 @@ class Vllm(OpenAiServer):
 
     def command(self, spec: ServeSpec, found: Found, port: int) -> Command:
         """`vllm serve MODEL ...`."""
-        on_cpu = spec.device == "cpu"
+        on_cpu = spec.device == "cpu" or (spec.device == "auto" and found.program[-1] != "serve")
         known = probing.flags(found.program, ("--help=all",)) or probing.flags(found.program)
         arguments = Arguments("vLLM", known).add(
             *([] if found.program[-1] == "serve" else ["--model"]), _model(spec), "--host", spec.host, "--port", str(port)

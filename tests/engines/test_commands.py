@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.engine import Missing, ServeSpec, look_up
+from core.engine import Found, Missing, ServeSpec, look_up
 from core.errors import RequestError
 from engines import probing
 
@@ -68,6 +68,17 @@ def test_further_arguments_come_last_and_as_they_are(installed: str) -> None:
 def test_vllm_takes_a_draft_model_as_json(installed: str) -> None:
     argv, _, _ = command(installed, draft="org/draft", gamma=3)
     assert argv[argv.index("--speculative-config") + 1] == '{"model": "org/draft", "num_speculative_tokens": 3}'
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_vllm_built_for_processors_is_told_so_without_being_asked(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "flags", lambda *_: frozenset(HELP["vllm"].split()))
+    engine = look_up("vllm")
+    found = Found("0.32.0", ("python", "-m", "vllm.entrypoints.openai.api_server"))
+    made = engine.command(ServeSpec.model_validate({"model": "bundled:base", "engine": "vllm", "device": device}), found, 8123)
+    assert "--enforce-eager" in made.argv
+    assert "--gpu-memory-utilization" not in made.argv
+    assert made.environment["VLLM_CPU_KVCACHE_SPACE"] == "1"
 
 
 @pytest.mark.parametrize("installed", ["vllm"], indirect=True)

@@ -171,6 +171,7 @@ def test_no_metrics_bring_it_down(text: str) -> None:
         ("OSError: [Errno 98] Address already in use", "port is taken"),
         ("ModuleNotFoundError: No module named 'flashinfer'", "lacks a package"),
         ("ValueError: Bfloat16 is only supported on GPUs with compute capability of at least 8.0", "dtype float16"),
+        ("ValueError: Available memory on node 0 (20 GiB) on startup is less than desired CPU memory utilization (0.92, 22 GiB)", "lower gpu-memory"),
     ],
 )
 def test_a_start_that_failed_is_explained(line: str, word: str) -> None:
