@@ -32,7 +32,8 @@ def level_of(carried: Carried, objectives: Mapping[SampleMetric, float], level: 
         seconds=window.seconds,
         window=words,
         metrics={metric.tag: _figure(metric, within) for metric in SAMPLES},
-        achieved_rate=_achieved(carried.outcomes, carried.pauses),
+        scheduled_rate=_rate([outcome.due for outcome in carried.outcomes if outcome.sent is not None], carried.pauses),
+        achieved_rate=_rate([outcome.sent for outcome in carried.outcomes if outcome.sent is not None], carried.pauses),
         pauses=tuple(PauseFigure(at=(first - carried.begin) / 1e9, seconds=(end - first) / 1e9) for first, end in carried.pauses),
         goodput_requests_per_second=goodput.of(carried.outcomes, window) if goodput else None,
         meets_objectives=sum(met) >= _MEETING * len(met) if met else None,
@@ -77,8 +78,8 @@ def samples_of(outcomes: Sequence[Outcome]) -> dict[str, list[float]]:
     return {metric.tag: metric.sample(outcomes) for metric in (*SAMPLES, *OF_REQUEST)}
 
 
-def _achieved(outcomes: Sequence[Outcome], pauses: Sequence[Pause]) -> float | None:
-    sent = sorted(outcome.sent for outcome in outcomes if outcome.sent is not None)
-    if len(sent) < 2 or sent[-1] == sent[0]:
-        return None
-    return (len(sent) - 1) / Window(sent[0], sent[-1], tuple(pauses)).seconds
+def _rate(stamps: Sequence[int], pauses: Sequence[Pause]) -> float | None:
+    """A second, between the first stamp and the last."""
+    first, last = min(stamps, default=0), max(stamps, default=0)
+    seconds = Window(first, last, tuple(pauses)).seconds if last > first else 0.0
+    return (len(stamps) - 1) / seconds if seconds else None

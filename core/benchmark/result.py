@@ -149,6 +149,8 @@ class Quality(FrozenFigures):
     questions: int | None = None
     words: str = ""
     """How it was measured, or why it was not."""
+    losses: tuple[float, ...] = ()
+    """Negative log-likelihood of each scored token, nat, in the order of the text: models that score the same tokens are compared token by token."""
 
     @property
     def accuracy(self) -> float | None:
@@ -182,6 +184,8 @@ class Level(FrozenFigures):
     timeout_rate: float | None = None
     metrics: dict[str, SampleFigure]
     """By the tag of the metric."""
+    scheduled_rate: float | None = None
+    """Requests a second at which those that were sent were due, as their schedule was drawn; None where all were due at once."""
     achieved_rate: float | None = None
     """Requests a second that were really sent."""
     meets_objectives: bool | None = None

@@ -166,8 +166,9 @@ class BenchmarkSpec(Spec):
             raise ValueError("the levels of a sweep are numbers above 0 that rise: sort them")
         if self.quality_reference is not None and not self.quality_tokens:
             raise ValueError("a divergence from a reference is measured on a text: give quality-tokens")
-        if self.is_url and self.quality_reference is not None and not self.quality_reference.startswith(("http://", "https://")):
-            raise ValueError("the tokens of a server's model are not known here: give the address of a server as the reference too")
+        own = self.quality_reference is not None and not self.quality_reference.startswith(("http://", "https://"))
+        if self.is_url and own and self.tokenizer is None:
+            raise ValueError("the tokens of a server's model are not known here: give tokenizer, or the address of a server as the reference too")
         if self.sweep == "concurrency" and any(level != int(level) for level in self.levels):
             raise ValueError("the levels of a sweep over the concurrency are whole numbers")
         return self

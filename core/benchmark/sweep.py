@@ -80,11 +80,15 @@ def highest_meeting(levels: Sequence[Level], spec: BenchmarkSpec) -> float | Non
     """
     highest = None
     for level in sorted(levels, key=_place):
-        reached = spec.sweep == "concurrency" or (level.achieved_rate or 0.0) >= RATE_REACHED * _place(level)
-        if not (level.meets_objectives and reached):
+        if not (level.meets_objectives and (spec.sweep == "concurrency" or rate_reached(level))):
             break
         highest = level.level
     return highest
+
+
+def rate_reached(level: Level) -> bool:
+    """Whether requests were sent as fast as their schedule has them: that of a random one, as it was drawn, and not as fast as on average."""
+    return level.achieved_rate is not None and level.achieved_rate >= RATE_REACHED * (level.scheduled_rate or _place(level))
 
 
 def _place(level: Level) -> float:

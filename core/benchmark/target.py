@@ -57,7 +57,9 @@ def opened(spec: BenchmarkSpec, context: RunContext, needed: int) -> Iterator[Ta
     log = context.artifacts / "server.log"
     with served(engine, serve_spec(spec, needed), log, say=context.log, check_cancelled=context.check_cancelled) as server:
         context.log(f"the server answered after {server.seconds:.1f} s")
-        endpoint = _with_style(spec, replace(server.endpoint, model=spec.served_model or server.endpoint.model), engine)
+        endpoint = _with_style(
+            spec, replace(server.endpoint, model=spec.served_model or server.endpoint.model, ignores_eos=_ignores_eos(spec, engine)), engine
+        )
         title = resolve(spec.model).title
         yield Target(engine, endpoint, f"{title} · {engine.facts.title}", server.pid, server.version, server.command.shown())
 
@@ -152,7 +154,7 @@ class FastTokenizer:
 
 
 def _attached(spec: BenchmarkSpec, engine: Engine) -> Target:
-    endpoint = Endpoint(spec.model, "", engine.facts.style, key_of(spec), not spec.insecure, engine.facts.ignores_eos)
+    endpoint = Endpoint(spec.model, "", engine.facts.style, key_of(spec), not spec.insecure, _ignores_eos(spec, engine))
     names = _names(spec, engine, endpoint)
     if spec.served_model is not None and names and spec.served_model not in names:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -187,6 +189,11 @@ def refused_key(spec: BenchmarkSpec, status: int) -> str:
     if key_of(spec) is not None:
         return f"{server} refuses the key in {_OPENAI_KEY} (HTTP {status}): name the variable that holds the right one with --key-env"
     return f"{server} asks for a key (HTTP {status}): put it into an environment variable, and name that with --key-env"
+
+
+def _ignores_eos(spec: BenchmarkSpec, engine: Engine) -> bool:
+    """Whether the server is asked for answers of full length: it is wanted, and the server knows how."""
+    return spec.ignore_eos and engine.facts.ignores_eos
 
 
 def _with_style(spec: BenchmarkSpec, endpoint: Endpoint, engine: Engine) -> Endpoint:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from core.benchmark.lengths import of_lengths
 from core.benchmark.metrics import SAMPLES
 from core.benchmark.outcome import Outcome
 from core.benchmark.percentiles import LEVELS, samples_needed
 from core.benchmark.result import BenchmarkEntry
-from core.benchmark.spec import PACED, BenchmarkSpec
-from core.benchmark.sweep import RATE_REACHED
+from core.benchmark.spec import PACED, BenchmarkSpec, LoadKind
+from core.benchmark.sweep import rate_reached
 from core.benchmark.workload import Prompt
 
 ESTIMATED = "no tokenizer of the model is at hand: lengths of prompts are estimates of four characters a token"
@@ -18,6 +19,8 @@ _QUEUE_SHARE = 0.05
 _SHORTER = 0.9
 _CLAIMED: Final = 99.0
 _OF_REQUESTS: Final = "ttft_ms"
+_DRAWN: Final[tuple[LoadKind, ...]] = ("ramp", "trace")
+"""Loads whose rate is no single number."""
 
 
 def warnings_of(spec: BenchmarkSpec, entry: BenchmarkEntry, prompts: Sequence[Prompt], outcomes: Sequence[Outcome] = ()) -> tuple[str, ...]:
@@ -27,6 +30,7 @@ def warnings_of(spec: BenchmarkSpec, entry: BenchmarkEntry, prompts: Sequence[Pr
         found.append("the server gave no usage: tokens were counted with the model's tokenizer")
     elif entry.token_counts == "unknown" and entry.requests.done:
         found.append("the server gave no usage and no tokenizer is at hand: figures a token are not known")
+    found += of_lengths(prompts, outcomes)
     if prompts and prompts[0].input_tokens is None:
         found.append(ESTIMATED)
     return tuple(found)
@@ -45,15 +49,22 @@ def _of_requests(entry: BenchmarkEntry) -> Iterator[str]:
 
 def _of_rate(spec: BenchmarkSpec, entry: BenchmarkEntry) -> Iterator[str]:
     level = entry.shown
-    if spec.load in PACED and level.achieved_rate is not None and level.achieved_rate < RATE_REACHED * spec.rate:
-        yield f"the rate of {spec.rate:g} requests a second was not reached: {level.achieved_rate:.3g} were sent"
+    if spec.load in (*PACED, *_DRAWN) and level.scheduled_rate and not rate_reached(level):
+        yield _not_reached(spec, level.scheduled_rate, level.achieved_rate or 0.0)
     if spec.load == "sweep" and spec.sweep == "rate":
-        late = [each for each in entry.levels if each.level and each.achieved_rate is not None and each.achieved_rate < RATE_REACHED * each.level]
+        late = [each for each in entry.levels if each.achieved_rate is not None and not rate_reached(each)]
         if late:
             yield f"of the rates of the sweep {', '.join(f'{each.level:g} ({each.achieved_rate:.3g} sent)' for each in late)} were not reached"
     queue, latency = level.metrics["queue_ms"].p95, level.metrics["e2el_ms"].p50
     if queue is not None and latency and queue > max(_QUEUE_SHARE * latency, 5.0):
         yield f"requests waited in the client (p95 {queue:.0f} ms) for a free slot or for the client itself: that time is part of their latencies"
+
+
+def _not_reached(spec: BenchmarkSpec, scheduled: float, achieved: float) -> str:
+    if spec.load in _DRAWN:
+        return f"the schedule of the {spec.load} was not kept: it has {scheduled:.3g} requests a second, {achieved:.3g} were sent"
+    drawn = "" if spec.load == "constant" else f", of {scheduled:.3g} as they were drawn"
+    return f"the rate of {spec.rate:g} requests a second was not reached: {achieved:.3g} were sent{drawn}"
 
 
 def _of_answers(prompts: Sequence[Prompt], outcomes: Sequence[Outcome]) -> Iterator[str]:

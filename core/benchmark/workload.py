@@ -15,7 +15,7 @@ from core import text
 from core.errors import RequestError
 from core.sanitize import clean
 
-_CHARACTERS = 4
+CHARACTERS_A_TOKEN = 4
 """Of a token, where no tokenizer is at hand: an estimate."""
 _LARGEST_FILE = 1 << 30
 _LONGEST_PROMPT = 2**22
@@ -52,15 +52,15 @@ class Characters:
 
     def encode(self, text: str) -> Sequence[int]:
         """Parts of four characters, each as one number."""
-        return [int.from_bytes(part.ljust(_CHARACTERS, "\0").encode("utf-32-le"), "little") for part in _parts(text)]
+        return [int.from_bytes(part.ljust(CHARACTERS_A_TOKEN, "\0").encode("utf-32-le"), "little") for part in _parts(text)]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text again."""
-        return "".join(token.to_bytes(4 * _CHARACTERS, "little").decode("utf-32-le") for token in tokens).rstrip("\0")
+        return "".join(token.to_bytes(4 * CHARACTERS_A_TOKEN, "little").decode("utf-32-le") for token in tokens).rstrip("\0")
 
 
 def _parts(whole: str) -> list[str]:
-    return [whole[first : first + _CHARACTERS] for first in range(0, len(whole), _CHARACTERS)]
+    return [whole[first : first + CHARACTERS_A_TOKEN] for first in range(0, len(whole), CHARACTERS_A_TOKEN)]
 
 
 def lengths(mean: int, deviation: float, count: int, generator: np.random.Generator) -> NDArray[np.int64]:

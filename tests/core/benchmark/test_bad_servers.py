@@ -191,3 +191,10 @@ def test_a_secret_is_hidden_before_a_text_is_cut() -> None:
     assert sanitize.clean(f"a{KEY}b") == "a[key]b"
     sanitize.conceal("abc")
     assert sanitize.clean("abc") == "abc"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_answers_of_full_length_are_asked_for_or_not(wanted: bool, context: RecordingContext) -> None:
+    with refusing("good") as server:
+        measured(server.url, context, engine="vllm", ignore_eos=wanted, requests=1, warmup=0)
+    assert [body.get("ignore_eos", False) for body in server.bodies] == [wanted]

@@ -131,3 +131,29 @@ def test_one_request_is_measured_whole() -> None:
 def test_one_after_the_other_is_full_all_the_time() -> None:
     window, _ = steady_window(spans(*((start, start + 0.99) for start in range(20))), 0, 20 * SECOND)
     assert window.seconds > 19
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ('{"timestamp": -1, "prompt": "x"}', "seconds from 0 on"),
+        ('{"timestamp": NaN, "prompt": "x"}', "seconds from 0 on"),
+        ('{"timestamp": 1700000000000, "prompt": "x"}', "seconds from 0 on"),
+        ('{"timestamp": true, "prompt": "x"}', "seconds from 0 on"),
+        ('{"input_tokens": 99999999999}', "from 1 to 4194304"),
+        ('{"prompt": "x", "output_tokens": 99999999}', "from 1 to 1048576"),
+        ("{oops", "is not JSON: Expecting property name enclosed in double quotes (column 2)"),
+    ],
+)
+def test_a_line_beyond_reason_is_named(tmp_path: Path, line: str, word: str) -> None:
+    file = tmp_path / "lines.jsonl"
+    file.write_text('{"timestamp": 0, "prompt": "fine"}\n' + line + "\n")
+    with pytest.raises(RequestError, match="line 2") as refused:
+        file_prompts(file, None, 8)
+    assert word in str(refused.value)
+
+
+def test_a_file_may_begin_with_a_mark_and_hold_line_separators(tmp_path: Path) -> None:
+    file = tmp_path / "lines.jsonl"
+    file.write_bytes(b'\xef\xbb\xbf{"prompt": "one\xe2\x80\xa8line"}\r\n{"prompt": "two"}\r\n')
+    assert [prompt.text for prompt in file_prompts(file, None, 8)] == ["one\u2028line", "two"]
