@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.benchmark.compare_results import Compared, compare_samples, pairs_of, unlike
+from core.benchmark.compare_results import Compared, compare_quality, compare_samples, pairs_of, unlike
 from core.benchmark.result import BenchmarkResult, Threshold
 
 
@@ -19,7 +19,8 @@ def held_against(baseline: BenchmarkResult, result: BenchmarkResult) -> tuple[tu
     found: list[Threshold] = []
     for entry, before in pairs:
         compared = compare_samples(result.samples.get(entry.name, {}), baseline.samples.get(before.name, {}))
-        found += _thresholds(compared, entry.name if len(pairs) > 1 else "")
+        quality = compare_quality(entry.quality, before.quality)
+        found += _thresholds((*compared, *(() if quality is None else (quality,))), entry.name if len(pairs) > 1 else "")
     return tuple(found), unlike(result, baseline)
 
 

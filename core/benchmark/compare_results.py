@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, exp, sqrt
+from statistics import NormalDist
 from typing import Final, Literal
 
+import numpy as np
+
 from core.benchmark.metrics import OF_REQUEST, SAMPLES
-from core.benchmark.result import BenchmarkEntry, BenchmarkResult
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Quality
 from core.benchmark.significance import ratio_of
 from core.sanitize import clean
 
 Verdict = Literal["better", "worse", "alike", "unknown"]
 Samples = Mapping[str, Sequence[float]]
 _LEAST = 8
+_MOST_NATS = 700.0
 _FALSE_ALARM = 0.05
 """Chance that among all aspects of two equal loads one is called different."""
 
 
 @dataclass(frozen=True)
 class Aspect:
-    """One statistic of the raw values of a load."""
+    """One statistic of the raw values of a load, or of what a model answers."""
 
     key: str
     title: str
@@ -32,12 +36,12 @@ class Aspect:
     @property
     def lower(self) -> bool:
         """Whether less is better."""
-        return _BETTER[self.tag] == "lower"
+        return _BETTER.get(self.tag, "lower") == "lower"
 
     @property
     def unit(self) -> str:
         """Of its values."""
-        return _UNITS[self.tag]
+        return _UNITS.get(self.tag, "")
 
     @property
     def least(self) -> int:
@@ -58,6 +62,7 @@ ASPECTS: Final = (
     Aspect("e2el.p95", "E2EL p95", "e2el_ms", 95.0),
     Aspect("throughput", "token/s of a request", "request_tokens_per_second", None),
 )
+PERPLEXITY: Final = Aspect("perplexity", "perplexity", "", None)
 CONFIDENCE: Final = 1 - _FALSE_ALARM / len(ASPECTS)
 """Of each interval, so that all of them hold together at 95 % (Bonferroni)."""
 BETWEEN_LOADS: Final = "intervals are over the requests of one load each: what changed on the machine between two loads is not in them"
@@ -100,6 +105,26 @@ def _compared(aspect: Aspect, these: Sequence[float], those: Sequence[float], co
         return Compared(aspect, value, against, found.ratio, found.low, found.high, False, "alike", f"{interval}: within noise")
     verdict: Verdict = "better" if (found.ratio < 1) == aspect.lower else "worse"
     return Compared(aspect, value, against, found.ratio, found.low, found.high, True, verdict, f"{interval}: {verdict}, beyond noise")
+
+
+def compare_quality(this: Quality, that: Quality, confidence: float = CONFIDENCE) -> Compared | None:
+    """The perplexity of a model over that of another, token by token on the same text; None where they did not score the same tokens.
+
+    The mean of the differences of the losses is the logarithm of the ratio; its interval is that of a normal distribution.
+    """
+    if this.ppl is None or that.ppl is None or len(this.losses) != len(that.losses) or len(this.losses) < _LEAST:
+        return None
+    if this.words.split("; ")[0] != that.words.split("; ")[0]:
+        return None
+    apart = np.asarray(this.losses) - np.asarray(that.losses)
+    middle, spread = float(apart.mean()), float(apart.std(ddof=1)) / sqrt(len(apart))
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * spread
+    ratio, low, high = (exp(max(min(value, _MOST_NATS), -_MOST_NATS)) for value in (middle, middle - reach, middle + reach))
+    interval = f"{ratio:.4f} times ({low:.4f} to {high:.4f})"
+    if low <= 1 <= high:
+        return Compared(PERPLEXITY, this.ppl, that.ppl, ratio, low, high, False, "alike", f"{interval}: within noise")
+    verdict: Verdict = "better" if ratio < 1 else "worse"
+    return Compared(PERPLEXITY, this.ppl, that.ppl, ratio, low, high, True, verdict, f"{interval}: {verdict}, beyond noise")
 
 
 def statistic(values: Sequence[float], level: float | None) -> float | None:

@@ -135,7 +135,8 @@ def _of_text(spec: BenchmarkSpec, target: Target, tokenizer: Tokenizer | None, c
     words = f"{len(passages)} {cut} of {corpus.name} (SHA-256 {corpus.sha256[:12]}), all but the first token of each"
     if not math.isfinite(ppl):
         return Quality(words=f"perplexity is not known: the server holds a token of the text for impossible; {words}")
-    quality = Quality(ppl=ppl, ppl_se=spread, tokens=sum(map(len, scores)), words=words)
+    losses = tuple(round(-score.logprob, 6) for part in scores for score in part)
+    quality = Quality(ppl=ppl, ppl_se=spread, tokens=len(losses), words=words, losses=losses)
     if spec.quality_reference is None:
         return quality
     probe = corpus.text[:_PROBE]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.benchmark.compare_result import Goal, Recommendation
-from core.benchmark.compare_results import ASPECTS, Samples, compare_samples
-from core.benchmark.result import BenchmarkEntry, headline
+from core.benchmark.compare_results import ASPECTS, Compared, Samples, compare_quality, compare_samples
+from core.benchmark.result import BenchmarkEntry, Quality, headline
 from core.runs.figures import number, size
 
 _FALSE_ALARM = 0.05
@@ -28,13 +28,15 @@ class _Goal:
     unit: str
     aspect: str = ""
     """Key of the aspect whose raw values tell what is noise; none when empty."""
+    by_tokens: bool = False
+    """Whether the losses of the tokens tell it."""
 
 
 _GOALS: Final = (
     _Goal("throughput", "highest throughput", ("throughput_tokens_per_second",), False, number, " token/s", "throughput"),
     _Goal("latency", "lowest latency", ("e2el_p50_ms",), True, number, " ms end to end, p50", "e2el.p50"),
     _Goal("memory", "least memory", ("gpu_bytes", "host_bytes"), True, size, ""),
-    _Goal("quality", "best quality", ("ppl",), True, number, " perplexity"),
+    _Goal("quality", "best quality", ("ppl",), True, number, " perplexity", by_tokens=True),
 )
 
 
@@ -52,10 +54,12 @@ def _recommended(entries: Sequence[BenchmarkEntry], samples: Mapping[str, Sample
         if not goal.lower:
             known.reverse()
         if known:
-            yield _best(goal, name, known, samples, len(entries))
+            yield _best(goal, name, known, samples, {entry.name: entry.quality for entry in entries})
 
 
-def _best(goal: _Goal, figure: str, known: Sequence[tuple[float, str]], samples: Mapping[str, Samples], count: int) -> Recommendation:
+def _best(
+    goal: _Goal, figure: str, known: Sequence[tuple[float, str]], samples: Mapping[str, Samples], qualities: Mapping[str, Quality]
+) -> Recommendation:
     value, name = known[0]
     shown = f"{name} with {goal.show(value)}{goal.unit}"
     fields: dict[str, Any] = {"goal": goal.goal, "title": goal.title, "name": name, "value": value, "figure": figure}
@@ -65,18 +69,25 @@ def _best(goal: _Goal, figure: str, known: Sequence[tuple[float, str]], samples:
     margin = second / value if goal.lower else value / second
     if margin < 1 + _EQUAL:
         return Recommendation(**fields, runner_up=runner_up, margin=margin, beyond_noise=False, words=f"{shown}, and {runner_up} as well")
-    beyond, why = _noise(goal, samples.get(name, {}), samples.get(runner_up, {}), count)
+    # So strictly that among all pairs with the best one false alarm is as rare as with two targets.
+    confidence = 1 - _FALSE_ALARM / max(len(qualities) - 1, 1)
+    if goal.by_tokens:
+        beyond, why = _told(compare_quality(qualities[name], qualities[runner_up], confidence), "the two did not score the same tokens")
+    elif goal.aspect:
+        aspects = [aspect for aspect in ASPECTS if aspect.key == goal.aspect]
+        (found,) = compare_samples(samples.get(name, {}), samples.get(runner_up, {}), aspects, confidence)
+        beyond, why = _told(found)
+    else:
+        beyond, why = None, "measured once each, so that noise is not known"
     return Recommendation(
         **fields, runner_up=runner_up, margin=margin, beyond_noise=beyond, words=f"{shown}, {margin:.2f} times better than {runner_up}: {why}"
     )
 
 
-def _noise(goal: _Goal, best: Samples, second: Samples, count: int) -> tuple[bool | None, str]:
-    """Judged so strictly that among all pairs with the best one false alarm is as rare as with two targets."""
-    if not goal.aspect:
-        return None, "measured once each, so that noise is not known"
-    aspects = [aspect for aspect in ASPECTS if aspect.key == goal.aspect]
-    (found,) = compare_samples(best, second, aspects, 1 - _FALSE_ALARM / max(count - 1, 1))
+def _told(found: Compared | None, unlike: str = "") -> tuple[bool | None, str]:
+    """Whether the best is beyond noise, and why."""
+    if found is None:
+        return None, unlike
     if found.beyond_noise is None:
         return None, found.words
     return found.verdict == "better", "beyond noise" if found.verdict == "better" else "within noise"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.benchmark.compare_results import BETWEEN_LOADS, compare_samples, pairs_of, unlike
+from core.benchmark.compare_results import BETWEEN_LOADS, compare_quality, compare_samples, pairs_of, unlike
 from core.benchmark.documents import parse_result
 from core.runs.differences import Difference, Differences
 from core.sanitize import clean
@@ -29,7 +29,10 @@ def differences(result: Mapping[str, Any], against: Mapping[str, Any]) -> Differ
             words=each.words,
         )
         for entry, before in pairs
-        for each in compare_samples(one.samples.get(entry.name, {}), other.samples.get(before.name, {}))
-        if each.ratio is not None
+        for each in (
+            *compare_samples(one.samples.get(entry.name, {}), other.samples.get(before.name, {})),
+            compare_quality(entry.quality, before.quality),
+        )
+        if each is not None and each.ratio is not None
     ]
     return Differences(tuple(found), (*unlike(one, other), BETWEEN_LOADS) if found else unlike(one, other))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from core import __version__
-from core.benchmark.compare_results import Compared, compare_samples
-from core.benchmark.report.named import Named, targets
+from core.benchmark.compare_results import Compared
+from core.benchmark.report.named import Named, compare_rows, targets
 
 SCHEMA = "llmopt.benchmark-report/1"
 
@@ -23,7 +23,7 @@ def document(results: Sequence[Named]) -> dict[str, Any]:
             {
                 "target": other.title,
                 "against": first.title,
-                "aspects": {each.aspect.key: _aspect(each) for each in compare_samples(other.samples, first.samples)},
+                "aspects": {each.aspect.key: _aspect(each) for each in compare_rows(other, first)},
             }
             for other in others
         ],

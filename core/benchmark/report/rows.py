@@ -36,7 +36,7 @@ _OF_TARGET: Final = (
     "client_lag_ms",
 )
 _OF_SERVER: Final = tuple(ServerReport.model_fields)
-_OF_QUALITY: Final = (*(name for name in Quality.model_fields if name not in {"words", "tokens"}), "accuracy")
+_OF_QUALITY: Final = (*(name for name in Quality.model_fields if name not in {"words", "tokens", "losses"}), "accuracy")
 _OF_REQUEST: Final = ("due", "sent", "first", "last")
 _PERCENTILES: Final = tuple(f"p{level:g}{part}" for level in LEVELS for part in ("", "_low", "_high"))
 _UNITS: Final = {metric.tag: metric.unit for metric in (*SAMPLES, *OF_REQUEST)}

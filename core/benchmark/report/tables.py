@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from core.benchmark.compare_result import BenchmarkCompareResult
-from core.benchmark.compare_results import BETWEEN_LOADS, compare_samples, unlike
+from core.benchmark.compare_results import BETWEEN_LOADS, unlike
 from core.benchmark.metrics import SAMPLES
 from core.benchmark.percentiles import LEVELS
 from core.benchmark.report.definitions import definitions
-from core.benchmark.report.named import Named, Row, targets
+from core.benchmark.report.named import Named, Row, compare_rows, targets
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, PercentileFigure, Quality, SampleFigure, Threshold
 from core.runs.export.report import Cells, Table
 from core.runs.figures import number, percent, size
@@ -284,7 +284,7 @@ def against(rows: Sequence[Row]) -> list[Cells]:
     head: Cells = ("target", "aspect", "value", "first", "ratio and interval")
     found = [head]
     for other in rows[1:]:
-        for each in compare_samples(other.samples, rows[0].samples):
+        for each in compare_rows(other, rows[0]):
             if each.value is not None and each.against is not None:
                 unit = _unit(each.aspect.unit)
                 found.append((other.title, each.aspect.title, f"{_number(each.value)} {unit}", f"{_number(each.against)} {unit}", each.words))
