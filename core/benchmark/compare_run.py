@@ -57,7 +57,10 @@ def run(spec: BenchmarkCompareSpec, context: RunContext) -> BenchmarkCompareResu
                 raise
             result = _result(spec, measured, left_out, time.monotonic() - began)
             stopped = f"stopped by the person at target {number + 1} of {len(spec.chosen)}, {target.label}"
-            raise Cancelled(str(error), result=result.model_copy(update={"stopped": stopped, "warnings": (stopped,)})) from error
+            raise Cancelled(
+                f"the figures of {len(measured)} of {len(spec.chosen)} targets are kept",
+                result=result.model_copy(update={"stopped": stopped, "warnings": (stopped,)}),
+            ) from error
         if isinstance(found, LeftOut):
             context.log(f"{found.target} is left out: {found.reason}")
             left_out.append(found)

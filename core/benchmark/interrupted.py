@@ -10,9 +10,21 @@ from core.errors import Cancelled, LlmoptError
 
 def why_stopped(error: LlmoptError, levels: Sequence[Level]) -> str:
     """Why a load ended early, and what its figures are of."""
-    done, scheduled = (sum(getattr(level.requests, name) for level in levels) for name in ("done", "scheduled"))
+    if not isinstance(error, Cancelled) and not any(level.requests.done for level in levels):
+        return str(error)
     reason = "stopped by the person" if isinstance(error, Cancelled) else str(error)
-    return f"{reason}: the figures are of the {done} of {scheduled} requests that were answered before"
+    return f"{reason}: the figures are of the {_answered(levels)} requests that were answered before"
+
+
+def kept_words(error: LlmoptError, levels: Sequence[Level]) -> str:
+    """How a run ended early, and what is left of it."""
+    kept = f"the figures of {_answered(levels)} requests are kept"
+    return kept if isinstance(error, Cancelled) else f"{error}; {kept}"
+
+
+def _answered(levels: Sequence[Level]) -> str:
+    done, scheduled = (sum(getattr(level.requests, name) for level in levels) for name in ("done", "scheduled"))
+    return f"{done} of {scheduled}"
 
 
 def pause_warnings(levels: Sequence[Level]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from core.benchmark.bench import Bench
 from core.benchmark.ceiling import ceiling_warnings, known, most_at_once
 from core.benchmark.documents import load_result
 from core.benchmark.figures import counting_of, counts_of, errors_of, samples_of
-from core.benchmark.interrupted import pause_warnings, why_stopped
+from core.benchmark.interrupted import kept_words, pause_warnings, why_stopped
 from core.benchmark.load import Carried
 from core.benchmark.outcome import Outcome
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, Quality, Timeline
@@ -75,7 +75,7 @@ def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
     for warning in (*result.entries[0].warnings, *result.warnings):
         context.log(warning)
     if ended is not None:
-        raise type(ended)(str(ended), result=result)
+        raise type(ended)(kept_words(ended, levels), result=result)
     return result
 
 
