@@ -5,7 +5,6 @@ The server stamps each piece with the moment at which it wrote it; by what the c
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -137,9 +136,18 @@ def lags(outcome: Outcome) -> list[float]:
     return [(piece.t - int(piece.text)) / 1e6 for piece in outcome.pieces]
 
 
+@dataclass(frozen=True)
+class KnownServer:
+    """A server of known times."""
+
+    url: str
+    pid: int
+    """Of its process."""
+
+
 @contextmanager
-def calibrated_server(first_ms: float = FIRST_MS, rate: float = RATE) -> Iterator[str]:
-    """The address of a server of known times in a process of its own."""
+def known_server(first_ms: float = FIRST_MS, rate: float = RATE) -> Iterator[KnownServer]:
+    """A server of known times in a process of its own."""
     command = [sys.executable, "-m", "core.benchmark.calibrated", "0", str(first_ms), str(rate)]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -147,12 +155,22 @@ def calibrated_server(first_ms: float = FIRST_MS, rate: float = RATE) -> Iterato
         line = process.stdout.readline()
         if not line.strip().isdigit():
             raise RunFailed("the server of known times did not start")
-        yield f"http://127.0.0.1:{int(line)}"
+        yield KnownServer(f"http://127.0.0.1:{int(line)}", process.pid)
     finally:
         process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         process.stdout.close()
+
+
+@contextmanager
+def calibrated_server(first_ms: float = FIRST_MS, rate: float = RATE) -> Iterator[str]:
+    """The address of a server of known times in a process of its own."""
+    with known_server(first_ms, rate) as server:
+        yield server.url
 
 
 def lateness(url: str) -> list[float]:
@@ -162,7 +180,7 @@ def lateness(url: str) -> list[float]:
 
 
 def asked(url: str, about: str) -> dict[str, Any]:
-    """What the server of known times says of itself at `/lateness` or `/truth`."""
+    """What the server of known times says of itself at `/lateness`, `/truth` or `/arrivals`."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"{url}/{about}", timeout=30) as answer:
         found: dict[str, Any] = json.load(answer)

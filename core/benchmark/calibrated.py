@@ -1,8 +1,9 @@
 """A server whose answers come at known times: `python -m core.benchmark.calibrated PORT TTFT_MS RATE`, what a client is held against.
 
 Every piece of an answer has its moment, counted from the request and not from the piece before, and carries the moment at which it
-was really written (`t`, nanoseconds of the monotonic clock). How late it was itself the server says at `/lateness`, and at `/truth` what it
-really did to each request: a client is only judged by times that the server kept, or by those that it says it had instead.
+was really written (`t`, nanoseconds of the monotonic clock). How late it was itself the server says at `/lateness`, what it really did to
+each request at `/truth`, and when each came at `/arrivals`: a client is only judged by times that the server kept, or by those that it says
+it had instead.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Calibrated:
         self.requests: list[list[int]] = []
         """Of each request the moment at which it was whole, then those at which its pieces were written, in nanoseconds."""
         self.opened = 0
-        """Connections that were taken."""
+        """Connections on which a request came."""
 
     def truth(self) -> dict[str, Any]:
         """What a client that costs nothing would have measured, in milliseconds; None where there was nothing to measure.
@@ -63,11 +64,11 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
         self._timer: asyncio.TimerHandle | None = None
+        self._asked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._server.opened += 1
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self._timer is not None:
@@ -95,6 +96,8 @@ class _Connection(asyncio.Protocol):
             document = {"late": self._server.late}
         elif b" /truth" in head:
             document = self._server.truth()
+        elif b" /arrivals" in head:
+            document = {"arrivals": [stamps[0] for stamps in self._server.requests]}
         else:
             document = {"object": "list", "data": [{"id": "calibrated", "object": "model"}]}
         body = json.dumps(document).encode()
@@ -103,6 +106,8 @@ class _Connection(asyncio.Protocol):
     def _begin(self, body: bytes) -> None:
         self._start, self._piece, self._stamps = self._loop.time() + self._server.first, 0, [monotonic_ns()]
         self._server.requests.append(self._stamps)
+        self._server.opened += not self._asked
+        self._asked = True
         asked = json.loads(body)
         self._pieces = int(asked.get("max_tokens") or asked.get("max_completion_tokens") or 16)
         self._prompt = len(body) // 4

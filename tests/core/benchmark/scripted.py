@@ -65,6 +65,10 @@ class ScriptedServer:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                if head.startswith("GET "):
+                    models = head.split()[1] == "/v1/models"
+                    self._status(writer, "200 OK" if models else "404 Not Found", b'{"object": "list", "data": [{"id": "m"}]}' if models else b"{}")
+                    continue
                 length = next(int(line.split(":")[1]) for line in head.lower().splitlines() if line.startswith("content-length"))
                 body = json.loads(await reader.readexactly(length))
                 self.requests.append(body)

@@ -48,9 +48,11 @@ def test_it_stops_where_the_client_does_not_follow(monkeypatch: pytest.MonkeyPat
 def test_the_server_tells_what_it_really_did() -> None:
     with calibrated_server(10, 500) as url:
         measured(url, 3, 1, tokens=6)
-        truth = calibrate.asked(url, "truth")
+        truth, arrivals = calibrate.asked(url, "truth"), calibrate.asked(url, "arrivals")["arrivals"]
     assert (truth["requests"], truth["pieces"]) == (3, 18)
     assert truth["ttft_p50_ms"] >= 10
     assert truth["itl_p50_ms"] == pytest.approx(2, rel=0.5)
     assert truth["tpot_p50_ms"] == pytest.approx(2, rel=0.5)
-    assert truth["connections"] >= 3
+    assert truth["connections"] == 3
+    assert len(arrivals) == 3
+    assert arrivals == sorted(arrivals)
