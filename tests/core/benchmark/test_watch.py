@@ -21,6 +21,7 @@ from core.benchmark.outcome import Outcome, Usage
 from core.benchmark.timeline import prefix_found, totals_of
 from core.benchmark.watch import Watch
 from core.engine import Endpoint, ServerFigures
+from engines.openai import OpenAi
 from engines.vllm import Vllm
 
 METRICS = """
@@ -46,11 +47,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self.values = {"running": 0.0, "waiting": 0.0, "kv": 0.0, "queries": 0.0, "hits": 0.0, "drafted": 0.0, "accepted": 0.0}
+        self.asked, self.speaks = 0, True
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                body = METRICS.format(**outer.values).encode()
+                outer.asked += 1
+                body = METRICS.format(**outer.values).encode() if outer.speaks else b"hello"
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -104,6 +107,18 @@ def test_what_the_server_says_counts_from_the_mark(metrics: Metrics) -> None:
     assert report.looks >= 1
     assert report.prefix_hit_rate == pytest.approx(100 / 400)
     assert report.acceptance == pytest.approx(30 / 40)
+
+
+def test_a_server_of_which_only_the_address_is_known_is_recognized_by_its_metrics(metrics: Metrics) -> None:
+    metrics.values |= {"running": 4, "kv": 0.25, "hits": 3}
+    figures = OpenAi().figures(metrics.endpoint)
+    assert (figures.running, figures.kv_usage, figures.prefix_hits) == (4, 0.25, 3)
+
+
+def test_a_server_without_metrics_that_are_known_is_asked_for_them_once(metrics: Metrics) -> None:
+    metrics.speaks, engine = False, OpenAi()
+    assert [engine.figures(metrics.endpoint) for _ in range(3)] == [ServerFigures()] * 3
+    assert metrics.asked == 1
 
 
 def test_a_server_that_began_anew_has_no_gains(metrics: Metrics) -> None:
