@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import psutil
@@ -84,21 +84,20 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "_SOON", 0.01)
 
 
-def looked(watch: Watch, **wanted: float) -> None:
-    """Wait until a look has seen these figures."""
+def wait_until(seen: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and not all(getattr(watch.latest.figures, name) == value for name, value in wanted.items()):
+    while time.monotonic() < deadline and not seen():
         time.sleep(0.005)
 
 
 def test_what_the_server_says_counts_from_the_mark(metrics: Metrics) -> None:
     metrics.values |= {"running": 99, "kv": 0.9, "queries": 1000, "hits": 1000, "drafted": 50, "accepted": 50}
     with Watch(Vllm(), metrics.endpoint, None) as watch:
-        looked(watch, running=99)
+        wait_until(lambda: watch.report().peak_running == 99)
         metrics.values |= {"running": 0, "kv": 0.0}
         watch.mark()
         metrics.values |= {"running": 8, "waiting": 3, "kv": 0.5, "queries": 1400, "hits": 1100, "drafted": 90, "accepted": 80}
-        looked(watch, running=8, kv_usage=0.5)
+        wait_until(lambda: watch.report().peak_kv_usage == 0.5)
         metrics.values |= {"running": 0, "waiting": 0, "kv": 0.0}
     report = watch.report()
     assert (report.peak_running, report.peak_waiting, report.peak_kv_usage) == (8, 3, 0.5)
