@@ -41,6 +41,12 @@ class Runs(Protocol):
     def cancel(self, run: Run) -> State:
         """Stop the worker of a run; returns when it is over."""
 
+    def pause(self, run: Run) -> State:
+        """Let a run wait; RequestError when it cannot."""
+
+    def go_on(self, run: Run) -> State:
+        """Let a run that waits go on; RequestError when it does not wait."""
+
     def resume(self, run: Run) -> State:
         """Let a cancelled or failed run go on from what it kept; RequestError when it cannot."""
 

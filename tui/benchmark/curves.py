@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from core.benchmark.second_event import SecondEvent
 from tui.widgets.plot import Plot, Series
@@ -16,7 +16,14 @@ def throughput(seconds: Seconds) -> Plot:
     """Tokens a second, or requests a second where the tokens are not known."""
     tokens = any(told.tokens_per_second is not None for _, told in seconds)
     read: Figure = (lambda told: told.tokens_per_second) if tokens else (lambda told: told.requests_per_second)
-    return _plot("throughput", "token/s" if tokens else "request/s", [("", read)], seconds)
+    still = _still(seconds)
+    return _plot("throughput", "token/s" if tokens else "request/s", [("", read)], seconds, still)
+
+
+def _still(seconds: Seconds) -> frozenset[float]:
+    """Moments at which the load waited, or just went on: nothing was sent that could have been answered."""
+    before = [None, *(told.paused for _, told in seconds)]
+    return frozenset(at for (at, told), last in zip(seconds, before, strict=False) if told.paused is not None or last is not None)
 
 
 def latencies(seconds: Seconds) -> Plot:
@@ -50,10 +57,11 @@ def charts(seconds: Seconds) -> tuple[Plot, ...]:
 COUNT = 3
 
 
-def _plot(title: str, unit: str, figures: Sequence[tuple[str, Figure]], seconds: Seconds) -> Plot:
+def _plot(title: str, unit: str, figures: Sequence[tuple[str, Figure]], seconds: Seconds, still: Collection[float] = ()) -> Plot:
     series = []
     for label, read in figures:
-        points = [(at, value) for at, told in seconds if (value := read(told)) is not None]
+        known = ((at, 0.0 if at in still else read(told)) for at, told in seconds)
+        points = [(at, value) for at, value in known if value is not None]
         if points:
             series.append(Series.of([value for _, value in points], [at for at, _ in points], label=label))
     top = max((value for each in series for value in each.y), default=0.0)

@@ -7,9 +7,11 @@ from textual.containers import Vertical
 
 from core.runs.store import Run
 from tui.benchmark import curves, live_lines
+from tui.benchmark.follower import LoadFollower
 from tui.benchmark.names import title
 from tui.benchmark.tape import BenchmarkTape
 from tui.experiment.live import LiveRun
+from tui.services import services_of
 from tui.widgets.chart import Chart
 from tui.widgets.live import LiveLines
 
@@ -26,7 +28,9 @@ class BenchmarkLive(LiveRun[BenchmarkTape]):
     HELP = (
         "A load as it goes, told once a second. Figures and medians are of the requests that ended since the second before; a request that is under "
         "way is in none of them. running and waiting are what the server says of itself.\n\n"
-        "m shows the next chart: throughput, latencies, requests under way. The run does not need this program: it goes on when the terminal closes."
+        "m shows the next chart: throughput, latencies, requests under way. p lets the load wait: nothing new is sent, what is under way is "
+        "answered, the schedule stands still, and the time counts in no rate; p again lets it go on. F8 stops it, and what was answered so far "
+        "becomes a result. The run does not need this program: it goes on when the terminal closes."
     )
     NOTHING = "No load yet. F5 puts one on the server of the form: one that is started for it, or an address. It goes on when this program ends."
     DEFAULT_CSS = """
@@ -44,6 +48,7 @@ class BenchmarkLive(LiveRun[BenchmarkTape]):
         self.errors = LiveLines(classes="live--errors")
         self.charts = tuple(Chart() for _ in range(curves.COUNT))
         self._first = 0
+        self._wished = False
 
     def compose(self) -> ComposeResult:
         """Head, figures, errors, charts, last words."""
@@ -63,6 +68,16 @@ class BenchmarkLive(LiveRun[BenchmarkTape]):
         """Load, engine, model."""
         return title(run)
 
+    @property
+    def load(self) -> LoadFollower | None:
+        """The load that is followed."""
+        return self.follower if isinstance(self.follower, LoadFollower) else None
+
+    def follow(self, run: Run) -> None:
+        """Show a run from now on."""
+        self.follower = LoadFollower(run, self.new_tape())
+        self.look(always=True)
+
     def new_tape(self) -> BenchmarkTape:
         """Nothing heard yet."""
         return BenchmarkTape()
@@ -79,8 +94,12 @@ class BenchmarkLive(LiveRun[BenchmarkTape]):
         if not width:
             return
         errors = live_lines.errors(tape, min(_ERRORS, max(height - _AROUND - _A_CHART, 1)), width)
-        self.figures.show(live_lines.figures(tape, width))
+        now = services_of(self).clock()
+        self.figures.show(live_lines.figures(tape, width, now, wished=self.load is not None and self.load.wished))
         self.errors.show_all(errors)
+        if self.load is not None and self.load.wished != self._wished:
+            self._wished = self.load.wished
+            self.refresh_bindings()
         plots = curves.charts(tuple(tape.seconds))
         room = max((height - _AROUND - len(errors)) // _A_CHART, 1)
         for at, chart in enumerate(self.charts):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.benchmark.second_event import SecondEvent
 from core.sanitize import clean
-from tui.benchmark.tape import BenchmarkTape
+from tui.benchmark.tape import BenchmarkTape, Reason
 from tui.widgets import words
 from tui.widgets.live import Line, Run, clip
 
@@ -14,12 +14,30 @@ LINES = 4
 """Of `figures`."""
 
 
-def figures(tape: BenchmarkTape, width: int) -> list[Line]:
-    """Counts, speed, medians of the last second, what the server says: always as many lines, so that nothing below them moves."""
+def figures(tape: BenchmarkTape, width: int, now: float = 0.0, *, wished: bool = False) -> list[Line]:
+    """Counts, speed, medians of the last second, what the server says: always as many lines, so that nothing below them moves.
+
+    Args:
+        tape: what was heard.
+        width: columns.
+        now: seconds since 1970.
+        wished: the person wants the load to wait.
+    """
     told = tape.last
     if told is None:
         return [()] * LINES
-    return [clip(line, width) for line in (_counts(told), _speed(told), _medians(told), _server(told))]
+    waits = _paused(told, tape.paused(now), wished=wished)
+    return [clip(line, width) for line in (_counts(told), waits or _speed(told), _medians(told), _server(told))]
+
+
+def _paused(told: SecondEvent, seconds: float | None, *, wished: bool) -> Line:
+    """That it waits, in the place of its speed; nothing while it goes on."""
+    if not wished:
+        return ()
+    if seconds is None:
+        return (("‖ will wait", "warn"), (" as soon as it can  ", "muted"), ("p", "strong"), (" goes on", "muted"))
+    left = f", {words.count(told.running)} under way are answered" if told.running else ", nothing is under way"
+    return (("‖ paused", "warn"), (f" for {words.duration(seconds)}", ""), (left, "muted"), ("  ", ""), ("p", "strong"), (" goes on", "muted"))
 
 
 def _counts(told: SecondEvent) -> Line:
@@ -67,11 +85,25 @@ def _server(told: SecondEvent) -> Line:
 
 
 def errors(tape: BenchmarkTape, most: int, width: int) -> list[Line]:
-    """The first errors, one a line, and how many more there were."""
+    """Why requests failed and how many, the most frequent first; of a run that does not count them the first errors, and how many more there were."""
+    if reasons := tape.reasons:
+        return _reasons(reasons, most, width)
     if not tape.errors or most <= 0:
         return []
     shown: Sequence[str] = tape.errors[-most:]
-    told = tape.last
-    more = (told.failed + told.timed_out if told is not None else 0) - len(shown)
+    more = tape.bad - len(shown)
     lines: list[Line] = [clip((("✗ ", "bad"), (clean(text), "")), width) for text in shown]
     return [*lines[:-1], clip((*lines[-1], (f"  and {words.count(more)} more", "muted")), width)] if more > 0 and lines else lines
+
+
+def _reasons(reasons: Sequence[tuple[Reason, int]], most: int, width: int) -> list[Line]:
+    if most <= 0:
+        return []
+    rest = sum(count for _, count in reasons[most:])
+    lines: list[Line] = []
+    for (status, reason), count in reasons[:most]:
+        lines.append((("✗ ", "bad"), (f"{words.count(count)} {status.replace('_', ' ')} ", "bad"), (clean(reason), "")))
+    if rest:
+        more = f"  and {words.count(rest)} for other reasons"
+        lines[-1] = (*clip(lines[-1], max(width - len(more), 0)), (more, "muted"))
+    return [clip(line, width) for line in lines]

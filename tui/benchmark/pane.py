@@ -15,13 +15,14 @@ from tui.benchmark import entries
 from tui.benchmark.entries import BenchmarkRun
 from tui.benchmark.live import BenchmarkLive
 from tui.benchmark.names import BENCHMARK, COMPARE, MEASURED, SERVE
+from tui.benchmark.pausing import PAUSE_BINDINGS, PausesLoads
 from tui.benchmark.results import ResultsView
 from tui.benchmark.servers import ServersView
 from tui.benchmark.setup import LOAD, SERVER, setups
 from tui.confirm import Confirm
 from tui.experiment.live import LiveRun
 from tui.experiment.names import LIVE, SETUP
-from tui.experiment.pane import ExperimentPane, common_bindings
+from tui.experiment.pane import common_bindings
 from tui.services import services_of
 from tui.widgets.threads import in_thread
 
@@ -30,7 +31,7 @@ RESULTS, SERVERS = "Results", "Servers"
 __all__ = ["LIVE", "RESULTS", "SERVERS", "SETUP", "BenchmarkPane"]
 
 
-class BenchmarkPane(ExperimentPane):
+class BenchmarkPane(PausesLoads):
     """Forms and check on the left; the load as it goes, results and servers on the right."""
 
     HELP = (
@@ -44,6 +45,7 @@ class BenchmarkPane(ExperimentPane):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "stop_server", "Stop server", id="benchmark.stop-server", tooltip="Stop the server under the cursor, after a question"),
         Binding("u", "use_server", "Measure it", id="benchmark.use-server", tooltip="Put the address of the server under the cursor into the form"),
+        *PAUSE_BINDINGS,
         *common_bindings("benchmark", views="setup, live, results, servers"),
         Binding(
             "f6", "next_form", "Experiment", show=False, id="benchmark.experiment", tooltip="Turn to the next form: a load, several engines, a server"

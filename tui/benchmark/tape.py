@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
+from core.benchmark.errors_event import ErrorsEvent
 from core.benchmark.second_event import SecondEvent
 from core.runs.events import Detail, Event, Log
 from tui.experiment.tape import Tape
@@ -13,6 +14,8 @@ from tui.experiment.tape import Tape
 _KEPT = 3600
 _ERROR = re.compile(r"(?:^|: )request \d+: ")
 """Of a comparison behind the name of the target."""
+Reason = tuple[str, str]
+"""(`failed` or `timed_out`, why)."""
 
 
 @dataclass
@@ -23,12 +26,40 @@ class BenchmarkTape(Tape):
     """(seconds since the first load began, what was told), the last hour."""
     errors: list[str] = field(default_factory=list)
     """Of the first requests that failed."""
+    last_at: float | None = None
+    """When the newest was told, seconds since 1970."""
     _zero: float | None = None
+    _now: ErrorsEvent | None = None
+    _before: Counter[Reason] = field(default_factory=Counter)
+    _paused: float = 0.0
+    """Seconds of all pauses that are over, of all loads of the run."""
 
     @property
     def last(self) -> SecondEvent | None:
         """The newest."""
         return self.seconds[-1][1] if self.seconds else None
+
+    @property
+    def reasons(self) -> list[tuple[Reason, int]]:
+        """Why requests failed, in all loads of the run, the most frequent first."""
+        found = Counter(self._before)
+        for status, reason, count in self._now.reasons if self._now is not None else ():
+            found[status, reason] += count
+        return found.most_common()
+
+    @property
+    def bad(self) -> int:
+        """Requests that failed or timed out in the load that goes on."""
+        return 0 if self.last is None else self.last.failed + self.last.timed_out
+
+    def paused(self, now: float) -> float | None:
+        """Seconds since the load waits; None while it goes on."""
+        told = self.last
+        return None if told is None or told.paused is None or self.last_at is None else told.paused + max(now - self.last_at, 0.0)
+
+    def seconds_left(self, now: float) -> float | None:
+        """By the pace without the pauses; not known in a pause."""
+        return None if self.paused(now) is not None else super().seconds_left(now - self._paused)
 
     def take(self, event: Event) -> None:
         """Take in one event."""
@@ -36,9 +67,27 @@ class BenchmarkTape(Tape):
             self.errors.append(event.text)
             return
         if isinstance(event, Detail) and event.kind == SecondEvent.kind:
-            told = SecondEvent.parse(event.data)
-            if told is not None:
-                self._zero = event.t - told.t if self._zero is None else self._zero
-                self.seconds.append((event.t - self._zero, told))
+            self._second(event)
+            return
+        if isinstance(event, Detail) and event.kind == ErrorsEvent.kind:
+            self._now = ErrorsEvent.parse(event.data) or self._now
             return
         super().take(event)
+
+    def _second(self, event: Detail) -> None:
+        told = SecondEvent.parse(event.data)
+        if told is None:
+            return
+        before = self.last
+        if before is not None and told.t < before.t:
+            self._next_load()
+            before = None
+        self._paused += (told.paused_before or 0.0) - ((before.paused_before or 0.0) if before is not None else 0.0)
+        self._zero = event.t - told.t if self._zero is None else self._zero
+        self.last_at = event.t
+        self.seconds.append((event.t - self._zero, told))
+
+    def _next_load(self) -> None:
+        for status, reason, count in self._now.reasons if self._now is not None else ():
+            self._before[status, reason] += count
+        self._now = None

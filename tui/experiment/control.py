@@ -9,6 +9,7 @@ from textual.containers import Container
 
 from core.errors import LlmoptError
 from core.runs.resume import resumable
+from core.runs.state import State
 from core.runs.store import Run
 from core.spec import Spec
 from tui import crash
@@ -171,14 +172,18 @@ class RunControl(Container):
         follower = live.follower
         if follower is None or follower.over:
             return
-        kept = resumable(follower.run, follower.state.model_copy(update={"status": "cancelled"}))
-        what = "Blocks that are finished are kept: r lets it go on." if kept else "What it has made so far is thrown away."
+        what = self.what_stays(follower.run, follower.state)
 
         def answered(yes: bool | None) -> None:
             if yes:
                 self._cancel(live, follower.run)
 
         self.app.push_screen(Confirm(f"Stop {live.title(follower.run)}? {what}", yes="Stop it", no="Let it run"), answered)
+
+    def what_stays(self, run: Run, state: State) -> str:
+        """What is left of a run that is stopped now, as a sentence."""
+        kept = resumable(run, state.model_copy(update={"status": "cancelled"}))
+        return "Blocks that are finished are kept: r lets it go on." if kept else "What it has made so far is thrown away."
 
     @in_thread(group="cancel", description="cancel a run")
     def _cancel(self, live: LiveRun[Any], run: Run) -> None:

@@ -12,6 +12,7 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, DataTable
 
+from core.runs.state import State
 from core.runs.store import Run
 from tui.experiment.control import RunControl
 from tui.experiment.live import LiveRun
@@ -87,6 +88,10 @@ class ExperimentPane(RunControl):
 
     def show_result(self, run: Run, *, follow: bool) -> None:
         """A run is done: load its result, and with `follow` go to it."""
+
+    def has_result(self, run: Run, state: State) -> bool:  # noqa: ARG002
+        """Whether a run that is over left a result to be shown."""
+        return state.status == "done"
 
     def reload(self) -> None:
         """A run began or ended elsewhere: read the results again."""
@@ -232,7 +237,7 @@ class ExperimentPane(RunControl):
         if not event.state.is_over or event.run.id in self.ended:
             return
         self.ended.add(event.run.id)
-        if event.state.status == "done":
+        if self.has_result(event.run, event.state):
             self.show_result(event.run, follow=self.bar.active == self.view_of(self.live_of(event.run)))
 
     # -- actions

@@ -49,6 +49,18 @@ class LiveRuns:
         """SIGTERM to the worker's group, SIGKILL after its grace; returns when the run is over."""
         return self._launcher.cancel(run)
 
+    def pause(self, run: Run) -> State:
+        """Let a run wait."""
+        from core.runs.pause import pause
+
+        return pause(run, self._launcher)
+
+    def go_on(self, run: Run) -> State:
+        """Let a run that waits go on."""
+        from core.runs.pause import go_on
+
+        return go_on(run, self._launcher)
+
     def resume(self, run: Run) -> State:
         """Let a stopped run go on under its own id."""
         from core.runs.resume import resume

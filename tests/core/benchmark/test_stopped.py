@@ -117,6 +117,7 @@ def test_the_figures_of_a_load_that_was_paused_are_those_of_one_that_was_not(pau
     assert any(label.startswith("paused, ") for _, _, label in pausing.steps)
 
 
+@pytest.mark.slow
 def test_time_that_is_paused_is_no_part_of_the_duration(pausing: PausingContext, url: str) -> None:
     began = time.monotonic()
     pausing.pause_when = lambda context: bool(context.seconds) and time.monotonic() < began + 3
@@ -144,6 +145,7 @@ def test_what_was_answered_before_the_person_stopped_is_kept(context: RecordingC
     assert BenchmarkResult.model_validate(result.model_dump(mode="json")) == result
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_stopped_keeps_the_levels_it_has(context: RecordingContext, url: str) -> None:
     context.cancel_when = lambda held: any(data["level"] == 4 for kind, data in held.details if kind == SecondEvent.kind)
     _, result = stopped(spec_of(url, load="sweep", levels=(1, 4, 8), requests=8), context)

@@ -1,0 +1,175 @@
+"""Letting a load wait, letting it go on, stopping it, and what is told of it meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.benchmark.errors_event import ErrorsEvent
+from core.benchmark.second_event import SecondEvent
+from core.runs import events
+from core.runs.files import write_json
+from core.runs.store import Run
+from tests.tui.benchmark import made
+from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
+from tests.tui.fakes import NOW, FakeServices
+from tui.benchmark import curves, live_lines
+from tui.benchmark.pane import LIVE, RESULTS, BenchmarkPane
+from tui.benchmark.tape import BenchmarkTape
+from tui.confirm import Confirm
+from tui.widgets.live import Line
+
+
+def second(t: float, **changes: Any) -> events.Detail:
+    """What a load of 100 requests tells `t` seconds after it began."""
+    values: dict[str, Any] = {"scheduled": 100, "sent": 20, "done": 12, "failed": 0, "timed_out": 0, "running": 8}
+    rates = dict.fromkeys(("tokens_per_second", "requests_per_second", "ttft_ms", "itl_ms", "e2el_ms"), None)
+    told = SecondEvent(t=t, **(values | rates | changes))
+    return events.Detail(NOW + t, SecondEvent.kind, told.data())
+
+
+def failures(t: float, **reasons: int) -> events.Detail:
+    told = ErrorsEvent(tuple(("failed", reason, count) for reason, count in reasons.items()))
+    return events.Detail(NOW + t, ErrorsEvent.kind, told.data())
+
+
+def progress(t: float, done: int, label: str = "") -> events.Progress:
+    return events.Progress(NOW + t, done, 100, label or f"{done} of 100 requests answered")
+
+
+def tape_of(*said: events.Event) -> BenchmarkTape:
+    tape = BenchmarkTape()
+    tape.add(said)
+    return tape
+
+
+def text(line: Line) -> str:
+    return "".join(part for part, _ in line)
+
+
+PAUSED = (progress(0, 0), second(1, tokens_per_second=50.0), progress(10, 50), second(10, paused=0.5, running=3), second(12, paused=2.5, running=0))
+
+
+def test_a_pause_is_told_with_its_length_and_what_is_under_way() -> None:
+    lines = live_lines.figures(tape_of(*PAUSED[:4]), 80, NOW + 11, wished=True)
+    assert text(lines[1]) == "‖ paused for 1.5 s, 3 under way are answered  p goes on"
+    assert len(lines) == live_lines.LINES
+    assert text(live_lines.figures(tape_of(*PAUSED), 80, NOW + 72, wished=True)[1]) == "‖ paused for 1 min 2 s, nothing is under way  p goes on"
+
+
+def test_one_that_was_asked_for_and_has_not_begun_is_told_as_such() -> None:
+    told = tape_of(second(1, tokens_per_second=50.0))
+    assert text(live_lines.figures(told, 80, NOW + 2, wished=True)[1]).startswith("‖ will wait as soon as it can")
+    assert text(live_lines.figures(told, 80, NOW + 2)[1]).startswith("now 50")
+
+
+def test_the_time_left_does_not_grow_by_a_pause() -> None:
+    tape = tape_of(*PAUSED)
+    assert tape.seconds_left(NOW + 60) is None, "nobody knows how long it waits"
+    tape.add([second(40, paused_before=30.0, running=8), progress(40, 50)])
+    assert tape.paused(NOW + 41) is None
+    assert tape.seconds_left(NOW + 40) == pytest.approx(10)
+    tape.add([second(50, paused=10.0, paused_before=30.0), second(50.1, paused_before=40.0), progress(50.1, 50)])
+    assert tape.seconds_left(NOW + 50) == pytest.approx(10)
+
+
+def test_the_throughput_of_a_pause_is_drawn_as_none() -> None:
+    tape = tape_of(second(1, tokens_per_second=50.0), second(2, paused=0.0), second(30, paused_before=28.0), second(31, tokens_per_second=50.0))
+    (series,) = curves.throughput(tuple(tape.seconds)).series
+    assert list(series.y) == [50.0, 0.0, 0.0, 50.0]
+
+
+def test_errors_are_shown_by_their_reason_as_they_come() -> None:
+    tape = tape_of(second(1, failed=3), failures(1, refused=2, broken=1))
+    assert [text(line) for line in live_lines.errors(tape, 4, 80)] == ["✗ 2 failed refused", "✗ 1 failed broken"]
+    tape.add([second(2, failed=9), failures(2, refused=8, broken=1)])
+    assert [text(line) for line in live_lines.errors(tape, 1, 80)] == ["✗ 8 failed refused  and 1 for other reasons"]
+    assert live_lines.errors(tape, 0, 80) == []
+    long = tape_of(second(1, failed=2), failures(1, **{"x" * 200: 1, "y": 1}))
+    (line,) = live_lines.errors(long, 1, 60)
+    assert len(text(line)) == 60
+    assert text(line).endswith("and 1 for other reasons")
+
+
+def test_errors_of_the_loads_before_stay() -> None:
+    """Of a sweep or a comparison, whose loads follow each other."""
+    tape = tape_of(second(5, failed=2), failures(5, refused=2), second(1, failed=0), second(2, failed=1), failures(2, refused=1, broken=4))
+    assert tape.reasons == [(("failed", "broken"), 4), (("failed", "refused"), 3)]
+
+
+def going(*said: events.Event) -> Run:
+    run = made.going(made.SPECS["runtime"], "20260101-115500-benchmark-00ff")
+    made.say(run, *said)
+    return run
+
+
+def hints(pane: BenchmarkPane) -> dict[str, str]:
+    return {key: active.binding.description for key, active in pane.screen.active_bindings.items()}
+
+
+async def test_p_lets_a_load_wait_and_go_on(make_app: MakeApp, runs: RecordingRuns) -> None:
+    run = going(progress(-20, 0), second(-20), progress(-10, 50), second(-10, tokens_per_second=50.0))
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot, LIVE)
+        await until(pilot, lambda: hints(pane).get("p") == "Pause")
+        await pilot.press("p")
+        await until(pilot, run.pause_file.exists)
+        await until(pilot, lambda: hints(pane).get("p") == "Go on")
+        assert "will wait" in shown(pilot)
+        made.say(run, second(-1, paused=0.5, running=3))
+        await until(pilot, lambda: "paused for" in shown(pilot))
+        await pilot.press("p")
+        await until(pilot, lambda: not run.pause_file.exists() and hints(pane).get("p") == "Pause")
+        assert "paused for" not in shown(pilot)
+    assert runs.cancelled == []
+
+
+async def test_nothing_is_paused_that_is_over_or_not_shown(make_app: MakeApp, services: FakeServices) -> None:
+    made.done("runtime")
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot, LIVE)
+        assert "p" not in hints(pane)
+        pane.show_view(RESULTS)
+        await settle(pilot)
+        assert "p" not in hints(pane)
+
+
+async def test_a_load_is_not_paused_in_read_only_mode(make_app: MakeApp, services: FakeServices) -> None:
+    services.read_only = True
+    run = going(second(-10))
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot, LIVE)
+        await until(pilot, lambda: pane.load is not None)
+        assert "p" not in hints(pane)
+        await pilot.press("p")
+        await settle(pilot)
+    assert not run.pause_file.exists()
+
+
+async def test_a_load_that_is_stopped_goes_over_into_the_results(make_app: MakeApp, runs: RecordingRuns) -> None:
+    run = going(second(-10))
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot, LIVE)
+        await until(pilot, lambda: pane.load_view.going)
+        await pilot.press("f8")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+        assert "answered so far are kept" in shown(pilot)
+        write_json(run.path / "result.json", made.measured("runtime") | {"run": run.id, "stopped": "stopped by the person"})
+        await pilot.press("y")
+        await until(pilot, lambda: pane.bar.active == RESULTS)
+        await until(pilot, lambda: pane.results.chosen is not None and pane.results.chosen.run.id == run.id)
+    assert runs.cancelled == [run.id]
+
+
+async def test_one_that_left_nothing_stays_where_it_is(make_app: MakeApp, runs: RecordingRuns) -> None:
+    going(second(-10))
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot, LIVE)
+        await until(pilot, lambda: pane.load_view.going)
+        await pilot.press("f8")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: not pane.load_view.going)
+        await settle(pilot)
+        assert pane.bar.active == LIVE

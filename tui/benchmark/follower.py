@@ -1,0 +1,25 @@
+"""Follows a load: beside its state and events whether it shall wait, and whether it left a result. Touches the disk: call it off the event loop."""
+
+from __future__ import annotations
+
+from core.runs.pause import is_paused
+from core.runs.store import Run
+from tui.benchmark.tape import BenchmarkTape
+from tui.experiment.follower import Follower
+from tui.services import Runs
+
+
+class LoadFollower(Follower[BenchmarkTape]):
+    """A load, what was read of it, and what lies in its folder."""
+
+    def __init__(self, run: Run, tape: BenchmarkTape) -> None:
+        super().__init__(run, tape)
+        self.wished = False
+        """Whether the person wants it to wait; it does as soon as the tape says so."""
+        self.has_result = False
+
+    def look(self, runs: Runs) -> None:
+        """Read what is new."""
+        super().look(runs)
+        self.wished = is_paused(self.run, self.state)
+        self.has_result = self.over and (self.run.path / "result.json").exists()
