@@ -74,6 +74,8 @@ class EngineFacts:
     """Checkpoint formats that it loads."""
     ignores_eos: bool = False
     """Whether it knows `ignore_eos`."""
+    library: bool = False
+    """Whether its models are names in a library of its own, and no files that this program knows."""
     tried: Literal["for real", "against its protocol"] = "against its protocol"
     """How this program was tested with it."""
 
@@ -272,6 +274,11 @@ def look_up(name: str) -> Engine:
         known = ", ".join(f"{own}/{each}" for each in variants) or f"only {own} itself"
         raise RequestError(f"unknown engine {clean(name, limit=60)!r}: there is {known}")
     return variants[variant]
+
+
+def has_library(spec: ServeSpec) -> bool:
+    """Whether a spec's model is a name in the engine's own library. Raises RequestError as `look_up`."""
+    return look_up(spec.engine).facts.library
 
 
 def _variants(engine: Engine) -> Mapping[str, Engine]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from core import engine_paths
 from core.engine import Command, Endpoint, EngineFacts, Found, Missing, Readiness, ServerFigures, ServeSpec, TimedText, TokenScore
 from core.errors import RequestError
 from core.sanitize import clean
-from engines import http, probing
+from engines import http, ollama_library, probing
 from engines.base import OpenAiServer, timed
 
 
@@ -23,6 +22,7 @@ class Ollama(OpenAiServer):
         style="ollama",
         port=11434,
         formats=("gguf",),
+        library=True,
     )
 
     def find(self) -> Found | Missing:
@@ -59,22 +59,16 @@ class Ollama(OpenAiServer):
 
     def models(self, endpoint: Endpoint) -> tuple[str, ...]:
         """Models of `/api/tags`."""
-        return tuple(clean(str(entry.get("name", "")), limit=200) for entry in _entries(endpoint, "/api/tags"))
+        return tuple(clean(str(entry.get("name", "")), limit=200) for entry in ollama_library.entries(endpoint, "/api/tags"))
 
     def figures(self, endpoint: Endpoint) -> ServerFigures:
         """Memory of the loaded models, by `/api/ps`."""
         try:
-            loaded = _entries(endpoint, "/api/ps")
+            loaded = ollama_library.entries(endpoint, "/api/ps")
         except RequestError:
             return ServerFigures()
         sizes = [size for entry in loaded if isinstance(size := entry.get("size_vram"), int)]
         return ServerFigures(memory=float(sum(sizes)) if sizes else None)
-
-    def pull(self, endpoint: Endpoint, model: str) -> None:
-        """Fetch a model into the server's library. Raises RequestError where the server cannot."""
-        answer = http.post_json(endpoint, "/api/pull", {"model": model, "stream": False}, timeout=7200.0)
-        if not isinstance(answer, dict) or answer.get("status") != "success":
-            raise RequestError(f"Ollama could not fetch {clean(model, limit=100)}: {clean(str(answer), limit=200)}")
 
     def generate(self, endpoint: Endpoint, prompt: str, max_tokens: int, temperature: float = 0.0) -> Iterator[TimedText]:
         """Text of one request as it comes."""
@@ -86,11 +80,3 @@ class Ollama(OpenAiServer):
         """Always refused."""
         del endpoint, text, tokens, top
         raise RequestError("Ollama tells log-probabilities of what it generates alone, not of a given text")
-
-
-def _entries(endpoint: Endpoint, path: str) -> list[dict[str, Any]]:
-    answer = http.get_json(endpoint, path)
-    listed = answer.get("models") if isinstance(answer, dict) else None
-    if not isinstance(listed, list):
-        raise RequestError(f"{clean(endpoint.url)}{path} does not list models: is it a server of Ollama?")
-    return [entry for entry in listed if isinstance(entry, dict)]

@@ -8,9 +8,9 @@ import socket
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -89,11 +89,21 @@ def served(
         try:
             endpoint = Endpoint(f"http://{_reachable(spec.host)}:{port}", style=engine.facts.style, ignores_eos=engine.facts.ignores_eos)
             _wait(engine, endpoint, process, log, say, check_cancelled, within)
-            names = engine.models(endpoint)
-            named = Endpoint(endpoint.url, names[0] if names else "", endpoint.style, ignores_eos=endpoint.ignores_eos)
+            named = replace(endpoint, model=_model(engine, spec, engine.models(endpoint), say))
             yield Server(named, command, found.version, process.pid, log, time.monotonic() - began)
         finally:
             end(process)
+
+
+def _model(engine: Engine, spec: ServeSpec, names: Sequence[str], say: Callable[[str], None]) -> str:
+    """The name of what was asked for; of a library that lacks it too, which may fetch it while the server runs."""
+    if not engine.facts.library:
+        return names[0] if names else ""
+    known = next((name for name in (spec.model, f"{spec.model}:latest") if name in names), None)
+    if known is None:
+        shown = clean(spec.model, limit=100)
+        say(f"{engine.facts.title} does not have {shown} yet: `llmopt {engine.facts.name} pull {shown}` fetches it, with the address in --url")
+    return known or spec.model
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -31,7 +31,8 @@ def admit(spec: Spec) -> Any:
         value = getattr(spec, name, None)
         if isinstance(value, str) and value != text.BUILTIN:
             text.user(Path(value))
-    if entry.takes_addresses and spec.model.startswith(("http://", "https://")):
+    address = entry.takes_addresses and spec.model.startswith(("http://", "https://"))
+    if address or (entry.elsewhere and load(entry.elsewhere)(spec)):
         return load(entry.check)(spec, None) if entry.check else None
     others = [other for name in _MODELS if isinstance(other := getattr(spec, name, None), str)]
     for source in (resolve(spec.model), *map(resolve, others)):

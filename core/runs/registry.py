@@ -27,6 +27,8 @@ class Capability:
     """Whether a .gguf file is refused."""
     takes_addresses: bool = False
     """Whether the model may be the address of a server; its check then has no card."""
+    elsewhere: str = ""
+    """A function of a spec: whether the model is a name that this program cannot look up; the check then has no card. Empty: never."""
     needs_unquantized: bool = False
     """Whether a checkpoint that is quantized already is refused."""
     resumable: bool = False
@@ -99,7 +101,12 @@ CAPABILITIES: dict[str, Capability] = {
         report="core.benchmark.machine_report:report",
     ),
     "serve": Capability(
-        "core.engine:ServeSpec", "core.benchmark.serve_run:run", "Serve", check="core.benchmark.serve_check:check", needs_folder=False
+        "core.engine:ServeSpec",
+        "core.benchmark.serve_run:run",
+        "Serve",
+        check="core.benchmark.serve_check:check",
+        needs_folder=False,
+        elsewhere="core.engine:has_library",
     ),
 }
 

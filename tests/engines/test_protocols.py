@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -180,15 +179,6 @@ def test_a_start_that_failed_is_explained(line: str, word: str) -> None:
 
 def test_a_log_that_says_nothing_is_not_explained() -> None:
     assert look_up("vllm").explain(["INFO fine"]) == ""
-
-
-def test_ollama_fetches_a_model() -> None:
-    engine: Any = look_up("ollama")
-    with documented({"/api/pull": {"status": "success"}}) as server:
-        engine.pull(Endpoint(server.url), "llama3.2:1b")
-        assert server.asked == [("POST", "/api/pull", {"model": "llama3.2:1b", "stream": False})]
-    with documented({"/api/pull": {"error": "pull model manifest: file does not exist"}}) as server, pytest.raises(RequestError, match="manifest"):
-        engine.pull(Endpoint(server.url), "nope")
 
 
 def test_every_engine_says_how_it_was_tried() -> None:

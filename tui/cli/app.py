@@ -36,6 +36,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("benchmark-compare", "tui.cli.comparing:benchmark_compare", "Compare engines and formats of one model under the same load."),
     ("benchmark-machine", "tui.cli.experiments:benchmark_machine", "Measure this machine: matrix products, memory, what bounds a model."),
     ("serve", "tui.cli.serving:serve", "Start a server of an engine, and wait until it answers."),
+    ("ollama", "tui.cli.ollama:app", "List, watch and fetch the models of an Ollama server."),
     ("runs", "tui.cli.runs:app", "List, show, follow, cancel, resume, compare, export and remove runs."),
     ("completion", "tui.cli.completion:completion", "Print the completion script of a shell."),
 )
