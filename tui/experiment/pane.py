@@ -59,7 +59,6 @@ class ExperimentPane(RunControl):
     ExperimentPane .experiment--setup, ExperimentPane #views { width: 1fr; height: 1fr; }
     ExperimentPane.-wide .experiment--setup { width: 52; border-right: solid $panel; }
     ExperimentPane.-wide #views { padding-left: 1; }
-    ExperimentPane.-hide-setup .experiment--setup, ExperimentPane.-hide-views #views { display: none; }
     """
     WHOLE: ClassVar[frozenset[str]] = frozenset()
     """Views beside which the form is put away in a wide window too."""
@@ -135,8 +134,8 @@ class ExperimentPane(RunControl):
         self.bar.active = view
         if isinstance(self.setup, Setups) and (capability := self._form_of(view)) is not None:
             self.setup.choose_capability(capability)
-        self.set_class(view in self.WHOLE if wide else view != SETUP, "-hide-setup")
-        self.set_class(view == SETUP, "-hide-views")
+        self.setup.display = view not in self.WHOLE if wide else view == SETUP
+        self.query_one("#views").display = view != SETUP
         if view != SETUP:
             self.query_one("#views", ContentSwitcher).current = view
         self.keep_focus()
@@ -150,12 +149,16 @@ class ExperimentPane(RunControl):
         focused = self.screen.focused
         away: list[Widget] = [view for view in self._views if view.id != self.query_one("#views", ContentSwitcher).current]
         away += [view.table for view in self._views if isinstance(view, HidesTable) and view.hides_table]
-        if self.has_class("-hide-setup"):
+        if not self.setup.display:
             away.append(self.setup)
         elif isinstance(self.setup, Setups):
             away += [form for form in self.setup.views.values() if form is not self.setup.current]
         if focused is not None and any(view in focused.ancestors_with_self for view in away):
             self.focus()
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Only the pane itself looks different: what it holds, hundreds of widgets, is not styled anew."""
+        self.app.stylesheet.update_nodes([self])
 
     @on(ViewBar.Chosen)
     def _view_chosen(self, event: ViewBar.Chosen) -> None:

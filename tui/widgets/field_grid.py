@@ -33,7 +33,7 @@ class FieldGrid(Grid):
 
     DEFAULT_CSS = """
     FieldGrid { grid-size: 2; grid-rows: 1; grid-gutter: 0 2; height: auto; }
-    FieldGrid > Horizontal { height: 1; }
+    FieldGrid > Horizontal, FieldGrid > Horizontal:focus-within { height: 1; }
     FieldGrid .grid--label { width: 16; color: $text-muted; }
     FieldGrid > Horizontal:focus-within .grid--label { text-style: bold; color: $text-accent; }
     FieldGrid Input { padding: 0; }
