@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
@@ -35,7 +36,7 @@ class Table(DataTable[Cell]):
         if shown:
             self.call_after_refresh(self._keep_cursor_in_sight)
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002
         """Keep the cursor in sight in less room."""
         self.call_after_refresh(self._keep_cursor_in_sight)
 
