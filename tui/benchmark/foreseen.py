@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from core.benchmark import check, compare_check, serve_check
 from core.benchmark.arrivals import concurrency_of
 from core.benchmark.compare_spec import BenchmarkCompareSpec, CompareTarget
+from core.benchmark.machine_shapes import has_experts, products_of
+from core.benchmark.machine_spec import BenchmarkMachineSpec
 from core.benchmark.spec import PACED, BenchmarkSpec
 from core.benchmark.target import serve_spec
 from core.engine import Found, ServeSpec, look_up
@@ -63,6 +65,13 @@ def server(models: Models, spec: ServeSpec) -> Foreseen:
     return _judged(judge)
 
 
+def machine(models: Models, spec: BenchmarkMachineSpec) -> Foreseen:
+    """Which products are measured."""
+    if must_be_fetched(spec.model):
+        return Foreseen(NOT_HERE)
+    return _judged(lambda: _products(spec, models.resolve(spec.model).card()))
+
+
 def _judged(judge: Callable[[], Foreseen]) -> Foreseen:
     try:
         return judge()
@@ -91,6 +100,22 @@ def _compared(spec: BenchmarkCompareSpec, card: ModelCard) -> Foreseen:
     compare_check.check(spec, card)
     rows = [(target.label, _installed(target)) for target in spec.chosen]
     return Foreseen(Fit(lines=(*rows, *_load(spec))))
+
+
+def _products(spec: BenchmarkMachineSpec, card: ModelCard) -> Foreseen:
+    products = products_of(card)
+    prefill = sum(product.prefill for product in products)
+    each = len(spec.dtypes) * (len(spec.sizes) + len(spec.batches) * len(products) + prefill)
+    shapes = ", ".join(f"{product.name} {words.count(product.outputs)} x {words.count(product.inputs)}" for product in products)
+    lines = (
+        ("squares", f"{', '.join(map(str, spec.sizes))} in {', '.join(spec.dtypes)}"),
+        ("model", shapes),
+        ("rows", f"{', '.join(map(str, spec.batches))} while it decodes, {words.count(spec.prompt_tokens)} of a prompt"),
+        ("memory", "four times the last cache, 256 MiB at least" if spec.memory_bytes is None else words.size(spec.memory_bytes)),
+        ("in all", f"{words.count(each)} products of {words.count(spec.repeats)} repeats on each device, copying and reading"),
+    )
+    warnings = ("products of experts are left out: how many rows each gets is the router's choice",) if has_experts(card) else ()
+    return Foreseen(Fit(lines=lines, warnings=warnings))
 
 
 def _installed(target: CompareTarget) -> str:

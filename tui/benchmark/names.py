@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.benchmark.compare_spec import BenchmarkCompareSpec
+from core.benchmark.machine_spec import BenchmarkMachineSpec
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec
 from core.runs.store import Run
@@ -15,6 +16,8 @@ from tui.experiment import names
 BENCHMARK, SERVE = BenchmarkSpec.capability, ServeSpec.capability
 COMPARE = BenchmarkCompareSpec.capability
 """Several targets one after the other under the same load."""
+MACHINE = BenchmarkMachineSpec.capability
+"""Matrix products and memory of this machine."""
 MEASURED = (BENCHMARK, COMPARE)
 """Capabilities whose runs measure targets."""
 
@@ -39,6 +42,8 @@ def title(run: Run) -> str:
     """What a run was asked to do, in a few words."""
     if run.capability == SERVE:
         return f"server {target(run.values)}"
+    if run.capability == MACHINE:
+        return f"this machine and {names.model(run.values)}"
     if run.capability == COMPARE:
         return f"engines beside each other: {names.model(run.values)}"
     load = clean(str(run.values.get("load") or "concurrency"), limit=20)

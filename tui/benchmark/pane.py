@@ -14,11 +14,14 @@ from core.sanitize import clean
 from tui.benchmark import entries
 from tui.benchmark.entries import BenchmarkRun
 from tui.benchmark.live import BenchmarkLive
+from tui.benchmark.machine import MachineView
 from tui.benchmark.names import BENCHMARK, COMPARE, MEASURED, SERVE
+from tui.benchmark.names import MACHINE as MACHINE_RUNS
 from tui.benchmark.pausing import PAUSE_BINDINGS, PausesLoads
 from tui.benchmark.results import ResultsView
 from tui.benchmark.servers import ServersView
 from tui.benchmark.setup import LOAD, SERVER, setups
+from tui.benchmark.setup import MACHINE as MACHINE_FORM
 from tui.confirm import Confirm
 from tui.experiment.live import LiveRun
 from tui.experiment.names import LIVE, SETUP
@@ -26,9 +29,11 @@ from tui.experiment.pane import common_bindings
 from tui.services import services_of
 from tui.widgets.threads import in_thread
 
-RESULTS, SERVERS = "Results", "Servers"
+RESULTS, SERVERS, MACHINE = "Results", "Servers", "Machine"
+_FORMS = {SERVERS: SERVER, MACHINE: MACHINE_FORM}
+"""Views that have a form of their own."""
 
-__all__ = ["LIVE", "RESULTS", "SERVERS", "SETUP", "BenchmarkPane"]
+__all__ = ["LIVE", "MACHINE", "RESULTS", "SERVERS", "SETUP", "BenchmarkPane"]
 
 
 class BenchmarkPane(PausesLoads):
@@ -38,23 +43,29 @@ class BenchmarkPane(PausesLoads):
         "Put a load on a server and measure it: one that is started for the model of the form, or one that runs already, by its address in place of "
         "the model.\n\n"
         "Below the form stands what F5 will do: the engine and its version, the exact command (y copies it), how many requests, about how long. "
-        "F6 turns to the form of a comparison (the same load on several engines, one after another) and to that of a server that goes on until it "
-        "is stopped: s starts it, x stops the one that is chosen under Servers, u puts its address into the form of a load. Runs and servers go on "
-        "without this program. F4 goes through the views."
+        "F6 turns to the form of a comparison (the same load on several engines, one after another), to that of a server that goes on until it "
+        "is stopped (s starts it, x stops the one that is chosen under Servers, u puts its address into the form of a load) and to that of the "
+        "machine itself: its matrix products and its memory. Runs and servers go on without this program. F4 goes through the views."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "stop_server", "Stop server", id="benchmark.stop-server", tooltip="Stop the server under the cursor, after a question"),
         Binding("u", "use_server", "Measure it", id="benchmark.use-server", tooltip="Put the address of the server under the cursor into the form"),
         *PAUSE_BINDINGS,
-        *common_bindings("benchmark", views="setup, live, results, servers"),
+        *common_bindings("benchmark", views="setup, live, results, servers, machine"),
         Binding(
-            "f6", "next_form", "Experiment", show=False, id="benchmark.experiment", tooltip="Turn to the next form: a load, several engines, a server"
+            "f6",
+            "next_form",
+            "Experiment",
+            show=False,
+            id="benchmark.experiment",
+            tooltip="Turn to the next form: a load, several engines, a server, the machine",
         ),
         Binding("c", "all_runs", "All runs", id="benchmark.all-runs", tooltip="Show the loads on this model, or those on every model and address"),
         Binding("m", "next_chart", "Next chart", id="benchmark.chart", tooltip="Draw the next chart, or turn to what stands behind"),
         Binding(
             "s", "start_server", "Start server", id="benchmark.start-server", tooltip="Start the server of the form; it goes on until it is stopped"
         ),
+        Binding("o", "earlier", "Earlier", id="benchmark.earlier", tooltip="Show the measurement of the machine before this one"),
         Binding("b", "reference", "Reference", id="benchmark.reference", tooltip="Set the other results against the one under the cursor"),
         Binding("y,f9", "copy", "Copy", id="benchmark.copy", tooltip="Copy the server's command or address to the clipboard"),
     ]
@@ -65,8 +76,14 @@ class BenchmarkPane(PausesLoads):
         self.load_view = BenchmarkLive(id=LIVE)
         self.results = ResultsView(id=RESULTS)
         self.servers = ServersView(id=SERVERS)
-        lives: dict[str, LiveRun[Any]] = {BENCHMARK: self.load_view, COMPARE: self.load_view, SERVE: self.servers}
-        super().__init__(self.forms, lives, (self.load_view, self.results, self.servers), id=id)
+        self.machine = MachineView(id=MACHINE)
+        lives: dict[str, LiveRun[Any]] = {
+            BENCHMARK: self.load_view,
+            COMPARE: self.load_view,
+            SERVE: self.servers,
+            MACHINE_RUNS: self.machine,
+        }
+        super().__init__(self.forms, lives, (self.load_view, self.results, self.servers, self.machine), id=id)
         self._runs: Sequence[BenchmarkRun] = ()
         self._model = ""
         self._several = False
@@ -75,15 +92,15 @@ class BenchmarkPane(PausesLoads):
     # -- forms
 
     def show_view(self, view: str) -> None:
-        """Bring a view to the front; beside the servers stands the form of one, and when they are left the form of a load again."""
-        if view == SERVERS and self.forms.chosen != SERVER:
+        """Bring a view to the front; servers and the machine stand beside their own forms, and when they are left the form of a load comes back."""
+        if view in _FORMS and self.forms.chosen not in _FORMS.values():
             self._form_before = self.forms.chosen
-        elif self.bar.active == SERVERS and view not in (SERVERS, SETUP) and self.forms.chosen == SERVER:
+        elif view not in (*_FORMS, SETUP) and self.forms.chosen == _FORMS.get(self.bar.active):
             self.forms.choose(self._form_before)
         super().show_view(view)
 
     def _form_of(self, view: str) -> str | None:
-        return SERVE if view == SERVERS else None
+        return {SERVERS: SERVE, MACHINE: MACHINE_RUNS}.get(view)
 
     def action_next_form(self) -> None:
         """Show the next form."""
@@ -105,8 +122,9 @@ class BenchmarkPane(PausesLoads):
 
     @property
     def going(self) -> LiveRun[Any] | None:
-        """The load that is not over; a server that goes on is there to be measured, and no reason to wait."""
-        return self.load_view if self.load_view.going else None
+        """The load or measurement that is not over; a server that goes on is there to be measured, and no reason to wait."""
+        lives: tuple[LiveRun[Any], ...] = (self.load_view, self.machine)
+        return next((live for live in lives if live.going), None)
 
     # -- results
 
@@ -152,7 +170,8 @@ class BenchmarkPane(PausesLoads):
 
     @on(ResultsView.Chosen)
     @on(ServersView.Chosen)
-    def _row_chosen(self, event: ResultsView.Chosen | ServersView.Chosen) -> None:
+    @on(MachineView.Chosen)
+    def _row_chosen(self, event: ResultsView.Chosen | ServersView.Chosen | MachineView.Chosen) -> None:
         event.stop()
         self.refresh_bindings()
 
@@ -166,6 +185,8 @@ class BenchmarkPane(PausesLoads):
                 return self.bar.active != SETUP
             case "all_runs":
                 return self.bar.active == RESULTS and bool(self._runs)
+            case "earlier":
+                return self.bar.active == MACHINE and self.machine.follower is not None
             case "reference":
                 return self.bar.active == RESULTS and self.results.can_mark
             case "copy":
@@ -196,7 +217,12 @@ class BenchmarkPane(PausesLoads):
 
     def action_next_chart(self) -> None:
         """The next chart of the view."""
-        views: dict[str, BenchmarkLive | ResultsView | ServersView] = {LIVE: self.load_view, RESULTS: self.results, SERVERS: self.servers}
+        views: dict[str, BenchmarkLive | ResultsView | ServersView | MachineView] = {
+            LIVE: self.load_view,
+            RESULTS: self.results,
+            SERVERS: self.servers,
+            MACHINE: self.machine,
+        }
         if (view := views.get(self.bar.active)) is not None:
             view.next_chart()
             self.keep_focus()
@@ -207,6 +233,10 @@ class BenchmarkPane(PausesLoads):
         if text:
             self.app.copy_to_clipboard(text)
             self.shell.notify_text(text, title="Copied, if the terminal allows it")
+
+    def action_earlier(self) -> None:
+        """Show the measurement of the machine before this one."""
+        self.machine.earlier()
 
     def action_reference(self) -> None:
         """Set the others against the row under the cursor."""

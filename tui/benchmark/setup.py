@@ -10,6 +10,7 @@ from typing import Any
 from textual.worker import get_current_worker
 
 from core.benchmark.compare_spec import BenchmarkCompareSpec
+from core.benchmark.machine_spec import DTYPES, BenchmarkMachineSpec
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec, names
 from tui.benchmark import engines, foreseen
@@ -22,13 +23,15 @@ from tui.widgets.fields.describe import FieldView
 from tui.widgets.fields.editor import Editor
 from tui.widgets.fields.entry import EntryEditor
 from tui.widgets.fields.guide import Guidance
+from tui.widgets.mark_picker import PickedNames
+from tui.widgets.options_screen import Options, Row
 from tui.widgets.table_picker import PickedChoice
 
-LOAD, ENGINES, SERVER = "load", "engines", "server"
+LOAD, ENGINES, SERVER, MACHINE = "load", "engines", "server", "machine"
 _OPEN = ("model", "engine", "load", "concurrency", "rate", "burstiness", "ramp_to", "trace", "trace_speed", "sweep", "levels", "requests", "duration")
 _STARTED = ("device", "dtype", "quantization", "context", "threads")
 """Fields that mean nothing for a server that runs already."""
-_ATTACHED = ("key_env", "insecure")
+_ATTACHED = ("tokenizer", "key_env", "insecure")
 
 
 class BenchmarkSetup(SetupView[BenchmarkSpec]):
@@ -116,6 +119,40 @@ class ServerSetup(SetupView[ServeSpec]):
         self.prefill({"engine": self.form.values().get("engine", "runtime")})
 
 
+class MachineSetup(SetupView[BenchmarkMachineSpec]):
+    """What of this machine is measured, and for which model."""
+
+    DEFAULT_CSS = """
+    MachineSetup FitPanel { max-height: 12; }
+    """
+
+    def __init__(self) -> None:
+        sections = [("", ["model"]), *((title, [name for name in fields if name != "model"]) for title, fields in BenchmarkMachineSpec.sections)]
+        editors: dict[str, Callable[[FieldView], Editor]] = {"dtypes": lambda view: PickedNames(view, _formats)}
+        super().__init__(BenchmarkMachineSpec, sections, editors)
+
+    def probe(self, spec: BenchmarkMachineSpec) -> Fit:
+        """Which products are measured."""
+        return foreseen.machine(services_of(self).models, spec).fit
+
+    def takes(self, model: object) -> bool:
+        """An address tells no shapes."""
+        return not is_url(model)
+
+
+def _formats() -> Options:
+    """Number formats in which products can be measured."""
+    return Options((("numbers", 12), ("", 40)), [Row(name, (name, _FORMATS[name]), _FORMATS[name]) for name in DTYPES])
+
+
+_FORMATS: Mapping[str, str] = {
+    "float32": "32 bits",
+    "bfloat16": "16 bits, 8 of them exponent",
+    "float16": "16 bits, 5 of them exponent",
+    "int8": "8 bits, sums in 32",
+}
+
+
 def _keep(view: BenchmarkSetup | ServerSetup, command: str) -> None:
     """From the thread of a check: what can be copied from now on, unless a newer check has begun."""
     if not get_current_worker().is_cancelled and command != view.command:
@@ -138,10 +175,13 @@ class BenchmarkSetups(Setups):
 
 
 def setups(id: str) -> BenchmarkSetups:  # noqa: A002
-    """The three forms."""
-    views: dict[str, SetupView[Any]] = {LOAD: BenchmarkSetup(), ENGINES: CompareSetup(), SERVER: ServerSetup()}
+    """The four forms."""
+    views: dict[str, SetupView[Any]] = {LOAD: BenchmarkSetup(), ENGINES: CompareSetup(), SERVER: ServerSetup(), MACHINE: MachineSetup()}
     return BenchmarkSetups(
-        views, "load: measure a server; engines: several, one after another; server: start one that goes on until it is stopped", id=id
+        views,
+        "load: measure a server; engines: several, one after another; server: start one that goes on until it is stopped; "
+        "machine: measure this machine",
+        id=id,
     )
 
 
@@ -170,7 +210,7 @@ def guide(given: Mapping[str, Any]) -> Guidance:
 def compare_guide(given: Mapping[str, Any]) -> Guidance:
     """Lengths that come from a file are hidden."""
     own = given.get("prompts", "builtin") != "builtin"
-    return Guidance(hidden=frozenset({"input_tokens", "input_deviation", "shared_prefix"} if own else ()))
+    return Guidance(hidden=frozenset({"tokenizer"} | ({"input_tokens", "input_deviation", "shared_prefix"} if own else set())))
 
 
 _TITLES = {"target": "server", "load": "before the load"}

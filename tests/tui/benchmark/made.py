@@ -9,6 +9,7 @@ from typing import Any
 
 from core.benchmark.compare_result import BenchmarkCompareResult, LeftOut
 from core.benchmark.compare_spec import BenchmarkCompareSpec
+from core.benchmark.machine_spec import BenchmarkMachineSpec
 from core.benchmark.recommend import recommend
 from core.benchmark.result import BenchmarkEntry
 from core.benchmark.spec import BenchmarkSpec
@@ -44,6 +45,9 @@ SPECS: dict[str, BenchmarkSpec] = {
 }
 """The oldest first."""
 SERVER = ServeSpec(**MODEL, engine="runtime", threads=1)
+
+
+MACHINE = BenchmarkMachineSpec(**MODEL, sizes=(256, 512, 1024), batches=(1, 64), threads=1)
 
 
 def measured(name: str) -> dict[str, Any]:
@@ -85,6 +89,14 @@ def comparison(run_id: str = "20260101-115000-benchmark-compare-0c01") -> Run:
     )
     run = run_of(BenchmarkCompareSpec(**MODEL, **LOAD), run_id, "done", created=NOW - 600, seconds=80)
     write_json(run.path / "result.json", result.model_dump(mode="json") | {"run": run.id, "artifacts": []})
+    return run
+
+
+def machine(run_id: str = "20260101-115500-benchmark-machine-0d01", created: float = NOW - 300) -> Run:
+    """A finished measurement of the machine."""
+    run = run_of(MACHINE, run_id, "done", created=created, seconds=2.5)
+    write_json(run.path / "result.json", measured("machine") | {"run": run.id, "artifacts": []})
+    say(run, *told("machine", created + 2))
     return run
 
 

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, open_tab, settle, until
 from tests.tui.fakes import NOW, FakeServices
-from tui.benchmark.pane import LIVE, RESULTS, SERVERS
+from tui.benchmark.pane import LIVE, MACHINE, RESULTS, SERVERS
 
 Size = tuple[int, int]
 
@@ -141,3 +141,23 @@ def test_a_server_that_did_not_start(snap_compare: Any, make_app: MakeApp) -> No
 
 def test_the_form_of_a_server(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
     assert snap_compare(make_app(), terminal_size=size, run_before=view("", "f6", "f6"))
+
+
+def test_the_form_of_the_machine(snap_compare: Any, make_app: MakeApp) -> None:
+    assert snap_compare(make_app(), terminal_size=(80, 24), run_before=view("", "f6", "f6", "f6"))
+
+
+def test_the_machine(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
+    made.machine()
+    assert snap_compare(make_app(), terminal_size=size, run_before=view(MACHINE))
+
+
+def test_the_roofline(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
+    made.machine()
+    assert snap_compare(make_app(), terminal_size=size, run_before=view(MACHINE, "m", *(() if size[0] >= 100 else ("m", "m"))))
+
+
+def test_a_machine_that_is_being_measured(snap_compare: Any, make_app: MakeApp) -> None:
+    run = made.going(made.MACHINE, "20260101-115900-benchmark-machine-4f1d")
+    made.say(run, *made.told("machine", NOW - 1)[:30])
+    assert snap_compare(make_app(), terminal_size=(120, 36), run_before=view(MACHINE, "m"))
