@@ -74,6 +74,8 @@ class EngineFacts:
     """Checkpoint formats that it loads."""
     ignores_eos: bool = False
     """Whether it knows `ignore_eos`."""
+    key_env: str = ""
+    """Environment variable by which its server takes a key that clients must then give; "" where it knows none."""
     library: bool = False
     """Whether its models are names in a library of its own, and no files that this program knows."""
     tried: Literal["for real", "against its protocol"] = "against its protocol"

@@ -19,6 +19,7 @@ _FACTS = EngineFacts(
     port=8080,
     formats=("gguf",),
     ignores_eos=True,
+    key_env="LLAMA_API_KEY",
     tried="for real",
 )
 

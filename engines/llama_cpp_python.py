@@ -28,6 +28,7 @@ class LlamaCppPython(OpenAiServer):
         "python -m llama_cpp.server, one request at a time",
         port=8000,
         formats=("gguf",),
+        key_env="API_KEY",
         tried="for real",
     )
     health = None

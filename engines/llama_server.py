@@ -38,6 +38,7 @@ class LlamaServer(OpenAiServer):
         port=8080,
         formats=("gguf",),
         ignores_eos=True,
+        key_env="LLAMA_API_KEY",
         tried="for real",
     )
     gauges = {  # noqa: RUF012

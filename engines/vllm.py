@@ -25,6 +25,7 @@ class Vllm(OpenAiServer):
         port=8000,
         formats=("plain", "compressed-tensors", "gptq", "awq", "bitsandbytes", "fp8", "aqlm"),
         ignores_eos=True,
+        key_env="VLLM_API_KEY",
         tried="for real",
     )
     gauges = {  # noqa: RUF012

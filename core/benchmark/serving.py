@@ -18,7 +18,7 @@ import psutil
 
 from core.engine import Command, Endpoint, Engine, Missing, ServeSpec
 from core.errors import RequestError, RunFailed
-from core.sanitize import clean
+from core.sanitize import clean, conceal
 
 START_WITHIN = 1800.0
 """Seconds that a model may take to load."""
@@ -78,7 +78,8 @@ def served(
     found = engine.find()
     if isinstance(found, Missing):
         raise RequestError(found.reason)
-    port = spec.port or free_port(spec.host)
+    free = free_port(spec.host)
+    port = spec.port or free
     if spec.port and not _is_free(spec.host, spec.port):
         raise RequestError(f"port {spec.port} of {clean(spec.host)} is taken: give another, or 0 for a free one")
     command = engine.command(spec, found, port)
@@ -87,7 +88,9 @@ def served(
         process = _started(command, output, log)
         began = time.monotonic()
         try:
-            endpoint = Endpoint(f"http://{_reachable(spec.host)}:{port}", style=engine.facts.style, ignores_eos=engine.facts.ignores_eos)
+            endpoint = Endpoint(
+                f"http://{_reachable(spec.host)}:{port}", style=engine.facts.style, key=_key(engine), ignores_eos=engine.facts.ignores_eos
+            )
             _wait(engine, endpoint, process, log, say, check_cancelled, within)
             named = replace(endpoint, model=_model(engine, spec, engine.models(endpoint), say))
             yield Server(named, command, found.version, process.pid, log, time.monotonic() - began)
@@ -107,9 +110,19 @@ def _model(engine: Engine, spec: ServeSpec, names: Sequence[str], say: Callable[
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on."""
+    """A port that nobody listens on.
+
+    Raises:
+        RequestError: the address is none of this machine's.
+    """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
+        try:
+            probe.bind((host, 0))
+        except OSError as error:
+            shown = clean(host, limit=80)
+            raise RequestError(
+                f"nothing can listen on {shown} ({(error.strerror or str(error)).lower()}): give an address of this machine, or 127.0.0.1"
+            ) from error
         return int(probe.getsockname()[1])
 
 
@@ -141,6 +154,14 @@ def tail(log: Path, lines: int = _TAIL) -> list[str]:
             return [clean(line, limit=400) for line in deque(file.read().decode(errors="replace").splitlines(), lines)]
     except OSError:
         return []
+
+
+def _key(engine: Engine) -> str | None:
+    """The key that the server will want, as it finds it in the environment that it is given; nothing that this process says shows it."""
+    key = os.environ.get(engine.facts.key_env) if engine.facts.key_env else None
+    if key:
+        conceal(key)
+    return key or None
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -11,10 +11,12 @@ from typing import Any
 import psutil
 import pytest
 
+from core import sanitize
 from core.benchmark import serve_check, serve_run, serving
 from core.benchmark.serve_event import ReadyEvent
-from core.engine import Command, Engine, EngineFacts, Found, Missing, ServeSpec
+from core.engine import Command, Engine, EngineFacts, Found, Missing, ServeSpec, look_up
 from core.errors import Cancelled, RequestError, RunFailed
+from core.models.resolve import resolve
 from engines.openai import OpenAi
 from tests.core.conftest import RecordingContext
 
@@ -137,8 +139,6 @@ def test_a_server_that_ends_by_itself_fails_its_run(context: RecordingContext, m
     [({"engine": "tgi"}, "is not started by this program"), ({"engine": "nobody"}, "unknown engine"), ({"context": 9999}, "is more than the 1024")],
 )
 def test_a_server_that_cannot_be_is_refused_before_it_starts(values: dict[str, Any], word: str) -> None:
-    from core.models.resolve import resolve
-
     with pytest.raises(RequestError, match=word):
         serve_check.check(ServeSpec(**({"model": "bundled:base", "engine": "runtime"} | values)), resolve("bundled:base").card())
 
@@ -150,3 +150,30 @@ def test_a_log_is_shown_without_what_would_disturb_a_terminal(tmp_path: Path) ->
     assert len(lines) == 2
     assert "\x1b" not in lines[1]
     assert serving.tail(tmp_path / "none") == []
+
+
+def test_a_server_is_asked_with_the_key_that_it_finds_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = look_up("vllm")
+    monkeypatch.setattr(sanitize, "_SECRETS", set())
+    monkeypatch.delenv(engine.facts.key_env, raising=False)
+    assert serving._key(engine) is None
+    monkeypatch.setenv(engine.facts.key_env, "sk-of-the-server")
+    assert serving._key(engine) == "sk-of-the-server"
+    assert sanitize.clean("Bearer sk-of-the-server") == "Bearer [key]"
+    assert serving._key(look_up("sglang")) is None
+
+
+def test_an_address_of_another_machine_is_none_to_listen_on() -> None:
+    with pytest.raises(RequestError, match=r"nothing can listen on 192\.0\.2\.1"):
+        serving.free_port("192.0.2.1")
+
+
+@pytest.mark.parametrize("word", ["--api-key", "--api_key=x", "--hf-token=x", "--ssl-keyfile-password=x"])
+def test_a_key_has_no_place_in_a_command_line(word: str) -> None:
+    with pytest.raises(RequestError, match="would put a key into the command line"):
+        serve_check.check(ServeSpec(model="bundled:base", engine="runtime", extra=("--port", word)), None)
+
+
+def test_a_format_that_an_engine_does_not_read_is_refused_before_it_starts() -> None:
+    with pytest.raises(RequestError, match="reads GGUF files alone"):
+        serve_check.check(ServeSpec(model="bundled:base", engine="llama-cpp"), resolve("bundled:base").card())
