@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -129,9 +130,12 @@ class Bench:
     def _last_words(self) -> str:
         log = self.context.artifacts / "server.log"
         lines = tail(log)
-        what = "the server ended by itself in the middle of the load"
+        how, code = _ended(self.target.pid)
+        what = f"the server {how} in the middle of the load"
         if known := self.target.engine.explain(lines):
             return f"{what}: {known}"
+        if code == -signal.SIGKILL:
+            return f"{what}: by kill -9, or because memory ran out; what it said is in {log}"
         said = " | ".join([line.strip() for line in lines if line.strip()][-_SHOWN:])
         return f"{what}; its last words: {said or 'none'} (all of them in {log})"
 
@@ -162,6 +166,19 @@ class _Ending:
     def paused(self) -> bool:
         """Whether the person lets it wait."""
         return pause_asked(self._bench.context)
+
+
+def _ended(pid: int | None) -> tuple[str, int | None]:
+    """How a child that is not reaped yet ended, in words, and its exit code, minus the signal; None where that cannot be told."""
+    try:
+        found = os.waitid(os.P_PID, pid or 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except (OSError, AttributeError):
+        found = None
+    if found is None:
+        return "ended by itself", None
+    if found.si_code == os.CLD_EXITED:
+        return f"ended with exit code {found.si_status}", found.si_status
+    return f"was ended by {signal.Signals(found.si_status).name}", -found.si_status
 
 
 def _of_level(spec: BenchmarkSpec, level: float, count: int) -> tuple[bool, int | None, list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -162,8 +163,17 @@ def test_nothing_is_kept_of_a_load_that_answered_nothing(context: RecordingConte
     assert error.value.result is None
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "the server was ended by SIGKILL in the middle of the load: by kill -9, or because memory ran out"),
+        pytest.param(
+            signal.SIGSEGV, "was ended by SIGSEGV in the middle of the load; its last words: loading | Segmentation fault", marks=pytest.mark.slow
+        ),
+    ],
+)
 def test_a_server_that_ends_is_told_with_its_last_words_and_costs_only_what_it_did_not_answer(
-    context: RecordingContext, monkeypatch: pytest.MonkeyPatch
+    context: RecordingContext, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, words: str
 ) -> None:
     """One that was started for the load: there is nobody left to ask."""
     with known_server() as server:
@@ -175,10 +185,10 @@ def test_a_server_that_ends_is_told_with_its_last_words_and_costs_only_what_it_d
             yield Target(look_up("openai"), Endpoint(url, "calibrated"), "a server", server.pid)
 
         monkeypatch.setattr("core.benchmark.run.opened", opened)
-        threading.Thread(target=lambda: (wait_for(context, 2), server.kill())).start()
+        threading.Thread(target=lambda: (wait_for(context, 2), server.send_signal(number))).start()
         error, result = stopped(spec_of(url, requests=2000, load="constant", rate=30.0, concurrency=None), context)
     assert isinstance(error, RunFailed)
-    assert "ended by itself in the middle of the load; its last words: loading | Segmentation fault" in str(error)
+    assert words in str(error)
     assert "\x1b" not in str(error)
     counts = result.entries[0].requests
     assert adds_up(counts)
