@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -167,3 +170,26 @@ def test_a_load_is_stopped_in_a_pause(server: ScriptedServer) -> None:
     assert counts["done"] >= 3
     assert counts["unsent"] == 30 - counts["done"] - counts["cancelled"]
     assert len(carried.pauses) == 1
+
+
+@pytest.mark.slow
+def test_the_workers_of_a_load_end_with_the_process_that_carries_it(server: ScriptedServer) -> None:
+    """Also when that one is killed and can tell them nothing."""
+    code = (
+        "import sys\n"
+        "from core.benchmark.asking import Ask, body_of\n"
+        "from core.benchmark.load import Load, carry\n"
+        "from core.engine import Endpoint\n"
+        "target = Endpoint(sys.argv[1], 'm')\n"
+        "carry(Load(target, [Ask(index, 0, body_of(target, 'hang', 8)) for index in range(8)], workers=2))\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, server.url])
+    try:
+        within(30, of=lambda: len(server.requests) == 8)
+        workers = psutil.Process(parent.pid).children()
+        assert len(workers) == 2
+    finally:
+        parent.kill()
+        parent.wait()
+    gone, left = psutil.wait_procs(workers, timeout=10)
+    assert (len(gone), left) == (2, [])
