@@ -25,8 +25,15 @@ class Sglang(OpenAiServer):
         "running": ("sglang:num_running_reqs",),
         "waiting": ("sglang:num_queue_reqs",),
         "kv_usage": ("sglang:token_usage",),
+        "prefix_hits": ("sglang:cached_tokens",),
+        "prefix_queries": ("sglang:prompt_tokens",),
         "generated": ("sglang:generation_tokens",),
     }
+
+    complaints = (
+        (r"Not enough memory\. Please try to increase --mem-fraction-static", "raise gpu-memory, or lower context or concurrency"),
+        (r"unrecognized arguments: .*", "this version does not know an argument: look at extra"),
+    )
 
     def find(self) -> Found | Missing:
         """The installed version, or why there is none."""

@@ -45,11 +45,14 @@ class TensorRtLlm(OpenAiServer):
         arguments.add(str(require_folder(resolve(spec.model))), "--host", spec.host, "--port", str(port))
         arguments.option("--max_seq_len", spec.context).option("--max_batch_size", spec.concurrency)
         arguments.option("--tp_size", spec.tensor_parallel if spec.tensor_parallel > 1 else None, needed=True)
-        arguments.option("--kv_cache_free_gpu_memory_fraction", spec.gpu_memory).option("--kv_cache_dtype", spec.kv_dtype, needed=True)
+        arguments.option(("--kv_cache_free_gpu_memory_fraction", "--free_gpu_memory_fraction"), spec.gpu_memory)
+        arguments.option("--kv_cache_dtype", spec.kv_dtype, needed=True)
+        if not {"--config", "--extra_llm_api_options"} & set(spec.extra):
+            arguments.notes.append("its figures need a YAML file with enable_iter_perf_stats: true, given by extra --config FILE")
         return Command((*found.program, *arguments.add(*spec.extra).values), notes=tuple(arguments.notes))
 
     def figures(self, endpoint: Endpoint) -> ServerFigures:
-        """The latest iteration of `/metrics`."""
+        """The latest iteration of `/metrics`, which holds those since it was last read, by whomever: none is nothing known, not nothing running."""
         try:
             answer = http.get_json(endpoint, "/metrics", timeout=2.0)
         except RequestError:
@@ -57,12 +60,23 @@ class TensorRtLlm(OpenAiServer):
         last: dict[str, Any] = answer[-1] if isinstance(answer, list) and answer and isinstance(answer[-1], dict) else {}
         cache, batching = (found if isinstance(found := last.get(name), dict) else {} for name in ("kvCacheStats", "inflightBatchingStats"))
         used, most = _number(cache.get("usedNumBlocks")), _number(cache.get("maxNumBlocks"))
+        hits, queries = _prefix(cache)
         return ServerFigures(
             running=_number(last.get("numActiveRequests")),
             waiting=_number(last.get("numQueuedRequests", batching.get("numQueuedRequests"))),
             kv_usage=used / most if used is not None and most else None,
+            prefix_hits=hits,
+            prefix_queries=queries,
             memory=_number(last.get("gpuMemUsage")),
         )
+
+
+def _prefix(cache: dict[str, Any]) -> tuple[float | None, float | None]:
+    """Tokens found in the cache and looked for, of whole blocks; None where one of the counts is missing."""
+    reused, missed, length = (_number(cache.get(name)) for name in ("reusedBlocks", "missedBlocks", "tokensPerBlock"))
+    if reused is None or missed is None or length is None:
+        return None, None
+    return reused * length, (reused + missed) * length
 
 
 def _number(value: Any) -> float | None:

@@ -56,7 +56,7 @@ def test_a_server_listens_where_it_was_told(installed: str) -> None:
     assert "512" in argv
     assert any(word.endswith("bundled/base") for word in argv)
     assert not any("max-running" in word for word in argv)
-    assert bool(notes) == (installed == "sglang")
+    assert bool(notes) == (installed in ("sglang", "tensorrt-llm"))
 
 
 def test_further_arguments_come_last_and_as_they_are(installed: str) -> None:
@@ -79,6 +79,27 @@ def test_vllm_built_for_processors_is_told_so_without_being_asked(device: str, m
     assert "--enforce-eager" in made.argv
     assert "--gpu-memory-utilization" not in made.argv
     assert made.environment["VLLM_CPU_KVCACHE_SPACE"] == "1"
+
+
+@pytest.mark.parametrize("installed", ["sglang"], indirect=True)
+def test_sglang_takes_a_draft_model_as_an_algorithm(installed: str) -> None:
+    argv, _, _ = command(installed, draft="org/draft", gamma=3)
+    expected = {
+        "--speculative-algorithm": "STANDALONE",
+        "--speculative-draft-model-path": "org/draft",
+        "--speculative-num-steps": "3",
+        "--speculative-num-draft-tokens": "4",
+        "--speculative-eagle-topk": "1",
+    }
+    assert {flag: argv[argv.index(flag) + 1] for flag in expected} == expected
+
+
+@pytest.mark.parametrize("installed", ["tensorrt-llm"], indirect=True)
+def test_tensorrt_says_what_its_figures_need(installed: str) -> None:
+    assert any("enable_iter_perf_stats" in note for note in command(installed)[2])
+    assert not any("enable_iter_perf_stats" in note for note in command(installed, extra=("--config", "c.yaml"))[2])
+    with pytest.raises(RequestError, match="NVIDIA GPU"):
+        command(installed, device="cpu")
 
 
 @pytest.mark.parametrize("installed", ["vllm"], indirect=True)

@@ -38,7 +38,7 @@ REFUSED = {
 pytestmark = pytest.mark.engines
 
 
-@pytest.fixture(scope="module", params=["runtime", "transformers", pytest.param("llama-cpp", marks=pytest.mark.llama)])
+@pytest.fixture(scope="module", params=["runtime", "transformers", pytest.param("llama-cpp/own", marks=pytest.mark.llama)])
 def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What the client got."""
     python = interpreter("openai")
@@ -58,7 +58,7 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def _model(engine: str, folder: Path) -> str:
-    if engine != "llama-cpp":
+    if engine != "llama-cpp/own":
         return "bundled:base"
     from core.formats.gguf.convert import convert, plan_conversion
 

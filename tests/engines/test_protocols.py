@@ -46,18 +46,30 @@ sglang:num_running_reqs{model_name="m"} 4.0
 sglang:num_queue_reqs{model_name="m"} 1.0
 # TYPE sglang:token_usage gauge
 sglang:token_usage{model_name="m"} 0.31
+# TYPE sglang:prompt_tokens_total counter
+sglang:prompt_tokens_total{model_name="m",is_streaming="true"} 100.0
+# TYPE sglang:cached_tokens_total counter
+sglang:cached_tokens_total{model_name="m",cache_source="device"} 30.0
+sglang:cached_tokens_total{model_name="m",cache_source="host"} 10.0
+# TYPE sglang:generation_tokens_total counter
+sglang:generation_tokens_total{model_name="m",is_streaming="true"} 55.0
 """
 TGI = """# TYPE tgi_batch_current_size gauge
 tgi_batch_current_size 5
 # TYPE tgi_queue_size gauge
 tgi_queue_size 2
+# TYPE tgi_request_generated_tokens histogram
+tgi_request_generated_tokens_bucket{le="16"} 3
+tgi_request_generated_tokens_bucket{le="+Inf"} 4
+tgi_request_generated_tokens_sum 70
+tgi_request_generated_tokens_count 4
 """
 TENSORRT = [
     {
         "gpuMemUsage": 56401920000,
         "numActiveRequests": 1,
         "numQueuedRequests": 0,
-        "kvCacheStats": {"maxNumBlocks": 100, "usedNumBlocks": 25},
+        "kvCacheStats": {"maxNumBlocks": 100, "usedNumBlocks": 25, "reusedBlocks": 4, "missedBlocks": 6, "tokensPerBlock": 32},
         "iter": 1,
     }
 ]
@@ -87,9 +99,9 @@ DOCUMENTED: dict[str, dict[str, Answer]] = {
 FIGURES = {
     "openai": ServerFigures(),
     "vllm": ServerFigures(5, 7, 0.5, 40, 100, 50, 30, 1234),
-    "sglang": ServerFigures(4, 1, 0.31),
-    "tensorrt-llm": ServerFigures(1, 0, 0.25, memory=56401920000),
-    "tgi": ServerFigures(5, 2),
+    "sglang": ServerFigures(4, 1, 0.31, 40, 100, generated=55),
+    "tensorrt-llm": ServerFigures(1, 0, 0.25, 128, 320, memory=56401920000),
+    "tgi": ServerFigures(5, 2, generated=70),
     "ollama": ServerFigures(memory=700),
 }
 
@@ -155,6 +167,77 @@ def test_a_request_that_breaks_off_is_told() -> None:
     body = 'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\ndata: {"error":{"message":"CUDA out of memory"}}\n\n'
     with documented({"/v1/chat/completions": body}) as server, pytest.raises(RequestError, match="CUDA out of memory"):
         list(look_up("openai").generate(Endpoint(server.url, "m"), "x", 3))
+
+
+def test_tensorrts_figures_are_unknown_between_its_iterations() -> None:
+    engine = look_up("tensorrt-llm")
+    with documented({"/metrics": [{**TENSORRT[0], "numActiveRequests": 9}, TENSORRT[0]]}) as server:
+        assert engine.figures(Endpoint(server.url)).running == 1
+        server.answers["/metrics"] = []
+        assert engine.figures(Endpoint(server.url)) == ServerFigures()
+        server.answers["/metrics"] = [
+            {"numActiveRequests": 0, "inflightBatchingStats": {"numQueuedRequests": 3}, "kvCacheStats": {"reusedBlocks": 1}}
+        ]
+        assert engine.figures(Endpoint(server.url)) == ServerFigures(0, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "answer", "word"),
+    [
+        ("tgi", "/generate_stream", (429, '{"error":"Model is overloaded","error_type":"overloaded"}'), "HTTP 429: Model is overloaded"),
+        (
+            "tgi",
+            "/generate_stream",
+            (422, '{"error":"Input validation error: `inputs` must have less than 1024 tokens","error_type":"validation"}'),
+            "less than 1024 tokens",
+        ),
+        (
+            "tgi",
+            "/generate_stream",
+            'data:{"token":{"id":1,"text":"Hi","special":false}}\n\ndata:{"error":"Request failed during generation","error_type":"generation"}\n\n',
+            "failed during generation",
+        ),
+        ("ollama", "/api/generate", '{"response":"Hi","done":false}\n{"error":"an error was encountered while running the model"}\n', "an error was"),
+        ("ollama", "/api/generate", (404, '{"error":"model \'m\' not found"}'), "model 'm' not found"),
+        (
+            "sglang",
+            "/v1/chat/completions",
+            (400, '{"object":"error","message":"The input is longer than the model\'s context length","type":"BadRequestError","code":400}'),
+            "longer than",
+        ),
+        (
+            "vllm",
+            "/v1/chat/completions",
+            (404, '{"error":{"message":"The model `m` does not exist.","type":"NotFoundError","param":"model","code":404}}'),
+            "does not exist",
+        ),
+        ("tensorrt-llm", "/v1/chat/completions", (503, '{"object":"error","message":"Health check failed"}'), "HTTP 503: Health check failed"),
+    ],
+)
+def test_a_refusal_is_told_in_the_servers_words(name: str, path: str, answer: Answer, word: str) -> None:
+    engine = look_up(name)
+    with documented({path: answer}) as server, pytest.raises(RequestError, match=word):
+        list(engine.generate(Endpoint(server.url, "m", engine.facts.style), "x", 3))
+
+
+def test_a_server_is_asked_as_its_documentation_says() -> None:
+    with documented(DOCUMENTED["tgi"]) as server:
+        list(look_up("tgi").generate(Endpoint(server.url, "m", "tgi"), "say hi", 5, 0.5))
+        assert server.asked[-1][2] == {
+            "inputs": "say hi",
+            "parameters": {"max_new_tokens": 5, "details": True, "do_sample": True, "temperature": 0.5},
+        }
+        list(look_up("tgi").generate(Endpoint(server.url, "m", "tgi"), "say hi", 5))
+        # TGI refuses a temperature of 0: greedy is what it does when it is not told to sample.
+        assert server.asked[-1][2] == {"inputs": "say hi", "parameters": {"max_new_tokens": 5, "details": True}}
+    with documented(DOCUMENTED["ollama"]) as server:
+        list(look_up("ollama").generate(Endpoint(server.url, "m", "ollama"), "say hi", 5))
+        assert server.asked[-1][2] == {"model": "m", "prompt": "say hi", "stream": True, "options": {"num_predict": 5, "temperature": 0.0}}
+
+
+def test_a_sglang_that_has_no_room_says_what_to_raise() -> None:
+    log = ["RuntimeError: Not enough memory. Please try to increase --mem-fraction-static.", "Killed"]
+    assert "raise gpu-memory" in look_up("sglang").explain(log)
 
 
 @given(st.text(max_size=200))
