@@ -44,10 +44,13 @@ class Seen:
 
     done: int
     ttft: float
+    """From the moment of sending."""
     gap: float | None
     """Between two pieces; None where the tool does not tell it."""
     mean_gap: float
     """Of a request: (last piece - first) / (pieces - 1), which some tools call inter-token latency."""
+    ttft_due: float | None = None
+    """From the moment at which the request was due, where the tool tells it."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class Measured:
     def ttft_error(self) -> float:
         """Share of the truth."""
         return _off(self.seen.ttft, self.truth["ttft_p50_ms"])
+
+    @property
+    def ttft_due_error(self) -> float | None:
+        """Share of the truth, from the moment at which a request was due: what it waited in the client is in it."""
+        return None if self.seen.ttft_due is None else _off(self.seen.ttft_due, self.truth["ttft_p50_ms"])
 
     @property
     def gap_error(self) -> float | None:
@@ -143,7 +151,8 @@ def _llmopt(url: str, load: Streams, _folder: Path) -> Sequence[str]:
 
 def _read_llmopt(folder: Path) -> Seen:
     entry = json.loads((folder / "out").read_text())["entries"][0]
-    return Seen(entry["requests"]["done"], entry["ttft_ms"]["p50"], entry["itl_ms"]["p50"], entry["tpot_ms"]["p50"])
+    of = {tag: figure["p50"] for tag, figure in entry["levels"][-1]["metrics"].items()}
+    return Seen(entry["requests"]["done"], of["ttft_sent_ms"], of["itl_ms"], of["tpot_ms"], of["ttft_ms"])
 
 
 def _llmopt_version() -> str:

@@ -2,8 +2,10 @@
 
 A server of known times in a process of its own (first token after 50 ms, 50 token/s a stream) stamps each piece and knows how late it was itself:
 the truth that a client is held against is what the server really did to it. `llmopt benchmark`, guidellm and aiperf send the same load one after
-another, each as a person would call it; guidellm and aiperf take part where LLMOPT_PEER_GUIDELLM and LLMOPT_PEER_AIPERF name their Pythons. The
-distance of a tool from the truth is the larger of its errors of the medians of time to first token and inter-token latency.
+another, each as a person would call it; guidellm and aiperf take part where LLMOPT_PEER_GUIDELLM and LLMOPT_PEER_AIPERF name their Pythons. This
+program's time to first token is from the moment at which a request was due, and that is what its own bar is on; theirs is from the sending, so that
+tools are compared by it. The distance of a tool from the truth is the larger of its errors of the medians of time to first token from the sending and
+of inter-token latency.
 
 Processor time a token is that of the client's processes and of the process that takes the answers apart, while the load runs.
 The ceiling of the machine is found, and a load beyond it has to carry the warning.
@@ -76,16 +78,19 @@ def compared(load: Streams, *, backwards: bool) -> tuple[dict[str, Any], dict[st
 
 def _figures(name: str, measured: Measured, load: Streams) -> dict[str, Any]:
     seen, truth = measured.seen, measured.truth
-    gap_error = measured.gap_error
-    return {
+    figures: dict[str, Any] = {
         f"{name}_version": measured.version,
         f"{name}_requests_done": seen.done,
-        f"{name}_ttft_p50_ms": seen.ttft,
         f"{name}_ttft_p50_true_ms": truth["ttft_p50_ms"],
-        f"{name}_ttft_error_percent": 100 * measured.ttft_error,
-        f"{name}_itl_p50_ms": seen.gap,
-        f"{name}_itl_p50_true_ms": truth["itl_p50_ms"],
-        f"{name}_itl_error_percent": None if gap_error is None else 100 * gap_error,
+    }
+    if measured.ttft_due_error is not None:
+        figures |= {f"{name}_ttft_p50_ms": seen.ttft_due, f"{name}_ttft_error_percent": 100 * measured.ttft_due_error}
+    if measured.gap_error is not None:
+        figures |= {f"{name}_itl_p50_ms": seen.gap, f"{name}_itl_p50_true_ms": truth["itl_p50_ms"]}
+        figures |= {f"{name}_itl_error_percent": 100 * measured.gap_error}
+    return figures | {
+        f"{name}_ttft_from_sending_p50_ms": seen.ttft,
+        f"{name}_ttft_from_sending_error_percent": 100 * measured.ttft_error,
         f"{name}_mean_gap_p50_ms": seen.mean_gap,
         f"{name}_mean_gap_p50_true_ms": truth["tpot_p50_ms"],
         f"{name}_mean_gap_error_percent": 100 * measured.mean_gap_error,

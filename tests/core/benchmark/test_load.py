@@ -116,7 +116,8 @@ def test_waiting_for_a_slot_counts_from_the_time_that_was_due(server: ScriptedSe
     target = Endpoint(server.url, "m")
     outcomes = carry(Load(target, asks(target, ["slow"] * 4), concurrency=1)).outcomes
     firsts = [(outcome.pieces[0].t - outcome.due) / 1e9 for outcome in outcomes]
-    assert [round(first / 0.4) for first in sorted(firsts)] == [0, 1, 2, 3]
+    for turn, first in enumerate(sorted(firsts)):
+        assert 0.4 * turn <= first < 0.4 * turn + 1.0
 
 
 def test_a_server_that_is_killed_leaves_nobody_waiting(server: ScriptedServer) -> None:
