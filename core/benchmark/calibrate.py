@@ -31,6 +31,10 @@ TOKENS = 100
 LAG_SHARE = 0.05
 """Of the gap between tokens: from here on the client is the bottleneck."""
 STREAMS = (8, 16, 32, 64, 128, 256, 512, 1024)
+LATE_MS = 500 / RATE
+"""Half a gap: a server that is later than that does not send what it is held to, and says nothing of the client."""
+_TRIES = 2
+"""Of a number of streams: another program may have had the processor for a moment."""
 _SPREAD = 2_000_000
 """Nanoseconds between the starts of two streams."""
 
@@ -55,9 +59,19 @@ class Step:
     """Processor time of the client's processes."""
 
     @property
+    def judged(self) -> bool:
+        """Whether the server kept its times, without which the client cannot be judged."""
+        return self.server_late_p99_ms <= LATE_MS
+
+    @property
     def follows(self) -> bool:
-        """Whether the client kept up."""
-        return self.done == self.streams and self.lag_p99_ms <= LAG_SHARE * 1000 / RATE
+        """Whether the client kept up with a server that did."""
+        return self.judged and self.done == self.streams and self.lag_p99_ms <= LAG_SHARE * 1000 / RATE
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        return "followed" if self.follows else "not followed" if self.judged else "not judged, as the server was late itself"
 
 
 @dataclass(frozen=True)
@@ -76,12 +90,20 @@ class Calibration:
             found = step.streams
         return found
 
+    @property
+    def limited_by(self) -> str:
+        """What ended it: `client`, `server` (the machine has no processor left for what the client is held against), or nothing that was tried."""
+        last = self.steps[-1] if self.steps else None
+        return "" if last is None or last.follows else "client" if last.judged else "server"
+
     def to_json(self) -> dict[str, Any]:
         """For a document."""
         return {
             "ceiling_streams": self.ceiling,
+            "limited_by": self.limited_by,
             "tokens_per_second_a_stream": RATE,
             "lag_limit_ms": LAG_SHARE * 1000 / RATE,
+            "server_late_limit_ms": LATE_MS,
             "steps": [asdict(step) | {"follows": step.follows} for step in self.steps],
         }
 
@@ -89,7 +111,7 @@ class Calibration:
 def calibrate(
     workers_for: Callable[[int], int], streams: Sequence[int] = STREAMS, on_step: Callable[[Step], None] = lambda _step: None
 ) -> Calibration:
-    """Raise the number of streams until the client does not follow.
+    """Raise the number of streams until the client does not follow, or the server it is held against does not keep its times.
 
     Args:
         workers_for: client processes for a number of streams.
@@ -101,12 +123,22 @@ def calibrate(
     """
     steps: list[Step] = []
     for count in streams:
-        with calibrated_server() as url:
-            steps.append(measured(url, count, workers_for(count)))
+        steps.append(_best_of(count, workers_for(count)))
         on_step(steps[-1])
         if not steps[-1].follows:
             break
     return Calibration(tuple(steps))
+
+
+def _best_of(streams: int, workers: int) -> Step:
+    """The first try that the client follows, else the one with the least delay."""
+    tries: list[Step] = []
+    for _ in range(_TRIES):
+        with calibrated_server() as url:
+            tries.append(measured(url, streams, workers))
+        if tries[-1].follows:
+            return tries[-1]
+    return min(tries, key=lambda step: (not step.judged, step.lag_p99_ms))
 
 
 def measured(url: str, streams: int, workers: int, tokens: int = TOKENS) -> Step:

@@ -32,8 +32,7 @@ def _calibrate(*, as_json: bool) -> int:
     from core.benchmark.calibrate import RATE, Step, calibrate
 
     def told(step: Step) -> None:
-        verdict = "followed" if step.follows else "not followed"
-        narrate(f"{step.streams} streams: {verdict}, p99 of the client's delay {step.lag_p99_ms:.2f} ms")
+        narrate(f"{step.streams} streams: {step.verdict}, p99 of the client's delay {step.lag_p99_ms:.2f} ms")
 
     found = calibrate(workers_for, on_step=told)
     try:
@@ -53,7 +52,7 @@ def _calibrate(*, as_json: bool) -> int:
             f"{step.itl_p50_ms:.2f}",
             f"{step.server_late_p99_ms:.2f}",
             f"{step.cpu_us_per_token:.0f}",
-            "yes" if step.follows else "no",
+            "yes" if step.follows else "no" if step.judged else "not judged",
         )
         for step in found.steps
     ]
@@ -61,8 +60,15 @@ def _calibrate(*, as_json: bool) -> int:
     print_table(rows, heads, right=range(8), shrink=())
     print()
     words = "none" if found.ceiling is None else f"{found.ceiling} streams, {found.ceiling * RATE:.0f} tokens a second"
-    print_facts([("the client follows", words), ("kept in", str(path))])
+    print_facts([("the client follows", words), ("ended by", _ENDED_BY[found.limited_by]), ("kept in", str(path))])
     return 0
+
+
+_ENDED_BY = {
+    "": "the largest number that is tried",
+    "client": "the client, which did not follow more",
+    "server": "the server that it was held against, which had no processor left",
+}
 
 
 def _with_calibrate() -> Any:
