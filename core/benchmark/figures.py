@@ -20,9 +20,9 @@ _MEETING = 0.99
 
 
 def level_of(carried: Carried, objectives: Mapping[SampleMetric, float], level: float | None = None) -> Level:
-    """All figures of one load; latencies are those of requests that were sent within the window, rates are taken over it."""
+    """All figures of one load; latencies are those of the requests that began within the window, rates are taken over it."""
     window, words = window_of(carried)
-    within = measured_in(carried.outcomes, window)
+    within = measured_in(carried, window)
     rates = {metric.tag: metric.of(carried.outcomes, window) for metric in RATES}
     goodput = Goodput(objectives) if objectives else None
     met = [goodput.meets(outcome) for outcome in within if outcome.status in _OVER] if goodput else []

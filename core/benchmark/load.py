@@ -69,6 +69,8 @@ class Carried:
     """Processor time that the client's processes took."""
     pauses: tuple[Pause, ...] = ()
     """One after the other."""
+    paced: bool = False
+    """Whether requests came at times of their own, instead of when a slot was free."""
 
 
 def carry(
@@ -114,7 +116,7 @@ def carry(
             worker.close()
         os.close(tickets)
     cpu_seconds = sum(worker.cpu_seconds for worker in workers)
-    return Carried(begin, monotonic_ns(), _complete(load, begin, outcomes), cpu_seconds, tuple(gathering.pauses))
+    return Carried(begin, monotonic_ns(), _complete(load, begin, outcomes), cpu_seconds, tuple(gathering.pauses), not load.closed)
 
 
 def _check(load: Load) -> None:

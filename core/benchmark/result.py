@@ -265,7 +265,7 @@ class Timeline(FrozenFigures):
     tokens: tuple[int | None, ...]
     """Of the answer."""
     measured: tuple[bool, ...]
-    """Whether the latencies of the request are among the figures: it was sent in the window."""
+    """Whether the latencies of the request are among the figures: it began within the window."""
 
 
 _AROUND = ("schema", "llmopt_version", "run", "capability", "artifacts")

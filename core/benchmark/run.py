@@ -30,6 +30,7 @@ from core.benchmark.workload import Prompt, Tokenizer, builtin_prompts, file_pro
 from core.errors import Cancelled, LlmoptError, RequestError, RunFailed
 from core.models.card import ModelCard
 from core.runs.context import RunContext
+from core.sanitize import clean
 
 
 def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
@@ -72,8 +73,6 @@ def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
     if baseline is not None:
         held, differences = held_against(baseline, result)
         result = result.model_copy(update={"thresholds": (*result.thresholds, *held), "warnings": differences})
-    for warning in (*result.entries[0].warnings, *result.warnings):
-        context.log(warning)
     if ended is not None:
         raise type(ended)(kept_words(ended, levels), result=result)
     return result
@@ -207,7 +206,7 @@ def _samples(name: str, levels: Sequence[Level], by_level: Mapping[float | None,
 
 
 def _raw(carried: Carried) -> dict[str, list[float]]:
-    return samples_of(measured_in(carried.outcomes, window_of(carried)[0]))
+    return samples_of(measured_in(carried, window_of(carried)[0]))
 
 
 def _timeline(carried: Carried) -> Timeline:
@@ -238,5 +237,17 @@ def words(spec: BenchmarkSpec) -> str:
         "trace": f"a trace at {spec.trace_speed:g} times its speed",
         "sweep": f"a sweep over the {spec.sweep}",
     }
-    texts = f"{spec.input_tokens} tokens in, {spec.output_tokens} out" if spec.prompts == "builtin" and spec.load != "trace" else "texts of a file"
-    return f"{kinds[spec.load]}, {texts}"
+    return f"{kinds[spec.load]}, {_texts(spec)}"
+
+
+def _texts(spec: BenchmarkSpec) -> str:
+    """What is asked, in one line: lengths, and by which tokenizer where it is not the model's own."""
+    if spec.prompts != "builtin" or spec.load == "trace":
+        return "texts of a file"
+    shared = f", {spec.shared_prefix} of them shared" if spec.shared_prefix else ""
+    cut = "" if not spec.is_url or spec.tokenizer is None else f" by the tokenizer of {clean(spec.tokenizer, limit=60)}"
+    return f"{_length(spec.input_tokens, spec.input_deviation)} tokens in{cut}{shared}, {_length(spec.output_tokens, spec.output_deviation)} out"
+
+
+def _length(mean: int, deviation: float) -> str:
+    return f"{mean} ± {deviation:g}" if deviation else f"{mean}"

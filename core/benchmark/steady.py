@@ -29,7 +29,7 @@ def steady_window(outcomes: Sequence[Outcome], begin: int, end: int, pauses: Seq
         end: the last piece of all answers, or the end of the load.
         pauses: in which nothing new was sent, one after the other.
     """
-    whole = _before_cuts(outcomes, Window(begin, end, tuple(pauses)), "the whole load" + _but(pauses))
+    whole = before_cuts(outcomes, Window(begin, end, tuple(pauses)), "the whole load" + but(pauses))
     spans = [(outcome.sent, outcome.pieces[-1].t if outcome.pieces else outcome.ended) for outcome in outcomes if outcome.sent is not None]
     known = [(first, last) for first, last in spans if first is not None and last is not None]
     if len(known) < 3 or end <= begin:
@@ -47,10 +47,10 @@ def steady_window(outcomes: Sequence[Outcome], begin: int, end: int, pauses: Seq
     window = Window(first, last, _until_full(pauses, edges[full, 0]))
     if window.seconds < _LEAST * whole[0].seconds:
         return whole
-    return _before_cuts(outcomes, window, f"while at least 90 % of the usual {usual:g} requests were under way" + _but(pauses))
+    return before_cuts(outcomes, window, f"while at least 90 % of the usual {usual:g} requests were under way" + but(pauses))
 
 
-def _before_cuts(outcomes: Sequence[Outcome], window: Window, words: str) -> tuple[Window, str]:
+def before_cuts(outcomes: Sequence[Outcome], window: Window, words: str) -> tuple[Window, str]:
     """The window without the time in which answers were begun that the end of the load cut off, and of which not even the tokens are known."""
     begun = [outcome.sent for outcome in outcomes if outcome.status == "cancelled" and outcome.pieces and outcome.sent is not None]
     cut = min(begun, default=window.last)
@@ -62,7 +62,8 @@ def _before_cuts(outcomes: Sequence[Outcome], window: Window, words: str) -> tup
     return window, f"{words}; tokens of answers that were cut off are in no rate"
 
 
-def _but(pauses: Sequence[Pause]) -> str:
+def but(pauses: Sequence[Pause]) -> str:
+    """What is said of pauses behind the words for a window."""
     return f", but for {len(pauses)} pause{'s' if len(pauses) > 1 else ''}" if pauses else ""
 
 

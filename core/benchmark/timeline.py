@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from core.benchmark.arrivals_window import arrivals_window
 from core.benchmark.load import Carried
 from core.benchmark.metrics.base import Window
 from core.benchmark.outcome import Outcome
@@ -14,12 +15,16 @@ from core.benchmark.steady import steady_window
 def window_of(carried: Carried) -> tuple[Window, str]:
     """The steady part of a load, and how it was found, in words."""
     last = max((outcome.pieces[-1].t for outcome in carried.outcomes if outcome.pieces), default=carried.end)
-    return steady_window(carried.outcomes, carried.begin, last + 1, carried.pauses)
+    choose = arrivals_window if carried.paced else steady_window
+    return choose(carried.outcomes, carried.begin, last + 1, carried.pauses)
 
 
-def measured_in(outcomes: Sequence[Outcome], window: Window) -> list[Outcome]:
-    """The requests that latencies are of: those sent within the steady part."""
-    return [outcome for outcome in outcomes if _begun(outcome, window)]
+def measured_in(carried: Carried, window: Window) -> list[Outcome]:
+    """The requests that latencies are of: those that were due within the window, where they had no time of their own sent within it.
+
+    A request that was due in it and sent after it waited in the client: it belongs to those that tell how the server fared.
+    """
+    return [outcome for outcome in carried.outcomes if _begun(outcome, window, paced=carried.paced)]
 
 
 def timeline_of(carried: Carried, window: Window) -> Timeline:
@@ -39,7 +44,7 @@ def timeline_of(carried: Carried, window: Window) -> Timeline:
         first=tuple(known(outcome.pieces[0].t if outcome.pieces else None) for outcome in outcomes),
         last=tuple(known(outcome.pieces[-1].t if outcome.pieces else None) for outcome in outcomes),
         tokens=tuple(outcome.tokens for outcome in outcomes),
-        measured=tuple(outcome.sent is not None and _begun(outcome, window) for outcome in outcomes),
+        measured=tuple(outcome.sent is not None and _begun(outcome, window, paced=carried.paced) for outcome in outcomes),
     )
 
 
@@ -62,5 +67,5 @@ def _total(counts: Iterable[int | None]) -> int | None:
     return sum(known) if known and len(known) == len(held) else None
 
 
-def _begun(outcome: Outcome, window: Window) -> bool:
-    return window.holds(outcome.due if outcome.sent is None else outcome.sent)
+def _begun(outcome: Outcome, window: Window, *, paced: bool) -> bool:
+    return window.holds(outcome.due if paced or outcome.sent is None else outcome.sent)
