@@ -13,6 +13,7 @@ import gc
 import json
 import sys
 from itertools import pairwise
+from math import ceil
 from statistics import median
 from time import monotonic_ns
 from typing import Any
@@ -52,7 +53,7 @@ class Calibrated:
             "itl_p50_ms": _median(gaps),
             "tpot_p50_ms": _median(means),
             "late_p50_ms": None if not self.late else 1000 * median(self.late),
-            "late_p99_ms": None if not self.late else 1000 * sorted(self.late)[int(0.99 * (len(self.late) - 1))],
+            "late_p99_ms": None if not self.late else 1000 * sorted(self.late)[ceil(0.99 * len(self.late)) - 1],
         }
 
 

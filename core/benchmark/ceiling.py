@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core import __version__
-from core.benchmark.calibrate import RATE, Calibration
+from core.benchmark.calibrate import LAG_SHARE, RATE, Calibration
 from core.benchmark.outcome import Outcome
 from core.runs.files import read_json, write_json
 from core.runs.home import home
@@ -87,8 +87,15 @@ def most_at_once(outcomes: Sequence[Outcome]) -> int:
     return most
 
 
-def ceiling_warnings(streams: int, tokens_per_second: float | None, found: Ceiling | None) -> tuple[str, ...]:
-    """What must be said when the client may be what was measured."""
+def ceiling_warnings(streams: int, tokens_per_second: float | None, found: Ceiling | None, itl_ms: float | None = None) -> tuple[str, ...]:
+    """What must be said when the client may be what was measured.
+
+    Args:
+        streams: that were under way at once.
+        tokens_per_second: that came.
+        found: what is known of this machine.
+        itl_ms: median gap between pieces of the server, of which the client's own delay may be a share.
+    """
     if found is None:
         if streams <= UNCALIBRATED:
             return ()
@@ -102,6 +109,12 @@ def ceiling_warnings(streams: int, tokens_per_second: float | None, found: Ceili
         return (
             f"{tokens_per_second:.0f} tokens a second are more than the {found.tokens_per_second:.0f} at which the client was calibrated ({when}): "
             "latencies may be too high",
+        )
+    lag = found.lag(streams)
+    if lag is not None and itl_ms is not None and lag > LAG_SHARE * itl_ms:
+        return (
+            f"the client's own delay at {streams} streams (p99 {lag:.2f} ms, {when}) is more than {LAG_SHARE:.0%} of the {itl_ms:.3g} ms between pieces: "
+            "inter-token latencies may be those of the client",
         )
     return ()
 

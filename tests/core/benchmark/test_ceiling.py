@@ -66,6 +66,14 @@ def test_a_load_beyond_the_ceiling_carries_the_warning() -> None:
     assert ceiling.ceiling_warnings(64, None, found) == ()
 
 
+def test_a_server_that_is_faster_than_the_client_s_delay_allows_carries_the_warning() -> None:
+    found = ceiling.Ceiling(64, 1.7e9, ((8, 0.1), (64, 0.5)))
+    assert "0.50 ms, 2023-11-14) is more than 5% of the 8 ms" in ceiling.ceiling_warnings(64, 3000.0, found, 8.0)[0]
+    assert ceiling.ceiling_warnings(8, 3000.0, found, 8.0) == ()
+    assert ceiling.ceiling_warnings(64, 3000.0, found, 10.0) == ()
+    assert ceiling.ceiling_warnings(64, 3000.0, found, None) == ()
+
+
 def test_without_a_calibration_only_larger_loads_are_spoken_of() -> None:
     assert ceiling.ceiling_warnings(16, 1e6, None) == ()
     assert "not calibrated" in ceiling.ceiling_warnings(17, None, None)[0]
