@@ -113,8 +113,8 @@ def ceiling_warnings(streams: int, tokens_per_second: float | None, found: Ceili
     lag = found.lag(streams)
     if lag is not None and itl_ms is not None and lag > LAG_SHARE * itl_ms:
         return (
-            f"the client's own delay at {streams} streams (p99 {lag:.2f} ms, {when}) is more than {LAG_SHARE:.0%} of the {itl_ms:.3g} ms between pieces: "
-            "inter-token latencies may be those of the client",
+            f"the client's own delay at {streams} streams (p99 {lag:.2f} ms, {when}) is more than {LAG_SHARE:.0%} of the "
+            f"{itl_ms:.3g} ms between pieces: inter-token latencies may be those of the client",
         )
     return ()
 
