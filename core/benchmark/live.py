@@ -123,7 +123,7 @@ class Live:
         if self._errors.total() > self._errors_told:
             self._errors_told = self._errors.total()
             self._context.detail(ErrorsEvent.kind, ErrorsEvent.of(self._errors, self._level).data())
-        label = f"{over} of {self._scheduled} requests answered"
+        label = f"{over} of {self._scheduled} requests answered{' or failed' if self._errors else ''}"
         self._context.progress(self._before + over, max(self._total, self._before + over), label if self._paused is None else f"paused, {label}")
 
 

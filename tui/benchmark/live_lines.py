@@ -44,6 +44,7 @@ def _counts(told: SecondEvent) -> Line:
     runs: list[Run] = [(f"{words.count(told.done)}", "strong"), (f" of {words.count(told.scheduled)} answered", "muted")]
     if told.level is not None:
         runs = [("level ", "muted"), (f"{told.level:g}", "strong"), ("  ", ""), *runs]
+    runs += [(f"  {words.count(told.running)} under way", "muted")] if told.running else []
     runs += [("  ✗ ", "bad"), (f"{words.count(told.failed)} failed", "bad")] if told.failed else [("  0 failed", "muted")]
     return (*runs, (f"  ✗ {words.count(told.timed_out)} timed out", "bad")) if told.timed_out else tuple(runs)
 

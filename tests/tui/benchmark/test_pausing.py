@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from core.benchmark.errors_event import ErrorsEvent
 from core.benchmark.second_event import SecondEvent
@@ -173,3 +174,19 @@ async def test_one_that_left_nothing_stays_where_it_is(make_app: MakeApp, runs: 
         await until(pilot, lambda: not pane.load_view.going)
         await settle(pilot)
         assert pane.bar.active == LIVE
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 20)], ids=["80x24", "60x20"])
+def test_a_load_that_waits(snap_compare: Any, make_app: MakeApp, size: tuple[int, int]) -> None:
+    """As a worker told it that was paused under a load of which every seventh request failed."""
+
+    async def look(pilot: Pilot[None]) -> None:
+        spec = made.SPECS["failing"].model_copy(update={"requests": 400, "rate": 8.0})
+        run = made.going(spec, "20260101-115900-benchmark-4f1d")
+        made.say(run, *made.told("paused", NOW - 3))
+        run.pause_file.touch()
+        pane = await open_tab(pilot, LIVE)
+        await until(pilot, lambda: hints(pane).get("p") == "Go on" and "paused for" in shown(pilot))
+        await settle(pilot)
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=look)
