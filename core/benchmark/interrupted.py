@@ -10,7 +10,7 @@ from core.errors import Cancelled, LlmoptError
 
 def why_stopped(error: LlmoptError, levels: Sequence[Level]) -> str:
     """Why a load ended early, and what its figures are of."""
-    if not isinstance(error, Cancelled) and not any(level.requests.done for level in levels):
+    if _nothing(error, levels):
         return str(error)
     reason = "stopped by the person" if isinstance(error, Cancelled) else str(error)
     return f"{reason}: the figures are of the {_answered(levels)} requests that were answered before"
@@ -18,8 +18,15 @@ def why_stopped(error: LlmoptError, levels: Sequence[Level]) -> str:
 
 def kept_words(error: LlmoptError, levels: Sequence[Level]) -> str:
     """How a run ended early, and what is left of it."""
+    if _nothing(error, levels):
+        return str(error)
     kept = f"the figures of {_answered(levels)} requests are kept"
     return kept if isinstance(error, Cancelled) else f"{error}; {kept}"
+
+
+def _nothing(error: LlmoptError, levels: Sequence[Level]) -> bool:
+    """Whether there is nothing to be said but the error itself."""
+    return not isinstance(error, Cancelled) and not any(level.requests.done for level in levels)
 
 
 def _answered(levels: Sequence[Level]) -> str:

@@ -96,7 +96,7 @@ def test_a_load_of_which_nothing_is_answered_has_failed_and_keeps_its_account(ki
     (entry,) = result.entries
     assert (entry.requests.scheduled, entry.requests.failed) == (3, 3)
     assert word in entry.errors[0].reason
-    assert server.heads == [f"Bearer {KEY}"] * 4
+    assert set(server.heads) == {f"Bearer {KEY}"}
     for text in (str(failed.value), result.model_dump_json(), *context.lines, repr(context.details)):
         assert KEY not in text
 

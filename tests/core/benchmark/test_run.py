@@ -18,7 +18,7 @@ from core.benchmark.spec import BenchmarkSpec
 from core.errors import RequestError
 from core.models.resolve import resolve
 from core.runs.admission import admit
-from tests.core.benchmark.scripted import scripted_server
+from tests.core.benchmark.refusing import refusing
 from tests.core.conftest import RecordingContext
 
 FIRST, RATE = 40.0, 100.0
@@ -111,7 +111,7 @@ def test_what_cannot_be_measured_is_refused(context: RecordingContext, url: str,
 
 
 def test_a_server_of_another_kind_is_refused(context: RecordingContext) -> None:
-    with scripted_server() as other, pytest.raises(RequestError, match=r"no answer|HTTP|models"):
+    with refusing("a list") as other, pytest.raises(RequestError, match="does not list its models"):
         measured(context, other.url)
 
 
