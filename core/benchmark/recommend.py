@@ -13,6 +13,8 @@ from core.runs.figures import number, size
 
 _FALSE_ALARM = 0.05
 _EQUAL = 5e-4
+_TWICE = 1.5
+"""Margins from here on are told as how many times, smaller ones as a share."""
 _LEAST_DONE = 0.5
 """Share of the requests that a target must have answered to be recommended."""
 
@@ -80,8 +82,13 @@ def _best(
     else:
         beyond, why = None, "measured once each, so that noise is not known"
     return Recommendation(
-        **fields, runner_up=runner_up, margin=margin, beyond_noise=beyond, words=f"{shown}, {margin:.2f} times better than {runner_up}: {why}"
+        **fields, runner_up=runner_up, margin=margin, beyond_noise=beyond, words=f"{shown}, {told_margin(margin)} {runner_up}: {why}"
     )
+
+
+def told_margin(margin: float) -> str:
+    """How many times better, in words that the name of the second follows: as a share where it is little."""
+    return f"{100 * (margin - 1):.2g} % better than" if margin < _TWICE else f"{margin:.2f} times as good as"
 
 
 def _told(found: Compared | None, unlike: str = "") -> tuple[bool | None, str]:

@@ -69,7 +69,13 @@ class BenchmarkSpec(Spec):
         int | None, Field(description="Requests under way at once; default: 8 for a fixed concurrency, unless paced: no limit", ge=1, le=65536)
     ] = None
     rate: Annotated[
-        float, Field(description="Requests a second", gt=0, le=1e6, json_schema_extra=applies(load=("constant", "poisson", "gamma", "ramp")))
+        float,
+        Field(
+            description="Requests a second; of a sweep over it the first",
+            gt=0,
+            le=1e6,
+            json_schema_extra=applies(load=("constant", "poisson", "gamma", "ramp", "sweep")),
+        ),
     ] = 1.0
     burstiness: Annotated[
         float,
@@ -90,7 +96,7 @@ class BenchmarkSpec(Spec):
         tuple[float, ...],
         Field(description="Levels of the sweep; default: doubled until the throughput stands still", json_schema_extra=applies(load=("sweep",))),
     ] = ()
-    requests: Annotated[int, Field(description="Requests, of a sweep at each level", ge=1, le=10**7)] = 64
+    requests: Annotated[int, Field(description="Requests, of a sweep at each level: twice the highest concurrency at least", ge=1, le=10**7)] = 64
     duration: Annotated[
         float | None, Field(description="End after this time; default: when all requests are answered", gt=0, json_schema_extra=unit("second"))
     ] = None

@@ -13,13 +13,16 @@ from core.benchmark.outcome import Outcome
 _SHARE = 0.9
 _LEAST = 0.2
 _LEFT = 0.5
+_ROUNDS = 2
+"""Requests that each of those under way at once must have had, for a load to have a steady part."""
 
 
 def steady_window(outcomes: Sequence[Outcome], begin: int, end: int, pauses: Sequence[Pause] = ()) -> tuple[Window, str]:
     """The time in which the load was full, and how it was found, in words.
 
     It begins when as many requests are under way as 90 % of their usual number, the upper quartile over time, and ends when fewer are for the
-    last time. A load that is never full for a fifth of its time, as one request or a burst, is measured whole. A pause does not belong to it, nor
+    last time. A load that is never full for a fifth of its time, as one request or a burst, is measured whole, and so is one that has fewer than two
+    requests for each that is under way. A pause does not belong to it, nor
     the time after it in which the load becomes full again. A load that was stopped is measured to the moment at which the first of the requests
     that were cut off was sent, as long as that leaves half of it: from there on only the quick ones were answered.
 
@@ -41,7 +44,7 @@ def steady_window(outcomes: Sequence[Outcome], begin: int, end: int, pauses: Seq
         lengths = lengths - _shared(edges[:, 0], pause)
     usual = _upper_quartile(under_way[:-1], lengths)
     full = np.flatnonzero(under_way[:-1] >= _SHARE * usual)
-    if usual < 1 or not len(full):
+    if usual < 1 or not len(full) or _ROUNDS * usual > len(known):
         return whole
     first, last = int(edges[full[0], 0]), int(edges[full[-1] + 1, 0])
     window = Window(first, last, _until_full(pauses, edges[full, 0]))

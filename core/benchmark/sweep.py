@@ -12,13 +12,15 @@ from core.benchmark.spec import BenchmarkSpec
 _MOST_LEVELS = 12
 _STANDS_STILL = 1.05
 _HALVINGS = 3
+_ROUNDS = 2
 _NEAR = 1.1
 RATE_REACHED: Final = 0.95
 """Share of a rate that must really be sent for the rate to count as reached."""
 
 
 def swept(spec: BenchmarkSpec, measure: Callable[[float], Level]) -> tuple[Level, ...]:
-    """Measure the given levels; else doubled ones, until the throughput has gained less than 5 % twice, or half of the requests fail.
+    """Measure the given levels; else doubled ones, until the throughput has gained less than 5 % twice, half of the requests fail, or there are
+    too few requests for more.
 
     Where there are objectives, the gap between the highest level that meets them and the next that does not is then halved, by the
     ratio, at most three times.
@@ -34,7 +36,7 @@ def swept(spec: BenchmarkSpec, measure: Callable[[float], Level]) -> tuple[Level
         return tuple(measure(level) for level in spec.levels)
     level, still = (1.0 if spec.sweep == "concurrency" else spec.rate), 0
     found: list[Level] = []
-    while len(found) < _MOST_LEVELS and still < 2:
+    while len(found) < _MOST_LEVELS and still < 2 and (not found or fills(spec, level)):
         best = max((_speed(each) for each in found), default=0.0)
         found.append(measure(level))
         if found[-1].requests.done < 0.5 * found[-1].requests.scheduled:
@@ -54,10 +56,15 @@ def _refined(spec: BenchmarkSpec, found: list[Level], measure: Callable[[float],
             break
         between = sqrt(low * high)
         level = float(round(between)) if spec.sweep == "concurrency" else float(f"{between:.3g}")
-        if not low < level < high:
+        if not (low < level < high and fills(spec, level)):
             break
         found.append(measure(level))
     return tuple(sorted(found, key=_place))
+
+
+def fills(spec: BenchmarkSpec, level: float) -> bool:
+    """Whether there are requests enough for a level of a sweep: at a concurrency each user sends two at least, else no time is spent at it."""
+    return spec.sweep != "concurrency" or spec.requests >= _ROUNDS * level
 
 
 def knee_of(levels: Sequence[Level]) -> float | None:

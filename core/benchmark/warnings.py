@@ -11,7 +11,7 @@ from core.benchmark.outcome import Outcome
 from core.benchmark.percentiles import LEVELS, samples_needed
 from core.benchmark.result import BenchmarkEntry
 from core.benchmark.spec import PACED, BenchmarkSpec, LoadKind
-from core.benchmark.sweep import rate_reached
+from core.benchmark.sweep import fills, rate_reached
 from core.benchmark.workload import Prompt
 
 ESTIMATED = "no tokenizer of the model is at hand: lengths of prompts are estimates of four characters a token"
@@ -55,9 +55,20 @@ def _of_rate(spec: BenchmarkSpec, entry: BenchmarkEntry) -> Iterator[str]:
         late = [each for each in entry.levels if each.achieved_rate is not None and not rate_reached(each)]
         if late:
             yield f"of the rates of the sweep {', '.join(f'{each.level:g} ({each.achieved_rate:.3g} sent)' for each in late)} were not reached"
+    if spec.load == "sweep" and spec.sweep == "concurrency":
+        yield from _not_filled(spec, [level.level for level in entry.levels if level.level])
     queue, latency = level.metrics["queue_ms"].p95, level.metrics["e2el_ms"].p50
     if queue is not None and latency and queue > max(_QUEUE_SHARE * latency, 5.0):
         yield f"requests waited in the client (p95 {queue:.0f} ms) for a free slot or for the client itself: that time is part of their latencies"
+
+
+def _not_filled(spec: BenchmarkSpec, levels: Sequence[float]) -> Iterator[str]:
+    """Levels of a sweep over the concurrency that have too few requests."""
+    short = [level for level in levels if not fills(spec, level)]
+    if short:
+        yield f"{spec.requests} requests a level do not fill a concurrency of {', '.join(f'{level:g}' for level in short)}: give more requests"
+    elif levels and not spec.levels and not fills(spec, 2 * max(levels)):
+        yield f"the sweep ended at {max(levels):g} for want of requests: give {spec.requests * 2} or more to see whether more load brings more"
 
 
 def _not_reached(spec: BenchmarkSpec, scheduled: float, achieved: float) -> str:

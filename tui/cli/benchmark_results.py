@@ -37,6 +37,8 @@ def _print_entry(entry: BenchmarkEntry, load: str) -> None:
     rows = [(figure(name).title, show(name, figures[name])) for name in names]
     if entry.knee is not None:
         rows.insert(0, ("knee of the sweep", number(entry.knee)))
+    if entry.highest_meeting is not None:
+        rows.insert(0, ("highest load that meets the objectives", number(entry.highest_meeting)))
     print_table(rows, right=(1,))
     print()
     print_facts([("measured", f"{number(entry.shown.seconds)} s: {entry.shown.window}"), *server(entry), *quality(entry.quality)])

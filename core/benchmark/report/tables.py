@@ -9,6 +9,7 @@ from core.benchmark.compare_result import BenchmarkCompareResult
 from core.benchmark.compare_results import BETWEEN_LOADS, unlike
 from core.benchmark.metrics import SAMPLES
 from core.benchmark.percentiles import LEVELS
+from core.benchmark.recommend import told_margin
 from core.benchmark.report.definitions import definitions
 from core.benchmark.report.named import Named, Row, compare_rows, targets
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, PercentileFigure, Quality, SampleFigure, Threshold
@@ -299,7 +300,7 @@ def machine(result: BenchmarkResult) -> list[Cells]:
 
 def _recommended(result: BenchmarkCompareResult) -> Iterator[Cells]:
     for each in result.recommendations:
-        margin = _NONE if each.margin is None else f"{each.margin:.3f} times {clean(each.runner_up or '', limit=60)}"
+        margin = _NONE if each.margin is None else f"{told_margin(each.margin)} {clean(each.runner_up or '', limit=60)}"
         yield (clean(each.title), clean(each.name, limit=80), margin, {True: "yes", False: "no", None: "unknown"}[each.beyond_noise])
 
 

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from core.benchmark.result import Level
 from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.sweep import highest_meeting, knee_of, swept
+from core.benchmark.warnings import warnings_of
+from tests.core.benchmark.making import entry
 from tests.core.benchmark.making import level as made_level
 
 
 def spec(**values: Any) -> BenchmarkSpec:
-    found = BenchmarkSpec.parse({"model": "http://127.0.0.1:1", "load": "sweep"} | values)
+    found = BenchmarkSpec.parse({"model": "http://127.0.0.1:1", "load": "sweep", "requests": 1000} | values)
     assert isinstance(found, BenchmarkSpec)
     return found
 
@@ -71,6 +73,23 @@ def test_where_no_level_meets_there_is_no_highest() -> None:
     server = Server(4.0, 0.5)
     assert highest_meeting(swept(asked, server), asked) is None
     assert server.asked == [1, 2, 4, 8, 16]
+
+
+@pytest.mark.parametrize(("requests", "last"), [(1, 1), (7, 2), (8, 4), (64, 32)])
+def test_a_sweep_over_the_concurrency_ends_where_users_would_send_less_than_two_requests(requests: int, last: float) -> None:
+    server = Server(1000.0, 1000.0)
+    asked = spec(requests=requests, objectives=("ttft < 500ms",))
+    levels = swept(asked, server)
+    assert server.asked[-1] == last
+    (wanting,) = [words for words in warnings_of(asked, entry({}, levels=levels), ()) if "for want of requests" in words or "do not fill" in words]
+    assert str(last) in wanting or requests == 1
+    assert "do not fill a concurrency of 16" in warnings_of(spec(requests=20, levels=(4, 16)), entry({}, levels=[made_level({}, 16)]), ())[0]
+
+
+def test_a_sweep_over_the_rate_goes_on_with_few_requests() -> None:
+    server = Server(30.0, 30.0)
+    swept(spec(sweep="rate", requests=4), server)
+    assert server.asked[-1] > 60
 
 
 def test_given_levels_are_measured_and_no_others() -> None:
