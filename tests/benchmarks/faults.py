@@ -1,9 +1,9 @@
 """Whether every request is accounted for whatever happens: `python -m tests.benchmarks.faults [--requests N]`.
 
 Each load has 10,000 requests. In the first every tenth meets a fault, of all kinds in turn, and each has to be told for what it is; in the second
-the server is killed (SIGKILL) while it serves the same faults; in the third the client is stopped; in the fourth nobody listens; the last is
-`llmopt benchmark` itself against a server that is killed. done + failed + timed out + unsent = scheduled has to hold in all, no request may last
-longer than its time limits, and no load longer than its requests can.
+the server is killed (SIGKILL) while it serves the same faults; in the third the client is stopped; in the fourth nobody listens; the last two are
+`llmopt benchmark` itself, against a server that is killed, and cancelled. done + failed + timed out + unsent = scheduled has to hold in all, no
+request may last longer than its time limits, and no load longer than its requests can.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> bool:
     count = parser.parse_args(arguments).requests
     figures: dict[str, Any] = {"requests_of_each_load": count, "limit_of_a_request_s": PATIENCE.total}
     bars: dict[str, Bar] = {}
-    for part in (every_kind, server_killed, client_stopped, nobody_listens, whole_program):
+    for part in (every_kind, server_killed, client_stopped, nobody_listens, whole_program, program_cancelled):
         found, held = part(count)
         figures, bars = figures | found, bars | held
     return record("faults", figures, bars)
@@ -127,38 +127,74 @@ def nobody_listens(count: int) -> tuple[dict[str, Any], dict[str, Bar]]:
 def whole_program(count: int) -> tuple[dict[str, Any], dict[str, Bar]]:
     """`llmopt benchmark` with the faults in a file of prompts, its server killed on the way."""
     with tempfile.TemporaryDirectory() as folder, faulty_server() as server:
-        prompts = Path(folder) / "prompts.jsonl"
-        lines = [json.dumps({"prompt": f"{fault.word} {index}", "output_tokens": 8}) for index, fault in enumerate(wishes(count))]
-        prompts.write_text("\n".join(lines))
-        limits = ("--timeout", f"{PATIENCE.total}", "--silence", f"{PATIENCE.silence}", "--retries", f"{PATIENCE.retries}", "--warmup", "0")
-        load = ("--prompts", str(prompts), "--requests", str(count), "--concurrency", str(CONCURRENCY), "--served-model", "m", "--style", "chat")
-        environment = os.environ | {"LLMOPT_HOME": folder, "PYTHONPATH": str(ROOT)}
-        killer = threading.Thread(target=_kill_after, args=(server, Path(folder), count // 3), daemon=True)
-        killer.start()
+        home = Path(folder)
+        threading.Thread(target=_kill_after, args=(server, home, count // 3), daemon=True).start()
         began = time.monotonic()
-        command = [*LLMOPT, "benchmark", server.url, *load, *limits, "--json"]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LONGEST, check=False)
+        done = _llmopt(home, *_command(home, server, count), "--json")
         seconds = time.monotonic() - began
-    document = json.loads(done.stdout)
+    return _of_program("program", count, done, json.loads(done.stdout), seconds, {"program_failed": (">=", count // 3)})
+
+
+def program_cancelled(count: int) -> tuple[dict[str, Any], dict[str, Bar]]:
+    """`llmopt benchmark --detach`, then `llmopt runs cancel`: what was done is kept, and told by `llmopt runs show`."""
+    with tempfile.TemporaryDirectory() as folder, faulty_server() as server:
+        home = Path(folder)
+        began = time.monotonic()
+        run = _llmopt(home, *_command(home, server, count), "--detach").stdout.split()[-1]
+        reached = _until(home, count // 3, lambda: time.monotonic() < began + LONGEST)
+        done = _llmopt(home, "runs", "cancel", run)
+        while not (home / "runs" / run / "result.json").exists() and time.monotonic() < began + LONGEST:
+            time.sleep(0.1)
+        seconds = time.monotonic() - began
+        document = json.loads((home / "runs" / run / "result.json").read_text())
+        status = json.loads((home / "runs" / run / "state.json").read_text())["status"]
+    more: dict[str, Bar] = {"cancelled_unsent": (">=", 1), "cancelled_done": (">=", count // 4), "cancelled_status_is_cancelled": ("==", 1)}
+    figures, bars = _of_program("cancelled", count, done, document, seconds, more)
+    return figures | {"cancelled_reached": int(reached), "cancelled_status_is_cancelled": int(status == "cancelled")}, bars
+
+
+def _command(home: Path, server: _Server, count: int) -> tuple[str, ...]:
+    prompts = home / "prompts.jsonl"
+    lines = [json.dumps({"prompt": f"{fault.word} {index}", "output_tokens": 8}) for index, fault in enumerate(wishes(count))]
+    prompts.write_text("\n".join(lines))
+    limits = ("--timeout", f"{PATIENCE.total}", "--silence", f"{PATIENCE.silence}", "--retries", f"{PATIENCE.retries}", "--warmup", "0")
+    load = ("--prompts", str(prompts), "--requests", str(count), "--concurrency", str(CONCURRENCY), "--served-model", "m", "--style", "chat")
+    return ("benchmark", server.url, *load, *limits)
+
+
+def _llmopt(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"LLMOPT_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    return subprocess.run([*LLMOPT, *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=LONGEST, check=False)
+
+
+def _of_program(
+    name: str, count: int, done: subprocess.CompletedProcess[str], document: Mapping[str, Any], seconds: float, more: Mapping[str, Bar]
+) -> tuple[dict[str, Any], dict[str, Bar]]:
+    """What a result says of its requests."""
     requests = document["entries"][0]["requests"] if "entries" in document else {}
     figures = {
-        "program_exit_code": done.returncode,
-        "program_error": document.get("error"),
-        "program_seconds": seconds,
-        **{f"program_{name}": requests.get(name) for name in ("scheduled", "done", "failed", "timed_out", "unsent")},
-        "program_unaccounted_for": None if not requests else requests["scheduled"] - sum(requests[name] for name in _ENDS),
+        f"{name}_exit_code": done.returncode,
+        f"{name}_error": document.get("error"),
+        f"{name}_seconds": seconds,
+        **{f"{name}_{end}": requests.get(end) for end in ("scheduled", *_ENDS)},
+        f"{name}_unaccounted_for": None if not requests else requests["scheduled"] - sum(requests[end] for end in _ENDS),
     }
-    bars: dict[str, Bar] = {"program_unaccounted_for": ("==", 0), "program_scheduled": ("==", count), "program_seconds": ("<=", LONGEST)}
-    return figures, bars
+    bars: dict[str, Bar] = {f"{name}_unaccounted_for": ("==", 0), f"{name}_scheduled": ("==", count), f"{name}_seconds": ("<=", LONGEST)}
+    return figures, bars | dict(more)
 
 
 def _kill_after(server: _Server, home: Path, count: int) -> None:
-    """Kill the server when the run has told of so many requests."""
-    while server.alive:
+    if _until(home, count, lambda: server.alive):
+        server.kill()
+
+
+def _until(home: Path, count: int, worth: Callable[[], bool]) -> bool:
+    """Wait until the run has told of so many requests; whether it did while the waiting was worth it."""
+    while worth():
         time.sleep(0.1)
-        for events in home.glob("runs/*/events.jsonl"):
-            if any(event.get("done", 0) >= count for event in _events(events)):
-                server.kill()
+        if any(event.get("done", 0) >= count for events in home.glob("runs/*/events.jsonl") for event in _events(events)):
+            return True
+    return False
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:
@@ -258,7 +294,7 @@ class _Server:
 def faulty_server() -> Iterator[_Server]:
     """In a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks._faulty_server"]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
     assert process.stdin is not None
     try:
