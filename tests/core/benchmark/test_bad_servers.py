@@ -9,12 +9,15 @@ import pytest
 
 from core import sanitize
 from core.benchmark.check import check
+from core.benchmark.outcome import Outcome
 from core.benchmark.result import BenchmarkResult
 from core.benchmark.run import run
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.target import key_of, reference_of
+from core.benchmark.target import Target, key_of, reference_of
+from core.benchmark.trial import refuse
+from core.engine import Endpoint, look_up
 from core.errors import RequestError, RunFailed
-from tests.core.benchmark.refusing import refusing
+from tests.core.benchmark.refusing import TOO_LONG, refusing
 from tests.core.conftest import RecordingContext
 
 KEY = "sk-sEcReT-0123456789abcdef"
@@ -63,26 +66,43 @@ def test_a_server_that_is_not_as_it_should_be_is_refused(
     assert "\x1b" not in str(refused.value)
 
 
+def test_a_server_that_refuses_the_warm_up_is_not_given_the_load(context: RecordingContext) -> None:
+    with refusing("post html") as server, pytest.raises(RequestError) as refused:
+        measured(server.url, context)
+    assert f"{server.url} refuses what is asked of it: the server does not stream answers in this form (text/html)" in str(refused.value)
+    assert len(server.bodies) == 1
+
+
 @pytest.mark.parametrize(
-    ("kind", "values", "words"),
+    ("http", "reason", "values", "words"),
     [
-        ("post 401", {}, ("asks for a key (HTTP 401)",)),
-        ("post 401", {"key_env": "THE_KEY"}, ("refuses the key in the environment variable THE_KEY",)),
-        ("post 404", {}, ("does not answer at /v1/chat/completions (HTTP 404: a web page: Welcome It works)", "check the address")),
-        ("post 404", {"style": "completions"}, ("does not answer at /v1/completions",)),
-        ("post html", {}, ("refuses what is asked of it: the server does not stream answers in this form (text/html)",)),
-        ("too long", {}, ("refuses requests of this length (HTTP 400: This model's maximum context length is 16", "lower input-tokens")),
-        ("moved", {}, ("HTTP 308",)),
+        (401, "HTTP 401: no", {}, "asks for a key (HTTP 401)"),
+        (401, "HTTP 401: no", {"key_env": "THE_KEY"}, "refuses the key in the environment variable THE_KEY (HTTP 401)"),
+        (404, "HTTP 404: no", {}, "does not answer at /v1/chat/completions (HTTP 404: no): check the address"),
+        (404, "HTTP 404: no", {"style": "completions"}, "does not answer at /v1/completions (HTTP 404: no): check the address"),
+        (400, TOO_LONG, {}, f"refuses requests of this length ({TOO_LONG}): lower input-tokens"),
+        (308, "HTTP 308: Permanent Redirect", {}, "refuses what is asked of it: HTTP 308"),
+        (422, f"HTTP 422: {KEY}\x1b[31m", {"key_env": "THE_KEY"}, "refuses what is asked of it: HTTP 422: [key]"),
     ],
 )
-def test_a_server_that_refuses_the_warm_up_is_not_given_the_load(
-    kind: str, values: dict[str, Any], words: tuple[str, ...], context: RecordingContext
-) -> None:
-    with refusing(kind) as server, pytest.raises(RequestError) as refused:
-        measured(server.url, context, **values)
-    assert all(word in str(refused.value) for word in (server.url, *words))
+def test_what_the_warm_up_says_of_the_load(http: int, reason: str, values: dict[str, Any], words: str) -> None:
+    spec = spec_of("http://127.0.0.1:1", **values)
+    key_of(spec)
+    target = Target(look_up("openai"), Endpoint(spec.model, style="completions" if "style" in values else "chat"), "x")
+    failed, fine = Outcome(0, "failed", 0, http=http, reason=reason), Outcome(1, "done", 0, http=200)
+    refuse(spec, target, [failed, fine])
+    with pytest.raises(RequestError) as refused:
+        refuse(spec, target, [failed, failed])
+    assert words in str(refused.value)
     assert KEY not in str(refused.value)
-    assert len(server.bodies) == 1
+    assert "\x1b" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("http", "reason"), [(429, "HTTP 429: slow down"), (500, "HTTP 500: oops"), (None, "the server closed the connection")])
+def test_what_a_server_under_load_says_does_not_stop_it(http: int | None, reason: str) -> None:
+    spec = spec_of("http://127.0.0.1:1")
+    refuse(spec, Target(look_up("openai"), Endpoint(spec.model), "x"), [Outcome(0, "failed", 0, http=http, reason=reason)] * 2)
+    refuse(spec, Target(look_up("openai"), Endpoint(spec.model), "x"), [])
 
 
 @pytest.mark.parametrize(
@@ -111,8 +131,8 @@ def test_nobody_at_an_address(context: RecordingContext) -> None:
 
 def test_a_certificate_that_is_not_trusted_can_be_passed_over(context: RecordingContext) -> None:
     with refusing("tls") as server:
-        result = measured(server.url, context, insecure=True)
-    assert result.entries[0].requests.done == 3
+        result = measured(server.url, context, insecure=True, requests=1, warmup=0)
+    assert result.entries[0].requests.done == 1
 
 
 def test_a_server_without_tls_is_not_called_untrusted(context: RecordingContext) -> None:
@@ -122,15 +142,15 @@ def test_a_server_without_tls_is_not_called_untrusted(context: RecordingContext)
 
 def test_a_server_that_names_no_models_is_asked_all_the_same(context: RecordingContext) -> None:
     with refusing("unnamed") as server:
-        assert measured(server.url, context).entries[0].requests.done == 3
+        assert measured(server.url, context, requests=1, warmup=0).entries[0].requests.done == 1
     with refusing("404") as server:
-        assert measured(server.url, context, served_model="mine").entries[0].served_model == "mine"
+        assert measured(server.url, context, served_model="mine", requests=1, warmup=0).entries[0].served_model == "mine"
     assert server.bodies[-1]["model"] == "mine"
 
 
 def test_a_rate_that_is_not_reached_is_told(context: RecordingContext) -> None:
     with refusing("slow") as server:
-        (entry,) = measured(server.url, context, load="constant", rate=100, requests=8).entries
+        (entry,) = measured(server.url, context, load="constant", rate=100, requests=5, warmup=0).entries
     assert any("the rate of 100 requests a second was not reached" in warning for warning in entry.warnings)
     assert any("waited in the client" in warning for warning in entry.warnings)
 
