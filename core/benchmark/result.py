@@ -10,6 +10,7 @@ from core.benchmark.percentiles import Distribution
 from core.benchmark.percentiles import Percentile as PercentileOf
 
 Counting = Literal["server", "tokenizer", "unknown"]
+EnergyOf = Literal["GPUs", "processors", ""]
 
 
 class FrozenFigures(BaseModel):
@@ -130,8 +131,13 @@ class ServerReport(FrozenFigures):
     gpu_bytes: int | None = None
     """Peak GPU memory of the server's processes, by NVML."""
     joules: float | None = None
-    """Energy of the GPUs over the measured window."""
+    """Energy of the GPUs while it was measured, whatever else ran on them."""
+    processor_joules: float | None = None
+    """Energy of this machine's processors while it was measured, whatever else ran on them."""
     tokens_per_joule: float | None = None
+    """Tokens of answers / energy of what computes: the GPUs where the server is on any, else the processors."""
+    energy_of: EnergyOf = ""
+    """What the tokens a joule are of."""
 
 
 class Quality(FrozenFigures):

@@ -11,8 +11,9 @@ from typing import Final
 import psutil
 
 from core.benchmark.listener import listening
+from core.benchmark.package_energy import PackageMeter
 from core.benchmark.resources import GpuMeter
-from core.benchmark.result import ServerReport
+from core.benchmark.result import EnergyOf, ServerReport
 from core.engine import Endpoint, Engine, ServerFigures
 from core.hardware.probe import GpuProbe
 
@@ -41,6 +42,7 @@ class Watch:
         pid: of the server's process where it is on this machine; its descendants count too. None: whichever listens at the endpoint's address.
         clock: seconds.
         probe: asks the driver of the GPUs; default: NVIDIA's own, where the process is known.
+        packages: counts the energy of the processors; default: the system's counters, where the process is known.
     """
 
     def __init__(
@@ -50,12 +52,15 @@ class Watch:
         pid: int | None,
         clock: Callable[[], float] = time.monotonic,
         probe: GpuProbe | None = None,
+        packages: PackageMeter | None = None,
     ) -> None:
         pid = listening(endpoint.url) if pid is None else pid
         self._engine, self._endpoint, self._pid = engine, endpoint, pid
         self._meter = GpuMeter(pid, probe or (None if pid is None else GpuProbe()), clock)
+        self._packages = packages or (None if pid is None else PackageMeter())
         self._lock = threading.Lock()
         self._joules: float | None = None
+        self._processor_joules: float | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._first: ServerFigures | None = None
@@ -76,6 +81,7 @@ class Watch:
         self._thread.join(10)
         self._look(loaded=False)
         self._joules = self._meter.joules()
+        self._processor_joules = self._packages.joules() if self._packages is not None else None
         self._meter.close()
 
     def mark(self) -> None:
@@ -83,6 +89,8 @@ class Watch:
         figures = self._engine.figures(self._endpoint)
         with self._lock:
             self._meter.mark()
+            if self._packages is not None:
+                self._packages.mark()
             self._first, self._looks, self._sums = figures, 0, {}
             self._peaks = {name: value for name, value in self._peaks.items() if name not in _GAUGES}
         self._marked.set()
@@ -96,6 +104,7 @@ class Watch:
         last, first = self.latest.figures, self._first or ServerFigures()
         hits, queries = (_gain(first, last, name) for name in ("prefix_hits", "prefix_queries"))
         drafted, accepted = (_gain(first, last, name) for name in ("drafted", "accepted"))
+        energy, energy_of = self._energy()
         host = self._peaks.get("host_bytes")
         gpu = self._peaks.get("gpu_bytes", self._peaks.get("memory"))
         return ServerReport(
@@ -111,8 +120,16 @@ class Watch:
             host_bytes=None if host is None else int(host),
             gpu_bytes=None if gpu is None else int(gpu),
             joules=self._joules,
-            tokens_per_joule=tokens / self._joules if self._joules and tokens else None,
+            processor_joules=self._processor_joules,
+            tokens_per_joule=tokens / energy if energy and tokens else None,
+            energy_of=energy_of,
         )
+
+    def _energy(self) -> tuple[float | None, EnergyOf]:
+        """Of what computes: the GPUs where the server is on any, else the processors."""
+        if self._meter.latest.gpus or self._joules is not None:
+            return self._joules, "GPUs" if self._joules is not None else ""
+        return self._processor_joules, "processors" if self._processor_joules is not None else ""
 
     def _run(self) -> None:
         """A look a second, and one soon after the mark."""
@@ -132,6 +149,8 @@ class Watch:
         host = host_bytes(self._pid)
         with self._lock:
             gpu = self._meter.look()
+            if self._packages is not None:
+                self._packages.look()
             self.latest = Look(figures, host, gpu.memory)
             self._first = self._first or figures
             if loaded and self._first is first:

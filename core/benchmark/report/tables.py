@@ -271,7 +271,8 @@ def server(entry: BenchmarkEntry) -> list[tuple[str, str]]:
         ("host memory, most", None if said.host_bytes is None else size(said.host_bytes)),
         ("GPU memory, most", None if said.gpu_bytes is None else size(said.gpu_bytes)),
         ("energy of its GPUs, J", _maybe(said.joules)),
-        ("tokens a joule", _maybe(said.tokens_per_joule)),
+        ("energy of the processors, J", _maybe(said.processor_joules)),
+        ("tokens a joule" + (f" of the {said.energy_of}" if said.energy_of else ""), _maybe(said.tokens_per_joule)),
     ]
     return [(name, value) for name, value in shown if value is not None]
 
