@@ -28,8 +28,9 @@ class LocalServer(OpenAiServer):
 
     def find(self) -> Found | Missing:
         """The Python of the configured environment if this program is installed there too, else its own."""
-        python = engine_paths.python(self.facts.name.partition("/")[0])
-        if python != sys.executable and not probing.has_module(python, "engines.server"):
+        name = self.facts.name.partition("/")[0]
+        python = engine_paths.python(name)
+        if engine_paths.configured(name) is not None and not probing.has_module(python, "engines.server"):
             python = sys.executable
         program = (python, "-m", "engines.server", "--backend", self.backend)
         if not self.package:
