@@ -88,6 +88,8 @@ def _best(
 
 def told_margin(margin: float) -> str:
     """How many times better, in words that the name of the second follows: as a share where it is little."""
+    if margin < 1 + _EQUAL:
+        return "as good as"
     return f"{100 * (margin - 1):.2g} % better than" if margin < _TWICE else f"{margin:.2f} times as good as"
 
 

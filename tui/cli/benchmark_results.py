@@ -8,7 +8,7 @@ from typing import Any
 from core.benchmark.compare_result import BenchmarkCompareResult
 from core.benchmark.documents import parse_result
 from core.benchmark.report.named import Named, targets
-from core.benchmark.report.tables import CLAIMS, SAID, errors, intervals, levels, percentiles, quality, server, thresholds
+from core.benchmark.report.tables import CLAIMS, SAID, errors, intervals, levels, percentiles, quality, server, thresholds, told_warnings
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, headline
 from core.runs.export.report import Cells
 from core.runs.figures import figure, number, show, size
@@ -86,9 +86,8 @@ def _print_notes(result: BenchmarkResult) -> None:
     several = len(result.entries) > 1
     for warning in result.warnings:
         narrate(f"note: {warning}")
-    for entry in result.entries:
-        for warning in entry.warnings:
-            narrate(f"note: {f'{entry.name}: ' if several else ''}{warning}")
+    for warning in told_warnings(result.entries):
+        narrate(f"note: {warning}")
     if not several and any(not each.enough for entry in result.entries for figure in entry.shown.metrics.values() for each in figure.percentiles):
         narrate(f"note: {CLAIMS}")
 

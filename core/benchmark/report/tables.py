@@ -40,9 +40,7 @@ def sentences(results: Sequence[Named]) -> tuple[str, ...]:
         if isinstance(named.result, BenchmarkCompareResult):
             found += [f"{clean(each.title)}: {clean(each.words, limit=300)}" for each in named.result.recommendations]
         found += [clean(warning, limit=300) for warning in named.result.warnings]
-        for entry in named.result.entries:
-            before = f"{clean(entry.name, limit=80)}: " if len(named.result.entries) > 1 else ""
-            found += [f"{before}{clean(warning, limit=300)}" for warning in entry.warnings]
+        found += told_warnings(named.result.entries)
     for other in results[1:]:
         found += [f"{other.run} against {results[0].run}: {sentence}" for sentence in unlike(other.result, results[0].result)]
     if sum(len(named.result.entries) for named in results) > 1:
@@ -50,6 +48,17 @@ def sentences(results: Sequence[Named]) -> tuple[str, ...]:
     if any(not figure.enough for row in targets(results) for sample in row.entry.shown.metrics.values() for figure in sample.percentiles):
         found.append(CLAIMS)
     return tuple(dict.fromkeys(found))
+
+
+def told_warnings(entries: Sequence[BenchmarkEntry]) -> list[str]:
+    """Warnings of targets, each once with the names of those that it is of, the gravest of each first."""
+    held: dict[str, list[str]] = {}
+    for entry in entries:
+        for warning in entry.warnings:
+            held.setdefault(clean(warning, limit=300), []).append(clean(entry.name, limit=80))
+    if len(entries) == 1:
+        return list(held)
+    return [f"{'every target' if len(names) == len(entries) else ', '.join(names)}: {warning}" for warning, names in held.items()]
 
 
 def tables(results: Sequence[Named]) -> Iterator[Table]:
@@ -289,7 +298,8 @@ def against(rows: Sequence[Row]) -> list[Cells]:
         for each in compare_rows(other, rows[0]):
             if each.value is not None and each.against is not None:
                 unit = _unit(each.aspect.unit)
-                found.append((other.title, each.aspect.title, f"{_number(each.value)} {unit}", f"{_number(each.against)} {unit}", each.words))
+                values = (f"{_number(value)} {unit}".strip() for value in (each.value, each.against))
+                found.append((other.title, each.aspect.title, *values, each.words))
     return found
 
 

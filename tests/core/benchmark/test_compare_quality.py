@@ -9,7 +9,7 @@ import pytest
 
 from core.benchmark.baseline import held_against
 from core.benchmark.compare_results import compare_quality
-from core.benchmark.recommend import recommend
+from core.benchmark.recommend import recommend, told_margin
 from core.benchmark.report import report
 from core.benchmark.report.differences import differences
 from core.benchmark.result import BenchmarkResult, Quality
@@ -83,3 +83,11 @@ def test_a_worse_perplexity_falls_short_of_the_baseline_and_stands_in_comparison
     assert found["perplexity"].beyond_noise is True
     document = report([("one", good.model_dump(mode="json")), ("two", bad.model_dump(mode="json"))]).document()
     assert document["comparison"][0]["aspects"]["perplexity"]["verdict"] == "worse"
+
+
+@pytest.mark.parametrize(
+    ("margin", "words"),
+    [(1.0, "as good as"), (1.0004, "as good as"), (1.0065, "0.65 % better than"), (1.26, "26 % better than"), (2, "2.00 times as good as")],
+)
+def test_margins_are_told_as_shares_where_they_are_little(margin: float, words: str) -> None:
+    assert told_margin(margin) == words

@@ -16,7 +16,7 @@ from core.benchmark.metrics import RATES, SAMPLES
 from core.benchmark.report import report
 from core.benchmark.report.course import first_token, token_rate, under_way
 from core.benchmark.report.definitions import definitions
-from core.benchmark.report.tables import SAID, intervals, thresholds
+from core.benchmark.report.tables import SAID, intervals, thresholds, told_warnings
 from core.benchmark.result import BenchmarkResult, ErrorCount, Threshold, Timeline
 from core.benchmark.spec import BenchmarkSpec
 from core.errors import RequestError
@@ -266,3 +266,9 @@ def test_requests_are_drawn_over_time_and_kept_as_raw_values() -> None:
     rows = [row for row in table(export_run(run, FORMATS["samples"])) if row["metric"].startswith("request.")]
     assert [row["value"] for row in rows if row["metric"] == "request.status"] == list(timeline.status)
     assert [row["value"] for row in rows if row["metric"] == "request.first"] == [str(start + 0.5) for start in starts[:-1]] + [""]
+
+
+def test_a_warning_of_several_targets_is_told_once() -> None:
+    entries = [entry(samples(1), name, warnings=warnings) for name, warnings in {"a": ("x", "y"), "b": ("x",), "c": ("x", "z", "y")}.items()]
+    assert told_warnings(entries) == ["every target: x", "a, c: y", "c: z"]
+    assert told_warnings(entries[:1]) == ["x", "y"]
