@@ -85,9 +85,9 @@ def test_a_worse_perplexity_falls_short_of_the_baseline_and_stands_in_comparison
     assert document["comparison"][0]["aspects"]["perplexity"]["verdict"] == "worse"
 
 
-@pytest.mark.parametrize(
-    ("margin", "words"),
-    [(1.0, "as good as"), (1.0004, "as good as"), (1.0065, "0.65 % better than"), (1.26, "26 % better than"), (2, "2.00 times as good as")],
-)
+MARGINS = {1.0: "as good as", 1.0004: "as good as", 1.0065: "0.65 % better than", 1.26: "26 % better than", 2.0: "2.00 times as good as"}
+
+
+@pytest.mark.parametrize(("margin", "words"), MARGINS.items())
 def test_margins_are_told_as_shares_where_they_are_little(margin: float, words: str) -> None:
     assert told_margin(margin) == words
