@@ -51,7 +51,7 @@ def told(server: Refusing, home: Path, tmp_path: Path) -> str:
             lines = command_lines()
             assert not [line for line in lines if KEY in line]
             seen += any("core.benchmark.worker" in line for line in lines)
-    assert seen, "the load was never looked at while it ran"
+    assert seen or server.kind != "slow", "the load was never looked at while it ran"
     (run,) = store.list_runs()
     assert run.path.is_relative_to(home)
     for kind in FORMATS:
