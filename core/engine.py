@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -250,9 +251,14 @@ def names() -> tuple[str, ...]:
 
 
 def all_names() -> tuple[str, ...]:
-    """As `names`, each engine followed by its variants. Imports the engines; one that is broken has none."""
+    """As `names`, each engine followed by its variants. Imports the engines, once; one that is broken has none."""
+    return _with_variants(names())
+
+
+@lru_cache(maxsize=4)
+def _with_variants(engines: tuple[str, ...]) -> tuple[str, ...]:
     found: list[str] = []
-    for name in names():
+    for name in engines:
         found.append(name)
         try:
             engine = look_up(name)
