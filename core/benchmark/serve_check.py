@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from core.benchmark.formats import check_format
-from core.engine import Missing, ServeSpec, look_up
+from core.engine import Found, Missing, ServeSpec, look_up
 from core.errors import RequestError
 from core.models.card import ModelCard
 from core.models.resolve import resolve
@@ -24,11 +24,12 @@ def check(spec: ServeSpec, card: ModelCard | None) -> None:
     """
     _check_extra(spec.extra)
     engine = look_up(spec.engine)
-    if not engine.facts.starts:
-        raise RequestError(f"{engine.facts.title} is not started by this program: start it yourself, and measure it by its address")
     found = engine.find()
     if isinstance(found, Missing):
         raise RequestError(found.reason)
+    if not engine.facts.starts:
+        engine.command(spec, Found("", ()), spec.port or engine.facts.port)
+        raise RequestError(f"{engine.facts.title} is not started by this program: start it yourself, and measure it by its address")
     if card is not None:
         check_format(engine.facts, resolve(spec.model).kind)
     if card is not None and spec.context is not None and spec.context > card.context:

@@ -173,7 +173,7 @@ def _print_differences(comparison: Comparison, names: list[str]) -> None:
     rows = [(f"{name}/{names[0]}", each.name, each.words) for name, found in zip(names[1:], comparison.differences, strict=False) for each in found]
     if rows:
         print()
-        print_table(rows, ("", "of all requests", "ratio and interval"), shrink=(2,))
+        print_table(rows, ("", "of the requests", "ratio and interval"), shrink=(2,))
 
 
 @app.command(name="export")
