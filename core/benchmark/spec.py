@@ -14,6 +14,7 @@ from core.spec import Spec, applies, unit
 LoadKind = Literal["one", "concurrency", "constant", "poisson", "gamma", "ramp", "trace", "sweep"]
 SweepOver = Literal["concurrency", "rate"]
 _ADDRESS = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+|\[[0-9a-fA-F:]+\]):\d+(/|$)")
+_PATHS = ("/completions", "/models", "/generate_stream", "/api/generate", "/api/chat", "/health", "/metrics")
 PACED: tuple[LoadKind, ...] = ("constant", "poisson", "gamma")
 
 
@@ -203,6 +204,8 @@ def _check_address(text: str, whose: str) -> None:
         host = None
     if not host:
         raise ValueError(f"the address of {whose} has no host, or a port that is none: write for example http://127.0.0.1:8000")
+    if parts.path.rstrip("/").endswith(_PATHS):
+        raise ValueError(f"the address of {whose} goes on to what is asked of it: give it up to the port, or up to /v1")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError(
             f"the address of {whose} has a name, a password or a query in it, and it is written to files: "

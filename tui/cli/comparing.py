@@ -18,6 +18,7 @@ from core.runs.registry import spec_class
 from core.runs.store import Run
 from core.spec import Spec
 from tui.cli import experiment, follow
+from tui.cli.keys import ask_for_key
 from tui.cli.options import from_spec
 from tui.cli.output import narrate
 
@@ -67,7 +68,9 @@ def _with_formats(model: str, formats: Sequence[str], given: Mapping[str, Any]) 
 
     kind = spec_class("benchmark-compare")
     flags = {"json", "detach", "spec"}
-    admit(kind.parse({"model": model} | {name: value for name, value in given.items() if name not in flags}))
+    asked = kind.parse({"model": model} | {name: value for name, value in given.items() if name not in flags})
+    ask_for_key(asked)
+    admit(asked)
     targets, reasons = list(given.get("targets") or PLAIN), list(given.get("not_made") or ())
     for name in formats:
         chosen = FORMATS[name]

@@ -162,6 +162,8 @@ def test_a_rate_that_is_not_reached_is_told(context: RecordingContext) -> None:
         ("https://127.0.0.1:8000/?api_key=pa55word", ("a name, a password or a query",)),
         ("http://127.0.0.1:8000#pa55word", ("a name, a password or a query",)),
         ("http://", ("no host",)),
+        ("http://127.0.0.1:8000/v1/chat/completions", ("up to /v1",)),
+        ("http://127.0.0.1:8000/v1/models/", ("up to /v1",)),
         ("http://127.0.0.1:99999", ("port that is none",)),
         ("127.0.0.1:8000", ("begins with http://",)),
         ("localhost:8000/v1", ("begins with http://",)),
