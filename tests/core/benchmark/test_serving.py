@@ -136,7 +136,11 @@ def test_a_server_that_ends_by_itself_fails_its_run(context: RecordingContext, m
 
 @pytest.mark.parametrize(
     ("values", "word"),
-    [({"engine": "tgi"}, r"docker run .*then give its address"), ({"engine": "nobody"}, "unknown engine"), ({"context": 9999}, "is more than the 1024")],
+    [
+        ({"engine": "tgi"}, r"docker run .*then give its address"),
+        ({"engine": "nobody"}, "unknown engine"),
+        ({"context": 9999}, "is more than the 1024"),
+    ],
 )
 def test_a_server_that_cannot_be_is_refused_before_it_starts(values: dict[str, Any], word: str) -> None:
     with pytest.raises(RequestError, match=word):
