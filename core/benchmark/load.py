@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from time import monotonic, monotonic_ns, sleep
+from typing import Final
 
 from core.benchmark.asking import DIALECT_OF, Ask
 from core.benchmark.client import Patience
 from core.benchmark.job import GO_ON, PAUSE, Job, framed, read_frame
-from core.benchmark.outcome import Outcome
+from core.benchmark.outcome import Outcome, Status
 from core.benchmark.raw import Raw
 from core.benchmark.worker import READY, TICKET, UNDER_WAY, USED
 from core.engine import Endpoint
@@ -29,6 +30,8 @@ _HEAD_START = 200_000_000
 _START_WITHIN = 60.0
 _LOOK = 0.1
 _STOP_WITHIN = 5.0
+_UNSENT: Final[tuple[Status, str]] = ("unsent", "it was not sent before the load ended")
+_LOST: Final[tuple[Status, str]] = ("failed", "the client's own process ended before the answer: see whether memory of this machine ran out")
 _STANDS_BACK = 10
 """Added to the niceness of a thread that is in no hurry."""
 
@@ -116,7 +119,9 @@ def carry(
             worker.close()
         os.close(tickets)
     cpu_seconds = sum(worker.cpu_seconds for worker in workers)
-    return Carried(begin, monotonic_ns(), _complete(load, begin, outcomes), cpu_seconds, tuple(gathering.pauses), not load.closed)
+    return Carried(
+        begin, monotonic_ns(), _complete(load, begin, outcomes, lost=gathering.lost), cpu_seconds, tuple(gathering.pauses), not load.closed
+    )
 
 
 def _check(load: Load) -> None:
@@ -168,6 +173,8 @@ class _Worker:
         self._frame = job.packed()
         self.cpu_seconds = 0.0
         self.under_way = 0
+        self.finished = False
+        """Whether it ended its work, instead of being ended."""
 
     def wait_until_ready(self) -> None:
         assert self._process.stdin is not None
@@ -200,7 +207,7 @@ class _Worker:
         try:
             while (frame := read_frame(self._process.stdout)) is not None:  # type: ignore[arg-type]
                 if frame.startswith(USED):
-                    self.cpu_seconds = float(frame.removeprefix(USED))
+                    self.cpu_seconds, self.finished = float(frame.removeprefix(USED)), True
                 elif frame.startswith(UNDER_WAY):
                     self.under_way = int(frame.removeprefix(UNDER_WAY))
                 else:
@@ -264,6 +271,11 @@ class _Gathering:
         self._end_pause()
         return self._found
 
+    @property
+    def lost(self) -> bool:
+        """Whether a worker ended in the middle that nobody had stopped."""
+        return self._stop_at is None and not all(worker.finished for worker in self._workers)
+
     def _take(self, outcome: Outcome) -> None:
         self._found[outcome.index] = outcome
         if self._on_outcome is not None:
@@ -301,8 +313,7 @@ class _Gathering:
             self._paused_at = None
 
 
-def _complete(load: Load, begin: int, found: dict[int, Outcome]) -> list[Outcome]:
+def _complete(load: Load, begin: int, found: dict[int, Outcome], *, lost: bool) -> list[Outcome]:
     """An outcome for every request: what no worker reported was not sent, or is not known to have been."""
-    return [
-        found.get(ask.index) or Outcome(ask.index, "unsent", begin + ask.due, reason="it was not sent before the load ended") for ask in load.asks
-    ]
+    status, reason = _LOST if lost else _UNSENT
+    return [found.get(ask.index) or Outcome(ask.index, status, begin + ask.due, reason=reason) for ask in load.asks]

@@ -96,6 +96,10 @@ def wait_while_paused(context: RunContext) -> None:
         Cancelled: by the person.
     """
     context.check_cancelled()
+    if not pause_asked(context):
+        return
+    context.log("paused")
     while pause_asked(context):
         time.sleep(_LOOK)
         context.check_cancelled()
+    context.log("goes on")

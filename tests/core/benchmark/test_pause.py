@@ -172,6 +172,28 @@ def test_a_load_is_stopped_in_a_pause(server: ScriptedServer) -> None:
     assert len(carried.pauses) == 1
 
 
+def test_a_worker_that_is_killed_costs_its_requests_and_nobody_waits_for_it(server: ScriptedServer) -> None:
+    target = Endpoint(server.url, "m")
+    asks = [Ask(index, index * 10 * MS, body_of(target, f"slow {index}", 8)) for index in range(80)]
+
+    def kill_one() -> None:
+        within(20, of=lambda: len(server.requests) >= 20)
+        ours = [child for child in psutil.Process().children() if "core.benchmark.worker" in child.cmdline()]
+        ours[0].kill()
+
+    thread = threading.Thread(target=kill_one)
+    thread.start()
+    carried = carry(Load(target, asks, workers=2))
+    thread.join()
+    counts = Counter(outcome.status for outcome in carried.outcomes)
+    assert counts["done"] + counts["failed"] == 80
+    assert counts["done"] >= 40
+    assert counts["failed"] > 5
+    assert {outcome.reason.partition(":")[0] for outcome in carried.outcomes if outcome.status == "failed"} == {
+        "the client's own process ended before the answer"
+    }
+
+
 @pytest.mark.slow
 def test_the_workers_of_a_load_end_with_the_process_that_carries_it(server: ScriptedServer) -> None:
     """Also when that one is killed and can tell them nothing."""
