@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
-from core.engine import Endpoint, EngineFacts, Missing, TimedText, TokenScore
+from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServeSpec, TimedText, TokenScore
 from core.errors import RequestError
+from core.models.resolve import require_folder, resolve
 from core.sanitize import clean
 from engines import http, scoring
+from engines.arguments import Arguments
 from engines.base import OpenAiServer, timed
+
+_IMAGE = "ghcr.io/huggingface/text-generation-inference"
+_MAINTAINED = "TGI is in maintenance mode upstream, and is not started by this program"
 
 
 class Tgi(OpenAiServer):
@@ -27,10 +33,17 @@ class Tgi(OpenAiServer):
 
     def find(self) -> Missing:
         """Not started from here: how it is started."""
-        return Missing(
-            "TGI is in maintenance mode upstream and is not started by this program: start it with `docker run --gpus all --shm-size 1g -p 3000:80 "
-            "-v FOLDER:/data ghcr.io/huggingface/text-generation-inference --model-id MODEL`, then give its address"
-        )
+        return Missing(f"{_MAINTAINED}: start it by `docker run ... {_IMAGE} --model-id MODEL`, then give its address")
+
+    def command(self, spec: ServeSpec, found: Found, port: int) -> Command:
+        """Always refused, with the command that starts it elsewhere.
+
+        Raises:
+            RequestError: the exact `docker run` of what is asked.
+        """
+        del found
+        line = shlex.join(_docker(spec, port))
+        raise RequestError(f"{_MAINTAINED}: start it by `{line}`, then measure it by its address, http://{spec.host}:{port}")
 
     def models(self, endpoint: Endpoint) -> tuple[str, ...]:
         """The one model of `/info`."""
@@ -51,3 +64,15 @@ class Tgi(OpenAiServer):
         del tokens, top
         body = {"inputs": text, "parameters": {"max_new_tokens": 1, "details": True, "decoder_input_details": True}}
         return self._scored(endpoint, "/generate", body, scoring.of_prefill)
+
+
+def _docker(spec: ServeSpec, port: int) -> list[str]:
+    """The command for a model folder of this machine, which the container sees as /model."""
+    folder = str(require_folder(resolve(spec.model)).resolve())
+    line = ["docker", "run", "--gpus", "all", "--shm-size", "1g", "-p", f"{spec.host}:{port}:80", "-v", f"{folder}:/model:ro", _IMAGE]
+    arguments = Arguments("TGI").add(*line, "--model-id", "/model")
+    arguments.option("--max-total-tokens", spec.context).option("--quantize", spec.quantization).option("--kv-cache-dtype", spec.kv_dtype)
+    arguments.option("--dtype", spec.dtype if spec.dtype in ("float16", "bfloat16") else None)
+    arguments.option("--num-shard", spec.tensor_parallel if spec.tensor_parallel > 1 else None)
+    arguments.option("--cuda-memory-fraction", spec.gpu_memory).option("--max-concurrent-requests", spec.concurrency)
+    return arguments.add(*spec.extra).values

@@ -44,6 +44,7 @@ class Vllm(OpenAiServer):
             "lower context",
         ),
         (r"less than desired \w+ memory utilization", "lower gpu-memory, or end what else uses the memory"),
+        (r"max_model_len .*is greater than the derived max_model_len", "lower context"),
         (r"Bfloat16 is only supported on GPUs with compute capability", "ask for dtype float16"),
         (r"Unknown quantization method|quantization method .* (?:is )?not supported", "this version cannot load the quantization of the checkpoint"),
         (r"Model architectures .* are not supported|No model class found", "this version does not know the model's architecture"),

@@ -24,12 +24,13 @@ def check(spec: ServeSpec, card: ModelCard | None) -> None:
     """
     _check_extra(spec.extra)
     engine = look_up(spec.engine)
+    if not engine.facts.starts:
+        # It refuses too, and says how it is started elsewhere.
+        engine.command(spec, Found("", ()), spec.port or engine.facts.port)
+        raise RequestError(f"{engine.facts.title} is not started by this program: start it yourself, and measure it by its address")
     found = engine.find()
     if isinstance(found, Missing):
         raise RequestError(found.reason)
-    if not engine.facts.starts:
-        engine.command(spec, Found("", ()), spec.port or engine.facts.port)
-        raise RequestError(f"{engine.facts.title} is not started by this program: start it yourself, and measure it by its address")
     if card is not None:
         check_format(engine.facts, resolve(spec.model).kind)
     if card is not None and spec.context is not None and spec.context > card.context:

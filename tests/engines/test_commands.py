@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.benchmark.serve_check import check
 from core.engine import Found, Missing, ServeSpec, look_up
 from core.errors import RequestError
 from engines import probing
@@ -126,3 +128,15 @@ def test_tgi_is_attached_to_and_tells_its_command() -> None:
     found = look_up("tgi").find()
     assert isinstance(found, Missing)
     assert "docker run" in found.reason
+    spec = ServeSpec(model="bundled:base", engine="tgi", context=512, dtype="bfloat16", quantization="awq", concurrency=8, extra=("--flag", "a b"))
+    with pytest.raises(RequestError) as refused:
+        check(spec, None)
+    line = str(refused.value).split("`")[1]
+    argv = shlex.split(line)
+    assert argv[:2] == ["docker", "run"]
+    assert argv[argv.index("-p") + 1] == "127.0.0.1:3000:80"
+    assert argv[argv.index("-v") + 1].endswith("bundled/base:/model:ro")
+    after = argv[argv.index("--model-id") :]
+    expected = "--model-id /model --max-total-tokens 512 --quantize awq --dtype bfloat16 --max-concurrent-requests 8 --flag"
+    assert after == [*expected.split(), "a b"]
+    assert "http://127.0.0.1:3000" in str(refused.value)
