@@ -43,7 +43,7 @@ class Tgi(OpenAiServer):
         """
         del found
         line = shlex.join(_docker(spec, port))
-        raise RequestError(f"{_MAINTAINED}: start it by `{line}`, then measure it by its address, http://{spec.host}:{port}")
+        raise RequestError(f"{_MAINTAINED}: start it by `{line}`, then give its address, http://{spec.host}:{port}")
 
     def models(self, endpoint: Endpoint) -> tuple[str, ...]:
         """The one model of `/info`."""
