@@ -13,7 +13,7 @@ from core.benchmark.machine_result import BandwidthFigures, BenchmarkMachineResu
 from core.errors import RequestError
 from core.runs.export.report import Cells, Report, Table, Values
 from core.runs.export.svg import Point, line_chart
-from core.runs.figures import number, size
+from core.runs.figures import number, percent, size
 from core.sanitize import clean
 
 SCHEMA = "llmopt.benchmark-machine-report/1"
@@ -30,7 +30,7 @@ def report(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> Report:
     return Report(
         title=f"Products and memory, and what bounds {', '.join(dict.fromkeys(clean(result.model, limit=80) for _, result in results))}",
         sentences=tuple(dict.fromkeys(clean(note, limit=400) for _, result in results for note in result.notes)),
-        tables=tuple(table for name, result in results for table in _tables(name, result)),
+        tables=tuple(table for name, result in results for table in _tables(_before(name, results), result)),
         charts=lambda: _charts(results),
         values=lambda: _values(results),
         samples=lambda: _values(results),
@@ -42,6 +42,11 @@ def report(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> Report:
     )
 
 
+def _before(name: str, results: Named) -> str:
+    """What titles begin with where there are several results."""
+    return f"{name}: " if len(results) > 1 else ""
+
+
 def _parsed(name: str, held: Mapping[str, Any]) -> BenchmarkMachineResult:
     try:
         return BenchmarkMachineResult.model_validate(held)
@@ -49,14 +54,23 @@ def _parsed(name: str, held: Mapping[str, Any]) -> BenchmarkMachineResult:
         raise RequestError(f"run {clean(name)} holds no result of benchmark-machine that this version reads") from error
 
 
-def _tables(name: str, result: BenchmarkMachineResult) -> Iterator[Table]:
+def _tables(before: str, result: BenchmarkMachineResult) -> Iterator[Table]:
+    devices: list[Cells] = [("device", "name", "threads", "last cache")]
+    devices += [
+        (each.device, each.name, "" if each.threads is None else str(each.threads), "" if each.cache_bytes is None else size(each.cache_bytes))
+        for each in result.devices
+    ]
+    yield f"{before}devices", _safe(devices)
     squares: list[Cells] = [("device", "numbers", "size", "GFLOP/s", "±", "computed by")]
     squares += [(each.device, each.dtype, str(each.size), *_rate(each.gflops, each.deviation), each.reason or each.how) for each in result.squares]
-    yield f"{name}: square products, measured", _safe(squares)
+    yield f"{before}square products, measured", _safe(squares)
     memory: list[Cells] = [("device", "memory", "bytes", "GB/s", "±", "")]
     memory += [(each.device, each.kind, size(each.bytes), *_rate(each.gb_per_second, each.deviation), each.reason) for each in result.bandwidths]
-    yield f"{name}: memory beyond the caches, measured", _safe(memory)
-    head = ("device", "numbers", "product", "phase", "rows", "operations a byte", "bound by", "attainable, reckoned", "GFLOP/s, measured", "±", "")
+    yield f"{before}memory beyond the caches, measured", _safe(memory)
+    head = (
+        *("device", "numbers", "product", "phase", "rows", "operations a byte", "bound by", "attainable, reckoned", "GFLOP/s, measured", "±"),
+        *("of the attainable", ""),
+    )
     products: list[Cells] = [head]
     products += [
         (
@@ -69,11 +83,24 @@ def _tables(name: str, result: BenchmarkMachineResult) -> Iterator[Table]:
             row.bound or "—",
             "—" if row.attainable_gflops is None else number(row.attainable_gflops),
             *_rate(row.gflops, row.deviation),
-            row.reason,
+            "—" if row.share is None else percent(row.share),
+            row.reason or ("its weights fit into the last cache" if row.in_cache else ""),
         )
         for row in result.rows
     ]
-    yield f"{name}: products of {clean(result.model, limit=80)}", _safe(products)
+    yield f"{before}products of {clean(result.model, limit=80)}", _safe(products)
+    roofs: list[Cells] = [("device", "numbers", "peak, GFLOP/s", "at size", "memory, GB/s", "operations a byte at which both bounds meet")]
+    roofs += [
+        (each.device, each.dtype, number(each.peak_gflops), str(each.peak_size), number(each.gb_per_second), number(each.balance))
+        for each in result.roofs
+    ]
+    yield f"{before}roofs", _safe(roofs)
+    facts = [
+        (key.removesuffix("_bytes").replace("_", " "), size(value) if key.endswith("_bytes") and isinstance(value, int) else str(value))
+        for key, value in result.machine.items()
+        if value is not None
+    ]
+    yield f"{before}machine", _safe([("", ""), *facts])
 
 
 def _rate(value: float | None, deviation: float | None) -> tuple[str, str]:
@@ -86,12 +113,13 @@ def _safe(rows: list[Cells]) -> list[Cells]:
 
 def _charts(results: Named) -> Iterator[tuple[str, str]]:
     for name, result in results:
+        before = _before(name, results)
         curves = [
             (line.name, [Point(math.log2(x), y, f"{line.name}, {x:g}: {number(y)} GFLOP/s") for x, y in zip(line.x, line.y, strict=True)])
             for line in size_chart(result)
         ]
         if curves:
-            yield f"{name}: square products", line_chart(curves, x="size", y="GFLOP/s", show=number, show_x=_power, whole=True)
+            yield f"{before}square products", line_chart(curves, x="size", y="GFLOP/s", show=number, show_x=_power, whole=True)
         for roof in result.roofs:
             lines = roof_chart(result, roof.device, roof.dtype)
             if lines:
@@ -99,7 +127,7 @@ def _charts(results: Named) -> Iterator[tuple[str, str]]:
                 roofs = [each for line, each in zip(lines, drawn, strict=True) if not line.labels]
                 products = [each for line, each in zip(lines, drawn, strict=True) if line.labels]
                 chart = line_chart(roofs, dots=products, x="operations a byte", y="GFLOP/s", show=_power, show_x=_power, whole=True)
-                yield f"{name}: roofline of {roof.device}, {roof.dtype}", chart
+                yield f"{before}roofline of {roof.device}, {roof.dtype}", chart
 
 
 def _power(value: float) -> str:

@@ -23,6 +23,7 @@ from core.benchmark.roofline import attainable, bound, operations, traffic
 from core.errors import RequestError
 from core.models.card import LinearShape, ModelCard
 from core.models.resolve import resolve
+from core.runs.figures import percent
 from tests.core.conftest import RecordingContext
 
 WHOLE = st.integers(1, 4096)
@@ -164,9 +165,16 @@ def test_a_result_can_be_read_again_and_drawn(result: tuple[BenchmarkMachineResu
 def test_a_report_has_every_figure_and_both_charts(result: tuple[BenchmarkMachineResult, RecordingContext]) -> None:
     found, _ = result
     made = report([("run-1", found.model_dump(mode="json") | {"capability": "benchmark-machine"})])
-    assert [len(rows) for _, rows in made.tables] == [1 + len(found.squares), 1 + len(found.bandwidths), 1 + len(found.rows)]
+    counts = [len(rows) - 1 for _, rows in made.tables]
+    assert counts[:-1] == [len(found.devices), len(found.squares), len(found.bandwidths), len(found.rows), len(found.roofs)]
+    products = made.tables[3][1]
+    assert [row[products[0].index("of the attainable")] for row in products[1:]] == [
+        "—" if row.share is None else percent(row.share) for row in found.rows
+    ]
     titles = [title for title, _ in made.charts()]
-    assert titles == ["run-1: square products", *(f"run-1: roofline of cpu, {dtype}" for dtype in ("float32", "bfloat16", "int8"))]
+    assert titles == ["square products", *(f"roofline of cpu, {dtype}" for dtype in ("float32", "bfloat16", "int8"))]
+    document = found.model_dump(mode="json")
+    assert [title for title, _ in report([("a", document), ("b", document)]).charts()][:2] == ["a: square products", "a: roofline of cpu, float32"]
     assert all(svg.startswith("<svg") for _, svg in made.charts())
     head, *lines = made.values()
     assert len(lines) == len(found.squares) + len(found.bandwidths) + len(found.rows)
