@@ -21,6 +21,7 @@ _LEAST = 8
 _MOST_NATS = 700.0
 _FALSE_ALARM = 0.05
 """Chance that among all aspects of two equal loads one is called different."""
+_BEYOND = 1e4
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _compared(aspect: Aspect, these: Sequence[float], those: Sequence[float], co
         ratio = value / against if against else None
         words = f"{fewest} requests are too few to tell: {aspect.least} are needed" if against else "the other value is 0"
         return Compared(aspect, value, against, ratio, None, None, None, "unknown", words)
-    interval = f"{found.ratio:.3f} times ({found.low:.3f} to {found.high:.3f})"
+    interval = f"{_times(found.ratio)} times ({_times(found.low)} to {_times(found.high)})"
     if not found.significant:
         return Compared(aspect, value, against, found.ratio, found.low, found.high, False, "alike", f"{interval}: within noise")
     verdict: Verdict = "better" if (found.ratio < 1) == aspect.lower else "worse"
@@ -159,3 +160,8 @@ def unlike(result: BenchmarkResult, against: BenchmarkResult) -> tuple[str, ...]
     for name, other in ((entry.name, against_entry) for entry, against_entry in pairs_of(result, against) if entry.model != against_entry.model):
         found.append(f"{clean(name, limit=80)} is set against another model, {clean(other.model, limit=80)}")
     return tuple(found)
+
+
+def _times(ratio: float) -> str:
+    """Of samples that are nearly all zeros a ratio has no upper end."""
+    return f"{ratio:.3f}" if ratio < _BEYOND else f"over {_BEYOND:.0f}"

@@ -12,7 +12,7 @@ from core.benchmark.report.tables import CLAIMS, SAID, errors, intervals, levels
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, headline
 from core.runs.export.report import Cells
 from core.runs.figures import figure, number, show, size
-from tui.cli.output import narrate, print_facts, print_table
+from tui.cli.output import columns, narrate, print_facts, print_table, terminal_width
 
 _SPOKEN = ("throughput_tokens_per_second", "throughput_requests_per_second", "goodput_requests_per_second", "requests_done", "requests_bad")
 _AFTER = ("model_bytes", "cost_per_million_tokens")
@@ -25,7 +25,7 @@ def print_benchmark(document: dict[str, Any]) -> None:
         _print_entry(result.entries[0], result.load)
     else:
         _print_targets(result)
-    _print_rows(thresholds(result.thresholds), shrink=(3, 1))
+    _print_thresholds(result)
     _print_notes(result)
 
 
@@ -90,6 +90,17 @@ def _print_notes(result: BenchmarkResult) -> None:
         narrate(f"note: {warning}")
     if not several and any(not each.enough for entry in result.entries for figure in entry.shown.metrics.values() for each in figure.percentiles):
         narrate(f"note: {CLAIMS}")
+
+
+def _print_thresholds(result: BenchmarkResult) -> None:
+    """As a table where it fits; else what must be said of each is continued below itself, and nothing of it is cut."""
+    head, *rows = thresholds(result.thresholds)
+    width = sum(max(columns(str(row[place])) for row in (head, *rows)) + 2 for place in range(len(head))) - 2
+    if width <= terminal_width():
+        _print_rows([head, *rows])
+    elif rows:
+        print()
+        print_facts([(f"{sign.ljust(7)}  {expression}", ": ".join(filter(None, (found, words)))) for sign, expression, found, words in rows])
 
 
 def _print_rows(rows: Sequence[Cells], right: Sequence[int] = (), shrink: Sequence[int] = (0,)) -> None:

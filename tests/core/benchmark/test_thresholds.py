@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.benchmark.compare_results import compare_samples
 from core.benchmark.figures import counting_of, errors_of, level_of
 from core.benchmark.load import Carried
 from core.benchmark.metrics import SampleMetric
@@ -188,3 +189,12 @@ def test_the_interval_holds_the_true_ratio_in_most_samples() -> None:
         assert found is not None
         held += found.low <= 2 <= found.high
     assert held >= 88
+
+
+def test_a_ratio_of_values_that_are_nearly_all_zeros_is_told_in_few_letters() -> None:
+    zeros = [0.0] * 60
+    (found,) = (
+        each for each in compare_samples({"itl_of_request_ms": [*zeros, 3.0]}, {"itl_of_request_ms": [*zeros, 2.0]}) if each.aspect.key == "itl.mean"
+    )
+    assert "to over 10000" in found.words
+    assert len(found.words) < 80

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from core.benchmark.check import check
+from core.benchmark.result import Threshold
 from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.thresholds import EXAMPLES
 from core.runs import store
+from tests.core.benchmark.making import made, samples
 from tests.core.benchmark.refusing import refusing
 from tests.tui.cli.conftest import Llmopt
 from tui.cli.benchmark_help import COMMANDS, QUESTIONS, TEXTS, TRACE
+from tui.cli.benchmark_results import print_benchmark
 
 URL = "http://127.0.0.1:9"
 FILES = {
@@ -117,3 +120,17 @@ def test_the_help_tells_files_expressions_and_keys_and_what_it_tells_is_so(llmop
         assert all(isinstance(json.loads(line), dict) for line in lines)
     files = {"prompts": "texts", "load": "trace", "trace": "trace", "choices": "choices"}
     check(BenchmarkSpec.model_validate({"model": URL, **files}), None)
+
+
+@pytest.mark.parametrize(("width", "lines"), [(200, 3), (60, 2)])
+def test_what_is_said_of_a_threshold_is_never_cut(
+    width: int, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    words = "7.875 times (7.745 to 7.922): worse, beyond noise"
+    held = Threshold(expression="ttft.p50 no worse than the baseline", value=345.8, unit="ms", passed=False, words=words)
+    result = made(samples(0)).model_copy(update={"thresholds": (held,)})
+    print_benchmark(result.model_dump(mode="json"))
+    told = capsys.readouterr().out.split("\n\n")[-1]
+    assert told.count("\n") >= lines - 1
+    assert all(word in told for word in (*words.split(), "345.8", "NOT MET"))
