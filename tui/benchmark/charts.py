@@ -16,10 +16,15 @@ COUNT = 4
 
 def charts(entries: Sequence[Entry], chosen: Entry) -> tuple[Plot, ...]:
     """The charts of all rows, with the one under the cursor among them."""
+    shown = beside(entries, chosen)
+    return against_latency(shown), speeds(shown), first_tokens(shown), distribution(shown[0])
+
+
+def beside(entries: Sequence[Entry], chosen: Entry) -> list[Entry]:
+    """The target of the chosen row, then the others that can be set against it."""
     targets = [entry for entry in entries if entry.level is None]
     first = next((entry for entry in targets if entry.key[:2] == chosen.key[:2]), chosen)
-    shown = [first, *(entry for entry in targets if entry is not first and alike(first.result, entry.result))][:_MOST]
-    return against_latency(shown), speeds(shown), first_tokens(shown), distribution(first)
+    return [first, *(entry for entry in targets if entry is not first and alike(first.result, entry.result))][:_MOST]
 
 
 def against_latency(entries: Sequence[Entry]) -> Plot:

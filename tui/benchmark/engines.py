@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.engine import Found, Missing, look_up, names
+from core.engine import Found, Missing, all_names, look_up
 from core.errors import LlmoptError, RequestError
 from tui.widgets.table_picker import Options, Row
 
@@ -20,9 +20,9 @@ def options(*, to_start: bool) -> Options:
     Args:
         to_start: leave out those that this program only attaches to.
     """
-    rows = [row for name in names() if (row := _row(name, to_start=to_start)) is not None]
+    rows = [row for name in all_names() if (row := _row(name, to_start=to_start)) is not None]
     return Options(
-        (("engine", 14), ("version", 12), ("", 50)), rows, "an engine lives where LLMOPT_ENGINE_NAME or [engines] of the settings file says"
+        (("engine", 22), ("version", 12), ("", 42)), rows, "an engine lives where LLMOPT_ENGINE_NAME or [engines] of the settings file says"
     )
 
 

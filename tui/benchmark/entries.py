@@ -49,10 +49,12 @@ class Entry:
     @property
     def best(self) -> Level:
         """The level that the figures of the row are of."""
-        if self.level is not None:
-            return self.level
-        speed = self.entry.throughput_tokens_per_second
-        return next((level for level in self.entry.levels if level.throughput_tokens_per_second == speed), self.entry.levels[-1])
+        return self.level or self.entry.shown
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What a person should know before trusting the figures, each once."""
+        return tuple(dict.fromkeys((*self.entry.warnings, *self.result.warnings)))
 
     @property
     def is_knee(self) -> bool:

@@ -66,6 +66,7 @@ class BenchmarkPane(PausesLoads):
             "s", "start_server", "Start server", id="benchmark.start-server", tooltip="Start the server of the form; it goes on until it is stopped"
         ),
         Binding("o", "earlier", "Earlier", id="benchmark.earlier", tooltip="Show the measurement of the machine before this one"),
+        Binding("v", "columns", "Columns", id="benchmark.columns", tooltip="Show the other columns of the results: latencies, or memory and quality"),
         Binding("b", "reference", "Reference", id="benchmark.reference", tooltip="Set the other results against the one under the cursor"),
         Binding("y,f9", "copy", "Copy", id="benchmark.copy", tooltip="Copy the server's command or address to the clipboard"),
     ]
@@ -185,6 +186,8 @@ class BenchmarkPane(PausesLoads):
                 return self.bar.active != SETUP
             case "all_runs":
                 return self.bar.active == RESULTS and bool(self._runs)
+            case "columns":
+                return self.bar.active == RESULTS and self.results.chosen is not None
             case "earlier":
                 return self.bar.active == MACHINE and self.machine.follower is not None
             case "reference":
@@ -233,6 +236,11 @@ class BenchmarkPane(PausesLoads):
         if text:
             self.app.copy_to_clipboard(text)
             self.shell.notify_text(text, title="Copied, if the terminal allows it")
+
+    def action_columns(self) -> None:
+        """The other columns of the results."""
+        self.results.next_columns()
+        self.keep_focus()
 
     def action_earlier(self) -> None:
         """Show the measurement of the machine before this one."""

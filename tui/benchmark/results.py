@@ -13,14 +13,15 @@ from textual.message import Message
 from textual.widgets import DataTable, Static
 from textual.worker import get_current_worker
 
-from core.benchmark.compare_results import Compared, compare_samples
+from core.benchmark.compare_results import Compared, compare_quality, compare_samples
 from core.sanitize import clean
-from tui.benchmark import charts, entries, rows
+from tui.benchmark import charts, entries, ranked, rows
 from tui.benchmark.entries import BenchmarkRun, Entry, Key
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
 from tui.widgets.chart import Chart
 from tui.widgets.hanging import hanging
+from tui.widgets.plot import Plot
 from tui.widgets.threads import in_thread
 
 _LOW = 26
@@ -36,10 +37,10 @@ class ResultsView(Vertical):
     HELP = (
         "Every finished load on this model, newest first; c shows those of all models and addresses. A sweep has a row for each of its levels, "
         "◆ marks its knee. A percentile with ? has fewer samples behind it than the rule asks for. ✓ and ✗ beside a letter: all thresholds were met, "
-        "or not. ≠ was measured with another load or on another machine than the reference.\n\n"
+        "or not; ! means warnings, which stand below. ≠ was measured with another load or on another machine than the reference.\n\n"
         "Up and down choose a row; below stands how it differs from the reference, and whether that is more than noise: b makes the chosen row the "
-        "reference, at first it is the first one. m goes through the charts (and words, where they take turns), y copies how the server was started, "
-        "F7 fills the form as it was for that run."
+        "reference, at first it is the first one. v turns to the other columns: memory, quality, energy, cost. m goes through the charts (and words, "
+        "where they take turns), y copies how the server was started, F7 fills the form as it was for that run."
     )
     DEFAULT_CSS = """
     ResultsView { height: 1fr; }
@@ -55,9 +56,9 @@ class ResultsView(Vertical):
     ResultsView.-unsigned .results--signs { display: none; }
     ResultsView.-nothing ResultTable, ResultsView.-nothing .results--below, ResultsView.-nothing .results--signs { display: none; }
     ResultsView.-low .results--below { margin-top: 0; }
-    ResultsView.-low.-table .results--below, ResultsView.-low.-words ResultTable, ResultsView.-low.-words .results--signs { display: none; }
+    ResultsView.-low.-table Chart, ResultsView.-low.-words ResultTable, ResultsView.-low.-words .results--signs { display: none; }
     ResultsView.-low.-chart ResultTable, ResultsView.-low.-chart .results--signs { display: none; }
-    ResultsView.-low.-table ResultTable { height: 1fr; max-height: 100%; }
+    ResultsView.-low.-table ResultTable { max-height: 60%; }
     ResultsView.-low.-words Chart, ResultsView.-low.-chart .results--words { display: none; }
     """
 
@@ -66,7 +67,7 @@ class ResultsView(Vertical):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="-nothing -table")
-        self.table = ResultTable(rows.COLUMNS)
+        self.table = ResultTable(rows.SPEED)
         self.chart = Chart()
         self._head = Static(classes="results--head", markup=False)
         self._signs = Static(classes="results--signs", markup=False)
@@ -77,6 +78,8 @@ class ResultsView(Vertical):
         self._differences: dict[tuple[Key, Key], tuple[Compared, ...]] = {}
         self._figure = 0
         self._turn = 0
+        self._set = 0
+        self._title = ("", "")
 
     def compose(self) -> ComposeResult:
         """Head, table, what its signs mean, words and chart."""
@@ -120,13 +123,21 @@ class ResultsView(Vertical):
         if self._entries:
             count = f"{len(runs)} finished load{'s' if len(runs) > 1 else ''}"
             hint = f"; {more} of other models and addresses: c" if more and not everything else ""
-            self._head.update(Content.assemble((f"{count} on {of}", "bold"), (hint, "dim")))
+            self._title = (f"{count} on {of}", hint)
         else:
             hint = f" c shows {more} of other models and addresses." if more else ""
             self._head.update(f"No finished load on {of} yet. F5 starts one with the settings of the form.{hint}")
-        self.table.show([(entry.key, entry) for entry in self._entries])
+        self._list()
         self.draw()
         self.post_message(self.Chosen())
+
+    def _list(self, cursor: Key | None = None) -> None:
+        """Rows under a head that names the columns which are not shown."""
+        if self._entries:
+            head, hint = self._title
+            other = rows.SETS[(self._set + 1) % len(rows.SETS)][0]
+            self._head.update(Content.assemble((head, "bold"), (f"{hint}; {other}: v", "dim")))
+        self.table.show([(entry.key, entry) for entry in self._entries], cursor)
 
     @property
     def reference(self) -> Entry | None:
@@ -143,7 +154,7 @@ class ResultsView(Vertical):
         if self.chosen is not None:
             self._reference = (*self.chosen.key[:2], None)
             self._arrange()
-            self.table.show([(entry.key, entry) for entry in self._entries])
+            self._list()
             self.draw()
 
     def _arrange(self) -> None:
@@ -156,7 +167,7 @@ class ResultsView(Vertical):
         """Put the cursor on the first row of a run."""
         key = next((entry.key for entry in self._entries if entry.run.id == run_id), None)
         if key is not None:
-            self.table.show([(entry.key, entry) for entry in self._entries], key)
+            self._list(key)
             self.draw()
 
     def draw(self) -> None:
@@ -164,9 +175,15 @@ class ResultsView(Vertical):
         entry = self.chosen
         if entry is None or not self.size.width:
             return
-        width = self.size.width // 2 - 4 if self.has_class("-broad") else self.size.width - 2
+        beside = self.has_class("-broad") and not self.has_class("-low")
+        width = self.size.width // 2 - 4 if beside else self.size.width - 2
         self._words.update(described(entry, max(width, 20), self._against(entry)))
-        self.chart.set_plot(charts.charts(self._entries, entry)[self._figure])
+        plots = self._plots(entry)
+        self.chart.set_plot(plots[min(self._figure, len(plots) - 1)])
+
+    def _plots(self, entry: Entry) -> tuple[Plot, ...]:
+        """Charts of a row, then targets ranked by what is known of several."""
+        return (*charts.charts(self._entries, entry), *ranked.ranked(charts.beside(self._entries, entry)))
 
     def _against(self, entry: Entry) -> tuple[Entry, Sequence[Compared]] | None:
         """How a row differs from the reference; None where that cannot be told, or not yet."""
@@ -189,7 +206,8 @@ class ResultsView(Vertical):
 
     @in_thread(group="differences", description="compare two loads", exclusive=True)
     def _compare(self, entry: Entry, reference: Entry) -> None:
-        found = compare_samples(entry.samples, reference.samples)
+        quality = compare_quality(entry.entry.quality, reference.entry.quality) if entry.level is None else None
+        found = (*compare_samples(entry.samples, reference.samples), *([quality] if quality is not None else []))
         if not get_current_worker().is_cancelled:
             self.app.call_from_thread(self._compared, entry.key, reference.key, found)
 
@@ -199,8 +217,9 @@ class ResultsView(Vertical):
 
     def next_chart(self) -> None:
         """The next chart; in a low window words and charts take the table's place in turns."""
+        count = len(self._plots(self.chosen)) if self.chosen is not None else 1
         if self.has_class("-low"):
-            if _TURNS[self._turn] == "chart" and self._figure + 1 < charts.COUNT:
+            if _TURNS[self._turn] == "chart" and self._figure + 1 < count:
                 self._figure += 1
             else:
                 self._turn = (self._turn + 1) % len(_TURNS)
@@ -208,7 +227,19 @@ class ResultsView(Vertical):
             for turn in _TURNS:
                 self.set_class(turn == _TURNS[self._turn], f"-{turn}")
         else:
-            self._figure = (self._figure + 1) % charts.COUNT
+            self._figure = (self._figure + 1) % count
+        self.draw()
+
+    def next_columns(self) -> None:
+        """The other columns of the table, which comes back for it."""
+        if self.hides_table:
+            self._turn = 0
+            for turn in _TURNS:
+                self.set_class(turn == _TURNS[0], f"-{turn}")
+        else:
+            self._set = (self._set + 1) % len(rows.SETS)
+        self.table.use_columns(rows.SETS[self._set][1])
+        self._list()
         self.draw()
 
     def values(self) -> Mapping[str, Any] | None:
@@ -232,8 +263,7 @@ def described(entry: Entry, width: int, against: tuple[Entry, Sequence[Compared]
     if best := rows.recommended(entry.result):
         lines.append(hanging(best, width))
     lines += [Content.styled(rows.threshold(each), rows.STYLES[each.passed]) for each in entry.thresholds]
-    warnings = dict.fromkeys((*entry.entry.warnings, *entry.result.warnings))
-    lines += [Content.styled(f"! {clean(text, limit=500)}", "$text-warning") for text in warnings]
+    lines += [Content.styled(f"{rows.WARNED} {clean(text, limit=500)}", "$text-warning") for text in entry.warnings]
     if against is not None and (differences := rows.compared(against[1])):
         lines.append(Content.styled(f"against {against[0].letter} {against[0].title}", "bold"))
         lines.append(hanging(differences, width))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import sqrt
 
 from rich.text import Text
 
 from core.benchmark.compare_result import BenchmarkCompareResult
 from core.benchmark.compare_results import Compared
 from core.benchmark.percentiles import samples_needed
-from core.benchmark.result import BenchmarkResult, PercentileFigure, SampleFigure, Threshold
+from core.benchmark.result import BenchmarkResult, Level, PercentileFigure, Quality, SampleFigure, Threshold
 from core.sanitize import clean
 from tui.benchmark.entries import Entry
 from tui.experiment.finished import Column
 from tui.widgets import words
 
-KNEE, FEW, FOREIGN = "◆", "?", "≠"
+KNEE, FEW, FOREIGN, WARNED = "◆", "?", "≠", "!"
 MARKS = {True: "✓", False: "✗", None: "–"}
 STYLES = {True: "$text-success", False: "$text-error", None: "$text-muted"}
 
@@ -26,6 +27,7 @@ def signs(entries: Sequence[Entry], reference: Entry | None) -> str:
     parts = (
         (few, f"{FEW} fewer samples than the rule asks (p99: {samples_needed(99.0)}, p95: {samples_needed(95.0)})"),
         (any(entry.is_knee for entry in entries), f"{KNEE} knee of the sweep"),
+        (any(_warned(entry) for entry in entries), f"{WARNED} warnings"),
         (any(entry.foreign for entry in entries), f"{FOREIGN} another load or machine than {reference.letter if reference is not None else 'a'}"),
     )
     return " · ".join(text for shown, text in parts if shown)
@@ -52,7 +54,12 @@ def percentile(figure: SampleFigure | None, level: float) -> PercentileFigure | 
 def _sign(entry: Entry) -> Text:
     verdict = passed(entry)
     sign = KNEE if entry.is_knee else " " if verdict is None else MARKS[verdict]
-    return Text.assemble((entry.letter or " ", "bold"), (sign, "green" if verdict else "red" if verdict is False else ""))
+    warned = (WARNED, "yellow") if _warned(entry) else " "
+    return Text.assemble((entry.letter or " ", "bold"), (sign, "green" if verdict else "red" if verdict is False else ""), warned)
+
+
+def _warned(entry: Entry) -> bool:
+    return entry.level is None and bool(entry.warnings)
 
 
 def _at(tag: str, level: float) -> Callable[[Entry], str | Text]:
@@ -81,25 +88,58 @@ def _memory(entry: Entry) -> str:
     return words.size(server.gpu_bytes or server.host_bytes)
 
 
-COLUMNS: tuple[Column[Entry], ...] = (
-    Column("", 3, _sign, "left"),
-    Column("target", 19, lambda entry: entry.title, "left", below=130),
-    Column("target", 30, lambda entry: entry.title, "left", needs=130),
+def _weights(entry: Entry) -> str:
+    return words.size(entry.entry.model_bytes)
+
+
+def _share(entry: Entry) -> str:
+    return words.percent(entry.entry.quality.accuracy, 0)
+
+
+_TARGET: tuple[Column[Entry], ...] = (
+    Column("", 4, _sign, "left"),
+    Column("target", 15, lambda entry: entry.title, "left", below=68),
+    Column("target", 17, lambda entry: entry.title, "left", needs=68, below=150),
+    Column("target", 30, lambda entry: entry.title, "left", needs=150),
+)
+SPEED: tuple[Column[Entry], ...] = (
+    *_TARGET,
     Column("token/s", 8, _speed),
-    Column("TTFT p50", 10, _at("ttft_ms", 50.0)),
-    Column("p95", 7, _at("ttft_ms", 95.0)),
-    Column("p99", 7, _at("ttft_ms", 99.0), needs=86),
-    Column("TPOT p50", 10, _at("tpot_ms", 50.0), needs=62),
-    Column("p95", 7, _at("tpot_ms", 95.0), needs=93),
-    Column("p99", 7, _at("tpot_ms", 99.0), needs=137),
-    Column("ITL p50", 9, _at("itl_ms", 50.0), needs=102),
-    Column("p95", 7, _at("itl_ms", 95.0), needs=109),
-    Column("p99", 7, _at("itl_ms", 99.0), needs=116),
-    Column("goodput", 8, lambda entry: words.figure(entry.figures.goodput_requests_per_second, 3), needs=148),
+    Column("TTFT p50", 9, _at("ttft_ms", 50.0)),
+    Column("p95", 7, _at("ttft_ms", 95.0), needs=84),
+    Column("p99", 7, _at("ttft_ms", 99.0)),
+    Column("TPOT p50", 9, _at("tpot_ms", 50.0)),
+    Column("p95", 7, _at("tpot_ms", 95.0), needs=105),
+    Column("p99", 7, _at("tpot_ms", 99.0), needs=91),
+    Column("ITL p50", 8, _at("itl_ms", 50.0), needs=70),
+    Column("p95", 7, _at("itl_ms", 95.0), needs=98),
+    Column("p99", 7, _at("itl_ms", 99.0), needs=77),
+    Column("goodput", 8, lambda entry: words.figure(entry.figures.goodput_requests_per_second, 3), needs=113),
     Column("errors", 7, _errors),
-    Column("memory", 10, _memory, needs=73),
+    Column("memory", 10, _memory, needs=124),
+    Column("ppl", 8, lambda entry: words.figure(entry.entry.quality.ppl), needs=134),
     Column("run", 6, lambda entry: clean(entry.run.id.rpartition("-")[2]) if entry.level is None else "", needs=156),
 )
+"""How fast."""
+WORTH: tuple[Column[Entry], ...] = (
+    *_TARGET,
+    Column("memory", 10, _memory),
+    Column("weights", 10, _weights),
+    Column("ppl", 8, lambda entry: words.figure(entry.entry.quality.ppl)),
+    Column("± ", 7, lambda entry: "" if entry.entry.quality.ppl_se is None else words.figure(entry.entry.quality.ppl_se, 2), needs=77),
+    Column("KL", 9, lambda entry: words.figure(entry.entry.quality.kl_mean, 2)),
+    Column("right", 6, _share, needs=70),
+    Column("goodput", 8, lambda entry: words.figure(entry.figures.goodput_requests_per_second, 3), needs=85),
+    Column("E2EL p50", 9, _at("e2el_ms", 50.0), needs=94),
+    Column("p95", 7, _at("e2el_ms", 95.0), needs=101),
+    Column("p99", 7, _at("e2el_ms", 99.0), needs=108),
+    Column("token/J", 8, lambda entry: words.figure(entry.entry.server.tokens_per_joule, 3), needs=116),
+    Column("cost", 8, lambda entry: words.figure(entry.entry.cost_per_million_tokens, 3), needs=124),
+    Column("run", 6, lambda entry: clean(entry.run.id.rpartition("-")[2]) if entry.level is None else "", needs=145),
+)
+"""What it takes, and what the answers are worth."""
+SETS: tuple[tuple[str, tuple[Column[Entry], ...]], ...] = (("latencies", SPEED), ("memory and quality", WORTH))
+"""Sets of columns that take turns, by name."""
 
 
 def told(entry: Entry) -> list[tuple[str, str]]:
@@ -117,8 +157,10 @@ def told(entry: Entry) -> list[tuple[str, str]]:
         ("memory", _memories(entry)),
         ("energy", _energy(entry)),
         ("cost", None if found.cost_per_million_tokens is None else f"{words.figure(found.cost_per_million_tokens, 3)} a million tokens"),
-        ("quality", _quality(entry)),
+        *_quality(entry.entry.quality),
         ("client", _client(entry)),
+        ("stopped", entry.result.stopped),
+        ("pauses", _pauses(level)),
         ("window", f"{words.duration(level.seconds)}, {level.window}"),
         *((f"{error.count} x", f"{error.status}: {error.reason}") for error in found.errors),
         ("machine", _machine(entry)),
@@ -183,7 +225,9 @@ def _listed(entry: Entry) -> str:
 def _sweep(entry: Entry) -> str:
     knee = entry.entry.knee
     bend = "too few levels for a knee" if knee is None else f"knee at {knee:g} (most throughput / latency)"
-    best = "" if entry.best.level is None else f"; the figures are of {entry.best.level:g}, the most throughput"
+    meets = entry.entry.highest_meeting
+    most = "the most throughput" if meets is None else f"the most throughput that meets the objectives; they are met up to {meets:g}"
+    best = "" if entry.best.level is None else f"; the figures are of {entry.best.level:g}, {most}"
     return f"{len(entry.entry.levels)} levels, {bend}{best}"
 
 
@@ -207,17 +251,33 @@ def _memories(entry: Entry) -> str | None:
 
 def _energy(entry: Entry) -> str | None:
     server = entry.entry.server
-    if server.joules is None:
+    known = (("GPUs", server.joules), ("processors", server.processor_joules))
+    parts = [f"{name} {words.figure(value, 3)} J" for name, value in known if value is not None]
+    if server.tokens_per_joule is not None:
+        parts.append(f"{words.figure(server.tokens_per_joule, 3)} tokens a joule{f' of the {server.energy_of}' if server.energy_of else ''}")
+    return ", ".join(parts) or None
+
+
+def _quality(found: Quality) -> list[tuple[str, str | None]]:
+    share = found.accuracy
+    right = None
+    if share is not None and found.questions is not None:
+        error = sqrt(share * (1 - share) / (found.questions - 1)) if found.questions > 1 else None
+        right = f"{words.count(found.correct)} of {words.count(found.questions)} right, {words.plus_minus(words.percent(share, 1), error, scale=100)}"
+    ppl = words.plus_minus(words.figure(found.ppl), found.ppl_se)
+    return [
+        ("perplexity", None if found.ppl is None else f"{ppl}, {words.count(found.tokens)} tokens scored"),
+        ("KL", None if found.kl_mean is None else f"{words.plus_minus(words.figure(found.kl_mean, 3), found.kl_se)} nat from the reference"),
+        ("questions", right),
+        ("quality", found.words),
+    ]
+
+
+def _pauses(level: Level) -> str | None:
+    if not level.pauses:
         return None
-    return f"{words.figure(server.joules, 3)} J, {words.figure(server.tokens_per_joule, 3)} tokens a joule"
-
-
-def _quality(entry: Entry) -> str | None:
-    found = entry.entry.quality
-    parts = [f"perplexity {words.figure(found.ppl)}"] if found.ppl is not None else []
-    parts += [f"KL {words.figure(found.kl_mean, 2)} nats"] if found.kl_mean is not None else []
-    parts += [f"{found.correct} of {found.questions} questions right"] if found.questions else []
-    return "; ".join(filter(None, (", ".join(parts), found.words))) or None
+    spans = ", ".join(f"{words.duration(each.seconds)} at {words.duration(each.at)}" for each in level.pauses)
+    return f"{spans}: nothing new was sent, and no rate counts them"
 
 
 def _client(entry: Entry) -> str:

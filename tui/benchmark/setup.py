@@ -12,7 +12,7 @@ from textual.worker import get_current_worker
 from core.benchmark.compare_spec import BenchmarkCompareSpec
 from core.benchmark.machine_spec import DTYPES, BenchmarkMachineSpec
 from core.benchmark.spec import BenchmarkSpec
-from core.engine import ServeSpec, names
+from core.engine import ServeSpec, all_names
 from tui.benchmark import engines, foreseen
 from tui.benchmark.names import is_url
 from tui.experiment.fit import Fit
@@ -99,7 +99,7 @@ class ServerSetup(SetupView[ServeSpec]):
             ServeSpec,
             [*sections, *((title, fields) for title, fields in rest if fields), ("details", ["seed", "extra"])],
             {"engine": _engine_editor(to_start=True)},
-            lambda _given: Guidance(choices={"engine": names()}),
+            lambda _given: Guidance(choices={"engine": all_names()}),
             {"engine": "runtime"},
         )
         self.command = ""
@@ -201,7 +201,7 @@ def guide(given: Mapping[str, Any]) -> Guidance:
         hidden |= {"input_tokens", "input_deviation", "shared_prefix"}
     return Guidance(
         defaults={"engine": "openai" if attached else "runtime"},
-        choices={"engine": names()},
+        choices={"engine": all_names()},
         hidden=frozenset(hidden),
         help={"engine": "Whose server the address is" if attached else "Engine that is started for the model; enter shows which are installed"},
     )
@@ -218,6 +218,6 @@ _TITLES = {"target": "server", "load": "before the load"}
 
 def _engine_editor(*, to_start: bool) -> Callable[[FieldView], Editor]:
     def made(view: FieldView) -> Editor:
-        return PickedChoice(replace(view, choices=names()), partial(engines.options, to_start=to_start))
+        return PickedChoice(replace(view, choices=all_names()), partial(engines.options, to_start=to_start))
 
     return made

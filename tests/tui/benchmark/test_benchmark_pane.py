@@ -10,7 +10,7 @@ from textual.widgets import DataTable
 
 from core.benchmark.compare_spec import BenchmarkCompareSpec
 from core.benchmark.spec import BenchmarkSpec
-from core.engine import names
+from core.engine import all_names
 from core.runs.events import Detail, Log
 from core.runs.files import write_json
 from tests.tui.benchmark import made
@@ -219,7 +219,8 @@ async def test_m_turns_to_words_and_charts_and_keeps_the_keys_working(make_app: 
         await pilot.press("down", "m")
         await settle(pilot)
         assert "throughput  164 token/s" in shown(pilot)
-        for title in ("throughput against latency", "throughput, token/s", "time to first token, ms", "time to first token of 12 requests"):
+        titles = ("throughput against latency", "throughput, token/s", "time to first token, ms", "time to first token of 12 requests")
+        for title in (*titles, "time per output token", "time between tokens", "end to end", "memory of the server"):
             await pilot.press("m")
             await settle(pilot)
             assert title in shown(pilot)
@@ -227,6 +228,24 @@ async def test_m_turns_to_words_and_charts_and_keeps_the_keys_working(make_app: 
         await settle(pilot)
         assert "TTFT p50" in shown(pilot)
         assert not pane.results.hides_table
+
+
+async def test_v_turns_to_the_other_columns_and_brings_the_table_back(make_app: MakeApp) -> None:
+    made.done("runtime")
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await open_tab(pilot, RESULTS)
+        assert "TPOT p50 ITL p50" in shown(pilot)
+        assert "throughput  " in shown(pilot), "words stand below a short table"
+        await pilot.press("v")
+        await settle(pilot)
+        assert "weights" in shown(pilot)
+        assert "TPOT p50 ITL p50" not in shown(pilot)
+        await pilot.press("m")
+        await settle(pilot)
+        assert "weights     ppl" not in shown(pilot)
+        await pilot.press("v")
+        await settle(pilot)
+        assert "weights     ppl" in shown(pilot)
 
 
 async def test_a_row_is_set_against_the_reference_beyond_noise(make_app: MakeApp) -> None:
@@ -275,14 +294,14 @@ async def test_engines_are_chosen_from_a_table_that_tells_which_are_installed(ma
         pane = await open_tab(pilot)
         pane.setup.form.focus_field("engine")
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(pilot.app.screen, TablePicker) and pilot.app.screen.query_one(DataTable).row_count == len(names()))
+        await until(pilot, lambda: isinstance(pilot.app.screen, TablePicker) and pilot.app.screen.query_one(DataTable).row_count == len(all_names()))
         await settle(pilot)
         text = shown(pilot)
         assert "missing" in text
         assert "5.23.0" in text
         await pilot.press("down", "down", "down", "enter")
         await settle(pilot)
-        assert pane.setup.form.values()["engine"] in names()
+        assert pane.setup.form.values()["engine"] in all_names()
 
 
 async def test_f5_in_the_form_of_engines_starts_a_comparison_and_f7_asks_for_it_again(make_app: MakeApp, runs: RecordingRuns) -> None:

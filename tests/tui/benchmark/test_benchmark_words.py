@@ -12,12 +12,12 @@ from core.benchmark.compare_spec import BenchmarkCompareSpec
 from core.benchmark.result import BenchmarkResult, Threshold
 from core.benchmark.second_event import SecondEvent
 from core.benchmark.spec import BenchmarkSpec
-from core.engine import ServeSpec, names
+from core.engine import ServeSpec, all_names
 from core.runs.events import Detail, Log, Metric
 from tests.tui.benchmark import made
 from tests.tui.fakes import NOW
 from tests.tui.quantize.conftest import FakeModels
-from tui.benchmark import curves, engines, entries, foreseen, live_lines, rows, server_lines
+from tui.benchmark import curves, engines, entries, foreseen, live_lines, ranked, rows, server_lines
 from tui.benchmark.entries import BenchmarkRun, Entry
 from tui.benchmark.server_tape import MEMORY, ServerTape
 from tui.benchmark.setup import guide, sections
@@ -131,12 +131,86 @@ def test_only_equal_loads_on_the_same_machine_are_set_against_each_other() -> No
 
 def test_a_percentile_without_enough_samples_says_so() -> None:
     entry = only("runtime")
-    cells = {column.title: str(column.cell(entry)) for column in rows.COLUMNS if column.title in ("TTFT p50",)}
+    cells = {column.title: str(column.cell(entry)) for column in rows.SPEED if column.title in ("TTFT p50",)}
     assert cells == {"TTFT p50": "468"}
     told = dict(rows.told(entry))
     assert told["TTFT"].startswith("p50 468 (171 to 698), p95 728?, p99 728? ms")
     assert told["TTFT"].endswith("n 11")
     assert "p99: 459, p95: 90" in rows.signs([entry], entry)
+
+
+QUALITY = {"ppl": 7.41, "ppl_se": 0.98, "kl_mean": 0.0123, "kl_se": 0.0045, "tokens": 300, "correct": 15, "questions": 20, "words": "by the text"}
+
+
+def with_quality(name: str, **changes: Any) -> Entry:
+    (entry,) = made.measured(name)["entries"]
+    return only(name, entries=[entry | {"quality": QUALITY | changes}])
+
+
+def test_quality_is_told_with_its_errors() -> None:
+    told = dict(rows.told(with_quality("runtime")))
+    assert told["perplexity"] == "7.410 ± 0.98, 300 tokens scored"
+    assert told["KL"] == "0.0123 ± 0.0045 nat from the reference"
+    assert told["questions"] == "15 of 20 right, 75.0 % ± 9.9"
+    assert told["quality"] == "by the text"
+    one = dict(rows.told(with_quality("runtime", correct=1, questions=1, ppl=None, kl_mean=None)))
+    assert one["questions"] == "1 of 1 right, 100.0 %"
+    assert not {"perplexity", "KL"} & set(one)
+    assert not {"perplexity", "KL", "questions"} & set(dict(rows.told(only("runtime"))))
+
+
+def test_every_set_of_columns_fits_the_window_that_it_is_shown_in() -> None:
+    for _, columns in rows.SETS:
+        for width in (59, 66, 68, 70, 77, 79, 84, 85, 91, 94, 98, 101, 105, 108, 113, 116, 119, 124, 134, 145, 150, 156, 170):
+            assert sum(column.width for column in columns if column.needs <= width < column.below) <= width + 1, width
+
+
+@pytest.mark.parametrize("width", [78, 80])
+def test_medians_and_tails_of_all_latencies_stand_beside_each_other_in_80_columns(width: int) -> None:
+    titles = [column.title for column in rows.SPEED if column.needs <= width < column.below]
+    assert titles[2:] == ["token/s", "TTFT p50", "p99", "TPOT p50", "ITL p50", "p99", "errors"]
+
+
+def test_targets_are_ranked_by_what_at_least_two_of_them_tell() -> None:
+    one, other = with_quality("runtime"), with_quality("transformers", ppl=7.0, kl_mean=None)
+    found = {plot.title.partition(" (")[0]: plot for plot in ranked.ranked([one, other])}
+    assert "KL divergence from the reference, nat" not in found
+    assert "tokens a joule" not in found
+    assert found["perplexity"].series[0].y == (7.0, 7.41)
+    assert found["perplexity"].categories[0].startswith("a Transformers")
+    assert found["questions answered right, %"].series[0].y == (75.0, 75.0)
+    tpot = found["time per output token, p50, ms"].series[0].y
+    assert list(tpot) == sorted(tpot)
+    assert ranked.ranked([one]) == ()
+
+
+def test_what_was_stopped_or_paused_is_told() -> None:
+    (entry,) = made.measured("runtime")["entries"]
+    (level,) = entry["levels"]
+    paused = entry | {"levels": [level | {"pauses": [{"at": 3.0, "seconds": 12.5}]}]}
+    told = dict(rows.told(only("runtime", entries=[paused], stopped="stopped by the person after 8 of 12 requests")))
+    assert told["stopped"] == "stopped by the person after 8 of 12 requests"
+    assert told["pauses"] == "12 s at 3.0 s: nothing new was sent, and no rate counts them"
+    assert not {"stopped", "pauses"} & set(dict(rows.told(only("runtime"))))
+
+
+def test_the_figures_of_a_sweep_are_of_the_level_that_its_result_says() -> None:
+    assert "the figures are of 2, the most throughput" in dict(rows.told(only("sweep")))["sweep"]
+    (entry,) = made.measured("sweep")["entries"]
+    told = dict(rows.told(only("sweep", entries=[entry | {"highest_meeting": 2.0}])))
+    assert told["sweep"].endswith("the most throughput that meets the objectives; they are met up to 2")
+
+
+def test_a_row_with_warnings_is_marked() -> None:
+    plain, warned = only("runtime", warnings=[]), only("runtime", warnings=["the client was slow"])
+    (entry,) = made.measured("runtime")["entries"]
+    silent = only("runtime", entries=[entry | {"warnings": []}], warnings=[])
+    sign = rows.SPEED[0].cell
+    assert "!" in str(sign(warned))
+    assert "! warnings" in rows.signs([warned], None)
+    assert warned.warnings == (*plain.warnings, "the client was slow")
+    assert "!" not in str(sign(silent))
+    assert "warnings" not in rows.signs([silent], None)
 
 
 def test_signs_that_do_not_occur_are_not_explained() -> None:
@@ -229,7 +303,7 @@ def test_a_server_that_others_can_reach_is_warned_of() -> None:
 
 def test_the_table_of_engines_tells_versions_and_reasons() -> None:
     found = {row.value: row for row in engines.options(to_start=False).rows}
-    assert set(found) == set(names())
+    assert set(found) == set(all_names())
     assert found["transformers"].cells[1] == "5.23.0"
     assert found["vllm"].cells[1] == "missing"
     assert "LLMOPT_ENGINE_VLLM" in found["vllm"].detail
