@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from core.benchmark import schedule
 from tests.benchmarks import _load_tools, faults, poisson_workers
 from tests.benchmarks._load_tools import OURS, Measured, Seen, Streams, Tool, ToolFailed, peers, run
+from tests.benchmarks.report import Bar, record
 
 TRUTH = {"ttft_p50_ms": 50.0, "itl_p50_ms": 20.0, "tpot_p50_ms": 20.0}
 
@@ -75,3 +78,10 @@ def test_one_request_in_ten_meets_a_fault_of_each_kind_in_turn() -> None:
     wanted = faults.wishes(10_000)
     assert sum(fault is not faults.WELL for fault in wanted) == 1000
     assert {fault.word for fault in wanted if fault is not faults.WELL} == {fault.word for fault in faults.FAULTS}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [faults.every_kind, faults.server_killed, faults.client_stopped, faults.nobody_listens, faults.program_cancelled])
+def test_a_small_load_with_faults_meets_its_bars(part: Callable[[int], tuple[dict[str, Any], dict[str, Bar]]], tmp_path: Path) -> None:
+    figures, bars = part(1500)
+    assert record("small", figures, bars, results=tmp_path)
