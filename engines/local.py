@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from os import environ
+from pathlib import Path
 from typing import ClassVar
 
 from core import __version__, engine_paths
@@ -43,10 +45,12 @@ class LocalServer(OpenAiServer):
     def command(self, spec: ServeSpec, found: Found, port: int) -> Command:
         """The server, in a process of its own."""
         self.refuse(spec)
-        argv = [*found.program, "--model", spec.model, "--host", spec.host, "--port", str(port), "--dtype", spec.dtype]
+        argv = [*found.program, "--model", _place(spec.model), "--host", spec.host, "--port", str(port), "--dtype", spec.dtype]
         argv += ["--device", "cpu" if spec.device == "auto" else spec.device]
         for flag, value in (("--context", spec.context), ("--threads", spec.threads)):
             argv += [] if value is None else [flag, str(value)]
+        if environ.get(self.facts.key_env):
+            argv += ["--key-env", self.facts.key_env]
         threads = {} if spec.threads is None else {"OMP_NUM_THREADS": str(spec.threads)}
         return Command((*argv, *spec.extra), {"PYTHONUNBUFFERED": "1"} | threads)
 
@@ -61,3 +65,9 @@ class LocalServer(OpenAiServer):
         ):
             if value is not None:
                 raise RequestError(f"{self.facts.title} as this program serves it does not know {name}: leave it out, or take another engine")
+
+
+def _place(model: str) -> str:
+    """A path as it is found from anywhere: the server runs in a folder of its own."""
+    path = Path(model).expanduser()
+    return model if model.startswith("bundled:") or not path.exists() else str(path.resolve())

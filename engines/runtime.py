@@ -15,6 +15,7 @@ class Runtime(LocalServer):
         "This program's own decode loop; plain and quantized checkpoints, one request at a time",
         formats=("plain", "compressed-tensors", "gptq", "awq", "bitsandbytes", "fp8", "aqlm"),
         ignores_eos=True,
+        key_env="LLMOPT_API_KEY",
         tried="for real",
     )
     backend = "runtime"

@@ -18,6 +18,7 @@ class Transformers(LocalServer):
         "Hugging Face transformers; every model, one request at a time",
         formats=("plain", "compressed-tensors", "gptq", "awq", "bitsandbytes", "fp8", "aqlm"),
         ignores_eos=True,
+        key_env="LLMOPT_API_KEY",
         tried="for real",
     )
     backend = "transformers"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -46,7 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--key-env", help="environment variable with a key that clients must give")
     options = parser.parse_args(arguments)
+    key = os.environ.pop(options.key_env, None) if options.key_env else None
+    if options.key_env and not key:
+        sys.stderr.write(f"the environment variable {options.key_env}, which should hold the key, is not set\n")
+        return 2
     try:
         if options.threads is not None and options.backend != "llama-cpp":
             import torch
@@ -62,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # A handler is cancelled when its client leaves, and with it the work for a client that is gone.
         web.run_app(
-            make_app(worker),
+            make_app(worker, key),
             host=options.host,
             port=options.port,
             print=None,

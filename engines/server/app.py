@@ -7,10 +7,12 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from hmac import compare_digest
 from itertools import accumulate
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -23,12 +25,13 @@ from engines.server.requests import Refused, Request, chat_request, completion_r
 from engines.server.worker import Counters, Failure, Worker
 
 _LARGEST = 32 << 20
+_OPEN = ("/health", "/metrics", "/version")
 _WORKER: web.AppKey[Worker] = web.AppKey("worker", Worker)
 
 
-def make_app(worker: Worker) -> web.Application:
-    """The application over a loaded backend."""
-    app = web.Application(client_max_size=_LARGEST, middlewares=[_errors])
+def make_app(worker: Worker, key: str | None = None) -> web.Application:
+    """The application over a loaded backend; with a key, whoever asks the model must give it, and `/health` and `/metrics` stay open."""
+    app = web.Application(client_max_size=_LARGEST, middlewares=[_errors, *([_guard(key)] if key else [])])
     app[_WORKER] = worker
     registry = CollectorRegistry()
     registry.register(_Figures(worker.counters))
@@ -66,6 +69,20 @@ async def _errors(request: web.Request, handler: Callable[[web.Request], Any]) -
     except LlmoptError as error:
         return _error(500, str(error), "server_error")
     return response
+
+
+def _guard(key: str) -> Middleware:
+    expected = f"Bearer {key}".encode()
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
+        if request.path not in _OPEN and not compare_digest(given, expected):
+            sentence = "the key is not the one that this server takes" if given else "this server takes a key: give it as Authorization: Bearer KEY"
+            return _error(401, sentence, "invalid_request_error", None, "invalid_api_key")
+        return await handler(request)
+
+    return guard
 
 
 def _error(status: int, message: str, kind: str, param: str | None = None, code: str | None = None) -> web.Response:

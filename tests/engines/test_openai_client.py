@@ -34,8 +34,18 @@ REFUSED = {
     "a form": (BAD, 400, "response_format", None),
     "stream that is refused": (BAD, 400, "temperature", None),
     "embeddings": ("NotFoundError", 404, None, None),
+    "wrong key": ("AuthenticationError", 401, None, "invalid_api_key"),
 }
+KEY = "sk-of-this-test"
 pytestmark = pytest.mark.engines
+
+
+@pytest.fixture(scope="module")
+def _key() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("LLMOPT_API_KEY", "LLAMA_API_KEY"):
+            patch.setenv(name, KEY)
+        yield
 
 
 @pytest.fixture(scope="module", params=["runtime", "transformers", pytest.param("llama-cpp/own", marks=pytest.mark.llama)])
@@ -49,8 +59,10 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if isinstance(missing := engine.find(), Missing):
         pytest.skip(missing.reason)
     spec = ServeSpec(model=_model(name, folder), engine=name, dtype="float32", context=512)
-    settings = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    settings = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OPENAI_API_KEY": KEY}
+    request.getfixturevalue("_key")
     with served(engine, spec, folder / "server.log") as server:
+        assert KEY not in server.command.shown()
         arguments = [python, str(SCRIPT), server.endpoint.url, server.endpoint.model]
         done = subprocess.run(arguments, cwd=folder, env=settings, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr[-2000:]

@@ -282,3 +282,18 @@ async def test_requests_wait_in_a_queue() -> None:
             other.cancel()
         await asyncio.gather(*others, return_exceptions=True)
     worker.close()
+
+
+async def test_a_server_with_a_key_answers_whoever_has_it_and_stays_open_to_those_who_watch() -> None:
+    worker = Worker(Slow())
+    async with TestClient(TestServer(make_app(worker, "sk-right"))) as client:
+        for path in ("/health", "/metrics"):
+            assert (await client.get(path)).status == 200
+        for given in ({}, {"Authorization": "Bearer sk-wrong"}, {"Authorization": "sk-right"}, {"Authorization": "Bearer \xe9"}):
+            for response in (await client.get("/v1/models", headers=given), await client.post("/v1/completions", json={}, headers=given)):
+                assert response.status == 401
+                error = (await response.json())["error"]
+                assert error["code"] == "invalid_api_key"
+                assert "sk-" not in error["message"]
+        assert (await client.get("/v1/models", headers={"Authorization": "Bearer sk-right"})).status == 200
+    worker.close()

@@ -163,6 +163,23 @@ def test_what_a_server_cannot_is_refused(name: str, option: dict[str, Any]) -> N
         look_up(name).command(ServeSpec(model="bundled:base", engine=name, **option), Found("1", ("/bin/true",)), 8123)
 
 
+def test_our_server_finds_a_relative_path_and_takes_a_key_from_the_environment(gguf: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(gguf).parent)
+    monkeypatch.delenv("LLMOPT_API_KEY", raising=False)
+    for name, model, expected in (
+        ("llama-cpp/own", Path(gguf).name, gguf),
+        ("runtime", "m", str(Path(gguf).parent / "m")),
+        ("runtime", "org/x", "org/x"),
+    ):
+        made = look_up(name).command(ServeSpec(model=model, engine=name), Found("1", ("/bin/true",)), 8123)
+        assert after(made.argv, "--model") == expected
+        assert "--key-env" not in made.argv
+    monkeypatch.setenv("LLMOPT_API_KEY", "sk-secret")
+    made = look_up("runtime").command(ServeSpec(model="m", engine="runtime"), Found("1", ("/bin/true",)), 8123)
+    assert after(made.argv, "--key-env") == "LLMOPT_API_KEY"
+    assert "sk-secret" not in made.shown()
+
+
 LLAMA_METRICS = """# TYPE llamacpp:prompt_tokens_total counter
 llamacpp:prompt_tokens_total 90
 # TYPE llamacpp:prompt_tokens_cached_total counter

@@ -1,7 +1,8 @@
-"""URL MODEL: what OpenAI's own client gets from a server, as one JSON object. Run by the Python of the environment that has `openai`."""
+"""URL MODEL: what OpenAI's own client gets from a server with the key in OPENAI_API_KEY, as one JSON object. Its Python has `openai`."""
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +29,7 @@ def refusal(ask: Callable[[], Any]) -> dict[str, Any]:
 
 class Talk:
     def __init__(self, url: str, model: str) -> None:
-        self.client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120)
+        self.client = openai.OpenAI(base_url=f"{url}/v1", api_key=os.environ["OPENAI_API_KEY"], max_retries=0, timeout=120)
         self.url, self.model = url, model
 
     def models(self) -> Any:
@@ -78,7 +79,7 @@ class Talk:
 
     def asynchronous(self) -> Any:
         async def ask() -> list[str]:
-            async with openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=120) as client:
+            async with openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=self.client.api_key, max_retries=0, timeout=120) as client:
                 asked = [client.completions.create(model=self.model, prompt=PROMPT, **GREEDY) for _ in range(3)]
                 return [answer.choices[0].text for answer in await asyncio.gather(*asked)]
 
@@ -154,6 +155,7 @@ class Talk:
             "a form": lambda: chat(model=model, messages=MESSAGES, response_format={"type": "json_object"}),
             "stream that is refused": lambda: list(chat(model=model, messages=MESSAGES, stream=True, temperature=-1)),
             "embeddings": lambda: self.client.embeddings.create(model=model, input="x"),
+            "wrong key": lambda: self.client.with_options(api_key="wrong").models.list(),
             "too slow": lambda: self.client.with_options(timeout=0.001).chat.completions.create(model=model, messages=MESSAGES, **GREEDY),
             "nobody there": lambda: openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="none", max_retries=0).models.list(),
         }
