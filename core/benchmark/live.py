@@ -89,6 +89,8 @@ class Live:
 
     def _tell(self, now: float) -> None:
         over = sum(self._counts.values())
+        # What is under way was counted a moment ago: some of it may have ended since.
+        under_way = min(self._under_way, self._scheduled - over)
         look = self._look()
         figures = look.figures if look is not None else None
         gone = max((now if self._paused is None else self._paused) - self._figures_told, 1e-9)
@@ -98,11 +100,11 @@ class Live:
         event = SecondEvent(
             t=now - self._began,
             scheduled=self._scheduled,
-            sent=over + self._under_way,
+            sent=over + under_way,
             done=self._counts["done"],
             failed=self._counts["failed"],
             timed_out=self._counts["timed_out"],
-            running=self._under_way,
+            running=under_way,
             tokens_per_second=sum(tokens) / gone if tokens and rated else None,
             requests_per_second=len(self._new) / gone if rated else None,
             ttft_ms=_median(TimeToFirstToken(), self._new),

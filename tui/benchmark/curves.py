@@ -40,13 +40,14 @@ def latencies(seconds: Seconds) -> Plot:
 
 
 def concurrency(seconds: Seconds) -> Plot:
-    """Requests that the server computes and those that wait in it."""
-    figures: list[tuple[str, Figure]] = [("running", _running), ("waiting in the server", lambda told: told.server_waiting)]
+    """Requests that were sent and are not over, as the client counts them; those that the server computes, and those that wait in it."""
+    counted = any(told.running for _, told in seconds)
+    figures: list[tuple[str, Figure]] = [
+        ("sent", lambda told: float(told.running) if counted else None),
+        ("computed by the server", lambda told: told.server_running),
+        ("waiting in it", lambda told: told.server_waiting),
+    ]
     return _plot("requests under way", "", figures, seconds)
-
-
-def _running(told: SecondEvent) -> float | None:
-    return told.server_running if told.server_running is not None else float(told.running) if told.running else None
 
 
 def charts(seconds: Seconds) -> tuple[Plot, ...]:

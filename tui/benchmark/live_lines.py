@@ -37,7 +37,12 @@ def _paused(told: SecondEvent, seconds: float | None, *, wished: bool) -> Line:
     if seconds is None:
         return (("‖ will wait", "warn"), (" as soon as it can  ", "muted"), ("p", "strong"), (" goes on", "muted"))
     left = f", {words.count(told.running)} under way are answered" if told.running else ", nothing is under way"
-    return (("‖ paused", "warn"), (f" for {words.duration(seconds)}", ""), (left, "muted"), ("  ", ""), ("p", "strong"), (" goes on", "muted"))
+    return (("‖ paused", "warn"), (f" for {_whole(seconds)}", ""), (left, "muted"), ("  ", ""), ("p", "strong"), (" goes on", "muted"))
+
+
+def _whole(seconds: float) -> str:
+    """So that it changes once a second."""
+    return f"{int(seconds)} s" if seconds < 60 else words.duration(int(seconds))
 
 
 def _counts(told: SecondEvent) -> Line:

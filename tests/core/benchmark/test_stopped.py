@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from core.benchmark.errors_event import ErrorsEvent
+from core.benchmark.live import Live
+from core.benchmark.outcome import Outcome
 from core.benchmark.result import BenchmarkResult, RequestCounts
 from core.benchmark.run import run
 from core.benchmark.second_event import SecondEvent
@@ -212,10 +214,16 @@ def test_a_server_elsewhere_that_dies_costs_the_requests_it_did_not_answer(conte
     assert any("Connection refused" in reason for _, reason, _ in told[-1].reasons)
 
 
-def test_errors_are_counted_by_their_reason(context: RecordingContext) -> None:
-    from core.benchmark.live import Live
-    from core.benchmark.outcome import Outcome
+def test_what_ended_since_it_was_counted_is_not_under_way(context: RecordingContext) -> None:
+    live = Live(context, 10, 10, 0, None, lambda: None)
+    live.looked(4, paused=True)
+    for index in range(10):
+        live.heard(Outcome(index, "done", 0))
+    told = [SecondEvent.parse(data) for _, data in context.details]
+    assert [(each.done, each.running, each.sent) for each in told if each is not None] == [(0, 4, 4), (10, 0, 10)]
 
+
+def test_errors_are_counted_by_their_reason(context: RecordingContext) -> None:
     live = Live(context, 30, 30, 0, None, lambda: None)
     for index in range(30):
         live.heard(Outcome(index, "failed" if index % 3 else "timed_out", 0, reason=f"reason {index % 10}"))

@@ -54,7 +54,7 @@ PAUSED = (progress(0, 0), second(1, tokens_per_second=50.0), progress(10, 50), s
 
 def test_a_pause_is_told_with_its_length_and_what_is_under_way() -> None:
     lines = live_lines.figures(tape_of(*PAUSED[:4]), 80, NOW + 11, wished=True)
-    assert text(lines[1]) == "‖ paused for 1.5 s, 3 under way are answered  p goes on"
+    assert text(lines[1]) == "‖ paused for 1 s, 3 under way are answered  p goes on"
     assert len(lines) == live_lines.LINES
     assert text(live_lines.figures(tape_of(*PAUSED), 80, NOW + 72, wished=True)[1]) == "‖ paused for 1 min 2 s, nothing is under way  p goes on"
 
@@ -190,3 +190,11 @@ def test_a_load_that_waits(snap_compare: Any, make_app: MakeApp, size: tuple[int
         await settle(pilot)
 
     assert snap_compare(make_app(), terminal_size=size, run_before=look)
+
+
+def test_requests_under_way_are_drawn_as_the_client_counts_them() -> None:
+    quiet = curves.concurrency(tuple(tape_of(second(1, running=8), second(2, running=0)).seconds))
+    assert [(series.label, list(series.y)) for series in quiet.series] == [("sent", [8.0, 0.0])]
+    told = curves.concurrency(tuple(tape_of(second(1, running=8, server_running=5.0, server_waiting=3.0)).seconds))
+    assert [series.label for series in told.series] == ["sent", "computed by the server", "waiting in it"]
+    assert curves.concurrency(tuple(tape_of(second(1, running=0)).seconds)).series == ()
