@@ -138,7 +138,7 @@ class Client:
             held += len(data)
             if held > _LARGEST:
                 raise ValueError(f"the answer is longer than {_LARGEST >> 20} MiB")
-            if b"[DONE]" in data[-_TAIL:]:
+            if b"[DONE]" in data[-_TAIL:] and not response.content.at_eof():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(_drain(read, append), _GRACE)
                 return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -15,6 +17,7 @@ from core.benchmark.asking import Ask, body_of
 from core.benchmark.client import Patience
 from core.benchmark.load import Load, carry
 from core.benchmark.outcome import Outcome
+from core.benchmark.raw import Raw
 from core.engine import Endpoint
 from core.errors import RequestError
 from tests.core.benchmark.scripted import ScriptedServer, scripted_server
@@ -158,3 +161,27 @@ def test_what_cannot_be_carried_is_refused(options: dict[str, object], word: str
     target = Endpoint("http://127.0.0.1:1", "m")
     with pytest.raises(RequestError, match=word):
         carry(Load(**({"target": target, "asks": asks(target, ["ok"])} | options)))  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a niceness of their own on Linux")
+def test_answers_are_taken_apart_by_a_thread_that_stands_back(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, seen = Raw.outcome, []
+
+    def outcome(raw: Raw, dialect: str) -> Outcome:
+        seen.append(os.getpriority(os.PRIO_PROCESS, 0))
+        return whole(raw, dialect)
+
+    monkeypatch.setattr(Raw, "outcome", outcome)
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    sent(server, ["ok"])
+    assert seen == [min(before + 10, 19)]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_answer_that_breaks_the_reader_leaves_nobody_waiting(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome(_raw: Raw, _dialect: str) -> Outcome:
+        raise ArithmeticError
+
+    monkeypatch.setattr(Raw, "outcome", outcome)
+    assert [each.status for each in sent(server, ["ok"] * 3)] == ["failed"] * 3
