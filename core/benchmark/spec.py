@@ -57,7 +57,7 @@ class BenchmarkSpec(Spec):
     key_env: Annotated[
         str | None,
         Field(
-            description="Environment variable that holds the server's key; default: OPENAI_API_KEY for https with a certificate that is checked",
+            description="Environment variable that holds the server's key; default: OPENAI_API_KEY for https, unless insecure",
             pattern=r"^[A-Za-z_]\w*$",
         ),
     ] = None

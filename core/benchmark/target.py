@@ -90,7 +90,9 @@ def key_of(spec: BenchmarkSpec) -> str | None:
     if spec.key_env is None:
         key = os.environ.get(_OPENAI_KEY) if spec.model.startswith("https://") and not spec.insecure else None
     elif not (key := os.environ.get(spec.key_env)):
-        raise RequestError(f"the environment variable {spec.key_env}, which should hold the server's key, is not set")
+        raise RequestError(
+            f"the environment variable {spec.key_env}, which should hold the server's key, is not set: set it, or start on a terminal and be asked"
+        )
     if not key:
         return None
     conceal(key)

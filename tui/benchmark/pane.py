@@ -12,6 +12,7 @@ from textual.worker import get_current_worker
 from core.runs.store import Run
 from core.sanitize import clean
 from tui.benchmark import entries
+from tui.benchmark.asking_key import AsksForKey
 from tui.benchmark.entries import BenchmarkRun
 from tui.benchmark.live import BenchmarkLive
 from tui.benchmark.machine import MachineView
@@ -36,7 +37,7 @@ _FORMS = {SERVERS: SERVER, MACHINE: MACHINE_FORM}
 __all__ = ["LIVE", "MACHINE", "RESULTS", "SERVERS", "SETUP", "BenchmarkPane"]
 
 
-class BenchmarkPane(PausesLoads):
+class BenchmarkPane(AsksForKey, PausesLoads):
     """Forms and check on the left; the load as it goes, results and servers on the right."""
 
     HELP = (
