@@ -37,7 +37,7 @@ class Aspect:
     @property
     def lower(self) -> bool:
         """Whether less is better."""
-        return _BETTER.get(self.tag, "lower") == "lower"
+        return _BETTER.get(self.tag, "higher" if self.tag == "accuracy" else "lower") == "lower"
 
     @property
     def unit(self) -> str:
@@ -64,6 +64,7 @@ ASPECTS: Final = (
     Aspect("throughput", "token/s of a request", "request_tokens_per_second", None),
 )
 PERPLEXITY: Final = Aspect("perplexity", "perplexity", "", None)
+ANSWERS: Final = Aspect("accuracy", "questions answered right", "accuracy", None)
 CONFIDENCE: Final = 1 - _FALSE_ALARM / len(ASPECTS)
 """Of each interval, so that all of them hold together at 95 % (Bonferroni)."""
 BETWEEN_LOADS: Final = "intervals are over the requests of one load each: what changed on the machine between two loads is not in them"
@@ -126,6 +127,24 @@ def compare_quality(this: Quality, that: Quality, confidence: float = CONFIDENCE
         return Compared(PERPLEXITY, this.ppl, that.ppl, ratio, low, high, False, "alike", f"{interval}: within noise")
     verdict: Verdict = "better" if ratio < 1 else "worse"
     return Compared(PERPLEXITY, this.ppl, that.ppl, ratio, low, high, True, verdict, f"{interval}: {verdict}, beyond noise")
+
+
+def compare_answers(this: Quality, that: Quality, confidence: float = CONFIDENCE) -> Compared | None:
+    """The share of questions that a model answers right, over that of another; None where they were not asked as many.
+
+    Beyond noise where the difference is larger than the errors of both shares together, each with a success and a failure added (Agresti and Caffo
+    2000). That two models fail at the same questions is not taken into account, so that a difference is rather overlooked than invented.
+    """
+    if this.accuracy is None or that.accuracy is None or not that.accuracy or this.questions != that.questions:
+        return None
+    asked = (this.questions or 0) + 2
+    shares = [((quality.correct or 0) + 1) / asked for quality in (this, that)]
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * sqrt(sum(share * (1 - share) for share in shares) / asked)
+    apart, ratio = shares[0] - shares[1], this.accuracy / that.accuracy
+    if abs(apart) <= reach:
+        return Compared(ANSWERS, this.accuracy, that.accuracy, ratio, None, None, False, "alike", f"{ratio:.3f} times: within noise")
+    verdict: Verdict = "better" if apart > 0 else "worse"
+    return Compared(ANSWERS, this.accuracy, that.accuracy, ratio, None, None, True, verdict, f"{ratio:.3f} times: {verdict}, beyond noise")
 
 
 def statistic(values: Sequence[float], level: float | None) -> float | None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.benchmark.compare_result import Goal, Recommendation
-from core.benchmark.compare_results import ASPECTS, Compared, Samples, compare_quality, compare_samples
+from core.benchmark.compare_results import ASPECTS, Compared, Samples, compare_answers, compare_quality, compare_samples
 from core.benchmark.result import BenchmarkEntry, Quality, headline
-from core.runs.figures import number, size
+from core.runs.figures import number, percent, size
 
 _FALSE_ALARM = 0.05
 _EQUAL = 5e-4
@@ -30,15 +30,25 @@ class _Goal:
     unit: str
     aspect: str = ""
     """Key of the aspect whose raw values tell what is noise; none when empty."""
-    by_tokens: bool = False
-    """Whether the losses of the tokens tell it."""
+    by: Callable[[Quality, Quality, float], Compared | None] | None = None
+    """What tells it of two qualities at a confidence, where no aspect does."""
+    otherwise: str = ""
+    """Why it could not be told."""
+    instead: bool = False
+    """Only where the same goal before it has no figure of any target."""
 
 
 _GOALS: Final = (
     _Goal("throughput", "highest throughput", ("throughput_tokens_per_second",), False, number, " token/s", "throughput"),
     _Goal("latency", "lowest latency", ("e2el_p50_ms",), True, number, " ms end to end, p50", "e2el.p50"),
     _Goal("memory", "least memory", ("gpu_bytes", "host_bytes"), True, size, ""),
-    _Goal("quality", "best quality", ("ppl",), True, number, " perplexity", by_tokens=True),
+    _Goal("quality", "best quality", ("ppl",), True, number, " perplexity", by=compare_quality, otherwise="the two did not score the same tokens"),
+    _Goal(
+        *("quality", "best quality", ("accuracy",), False, percent, " of the questions answered right"),
+        by=compare_answers,
+        otherwise="the two were not asked as many questions",
+        instead=True,
+    ),
 )
 
 
@@ -50,12 +60,16 @@ def recommend(entries: Sequence[BenchmarkEntry], samples: Mapping[str, Samples])
 
 def _recommended(entries: Sequence[BenchmarkEntry], samples: Mapping[str, Samples]) -> Iterator[Recommendation]:
     figures = {entry.name: headline(entry) for entry in entries}
+    told: set[str] = set()
     for goal in _GOALS:
+        if goal.instead and goal.goal in told:
+            continue
         name = next((each for each in goal.figures if all(held[each] is not None for held in figures.values())), goal.figures[-1])
         known = sorted((value, entry) for entry, held in figures.items() if (value := held[name]) is not None and value > 0)
         if not goal.lower:
             known.reverse()
         if known:
+            told.add(goal.goal)
             yield _best(goal, name, known, samples, {entry.name: entry.quality for entry in entries})
 
 
@@ -73,8 +87,8 @@ def _best(
         return Recommendation(**fields, runner_up=runner_up, margin=margin, beyond_noise=False, words=f"{shown}, and {runner_up} as well")
     # So strictly that among all pairs with the best one false alarm is as rare as with two targets.
     confidence = 1 - _FALSE_ALARM / max(len(qualities) - 1, 1)
-    if goal.by_tokens:
-        beyond, why = _told(compare_quality(qualities[name], qualities[runner_up], confidence), "the two did not score the same tokens")
+    if goal.by is not None:
+        beyond, why = _told(goal.by(qualities[name], qualities[runner_up], confidence), goal.otherwise)
     elif goal.aspect:
         aspects = [aspect for aspect in ASPECTS if aspect.key == goal.aspect]
         (found,) = compare_samples(samples.get(name, {}), samples.get(runner_up, {}), aspects, confidence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.benchmark.compare_results import Compared, Samples, compare_quality, compare_samples
+from core.benchmark.compare_results import Compared, Samples, compare_answers, compare_quality, compare_samples
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Timeline
 from core.sanitize import clean
 
@@ -46,5 +46,6 @@ def targets(results: Sequence[Named]) -> list[Row]:
 
 def compare_rows(row: Row, against: Row) -> tuple[Compared, ...]:
     """Every aspect of a target over that of another: latencies and speeds by their requests, perplexity by its tokens."""
-    quality = compare_quality(row.entry.quality, against.entry.quality)
-    return (*compare_samples(row.samples, against.samples), *(() if quality is None else (quality,)))
+    one, other = row.entry.quality, against.entry.quality
+    qualities = (compare_quality(one, other), compare_answers(one, other))
+    return (*compare_samples(row.samples, against.samples), *(each for each in qualities if each is not None))

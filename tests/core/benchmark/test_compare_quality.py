@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.benchmark.baseline import held_against
-from core.benchmark.compare_results import compare_quality
+from core.benchmark.compare_results import compare_answers, compare_quality
 from core.benchmark.recommend import recommend, told_margin
 from core.benchmark.report import report
 from core.benchmark.report.differences import differences
@@ -91,3 +91,38 @@ MARGINS = {1.0: "as good as", 1.0004: "as good as", 1.0065: "0.65 % better than"
 @pytest.mark.parametrize(("margin", "words"), MARGINS.items())
 def test_margins_are_told_as_shares_where_they_are_little(margin: float, words: str) -> None:
     assert told_margin(margin) == words
+
+
+def answered(correct: int, questions: int = 100) -> Quality:
+    return Quality(correct=correct, questions=questions)
+
+
+def test_answers_are_compared_by_their_shares() -> None:
+    found = compare_answers(answered(80), answered(50))
+    assert found is not None
+    assert (found.verdict, found.ratio) == ("better", pytest.approx(1.6))
+    near = compare_answers(answered(55), answered(50))
+    assert near is not None
+    assert near.beyond_noise is False
+    worse = compare_answers(answered(50), answered(80))
+    assert worse is not None
+    assert worse.verdict == "worse"
+    assert compare_answers(answered(5, 10), answered(50)) is None
+    assert compare_answers(answered(5), Quality()) is None
+    assert compare_answers(answered(100), answered(100)) is not None
+
+
+def test_equal_models_answer_differently_in_at_most_one_of_twenty_pairs() -> None:
+    drawn = np.random.default_rng(3).binomial(40, 0.7, (400, 2))
+    found = [compare_answers(answered(int(one), 40), answered(int(other), 40), 0.95) for one, other in drawn]
+    assert sum(each is not None and bool(each.beyond_noise) for each in found) / 400 < 0.07
+
+
+def test_where_no_perplexity_is_known_the_questions_tell_the_best_quality() -> None:
+    entries = [entry(samples(seed), name, quality=answered(correct)) for seed, (name, correct) in enumerate({"a": 50, "b": 80}.items(), 1)]
+    (found,) = [each for each in recommend(entries, {}) if each.goal == "quality"]
+    assert (found.name, found.figure, found.beyond_noise) == ("b", "accuracy", True)
+    assert "80.00 % of the questions answered right" in found.words
+    both = [entry(samples(1), "a", quality=quality()), entries[1]]
+    (found,) = [each for each in recommend(both, {}) if each.goal == "quality"]
+    assert found.figure == "ppl"
