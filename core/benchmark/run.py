@@ -95,7 +95,7 @@ def _result(
     warnings = (
         *filter(None, (stopped,)),
         *pause_warnings(levels),
-        *ceiling_warnings(streams, entry.throughput_tokens_per_second, ceiling),
+        *ceiling_warnings(streams, entry.throughput_tokens_per_second, ceiling, entry.itl_ms.p50),
         *warnings_of(spec, entry, bench.prompts, outcomes),
     )
     entry = entry.model_copy(update={"warnings": warnings, "client_lag_ms": ceiling.lag(streams) if ceiling is not None else None})

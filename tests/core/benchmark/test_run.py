@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from core.benchmark.calibrate import Calibration, Step
+from core.benchmark.ceiling import keep
 from core.benchmark.check import check
 from core.benchmark.result import BenchmarkResult
 from core.benchmark.run import run
@@ -125,3 +127,18 @@ def test_the_log_of_a_run_holds_no_key(context: RecordingContext, url: str, monk
     monkeypatch.setenv("MY_KEY", "sk-secret")
     result = measured(context, url, key_env="MY_KEY", requests=2)
     assert "sk-secret" not in result.model_dump_json() + repr(context.lines) + repr(context.details)
+
+
+@pytest.mark.parametrize(
+    ("steps", "lag", "said"),
+    [((4,), 0.1, "8 streams at once are more than the 4 that the client follows"), ((8, 64), 0.1, None), ((8, 64), 0.9, "more than 5% of the")],
+)
+def test_a_report_says_where_the_client_may_be_what_was_measured(
+    context: RecordingContext, url: str, steps: tuple[int, ...], lag: float, said: str | None
+) -> None:
+    keep(Calibration(tuple(Step(count, 1, count, 0.05, lag, 50.0, 20.0, 0.5, 20.0) for count in steps)))
+    (entry,) = measured(context, url).entries
+    found = [warning for warning in entry.warnings if "client" in warning and "waited" not in warning]
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
+    assert entry.client_lag_ms == (lag if 8 in steps else None)
