@@ -46,13 +46,22 @@ def check_load(spec: BenchmarkSpec, card: ModelCard | None) -> None:
             raise RequestError(f"a context of {spec.context} tokens is more than the {card.context} of {card.name}: lower it")
     objectives_of(spec.objectives)
     _check_thresholds(spec)
-    if spec.baseline is not None:
-        load_result(spec.baseline)
+    check_baseline(spec.baseline)
     key_of(spec)
     _check_quality(spec)
     if spec.tokenizer is not None:
         resolve(spec.tokenizer)
     _check_texts(spec, card)
+
+
+def check_baseline(reference: str | None) -> None:
+    """Whether there is anything in a baseline to be held against.
+
+    Raises:
+        RequestError: it is no result, or one of which no request was answered.
+    """
+    if reference is not None and not any(entry.requests.done for entry in load_result(reference).entries):
+        raise RequestError(f"the baseline {clean(reference, limit=120)} has no request that was answered: give another")
 
 
 def _check_texts(spec: BenchmarkSpec, card: ModelCard | None) -> None:

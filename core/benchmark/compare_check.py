@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from core.benchmark.check import check_load
+from core.benchmark.check import check_baseline, check_load
 from core.benchmark.compare_spec import BenchmarkCompareSpec
-from core.benchmark.documents import load_result
 from core.errors import RequestError
 from core.models.card import ModelCard
 from core.models.resolve import resolve
@@ -21,8 +20,7 @@ def check(spec: BenchmarkCompareSpec, _card: ModelCard) -> None:
     Raises:
         RequestError: an engine that does not exist, a checkpoint that is not there, or what a benchmark of the target would be refused for.
     """
-    if spec.baseline is not None:
-        load_result(spec.baseline)
+    check_baseline(spec.baseline)
     for target in spec.chosen:
         try:
             one = spec.of(target)
