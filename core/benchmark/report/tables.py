@@ -12,7 +12,7 @@ from core.benchmark.percentiles import LEVELS
 from core.benchmark.recommend import told_margin
 from core.benchmark.report.definitions import definitions
 from core.benchmark.report.named import Named, Row, compare_rows, targets
-from core.benchmark.result import BenchmarkEntry, BenchmarkResult, PercentileFigure, Quality, SampleFigure, Threshold
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult, PercentileFigure, Quality, RequestCounts, SampleFigure, Threshold
 from core.runs.export.report import Cells, Table
 from core.runs.figures import number, percent, size
 from core.sanitize import clean
@@ -173,15 +173,16 @@ def _between(figure: SampleFigure, level: float) -> str:
 
 def load(entry: BenchmarkEntry) -> list[tuple[str, str]]:
     """What was sent, what became of it, and the rates over the window that is measured."""
-    level, counts = entry.shown, entry.requests
-    parts = [f"{value} {name}" for name, value in (("failed", counts.failed), ("timed out", counts.timed_out), ("unsent", counts.unsent)) if value]
+    level, several = entry.shown, len(entry.levels) > 1
+    of_all = ", all levels" if several else ""
     shown: list[tuple[str, str | None]] = [
-        ("level of the sweep that is shown", None if level.level is None or len(entry.levels) < 2 else number(level.level)),
+        ("level of the sweep that is shown", None if level.level is None or not several else number(level.level)),
         ("highest level that meets the objectives", _maybe(entry.highest_meeting)),
         ("measured", f"{number(level.seconds)} s: {clean(level.window, limit=200)}"),
         ("paused", f"{number(sum(each.seconds for each in level.pauses))} s, in no rate" if level.pauses else None),
-        ("requests", f"{counts.done} of {counts.scheduled} done{', ' if parts else ''}{', '.join(parts)}"),
-        ("sent again after a refusal", str(entry.retries) if entry.retries else None),
+        ("requests", _accounted(level.requests)),
+        ("requests" + of_all, _accounted(entry.requests) if several else None),
+        ("sent again after a refusal" + of_all, str(entry.retries) if entry.retries else None),
         ("requests sent a second", _maybe(level.achieved_rate)),
         ("requests done a second", _maybe(level.throughput_requests_per_second)),
         ("requests a second that met the objectives", _maybe(level.goodput_requests_per_second)),
@@ -189,14 +190,19 @@ def load(entry: BenchmarkEntry) -> list[tuple[str, str]]:
         ("tokens a second, prompts too", _maybe(level.throughput_total_tokens_per_second)),
         ("error rate", None if level.error_rate is None else percent(level.error_rate)),
         ("timeout rate", None if level.timeout_rate is None else percent(level.timeout_rate)),
-        ("tokens of prompts", None if entry.prompt_tokens is None else number(entry.prompt_tokens)),
-        ("tokens of answers", None if entry.completion_tokens is None else number(entry.completion_tokens)),
+        ("tokens of prompts" + of_all, None if entry.prompt_tokens is None else number(entry.prompt_tokens)),
+        ("tokens of answers" + of_all, None if entry.completion_tokens is None else number(entry.completion_tokens)),
         ("tokens counted by", {"server": "the server", "tokenizer": "the model's tokenizer", "unknown": "nobody"}[entry.token_counts]),
-        ("connections opened", None if entry.connections is None else str(entry.connections)),
+        ("connections opened" + of_all, None if entry.connections is None else str(entry.connections)),
         ("cost of a million tokens", _maybe(entry.cost_per_million_tokens)),
         ("client's own delay, p99, ms", _maybe(entry.client_lag_ms)),
     ]
     return [(name, value) for name, value in shown if value is not None]
+
+
+def _accounted(counts: RequestCounts) -> str:
+    parts = [("failed", counts.failed), ("timed out", counts.timed_out), ("unsent", counts.unsent)]
+    return ", ".join((f"{counts.done} of {counts.scheduled} done", *(f"{value} {name}" for name, value in parts if value)))
 
 
 def quality(found: Quality) -> list[tuple[str, str]]:

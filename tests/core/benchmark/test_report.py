@@ -16,8 +16,8 @@ from core.benchmark.metrics import RATES, SAMPLES
 from core.benchmark.report import report
 from core.benchmark.report.course import first_token, token_rate, under_way
 from core.benchmark.report.definitions import definitions
-from core.benchmark.report.tables import SAID, intervals, thresholds, told_warnings
-from core.benchmark.result import BenchmarkResult, ErrorCount, Threshold, Timeline
+from core.benchmark.report.tables import SAID, intervals, load, thresholds, told_warnings
+from core.benchmark.result import BenchmarkResult, ErrorCount, RequestCounts, Threshold, Timeline
 from core.benchmark.spec import BenchmarkSpec
 from core.errors import RequestError
 from core.runs import store
@@ -272,3 +272,15 @@ def test_a_warning_of_several_targets_is_told_once() -> None:
     entries = [entry(samples(1), name, warnings=warnings) for name, warnings in {"a": ("x", "y"), "b": ("x",), "c": ("x", "z", "y")}.items()]
     assert told_warnings(entries) == ["every target: x", "a, c: y", "c: z"]
     assert told_warnings(entries[:1]) == ["x", "y"]
+
+
+def test_of_a_sweep_the_level_and_all_levels_are_told_apart() -> None:
+    held = sweep(name="a").entries[0]
+    all_levels = RequestCounts(scheduled=600, done=590, failed=6, timed_out=4, unsent=0)
+    told = dict(load(held.model_copy(update={"requests": all_levels, "prompt_tokens": 9})))
+    assert told["requests"] == "200 of 200 done"
+    assert told["requests, all levels"] == "590 of 600 done, 6 failed, 4 timed out"
+    assert told["tokens of prompts, all levels"] == "9"
+    alone = dict(load(made(samples(1), "a").entries[0]))
+    assert alone["requests"] == "200 of 200 done"
+    assert not any("level" in name for name in alone)
