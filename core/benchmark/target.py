@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from core.benchmark.arrivals import concurrency_of
 from core.benchmark.serving import served
 from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.workload import Tokenizer
@@ -74,7 +75,7 @@ def serve_spec(spec: BenchmarkSpec, needed: int) -> ServeSpec:
         quantization=spec.quantization,
         threads=spec.threads,
         device=spec.device,
-        concurrency=spec.concurrency,
+        concurrency=concurrency_of(spec),
         seed=spec.seed,
     )
 

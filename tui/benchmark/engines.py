@@ -22,7 +22,7 @@ def options(*, to_start: bool) -> Options:
     """
     rows = [row for name in all_names() if (row := _row(name, to_start=to_start)) is not None]
     return Options(
-        (("engine", 22), ("version", 12), ("", 42)), rows, "an engine lives where LLMOPT_ENGINE_NAME or [engines] of the settings file says"
+        (("engine", 23), ("version", 12), ("", 41)), rows, "an engine lives where LLMOPT_ENGINE_NAME or [engines] of the settings file says"
     )
 
 
