@@ -12,6 +12,8 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from time import monotonic_ns
 from types import SimpleNamespace
 from typing import Any, Self
@@ -166,9 +168,15 @@ def _socket(info: tuple[Any, ...]) -> socket.socket:
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float:
+    """Seconds that the server asks for, as a number or as a date (RFC 9110, section 10.2.3); 1 where it asks for nothing that is understood."""
+    asked = response.headers.get("Retry-After", "1")
     try:
-        return max(0.0, float(response.headers.get("Retry-After", "1")))
+        return max(0.0, float(asked))
     except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
         return 1.0
 
 

@@ -9,10 +9,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from types import SimpleNamespace
 
 import pytest
 
-from core.benchmark import schedule
+from core.benchmark import client, schedule
 from core.benchmark.asking import Ask, body_of
 from core.benchmark.client import Patience
 from core.benchmark.load import Load, carry
@@ -185,3 +188,13 @@ def test_an_answer_that_breaks_the_reader_leaves_nobody_waiting(server: Scripted
 
     monkeypatch.setattr(Raw, "outcome", outcome)
     assert [each.status for each in sent(server, ["ok"] * 3)] == ["failed"] * 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [("0.25", 0.25, 0.25), ("-3", 0.0, 0.0), ("soon", 1.0, 1.0), (None, 1.0, 1.0), ("date", 7.0, 12.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0, 0.0)],
+)
+def test_a_server_may_ask_for_patience_by_a_number_or_a_date(asked: str | None, least: float, most: float) -> None:
+    when = format_datetime(datetime.now(UTC) + timedelta(seconds=10), usegmt=True)
+    headers = {} if asked is None else {"Retry-After": when if asked == "date" else asked}
+    assert least <= client._retry_after(SimpleNamespace(headers=headers)) <= most  # type: ignore[arg-type]
