@@ -73,9 +73,14 @@ def _not_filled(spec: BenchmarkSpec, levels: Sequence[float]) -> Iterator[str]:
 
 def _not_reached(spec: BenchmarkSpec, scheduled: float, achieved: float) -> str:
     if spec.load in _DRAWN:
-        return f"the schedule of the {spec.load} was not kept: it has {scheduled:.3g} requests a second, {achieved:.3g} were sent"
-    drawn = "" if spec.load == "constant" else f", of {scheduled:.3g} as they were drawn"
-    return f"the rate of {spec.rate:g} requests a second was not reached: {achieved:.3g} were sent{drawn}"
+        return f"the schedule of the {spec.load} was not kept: it has {_short(scheduled)} requests a second, {_short(achieved)} were sent"
+    drawn = "" if spec.load == "constant" else f", of {_short(scheduled)} as they were drawn"
+    return f"the rate of {_short(spec.rate)} requests a second was not reached: {_short(achieved)} were sent{drawn}"
+
+
+def _short(rate: float) -> str:
+    """Three digits, and those before the point."""
+    return f"{rate:.3g}" if rate < 1000 else f"{rate:.0f}"
 
 
 def _of_answers(prompts: Sequence[Prompt], outcomes: Sequence[Outcome]) -> Iterator[str]:
