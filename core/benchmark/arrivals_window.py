@@ -17,8 +17,9 @@ def arrivals_window(outcomes: Sequence[Outcome], begin: int, end: int, pauses: S
     """The time in which requests came, without the beginning, and how it was found, in words.
 
     It begins when a request that was due first would usually have been answered, by the median from sending to the last piece, and ends when the
-    last is due: a window that was chosen by what was under way would begin and end with crowds of random arrivals, and show rates that are too
-    high. A load shorter than two answers is measured whole. A pause does not belong to it, nor the time of one answer after it.
+    last is due, or where the load was ended before: a window that was chosen by what was under way would begin and end with crowds of random
+    arrivals, and show rates that are too high. A load shorter than two answers is measured whole. A pause does not belong to it, nor the time of
+    one answer after it.
 
     Args:
         outcomes: of the load.
@@ -28,10 +29,10 @@ def arrivals_window(outcomes: Sequence[Outcome], begin: int, end: int, pauses: S
     """
     whole = before_cuts(outcomes, Window(begin, end, tuple(pauses)), "the whole load" + but(pauses))
     spans = [outcome.pieces[-1].t - outcome.sent for outcome in outcomes if outcome.pieces and outcome.sent is not None]
-    dues = [outcome.due for outcome in outcomes if outcome.status != "unsent"]
+    dues = [outcome.due for outcome in outcomes]
     if len(spans) < 3 or max(dues) <= min(dues):
         return whole
-    first, last, usual = min(dues), max(dues) + 1, round(median(spans))
+    first, last, usual = min(dues), min(max(dues) + 1, end), round(median(spans))
     if usual > _LARGEST_LEAD * (last - first):
         return whole
     without = tuple((start, min(stop + usual, last)) for start, stop in pauses if start < last)

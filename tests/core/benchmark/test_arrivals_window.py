@@ -91,7 +91,12 @@ def test_a_pause_and_the_time_of_one_answer_after_it_are_in_no_rate() -> None:
     assert rates(carried)[0] < 4
 
 
-def test_what_was_never_sent_does_not_stretch_it() -> None:
-    carried = answered(schedule.constant(10.0, 50), 0.2)
-    unsent = [Outcome(50 + index, "unsent", (10 + index) * SECOND) for index in range(5)]
-    assert arrivals_window([*carried.outcomes, *unsent], 0, 6 * SECOND)[0].last == round(4.9 * SECOND) + 1
+def test_a_load_that_was_ended_is_measured_to_its_end() -> None:
+    """Two slots answer ten a second, twenty come: after ten seconds half of those that were due wait still, and all of the time was measured."""
+    carried = answered(schedule.constant(20.0, 400), 0.2, slots=2)
+    answers = [outcome for outcome in carried.outcomes if (outcome.sent or 0) < 10 * SECOND]
+    unsent = [Outcome(outcome.index, "unsent", outcome.due) for outcome in carried.outcomes[len(answers) :]]
+    ended = Carried(0, answers[-1].pieces[-1].t, [*answers, *unsent], paced=True)
+    window, _ = window_of(ended)
+    assert window.seconds == pytest.approx(10, rel=0.05)
+    assert rates(ended)[0] == pytest.approx(10, rel=0.05)
