@@ -8,11 +8,12 @@ from typing import Any
 from core import engine_paths
 from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServeSpec, TokenScore
 from core.errors import RequestError
+from core.models.gguf_header import read_gguf_header
 from core.models.resolve import resolve
 from engines import probing, scoring
 from engines.arguments import Arguments
 from engines.base import OpenAiServer
-from engines.llama_server import COMPLAINTS
+from engines.llama_server import COMPLAINTS, require_gguf
 
 _NEEDED = ("fastapi", "uvicorn", "sse-starlette", "pydantic-settings", "starlette-context")
 _TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "bf16": 30}
@@ -51,7 +52,7 @@ class LlamaCppPython(OpenAiServer):
             raise RequestError(
                 "llama-cpp-python's server takes neither draft, nor quantization, nor gpu-memory, nor tensor-parallel: leave them out, or take vllm"
             )
-        source = resolve(spec.model)
+        source = require_gguf(resolve(spec.model))
         arguments = Arguments("llama-cpp-python's server", probing.flags(found.program))
         arguments.add("--model", str(source.path), "--host", spec.host, "--port", str(port)).option("--model_alias", source.title)
         arguments.option("--n_ctx", spec.context or source.card().context or None)
@@ -62,6 +63,10 @@ class LlamaCppPython(OpenAiServer):
         if spec.kv_dtype is not None:
             kind = _cache_type(spec.kv_dtype)
             arguments.option("--type_k", kind, needed=True).option("--type_v", kind, needed=True).option("--flash_attn", "True", needed=True)
+        if "--chat_format" not in spec.extra and "tokenizer.chat_template" not in read_gguf_header(source.path).metadata:
+            arguments.notes.append(
+                "the file has no chat template: this server writes conversations as for Llama 2, unless told extra --chat_format NAME"
+            )
         return Command((*found.program, *arguments.add(*spec.extra).values), notes=tuple(arguments.notes))
 
     def score(self, endpoint: Endpoint, text: str, tokens: Sequence[int] | None, top: int) -> tuple[TokenScore, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from core import engine_paths
 from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServeSpec, TokenScore
 from core.errors import RequestError
-from core.models.resolve import resolve
+from core.models.resolve import ModelSource, resolve
 from core.sanitize import clean
 from engines import probing
 from engines.arguments import Arguments
@@ -66,7 +66,7 @@ class LlamaServer(OpenAiServer):
     def command(self, spec: ServeSpec, found: Found, port: int) -> Command:
         """`llama-server -m FILE ...`. Its context is that of all sequences together, which share it."""
         arguments = Arguments("llama-server", probing.flags(found.program))
-        source = resolve(spec.model)
+        source = require_gguf(resolve(spec.model))
         arguments.add("-m", str(source.path), "--host", spec.host, "--port", str(port)).option("--alias", source.title)
         if spec.context is not None:
             slots = spec.concurrency or _SLOTS
@@ -77,7 +77,7 @@ class LlamaServer(OpenAiServer):
         arguments.option("--cache-type-k", spec.kv_dtype, needed=True).option("--cache-type-v", spec.kv_dtype, needed=True)
         arguments.option("--gpu-layers", "0" if spec.device == "cpu" else None).option("--metrics", True).option("--seed", spec.seed)
         if spec.draft is not None:
-            arguments.option(("--spec-draft-model", "--model-draft"), str(resolve(spec.draft).path), needed=True)
+            arguments.option(("--spec-draft-model", "--model-draft"), str(require_gguf(resolve(spec.draft)).path), needed=True)
             arguments.option("--spec-type", "draft-simple")
             # Newer versions name --draft-max in their help too, to say that it is gone.
             arguments.option(("--spec-draft-n-max", "--draft-max"), spec.gamma)
@@ -91,6 +91,13 @@ class LlamaServer(OpenAiServer):
         """Always refused."""
         del endpoint, text, tokens, top
         raise RequestError("llama-server tells log-probabilities of what it generates alone, not of a given text: llama-cpp/own tells them")
+
+
+def require_gguf(source: ModelSource) -> ModelSource:
+    """The source, when it is a GGUF file. Raises RequestError."""
+    if source.kind != "gguf":
+        raise RequestError(f"llama.cpp reads .gguf files, and {source.title} is none: make one with `llmopt quantize --method gguf`")
+    return source
 
 
 def _version(program: tuple[str, ...]) -> str:

@@ -67,7 +67,7 @@ def served(
         engine: of the server.
         spec: the request.
         log: file that takes what the server prints.
-        say: told the exact command, and then the last line of the log while it loads.
+        say: told the exact command, what was left out of it, and then the last line of the log while it loads.
         check_cancelled: called while it loads.
         within: seconds until it must answer.
 
@@ -84,6 +84,8 @@ def served(
         raise RequestError(f"port {spec.port} of {clean(spec.host)} is taken: give another, or 0 for a free one")
     command = engine.command(spec, found, port)
     say(f"starting {command.shown()}")
+    for note in command.notes:
+        say(note)
     with log.open("ab") as output:
         process = _started(command, output, log)
         began = time.monotonic()

@@ -11,6 +11,7 @@ from core import engine as engines
 from core.engine import Command, Endpoint, Found, Missing, ServerFigures, ServeSpec, look_up
 from core.errors import RequestError
 from core.formats.gguf.convert import convert, plan_conversion
+from core.models.gguf_header import GgufHeader
 from engines import probing
 from tests.core.formats.gguf.models import make_model
 from tests.engines.documented import Answer, documented
@@ -107,6 +108,11 @@ def test_llama_cpp_pythons_server_lets_answers_end(gguf: str, tmp_path: Path, mo
     assert argv[1:5] == ("-m", "llama_cpp.server", "--model", gguf)
     assert (after(argv, "--interrupt_requests"), after(argv, "--n_ctx"), after(argv, "--n_threads")) == ("False", "64", "2")
     assert (after(argv, "--type_k"), after(argv, "--flash_attn")) == ("8", "True")
+    assert not look_up("llama-cpp/python").command(spec, found, 8123).notes
+    monkeypatch.setattr("engines.llama_cpp_python.read_gguf_header", lambda _path: GgufHeader(3, {}, ()))
+    assert any("no chat template" in note for note in look_up("llama-cpp/python").command(spec, found, 8123).notes)
+    chosen = spec.model_copy(update={"extra": ("--chat_format", "chatml")})
+    assert not look_up("llama-cpp/python").command(chosen, found, 8123).notes
     with pytest.raises(RequestError, match="no cache of fp8"):
         look_up("llama-cpp/python").command(spec.model_copy(update={"kv_dtype": "fp8"}), found, 8123)
 
@@ -151,7 +157,7 @@ def test_a_server_whose_packages_are_missing_names_them(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("name", "option"),
     [
-        ("llama-cpp/llama-server", {"quantization": "awq"}),
+        ("llama-cpp/own", {"quantization": "awq"}),
         ("llama-cpp/python", {"draft": "bundled:draft"}),
         ("transformers/serve", {"draft": "bundled:draft"}),
         ("transformers/serve", {"tensor_parallel": 2}),
@@ -178,6 +184,14 @@ def test_our_server_finds_a_relative_path_and_takes_a_key_from_the_environment(g
     made = look_up("runtime").command(ServeSpec(model="m", engine="runtime"), Found("1", ("/bin/true",)), 8123)
     assert after(made.argv, "--key-env") == "LLMOPT_API_KEY"
     assert "sk-secret" not in made.shown()
+
+
+def test_llama_cpp_takes_nothing_but_gguf_files(gguf: str) -> None:
+    for name in ("llama-cpp/llama-server", "llama-cpp/python"):
+        with pytest.raises(RequestError, match=r"bundled:base is none: make one"):
+            look_up(name).command(ServeSpec(model="bundled:base", engine=name), Found("1", ("/bin/true",)), 8123)
+    with pytest.raises(RequestError, match="bundled:draft is none"):
+        look_up("llama-cpp").command(ServeSpec(model=gguf, draft="bundled:draft", engine="llama-cpp"), Found("1", ("/bin/true",)), 8123)
 
 
 LLAMA_METRICS = """# TYPE llamacpp:prompt_tokens_total counter
