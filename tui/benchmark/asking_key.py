@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from core.sanitize import clean, conceal
 from core.spec import Spec
-from tui.experiment.control import RunControl
+from tui.experiment.pane import ExperimentPane
 from tui.experiment.setups import Setups
 
 
@@ -58,7 +58,7 @@ class KeyPrompt(ModalScreen[str]):
         self.dismiss("")
 
 
-class AsksForKey(RunControl):
+class AsksForKey(ExperimentPane):
     """A tab that starts loads on servers, which may want keys."""
 
     def start(self, spec: Spec | None) -> None:
