@@ -112,16 +112,14 @@ def carry(
         begin = monotonic_ns() + _HEAD_START
         for worker in workers:
             worker.begin(begin, heard, dialect)
-        gathering = _Gathering(workers, heard, on_outcome, on_look)
+        gathering = _Gathering(len(load.asks), workers, heard, on_outcome, on_look)
         outcomes = gathering.until_over(stopped, paused)
     finally:
         for worker in workers:
             worker.close()
         os.close(tickets)
     cpu_seconds = sum(worker.cpu_seconds for worker in workers)
-    return Carried(
-        begin, monotonic_ns(), _complete(load, begin, outcomes, lost=gathering.lost), cpu_seconds, tuple(gathering.pauses), not load.closed
-    )
+    return Carried(begin, monotonic_ns(), _complete(load, begin, outcomes, lost=gathering.lost), cpu_seconds, gathering.held_back(), not load.closed)
 
 
 def _check(load: Load) -> None:
@@ -243,7 +241,10 @@ def _give_way() -> None:
 class _Gathering:
     """Takes in what the workers report until all of them are done, and passes on the wish to pause and to stop."""
 
-    def __init__(self, workers: Sequence[_Worker], heard: SimpleQueue[Outcome | None], on_outcome: OnOutcome | None, on_look: OnLook) -> None:
+    def __init__(
+        self, total: int, workers: Sequence[_Worker], heard: SimpleQueue[Outcome | None], on_outcome: OnOutcome | None, on_look: OnLook
+    ) -> None:
+        self._total = total
         self._workers, self._heard, self._on_outcome, self._on_look = workers, heard, on_outcome, on_look
         self._found: dict[int, Outcome] = {}
         self._paused_at: int | None = None
@@ -292,7 +293,9 @@ class _Gathering:
             for worker in self._workers:
                 worker.stop()
             return
-        if paused() != (self._paused_at is not None):
+        # A load of which nothing is left to be sent does not wait.
+        wished = len(self._found) < self._total and paused()
+        if wished != (self._paused_at is not None):
             self._turn()
         self._on_look(sum(worker.under_way for worker in self._workers), self._paused_at is not None)
 
@@ -311,6 +314,11 @@ class _Gathering:
         if self._paused_at is not None:
             self.pauses.append((self._paused_at, monotonic_ns()))
             self._paused_at = None
+
+    def held_back(self) -> tuple[Pause, ...]:
+        """The pauses without one that began when everything had been sent already: it changed nothing."""
+        last = max((outcome.sent for outcome in self._found.values() if outcome.sent is not None), default=0)
+        return tuple(pause for pause in self.pauses if len(self._found) < self._total or pause[0] < last)
 
 
 def _complete(load: Load, begin: int, found: dict[int, Outcome], *, lost: bool) -> list[Outcome]:

@@ -155,6 +155,15 @@ def test_a_load_that_is_paused_before_it_begins_waits(server: ScriptedServer) ->
     assert (carried.outcomes[0].status, carried.pauses) == ("done", ())
 
 
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_load_of_which_everything_is_sent_does_not_wait(server: ScriptedServer, closed: bool) -> None:
+    target = Endpoint(server.url, "m")
+    asks = [Ask(index, 0, body_of(target, f"slow {index}", 8)) for index in range(4)]
+    carried = carry(Load(target, asks, concurrency=4, closed=closed), paused=lambda: len(server.requests) == 4)
+    assert [outcome.status for outcome in carried.outcomes] == ["done"] * 4
+    assert carried.pauses == (), "it held nothing back"
+
+
 def test_a_load_is_stopped_in_a_pause(server: ScriptedServer) -> None:
     target = Endpoint(server.url, "m")
     asks = [Ask(index, 0, body_of(target, f"slow {index}", 8)) for index in range(30)]
