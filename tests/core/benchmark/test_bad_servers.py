@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from core import sanitize
+from core.benchmark.asking import Ask, body_of
 from core.benchmark.check import check
+from core.benchmark.load import Load, carry
 from core.benchmark.outcome import Outcome
 from core.benchmark.result import BenchmarkResult
 from core.benchmark.run import run
@@ -220,3 +222,12 @@ def test_answers_of_full_length_are_asked_for_or_not(wanted: bool, context: Reco
     with refusing("good") as server:
         measured(server.url, context, engine="vllm", ignore_eos=wanted, requests=1, warmup=0)
     assert [body.get("ignore_eos", False) for body in server.bodies] == [wanted]
+
+
+@pytest.mark.parametrize(("kind", "scheme", "words"), [("tls", "https", "is not trusted"), ("good", "https", "does not speak TLS")])
+def test_a_load_says_what_is_wrong_with_tls(kind: str, scheme: str, words: str) -> None:
+    with refusing(kind) as server:
+        target = Endpoint(f"{scheme}://{server.url.partition('://')[2]}", "alpha")
+        (outcome,) = carry(Load(target, [Ask(0, 0, body_of(target, "x", 2))], concurrency=1, closed=True)).outcomes
+    assert outcome.status == "failed"
+    assert words in outcome.reason
