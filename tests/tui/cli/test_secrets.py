@@ -17,6 +17,7 @@ from core.engine import ServeSpec
 from core.runs import store
 from tests.core.benchmark.refusing import Refusing, refusing
 from tests.tui.cli.conftest import ROOT, Llmopt
+from tui.cli import main
 from tui.cli.keys import ask_for_key
 
 KEY = "sk-sEcReT-0123456789abcdef"
@@ -55,10 +56,7 @@ def told(server: Refusing, home: Path, tmp_path: Path) -> str:
     (run,) = store.list_runs()
     assert run.path.is_relative_to(home)
     for kind in FORMATS:
-        done = subprocess.run(
-            [*llmopt, "runs", "export", run.id, "--to", kind, "--out", str(tmp_path / f"report.{kind}")], env=environment, check=False
-        )
-        assert done.returncode == 0
+        assert main(["runs", "export", run.id, "--to", kind, "--out", str(tmp_path / f"report.{kind}")]) == 0
     return output.read_text()
 
 
