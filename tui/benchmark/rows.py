@@ -182,7 +182,9 @@ _METRICS = (
 
 
 def _counts(counts: dict[str, int]) -> str:
-    rest = [f"{words.count(count)} {name.replace('_', ' ')}" for name, count in counts.items() if name not in ("scheduled", "done") and count]
+    rest = [f"{words.count(counts[name])} {name.replace('_', ' ')}" for name in ("failed", "timed_out", "unsent") if counts[name]]
+    if 0 < counts["cancelled"] <= counts["unsent"]:
+        rest[-1] += f" ({words.count(counts['cancelled'])} of them cut off under way)"
     return ", ".join([f"{words.count(counts['done'])} of {words.count(counts['scheduled'])} answered", *rest])
 
 

@@ -15,7 +15,7 @@ from core.runs.store import Run
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
 from tests.tui.fakes import NOW, FakeServices
-from tui.benchmark import curves, live_lines
+from tui.benchmark import curves, entries, live_lines, rows
 from tui.benchmark.pane import LIVE, RESULTS, BenchmarkPane
 from tui.benchmark.tape import BenchmarkTape
 from tui.confirm import Confirm
@@ -97,6 +97,15 @@ def test_errors_of_the_loads_before_stay() -> None:
     """Of a sweep or a comparison, whose loads follow each other."""
     tape = tape_of(second(5, failed=2), failures(5, refused=2), second(1, failed=0), second(2, failed=1), failures(2, refused=1, broken=4))
     assert tape.reasons == [(("failed", "broken"), 4), (("failed", "refused"), 3)]
+
+
+def test_requests_that_were_cut_off_are_a_part_of_those_that_were_not_answered() -> None:
+    (entry,) = made.measured("runtime")["entries"]
+    counts = {"scheduled": 12, "done": 5, "failed": 1, "timed_out": 0, "unsent": 6, "cancelled": 2}
+    level = entry["levels"][0] | {"requests": counts}
+    run = made.done("runtime", entries=[entry | {"requests": counts, "levels": [level]}])
+    (found,) = entries.rows(entries.of_runs([run]))
+    assert dict(rows.told(found))["requests"] == "5 of 12 answered, 1 failed, 6 unsent (2 of them cut off under way)"
 
 
 def going(*said: events.Event) -> Run:
