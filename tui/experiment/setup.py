@@ -72,6 +72,9 @@ class SetupView(Vertical, Generic[S]):
         self.fit = FitPanel()
         self._timer: Timer | None = None
         self._model = ""
+        self._ready = False
+        self._wanted: object = None
+        """Model to begin with as soon as the form is there."""
 
     def probe(self, spec: S) -> Fit:
         """What is foreseen of a valid request. Runs in a thread: it may touch the disk."""
@@ -88,6 +91,8 @@ class SetupView(Vertical, Generic[S]):
 
     def on_mount(self) -> None:
         """Check what the form begins with."""
+        self._ready = True
+        self.begin_with(self._wanted)
         self.check_now()
 
     def spec(self) -> S | None:
@@ -107,7 +112,9 @@ class SetupView(Vertical, Generic[S]):
 
     def begin_with(self, model: object) -> None:
         """Name another model, unless a person has changed the form."""
-        if isinstance(model, str) and model and self.spec() == self.spec_class.model_validate(self._first):
+        if not self._ready:
+            self._wanted = model
+        elif isinstance(model, str) and model and self.spec() == self.spec_class.model_validate(self._first):
             self.form.set_value("model", model)
 
     def reset(self) -> None:

@@ -129,8 +129,8 @@ class Setups(Vertical):
 
     @on(SetupView.ModelChanged)
     def _same_model(self, event: SetupView.ModelChanged) -> None:
-        """The other forms follow; the tab is told once."""
-        if event.model == self._model:
+        """The other forms follow the chosen one; the tab is told once. What another form was checked with before is no news."""
+        if event.model == self._model or event.model != self.form.values().get("model"):
             event.stop()
             return
         self._model = event.model

@@ -16,8 +16,9 @@ from core.runs.files import write_json
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
 from tests.tui.fakes import NOW, FakeServices
-from tui.benchmark.pane import LIVE, RESULTS, SERVERS, SETUP, BenchmarkPane
+from tui.benchmark.pane import LIVE, MACHINE, RESULTS, SERVERS, SETUP, BenchmarkPane
 from tui.confirm import Confirm
+from tui.experiment.setup import SetupView
 from tui.widgets.table_picker import TablePicker
 
 
@@ -26,7 +27,7 @@ def described(pane: BenchmarkPane) -> str:
     return " ".join(str(pane.results._words.render()).split())
 
 
-async def test_key_7_opens_the_tab_and_tells_what_will_be_started(make_app: MakeApp) -> None:
+async def test_key_7_opens_the_tab_which_tells_what_will_be_started_and_y_copies_it(make_app: MakeApp) -> None:
     async with make_app().run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await pilot.press("7")
@@ -36,6 +37,9 @@ async def test_key_7_opens_the_tab_and_tells_what_will_be_started(make_app: Make
         assert pane.bar.active == SETUP
         assert "llmopt runtime 0.1.0" in shown(pilot)
         assert "engines.server --backend" in shown(pilot)
+        await pilot.press("y")
+        await settle(pilot)
+        assert pilot.app.clipboard.startswith("PYTHONUNBUFFERED=1 /opt/llmopt/bin/python -m engines.server --backend runtime")
 
 
 async def test_f5_starts_the_load_of_the_form_and_follows_it(make_app: MakeApp, runs: RecordingRuns) -> None:
@@ -77,23 +81,28 @@ async def test_u_puts_the_address_of_a_server_into_the_form(make_app: MakeApp) -
         assert "nothing is" in shown(pilot)
 
 
+async def test_a_form_that_is_checked_late_brings_no_other_model_back(make_app: MakeApp) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_tab(pilot)
+        pane.setup.form.set_value("model", made.URL)
+        await settle(pilot)
+        pane.forms.views["engines"].post_message(SetupView.ModelChanged("bundled:base"))
+        await settle(pilot)
+        assert pane.setup.form.values()["model"] == made.URL
+
+
 async def test_nothing_is_started_in_read_only_mode(make_app: MakeApp, runs: RecordingRuns, services: FakeServices) -> None:
     services.read_only = True
     made.server()
     async with make_app().run_test(size=(80, 24)) as pilot:
+        await open_tab(pilot)
+        assert "f5 Start" not in shown(pilot)
+        assert "f2 Model" in shown(pilot)
         await open_tab(pilot, SERVERS)
         await pilot.press("f5", "s", "x")
         await settle(pilot)
         assert runs.started == []
         assert not isinstance(pilot.app.screen, Confirm)
-
-
-async def test_y_copies_the_command_of_the_form(make_app: MakeApp) -> None:
-    async with make_app().run_test(size=(80, 24)) as pilot:
-        await open_tab(pilot)
-        await pilot.press("y")
-        await settle(pilot)
-        assert pilot.app.clipboard.startswith("PYTHONUNBUFFERED=1 /opt/llmopt/bin/python -m engines.server --backend runtime")
 
 
 async def test_an_engine_that_is_missing_is_refused_before_anything_starts(make_app: MakeApp, runs: RecordingRuns) -> None:
@@ -351,34 +360,29 @@ async def test_escape_sequences_of_servers_never_reach_the_screen(make_app: Make
             assert not [line for line in lines if any(ord(character) < 32 for character in line)]
 
 
-@pytest.mark.parametrize("columns", [80, 120])
-async def test_f6_goes_through_the_forms_and_the_servers_have_their_own(make_app: MakeApp, columns: int) -> None:
-    async with make_app().run_test(size=(columns, 36)) as pilot:
+@pytest.mark.parametrize("columns", [60, 120])
+async def test_f4_goes_through_the_views_and_f6_through_the_forms(make_app: MakeApp, columns: int) -> None:
+    made.everything()
+    async with make_app().run_test(size=(columns, 24)) as pilot:
         pane = await open_tab(pilot)
+        seen = set()
+        for _ in range(5):
+            await pilot.press("f4")
+            seen.add(pane.bar.active)
+        assert seen >= {LIVE, RESULTS, SERVERS, MACHINE}
+        pane.show_view(SERVERS)
+        pane.show_view(LIVE)
+        await settle(pilot)
         chosen = list(pane.forms.views)
         assert pane.forms.chosen == chosen[0]
         for name in (*chosen[1:], chosen[0]):
             await pilot.press("f6")
             await settle(pilot)
             assert pane.forms.chosen == name
-        pane.show_view(SERVERS)
-        await settle(pilot)
-        assert pane.forms.chosen == "server"
-        pane.show_view(LIVE)
-        await settle(pilot)
-        assert pane.forms.chosen == chosen[0]
-
-
-@pytest.mark.parametrize("columns", [60, 120])
-async def test_every_view_is_reached_by_f4(make_app: MakeApp, columns: int) -> None:
-    made.everything()
-    async with make_app().run_test(size=(columns, 24)) as pilot:
-        pane = await open_tab(pilot)
-        seen = set()
-        for _ in range(4):
-            await pilot.press("f4")
-            seen.add(pane.bar.active)
-        assert seen >= {LIVE, RESULTS, SERVERS}
+        for view, form in ((SERVERS, "server"), (MACHINE, "machine"), (LIVE, chosen[0])):
+            pane.show_view(view)
+            await settle(pilot)
+            assert pane.forms.chosen == form, "servers and the machine have their own"
 
 
 def test_every_action_can_be_found_in_the_palette() -> None:
