@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, open_tab, settle, until
-from tests.tui.fakes import NOW, FakeServices
+from tests.tui.fakes import NOW
 from tui.benchmark.pane import LIVE, MACHINE, RESULTS, SERVERS
 
 Size = tuple[int, int]
+
+
+LOW, WIDE, NARROW = (80, 24), (120, 36), (60, 20)
+
+
+def at(*sizes: Size) -> pytest.MarkDecorator:
+    """In these sizes alone, where the others would show what another screen shows already."""
+    return pytest.mark.parametrize("size", sizes, ids=[f"{columns}x{lines}" for columns, lines in sizes])
 
 
 def view(name: str, *keys: str) -> Callable[[Pilot[None]], Any]:
@@ -35,11 +44,7 @@ def test_results_before_any_run(snap_compare: Any, make_app: MakeApp) -> None:
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=view(RESULTS))
 
 
-def test_read_only(snap_compare: Any, make_app: MakeApp, services: FakeServices) -> None:
-    services.read_only = True
-    assert snap_compare(make_app(), terminal_size=(80, 24), run_before=view(""))
-
-
+@at(LOW)
 def test_an_address(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
     async def attach(pilot: Pilot[None]) -> None:
         pane = await open_tab(pilot)
@@ -47,15 +52,6 @@ def test_an_address(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
         await settle(pilot)
 
     assert snap_compare(make_app(), terminal_size=size, run_before=attach)
-
-
-def test_an_engine_that_is_not_installed(snap_compare: Any, make_app: MakeApp) -> None:
-    async def choose(pilot: Pilot[None]) -> None:
-        pane = await open_tab(pilot)
-        pane.setup.form.set_value("engine", "vllm")
-        await settle(pilot)
-
-    assert snap_compare(make_app(), terminal_size=(80, 24), run_before=choose)
 
 
 def test_a_load_in_progress(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
@@ -87,6 +83,7 @@ def test_results(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
     assert snap_compare(make_app(), terminal_size=size, run_before=view(RESULTS))
 
 
+@at(LOW, NARROW)
 def test_results_in_words(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
     made.done("failing")
     made.done("runtime")
@@ -109,6 +106,7 @@ def test_results_in_a_wide_window(snap_compare: Any, make_app: MakeApp) -> None:
     assert snap_compare(make_app(), terminal_size=(170, 50), run_before=view(RESULTS, "c", "m"))
 
 
+@at(LOW)
 def test_the_form_of_a_comparison(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
     assert snap_compare(make_app(), terminal_size=size, run_before=view("", "f6"))
 
@@ -122,6 +120,7 @@ def test_no_server_yet(snap_compare: Any, make_app: MakeApp) -> None:
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=view(SERVERS))
 
 
+@at(NARROW, WIDE)
 def test_servers(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
     made.server("20260101-113000-serve-0b02", "done", NOW - 1800)
     made.server()
@@ -139,6 +138,7 @@ def test_a_server_that_did_not_start(snap_compare: Any, make_app: MakeApp) -> No
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=view(SERVERS))
 
 
+@at(NARROW)
 def test_the_form_of_a_server(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
     assert snap_compare(make_app(), terminal_size=size, run_before=view("", "f6", "f6"))
 
@@ -147,11 +147,13 @@ def test_the_form_of_the_machine(snap_compare: Any, make_app: MakeApp) -> None:
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=view("", "f6", "f6", "f6"))
 
 
+@at(LOW, NARROW)
 def test_the_machine(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
     made.machine()
     assert snap_compare(make_app(), terminal_size=size, run_before=view(MACHINE))
 
 
+@at(LOW, WIDE)
 def test_the_roofline(snap_compare: Any, make_app: MakeApp, size: Size) -> None:
     made.machine()
     assert snap_compare(make_app(), terminal_size=size, run_before=view(MACHINE, "m", *(() if size[0] >= 100 else ("m", "m"))))
