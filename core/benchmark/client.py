@@ -1,6 +1,7 @@
 """Send requests and stamp what comes back, and nothing else: answers are taken apart later, by another process.
 
-A read costs one look at the clock and one append; that is what keeps the client's own time out of what it measures.
+Bytes are stamped as they come off the network (`core.benchmark.stamping`); that, and that a read is but kept, is what keeps the client's own time
+out of what it measures.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import aiohttp
 from core.benchmark.asking import Ask, address_of, headers_of
 from core.benchmark.raw import Raw
 from core.benchmark.refusal import of_tls, told
+from core.benchmark.stamping import Arrivals, StampingConnector
 from core.engine import Endpoint
 
 _LARGEST = 64 << 20
@@ -58,6 +60,7 @@ class Client:
     def __init__(self, target: Endpoint, connections: int, patience: Patience) -> None:
         self._target, self._connections, self._patience = target, connections, patience
         self._session: aiohttp.ClientSession | None = None
+        self._connector: StampingConnector
         self.opened = 0
         """Connections that were opened."""
 
@@ -66,10 +69,10 @@ class Client:
         trace.on_connection_create_end.append(self._connected)
         # Of the body: requests that begin together are written one after the other, and headers only with it.
         trace.on_request_chunk_sent.append(_sent)
-        connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._target.verify, socket_factory=_socket)
+        self._connector = StampingConnector(limit=self._connections, ssl=self._target.verify, socket_factory=_socket)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect, sock_read=self._patience.silence)
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=timeout, trace_configs=[trace], auto_decompress=True, headers=headers_of(self._target), trust_env=False
+            connector=self._connector, timeout=timeout, trace_configs=[trace], auto_decompress=True, headers=headers_of(self._target), trust_env=False
         )
         return self
 
@@ -123,26 +126,27 @@ class Client:
         """One attempt; how long to wait before the next when the server turned it away."""
         assert self._session is not None
         async with self._session.post(address_of(self._target), data=ask.body, allow_redirects=False, trace_request_ctx=raw) as response:
+            arrivals = self._connector.arrivals(response)
             raw.http, raw.content_type = response.status, response.headers.get("Content-Type", "")
             if response.status != 200:
                 body = await response.content.read(_ERROR_BODY)
                 raw.status, raw.reason = "failed", f"HTTP {response.status}: {told(body.decode(errors='replace')) or response.reason or ''}"
                 return _retry_after(response) if response.status in (429, 503) else None
-            await self._read(response, raw)
+            await self._read(response, arrivals, raw)
         return None
 
-    async def _read(self, response: aiohttp.ClientResponse, raw: Raw) -> None:
-        """Stamp every read until the response ends."""
-        read, append = response.content.readany, raw.reads.append
+    async def _read(self, response: aiohttp.ClientResponse, arrivals: Arrivals, raw: Raw) -> None:
+        """Keep every piece with the moment at which it came, until the response ends."""
+        read, stamped, keep = response.content.readany, arrivals.stamped, raw.reads.extend
         held = 0
         while data := await read():
-            append((monotonic_ns(), data))
+            keep(stamped(data))
             held += len(data)
             if held > _LARGEST:
                 raise ValueError(f"the answer is longer than {_LARGEST >> 20} MiB")
             if b"[DONE]" in data[-_TAIL:] and not response.content.at_eof():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(_drain(read, append), _GRACE)
+                    await asyncio.wait_for(_drain(read, lambda more: keep(stamped(more))), _GRACE)
                 return
 
     async def _connected(self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
@@ -150,9 +154,9 @@ class Client:
         context.trace_request_ctx.connected = True
 
 
-async def _drain(read: Callable[[], Awaitable[bytes]], append: Callable[[tuple[int, bytes]], None]) -> None:
+async def _drain(read: Callable[[], Awaitable[bytes]], keep: Callable[[bytes], None]) -> None:
     while data := await read():
-        append((monotonic_ns(), data))
+        keep(data)
 
 
 async def _sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
