@@ -52,7 +52,7 @@ class ServeSpec(Spec):
     kv_dtype: Annotated[str | None, Field(description="Number format of the KV cache; default: the engine's")] = None
     draft: Annotated[str | None, Field(description="Draft model for speculative decoding; default: none")] = None
     gamma: Annotated[int, Field(description="Drafted tokens a step", ge=1, json_schema_extra=unit("token"))] = 5
-    threads: Annotated[int | None, Field(description="Threads on the CPU; default: all cores", ge=1)] = None
+    threads: Annotated[int | None, Field(description="Threads on the CPU; default: the engine's", ge=1)] = None
     gpu_memory: Annotated[float | None, Field(description="Share of the GPU's memory to take; default: the engine's", gt=0, le=1)] = None
     tensor_parallel: Annotated[int, Field(description="GPUs that share each layer", ge=1)] = 1
     concurrency: Annotated[int | None, Field(description="Sequences at once; default: the engine's", ge=1, json_schema_extra=unit("sequence"))] = None

@@ -148,7 +148,7 @@ class BenchmarkSpec(Spec):
         int | None,
         Field(description="Context of a server that is started; default: what prompts and answers need", ge=1, json_schema_extra=unit("token")),
     ] = None
-    threads: Annotated[int | None, Field(description="Processor threads of a server that is started; default: all cores", ge=1, le=1024)] = None
+    threads: Annotated[int | None, Field(description="Processor threads of a server that is started; default: the engine's", ge=1, le=1024)] = None
 
     @field_validator("levels", "objectives", "thresholds", mode="before")
     @classmethod

@@ -29,13 +29,12 @@ from core.models.source import ModelSource
 from core.runs.context import RunContext
 from core.runtime.generate import eos_tokens
 from core.runtime.sampling import Sampling
+from core.runtime.threads import on_one_thread
 from core.sanitize import clean
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_SMALL = 100_000_000
-"""Parameters below which one thread decodes on a CPU: the operations are too short to be shared, and threads that wait for each other spin."""
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -77,7 +76,7 @@ def _decode(spec: PagesSpec, source: ModelSource, context: RunContext) -> PagesR
         compare=spec.compare,
         on_step=Live(context, tokenizer, found.context, total),
     )
-    with one_thread() if _on_one_thread(context.device, card.parameters) else nullcontext():
+    with one_thread() if on_one_thread(card, context.device) else nullcontext():
         decode.run()
     return _result(spec, card, found, decode, model, tokenizer)
 
@@ -122,7 +121,7 @@ def _result(
         metrics=metrics,
         rows=tuple(_row(sequence, tokenizer) for sequence in sorted(decode.finished, key=lambda sequence: sequence.id)),
         series=(thinned(series),),
-        notes=_notes(spec, decode, model, one=_on_one_thread(model.device.type, card.parameters)),
+        notes=_notes(spec, decode, model, one=on_one_thread(card, model.device.type)),
     )
 
 
@@ -150,10 +149,6 @@ def _notes(spec: PagesSpec, decode: PagedDecode, model: PreTrainedModel, *, one:
     if decode.compared.differing:
         notes.append(f"{decode.compared.differing} of {decode.compared.tokens} tokens would have been others with contiguous caches")
     return tuple(notes)
-
-
-def _on_one_thread(device: str, parameters: int) -> bool:
-    return device == "cpu" and parameters < _SMALL
 
 
 def _mean(values: Sequence[float]) -> float | None:

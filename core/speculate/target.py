@@ -13,12 +13,10 @@ from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.runtime.generate import eos_tokens
 from core.runtime.opening import open_decoder
+from core.runtime.threads import usual_threads
 from core.speculate.shape import TREE_SLOTS
 from core.speculate.spec import DraftingSpec
 from core.speculate.ways import Target
-
-_SMALL = 100_000_000
-"""Parameters below which threads that share an operation wait for each other longer than they work, most of all beside other programs."""
 
 
 def open_target(spec: DraftingSpec, device: str, *, slots: int, batch: int, needed_bytes: int = 0) -> Target:
@@ -60,7 +58,7 @@ def dtype_of(spec: DraftingSpec, card: ModelCard, device: str) -> torch.dtype:
 def threads(count: int, card: ModelCard, device: str) -> Iterator[int]:
     """torch uses so many cores; 0: one for a small model on a CPU, as many as it would for others. Yields the number."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count or (1 if device == "cpu" and card.parameters < _SMALL else before))
+    torch.set_num_threads(count or usual_threads(card, device))
     try:
         yield torch.get_num_threads()
     finally:

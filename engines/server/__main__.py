@@ -36,6 +36,15 @@ def _llama_cpp(options: argparse.Namespace) -> Backend:
 BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {"runtime": _runtime, "transformers": _transformers, "llama-cpp": _llama_cpp}
 
 
+def _set_threads(options: argparse.Namespace) -> None:
+    import torch
+
+    from core.models.resolve import resolve
+    from core.runtime.threads import usual_threads
+
+    torch.set_num_threads(options.threads or usual_threads(resolve(options.model).card(), options.device))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Load the model, then serve until SIGTERM; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m engines.server", description=__doc__)
@@ -54,10 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"the environment variable {options.key_env}, which should hold the key, is not set\n")
         return 2
     try:
-        if options.threads is not None and options.backend != "llama-cpp":
-            import torch
-
-            torch.set_num_threads(options.threads)
+        if options.backend != "llama-cpp":
+            _set_threads(options)
         backend = BACKENDS[options.backend](options)
     except LlmoptError as error:
         sys.stderr.write(f"{error}\n")
