@@ -23,7 +23,7 @@ def report(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> Report:
     """
     results = [Named(clean(name), parse_result(held, f"run {clean(name)}")) for name, held in documents]
     return Report(
-        title=f"Benchmark of {', '.join(dict.fromkeys(clean(entry.model, limit=80) for named in results for entry in named.result.entries))}",
+        title=_title(results),
         sentences=sentences(results),
         tables=tuple(tables(results)),
         charts=lambda: charts(results),
@@ -31,3 +31,10 @@ def report(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> Report:
         samples=lambda: sample_rows(results),
         document=lambda: document(results),
     )
+
+
+def _title(results: Sequence[Named]) -> str:
+    """Names the model that each run was about, of which a comparison measures several formats."""
+    models = dict.fromkeys(clean(entry.model, limit=80) for named in results for entry in named.result.entries[:1])
+    targets = sum(len(named.result.entries) for named in results)
+    return f"Benchmark of {', '.join(models)}" + (f" on {targets} targets" if targets > len(models) else "")

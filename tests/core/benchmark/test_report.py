@@ -123,6 +123,16 @@ def test_markdown_keeps_its_columns_and_executes_nothing() -> None:
     assert "ttft.p95 &lt; 5ms" in text
 
 
+def test_a_report_is_named_after_the_models_that_its_runs_were_about() -> None:
+    one = made(samples(1))
+    model = one.entries[0].model
+    formats = compared()
+    several = tuple(entry.model_copy(update={"model": f"{model}-{number}"}) if number else entry for number, entry in enumerate(formats.entries))
+    formats = formats.model_copy(update={"entries": several})
+    first_lines = [export_runs([run_of(result)], "md").splitlines()[0] for result in (one, formats)]
+    assert first_lines == [f"# Benchmark of {model}", f"# Benchmark of {model} on 3 targets"]
+
+
 def test_the_page_needs_nothing_and_runs_nothing() -> None:
     for text in (export_run(run_of(sweep()), FORMATS["html"]), export_runs([run_of(sweep()), run_of(compared())], "html")):
         page = Page(text)
