@@ -129,8 +129,8 @@ def test_a_report_is_named_after_the_models_that_its_runs_were_about() -> None:
     formats = compared()
     several = tuple(entry.model_copy(update={"model": f"{model}-{number}"}) if number else entry for number, entry in enumerate(formats.entries))
     formats = formats.model_copy(update={"entries": several})
-    first_lines = [export_runs([run_of(result)], "md").splitlines()[0] for result in (one, formats)]
-    assert first_lines == [f"# Benchmark of {model}", f"# Benchmark of {model} on 3 targets"]
+    titles = [report([("run", result.model_dump(mode="json"))]).title for result in (one, formats)]
+    assert titles == [f"Benchmark of {model}", f"Benchmark of {model} on 3 targets"]
 
 
 def test_the_page_needs_nothing_and_runs_nothing() -> None:
