@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.benchmark.lines import numbered_lines
 from core.errors import RequestError
-from core.sanitize import clean
 
 _LARGEST = 64 << 20
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -43,19 +43,8 @@ def load(path: Path) -> list[Question]:
     Raises:
         RequestError: the file cannot be read, or a line is none; says which.
     """
-    shown = clean(str(path), limit=200)
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise RequestError(f"{shown} has more than {_LARGEST >> 20} MiB: give fewer questions")
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{shown} is not UTF-8 text (byte {error.start}): convert it, for example with iconv") from error
-    except OSError as error:
-        raise RequestError(f"cannot read the questions {shown}: {error.strerror or error}") from error
-    found = [_question(line, f"line {number} of {shown}") for number, line in enumerate(lines, 1) if line.strip()]
-    if not found:
-        raise RequestError(f"{shown} holds no question: give one a line, with question, choices and answer")
-    return found
+    lines = numbered_lines(path, _LARGEST, "holds no question: give one a line, with question, choices and answer")
+    return [_question(line, place) for line, place in lines]
 
 
 def by_probability(questions: Sequence[Question], loglikelihood: Callable[[str, str], float]) -> int:

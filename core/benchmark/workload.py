@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import text
+from core.benchmark.lines import numbered_lines
 from core.errors import RequestError
 from core.sanitize import clean
 
@@ -122,20 +123,9 @@ def file_prompts(path: Path, tokenizer: Tokenizer | None, output_tokens: int) ->
     Raises:
         RequestError: the file cannot be read, is empty, or a line is not such an object; the line is named.
     """
-    shown = clean(str(path), limit=200)
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise RequestError(f"{shown} is larger than 1 GiB: give a part of it")
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{shown} is not UTF-8 text (byte {error.start}): convert it, for example with iconv") from error
-    except OSError as error:
-        raise RequestError(f"cannot read {shown}: {error.strerror or error}") from error
+    lines = numbered_lines(path, _LARGEST_FILE, "holds no requests: give a JSON object a line")
     made = _Made(tokenizer)
-    prompts = [_prompt(line, f"line {number} of {shown}", made, output_tokens) for number, line in enumerate(lines, 1) if line.strip()]
-    if not prompts:
-        raise RequestError(f"{shown} holds no requests: give a JSON object a line")
-    return prompts
+    return [_prompt(line, place, made, output_tokens) for line, place in lines]
 
 
 class _Made:
