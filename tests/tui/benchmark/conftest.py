@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
 from core import engine_paths
-from core.spec import Spec
 from engines.local import LocalServer
 from tests.tui.benchmark import made
 from tests.tui.fakes import FakeServices
 from tests.tui.kvcache.conftest import shown
 from tests.tui.quantize.conftest import FakeModels, settle, until
+from tests.tui.recording import RecordingRuns
 from tui.app import LlmoptApp
 from tui.benchmark.pane import BenchmarkPane
 from tui.panes import PaneEntry
-from tui.runs.live import LiveRuns
 
 __all__ = ["MakeApp", "RecordingRuns", "open_tab", "settle", "shown", "until"]
 
@@ -45,28 +43,9 @@ def stated_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LocalServer
 
 
-class RecordingRuns(LiveRuns):
-    """Starts nothing: notes what was asked for, and leaves a run that goes on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.started: list[Spec] = []
-        self.cancelled: list[str] = []
-
-    def start(self, spec: Spec) -> Any:
-        self.started.append(spec)
-        return made.going(spec, f"20260101-1159{len(self.started):02}-{spec.capability}-00ff")
-
-    def cancel(self, run: Any) -> Any:
-        self.cancelled.append(run.id)
-        state = run.state.model_copy(update={"status": "cancelled", "ended": run.state.created + 5})
-        run.save_state(state)
-        return state
-
-
 @pytest.fixture
 def runs(services: FakeServices) -> RecordingRuns:
-    services.runs = RecordingRuns()
+    services.runs = RecordingRuns(made.going)
     return services.runs
 
 
