@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +26,7 @@ from core.benchmark.machine_spec import BenchmarkMachineSpec
 from core.benchmark.roofline import attainable, bound, operations, traffic
 from core.benchmark.stopwatch import Stopwatch
 from core.benchmark.surroundings import machine
+from core.evaluate.threads import torch_threads
 from core.hardware.host import cpu_name
 from core.models.card import ModelCard
 from core.models.resolve import resolve
@@ -50,7 +49,7 @@ def run(spec: BenchmarkMachineSpec, context: RunContext) -> BenchmarkMachineResu
     loads = tuple((product, phase, rows) for phase, rows in _phases(spec) for product in products_of(card) if phase == "decode" or product.prefill)
     devices = _devices(spec, context.device)
     total = len(devices) * (len(spec.dtypes) * (len(spec.sizes) + len(loads)) + len(_KINDS))
-    with _threads(spec.threads):
+    with torch_threads(spec.threads):
         benches = [_Bench(spec, context, device, card, total) for device in devices]
         for number, bench in enumerate(benches):
             bench.done = number * total // len(devices)
@@ -215,16 +214,6 @@ def _phases(spec: BenchmarkMachineSpec) -> tuple[tuple[str, int], ...]:
 def _devices(spec: BenchmarkMachineSpec, device: str) -> tuple[str, ...]:
     """The one that was asked for; left to this program, the processor and, where there is one, the GPU."""
     return ("cpu", device) if spec.device == "auto" and device != "cpu" else (device,)
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _facts(device: str, threads: int) -> DeviceFacts:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import TypeVar
 
@@ -46,11 +46,16 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item], workers:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """torch computes in the calling thread alone."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def torch_threads(count: int | None) -> Iterator[int]:
+    """torch computes with so many threads, None: with as many as it does. Yields the number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
     try:
-        yield
+        yield torch.get_num_threads()
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
+
+
+def one_thread() -> AbstractContextManager[int]:
+    """torch computes in the calling thread alone."""
+    return torch_threads(1)

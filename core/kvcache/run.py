@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -14,6 +12,7 @@ from core import text
 from core.errors import RequestError, RunFailed
 from core.evaluate.encoding import Encoding, encode
 from core.evaluate.result import Convention
+from core.evaluate.threads import torch_threads
 from core.evaluate.windows import windows_of
 from core.formats.opening import open_whole, tokenizer_of
 from core.kvcache.catalog import REFERENCE
@@ -58,7 +57,7 @@ def run(spec: KvCacheSpec, context: RunContext) -> KvCacheResult:
         len(windows) < spec.windows
     )
     needles = _needles(spec, fit, tokenizer, encoding.tokens, notes)
-    with threads(spec.threads):
+    with torch_threads(spec.threads):
         model = open_whole(source, arithmetic(spec.dtype, card, context.device), context.device)
         variants = {name: with_groups(model, groups_of(name, card.heads)) for name in fit.variants}
         bench = Bench(model, windows, fit.prompt, spec, needles, Steps(context, 1))
@@ -98,17 +97,6 @@ def arithmetic(dtype: Dtype, card: ModelCard, device: str) -> torch.dtype:
     if dtype != "auto":
         return _DTYPES[dtype]
     return torch.float32 if device == "cpu" else _DTYPES.get(card.dtype, torch.bfloat16)
-
-
-@contextmanager
-def threads(count: int | None) -> Iterator[None]:
-    """torch computes with so many threads; None: with as many as it does."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def free_memory(device: str) -> int | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from core import text
 from core.evaluate.encoding import encode
+from core.evaluate.threads import torch_threads
 from core.formats.opening import open_whole, tokenizer_of
 from core.kvcache import sizes
 from core.kvcache.build import card_of
@@ -21,7 +22,7 @@ from core.kvcache.geometry import Geometry
 from core.kvcache.growth import fit, parts, tail_exponent
 from core.kvcache.progress import Steps
 from core.kvcache.projections import counted
-from core.kvcache.run import arithmetic, peak_rss_bytes, threads
+from core.kvcache.run import arithmetic, peak_rss_bytes
 from core.kvcache.settings import SchemeSettings
 from core.kvcache.why_result import CostParts, GrowthFit, KvCacheWhyResult, LengthFigures
 from core.kvcache.why_spec import KvCacheWhySpec
@@ -75,7 +76,7 @@ def run(spec: KvCacheWhySpec, context: RunContext) -> KvCacheWhyResult:
     tokens = tokens[torch.arange(longest) % len(tokens)].to(context.device)[None]
     context.progress(0, 1, f"reading {source.title}")
     ways = (_Way(cached=True), _Way(cached=False))
-    with threads(spec.threads):
+    with torch_threads(spec.threads):
         model = open_whole(source, arithmetic(spec.dtype, card, context.device), context.device)
         decoder = open_decoder(model, longest)
         steps = Steps(context, _cost(longest, spec.repeats))

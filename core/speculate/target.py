@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
 
 from core.errors import RequestError
+from core.evaluate.threads import torch_threads
 from core.formats.opening import open_whole, tokenizer_of
 from core.models.card import ModelCard
 from core.models.resolve import resolve
@@ -54,12 +54,6 @@ def dtype_of(spec: DraftingSpec, card: ModelCard, device: str) -> torch.dtype:
     return found
 
 
-@contextmanager
-def threads(count: int, card: ModelCard, device: str) -> Iterator[int]:
-    """torch uses so many cores; 0: one for a small model on a CPU, as many as it would for others. Yields the number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or usual_threads(card, device))
-    try:
-        yield torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)
+def threads(count: int, card: ModelCard, device: str) -> AbstractContextManager[int]:
+    """torch uses so many cores; 0: one for a small model on a CPU, as many as it would for others. Gives the number."""
+    return torch_threads(count or usual_threads(card, device))
