@@ -30,7 +30,7 @@ from core.formats.reading import (
 )
 from core.numerics.activations import ActivationQuantizer
 from core.numerics.grid import Granularity
-from core.numerics.packing import pack, unpack, unpack_fields
+from core.numerics.packed.words import pack, unpack, unpack_fields
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor
 from core.numerics.widths import packed_words

@@ -17,8 +17,8 @@ from torch import Tensor
 from core.errors import RequestError
 from core.formats.float_quantized import fp8_codes, scale_shapes, stored_scales
 from core.numerics.activations import ActivationQuantizer
-from core.numerics.fp8 import E4M3
-from core.numerics.fp8_tensor import BLOCK, Float8Tensor, Fp8Granularity, GroupedInputs
+from core.numerics.fp8.codec import E4M3
+from core.numerics.fp8.tensor import BLOCK, Float8Tensor, Fp8Granularity, GroupedInputs
 from core.numerics.stored import StoredWeight
 from core.sanitize import clean
 

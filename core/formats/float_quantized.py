@@ -15,8 +15,8 @@ from torch import Tensor
 from core.errors import RequestError
 from core.formats.one_group import one_group
 from core.numerics.activations import ActivationQuantizer
-from core.numerics.fp8 import E4M3, Fp8Format
-from core.numerics.fp8_tensor import BLOCK, Float8Tensor, Fp8Granularity, GroupedInputs
+from core.numerics.fp8.codec import E4M3, Fp8Format
+from core.numerics.fp8.tensor import BLOCK, Float8Tensor, Fp8Granularity, GroupedInputs
 from core.numerics.stored import StoredWeight
 from core.sanitize import clean
 

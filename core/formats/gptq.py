@@ -27,7 +27,7 @@ from core.formats.reading import (
     required,
     sequential_index,
 )
-from core.numerics.packing import pack, unpack
+from core.numerics.packed.words import pack, unpack
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor
 from core.sanitize import clean

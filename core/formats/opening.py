@@ -22,7 +22,7 @@ from core.models.source import ModelSource, require_folder
 from core.models.streaming import Stored, StreamedModel
 from core.models.structure import find_linears
 from core.numerics.activations import ActivationQuantizer
-from core.numerics.packed import use_packed
+from core.numerics.packed.linears import use_packed
 from core.sanitize import clean
 
 if TYPE_CHECKING:

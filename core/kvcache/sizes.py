@@ -120,7 +120,7 @@ def _ranged_row(geometry: Geometry, settings: SchemeSettings, bits: int) -> int:
 
 
 def _code_bytes(count: int, bits: int) -> int:
-    """As `core.numerics.byte_codes.code_bytes`, which imports torch."""
+    """As `core.numerics.packed.byte_codes.code_bytes`, which imports torch."""
     return -(-count * bits // 8)
 
 

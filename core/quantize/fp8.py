@@ -16,8 +16,8 @@ from torch.nn.functional import pad
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.numerics.activations import ActivationKind, ActivationQuantizer, static_scale
-from core.numerics.fp8 import E4M3, FP8_FORMATS, Fp8Format, Fp8Name, cast
-from core.numerics.fp8_tensor import BLOCK, Float8Tensor, Fp8Granularity, GroupedInputs
+from core.numerics.fp8.codec import E4M3, FP8_FORMATS, Fp8Format, Fp8Name, cast
+from core.numerics.fp8.tensor import BLOCK, Float8Tensor, Fp8Granularity, GroupedInputs
 from core.numerics.grid import Grid
 from core.quantize.spec import QuantizeSpec
 

@@ -9,7 +9,7 @@ from core.formats.float_quantized import FloatQuantized
 from core.formats.shards import ShardWriter
 from core.models.files import read_object
 from core.models.streaming import StreamedModel
-from core.numerics.fp8 import E5M2, Fp8Format
+from core.numerics.fp8.codec import E5M2, Fp8Format
 from core.quantize.checkpoint import Written, written_as
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps

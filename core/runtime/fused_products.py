@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.numerics.packed import PackedLinear
+from core.numerics.packed.linears import PackedLinear
 
 Step = Callable[[], object]
 """An operation that is bound to its buffers."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.numerics.packed import PackedLinear, pack, stack
+from core.numerics.packed.linears import PackedLinear, pack, stack
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor
 from core.runtime.fused_families import family_of

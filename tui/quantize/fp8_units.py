@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from core.hardware.snapshot import GpuState
-from core.numerics.fp8_units import FP8_CAPABILITY, has_fp8_units
+from core.numerics.fp8.units import FP8_CAPABILITY, has_fp8_units
 from core.quantize.spec import QuantizeSpec
 from core.sanitize import clean
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.kvcache.schemes.per_token import PerTokenLayer
-from core.numerics.fp8 import E4M3, E5M2, Fp8Format, cast, decode_into
+from core.numerics.fp8.codec import E4M3, E5M2, Fp8Format, cast, decode_into
 
 _TARGET = E4M3.largest
 """What a head's largest value is scaled to. E5M2 reaches further, and its scales would then be too small for a float16."""

@@ -11,7 +11,7 @@ from core.kvcache.affine import by_channels, quantize_range
 from core.kvcache.build import LayerContext
 from core.kvcache.schemes.per_token import PerTokenLayer
 from core.kvcache.sizes import span
-from core.numerics.byte_codes import pack_bytes, unpack_bytes
+from core.numerics.packed.byte_codes import pack_bytes, unpack_bytes
 
 
 class Int4Layer(PerTokenLayer):

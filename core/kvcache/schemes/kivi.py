@@ -15,7 +15,7 @@ from core.kvcache.affine import by_channels, by_tokens, quantize_range
 from core.kvcache.build import LayerContext
 from core.kvcache.sizes import span
 from core.kvcache.slots import Slots
-from core.numerics.byte_codes import pack_bytes, unpack_bytes
+from core.numerics.packed.byte_codes import pack_bytes, unpack_bytes
 from core.runtime.cache import KvLayer
 
 Parts = tuple[Slots, Slots, Slots]

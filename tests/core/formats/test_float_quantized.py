@@ -12,7 +12,7 @@ from core.calibration.statistics import InputStatistics
 from core.errors import RequestError
 from core.formats.fine_grained_fp8 import FineGrainedFp8
 from core.formats.float_quantized import FloatQuantized
-from core.numerics.fp8_tensor import Float8Tensor
+from core.numerics.fp8.tensor import Float8Tensor
 from core.quantize.fp8 import Fp8Config, quantize
 
 SCHEMES = [(granularity, inputs) for granularity in ("tensor", "channel", "block") for inputs in ("dynamic", "static", None)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from core.kvcache.catalog import SCHEMES
 from core.kvcache.settings import SchemeSettings
 from core.kvcache.sizes import span
-from core.numerics.byte_codes import code_bytes
+from core.numerics.packed.byte_codes import code_bytes
 from tests.core.kvcache.schemes.making import MINE, fill, geometry, layer, states
 
 SIZES = [

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.numerics.byte_codes import code_bytes, pack_bytes, unpack_bytes
-from core.numerics.packing import pack
+from core.numerics.packed.byte_codes import code_bytes, pack_bytes, unpack_bytes
+from core.numerics.packed.words import pack
 
 
 @given(st.sampled_from([2, 4, 8]), st.integers(1, 70), st.integers(1, 3), st.integers(0, 2**31))

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.numerics.fp8 import E4M3, E5M2, FP8_FORMATS, Fp8Format, cast, decode, decode_into, encode
+from core.numerics.fp8.codec import E4M3, E5M2, FP8_FORMATS, Fp8Format, cast, decode, decode_into, encode
 
 EVERY_BFLOAT16 = torch.arange(65536, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
 BOTH = pytest.mark.parametrize("kind", FP8_FORMATS.values(), ids=FP8_FORMATS)

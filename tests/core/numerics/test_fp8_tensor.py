@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from core.numerics.activations import ActivationQuantizer
-from core.numerics.fp8_linear import Fp8Linear, fits_fp8_units
-from core.numerics.fp8_tensor import Float8Tensor, GroupedInputs
-from core.numerics.fp8_units import has_fp8_units, uses_fp8_units
-from core.numerics.packed import pack
+from core.numerics.fp8.linear import Fp8Linear, fits_fp8_units
+from core.numerics.fp8.tensor import Float8Tensor, GroupedInputs
+from core.numerics.fp8.units import has_fp8_units, uses_fp8_units
+from core.numerics.packed.linears import pack
 
 
 def made(granularity: str, rows: int = 48, columns: int = 64, activations: ActivationQuantizer | None = None) -> Float8Tensor:
@@ -88,8 +88,8 @@ def test_packed_linears_take_the_units_where_there_are_some(monkeypatch: pytest.
     weight, inputs, bias = made("channel", activations=ActivationQuantizer("fp8-e4m3")), torch.randn(2, 5, 64), torch.randn(48)
     plain = pack(weight, "cpu", torch.float32, bias)
     assert plain.kernel == "dequantized"
-    monkeypatch.setattr("core.numerics.packed.uses_fp8_units", lambda device: True)
-    monkeypatch.setattr("core.numerics.fp8_linear.uses_fp8_units", lambda device: True)
+    monkeypatch.setattr("core.numerics.packed.linears.uses_fp8_units", lambda device: True)
+    monkeypatch.setattr("core.numerics.fp8.linear.uses_fp8_units", lambda device: True)
     packed = pack(weight, "cpu", torch.float32, bias)
     assert packed.kernel == "fp8 matrix units"
     assert packed.nbytes < 0.5 * plain.nbytes

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from core.numerics.activations import ActivationQuantizer
 from core.numerics.grid import Grid
-from core.numerics.packed import DEQUANTIZED, dequantized, pack, stack, use_packed
-from core.numerics.packed_kernels import Int4Cpu, Int8
+from core.numerics.packed.kernels import Int4Cpu, Int8
+from core.numerics.packed.linears import DEQUANTIZED, dequantized, pack, stack, use_packed
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.rtn import quantize
 

@@ -6,8 +6,8 @@ from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.numerics import packing
-from core.numerics.packing import pack, unpack
+from core.numerics.packed import words as packing
+from core.numerics.packed.words import pack, unpack
 from core.numerics.widths import packed_words
 
 widths = st.integers(2, 8)

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from core.errors import RequestError
 from core.numerics.grid import Grid
-from core.numerics.packed import use_packed
+from core.numerics.packed.linears import use_packed
 from core.quantize.rtn import quantize
 from core.runtime import fused_products, fused_weights
 from core.runtime.cache import KvCache

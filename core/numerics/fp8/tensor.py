@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from core.numerics.activations import ActivationQuantizer
-from core.numerics.fp8 import E4M3, Fp8Format
+from core.numerics.fp8.codec import E4M3, Fp8Format
 
 Fp8Granularity = Literal["tensor", "channel", "block"]
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from core.numerics.activations import ActivationQuantizer, token_scales
-from core.numerics.fp8 import E4M3, cast
-from core.numerics.fp8_tensor import Float8Tensor
-from core.numerics.fp8_units import uses_fp8_units
+from core.numerics.fp8.codec import E4M3, cast
+from core.numerics.fp8.tensor import Float8Tensor
+from core.numerics.fp8.units import uses_fp8_units
 
 _MULTIPLE = 16
 """Of rows and columns of the weight, for the matrix units."""
