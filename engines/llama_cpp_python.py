@@ -8,7 +8,7 @@ from typing import Any
 from core import engine_paths
 from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServeSpec, TokenScore
 from core.errors import RequestError
-from core.models.gguf_header import read_gguf_header
+from core.models.disk.gguf_header import read_gguf_header
 from core.models.resolve import resolve
 from engines import probing, scoring
 from engines.arguments import Arguments

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from textual.message_pump import MessagePump
 
     from core.hardware.sampler import Sampler
-    from core.models.listing import ModelListing
+    from core.models.find.listing import ModelListing
     from core.models.resolve import ModelSource
     from core.runs.state import State
     from core.runs.store import Run
@@ -104,7 +104,7 @@ class LiveServices:
     def sampler(self) -> Sampler:
         """Started on first use, every `refresh_interval` seconds."""
         from core.hardware.sampler import Sampler
-        from core.models.hub_cache import cache_folder
+        from core.models.find.hub_cache import cache_folder
         from core.runs.home import runs_folder
         from tui.runs.ours import OurWorkers
 
@@ -136,7 +136,7 @@ class LiveModels:
 
     def listing(self) -> ModelListing:
         """Bundled, local folders, artifacts of runs, the Hugging Face cache."""
-        from core.models.listing import list_models
+        from core.models.find.listing import list_models
 
         return list_models()
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from core.calibration.replay import Part, Replay, Tracer
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
-from core.models.memory import give_back_memory
-from core.models.streaming import BlockInputs, StreamedModel
+from core.models.stream.memory import give_back_memory
+from core.models.stream.streaming import BlockInputs, StreamedModel
 from core.models.structure import find_linears
 from core.sanitize import clean
 

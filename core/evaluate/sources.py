@@ -13,7 +13,7 @@ from core.errors import RequestError
 from core.evaluate.threads import in_order
 
 if TYPE_CHECKING:
-    from core.models.streaming import StreamedModel
+    from core.models.stream.streaming import StreamedModel
 
 OnBlock = Callable[[int, int], None]
 

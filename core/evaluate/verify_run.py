@@ -16,8 +16,8 @@ from core.evaluate.verify_spec import VerifySpec
 from core.formats.checks import CheckBook
 from core.formats.verify import look_at_folder, look_at_gguf
 from core.models.card import ModelCard
-from core.models.gguf_header import read_gguf_header
-from core.models.headers import model_tensors
+from core.models.disk.gguf_header import read_gguf_header
+from core.models.disk.headers import model_tensors
 from core.models.resolve import resolve
 
 _GIBBERISH = 2

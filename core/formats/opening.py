@@ -14,12 +14,12 @@ from core.errors import RequestError
 from core.formats.gguf.opening import companion_folder, open_gguf
 from core.formats.registry import FORMATS, read_format
 from core.formats.weights import QuantizedWeights
-from core.models.files import read_object, shown
-from core.models.headers import TensorLocation, model_tensors
+from core.models.config.quantization import quantization_of
+from core.models.disk.files import read_object, shown
+from core.models.disk.headers import TensorLocation, model_tensors
 from core.models.load import load_model, load_tokenizer
-from core.models.quantization import quantization_of
 from core.models.source import ModelSource, require_folder
-from core.models.streaming import Stored, StreamedModel
+from core.models.stream.streaming import Stored, StreamedModel
 from core.models.structure import find_linears
 from core.numerics.activations import ActivationQuantizer
 from core.numerics.packed.linears import use_packed

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from core.errors import RequestError, RunFailed
-from core.models.files import reason, shown
+from core.models.disk.files import reason, shown
 
 
 def check_output(folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from core.errors import RequestError
 from core.formats.base import Format
-from core.models.files import shown
+from core.models.disk.files import shown
 from core.sanitize import clean
 
 FORMATS: dict[str, str] = {

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError
-from core.models.tensors import TORCH_DTYPES
+from core.models.disk.tensors import TORCH_DTYPES
 from core.sanitize import clean
 
 _NAMES = {dtype: name for name, dtype in TORCH_DTYPES.items()}

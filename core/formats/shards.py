@@ -17,8 +17,8 @@ from torch import Tensor
 from core.errors import LlmoptError, RequestError, RunFailed
 from core.formats.output import check_output, disk_sentence
 from core.formats.safetensors_file import SafetensorsFile, stored_bytes
-from core.models.files import shown
-from core.models.headers import INDEX_FILE, SINGLE_FILE
+from core.models.disk.files import shown
+from core.models.disk.headers import INDEX_FILE, SINGLE_FILE
 from core.sanitize import clean
 
 __all__ = ["MAX_SHARD_BYTES", "ShardWriter", "check_output"]

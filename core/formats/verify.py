@@ -17,12 +17,12 @@ from core.formats.gguf.weights import GgufWeights
 from core.formats.left_out import left_out_by
 from core.formats.opening import open_streamed, quantized_weights
 from core.formats.weights import QuantizedWeights
-from core.models.files import read_object
-from core.models.headers import model_tensors
+from core.models.config.quantization import quantization_of
+from core.models.disk.files import read_object
+from core.models.disk.headers import model_tensors
+from core.models.disk.tensors import TensorReader, check_finite
 from core.models.load import load_tokenizer
-from core.models.quantization import quantization_of
-from core.models.streaming import StreamedModel
-from core.models.tensors import TensorReader, check_finite
+from core.models.stream.streaming import StreamedModel
 from core.numerics.nf4 import NestedScales
 from core.numerics.stored import StoredWeight
 from core.sanitize import clean

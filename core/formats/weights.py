@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from core.formats.base import Format
-from core.models.headers import TensorInfo, TensorLocation, model_tensors
-from core.models.tensors import TensorReader
+from core.models.disk.headers import TensorInfo, TensorLocation, model_tensors
+from core.models.disk.tensors import TensorReader
 from core.numerics.activations import ActivationQuantizer
 from core.numerics.stored import StoredWeight
 

@@ -12,12 +12,12 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import RequestError
-from core.models import blueprint
-from core.models.attention_kinds import attention_kinds
-from core.models.files import read_object, shown
-from core.models.headers import TensorLocation, model_tensors
-from core.models.normal_config import NormalConfig, normalize
-from core.models.quantization import quantization_of
+from core.models.config import blueprint
+from core.models.config.attention_kinds import attention_kinds
+from core.models.config.normal_config import NormalConfig, normalize
+from core.models.config.quantization import quantization_of
+from core.models.disk.files import read_object, shown
+from core.models.disk.headers import TensorLocation, model_tensors
 from core.sanitize import clean
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.errors import RequestError
-from core.models.files import shown
-from core.models.headers import TensorLocation
-from core.models.normal_config import NormalConfig
+from core.models.config.normal_config import NormalConfig
+from core.models.disk.files import shown
+from core.models.disk.headers import TensorLocation
 
 _LONGEST_CONTEXT = 2**27
 

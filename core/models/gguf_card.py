@@ -8,8 +8,8 @@ from typing import Any
 
 from core.errors import RequestError
 from core.models.card import LinearShape, ModelCard
-from core.models.files import shown
-from core.models.gguf_header import GgufHeader, read_gguf_header
+from core.models.disk.files import shown
+from core.models.disk.gguf_header import GgufHeader, read_gguf_header
 from core.sanitize import clean
 
 

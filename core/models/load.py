@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.errors import LlmoptError, RequestError
+from core.models.config.normal_config import normalize
+from core.models.config.quantization import quantization_of
 from core.models.consistency import check_consistent
-from core.models.files import read_object, reason, shown
-from core.models.headers import model_tensors
-from core.models.normal_config import normalize
-from core.models.quantization import quantization_of
+from core.models.disk.files import read_object, reason, shown
+from core.models.disk.headers import model_tensors
+from core.models.disk.tensors import check_finite
 from core.models.source import ModelSource, require_folder
-from core.models.tensors import check_finite
 from core.sanitize import clean
 
 if TYPE_CHECKING:

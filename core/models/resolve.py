@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.errors import RequestError
-from core.models.defaults import causal_model_types, model_types
-from core.models.files import read_object, reason, shown
-from core.models.gguf_header import read_gguf_header
-from core.models.headers import INDEX_FILE, SINGLE_FILE, model_tensors
-from core.models.hub_cache import cached_snapshot, is_model_id, is_offline
-from core.models.listing import ModelListing, ModelProblem, bundled_models, list_models
+from core.models.config.defaults import causal_model_types, model_types
+from core.models.disk.files import read_object, reason, shown
+from core.models.disk.gguf_header import read_gguf_header
+from core.models.disk.headers import INDEX_FILE, SINGLE_FILE, model_tensors
+from core.models.find.hub_cache import cached_snapshot, is_model_id, is_offline
+from core.models.find.listing import ModelListing, ModelProblem, bundled_models, list_models
 from core.models.source import ModelSource, require_folder, require_unquantized
 from core.sanitize import clean
 

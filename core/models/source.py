@@ -8,7 +8,7 @@ from typing import Literal
 
 from core.errors import RequestError
 from core.models.card import ModelCard
-from core.models.files import shown
+from core.models.disk.files import shown
 from core.models.gguf_card import gguf_card
 from core.sanitize import clean
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.errors import RequestError
 from core.models.card import ModelCard
-from core.models.files import read_object
+from core.models.disk.files import read_object
 from core.models.resolve import resolve
 from core.sanitize import clean
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from core.calibration.blocks import CalibratedBlock
 from core.calibration.norm_groups import makes_scores, recipe_of
 from core.calibration.statistics import InputStatistics
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
 from core.quantize import rtn

@@ -18,9 +18,9 @@ from core.formats.opening import Activations, round_inputs
 from core.formats.registry import read_format
 from core.formats.shards import ShardWriter
 from core.formats.weights import QuantizedWeights
-from core.models.files import read_object
+from core.models.disk.files import read_object
 from core.models.source import ModelSource
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.quantize import gguf
 from core.quantize.methods import METHODS

@@ -17,10 +17,10 @@ from core.calibration.blocks import calibrated_blocks
 from core.errors import RequestError
 from core.evaluate.result import Divergence
 from core.models.card import ModelCard
-from core.models.headers import model_tensors
+from core.models.disk.headers import model_tensors
 from core.models.resolve import resolve
 from core.models.source import require_folder
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.errors import OutputError, WeightError, output_error, weight_error
 from core.numerics.widths import packed_words

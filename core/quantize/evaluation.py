@@ -13,7 +13,7 @@ from core.evaluate.summary import divergence_of, perplexity_of
 from core.evaluate.walk import walk
 from core.evaluate.windows import Windows, windows_of
 from core.models.source import ModelSource
-from core.models.streaming import StreamedModel, load_tokenizer
+from core.models.stream.streaming import StreamedModel, load_tokenizer
 from core.text import Corpus
 
 _HIDDEN_BYTES = 2**30

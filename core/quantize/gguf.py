@@ -25,7 +25,7 @@ from core.formats.gguf.llama_process import quantize_file, require_llama_cpp
 from core.formats.gguf.weights import GgufWeights
 from core.formats.output import check_output, disk_sentence
 from core.models.card import ModelCard
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import weight_error
 from core.quantize.levels import LevelRow, level_row
 from core.quantize.result import LayerFigures

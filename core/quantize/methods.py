@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from core.calibration.blocks import CalibratedBlock
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.numerics.grid import Grid
 from core.numerics.stored import StoredWeight
 from core.quantize import additive, awq, fp8, gguf, gptq, int8, nf4, qat, rtn, smoothquant

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from core.calibration.blocks import calibrated_blocks
 from core.calibration.statistics import InputStatistics
 from core.errors import RequestError, RunFailed
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.stored import StoredWeight
 from core.quantize.allocate import Assignment, Choice, least_loss, least_size

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from core.errors import Cancelled, RequestError, RunFailed
-from core.models.headers import model_tensors
+from core.models.disk.headers import model_tensors
+from core.models.disk.tensors import TORCH_DTYPES
 from core.models.load import load_model
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
-from core.models.tensors import TORCH_DTYPES
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.grids import grid_of
 from core.quantize.qat_batches import batches

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from core.errors import RunFailed
-from core.models.files import reason, shown
+from core.models.disk.files import reason, shown
 from core.quantize.defaults import FACTS
 from core.quantize.result import MixedFigures, QuantizeResult
 

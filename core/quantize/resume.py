@@ -22,7 +22,7 @@ from torch import Tensor
 
 from core.errors import RequestError
 from core.formats.safetensors_file import SafetensorsFile, stored_bytes
-from core.models.files import shown
+from core.models.disk.files import shown
 from core.quantize.result import LayerFigures
 from core.runs.files import read_json, write_json
 

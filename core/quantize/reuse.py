@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pydantic import ValidationError
 from torch import Tensor
 
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.quantize.result import MixedFigures
 from core.quantize.resume import identity_of
 from core.quantize.sensitivity import Sensitivity

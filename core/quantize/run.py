@@ -16,7 +16,7 @@ from core.formats.shards import check_output
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.source import ModelSource, require_folder
-from core.models.streaming import StreamedModel, load_tokenizer
+from core.models.stream.streaming import StreamedModel, load_tokenizer
 from core.numerics.products import multiplies_bfloat16
 from core.quantize.additive_shape import settled
 from core.quantize.check import check

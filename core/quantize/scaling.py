@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from core.calibration.blocks import CalibratedBlock, ModuleCall
 from core.calibration.norm_groups import Recipe, ScaleGroup
 from core.errors import RequestError
-from core.models.headers import model_tensors
-from core.models.streaming import StreamedModel
-from core.models.tensors import TORCH_DTYPES
+from core.models.disk.headers import model_tensors
+from core.models.disk.tensors import TORCH_DTYPES
+from core.models.stream.streaming import StreamedModel
 from core.numerics.grid import Grid
 from core.numerics.products import product_nt
 from core.sanitize import clean

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from core.formats.float_quantized import FloatQuantized
 from core.formats.shards import ShardWriter
-from core.models.files import read_object
-from core.models.streaming import StreamedModel
+from core.models.disk.files import read_object
+from core.models.stream.streaming import StreamedModel
 from core.numerics.fp8.codec import E5M2, Fp8Format
 from core.quantize.checkpoint import Written, written_as
 from core.quantize.spec import QuantizeSpec

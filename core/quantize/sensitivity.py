@@ -18,7 +18,7 @@ from core.calibration.blocks import Block, CalibratedBlock
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.evaluate.scores import kl_divergence, rows
-from core.models.streaming import BlockInputs, StreamedModel
+from core.models.stream.streaming import BlockInputs, StreamedModel
 from core.numerics.stored import StoredWeight
 from core.sanitize import clean
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from core.calibration.blocks import CalibratedBlock
 from core.calibration.norm_groups import recipe_of
 from core.calibration.statistics import InputStatistics
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.numerics.activations import ActivationQuantizer, static_scale
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor

@@ -14,9 +14,9 @@ from core.calibration.blocks import Block, CalibratedBlock, calibrated_blocks, p
 from core.calibration.sharing import devices_of, shared
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
-from core.models.headers import model_tensors
-from core.models.streaming import StreamedModel
-from core.models.tensors import TORCH_DTYPES
+from core.models.disk.headers import model_tensors
+from core.models.disk.tensors import TORCH_DTYPES
+from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import output_error, weight_error
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.errors import RequestError
 from core.models.card import ModelCard
-from core.models.files import read_object
+from core.models.disk.files import read_object
 from core.models.resolve import resolve
 from core.models.source import ModelSource
 from core.sanitize import clean

@@ -26,7 +26,7 @@ from core.evaluate.encoding import encode
 from core.evaluate.windows import windows_of
 from core.models.resolve import resolve
 from core.models.source import require_folder
-from core.models.streaming import load_tokenizer
+from core.models.stream.streaming import load_tokenizer
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from tests.benchmarks.gptq_quality import SilentContext

@@ -33,7 +33,7 @@ from core.formats.gguf.imatrix import legacy_bytes, write_imatrix
 from core.formats.gguf.opening import open_gguf
 from core.models.load import load_tokenizer
 from core.models.resolve import resolve
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.quantize.gguf import importance_of
 from core.quantize.steps import Steps
 from tests.benchmarks.gguf_conversion import different_tensors, theirs, timed

@@ -26,7 +26,7 @@ from core import text
 from core.calibration.windows import calibration_windows
 from core.models.resolve import resolve
 from core.models.source import require_folder
-from core.models.streaming import load_model, load_tokenizer
+from core.models.stream.streaming import load_model, load_tokenizer
 from tests.benchmarks.report import Bar, record
 from tests.peers.environments import interpreter, variable
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from core.models.resolve import resolve
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.quantize.checkpoint import Written, check_weights, open_quantized, write_checkpoint
 from core.quantize.evaluation import Evaluation
 from core.quantize.mixed import PLAN, measure, plan_for

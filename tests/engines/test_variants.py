@@ -11,7 +11,7 @@ from core import engine as engines
 from core.engine import Command, Endpoint, Found, Missing, ServerFigures, ServeSpec, look_up
 from core.errors import RequestError
 from core.formats.gguf.convert import convert, plan_conversion
-from core.models.gguf_header import GgufHeader
+from core.models.disk.gguf_header import GgufHeader
 from engines import probing
 from tests.core.formats.gguf.models import make_model
 from tests.engines.documented import Answer, documented

@@ -17,7 +17,7 @@ from core.formats.opening import open_whole
 from core.formats.verify import look_at_folder
 from core.models.resolve import resolve
 from core.models.source import require_folder
-from core.models.streaming import load_tokenizer
+from core.models.stream.streaming import load_tokenizer
 from tests.benchmarks.cross_loading import THEIRS, Pair, checkpoint
 from tests.peers import environments as peers
 

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from core.hardware.sampler import Sampler
 from core.hardware.snapshot import DiskState, GpuState, MemoryState, ProcessState, Snapshot
-from core.models.hub_cache import cache_folder
+from core.models.find.hub_cache import cache_folder
 from core.runs import store
 from core.runs.figures import size
 from core.runs.home import runs_folder

@@ -8,7 +8,7 @@ from pathlib import Path
 from textual.content import Content
 from textual.widgets import Static
 
-from core.models.hub_cache import cached_snapshot, is_model_id, is_offline
+from core.models.find.hub_cache import cached_snapshot, is_model_id, is_offline
 from core.sanitize import clean
 from tui.widgets.hanging import hanging
 

@@ -16,7 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from core.errors import LlmoptError
-from core.models.files import read_object
+from core.models.disk.files import read_object
 from core.sanitize import clean
 from tui.widgets import words
 from tui.widgets.threads import in_thread

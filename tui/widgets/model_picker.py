@@ -22,7 +22,7 @@ from tui.widgets.card_facts import facts
 from tui.widgets.threads import in_thread
 
 if TYPE_CHECKING:
-    from core.models.listing import ModelListing
+    from core.models.find.listing import ModelListing
     from tui.app import LlmoptApp
 
 

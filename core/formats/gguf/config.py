@@ -7,7 +7,7 @@ from typing import Any
 
 from core.errors import RequestError
 from core.formats.gguf.families import GgufFamily, family_in_file
-from core.models.gguf_header import GgufHeader
+from core.models.disk.gguf_header import GgufHeader
 from core.sanitize import clean
 
 _COUNTS = {

@@ -21,10 +21,10 @@ from core.formats.gguf.families import GgufFamily, family_of, is_norm, permuted_
 from core.formats.gguf.metadata import QUANTIZATION_VERSION, Layout, layout_of, model_entries, notes_on, rope_factors
 from core.formats.gguf.tokenizer import tokenizer_entries
 from core.formats.gguf.writer import PlannedTensor, write_gguf
-from core.models.files import shown
-from core.models.headers import TensorLocation, model_tensors
-from core.models.skeleton import load_config
-from core.models.tensors import TensorReader, check_finite
+from core.models.disk.files import shown
+from core.models.disk.headers import TensorLocation, model_tensors
+from core.models.disk.tensors import TensorReader, check_finite
+from core.models.stream.skeleton import load_config
 from core.sanitize import clean
 
 _LARGEST_HALF = 65504.0

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from core.errors import RequestError, RunFailed
 from core.formats.gguf.blocks import FILE_TYPES
-from core.models.files import shown
+from core.models.disk.files import shown
 from core.sanitize import clean
 
 PYTHON_VARIABLE = "LLMOPT_LLAMA_PYTHON"

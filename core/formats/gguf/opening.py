@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from core.formats.gguf.weights import GgufWeights, divide_frequencies
-from core.models.headers import TensorInfo, TensorLocation
-from core.models.streaming import Stored, StreamedModel
+from core.models.disk.headers import TensorInfo, TensorLocation
+from core.models.stream.streaming import Stored, StreamedModel
 
 
 def companion_folder(path: Path) -> Path:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from core.errors import RequestError, RunFailed
 from core.formats.gguf.encode import decode_q8_0
-from core.models.files import reason, shown
-from core.models.gguf_header import GgufHeader, GgufTensor, read_gguf_header
+from core.models.disk.files import reason, shown
+from core.models.disk.gguf_header import GgufHeader, GgufTensor, read_gguf_header
 from core.sanitize import clean
 
 _PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}

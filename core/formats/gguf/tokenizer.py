@@ -14,7 +14,7 @@ from core.formats.gguf.families import GgufFamily
 from core.formats.gguf.pre_tokenizer_hashes import CHECK_TEXT
 from core.formats.gguf.pre_tokenizers import name_of
 from core.formats.gguf.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, read_pieces
-from core.models.files import MAX_INDEX_BYTES, read_object, shown
+from core.models.disk.files import MAX_INDEX_BYTES, read_object, shown
 from core.models.load import load_tokenizer
 from core.sanitize import clean
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import RequestError
 from core.formats.gguf.pre_tokenizers import rule_of
 from core.formats.gguf.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
-from core.models.gguf_header import GgufHeader
+from core.models.disk.gguf_header import GgufHeader
 from core.sanitize import clean
 
 if TYPE_CHECKING:

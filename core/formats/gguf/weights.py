@@ -15,7 +15,7 @@ from core.formats.gguf.convert import unpermute
 from core.formats.gguf.families import is_norm, parameter_name, permuted_heads
 from core.formats.gguf.reader import GgufFile
 from core.formats.gguf.tokenizer_files import write_tokenizer
-from core.models.files import shown
+from core.models.disk.files import shown
 
 
 class GgufWeights(Mapping[str, Tensor]):

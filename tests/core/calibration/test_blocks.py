@@ -10,7 +10,7 @@ import torch
 from core.calibration.blocks import calibrated_blocks, plain_blocks
 from core.calibration.statistics import InputStatistics
 from core.errors import Cancelled, RunFailed
-from core.models.streaming import StreamedModel, load_model
+from core.models.stream.streaming import StreamedModel, load_model
 
 TOKENS = torch.randint(0, 300, (6, 48), generator=torch.Generator().manual_seed(0))
 

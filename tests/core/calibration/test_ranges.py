@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.calibration.blocks import calibrated_blocks
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 
 TOKENS = torch.randint(0, 300, (6, 48), generator=torch.Generator().manual_seed(0))
 READERS = ("self_attn.q_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.calibration import replay
 from core.calibration.blocks import CalibratedBlock, calibrated_blocks
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 
 TOKENS = torch.randint(0, 300, (6, 48), generator=torch.Generator().manual_seed(0))
 

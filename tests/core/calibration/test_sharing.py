@@ -10,7 +10,7 @@ import torch
 
 from core.calibration.sharing import devices_of, shared
 from core.calibration.statistics import InputStatistics
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.quantize import stream
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps

@@ -9,7 +9,7 @@ import pytest
 
 from core.calibration.windows import calibration_windows
 from core.errors import RequestError
-from core.models.streaming import load_tokenizer
+from core.models.stream.streaming import load_tokenizer
 from core.text import Corpus
 
 LONG = Corpus("long", "\n".join(f"line number {index} says {index * index}" for index in range(4000)))

@@ -11,7 +11,7 @@ from torch import Tensor
 from core.errors import Cancelled
 from core.evaluate import ModelLogits, StreamedLogits, divergence
 from core.models.load import load_model
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 
 
 @pytest.fixture(scope="module")

@@ -36,9 +36,9 @@ from core.formats.gptq import Gptq
 from core.formats.opening import quantized_weights
 from core.formats.verify import look_at_folder
 from core.models.card import ModelCard
-from core.models.gguf_header import read_gguf_header
-from core.models.headers import model_tensors
-from core.models.tensors import TensorReader
+from core.models.disk.gguf_header import read_gguf_header
+from core.models.disk.headers import model_tensors
+from core.models.disk.tensors import TensorReader
 from core.numerics.grid import Grid
 from core.quantize.rtn import quantize
 from tests.core.formats import mutations

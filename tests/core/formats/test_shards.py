@@ -22,7 +22,7 @@ from core.errors import RequestError, RunFailed
 from core.formats import safetensors_file
 from core.formats.safetensors_file import SafetensorsFile
 from core.formats.shards import ShardWriter, check_output
-from core.models.headers import model_tensors, read_header
+from core.models.disk.headers import model_tensors, read_header
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.int32, torch.int64, torch.int8, torch.uint8, torch.bool, torch.float8_e4m3fn]
 

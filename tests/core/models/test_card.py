@@ -221,7 +221,7 @@ def test_no_text_of_a_hostile_configuration_disturbs_a_terminal() -> None:
 def test_cards_need_neither_torch_nor_transformers() -> None:
     program = (
         "import sys\nfrom core.models import resolve, card, headers, listing, source, gguf_card\n"
-        "listing.list_models()\nfrom core.models.defaults import model_types\nassert model_types()\n"
+        "listing.list_models()\nfrom core.models.config.defaults import model_types\nassert model_types()\n"
         "bad = {'torch', 'transformers', 'numpy', 'huggingface_hub'} & set(sys.modules)\nassert not bad, bad\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

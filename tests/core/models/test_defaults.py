@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.models.defaults import causal_model_types, config_defaults, model_types
+from core.models.config.defaults import causal_model_types, config_defaults, model_types
 from tests.core.models.families import FAMILIES
 
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import RequestError
+from core.models.disk.gguf_header import read_gguf_header
 from core.models.gguf_card import gguf_card
-from core.models.gguf_header import read_gguf_header
 from core.models.resolve import resolve
 
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save, save_file
 
 from core.errors import RequestError
-from core.models.headers import model_tensors, read_header
+from core.models.disk.headers import model_tensors, read_header
 
 TENSORS = {
     "a.weight": torch.arange(6, dtype=torch.float32).reshape(2, 3),

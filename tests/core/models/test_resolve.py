@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from core.errors import RequestError
-from core.models import listing
-from core.models.hub_cache import cache_folder, is_model_id
+from core.models.find import listing
+from core.models.find.hub_cache import cache_folder, is_model_id
 from core.models.resolve import list_models, require_folder, require_unquantized, resolve
 
 CONTROL = {chr(code) for code in (*range(32), *range(127, 160))}

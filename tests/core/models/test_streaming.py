@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.errors import RequestError, RunFailed
 from core.models.resolve import resolve
-from core.models.streaming import StreamedModel, load_model, load_tokenizer
+from core.models.stream.streaming import StreamedModel, load_model, load_tokenizer
 from core.models.structure import find_blocks, find_linears
 from tests.core.models.families import FAMILIES, save
 

@@ -17,7 +17,7 @@ from core.calibration.blocks import calibrated_blocks
 from core.calibration.statistics import InputStatistics
 from core.errors import RequestError, RunFailed
 from core.models.card import ModelCard
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.numerics.grid import Grid
 from core.quantize import awq, rtn
 from core.quantize.awq import AwqConfig, clipped, quantize, scales_of, search

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.errors import Cancelled, RequestError
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import weight_error
 from core.numerics.grid import Grid
 from core.quantize import rtn

@@ -13,7 +13,7 @@ from core.formats.registry import read_format
 from core.formats.weights import QuantizedWeights
 from core.models.card import ModelCard
 from core.models.resolve import resolve
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.quantize.check import check
 from core.quantize.checkpoint import open_quantized, written_as
 from core.quantize.grids import grid_of

@@ -17,7 +17,7 @@ from core.formats.gguf.imatrix import legacy_bytes, write_imatrix
 from core.formats.gguf.llama_process import quantize_file
 from core.formats.gguf.reader import GgufFile
 from core.models.card import ModelCard
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.quantize import gguf
 from core.quantize.levels import level_row
 from core.quantize.run import run

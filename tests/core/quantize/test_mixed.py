@@ -45,7 +45,7 @@ def test_the_budget_is_kept_and_transformers_computes_what_was_measured(tiny_lla
 
     from core.formats.mixed_widths import MixedWidths
     from core.models.resolve import resolve
-    from core.models.streaming import StreamedModel
+    from core.models.stream.streaming import StreamedModel
     from core.quantize.checkpoint import open_quantized, written_as
 
     result = quantized(tiny_llama_dir, context, budget=4.6)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.errors import Cancelled, RequestError
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.quantize.checkpoint import open_quantized, written_as
 from core.quantize.run import run
 from core.quantize.schemes import scheme_of

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from core.calibration.blocks import CalibratedBlock, calibrated_blocks
 from core.calibration.norm_groups import RECIPES, ScaleGroup, makes_scores, recipe_of
 from core.errors import RequestError
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.numerics.grid import Grid
 from core.quantize.scaling import LoadedGroup, ParentLoss, family_of, fold, load_groups, rounded, stored_dtypes
 

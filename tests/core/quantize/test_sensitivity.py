@@ -13,7 +13,7 @@ from torch import Tensor
 from core.calibration.blocks import calibrated_blocks
 from core.errors import Cancelled, RunFailed
 from core.evaluate import divergence
-from core.models.streaming import StreamedModel, load_model
+from core.models.stream.streaming import StreamedModel, load_model
 from core.numerics.grid import Grid
 from core.numerics.stored import StoredWeight
 from core.quantize import rtn, sensitivity

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from core.calibration.blocks import calibrated_blocks
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
-from core.models.streaming import StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.numerics.grid import Grid
 from core.quantize import rtn, smoothquant
 from core.quantize.rounded_inputs import with_rounded_inputs

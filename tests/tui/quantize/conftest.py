@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from core.errors import RequestError
 from core.models.card import ModelCard
-from core.models.listing import ModelListing, ModelProblem
+from core.models.find.listing import ModelListing, ModelProblem
 from core.models.source import ModelSource
 from tests.tui.fakes import FakeServices
 from tests.tui.waiting import until

@@ -19,7 +19,7 @@ from core.formats.gguf.pre_tokenizers import _RULES, name_by_hash, name_by_rule,
 from core.formats.gguf.sentencepiece_model import read_pieces
 from core.formats.gguf.tokenizer import tokenizer_entries
 from core.formats.gguf.tokenizer_files import write_tokenizer
-from core.models.gguf_header import read_gguf_header
+from core.models.disk.gguf_header import read_gguf_header
 from core.models.load import load_tokenizer
 from core.models.resolve import resolve
 from tests.core.formats.gguf.models import PIECES, make_model, write_sentencepiece

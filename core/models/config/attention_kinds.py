@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.models.normal_config import NormalConfig
+from core.models.config.normal_config import NormalConfig
 
 _SLIDING = {"sliding_attention", "chunked_attention", "sliding", "local"}
 _RECURRENT = {"linear_attention", "mamba", "mamba2", "recurrent", "conv", "ssm", "rwkv"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import RequestError
-from core.models.defaults import config_defaults
+from core.models.config.defaults import config_defaults
 from core.sanitize import clean
 
 _SPELLINGS: dict[str, tuple[str, ...]] = {

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from core.models.attention_kinds import attention_kinds
-from core.models.families import Bias, Family, family
-from core.models.normal_config import NormalConfig
+from core.models.config.attention_kinds import attention_kinds
+from core.models.config.families import Bias, Family, family
+from core.models.config.normal_config import NormalConfig
 
 
 @dataclass(frozen=True)

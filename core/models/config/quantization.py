@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.models.files import read_object
+from core.models.disk.files import read_object
 
 _KEYS = ("quantization_config", "compression_config")
 _NESTED = ("text_config", "llm_config", "language_config", "thinker_config")

@@ -14,7 +14,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from core.errors import RequestError
-from core.models.files import reason, shown
+from core.models.disk.files import reason, shown
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel

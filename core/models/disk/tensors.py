@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError, RunFailed
-from core.models.files import reason, shown
-from core.models.headers import TensorLocation
+from core.models.disk.files import reason, shown
+from core.models.disk.headers import TensorLocation
 from core.sanitize import clean
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RequestError
-from core.models.files import shown
-from core.models.headers import TensorLocation
-from core.models.memory import give_back_memory
-from core.models.tensors import Reader, TensorReader, check_finite
-from core.models.weights import Group, place, plan_weights
+from core.models.disk.files import shown
+from core.models.disk.headers import TensorLocation
+from core.models.disk.tensors import Reader, TensorReader, check_finite
+from core.models.stream.memory import give_back_memory
+from core.models.stream.weights import Group, place, plan_weights
 from core.sanitize import clean
 
 if TYPE_CHECKING:

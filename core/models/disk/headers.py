@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import RequestError
-from core.models.files import MAX_INDEX_BYTES, parse_json, read_object, reason, shown
+from core.models.disk.files import MAX_INDEX_BYTES, parse_json, read_object, reason, shown
 from core.sanitize import clean
 
 MAX_HEADER_BYTES = 100_000_000

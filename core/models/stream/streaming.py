@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RequestError
+from core.models.config.normal_config import normalize
+from core.models.config.quantization import quantization_of
 from core.models.consistency import check_consistent
-from core.models.files import read_object, shown
-from core.models.headers import TensorLocation, model_tensors
+from core.models.disk.files import read_object, shown
+from core.models.disk.headers import TensorLocation, model_tensors
+from core.models.disk.tensors import Reader
 from core.models.load import load_model, load_tokenizer
-from core.models.normal_config import normalize
-from core.models.quantization import quantization_of
-from core.models.recorder import BlockCall, BlockRecorder, same_calls
-from core.models.residency import ResidentWeights
-from core.models.skeleton import build_skeleton, stated_dtype
 from core.models.source import ModelSource, require_folder
+from core.models.stream.recorder import BlockCall, BlockRecorder, same_calls
+from core.models.stream.residency import ResidentWeights
+from core.models.stream.skeleton import build_skeleton, stated_dtype
 from core.models.structure import Blocks, decoder_path, find_blocks, find_linears
-from core.models.tensors import Reader
 from core.numerics.products import linear
 
 if TYPE_CHECKING:

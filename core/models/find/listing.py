@@ -11,9 +11,9 @@ from pathlib import Path
 import platformdirs
 
 from core.errors import RequestError
-from core.models.defaults import causal_model_types
-from core.models.files import read_object, reason, shown
-from core.models.hub_cache import cached_models
+from core.models.config.defaults import causal_model_types
+from core.models.disk.files import read_object, reason, shown
+from core.models.find.hub_cache import cached_models
 from core.models.source import ModelSource, Origin
 
 BUNDLED = Path(__file__).parent / "bundled"
