@@ -37,7 +37,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs llama.cpp where it is missing; a machine that promises to have it (LLMOPT_REQUIRE_LLAMA) fails instead."""
     if item.get_closest_marker("llama") is None:
         return
-    from core.formats.gguf import llama_process
+    from core.formats.gguf.llama import process as llama_process
 
     if not llama_process.is_installed():
         reason = f"needs llama-cpp-python: {llama_process.INSTALL}"

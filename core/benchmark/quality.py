@@ -113,7 +113,7 @@ def _of_gguf(spec: BenchmarkSpec) -> Tokenizer | None:
     """The tokenizer that a GGUF file describes, so that its windows are those of the model it was made of; None where there is none to be had."""
     if spec.is_url or (source := resolve(spec.model)).kind != "gguf":
         return None
-    from core.formats.gguf.opening import companion_folder
+    from core.formats.gguf.read.opening import companion_folder
 
     try:
         file = companion_folder(source.path) / "tokenizer.json"

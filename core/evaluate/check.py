@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.errors import RequestError
 from core.evaluate.spec import EvaluateSpec
-from core.formats.gguf.llama_process import require_llama_cpp
+from core.formats.gguf.llama.process import require_llama_cpp
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.sanitize import clean

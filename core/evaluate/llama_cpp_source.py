@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from core.formats.gguf.llama_process import stream_logits
+from core.formats.gguf.llama.process import stream_logits
 
 
 class LlamaCppLogits:

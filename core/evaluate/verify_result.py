@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from core.evaluate.result import Convention
-from core.formats.checks import CheckResult
+from core.formats.verify.checks import CheckResult
 
 
 class VerifyResult(BaseModel):

@@ -13,8 +13,8 @@ from core.evaluate.run import run as evaluate
 from core.evaluate.spec import EvaluateSpec
 from core.evaluate.verify_result import VerifyResult
 from core.evaluate.verify_spec import VerifySpec
-from core.formats.checks import CheckBook
-from core.formats.verify import look_at_folder, look_at_gguf
+from core.formats.verify.checks import CheckBook
+from core.formats.verify.verify import look_at_folder, look_at_gguf
 from core.models.card import ModelCard
 from core.models.disk.gguf_header import read_gguf_header
 from core.models.disk.headers import model_tensors

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RequestError
-from core.formats.gguf.opening import companion_folder, open_gguf
+from core.formats.gguf.read.opening import companion_folder, open_gguf
 from core.formats.registry import FORMATS, read_format
 from core.formats.weights import QuantizedWeights
 from core.models.config.quantization import quantization_of

@@ -13,14 +13,14 @@ from core.models.disk.files import shown
 from core.sanitize import clean
 
 FORMATS: dict[str, str] = {
-    "compressed-tensors": "core.formats.config_groups:ConfigGroups",
-    "gptq": "core.formats.gptq:Gptq",
-    "awq": "core.formats.awq:Awq",
-    "auto-round": "core.formats.auto_round:AutoRound",
-    "intel/auto-round": "core.formats.auto_round:AutoRound",
-    "bitsandbytes": "core.formats.bitsandbytes:BitsAndBytes",
-    "aqlm": "core.formats.aqlm:Aqlm",
-    "fp8": "core.formats.fine_grained_fp8:FineGrainedFp8",
+    "compressed-tensors": "core.formats.layouts.compressed_tensors.config_groups:ConfigGroups",
+    "gptq": "core.formats.layouts.gptq:Gptq",
+    "awq": "core.formats.layouts.awq:Awq",
+    "auto-round": "core.formats.layouts.auto_round:AutoRound",
+    "intel/auto-round": "core.formats.layouts.auto_round:AutoRound",
+    "bitsandbytes": "core.formats.layouts.bitsandbytes:BitsAndBytes",
+    "aqlm": "core.formats.layouts.aqlm:Aqlm",
+    "fp8": "core.formats.layouts.fine_grained_fp8:FineGrainedFp8",
 }
 
 

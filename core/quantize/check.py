@@ -14,7 +14,7 @@ from core.calibration.norm_groups import recipe_of
 from core.errors import RequestError
 from core.formats.gguf.blocks import WRITTEN_HERE
 from core.formats.gguf.families import family_of
-from core.formats.gguf.llama_process import require_llama_cpp
+from core.formats.gguf.llama.process import require_llama_cpp
 from core.models.card import ModelCard
 from core.models.source import require_unquantized
 from core.quantize.additive_shape import settled, shape_of

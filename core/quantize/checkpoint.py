@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RunFailed
-from core.formats.awq import Awq
 from core.formats.base import Format
-from core.formats.gptq import Gptq
-from core.formats.mixed_widths import MixedWidths
+from core.formats.layouts.awq import Awq
+from core.formats.layouts.compressed_tensors.mixed_widths import MixedWidths
+from core.formats.layouts.gptq import Gptq
 from core.formats.opening import Activations, round_inputs
 from core.formats.registry import read_format
-from core.formats.shards import ShardWriter
 from core.formats.weights import QuantizedWeights
+from core.formats.writing.shards import ShardWriter
 from core.models.disk.files import read_object
 from core.models.source import ModelSource
 from core.models.stream.streaming import StreamedModel

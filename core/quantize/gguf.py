@@ -18,12 +18,12 @@ from torch import Tensor
 from core.calibration.blocks import calibrated_blocks
 from core.errors import LlmoptError, RunFailed
 from core.formats.gguf.blocks import BLOCK_BITS, WRITTEN_HERE
-from core.formats.gguf.convert import Conversion, convert, plan_conversion
 from core.formats.gguf.families import tensor_name
-from core.formats.gguf.imatrix import legacy_bytes, write_imatrix
-from core.formats.gguf.llama_process import quantize_file, require_llama_cpp
-from core.formats.gguf.weights import GgufWeights
-from core.formats.output import check_output, disk_sentence
+from core.formats.gguf.llama.process import quantize_file, require_llama_cpp
+from core.formats.gguf.read.weights import GgufWeights
+from core.formats.gguf.write.convert import Conversion, convert, plan_conversion
+from core.formats.gguf.write.imatrix import legacy_bytes, write_imatrix
+from core.formats.writing.output import check_output, disk_sentence
 from core.models.card import ModelCard
 from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import weight_error

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from core.errors import RequestError
-from core.formats.safetensors_file import SafetensorsFile, stored_bytes
+from core.formats.writing.safetensors_file import SafetensorsFile, stored_bytes
 from core.models.disk.files import shown
 from core.quantize.result import LayerFigures
 from core.runs.files import read_json, write_json

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core import text
 from core.calibration.windows import calibration_windows
-from core.formats.shards import check_output
+from core.formats.writing.shards import check_output
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.source import ModelSource, require_folder

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from core.formats.aqlm import Aqlm
-from core.formats.awq import Awq
 from core.formats.base import Format
-from core.formats.bitsandbytes import BitsAndBytes
-from core.formats.compressed_tensors import CompressedTensors
-from core.formats.float_quantized import FloatQuantized
-from core.formats.gptq import Gptq
-from core.formats.mixed_widths import MixedWidths
+from core.formats.layouts.aqlm import Aqlm
+from core.formats.layouts.awq import Awq
+from core.formats.layouts.bitsandbytes import BitsAndBytes
+from core.formats.layouts.compressed_tensors.floats import FloatQuantized
+from core.formats.layouts.compressed_tensors.integers import CompressedTensors
+from core.formats.layouts.compressed_tensors.mixed_widths import MixedWidths
+from core.formats.layouts.gptq import Gptq
 from core.quantize.additive_shape import shape_of
 from core.quantize.spec import QuantizeSpec
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from core.formats.float_quantized import FloatQuantized
-from core.formats.shards import ShardWriter
+from core.formats.layouts.compressed_tensors.floats import FloatQuantized
+from core.formats.writing.shards import ShardWriter
 from core.models.disk.files import read_object
 from core.models.stream.streaming import StreamedModel
 from core.numerics.fp8.codec import E5M2, Fp8Format

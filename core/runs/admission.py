@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core import text
-from core.formats.output import check_output
+from core.formats.writing.output import check_output
 from core.runs.registry import capability, load
 from core.spec import Spec
 

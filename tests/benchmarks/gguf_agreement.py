@@ -26,11 +26,11 @@ from core.evaluate.encoding import encode
 from core.evaluate.sources import StreamedLogits
 from core.evaluate.walk import walk
 from core.evaluate.windows import Windows, windows_of
-from core.formats.gguf import llama_process
 from core.formats.gguf.blocks import WRITTEN_HERE
-from core.formats.gguf.convert import convert, plan_conversion
-from core.formats.gguf.imatrix import legacy_bytes, write_imatrix
-from core.formats.gguf.opening import open_gguf
+from core.formats.gguf.llama import process as llama_process
+from core.formats.gguf.read.opening import open_gguf
+from core.formats.gguf.write.convert import convert, plan_conversion
+from core.formats.gguf.write.imatrix import legacy_bytes, write_imatrix
 from core.models.load import load_tokenizer
 from core.models.resolve import resolve
 from core.models.stream.streaming import StreamedModel

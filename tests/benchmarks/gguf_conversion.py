@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from gguf import GGUFReader
 
-from core.formats.safetensors_file import SafetensorsFile
+from core.formats.writing.safetensors_file import SafetensorsFile
 from tests.benchmarks.report import record
 from tests.core.formats.gguf.models import FAMILIES, PIECES, make_model, write_sentencepiece
 
@@ -47,7 +47,7 @@ CONFIG = {
 _OURS = """
 import sys
 from pathlib import Path
-from core.formats.gguf.convert import convert, plan_conversion
+from core.formats.gguf.write.convert import convert, plan_conversion
 convert(plan_conversion(Path(sys.argv[1]), "model"), Path(sys.argv[2]), sys.argv[3])
 """
 

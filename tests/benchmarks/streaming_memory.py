@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from core.formats.shards import ShardWriter
+from core.formats.writing.shards import ShardWriter
 from core.models.resolve import resolve
 from core.models.source import require_folder
 from tests.benchmarks.report import Bar, record

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.formats.gguf.convert import convert, plan_conversion
+from core.formats.gguf.write.convert import convert, plan_conversion
 from engines.server.backends.base import Asked
 from tests.core.formats.gguf.models import make_model
 

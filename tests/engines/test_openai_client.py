@@ -72,7 +72,7 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def _model(engine: str, folder: Path) -> str:
     if engine != "llama-cpp/own":
         return "bundled:base"
-    from core.formats.gguf.convert import convert, plan_conversion
+    from core.formats.gguf.write.convert import convert, plan_conversion
 
     file = folder / "base.gguf"
     convert(plan_conversion(resolve("bundled:base").path, "base"), file, "F32")

@@ -10,7 +10,7 @@ import pytest
 from core import engine as engines
 from core.engine import Command, Endpoint, Found, Missing, ServerFigures, ServeSpec, look_up
 from core.errors import RequestError
-from core.formats.gguf.convert import convert, plan_conversion
+from core.formats.gguf.write.convert import convert, plan_conversion
 from core.models.disk.gguf_header import GgufHeader
 from engines import probing
 from tests.core.formats.gguf.models import make_model

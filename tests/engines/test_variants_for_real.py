@@ -18,7 +18,7 @@ import pytest
 from core.benchmark.serving import Server, served
 from core.engine import Engine, Missing, ServeSpec, look_up
 from core.errors import RequestError, RunFailed
-from core.formats.gguf.convert import convert, plan_conversion
+from core.formats.gguf.write.convert import convert, plan_conversion
 from core.models.resolve import resolve
 from engines import http
 

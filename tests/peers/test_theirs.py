@@ -12,9 +12,9 @@ from torch import Tensor
 from core import text
 from core.calibration.windows import calibration_windows
 from core.evaluate.encoding import encode
-from core.formats.checks import CheckBook
 from core.formats.opening import open_whole
-from core.formats.verify import look_at_folder
+from core.formats.verify.checks import CheckBook
+from core.formats.verify.verify import look_at_folder
 from core.models.resolve import resolve
 from core.models.source import require_folder
 from core.models.stream.streaming import load_tokenizer

@@ -27,7 +27,7 @@ from core.benchmark.workload import Tokenizer
 from core.engine import Endpoint, Missing, look_up
 from core.errors import RequestError
 from core.evaluate.measure import divergence, perplexity
-from core.formats.gguf.convert import convert, plan_conversion
+from core.formats.gguf.write.convert import convert, plan_conversion
 from core.formats.opening import open_whole
 from core.models.card import ModelCard
 from core.models.resolve import resolve

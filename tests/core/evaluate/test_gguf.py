@@ -9,9 +9,9 @@ import pytest
 from core.errors import RequestError
 from core.evaluate.run import run
 from core.evaluate.spec import EvaluateSpec
-from core.formats.gguf.convert import convert, plan_conversion
-from core.formats.gguf.opening import companion_folder
-from core.formats.gguf.weights import GgufWeights
+from core.formats.gguf.read.opening import companion_folder
+from core.formats.gguf.read.weights import GgufWeights
+from core.formats.gguf.write.convert import convert, plan_conversion
 from core.models.load import load_tokenizer
 from tests.core.formats.gguf.models import make_model
 from tests.core.quantize.conftest import RecordingContext

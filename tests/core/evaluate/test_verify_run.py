@@ -11,8 +11,8 @@ from core.errors import RequestError
 from core.evaluate.verify_result import VerifyResult
 from core.evaluate.verify_run import run
 from core.evaluate.verify_spec import VerifySpec
-from core.formats.awq import Awq
-from core.formats.gguf.convert import convert, plan_conversion
+from core.formats.gguf.write.convert import convert, plan_conversion
+from core.formats.layouts.awq import Awq
 from core.numerics.grid import Grid
 from core.runs import registry
 from tests.core.evaluate.test_run import Recorder

@@ -26,15 +26,15 @@ from safetensors.torch import save, save_file
 from torch import Tensor
 
 from core.errors import RequestError, RunFailed
-from core.formats.awq import Awq
 from core.formats.base import Format
-from core.formats.checks import CheckBook
-from core.formats.compressed_tensors import CompressedTensors
-from core.formats.gguf.reader import GgufFile
-from core.formats.gguf.weights import GgufWeights
-from core.formats.gptq import Gptq
+from core.formats.gguf.read.reader import GgufFile
+from core.formats.gguf.read.weights import GgufWeights
+from core.formats.layouts.awq import Awq
+from core.formats.layouts.compressed_tensors.integers import CompressedTensors
+from core.formats.layouts.gptq import Gptq
 from core.formats.opening import quantized_weights
-from core.formats.verify import look_at_folder
+from core.formats.verify.checks import CheckBook
+from core.formats.verify.verify import look_at_folder
 from core.models.card import ModelCard
 from core.models.disk.gguf_header import read_gguf_header
 from core.models.disk.headers import model_tensors

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import RequestError
-from core.formats.aqlm import Aqlm
+from core.formats.layouts.aqlm import Aqlm
 from core.numerics.additive import AdditiveTensor
 
 NAME = "model.layers.0.mlp.up_proj"

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from core.errors import RequestError
-from core.formats.awq import Awq
-from core.formats.gptq import Gptq
+from core.formats.layouts.awq import Awq
+from core.formats.layouts.gptq import Gptq
 from core.formats.registry import read_format
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor

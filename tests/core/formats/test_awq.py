@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import RequestError
-from core.formats.awq import Awq, pack_outputs
+from core.formats.layouts.awq import Awq, pack_outputs
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.rtn import quantize

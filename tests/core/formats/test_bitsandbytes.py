@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from core.errors import RequestError
-from core.formats.bitsandbytes import BitsAndBytes
+from core.formats.layouts.bitsandbytes import BitsAndBytes
 from core.numerics.llm_int8 import Int8Rows, OutlierInputs, quantize_rows
 from core.numerics.nf4 import quantize_nf4
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from core.formats.bitsandbytes import BitsAndBytes
+from core.formats.layouts.bitsandbytes import BitsAndBytes
 from core.formats.registry import read_format
 from core.formats.weights import QuantizedWeights
 from core.models.resolve import resolve

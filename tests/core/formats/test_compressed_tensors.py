@@ -12,7 +12,7 @@ from compressed_tensors.compressors import BaseCompressor
 from compressed_tensors.quantization import QuantizationConfig
 from safetensors.torch import load_file, save_file
 
-from core.formats.compressed_tensors import CompressedTensors
+from core.formats.layouts.compressed_tensors.integers import CompressedTensors
 from core.formats.weights import QuantizedWeights
 from core.numerics.grid import Grid
 from core.quantize.rtn import quantize

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from core.errors import RequestError
-from core.formats.compressed_tensors import CompressedTensors
-from core.formats.config_groups import ConfigGroups
-from core.formats.float_quantized import FloatQuantized
+from core.formats.layouts.compressed_tensors.config_groups import ConfigGroups
+from core.formats.layouts.compressed_tensors.floats import FloatQuantized
+from core.formats.layouts.compressed_tensors.integers import CompressedTensors
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.rtn import quantize

@@ -8,7 +8,7 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.formats.dynamic import Overrides
+from core.formats.layouts.dynamic import Overrides
 
 NAMES = [f"model.layers.{layer}.mlp.{name}_proj" for layer in (0, 1, 10, 11) for name in ("up", "down")] + ["lm_head"]
 PATTERNS = [

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from core.calibration.statistics import InputStatistics
 from core.errors import RequestError
-from core.formats.fine_grained_fp8 import FineGrainedFp8
-from core.formats.float_quantized import FloatQuantized
+from core.formats.layouts.compressed_tensors.floats import FloatQuantized
+from core.formats.layouts.fine_grained_fp8 import FineGrainedFp8
 from core.numerics.fp8.tensor import Float8Tensor
 from core.quantize.fp8 import Fp8Config, quantize
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import RequestError
-from core.formats.gptq import Gptq
+from core.formats.layouts.gptq import Gptq
 from core.models.card import LinearShape
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from core.errors import RequestError
 from core.evaluate.sources import StreamedLogits
-from core.formats.awq import Awq
 from core.formats.base import Format
-from core.formats.compressed_tensors import CompressedTensors
-from core.formats.gptq import Gptq
+from core.formats.layouts.awq import Awq
+from core.formats.layouts.compressed_tensors.integers import CompressedTensors
+from core.formats.layouts.gptq import Gptq
 from core.formats.opening import open_streamed, open_whole
 from core.models.card import ModelCard
 from core.models.load import load_model

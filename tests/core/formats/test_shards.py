@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from core.errors import RequestError, RunFailed
-from core.formats import safetensors_file
-from core.formats.safetensors_file import SafetensorsFile
-from core.formats.shards import ShardWriter, check_output
+from core.formats.writing import safetensors_file
+from core.formats.writing.safetensors_file import SafetensorsFile
+from core.formats.writing.shards import ShardWriter, check_output
 from core.models.disk.headers import model_tensors, read_header
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.int32, torch.int64, torch.int8, torch.uint8, torch.bool, torch.float8_e4m3fn]
@@ -221,7 +221,7 @@ def test_a_real_write_limit_is_one_sentence(tmp_path: Path, count: int, size: in
     """The kernel refuses to let a file grow beyond RLIMIT_FSIZE."""
     program = (
         "import resource, signal, sys\nimport torch\nfrom pathlib import Path\nfrom core.errors import RunFailed\n"
-        "from core.formats.shards import ShardWriter\n"
+        "from core.formats.writing.shards import ShardWriter\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (2**21, 2**21))\n"
         f"out = Path({str(tmp_path / 'out')!r})\n"
         f"try:\n    with ShardWriter(out) as writer:\n        [writer.add(f't{{index}}', torch.zeros({size})) for index in range({count})]\n"

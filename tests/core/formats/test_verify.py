@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from core.errors import Cancelled
-from core.formats.checks import TITLES, CheckBook, CheckResult
-from core.formats.verify import Seen, look_at_folder
+from core.formats.verify.checks import TITLES, CheckBook, CheckResult
+from core.formats.verify.verify import Seen, look_at_folder
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from tests.core.formats.test_opening import PROJECTION, SCHEMES, change_config, change_tensors, written

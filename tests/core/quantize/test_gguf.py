@@ -11,11 +11,11 @@ import torch
 from gguf import GGUFReader
 
 from core.errors import Cancelled, RequestError, RunFailed
-from core.formats.gguf import llama_process
-from core.formats.gguf.convert import convert, plan_conversion
-from core.formats.gguf.imatrix import legacy_bytes, write_imatrix
-from core.formats.gguf.llama_process import quantize_file
-from core.formats.gguf.reader import GgufFile
+from core.formats.gguf.llama import process as llama_process
+from core.formats.gguf.llama.process import quantize_file
+from core.formats.gguf.read.reader import GgufFile
+from core.formats.gguf.write.convert import convert, plan_conversion
+from core.formats.gguf.write.imatrix import legacy_bytes, write_imatrix
 from core.models.card import ModelCard
 from core.models.stream.streaming import StreamedModel
 from core.quantize import gguf

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from core.formats.gguf.blocks import BLOCKS
-from core.formats.gguf.convert import convert, plan_conversion
 from core.formats.gguf.mix import Shape, embedding_type, fitting, matrix_type
-from core.formats.gguf.reader import GgufFile
+from core.formats.gguf.read.reader import GgufFile
+from core.formats.gguf.write.convert import convert, plan_conversion
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.quantize.levels import LEVELS, level_row, level_table, nominal

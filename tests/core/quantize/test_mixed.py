@@ -43,7 +43,7 @@ def sensitivity(linear: str, bits: int, kl: float, shares: str = "") -> Sensitiv
 def test_the_budget_is_kept_and_transformers_computes_what_was_measured(tiny_llama_dir: Path, context: RecordingContext) -> None:
     from transformers import AutoModelForCausalLM
 
-    from core.formats.mixed_widths import MixedWidths
+    from core.formats.layouts.compressed_tensors.mixed_widths import MixedWidths
     from core.models.resolve import resolve
     from core.models.stream.streaming import StreamedModel
     from core.quantize.checkpoint import open_quantized, written_as

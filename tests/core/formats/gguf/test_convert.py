@@ -12,8 +12,8 @@ from gguf import GGUFReader, dequantize
 from safetensors.torch import load_file, save_file
 
 from core.errors import RequestError, RunFailed
-from core.formats.gguf.convert import convert, permute, plan_conversion, unpermute
-from core.formats.gguf.weights import GgufWeights, divide_frequencies
+from core.formats.gguf.read.weights import GgufWeights, divide_frequencies
+from core.formats.gguf.write.convert import convert, permute, plan_conversion, unpermute
 from tests.core.formats.gguf.models import FAMILIES, make_model
 
 TOKENS = torch.arange(4, 60).view(1, -1)

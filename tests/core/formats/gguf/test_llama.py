@@ -9,8 +9,8 @@ import torch
 
 from core import text
 from core.errors import RunFailed
-from core.formats.gguf import llama_process
-from core.formats.gguf.convert import convert, plan_conversion
+from core.formats.gguf.llama import process as llama_process
+from core.formats.gguf.write.convert import convert, plan_conversion
 from core.models.load import load_tokenizer
 from core.models.resolve import resolve
 from tests.core.formats.gguf.models import FAMILIES

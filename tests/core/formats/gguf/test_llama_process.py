@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import Cancelled, RequestError, RunFailed
-from core.formats.gguf import llama_process
+from core.formats.gguf.llama import process as llama_process
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import LlmoptError, RequestError
-from core.formats.gguf.convert import convert, plan_conversion
 from core.formats.gguf.families import family_in_file, parameter_name
-from core.formats.gguf.reader import GgufFile
-from core.formats.gguf.weights import GgufWeights
+from core.formats.gguf.read.reader import GgufFile
+from core.formats.gguf.read.weights import GgufWeights
+from core.formats.gguf.write.convert import convert, plan_conversion
 
 READABLE = [
     "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",

@@ -13,12 +13,12 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 
 from core import text
 from core.errors import RequestError
-from core.formats.gguf.convert import convert, plan_conversion
 from core.formats.gguf.families import FAMILIES
 from core.formats.gguf.pre_tokenizers import _RULES, name_by_hash, name_by_rule, name_of, rule_of
+from core.formats.gguf.read.tokenizer_files import write_tokenizer
 from core.formats.gguf.sentencepiece_model import read_pieces
-from core.formats.gguf.tokenizer import tokenizer_entries
-from core.formats.gguf.tokenizer_files import write_tokenizer
+from core.formats.gguf.write.convert import convert, plan_conversion
+from core.formats.gguf.write.tokenizer import tokenizer_entries
 from core.models.disk.gguf_header import read_gguf_header
 from core.models.load import load_tokenizer
 from core.models.resolve import resolve

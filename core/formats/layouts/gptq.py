@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError
-from core.formats.dynamic import NONE, Overrides
+from core.formats.layouts.dynamic import NONE, Overrides
 from core.formats.reading import (
     check_groups,
     described,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError
-from core.formats.float_quantized import fp8_codes, scale_shapes, stored_scales
+from core.formats.layouts.compressed_tensors.floats import fp8_codes, scale_shapes, stored_scales
 from core.numerics.activations import ActivationQuantizer
 from core.numerics.fp8.codec import E4M3
 from core.numerics.fp8.tensor import BLOCK, Float8Tensor, Fp8Granularity, GroupedInputs

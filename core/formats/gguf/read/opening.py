@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from core.formats.gguf.weights import GgufWeights, divide_frequencies
+from core.formats.gguf.read.weights import GgufWeights, divide_frequencies
 from core.models.disk.headers import TensorInfo, TensorLocation
 from core.models.stream.streaming import Stored, StreamedModel
 

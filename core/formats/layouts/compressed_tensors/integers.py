@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError
-from core.formats.one_group import one_group
+from core.formats.layouts.compressed_tensors.one_group import one_group
 from core.formats.reading import (
     SCALE_DTYPES,
     check_scales,

@@ -13,7 +13,7 @@ from gguf import GGUFWriter
 from torch import Tensor
 
 from core.errors import RunFailed
-from core.formats.output import disk_sentence
+from core.formats.writing.output import disk_sentence
 
 
 def write_imatrix(path: Path, mean_squares: Mapping[str, Tensor], dataset: str, windows: int, length: int) -> None:

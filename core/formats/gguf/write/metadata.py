@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import RequestError
-from core.formats.gguf.entries import Entry, Kind
 from core.formats.gguf.families import GgufFamily
+from core.formats.gguf.write.entries import Entry, Kind
 from core.sanitize import clean
 
 _TANH = ("gelu_pytorch_tanh", "gelu")

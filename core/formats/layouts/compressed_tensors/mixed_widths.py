@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from core.errors import RequestError
-from core.formats.compressed_tensors import CompressedTensors
-from core.formats.config_groups import ConfigGroups
+from core.formats.layouts.compressed_tensors.config_groups import ConfigGroups
+from core.formats.layouts.compressed_tensors.integers import CompressedTensors
 from core.numerics.grid import Granularity
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError
-from core.formats.one_group import one_group
+from core.formats.layouts.compressed_tensors.one_group import one_group
 from core.numerics.activations import ActivationQuantizer
 from core.numerics.fp8.codec import E4M3, Fp8Format
 from core.numerics.fp8.tensor import BLOCK, Float8Tensor, Fp8Granularity, GroupedInputs

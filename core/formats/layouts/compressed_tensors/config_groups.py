@@ -11,8 +11,8 @@ from torch import Tensor
 
 from core.errors import RequestError
 from core.formats.base import Format
-from core.formats.compressed_tensors import CompressedTensors
-from core.formats.float_quantized import FloatQuantized
+from core.formats.layouts.compressed_tensors.floats import FloatQuantized
+from core.formats.layouts.compressed_tensors.integers import CompressedTensors
 from core.formats.patterns import NamePattern
 from core.numerics.stored import StoredWeight
 from core.sanitize import clean

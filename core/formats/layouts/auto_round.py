@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.errors import RequestError
-from core.formats.awq import Awq
 from core.formats.base import Format
-from core.formats.dynamic import Overrides
-from core.formats.gptq import Gptq
+from core.formats.layouts.awq import Awq
+from core.formats.layouts.dynamic import Overrides
+from core.formats.layouts.gptq import Gptq
 from core.formats.reading import field
 from core.sanitize import clean
 

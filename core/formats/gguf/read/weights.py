@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.formats.gguf.config import config_of
-from core.formats.gguf.convert import unpermute
 from core.formats.gguf.families import is_norm, parameter_name, permuted_heads
-from core.formats.gguf.reader import GgufFile
-from core.formats.gguf.tokenizer_files import write_tokenizer
+from core.formats.gguf.read.config import config_of
+from core.formats.gguf.read.reader import GgufFile
+from core.formats.gguf.read.tokenizer_files import write_tokenizer
+from core.formats.gguf.write.convert import unpermute
 from core.models.disk.files import shown
 
 

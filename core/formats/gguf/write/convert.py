@@ -16,11 +16,11 @@ from torch import Tensor
 
 from core.errors import RequestError, RunFailed
 from core.formats.gguf.blocks import BLOCKS, FILE_TYPES
-from core.formats.gguf.entries import Entry
 from core.formats.gguf.families import GgufFamily, family_of, is_norm, permuted_heads, tensor_name
-from core.formats.gguf.metadata import QUANTIZATION_VERSION, Layout, layout_of, model_entries, notes_on, rope_factors
-from core.formats.gguf.tokenizer import tokenizer_entries
-from core.formats.gguf.writer import PlannedTensor, write_gguf
+from core.formats.gguf.write.entries import Entry
+from core.formats.gguf.write.metadata import QUANTIZATION_VERSION, Layout, layout_of, model_entries, notes_on, rope_factors
+from core.formats.gguf.write.tokenizer import tokenizer_entries
+from core.formats.gguf.write.writer import PlannedTensor, write_gguf
 from core.models.disk.files import shown
 from core.models.disk.headers import TensorLocation, model_tensors
 from core.models.disk.tensors import TensorReader, check_finite

@@ -15,8 +15,8 @@ from typing import Any, Self
 from torch import Tensor
 
 from core.errors import LlmoptError, RequestError, RunFailed
-from core.formats.output import check_output, disk_sentence
-from core.formats.safetensors_file import SafetensorsFile, stored_bytes
+from core.formats.writing.output import check_output, disk_sentence
+from core.formats.writing.safetensors_file import SafetensorsFile, stored_bytes
 from core.models.disk.files import shown
 from core.models.disk.headers import INDEX_FILE, SINGLE_FILE
 from core.sanitize import clean

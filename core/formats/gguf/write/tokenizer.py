@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import RequestError
-from core.formats.gguf.entries import Entry, Kind
 from core.formats.gguf.families import GgufFamily
 from core.formats.gguf.pre_tokenizer_hashes import CHECK_TEXT
 from core.formats.gguf.pre_tokenizers import name_of
 from core.formats.gguf.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, read_pieces
+from core.formats.gguf.write.entries import Entry, Kind
 from core.models.disk.files import MAX_INDEX_BYTES, read_object, shown
 from core.models.load import load_tokenizer
 from core.sanitize import clean

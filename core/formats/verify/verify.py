@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RequestError
-from core.formats.checks import CheckBook
-from core.formats.gguf.reader import GgufFile
-from core.formats.gguf.weights import GgufWeights
+from core.formats.gguf.read.reader import GgufFile
+from core.formats.gguf.read.weights import GgufWeights
 from core.formats.left_out import left_out_by
 from core.formats.opening import open_streamed, quantized_weights
+from core.formats.verify.checks import CheckBook
 from core.formats.weights import QuantizedWeights
 from core.models.config.quantization import quantization_of
 from core.models.disk.files import read_object

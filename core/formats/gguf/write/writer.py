@@ -21,8 +21,8 @@ from torch import Tensor
 from core.errors import LlmoptError, RunFailed
 from core.formats.gguf.blocks import row_bytes
 from core.formats.gguf.encode import encode, parts
-from core.formats.gguf.entries import Entry
-from core.formats.output import disk_sentence
+from core.formats.gguf.write.entries import Entry
+from core.formats.writing.output import disk_sentence
 
 _ALIGNMENT = 32
 
