@@ -10,10 +10,10 @@ from torch import Tensor
 
 from core.errors import RequestError
 from core.runtime.cache import KvCache
+from core.runtime.caches.static import StaticKvLayer
 from core.runtime.decoder import Tree
 from core.runtime.observed import observed
 from core.runtime.rows import Rows
-from core.runtime.static import StaticKvLayer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -9,9 +9,9 @@ from torch import nn
 from core.errors import RequestError
 from core.runtime.cache import KvCache
 from core.runtime.decoder import Decoder
-from core.runtime.fused import FusedDecoder
-from core.runtime.fused_families import refusal
-from core.runtime.fused_weights import odd_module
+from core.runtime.fused.decoder import FusedDecoder
+from core.runtime.fused.families import refusal
+from core.runtime.fused.weights import odd_module
 from core.runtime.module import ModuleDecoder
 
 if TYPE_CHECKING:

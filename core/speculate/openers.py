@@ -12,7 +12,7 @@ from core.formats.opening import open_whole, tokenizer_of
 from core.models.resolve import resolve
 from core.runs.context import RunContext
 from core.runtime.decoder import Decoder
-from core.runtime.fused import FusedDecoder
+from core.runtime.fused.decoder import FusedDecoder
 from core.runtime.opening import open_decoder
 from core.runtime.sampling import Sampling
 from core.speculate.drafters.base import Drafter

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from core.runtime.compile import use_compiled
-from core.runtime.cuda_graph import use_cuda_graph
-from core.runtime.fused import FusedDecoder
+from core.runtime.fused.compile import use_compiled
+from core.runtime.fused.cuda_graph import use_cuda_graph
+from core.runtime.fused.decoder import FusedDecoder
 from core.runtime.generate import generate
 from tests.benchmarks.__main__ import CANNOT_RUN_HERE
 from tests.benchmarks.report import Bar, record

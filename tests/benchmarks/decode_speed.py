@@ -17,8 +17,8 @@ import torch
 
 from core.models.load import load_model
 from core.models.resolve import resolve
-from core.runtime.compile import use_compiled
-from core.runtime.fused import FusedDecoder
+from core.runtime.fused.compile import use_compiled
+from core.runtime.fused.decoder import FusedDecoder
 from core.runtime.generate import generate
 from tests.benchmarks.packed_decode import SHAPE
 from tests.benchmarks.report import Bar, record

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.kvcache.build import LayerContext
-from core.runtime.dynamic import DynamicKvLayer
-from core.runtime.static import StaticKvLayer
+from core.runtime.caches.dynamic import DynamicKvLayer
+from core.runtime.caches.static import StaticKvLayer
 
 
 class DynamicScheme(DynamicKvLayer):

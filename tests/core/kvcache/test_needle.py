@@ -17,7 +17,7 @@ from core.kvcache.needle import CANDIDATES, Needles, make_needles, retrieve
 from core.models.load import load_tokenizer
 from core.models.resolve import resolve
 from core.runtime.cache import KvCache
-from core.runtime.static import StaticKvLayer
+from core.runtime.caches.static import StaticKvLayer
 
 DEPTHS = (5, 50, 95)
 

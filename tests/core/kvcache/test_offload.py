@@ -13,7 +13,7 @@ from core.kvcache.build import LayerContext
 from core.kvcache.geometry import Geometry
 from core.kvcache.schemes.offload import OffloadLayer
 from core.kvcache.settings import SchemeSettings
-from core.runtime.static import StaticKvLayer
+from core.runtime.caches.static import StaticKvLayer
 
 CPU = torch.device("cpu")
 GEOMETRY = Geometry(1, 0, None, 4, 2, 8, 4)

@@ -18,7 +18,7 @@ from core.kvcache.schemes.paged import PagedLayer
 from core.kvcache.settings import SchemeSettings
 from core.kvcache.slots import Scratch
 from core.runtime.cache import KvCache, KvLayer
-from core.runtime.static import StaticKvLayer
+from core.runtime.caches.static import StaticKvLayer
 
 LAYERS, HEADS, KV_HEADS, WIDTH = 3, 4, 2, 8
 MAX = 64

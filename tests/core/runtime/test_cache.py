@@ -13,11 +13,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.errors import RequestError
 from core.runtime.cache import KvCache, KvLayer
+from core.runtime.caches.dynamic import DynamicKvLayer
+from core.runtime.caches.static import StaticKvLayer
 from core.runtime.decoder import Tree
-from core.runtime.dynamic import DynamicKvLayer
 from core.runtime.module import ModuleDecoder
 from core.runtime.prefill import prefill
-from core.runtime.static import StaticKvLayer
 from tests.conftest import TINY_LLAMA
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from core.runtime.cache import KvCache
+from core.runtime.caches.dynamic import DynamicKvLayer
 from core.runtime.decoder import Tree
-from core.runtime.dynamic import DynamicKvLayer
 from core.runtime.opening import open_decoder
 from tests.core.runtime.tiny import config_of, model_of, prompts
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from core.errors import RequestError
 from core.runtime.cache import KvCache
+from core.runtime.caches.dynamic import DynamicKvLayer
 from core.runtime.decoder import Decoder, Tree
-from core.runtime.dynamic import DynamicKvLayer
 from core.runtime.generate import generate
 from core.runtime.opening import open_decoder
 from core.runtime.prefill import prefill

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from core.runtime.cache import KvCache
-from core.runtime.compile import use_compiled
-from core.runtime.cuda_graph import use_cuda_graph
-from core.runtime.dynamic import DynamicKvLayer
-from core.runtime.fixed_step import FixedStep
-from core.runtime.fused import FusedDecoder
+from core.runtime.caches.dynamic import DynamicKvLayer
+from core.runtime.fused.compile import use_compiled
+from core.runtime.fused.cuda_graph import use_cuda_graph
+from core.runtime.fused.decoder import FusedDecoder
+from core.runtime.fused.fixed_step import FixedStep
 from core.runtime.generate import generate
 from core.runtime.prefill import prefill
 from tests.core.runtime.tiny import FUSED, by_transformers, config_of, model_of, padded, prompts

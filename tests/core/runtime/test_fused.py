@@ -14,12 +14,13 @@ from core.errors import RequestError
 from core.numerics.grid import Grid
 from core.numerics.packed.linears import use_packed
 from core.quantize.rtn import quantize
-from core.runtime import fused_products, fused_weights
 from core.runtime.cache import KvCache
-from core.runtime.dynamic import DynamicKvLayer
-from core.runtime.fused import FusedDecoder
-from core.runtime.fused_families import FAMILIES
-from core.runtime.fused_products import FloatProduct
+from core.runtime.caches.dynamic import DynamicKvLayer
+from core.runtime.fused import products as fused_products
+from core.runtime.fused import weights as fused_weights
+from core.runtime.fused.decoder import FusedDecoder
+from core.runtime.fused.families import FAMILIES
+from core.runtime.fused.products import FloatProduct
 from core.runtime.generate import generate
 from core.runtime.module import ModuleDecoder
 from core.runtime.opening import open_decoder

@@ -13,7 +13,7 @@ from core.errors import RequestError, RunFailed
 from core.models.load import load_model, load_tokenizer
 from core.models.resolve import resolve
 from core.runtime.cache import KvCache
-from core.runtime.dynamic import DynamicKvLayer
+from core.runtime.caches.dynamic import DynamicKvLayer
 from core.runtime.generate import Generated, eos_tokens, generate, stream
 from core.runtime.module import ModuleDecoder
 from core.runtime.sampling import Sampling

@@ -13,10 +13,10 @@ from core.errors import Cancelled, RequestError
 from core.models.resolve import resolve
 from core.runs.home import home
 from core.runtime.cache import KvCache, KvLayer
+from core.runtime.caches.static import StaticKvLayer
 from core.runtime.generate import generate
 from core.runtime.opening import open_decoder
 from core.runtime.sampling import Sampling
-from core.runtime.static import StaticKvLayer
 from core.speculate.check import check
 from core.speculate.lossless_run import run as judge
 from core.speculate.lossless_spec import SpeculateTestSpec

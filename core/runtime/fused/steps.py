@@ -12,8 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from core.runtime.fused_products import Norm, Product, Step
-from core.runtime.fused_weights import Block, FusedWeights
+from core.runtime.fused.products import Norm, Product, Step
+from core.runtime.fused.weights import Block, FusedWeights
 
 ROWS_AT_MOST = 16
 """Up to so many tokens the query heads that share a key head are rows of one product; beyond, each head has its own."""

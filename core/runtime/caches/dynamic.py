@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from core.runtime.static import StaticKvLayer
+from core.runtime.caches.static import StaticKvLayer
 
 _STRIDE = 256
 

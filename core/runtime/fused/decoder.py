@@ -18,14 +18,14 @@ from torch.nn import functional
 from core.errors import RequestError
 from core.numerics.stored import StoredWeight
 from core.runtime.cache import KvCache
+from core.runtime.caches.stacked import StackedKvCache
 from core.runtime.decoder import Tree
-from core.runtime.fixed_step import FixedStep
-from core.runtime.fused_attention import capped, mask_of, strip
-from core.runtime.fused_steps import ROWS_AT_MOST, ForwardSteps
-from core.runtime.fused_weights import Block, FusedWeights
+from core.runtime.fused.attention import capped, mask_of, strip
+from core.runtime.fused.fixed_step import FixedStep
+from core.runtime.fused.steps import ROWS_AT_MOST, ForwardSteps
+from core.runtime.fused.weights import Block, FusedWeights
 from core.runtime.module import check_context
 from core.runtime.rows import Rows
-from core.runtime.stacked import StackedKvCache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

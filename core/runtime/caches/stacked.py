@@ -6,7 +6,7 @@ from torch import Tensor
 
 from core.errors import RequestError
 from core.runtime.cache import KvCache
-from core.runtime.static import StaticKvLayer
+from core.runtime.caches.static import StaticKvLayer
 
 
 class StackedKvCache(KvCache):

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.runtime.fused_attention import capped
-from core.runtime.fused_products import FloatProduct, Norm, Product
-from core.runtime.fused_weights import Block, FusedWeights
+from core.runtime.fused.attention import capped
+from core.runtime.fused.products import FloatProduct, Norm, Product
+from core.runtime.fused.weights import Block, FusedWeights
 
 Run = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Tokens int64 [B] at a position int64 [1] to logits [B, V] and what the head read, [B, H]."""

@@ -13,8 +13,8 @@ from torch.nn import functional
 from core.numerics.packed.linears import PackedLinear, pack, stack
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor
-from core.runtime.fused_families import family_of
-from core.runtime.fused_products import FloatProduct, JoinedProduct, Norm, PackedProduct, Product, uses_onednn
+from core.runtime.fused.families import family_of
+from core.runtime.fused.products import FloatProduct, JoinedProduct, Norm, PackedProduct, Product, uses_onednn
 from core.sanitize import clean
 
 if TYPE_CHECKING:

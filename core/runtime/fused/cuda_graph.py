@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.runtime.compile import unfit
-from core.runtime.fixed_step import FixedStep, Run
-from core.runtime.fused import FusedDecoder
+from core.runtime.fused.compile import unfit
+from core.runtime.fused.decoder import FusedDecoder
+from core.runtime.fused.fixed_step import FixedStep, Run
 
 _WARM_UP = 3
 """Runs before the capture, in which kernels are chosen and their workspaces allocated."""

@@ -6,8 +6,8 @@ import shutil
 
 import torch
 
-from core.runtime.fixed_step import FixedStep, Run
-from core.runtime.fused import FusedDecoder
+from core.runtime.fused.decoder import FusedDecoder
+from core.runtime.fused.fixed_step import FixedStep, Run
 from core.sanitize import clean
 
 _COMPILERS = ("c++", "g++", "clang++", "cl")
