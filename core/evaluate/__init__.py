@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from core.evaluate.encoding import Encoding, encode, tokenize
+    from core.evaluate.logits.sources import LogitSource, ModelLogits, StreamedLogits
     from core.evaluate.measure import divergence, divergences, perplexity
     from core.evaluate.result import Convention, Divergence, EvaluateResult, Perplexity
-    from core.evaluate.sources import LogitSource, ModelLogits, StreamedLogits
     from core.evaluate.spec import EvaluateSpec
     from core.evaluate.windows import Windows, windows_of
 

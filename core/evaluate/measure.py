@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from core.evaluate.logits.sources import LogitSource, ModelLogits
+from core.evaluate.logits.walk import OnWindow, walk
 from core.evaluate.result import Divergence, Perplexity
-from core.evaluate.sources import LogitSource, ModelLogits
 from core.evaluate.spec import Scoring
 from core.evaluate.summary import divergence_of, perplexity_of
-from core.evaluate.walk import OnWindow, walk
 from core.evaluate.windows import windows_of
 
 

@@ -12,13 +12,13 @@ from core import text
 from core.errors import RequestError
 from core.evaluate.check import check
 from core.evaluate.encoding import Encoding, encode, vocabulary_hash
-from core.evaluate.llama_cpp_source import LlamaCppLogits
-from core.evaluate.opening import dtype_for, open_model, open_with_kernels, streams
+from core.evaluate.logits.llama_cpp_source import LlamaCppLogits
+from core.evaluate.logits.opening import dtype_for, open_model, open_with_kernels, streams
+from core.evaluate.logits.sources import LogitSource, StreamedLogits
+from core.evaluate.logits.walk import Track, walk
 from core.evaluate.result import Convention, EvaluateResult
-from core.evaluate.sources import LogitSource, StreamedLogits
 from core.evaluate.spec import EvaluateSpec
 from core.evaluate.summary import divergence_of, perplexity_of
-from core.evaluate.walk import Track, walk
 from core.evaluate.windows import windows_of
 from core.formats.opening import tokenizer_of
 from core.models.card import ModelCard

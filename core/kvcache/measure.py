@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from core.errors import RunFailed
-from core.evaluate.scores import Rows, kl_divergence, negative_log_likelihood, rows
+from core.evaluate.logits.scores import Rows, kl_divergence, negative_log_likelihood, rows
 from core.runtime.decoder import Decoder
 from core.runtime.prefill import prefill
 

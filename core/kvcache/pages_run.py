@@ -12,7 +12,7 @@ import torch
 from core import text
 from core.errors import RequestError
 from core.evaluate.encoding import tokenize
-from core.evaluate.threads import one_thread
+from core.evaluate.logits.threads import one_thread
 from core.formats.opening import open_whole, tokenizer_of
 from core.kvcache.geometry import Geometry
 from core.kvcache.pages_check import PagesCheck, check

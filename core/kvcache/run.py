@@ -11,8 +11,8 @@ from torch import Tensor
 from core import text
 from core.errors import RequestError, RunFailed
 from core.evaluate.encoding import Encoding, encode
+from core.evaluate.logits.threads import torch_threads
 from core.evaluate.result import Convention
-from core.evaluate.threads import torch_threads
 from core.evaluate.windows import windows_of
 from core.formats.opening import open_whole, tokenizer_of
 from core.kvcache.catalog import REFERENCE

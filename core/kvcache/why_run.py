@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core import text
 from core.evaluate.encoding import encode
-from core.evaluate.threads import torch_threads
+from core.evaluate.logits.threads import torch_threads
 from core.formats.opening import open_whole, tokenizer_of
 from core.kvcache import sizes
 from core.kvcache.build import card_of

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from core import text
 from core.evaluate.encoding import Encoding, encode
+from core.evaluate.logits.sources import StreamedLogits
+from core.evaluate.logits.walk import walk
 from core.evaluate.result import Convention, Divergence, Perplexity
-from core.evaluate.sources import StreamedLogits
 from core.evaluate.summary import divergence_of, perplexity_of
-from core.evaluate.walk import walk
 from core.evaluate.windows import Windows, windows_of
 from core.models.source import ModelSource
 from core.models.stream.streaming import StreamedModel, load_tokenizer

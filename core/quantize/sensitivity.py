@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from core.calibration.blocks import Block, CalibratedBlock
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
-from core.evaluate.scores import kl_divergence, rows
+from core.evaluate.logits.scores import kl_divergence, rows
 from core.models.stream.streaming import BlockInputs, StreamedModel
 from core.numerics.stored import StoredWeight
 from core.sanitize import clean

@@ -53,7 +53,7 @@ CAPABILITIES: dict[str, Capability] = {
     "quantize-compare": Capability(
         "core.quantize.compare_spec:QuantizeCompareSpec", "core.quantize.compare:run", "Compare quantizations", needs_unquantized=True
     ),
-    "verify": Capability("core.evaluate.verify_spec:VerifySpec", "core.evaluate.verify_run:run", "Verify", needs_folder=False),
+    "verify": Capability("core.evaluate.verify.spec:VerifySpec", "core.evaluate.verify.run:run", "Verify", needs_folder=False),
     "evaluate": Capability(
         "core.evaluate.spec:EvaluateSpec", "core.evaluate.run:run", "Evaluate", check="core.evaluate.check:check", needs_folder=False
     ),

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 import torch
 
 from core.errors import RequestError
-from core.evaluate.threads import torch_threads
+from core.evaluate.logits.threads import torch_threads
 from core.formats.opening import open_whole, tokenizer_of
 from core.models.card import ModelCard
 from core.models.resolve import resolve

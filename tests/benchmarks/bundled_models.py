@@ -23,8 +23,8 @@ from transformers.cache_utils import DynamicCache
 from core import text
 from core.errors import RequestError
 from core.evaluate import Encoding, ModelLogits, encode, windows_of
-from core.evaluate.threads import one_thread
-from core.evaluate.walk import walk
+from core.evaluate.logits.threads import one_thread
+from core.evaluate.logits.walk import walk
 from core.models import bundled
 from core.models.load import load_model, load_tokenizer
 from tests.benchmarks.report import record

@@ -23,8 +23,8 @@ from pathlib import Path
 from core import text
 from core.calibration.windows import calibration_windows
 from core.evaluate.encoding import encode
-from core.evaluate.sources import StreamedLogits
-from core.evaluate.walk import walk
+from core.evaluate.logits.sources import StreamedLogits
+from core.evaluate.logits.walk import walk
 from core.evaluate.windows import Windows, windows_of
 from core.formats.gguf.blocks import WRITTEN_HERE
 from core.formats.gguf.llama import process as llama_process

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from core import text
 from core.evaluate.encoding import encode
-from core.evaluate.scores import negative_log_likelihood, rows
+from core.evaluate.logits.scores import negative_log_likelihood, rows
 from core.evaluate.windows import windows_of
 from core.kvcache.build import build_cache, card_of
 from core.kvcache.catalog import SCHEMES

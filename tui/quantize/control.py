@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.errors import LlmoptError
-from core.evaluate.verify_spec import VerifySpec
+from core.evaluate.verify.spec import VerifySpec
 from core.quantize.compare_spec import VariantSet
 from core.quantize.spec import QuantizeSpec
 from core.runs.store import Run

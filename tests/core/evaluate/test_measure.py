@@ -129,7 +129,7 @@ def test_chunks_of_any_size_give_the_same_figures(tokens: Tensor, threads: int) 
 def test_slices_of_a_window_give_the_same_figures(tokens: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     reference, model = Bigram(VOCABULARY, CONTEXT, seed=0), Bigram(VOCABULARY, CONTEXT, seed=1)
     whole = divergence(reference, model, tokens, CONTEXT, 5)
-    monkeypatch.setattr("core.evaluate.walk._SLICE_ELEMENTS", 2 * VOCABULARY)
+    monkeypatch.setattr("core.evaluate.logits.walk._SLICE_ELEMENTS", 2 * VOCABULARY)
     assert divergence(reference, model, tokens, CONTEXT, 5) == whole
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.evaluate.scores import kl_divergence, negative_log_likelihood, rows
+from core.evaluate.logits.scores import kl_divergence, negative_log_likelihood, rows
 
 
 def textbook_kl(reference: Tensor, logits: Tensor) -> Tensor:

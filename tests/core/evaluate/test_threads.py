@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from core.evaluate.threads import in_order, one_thread
+from core.evaluate.logits.threads import in_order, one_thread
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from core.errors import RequestError
-from core.evaluate.verify_result import VerifyResult
-from core.evaluate.verify_run import run
-from core.evaluate.verify_spec import VerifySpec
+from core.evaluate.verify.result import VerifyResult
+from core.evaluate.verify.run import run
+from core.evaluate.verify.spec import VerifySpec
 from core.formats.gguf.write.convert import convert, plan_conversion
 from core.formats.layouts.awq import Awq
 from core.numerics.grid import Grid

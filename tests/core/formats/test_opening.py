@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.errors import RequestError
-from core.evaluate.sources import StreamedLogits
+from core.evaluate.logits.sources import StreamedLogits
 from core.formats.base import Format
 from core.formats.layouts.awq import Awq
 from core.formats.layouts.compressed_tensors.integers import CompressedTensors

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from core.errors import RunFailed
-from core.evaluate.sources import ModelLogits
-from core.evaluate.walk import walk
+from core.evaluate.logits.sources import ModelLogits
+from core.evaluate.logits.walk import walk
 from core.evaluate.windows import Windows
 from core.kvcache.build import build_cache
 from core.kvcache.catalog import SCHEMES

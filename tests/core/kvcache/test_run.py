@@ -11,8 +11,8 @@ import torch
 from core import text
 from core.errors import Cancelled, RequestError
 from core.evaluate.encoding import encode
-from core.evaluate.sources import ModelLogits
-from core.evaluate.walk import walk
+from core.evaluate.logits.sources import ModelLogits
+from core.evaluate.logits.walk import walk
 from core.evaluate.windows import Windows
 from core.formats.opening import open_whole, tokenizer_of
 from core.kvcache.chart import chart

@@ -12,7 +12,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
-from core.evaluate.verify_spec import VerifySpec
+from core.evaluate.verify.spec import VerifySpec
 from core.quantize.compare_spec import QuantizeCompareSpec
 from core.quantize.defaults import FACTS
 from core.quantize.spec import QuantizeSpec

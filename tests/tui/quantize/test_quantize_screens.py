@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
-from core.evaluate.verify_spec import VerifySpec
+from core.evaluate.verify.spec import VerifySpec
 from core.quantize.compare_spec import QuantizeCompareSpec
 from core.runs.events import Log, Metric
 from tests.tui.fakes import NOW

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RequestError
-from core.evaluate.threads import in_order
+from core.evaluate.logits.threads import in_order
 
 if TYPE_CHECKING:
     from core.models.stream.streaming import StreamedModel

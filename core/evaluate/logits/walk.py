@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError, RunFailed
-from core.evaluate.scores import kl_divergence, negative_log_likelihood, rows
-from core.evaluate.sources import LogitSource
-from core.evaluate.threads import one_thread
+from core.evaluate.logits.scores import kl_divergence, negative_log_likelihood, rows
+from core.evaluate.logits.sources import LogitSource
+from core.evaluate.logits.threads import one_thread
 from core.evaluate.windows import Windows
 
 OnWindow = Callable[[int, int, float], None]

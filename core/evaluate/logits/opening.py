@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from core.errors import RequestError
-from core.evaluate.sources import LogitSource, ModelLogits, OnBlock, StreamedLogits
+from core.evaluate.logits.sources import LogitSource, ModelLogits, OnBlock, StreamedLogits
 from core.evaluate.spec import EvaluateSpec
 from core.formats.opening import can_read, open_packed, open_streamed, open_whole
 from core.models.card import ModelCard

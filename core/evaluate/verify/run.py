@@ -11,8 +11,8 @@ from core.evaluate.result import EvaluateResult
 from core.evaluate.run import Context
 from core.evaluate.run import run as evaluate
 from core.evaluate.spec import EvaluateSpec
-from core.evaluate.verify_result import VerifyResult
-from core.evaluate.verify_spec import VerifySpec
+from core.evaluate.verify.result import VerifyResult
+from core.evaluate.verify.spec import VerifySpec
 from core.formats.verify.checks import CheckBook
 from core.formats.verify.verify import look_at_folder, look_at_gguf
 from core.models.card import ModelCard
