@@ -15,7 +15,7 @@ from tui.config import Settings
 if TYPE_CHECKING:
     from textual.message_pump import MessagePump
 
-    from core.hardware.sampler import Sampler
+    from core.hardware.live.sampler import Sampler
     from core.models.find.listing import ModelListing
     from core.models.resolve import ModelSource
     from core.runs.state import State
@@ -103,7 +103,7 @@ class LiveServices:
     @cached_property
     def sampler(self) -> Sampler:
         """Started on first use, every `refresh_interval` seconds."""
-        from core.hardware.sampler import Sampler
+        from core.hardware.live.sampler import Sampler
         from core.models.find.hub_cache import cache_folder
         from core.runs.home import runs_folder
         from tui.runs.ours import OurWorkers

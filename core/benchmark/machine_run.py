@@ -27,7 +27,7 @@ from core.benchmark.roofline import attainable, bound, operations, traffic
 from core.benchmark.stopwatch import Stopwatch
 from core.benchmark.surroundings import machine
 from core.evaluate.logits.threads import torch_threads
-from core.hardware.host import cpu_name
+from core.hardware.live.host import cpu_name
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.runs.context import RunContext

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from core.hardware.gpu import RawProcess
-from core.hardware.probe import GpuProbe
+from core.hardware.live.gpu import RawProcess
+from core.hardware.live.probe import GpuProbe
 from core.hardware.snapshot import GpuState
 
 

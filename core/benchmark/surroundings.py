@@ -11,8 +11,8 @@ import aiohttp
 import psutil
 
 from core import __version__
-from core.hardware.host import cpu_name
-from core.hardware.probe import GpuProbe
+from core.hardware.live.host import cpu_name
+from core.hardware.live.probe import GpuProbe
 
 
 def machine(probe: GpuProbe | None = None) -> dict[str, object]:

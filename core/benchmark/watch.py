@@ -15,7 +15,7 @@ from core.benchmark.package_energy import PackageMeter
 from core.benchmark.resources import GpuMeter
 from core.benchmark.result import EnergyOf, ServerReport
 from core.engine import Endpoint, Engine, ServerFigures
-from core.hardware.probe import GpuProbe
+from core.hardware.live.probe import GpuProbe
 
 _EVERY = 1.0
 _SOON = 0.25

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from core.errors import RequestError
-from core.hardware.estimate import MEMORY_SHARE, MOST_SEQUENCES, CacheRoom, Place, cache_room, largest
-from core.hardware.machine import Gpu, Machine
+from core.hardware.plan.estimate import MEMORY_SHARE, MOST_SEQUENCES, CacheRoom, Place, cache_room, largest
+from core.hardware.plan.machine import Gpu, Machine
 from core.hardware.snapshot import GIBIBYTE
 from core.kvcache import sizes
 from core.kvcache.catalog import SCHEMES, SchemeFacts, scheme
@@ -144,13 +144,13 @@ def fit(
         machine: where it shall run.
         context: tokens of a sequence; default: the model's context, at most 4096.
         concurrency: sequences at once.
-        weights: key of `core.hardware.formats.WEIGHT_FORMATS`, or `stored`.
+        weights: key of `core.hardware.plan.formats.WEIGHT_FORMATS`, or `stored`.
         tensor_parallel: GPUs that share the model.
         place: gpu or memory; default: gpu where there is one.
         settings: of the schemes.
 
     Raises:
-        RequestError: a context beyond the model's, or what `core.hardware.estimate.estimate` refuses.
+        RequestError: a context beyond the model's, or what `core.hardware.plan.estimate.estimate` refuses.
     """
     tokens = min(4096, card.context) if context is None else context
     if tokens < 1:

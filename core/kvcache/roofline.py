@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from core.errors import RequestError
-from core.hardware.estimate import Estimate, estimate
-from core.hardware.formats import kv_format
-from core.hardware.machine import NAMED, Machine
+from core.hardware.plan.estimate import Estimate, estimate
+from core.hardware.plan.formats import kv_format
+from core.hardware.plan.machine import NAMED, Machine
 from core.hardware.snapshot import GIBIBYTE
 from core.kvcache.pages_spec import PagesSpec
 from core.models.card import ModelCard
@@ -40,7 +40,7 @@ TFLOPS: dict[str, float] = {
     "mi300x": 1307,
     "mi325x": 1307,
 }
-"""Dense 16-bit matrix products with sums in 32 bits, TFLOP/s, by the makers' data sheets; keys of `core.hardware.machine.NAMED`."""
+"""Dense 16-bit matrix products with sums in 32 bits, TFLOP/s, by the makers' data sheets; keys of `core.hardware.plan.machine.NAMED`."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from core.errors import RequestError
-from core.hardware.recipes import served_name
+from core.hardware.plan.recipes import served_name
 from core.sanitize import clean
 from core.speculate.spec import DrafterName
 

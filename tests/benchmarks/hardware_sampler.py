@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import replace
 
-from core.hardware.probe import MachineProbe
+from core.hardware.live.probe import MachineProbe
 from tests.benchmarks.report import record
 from tests.core.hardware.fake_nvml import FakeNvml, fake_nvml
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from core.hardware.sampler import Sampler
+from core.hardware.live.sampler import Sampler
 from core.hardware.snapshot import DiskState, GpuState, MemoryState, ProcessState, Snapshot
 from core.models.find.hub_cache import cache_folder
 from core.runs import store

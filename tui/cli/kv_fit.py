@@ -7,8 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from core.errors import RequestError
-from core.hardware.estimate import Place
-from core.hardware.machine import Machine
+from core.hardware.plan.estimate import Place
+from core.hardware.plan.machine import Machine
 from core.kvcache.fit import Fit, fit, machine_of_memory
 from core.models.well_known import planned_card
 from core.runs.figures import size

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from core.hardware.machine import Machine
+from core.hardware.plan.machine import Machine
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from core.hardware.advise import Number, Recommendation, UseCase
-from core.hardware.advise import recommend as advise
+from core.hardware.plan.advise import Number, Recommendation, UseCase
+from core.hardware.plan.advise import recommend as advise
 from core.runs.figures import number, size
 from tui.cli.options import command_line
 from tui.cli.output import print_document, print_facts, print_verbatim

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.hardware.advise import Number, Recommendation
+from core.hardware.plan.advise import Number, Recommendation
 from core.runs import figures
 from core.sanitize import clean
 from tui.hardware import words

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from core.hardware.estimate import Estimate, FormatLine
+from core.hardware.plan.estimate import Estimate, FormatLine
 from core.sanitize import clean
 from tui.hardware import words
 from tui.widgets.live import Line, Tone, clip, fit

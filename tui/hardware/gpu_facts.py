@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.hardware.history import History
+from core.hardware.live.history import History
 from core.hardware.snapshot import Ecc, GpuState, MigDevice, Nvlink, Pcie
 from core.sanitize import clean
 from tui.hardware import words

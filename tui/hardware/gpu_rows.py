@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from core.hardware.history import History
+from core.hardware.live.history import History
 from core.hardware.snapshot import GpuState
 from core.sanitize import clean
 from tui.hardware import words

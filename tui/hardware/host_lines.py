@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.hardware.history import History
+from core.hardware.live.history import History
 from core.hardware.snapshot import DiskState, Snapshot
 from core.sanitize import clean
 from tui.hardware import words

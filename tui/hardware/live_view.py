@@ -170,7 +170,7 @@ class LiveView(Widget):
     def _kill(self, process: ProcessState, number: int | None) -> None:
         if number is None:
             return
-        from core.hardware.processes import kill
+        from core.hardware.live.processes import kill
 
         app = cast("LlmoptApp", self.app)
         try:

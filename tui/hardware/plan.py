@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from core.errors import LlmoptError, RequestError
-from core.hardware.advise import USE_CASES, Recommendation, UseCase, recommend
-from core.hardware.estimate import Estimate, estimate
-from core.hardware.formats import KV_FORMATS, STORED, WEIGHT_FORMATS
-from core.hardware.machine import NAMED, Machine
+from core.hardware.plan.advise import USE_CASES, Recommendation, UseCase, recommend
+from core.hardware.plan.estimate import Estimate, estimate
+from core.hardware.plan.formats import KV_FORMATS, STORED, WEIGHT_FORMATS
+from core.hardware.plan.machine import NAMED, Machine
 from core.models.card import ModelCard
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Static
 from textual.worker import get_current_worker
 
-from core.hardware.advise import Recommendation
+from core.hardware.plan.advise import Recommendation
 from core.sanitize import clean
 from tui.hardware import advice_lines, fit_lines
 from tui.hardware.plan import Answer, Planner, Request

@@ -10,7 +10,7 @@ import pytest
 from core.benchmark.package_energy import PackageMeter
 from core.benchmark.watch import Watch
 from core.engine import Endpoint
-from core.hardware.probe import GpuProbe
+from core.hardware.live.probe import GpuProbe
 from engines.openai import OpenAi
 from tests.core.benchmark.test_resources import MIB
 from tests.core.hardware.fake_machines import NOT_SUPPORTED, FakeProcess

@@ -12,8 +12,8 @@ from core.benchmark.resources import GpuMeter, look_at
 from core.benchmark.surroundings import machine
 from core.benchmark.watch import Watch
 from core.engine import Endpoint
-from core.hardware.gpu import RawProcess
-from core.hardware.probe import GpuProbe
+from core.hardware.live.gpu import RawProcess
+from core.hardware.live.probe import GpuProbe
 from core.hardware.snapshot import GpuState
 from engines.openai import OpenAi
 from tests.core.hardware.fake_machines import NOT_SUPPORTED, FakeProcess

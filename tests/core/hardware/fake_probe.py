@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from core.hardware.gpu import RawProcess
-from core.hardware.probe import GpuProbe
+from core.hardware.live.gpu import RawProcess
+from core.hardware.live.probe import GpuProbe
 from core.hardware.snapshot import GIBIBYTE, CpuState, DiskState, MemoryState, ProcessState, Snapshot
 from tests.core.hardware.fake_machines import MIB, Refusal
 from tests.core.hardware.fake_nvml import fake_nvml

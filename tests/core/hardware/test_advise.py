@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import RequestError
-from core.hardware.advise import USE_CASES, Recommendation, UseCase, recommend
-from core.hardware.estimate import estimate
-from core.hardware.formats import WEIGHT_FORMATS
-from core.hardware.machine import NAMED, Machine
+from core.hardware.plan.advise import USE_CASES, Recommendation, UseCase, recommend
+from core.hardware.plan.estimate import estimate
+from core.hardware.plan.formats import WEIGHT_FORMATS
+from core.hardware.plan.machine import NAMED, Machine
 from core.hardware.snapshot import GIBIBYTE
 from core.models.card import LinearShape, ModelCard
 from core.quantize.spec import QuantizeSpec
@@ -210,7 +210,7 @@ def test_names_with_spaces_or_escapes_make_safe_commands() -> None:
 
 
 def test_a_bundled_model_is_a_path_to_engines(monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.hardware import recipes
+    from core.hardware.plan import recipes
 
     monkeypatch.setattr(recipes, "served_name", lambda _: "/package/base")
     row = find(recommend(card("TinyLlama-1.1B"), HOST.with_gpus("4090"), model="bundled:base"), "w4a16")

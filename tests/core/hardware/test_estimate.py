@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import RequestError
-from core.hardware.estimate import Estimate, estimate
-from core.hardware.formats import KV_FORMATS, WEIGHT_FORMATS
-from core.hardware.machine import NAMED, Gpu, Machine
+from core.hardware.plan.estimate import Estimate, estimate
+from core.hardware.plan.formats import KV_FORMATS, WEIGHT_FORMATS
+from core.hardware.plan.machine import NAMED, Gpu, Machine
 from core.hardware.snapshot import GIBIBYTE
 from core.models.card import LatentCache, ModelCard
 from tests.core.hardware.cards import CONFIGS, card

@@ -8,7 +8,7 @@ import pytest
 from core.errors import RequestError
 from core.formats.gguf.blocks import BLOCK_BITS
 from core.formats.gguf.mix import Shape, matrix_bits
-from core.hardware.formats import KV_FORMATS, STORED, WEIGHT_FORMATS, kv_format, quantized_format, weight_bytes, weight_format
+from core.hardware.plan.formats import KV_FORMATS, STORED, WEIGHT_FORMATS, kv_format, quantized_format, weight_bytes, weight_format
 from core.models.card import LinearShape, ModelCard
 from tests.core.hardware.cards import CONFIGS, card
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pynvml
 import pytest
 
-from core.hardware.gpu import THROTTLE_REASONS
-from core.hardware.probe import GpuProbe
+from core.hardware.live.gpu import THROTTLE_REASONS
+from core.hardware.live.probe import GpuProbe
 from core.hardware.snapshot import GpuState
 from tests.core.hardware.fake_machines import MIB, NO_PERMISSION, NOT_SUPPORTED, FakeGpu, FakeProcess
 from tests.core.hardware.fake_nvml import FakeNvml, fake_nvml

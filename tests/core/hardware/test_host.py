@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.hardware import host
-from core.hardware.host import CpuProbe, DiskProbe, container_memory, disk_state, memory_state
+from core.hardware.live import host
+from core.hardware.live.host import CpuProbe, DiskProbe, container_memory, disk_state, memory_state
 from core.hardware.snapshot import DiskState, MemoryState
 
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from core.errors import RequestError
-from core.hardware.machine import NAMED, Machine, bandwidth_of, named_gpu
+from core.hardware.plan.machine import NAMED, Machine, bandwidth_of, named_gpu
 from core.hardware.snapshot import GIBIBYTE
 from tests.core.hardware.fake_machines import MIB
 from tests.core.hardware.fake_probe import FakeProbe

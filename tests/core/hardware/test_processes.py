@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from core.errors import RequestError, RunFailed
-from core.hardware import book, processes
-from core.hardware.book import ProcessBook
-from core.hardware.gpu import RawProcess
-from core.hardware.processes import in_container, is_foreign, kill
+from core.hardware.live import book, processes
+from core.hardware.live.book import ProcessBook
+from core.hardware.live.gpu import RawProcess
+from core.hardware.live.processes import in_container, is_foreign, kill
 
 Child = subprocess.Popen[bytes]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from core.hardware.probe import GpuProbe
+from core.hardware.live.probe import GpuProbe
 
 CODES = sorted(value for name, value in vars(pynvml).items() if name.startswith("NVML_ERROR_"))
 

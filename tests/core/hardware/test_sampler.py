@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from core.hardware.history import GPU_METRICS, HOST_METRICS, History
-from core.hardware.sampler import Sampler
+from core.hardware.live.history import GPU_METRICS, HOST_METRICS, History
+from core.hardware.live.sampler import Sampler
 from core.hardware.snapshot import Snapshot
 from tests.core.hardware.fake_probe import FakeProbe
 

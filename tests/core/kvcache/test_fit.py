@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import RequestError
-from core.hardware.estimate import estimate
-from core.hardware.machine import NAMED, Machine
+from core.hardware.plan.estimate import estimate
+from core.hardware.plan.machine import NAMED, Machine
 from core.hardware.snapshot import GIBIBYTE
 from core.kvcache.catalog import SCHEMES
 from core.kvcache.fit import fit, machine_of_memory

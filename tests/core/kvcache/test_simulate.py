@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import RequestError
-from core.hardware.estimate import estimate
-from core.hardware.machine import NAMED, Machine
+from core.hardware.plan.estimate import estimate
+from core.hardware.plan.machine import NAMED, Machine
 from core.kvcache.pages_spec import PagesSpec
 from core.kvcache.roofline import TFLOPS, roofline_of
 from core.kvcache.schedule_event import KIND, parse

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from textual.pilot import Pilot
 
-from core.hardware.sampler import Sampler
+from core.hardware.live.sampler import Sampler
 from tests.core.hardware.fake_probe import FakeProbe
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.hardware.planned import PlannedModels

@@ -47,7 +47,7 @@ def test_ending_a_process(snap_compare: Compare, on_machine: OnMachine) -> None:
 @both
 @pytest.mark.parametrize("view", ["fit", "advice"])
 def test_plan(snap_compare: Compare, on_machine: OnMachine, view: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.hardware.recipes.served_name", lambda model: f"/opt/models/{model.removeprefix('bundled:')}")
+    monkeypatch.setattr("core.hardware.plan.recipes.served_name", lambda model: f"/opt/models/{model.removeprefix('bundled:')}")
 
     async def plan(pilot: Pilot[None]) -> None:
         await opened(pilot)

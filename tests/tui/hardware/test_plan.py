@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from core.hardware.estimate import estimate
-from core.hardware.machine import Machine
+from core.hardware.plan.estimate import estimate
+from core.hardware.plan.machine import Machine
 from tests.tui.fakes import FakeServices
 from tests.tui.hardware.conftest import answered, opened, sampled
 from tests.tui.hardware.planned import Planned

@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from core.hardware.machine import Machine
+from core.hardware.plan.machine import Machine
 from tests.tui.fakes import FakeServices
 from tests.tui.kvcache import made
 from tests.tui.quantize.conftest import FakeModels, settle, until

@@ -241,7 +241,7 @@ def test_a_grid_says_where_a_cache_fits_as_the_calculator_does() -> None:
 
 
 def machine() -> Any:
-    from core.hardware.machine import Machine
+    from core.hardware.plan.machine import Machine
 
     return Machine("workstation", (), 8 * 2**30, 8)
 

@@ -12,7 +12,7 @@ from typing import Any
 from core.errors import LlmoptError
 from core.formats.gguf.blocks import WRITTEN_HERE
 from core.formats.gguf.families import FAMILIES
-from core.hardware.machine import Gpu
+from core.hardware.plan.machine import Gpu
 from core.hardware.snapshot import GIBIBYTE
 from core.models.card import ModelCard
 from core.sanitize import clean

@@ -142,7 +142,7 @@ class Machine:
     @classmethod
     def here(cls) -> Machine:
         """This machine, looked at now."""
-        from core.hardware.probe import MachineProbe
+        from core.hardware.live.probe import MachineProbe
 
         probe = MachineProbe(folders={})
         try:

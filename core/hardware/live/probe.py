@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from core.hardware.book import ProcessBook
-from core.hardware.gpu import GpuReader, RawProcess
-from core.hardware.host import CpuProbe, DiskProbe, memory_state
-from core.hardware.nvml import Nvml, unread_gpus
+from core.hardware.live.book import ProcessBook
+from core.hardware.live.gpu import GpuReader, RawProcess
+from core.hardware.live.host import CpuProbe, DiskProbe, memory_state
+from core.hardware.live.nvml import Nvml, unread_gpus
 from core.hardware.snapshot import DriverState, GpuState, Snapshot
 from core.sanitize import clean
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from core.hardware.history import History
-from core.hardware.probe import MachineProbe, OurRuns
+from core.hardware.live.history import History
+from core.hardware.live.probe import MachineProbe, OurRuns
 from core.hardware.snapshot import Snapshot
 from core.sanitize import clean
 

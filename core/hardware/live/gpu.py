@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from core.hardware.nvml import Device, FieldValue, Nvml
-from core.hardware.rates import Rates
+from core.hardware.live.nvml import Device, FieldValue, Nvml
+from core.hardware.live.rates import Rates
 from core.hardware.snapshot import Clocks, Ecc, GpuMemory, GpuState, MigDevice, Nvlink, Pcie, ProcessKind
 from core.sanitize import clean
 

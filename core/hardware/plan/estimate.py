@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from core.errors import RequestError
-from core.hardware.formats import KV_FORMATS, STORED, WEIGHT_FORMATS, KvFormat, WeightBytes, kv_format, weight_bytes
-from core.hardware.machine import Gpu, Machine
+from core.hardware.plan.formats import KV_FORMATS, STORED, WEIGHT_FORMATS, KvFormat, WeightBytes, kv_format, weight_bytes
+from core.hardware.plan.machine import Gpu, Machine
 from core.hardware.snapshot import GIBIBYTE, MEBIBYTE
 from core.models.card import ModelCard
 

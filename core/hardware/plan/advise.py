@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from core.errors import RequestError
-from core.hardware import recipes
-from core.hardware.estimate import Estimate, Place, estimate
-from core.hardware.formats import STORED, quantized_format
-from core.hardware.machine import NAMED, Gpu, Machine
-from core.hardware.recipes import Job
-from core.hardware.ways import WAYS, Way
+from core.hardware.plan import recipes
+from core.hardware.plan.estimate import Estimate, Place, estimate
+from core.hardware.plan.formats import STORED, quantized_format
+from core.hardware.plan.machine import NAMED, Gpu, Machine
+from core.hardware.plan.recipes import Job
+from core.hardware.plan.ways import WAYS, Way
 from core.models.card import ModelCard
 
 UseCase = Literal["general", "throughput", "latency", "local"]

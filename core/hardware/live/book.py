@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from core.hardware.gpu import RawProcess
-from core.hardware.processes import is_foreign
+from core.hardware.live.gpu import RawProcess
+from core.hardware.live.processes import is_foreign
 from core.hardware.snapshot import ProcessState
 from core.sanitize import clean
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.hardware import recipes
-from core.hardware.estimate import Place
-from core.hardware.formats import STORED
-from core.hardware.machine import Gpu
-from core.hardware.recipes import Job, Recipe
+from core.hardware.plan import recipes
+from core.hardware.plan.estimate import Place
+from core.hardware.plan.formats import STORED
+from core.hardware.plan.machine import Gpu
+from core.hardware.plan.recipes import Job, Recipe
 
 
 @dataclass(frozen=True, slots=True)
