@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from core.hardware.live.sampler import Sampler
     from core.models.find.listing import ModelListing
     from core.models.resolve import ModelSource
-    from core.runs.state import State
-    from core.runs.store import Run
+    from core.runs.state.state import State
+    from core.runs.state.store import Run
     from core.spec import Spec
 
 
@@ -105,7 +105,7 @@ class LiveServices:
         """Started on first use, every `refresh_interval` seconds."""
         from core.hardware.live.sampler import Sampler
         from core.models.find.hub_cache import cache_folder
-        from core.runs.home import runs_folder
+        from core.runs.state.home import runs_folder
         from tui.runs.ours import OurWorkers
 
         folders = {"models": cache_folder(), "runs": runs_folder()}

@@ -25,10 +25,10 @@ from core.benchmark.target import Target
 from core.benchmark.trial import refuse
 from core.benchmark.watch import Watch
 from core.benchmark.workload import Prompt
+from core.context import RunContext
 from core.errors import Cancelled, RunFailed
-from core.runs.context import RunContext
-from core.runs.pause import pause_asked
-from core.runs.process import started
+from core.runs.launch.pause import pause_asked
+from core.runs.state.process import started
 
 _STREAMS_A_WORKER = 64
 _SHOWN = 3

@@ -14,8 +14,8 @@ from typing import Any
 from core import __version__
 from core.benchmark.calibrate import LAG_SHARE, RATE, Calibration
 from core.benchmark.outcome import Outcome
-from core.runs.files import read_json, write_json
-from core.runs.home import home
+from core.runs.state.files import read_json, write_json
+from core.runs.state.home import home
 
 SCHEMA = "llmopt.calibration/1"
 UNCALIBRATED = 16

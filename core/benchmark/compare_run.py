@@ -21,11 +21,11 @@ from core.benchmark.run import run as benchmark
 from core.benchmark.surroundings import machine
 from core.benchmark.target import tokenizer_of
 from core.benchmark.warnings import ESTIMATED
+from core.context import RunContext
 from core.engine import Missing, look_up
 from core.errors import Cancelled, RequestError, RunFailed
 from core.models.resolve import resolve
-from core.runs.context import RunContext
-from core.runs.files import write_json
+from core.runs.state.files import write_json
 from core.sanitize import clean
 
 _SO_FAR = "so-far.json"

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from core.benchmark.compare_result import BenchmarkCompareResult
 from core.benchmark.result import BenchmarkResult
 from core.errors import RequestError
-from core.runs import store
-from core.runs.files import read_json
+from core.runs.state import store
+from core.runs.state.files import read_json
 from core.sanitize import clean
 
 _LARGEST = 1 << 30

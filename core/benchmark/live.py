@@ -15,7 +15,7 @@ from core.benchmark.metrics.ttft import TimeToFirstToken
 from core.benchmark.outcome import Outcome
 from core.benchmark.second_event import SecondEvent
 from core.benchmark.watch import Look
-from core.runs.context import RunContext
+from core.context import RunContext
 
 _EVERY = 1.0
 _LOGGED = 5

@@ -26,11 +26,11 @@ from core.benchmark.machine_spec import BenchmarkMachineSpec
 from core.benchmark.roofline import attainable, bound, operations, traffic
 from core.benchmark.stopwatch import Stopwatch
 from core.benchmark.surroundings import machine
+from core.context import RunContext
 from core.evaluate.logits.threads import torch_threads
 from core.hardware.live.host import cpu_name
 from core.models.card import ModelCard
 from core.models.resolve import resolve
-from core.runs.context import RunContext
 from core.sanitize import clean
 
 _KINDS: tuple[Literal["copy", "read"], ...] = ("copy", "read")

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.runs.context import RunContext
-from core.runs.pause import pause_asked
+from core.context import RunContext
+from core.runs.launch.pause import pause_asked
 from core.sanitize import clean
 
 _STEPS = 1000
 
 
 class Part:
-    """`core.runs.context.RunContext` of one of `count` parts that follow each other.
+    """`core.context.RunContext` of one of `count` parts that follow each other.
 
     Args:
         whole: context of the run.

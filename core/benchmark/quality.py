@@ -20,12 +20,12 @@ from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.target import FastTokenizer, Target, reference_of
 from core.benchmark.truncated import DEFINITION, divergences
 from core.benchmark.workload import Tokenizer
+from core.context import RunContext
 from core.engine import Endpoint, Engine, ScoringEngine, TokenScore, look_up
 from core.errors import RequestError
 from core.models.card import ModelCard
 from core.models.resolve import resolve
-from core.runs.context import RunContext
-from core.runs.pause import wait_while_paused
+from core.runs.launch.pause import wait_while_paused
 
 WINDOW = 512
 """Tokens of a window, as far as the model's context allows: the same whatever the load, so that perplexities can be compared."""

@@ -27,9 +27,9 @@ from core.benchmark.trial import answered_nothing
 from core.benchmark.warnings import warnings_of
 from core.benchmark.watch import Watch
 from core.benchmark.workload import Prompt, Tokenizer, builtin_prompts, file_prompts
+from core.context import RunContext
 from core.errors import Cancelled, LlmoptError, RequestError, RunFailed
 from core.models.card import ModelCard
-from core.runs.context import RunContext
 from core.sanitize import clean
 
 

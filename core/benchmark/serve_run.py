@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from core.benchmark.serve_event import ReadyEvent
 from core.benchmark.serving import Server, served, tail
 from core.benchmark.watch import host_bytes
+from core.context import RunContext
 from core.engine import Engine, ServeSpec, look_up
 from core.errors import Cancelled, RunFailed
-from core.runs.context import RunContext
 from core.sanitize import clean
 
 _LOOK = 1.0

@@ -22,7 +22,7 @@ from core.models.source import ModelSource
 from core.sanitize import clean, conceal
 
 if TYPE_CHECKING:
-    from core.runs.context import RunContext
+    from core.context import RunContext
 
 _OPENAI_KEY = "OPENAI_API_KEY"
 _NAMED = 10

@@ -30,7 +30,7 @@ _POINTS_OF_A_CURVE = 200
 
 
 class Context(Protocol):
-    """What an evaluation needs of `core.runs.context.RunContext`."""
+    """What an evaluation needs of `core.context.RunContext`."""
 
     device: str
 

@@ -13,8 +13,8 @@ from core.kvcache.head_names import groups_of, name_of
 from core.kvcache.spec import Dtype, KvCacheSpec
 from core.kvcache.why_spec import KvCacheWhySpec
 from core.models.card import ModelCard
-from core.runs.device import surely_cpu
 from core.runs.figures import size
+from core.runs.worker.device import surely_cpu
 from core.sanitize import clean
 
 _DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from core.context import RunContext
 from core.kvcache.page_event import KIND, TEXT, Block, PageEvent, Sequence
 from core.kvcache.pages_decode import PagedDecode, Running
 from core.kvcache.pages_requests import Request
-from core.runs.context import RunContext
 from core.sanitize import clean
 
 if TYPE_CHECKING:

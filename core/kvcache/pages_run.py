@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from core import text
+from core.context import RunContext
 from core.errors import RequestError
 from core.evaluate.encoding import tokenize
 from core.evaluate.logits.threads import one_thread
@@ -26,7 +27,6 @@ from core.kvcache.simulate_run import simulate
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.source import ModelSource
-from core.runs.context import RunContext
 from core.runtime.generate import eos_tokens
 from core.runtime.sampling import Sampling
 from core.runtime.threads import on_one_thread

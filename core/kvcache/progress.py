@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from core.runs.context import RunContext
+from core.context import RunContext
 
 _EVERY = 0.2
 _POINTS = 48

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from core import text
+from core.context import RunContext
 from core.errors import RequestError, RunFailed
 from core.evaluate.encoding import Encoding, encode
 from core.evaluate.logits.threads import torch_threads
@@ -27,7 +28,6 @@ from core.kvcache.rows import Bench, refused_row
 from core.kvcache.spec import Dtype, KvCacheSpec
 from core.models.card import ModelCard
 from core.models.resolve import resolve
-from core.runs.context import RunContext
 from core.text import Corpus
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from statistics import fmean
 
+from core.context import RunContext
 from core.errors import RequestError
 from core.kvcache.pages_check import check, simulated
 from core.kvcache.pages_result import PagesMetrics, PagesResult, PolicyRow, Series, StepEstimate
@@ -15,7 +16,6 @@ from core.kvcache.scheduler_sim import Outcome, Server, continuous, percentile, 
 from core.kvcache.series import thinned
 from core.kvcache.traces import Arrival, described, trace_of
 from core.models.card import ModelCard
-from core.runs.context import RunContext
 from core.sanitize import clean
 
 _ENOUGH_FOR_P95 = 90

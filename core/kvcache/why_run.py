@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from core import text
+from core.context import RunContext
 from core.evaluate.encoding import encode
 from core.evaluate.logits.threads import torch_threads
 from core.formats.opening import open_whole, tokenizer_of
@@ -27,7 +28,6 @@ from core.kvcache.settings import SchemeSettings
 from core.kvcache.why_result import CostParts, GrowthFit, KvCacheWhyResult, LengthFigures
 from core.kvcache.why_spec import KvCacheWhySpec
 from core.models.resolve import resolve
-from core.runs.context import RunContext
 from core.runtime.decoder import Decoder
 from core.runtime.module import ModuleDecoder
 from core.runtime.opening import open_decoder

@@ -14,6 +14,7 @@ from statistics import fmean
 from torch import Tensor
 
 from core.calibration.blocks import calibrated_blocks
+from core.context import RunContext
 from core.errors import RequestError
 from core.evaluate.result import Divergence
 from core.models.card import ModelCard
@@ -35,7 +36,6 @@ from core.quantize.run import arithmetic, calibration_windows_of, peak_rss_bytes
 from core.quantize.scratch import write_e5m2
 from core.quantize.spec import INTEGER
 from core.quantize.steps import Steps
-from core.runs.context import RunContext
 from core.sanitize import clean
 
 

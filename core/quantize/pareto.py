@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeGuard
 from core.errors import LlmoptError
 from core.quantize.naming import scheme_name
 from core.quantize.spec import QuantizeSpec
-from core.runs import store
-from core.runs.store import Run
+from core.runs.state import store
+from core.runs.state.store import Run
 from core.sanitize import clean
 
 Size = Literal["bits_per_weight", "bits_per_quantized_weight", "bytes_after"]

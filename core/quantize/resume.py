@@ -24,7 +24,7 @@ from core.errors import RequestError
 from core.formats.writing.safetensors_file import SafetensorsFile, stored_bytes
 from core.models.disk.files import shown
 from core.quantize.result import LayerFigures
-from core.runs.files import read_json, write_json
+from core.runs.state.files import read_json, write_json
 
 SCHEMA = "llmopt.resume/1"
 

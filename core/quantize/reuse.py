@@ -14,9 +14,9 @@ from core.quantize.result import MixedFigures
 from core.quantize.resume import identity_of
 from core.quantize.sensitivity import Sensitivity
 from core.quantize.spec import QuantizeSpec
-from core.runs import store
-from core.runs.saved import versions
-from core.runs.store import Run
+from core.runs.state import store
+from core.runs.state.saved import versions
+from core.runs.state.store import Run
 
 _GRID = ("granularity", "group_size", "symmetric", "clipping", "damp")
 

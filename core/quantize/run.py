@@ -12,6 +12,7 @@ from torch import Tensor
 
 from core import text
 from core.calibration.windows import calibration_windows
+from core.context import RunContext
 from core.formats.writing.shards import check_output
 from core.models.card import ModelCard
 from core.models.resolve import resolve
@@ -31,8 +32,7 @@ from core.quantize.result import MixedFigures, QuantizeMetrics, QuantizeResult
 from core.quantize.resume import Ledger, identity_of, was_stopped
 from core.quantize.spec import QuantizeSpec
 from core.quantize.steps import Steps
-from core.runs.context import RunContext
-from core.runs.saved import versions
+from core.runs.state.saved import versions
 
 
 def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:

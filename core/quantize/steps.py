@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from core.context import RunContext
 from core.quantize.result import LayerFigures
 from core.quantize.resume import Ledger
-from core.runs.context import RunContext
 
 
 class Steps:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from core.context import RunContext
 from core.errors import RequestError
-from core.runs.context import RunContext
 from core.spec import Spec
 
 RunFunction = Callable[[Any, RunContext], Any]

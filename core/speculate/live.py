@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from core.runs.context import RunContext
+from core.context import RunContext
 from core.speculate.loop import Round
 from core.speculate.round_event import PromptEvent, RoundEvent, token_text
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from core.context import RunContext
 from core.models.resolve import resolve
-from core.runs.context import RunContext
 from core.runtime.generate import generate
 from core.runtime.sampling import Sampling
 from core.speculate.check import check

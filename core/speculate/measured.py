@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.errors import RequestError
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.speculate.result import SpeculateResult, SpeculateRow
 from core.speculate.simulate import Costs, Prediction, agrees, alpha_of, predict_by_position, speedup_of_rounds
 

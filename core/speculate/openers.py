@@ -6,11 +6,11 @@ from functools import partial
 
 import torch
 
+from core.context import RunContext
 from core.errors import RequestError
 from core.evaluate.encoding import vocabulary_hash
 from core.formats.opening import open_whole, tokenizer_of
 from core.models.resolve import resolve
-from core.runs.context import RunContext
 from core.runtime.decoder import Decoder
 from core.runtime.fused.decoder import FusedDecoder
 from core.runtime.opening import open_decoder

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from core.context import RunContext
 from core.formats.opening import tokenizer_of
 from core.models.resolve import resolve
-from core.runs.context import RunContext
 from core.runtime.sampling import Sampling
 from core.speculate.check import check
 from core.speculate.live import LiveRounds

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from core.context import RunContext
 from core.models.card import ModelCard
-from core.runs.context import RunContext
 from core.runtime.decoder import Decoder
 from core.runtime.generate import stream
 from core.runtime.sampling import Sampling

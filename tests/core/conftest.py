@@ -12,7 +12,7 @@ from core.errors import Cancelled
 
 
 class RecordingContext:
-    """`core.runs.context.RunContext` in memory."""
+    """`core.context.RunContext` in memory."""
 
     def __init__(self, artifacts: Path) -> None:
         self.device, self.seed, self.artifacts = "cpu", 0, artifacts

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from core.runs.home import runs_folder
+from core.runs.state.home import runs_folder
 from tui.config import Settings
 from tui.runs.live import LiveRuns
 

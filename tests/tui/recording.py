@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.spec import Spec
 from tui.runs.live import LiveRuns
 

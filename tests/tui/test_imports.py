@@ -83,7 +83,7 @@ print(json.dumps({"modules": sorted(sys.modules)}))
         "tui.speculate.pane",
         "tui.benchmark.pane",
         "tui.runs.screen",
-        "core.runs.store",
+        "core.runs.state.store",
         *HEAVY,
     )
     assert [name for name in late if name in modules] == []

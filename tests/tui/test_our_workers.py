@@ -7,8 +7,8 @@ import os
 import pytest
 
 from core.evaluate.spec import EvaluateSpec
-from core.runs import store
-from core.runs.store import Run
+from core.runs.state import store
+from core.runs.state.store import Run
 from tui.runs.ours import OurWorkers
 
 

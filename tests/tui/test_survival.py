@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from core.runs.launch import refresh
-from core.runs.store import Run, list_runs
+from core.runs.launch.launch import refresh
+from core.runs.state.store import Run, list_runs
 
 ROOT = Path(__file__).parents[2]
 F2, F4, F5 = "\x1bOQ", "\x1bOS", "\x1b[15~"

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from core.benchmark.documents import parse_result
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, SampleFigure, Threshold
 from core.errors import LlmoptError
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.benchmark.names import COMPARE, MEASURED
 from tui.experiment.finished import Finished

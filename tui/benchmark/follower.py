@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.runs.pause import is_paused
-from core.runs.store import Run
+from core.runs.launch.pause import is_paused
+from core.runs.state.store import Run
 from tui.benchmark.tape import BenchmarkTape
 from tui.experiment.follower import Follower
 from tui.services import Runs

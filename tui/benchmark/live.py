@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from core.runs.store import Run
+from core.runs.state.store import Run
 from tui.benchmark import curves, live_lines
 from tui.benchmark.follower import LoadFollower
 from tui.benchmark.names import title

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import DataTable, Static
 
 from core.benchmark.machine_result import BenchmarkMachineResult, ProductRow
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.benchmark import machine_rows as rows
 from tui.benchmark.machine_tape import MachineTape

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from core.benchmark.machine_result import BandwidthFigures, BenchmarkMachineResult, ProductRow, Roof, SquareFigures
 from core.benchmark.result import FrozenFigures
-from core.runs.events import Detail, Event
+from core.runs.state.events import Detail, Event
 from tui.experiment.tape import Tape
 
 Row = TypeVar("Row", bound=FrozenFigures)

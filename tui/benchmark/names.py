@@ -9,7 +9,7 @@ from core.benchmark.compare_spec import BenchmarkCompareSpec
 from core.benchmark.machine_spec import BenchmarkMachineSpec
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.experiment import names
 

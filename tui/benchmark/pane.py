@@ -9,7 +9,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.worker import get_current_worker
 
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.benchmark import entries
 from tui.benchmark.asking_key import AsksForKey

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from textual.binding import Binding
 
 from core.errors import LlmoptError
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from tui.benchmark.follower import LoadFollower
 from tui.benchmark.live import BenchmarkLive
 from tui.benchmark.names import MEASURED

@@ -6,8 +6,8 @@ from pathlib import PurePath
 
 from textual.content import Content
 
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.benchmark.names import title
 from tui.benchmark.server_list import ServerRow

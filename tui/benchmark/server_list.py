@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from threading import Lock
 
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from tui.benchmark.names import SERVE
 from tui.benchmark.server_tape import MEMORY, RUNNING, WAITING, ServerTape
 from tui.experiment.follower import Follower

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from core.benchmark.serve_event import ReadyEvent
-from core.runs.events import Detail, Event, Metric
+from core.runs.state.events import Detail, Event, Metric
 from tui.experiment.tape import Tape
 
 _KEPT = 1800

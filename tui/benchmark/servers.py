@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets import Static
 
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.benchmark import server_lines
 from tui.benchmark.names import title

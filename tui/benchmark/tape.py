@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from core.benchmark.errors_event import ErrorsEvent
 from core.benchmark.second_event import SecondEvent
-from core.runs.events import Detail, Event, Log
+from core.runs.state.events import Detail, Event, Log
 from tui.experiment.tape import Tape
 
 _KEPT = 3600

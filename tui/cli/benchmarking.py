@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 from core.errors import RunFailed
-from core.runs.files import why
 from core.runs.registry import spec_class
+from core.runs.state.files import why
 from tui.cli.experiment import experiment
 from tui.cli.options import from_spec
 from tui.cli.output import narrate, print_document, print_facts, print_table

@@ -12,10 +12,10 @@ from cyclopts import Group, Parameter, Token
 
 from core.errors import Cancelled, LlmoptError, RequestError
 from core.models.resolve import resolve
-from core.runs import store
-from core.runs.admission import admit
+from core.runs.launch.admission import admit
 from core.runs.registry import spec_class
-from core.runs.store import Run
+from core.runs.state import store
+from core.runs.state.store import Run
 from core.spec import Spec
 from tui.cli import experiment, follow
 from tui.cli.keys import ask_for_key

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from core.runs import registry, store
-from core.runs.admission import admit
-from core.runs.launch import Launcher, LocalLauncher
-from core.runs.resume import kept_bytes, resumable
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs import registry
+from core.runs.launch.admission import admit
+from core.runs.launch.launch import Launcher, LocalLauncher
+from core.runs.launch.resume import kept_bytes, resumable
+from core.runs.state import store
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from core.spec import Spec
 from tui.cli import follow
 from tui.cli.keys import ask_for_key

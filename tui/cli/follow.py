@@ -8,12 +8,12 @@ import time
 from typing import TextIO
 
 from core.errors import RequestError
-from core.runs.events import Event, Log, Metric, Progress, StateChange
-from core.runs.events import follow as new_events
 from core.runs.figures import duration, show
-from core.runs.launch import Launcher
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.launch.launch import Launcher
+from core.runs.state.events import Event, Log, Metric, Progress, StateChange
+from core.runs.state.events import follow as new_events
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from tui.cli.output import columns, narrate
 
 _LOOK = 0.1

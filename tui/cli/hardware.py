@@ -13,9 +13,9 @@ from cyclopts import Parameter
 from core.hardware.live.sampler import Sampler
 from core.hardware.snapshot import DiskState, GpuState, MemoryState, ProcessState, Snapshot
 from core.models.find.hub_cache import cache_folder
-from core.runs import store
 from core.runs.figures import size
-from core.runs.home import runs_folder
+from core.runs.state import store
+from core.runs.state.home import runs_folder
 from tui.cli.output import print_document, print_facts, print_table
 
 _BETWEEN = 0.25

@@ -12,8 +12,8 @@ from cyclopts import Group, Parameter, Token
 from pydantic.fields import FieldInfo
 
 from core.errors import RequestError
-from core.runs import saved
 from core.runs.registry import spec_class
+from core.runs.state import saved
 from core.sanitize import clean
 from core.spec import Spec
 

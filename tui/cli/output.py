@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core import __version__
-from core.runs.files import dumps
+from core.runs.state.files import dumps
 from core.sanitize import clean
 
 _GAP = "  "

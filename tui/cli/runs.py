@@ -10,17 +10,17 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from core.errors import RunFailed
-from core.runs import store
-from core.runs.compare import Comparison, metrics_of
-from core.runs.compare import compare as compare_runs
+from core.runs.compare.compare import Comparison, metrics_of
+from core.runs.compare.compare import compare as compare_runs
 from core.runs.export import Format, export_runs
 from core.runs.figures import duration, figure, show, size
-from core.runs.files import why, write_bytes
-from core.runs.launch import GRACE
-from core.runs.pause import go_on, is_paused, pause
-from core.runs.resume import kept_bytes, resumable, resume
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.launch.launch import GRACE
+from core.runs.launch.pause import go_on, is_paused, pause
+from core.runs.launch.resume import kept_bytes, resumable, resume
+from core.runs.state import store
+from core.runs.state.files import why, write_bytes
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from tui.cli import experiment, follow
 from tui.cli.output import narrate, print_document, print_facts, print_table
 

@@ -9,11 +9,11 @@ from typing import Any
 from core.benchmark.serve_event import ReadyEvent
 from core.engine import ServeSpec, names
 from core.errors import RequestError
-from core.runs import store
-from core.runs.admission import admit
-from core.runs.events import Detail, Log, follow
-from core.runs.launch import Launcher
-from core.runs.store import Run
+from core.runs.launch.admission import admit
+from core.runs.launch.launch import Launcher
+from core.runs.state import store
+from core.runs.state.events import Detail, Log, follow
+from core.runs.state.store import Run
 from tui.cli.experiment import conclude, launcher
 from tui.cli.follow import cancel
 from tui.cli.options import build_spec, from_spec

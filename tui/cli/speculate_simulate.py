@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from core.errors import RequestError
-from core.runs import store
+from core.runs.state import store
 from core.sanitize import clean
 from core.speculate.advice import Advice, advise
 from core.speculate.measured import Measured, choose, rows_of

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.containers import Container
 
 from core.errors import LlmoptError
-from core.runs.resume import resumable
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.launch.resume import resumable
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from core.spec import Spec
 from tui import crash
 from tui.confirm import Confirm

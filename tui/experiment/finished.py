@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from rich.text import Text
 from textual import events
 
-from core.runs.store import Run
+from core.runs.state.store import Run
 from tui.widgets.table import Table
 
 R = TypeVar("R", bound=BaseModel)

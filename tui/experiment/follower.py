@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from core.runs import events
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.state import events
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from tui.experiment.tape import Tape
 from tui.services import Runs
 

@@ -14,8 +14,8 @@ from textual.coordinate import Coordinate
 from textual.message import Message
 from textual.widgets import Static
 
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.experiment.follower import Follower
 from tui.experiment.live_head import heading

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from core.runs.resume import resumable
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.launch.resume import resumable
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.experiment.tape import Tape
 from tui.runs.words import MARKS, STYLES

@@ -12,8 +12,8 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, DataTable
 
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from tui.experiment.control import RunControl
 from tui.experiment.live import LiveRun
 from tui.experiment.names import LIVE, SETUP

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.runs.events import Artifact, Detail, Event, Log, Metric, Progress, StateChange
+from core.runs.state.events import Artifact, Detail, Event, Log, Metric, Progress, StateChange
 
 _LOG_LINES = 200
 _DETAILS = 500

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from core.kvcache import page_event, schedule_event
 from core.kvcache.page_event import Block, PageEvent
 from core.kvcache.schedule_event import ScheduleEvent
-from core.runs.events import Detail, Event
+from core.runs.state.events import Detail, Event
 from tui.experiment.tape import Tape
 from tui.widgets import words
 from tui.widgets.live import Line, Run, Tone, clip, fit

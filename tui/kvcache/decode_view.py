@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from core.kvcache.page_event import PageEvent
 from core.kvcache.pages_result import PagesResult
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.experiment.finished import read
 from tui.experiment.live import LiveRun

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.experiment.live import GrowingTable, LiveRun, Row
 from tui.experiment.names import model

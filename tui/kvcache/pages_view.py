@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from core.runs.store import Run
+from core.runs.state.store import Run
 from tui.kvcache.decode_view import DecodeView
 from tui.kvcache.simulation_view import SimulationView
 

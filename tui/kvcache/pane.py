@@ -13,7 +13,7 @@ from core.kvcache.pages_spec import PagesSpec
 from core.kvcache.result import KvCacheResult
 from core.kvcache.spec import KvCacheSpec
 from core.kvcache.why_spec import KvCacheWhySpec
-from core.runs.store import Run
+from core.runs.state.store import Run
 from tui.experiment.finished import of_model
 from tui.experiment.live import LiveRun
 from tui.experiment.names import LIVE, SETUP

@@ -7,7 +7,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.kvcache.pages_result import PagesResult, PolicyRow
-from core.runs.store import Run
+from core.runs.state.store import Run
 from tui.experiment.finished import read
 from tui.experiment.live import LiveRun
 from tui.experiment.names import model

@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.kvcache.why_result import KvCacheWhyResult
-from core.runs.store import Run
+from core.runs.state.store import Run
 from tui.experiment.finished import ResultTable, read
 from tui.experiment.live import LiveRun
 from tui.experiment.names import model

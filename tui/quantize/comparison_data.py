@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from core.quantize.compare_result import Charts, CompareRow, QuantizeCompareResult
 from core.quantize.compare_spec import QuantizeCompareSpec
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.widgets import words
 from tui.widgets.plot import Plot, Series

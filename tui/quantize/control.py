@@ -6,7 +6,7 @@ from core.errors import LlmoptError
 from core.evaluate.verify.spec import VerifySpec
 from core.quantize.compare_spec import VariantSet
 from core.quantize.spec import QuantizeSpec
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.spec import Spec
 from tui.experiment.pane import ExperimentPane
 from tui.quantize.fit import probe

@@ -14,7 +14,7 @@ from core.models.card import ModelCard
 from core.models.source import ModelSource, require_folder
 from core.quantize.check import FitCheck, check
 from core.quantize.spec import QuantizeSpec
-from core.runs.home import runs_folder
+from core.runs.state.home import runs_folder
 from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
 from tui.quantize import fp8_units
 from tui.services import Models

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from core.runs.store import Run
+from core.runs.state.store import Run
 from tui.experiment.live import GrowingTable, LiveRun
 from tui.quantize.arrivals import arrivals
 from tui.quantize.tape import Tape

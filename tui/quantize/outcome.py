@@ -12,8 +12,8 @@ from core.errors import LlmoptError
 from core.models.card import ModelCard
 from core.quantize.check import check
 from core.quantize.spec import QuantizeSpec
-from core.runs.events import Artifact
-from core.runs.store import Run
+from core.runs.state.events import Artifact
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.runs.recipe import recipe
 from tui.widgets import words

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 
 from core.quantize.compare_spec import QuantizeCompareSpec
 from core.quantize.spec import QuantizeSpec
-from core.runs.store import Run
+from core.runs.state.store import Run
 from tui.experiment.names import LIVE, SETUP
 from tui.quantize.artifact import ArtifactScreen
 from tui.quantize.comparison import ComparisonView

@@ -15,7 +15,7 @@ from textual.worker import get_current_worker
 
 from core.quantize import pareto as core
 from core.quantize.spec import QuantizeSpec
-from core.runs.store import Run
+from core.runs.state.store import Run
 from tui.experiment.names import model
 from tui.experiment.turns import Turns
 from tui.quantize import pareto

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from core.runs.events import Event, Metric
+from core.runs.state.events import Event, Metric
 from tui.experiment import tape
 
 LAYER_ERROR = "layer_error"

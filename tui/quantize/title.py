@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.runs.store import Run
+from core.runs.state.store import Run
 from tui.experiment.names import model
 from tui.runs.recipe import recipe
 

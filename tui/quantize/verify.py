@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.services import services_of
 from tui.widgets import words

@@ -20,8 +20,8 @@ from tui.widgets.hints import Hints
 from tui.widgets.topbar import TopBar
 
 if TYPE_CHECKING:
-    from core.runs.compare import Measure
-    from core.runs.store import Run
+    from core.runs.compare.compare import Measure
+    from core.runs.state.store import Run
 
 _NAME = 26
 
@@ -59,7 +59,7 @@ class CompareScreen(LeanScreen):
 
 def compared(left: Run, right: Run, width: int) -> Content:
     """The comparison as text of at most `width` columns. Reads the disk."""
-    from core.runs.compare import compare
+    from core.runs.compare.compare import compare
 
     found = compare((left, right))
     cell = max((width - _NAME - 18) // 2, 12)

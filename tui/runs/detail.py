@@ -15,8 +15,8 @@ from tui.runs.words import STYLES
 from tui.widgets.progress import bar
 
 if TYPE_CHECKING:
-    from core.runs.state import Position, State
-    from core.runs.store import Run
+    from core.runs.state.state import Position, State
+    from core.runs.state.store import Run
 
 
 def detail(row: RunRow, now: float, width: int) -> Content:
@@ -77,7 +77,7 @@ def _places(run: Run) -> list[Content]:
 
 def artifacts(run: Run) -> list[str]:
     """Paths that the run says it has made, the newest last."""
-    from core.runs.events import Artifact
+    from core.runs.state.events import Artifact
 
     return [event.path for event in run.events if isinstance(event, Artifact)]
 

@@ -22,9 +22,9 @@ from tui.widgets.hints import Hints
 from tui.widgets.topbar import TopBar
 
 if TYPE_CHECKING:
-    from core.runs.events import Event, Metric
-    from core.runs.state import State
-    from core.runs.store import Run
+    from core.runs.state.events import Event, Metric
+    from core.runs.state.state import State
+    from core.runs.state.store import Run
 
 INTERVAL = 0.5
 """Seconds between two readings of the events."""
@@ -81,15 +81,15 @@ class FollowScreen(LeanScreen):
         self._over = state.is_over and not events
 
     def _news(self) -> tuple[list[Event], int, State]:
-        from core.runs import events
+        from core.runs.state import events
 
         state = services_of(self).runs.state(self._run)
         new, offset = events.follow(self._run, self._offset)
         return new, offset, state
 
     def _take(self, events: list[Event]) -> None:
-        from core.runs.events import Artifact, Metric, StateChange
-        from core.runs.events import Log as Line
+        from core.runs.state.events import Artifact, Metric, StateChange
+        from core.runs.state.events import Log as Line
 
         log = self.query_one(Log)
         for event in events:

@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from core.runs.launch import Launcher
-    from core.runs.state import State
-    from core.runs.store import Run
+    from core.runs.launch.launch import Launcher
+    from core.runs.state.state import State
+    from core.runs.state.store import Run
     from core.spec import Spec
 
 
@@ -17,19 +17,19 @@ class LiveRuns:
 
     @cached_property
     def _launcher(self) -> Launcher:
-        from core.runs.launch import LocalLauncher
+        from core.runs.launch.launch import LocalLauncher
 
         return LocalLauncher()
 
     def list_runs(self) -> list[Run]:
         """All runs, newest first."""
-        from core.runs import store
+        from core.runs.state import store
 
         return store.list_runs()
 
     def get(self, run_id: str) -> Run:
         """One run; RequestError when there is none."""
-        from core.runs import store
+        from core.runs.state import store
 
         return store.find(run_id)
 
@@ -39,7 +39,7 @@ class LiveRuns:
 
     def start(self, spec: Spec) -> Run:
         """Create the run and start its worker."""
-        from core.runs import store
+        from core.runs.state import store
 
         run = store.create(spec)
         self._launcher.start(run)
@@ -51,24 +51,24 @@ class LiveRuns:
 
     def pause(self, run: Run) -> State:
         """Let a run wait."""
-        from core.runs.pause import pause
+        from core.runs.launch.pause import pause
 
         return pause(run, self._launcher)
 
     def go_on(self, run: Run) -> State:
         """Let a run that waits go on."""
-        from core.runs.pause import go_on
+        from core.runs.launch.pause import go_on
 
         return go_on(run, self._launcher)
 
     def resume(self, run: Run) -> State:
         """Let a stopped run go on under its own id."""
-        from core.runs.resume import resume
+        from core.runs.launch.resume import resume
 
         return resume(run, self._launcher)
 
     def remove(self, run: Run) -> None:
         """Delete the folder of a run that is over."""
-        from core.runs import store
+        from core.runs.state import store
 
         store.remove(run)

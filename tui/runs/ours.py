@@ -13,7 +13,7 @@ class OurWorkers:
 
     def __call__(self) -> dict[int, str]:
         """Look now, at the disk."""
-        from core.runs import store
+        from core.runs.state import store
 
         workers = {}
         for run in store.list_runs():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from core.runs.state import State
-    from core.runs.store import Run
+    from core.runs.state.state import State
+    from core.runs.state.store import Run
 
 
 class Over:

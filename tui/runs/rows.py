@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.runs.compare import metrics_of
+from core.runs.compare.compare import metrics_of
 from core.runs.figures import duration, show
 from core.sanitize import clean
 from tui.runs.over import Over
@@ -14,8 +14,8 @@ from tui.runs.words import MARKS, when
 from tui.speculate.names import recipe as speculation
 
 if TYPE_CHECKING:
-    from core.runs.state import State
-    from core.runs.store import Run
+    from core.runs.state.state import State
+    from core.runs.state.store import Run
     from tui.services import Runs
 
 _FIGURES = (

@@ -29,7 +29,7 @@ from tui.widgets.topbar import TopBar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.runs.store import Run
+    from core.runs.state.store import Run
     from tui.runs.watcher import RunEvent
 
 P = ParamSpec("P")

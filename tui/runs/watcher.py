@@ -12,8 +12,8 @@ from textual.message import Message
 from tui.runs.over import Over
 
 if TYPE_CHECKING:
-    from core.runs.state import State
-    from core.runs.store import Run
+    from core.runs.state.state import State
+    from core.runs.state.store import Run
     from tui.services import Runs
 
 INTERVAL = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import events
 from textual.app import ComposeResult
 
-from core.runs.store import Run
+from core.runs.state.store import Run
 from tui.experiment.live import LiveRun
 from tui.speculate import live_lines, tokens
 from tui.speculate.names import title

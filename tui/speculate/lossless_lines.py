@@ -8,7 +8,7 @@ from typing import Any
 
 from textual.content import Content
 
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.sanitize import clean
 from core.speculate.lossless_result import Comparison, SpeculateTestResult
 from tui.experiment.finished import Column, read

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.experiment.names import model
 

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from core.errors import LlmoptError
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.speculate.spec import SpeculateSpec
 from tui.experiment.names import LIVE, SETUP
 from tui.experiment.pane import ExperimentPane, common_bindings

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import LlmoptError
-from core.runs.store import Run
+from core.runs.state.store import Run
 from core.sanitize import clean
 from core.speculate.measured import Measured, rows_of
 from core.speculate.result import SpeculateResult, SpeculateRow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from core.runs.events import Detail, Event
+from core.runs.state.events import Detail, Event
 from core.speculate.round_event import PromptEvent, RoundEvent
 from tui.experiment.tape import Tape
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.benchmark.compare_results import BETWEEN_LOADS, compare_quality, compare_samples, pairs_of, unlike
 from core.benchmark.documents import parse_result
-from core.runs.differences import Difference, Differences
+from core.runs.compare.differences import Difference, Differences
 from core.sanitize import clean
 
 

@@ -12,8 +12,8 @@ from core.runs.export.json_document import as_json
 from core.runs.export.markdown import as_markdown, report_markdown
 from core.runs.export.page import as_html, report_html
 from core.runs.export.report import Report, report_of
-from core.runs.files import dumps
-from core.runs.store import Run
+from core.runs.state.files import dumps
+from core.runs.state.store import Run
 
 __all__ = ["FORMATS", "Exported", "Format", "export_run", "export_runs", "gather"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from core.runs.compare import metrics_of
-from core.runs.events import Event, Metric
+from core.runs.compare.compare import metrics_of
 from core.runs.export.report import Report, report_of
 from core.runs.figures import figure
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.state.events import Event, Metric
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from core.sanitize import clean
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core import __version__
 from core.runs.export.gather import Exported
-from core.runs.files import dumps
+from core.runs.state.files import dumps
 
 
 def as_json(exported: Exported) -> str:

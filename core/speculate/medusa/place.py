@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from core.runs.home import home
+from core.runs.state.home import home
 
 FACTS = "medusa.json"
 HEADS = 4

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from core import __version__
 from core.errors import RequestError, RunFailed
 from core.models.disk.files import shown
-from core.runs.files import read_json, sync_folder, why, write_json
+from core.runs.state.files import read_json, sync_folder, why, write_json
 from core.speculate.medusa.heads import MedusaHeads
 from core.speculate.medusa.place import FACTS
 from core.speculate.medusa.tree import CandidateTree

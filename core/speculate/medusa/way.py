@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from core.context import RunContext
 from core.errors import RequestError
 from core.models.resolve import resolve
-from core.runs.context import RunContext
 from core.runtime.decoder import Decoder
 from core.runtime.generate import stream
 from core.runtime.sampling import Sampling

@@ -9,7 +9,7 @@ import pytest
 from core.benchmark import ceiling
 from core.benchmark.calibrate import Calibration, Step
 from core.benchmark.outcome import Outcome
-from core.runs.files import read_json, write_json
+from core.runs.state.files import read_json, write_json
 
 
 def step(streams: int, lag: float = 0.3) -> Step:

@@ -16,8 +16,8 @@ from core.benchmark.percentiles import distribution
 from core.benchmark.result import BenchmarkResult
 from core.benchmark.significance import ratio_of
 from core.errors import RequestError
-from core.runs import store
-from core.runs.files import write_json
+from core.runs.state import store
+from core.runs.state.files import write_json
 from tests.core.benchmark.making import made, samples
 from tests.core.runs.tick import TickSpec
 

@@ -26,8 +26,8 @@ from core.benchmark.spec import BenchmarkSpec
 from core.engine import Missing
 from core.errors import Cancelled, RequestError, RunFailed
 from core.models.resolve import resolve
-from core.runs.admission import admit
-from core.runs.files import write_json
+from core.runs.launch.admission import admit
+from core.runs.state.files import write_json
 from tests.core.benchmark.making import entry, samples
 from tests.core.conftest import RecordingContext
 

@@ -20,12 +20,12 @@ from core.benchmark.report.tables import SAID, intervals, load, thresholds, told
 from core.benchmark.result import BenchmarkResult, ErrorCount, RequestCounts, Threshold, Timeline
 from core.benchmark.spec import BenchmarkSpec
 from core.errors import RequestError
-from core.runs import store
-from core.runs.compare import compare
+from core.runs.compare.compare import compare
 from core.runs.export import FORMATS, export_run, export_runs
 from core.runs.figures import number
-from core.runs.files import write_json
-from core.runs.store import Run
+from core.runs.state import store
+from core.runs.state.files import write_json
+from core.runs.state.store import Run
 from tests.core.benchmark.making import entry, level, made, samples
 from tests.core.runs.test_export import Page
 

@@ -19,7 +19,7 @@ from core.benchmark.second_event import SecondEvent
 from core.benchmark.spec import BenchmarkSpec
 from core.errors import RequestError
 from core.models.resolve import resolve
-from core.runs.admission import admit
+from core.runs.launch.admission import admit
 from tests.core.benchmark.refusing import refusing
 from tests.core.conftest import RecordingContext
 

@@ -20,7 +20,7 @@ from core.kvcache.result import COMPARED, KvCacheResult
 from core.kvcache.run import run
 from core.kvcache.spec import DEFAULT_SCHEMES, KvCacheSpec
 from core.models.resolve import resolve
-from core.runs.compare import metrics_of
+from core.runs.compare.compare import metrics_of
 from core.runs.figures import figure
 from tests.conftest import TINY_LLAMA
 from tests.core.conftest import RecordingContext

@@ -18,8 +18,8 @@ from core.quantize.mixed import choose, probe_windows
 from core.quantize.run import calibration_arithmetic, run
 from core.quantize.sensitivity import Sensitivity
 from core.quantize.spec import QuantizeSpec
-from core.runs import store
-from core.runs.files import write_json
+from core.runs.state import store
+from core.runs.state.files import write_json
 from tests.core.quantize.conftest import RecordingContext
 
 SMALL: dict[str, Any] = {"group_size": 32, "calibration_samples": 4, "calibration_length": 64, "context": 64, "eval_tokens": 256}

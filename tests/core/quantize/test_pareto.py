@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from core.quantize.pareto import Point, models, pareto, with_frontier
 from core.quantize.spec import QuantizeSpec
-from core.runs import store
-from core.runs.files import write_json
+from core.runs.state import store
+from core.runs.state.files import write_json
 
 CONVENTION = {"corpus": "a", "sha256": "b", "context": 512, "stride": 512, "scoring": "all-targets", "bos": "none", "tokens_scored": 1022}
 

@@ -22,9 +22,9 @@ from core.quantize.result import LayerFigures
 from core.quantize.resume import BlockParts, Ledger
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
-from core.runs import store
-from core.runs.launch import LocalLauncher, refresh
-from core.runs.resume import resume
+from core.runs.launch.launch import LocalLauncher, refresh
+from core.runs.launch.resume import resume
+from core.runs.state import store
 from tests.conftest import TINY_LLAMA
 from tests.core.quantize.conftest import RecordingContext
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import settings
 
 from core.runs import registry
-from core.runs.launch import LocalLauncher
+from core.runs.launch.launch import LocalLauncher
 from tests.core.runs import tick
 
 

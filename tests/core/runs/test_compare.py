@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from core.errors import RequestError
-from core.runs import store
-from core.runs.compare import Measure, compare, metrics_of
+from core.runs.compare.compare import Measure, compare, metrics_of
 from core.runs.figures import duration, figure, number, show, size
-from core.runs.files import write_json
-from core.runs.store import Run
+from core.runs.state import store
+from core.runs.state.files import write_json
+from core.runs.state.store import Run
 from tests.core.runs.tick import TickSpec
 
 EVALUATION = {"corpus": "python-stdlib/held-out", "sha256": "ab", "context": 512, "stride": 512, "tokens_scored": 100}

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from core.errors import RunFailed
-from core.runs import store
-from core.runs.events import Metric
-from core.runs.launch import LocalLauncher
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.launch.launch import LocalLauncher
+from core.runs.state import store
+from core.runs.state.events import Metric
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from tests.core.runs.tick import TickSpec
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.runs import events
-from core.runs.events import Artifact, Detail, EventWriter, Log, Metric, Progress, StateChange
+from core.runs.state import events
+from core.runs.state.events import Artifact, Detail, EventWriter, Log, Metric, Progress, StateChange
 
 TIMES = st.floats(0, 2e9)
 COUNTS = st.integers(0, 2**40)

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.runs import store
-from core.runs.events import EventWriter, Metric
 from core.runs.export import FORMATS, export_run
 from core.runs.export.svg import Point, bar_chart, line_chart, scatter_chart, ticks
-from core.runs.files import write_json
-from core.runs.store import Run
+from core.runs.state import store
+from core.runs.state.events import EventWriter, Metric
+from core.runs.state.files import write_json
+from core.runs.state.store import Run
 from tests.core.runs.tick import TickSpec
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\x1b[31m|`=cmd()"

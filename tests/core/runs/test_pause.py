@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from core.errors import Cancelled, LlmoptError, RequestError, RunFailed
-from core.runs import registry, store
-from core.runs.launch import LocalLauncher
-from core.runs.pause import go_on, is_paused, pausable, pause, pause_asked, wait_while_paused
-from core.runs.process import started
-from core.runs.report import WorkerContext
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs import registry
+from core.runs.launch.launch import LocalLauncher
+from core.runs.launch.pause import go_on, is_paused, pausable, pause, pause_asked, wait_while_paused
+from core.runs.state import store
+from core.runs.state.process import started
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from core.runs.worker import work
+from core.runs.worker.worker_context import WorkerContext
 from tests.core.conftest import RecordingContext
 from tests.core.runs.tick import CAPABILITY, TickSpec
 

@@ -8,7 +8,7 @@ import sys
 
 import psutil
 
-from core.runs import process
+from core.runs.state import process
 
 
 def test_this_process_lives() -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from core.errors import RequestError
-from core.runs import registry, store
-from core.runs.events import StateChange
-from core.runs.launch import LocalLauncher, refresh
-from core.runs.resume import kept_bytes, resumable, resume
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs import registry
+from core.runs.launch.launch import LocalLauncher, refresh
+from core.runs.launch.resume import kept_bytes, resumable, resume
+from core.runs.state import store
+from core.runs.state.events import StateChange
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from tests.core.runs import tick
 from tests.core.runs.tick import TickSpec
 

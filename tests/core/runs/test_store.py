@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import RequestError, RunFailed
-from core.runs import saved, store
-from core.runs.home import home, runs_folder
 from core.runs.registry import CAPABILITIES, spec_class
+from core.runs.state import saved, store
+from core.runs.state.home import home, runs_folder
 from tests.core.runs.tick import TickSpec
 
 SPEC = TickSpec(model="bundled:base", device="cpu", ticks=7)

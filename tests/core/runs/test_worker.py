@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from core.errors import RequestError
-from core.runs import store
-from core.runs.events import Artifact, Metric, Progress, StateChange
-from core.runs.launch import LocalLauncher, refresh
-from core.runs.process import alive, started
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.launch.launch import LocalLauncher, refresh
+from core.runs.state import store
+from core.runs.state.events import Artifact, Metric, Progress, StateChange
+from core.runs.state.process import alive, started
+from core.runs.state.state import State
+from core.runs.state.store import Run
 from tests.core.runs import tick
 from tests.core.runs.tick import TickSpec
 

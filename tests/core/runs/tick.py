@@ -12,10 +12,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from core.context import RunContext
 from core.errors import RunFailed
-from core.runs import registry, supervise, worker
-from core.runs.context import RunContext
-from core.runs.launch import LocalLauncher
+from core.runs import registry
+from core.runs.launch.launch import LocalLauncher
+from core.runs.worker import __main__ as worker
+from core.runs.worker import supervise
 from core.spec import Spec
 
 End = Literal["well", "sentence", "crash", "segfault", "deaf", "full", "silent"]

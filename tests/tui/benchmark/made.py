@@ -14,10 +14,10 @@ from core.benchmark.recommend import recommend
 from core.benchmark.result import BenchmarkEntry
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec
-from core.runs import events
-from core.runs.files import write_json
-from core.runs.state import Status
-from core.runs.store import Run
+from core.runs.state import events
+from core.runs.state.files import write_json
+from core.runs.state.state import Status
+from core.runs.state.store import Run
 from core.spec import Spec
 from tests.tui.fakes import NOW
 from tests.tui.quantize.made import run_of, say

@@ -11,8 +11,8 @@ from textual.widgets import DataTable
 from core.benchmark.compare_spec import BenchmarkCompareSpec
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import all_names
-from core.runs.events import Detail, Log
-from core.runs.files import write_json
+from core.runs.state.events import Detail, Log
+from core.runs.state.files import write_json
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
 from tests.tui.fakes import NOW, FakeServices

@@ -13,7 +13,7 @@ from core.benchmark.result import BenchmarkResult, Threshold
 from core.benchmark.second_event import SecondEvent
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec, all_names
-from core.runs.events import Detail, Log, Metric
+from core.runs.state.events import Detail, Log, Metric
 from tests.tui.benchmark import made
 from tests.tui.fakes import NOW
 from tests.tui.quantize.conftest import FakeModels

@@ -6,8 +6,8 @@ from typing import Any
 
 from core.benchmark.machine_result import BenchmarkMachineResult, ProductRow
 from core.benchmark.machine_spec import BenchmarkMachineSpec
-from core.runs.events import Detail
-from core.runs.files import write_json
+from core.runs.state.events import Detail
+from core.runs.state.files import write_json
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
 from tests.tui.fakes import NOW

@@ -9,9 +9,9 @@ from textual.pilot import Pilot
 
 from core.benchmark.errors_event import ErrorsEvent
 from core.benchmark.second_event import SecondEvent
-from core.runs import events
-from core.runs.files import write_json
-from core.runs.store import Run
+from core.runs.state import events
+from core.runs.state.files import write_json
+from core.runs.state.store import Run
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
 from tests.tui.fakes import NOW, FakeServices

@@ -11,7 +11,7 @@ from core.benchmark.check import check
 from core.benchmark.result import Threshold
 from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.thresholds import EXAMPLES
-from core.runs import store
+from core.runs.state import store
 from tests.core.benchmark.making import made, samples
 from tests.core.benchmark.refusing import refusing
 from tests.tui.cli.conftest import Llmopt

@@ -11,10 +11,10 @@ import pytest
 from core.hardware.snapshot import CpuState, GpuMemory, GpuState, MemoryState, ProcessState, Snapshot
 from core.quantize.defaults import FACTS
 from core.quantize.spec import QuantizeSpec
-from core.runs import store
-from core.runs.files import write_json
 from core.runs.registry import spec_class
-from core.runs.store import Run
+from core.runs.state import store
+from core.runs.state.files import write_json
+from core.runs.state.store import Run
 from tests.core.runs.tick import TickSpec
 from tests.tui.cli.conftest import Llmopt
 from tui.cli.hardware import print_snapshot

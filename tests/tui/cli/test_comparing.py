@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from core.errors import RequestError
-from core.runs import store
-from core.runs.files import write_json
 from core.runs.registry import spec_class
-from core.runs.store import Run
+from core.runs.state import store
+from core.runs.state.files import write_json
+from core.runs.state.store import Run
 from tests.core.benchmark.test_report import compared, run_of, sweep
 from tests.tui.cli.conftest import Llmopt
 from tui.cli import comparing

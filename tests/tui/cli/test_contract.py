@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from core import __version__
-from core.runs import store
 from core.runs.registry import spec_class
+from core.runs.state import store
 from tests.core.runs.tick import TickSpec
 from tests.tui.cli.conftest import ROOT, Llmopt, process
 from tui.cli.app import COMMANDS

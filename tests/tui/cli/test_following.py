@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from core.runs import store
-from core.runs.events import Log, Metric, Progress
-from core.runs.launch import refresh
+from core.runs.launch.launch import refresh
+from core.runs.state import store
+from core.runs.state.events import Log, Metric, Progress
 from tests.tui.cli.conftest import Llmopt, process, until
 from tui.cli.follow import ProgressLine
 from tui.cli.output import columns

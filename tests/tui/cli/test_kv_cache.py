@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.runs import store
+from core.runs.state import store
 from tests.tui.cli.conftest import Llmopt, process
 from tui.cli.options import build_spec, command_line
 from tui.cli.results import print_result

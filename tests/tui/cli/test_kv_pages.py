@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.kvcache.catalog import SCHEMES
-from core.runs import store
+from core.runs.state import store
 from tests.tui.cli.conftest import Llmopt
 from tui.cli.results import print_result
 

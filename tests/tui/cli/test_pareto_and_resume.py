@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from core.quantize.spec import QuantizeSpec
-from core.runs import registry, store
-from core.runs.events import Progress, StateChange
-from core.runs.files import write_json
-from core.runs.store import Run
+from core.runs import registry
+from core.runs.state import store
+from core.runs.state.events import Progress, StateChange
+from core.runs.state.files import write_json
+from core.runs.state.store import Run
 from tests.core.runs import tick
 from tests.core.runs.tick import TickSpec
 from tests.tui.cli.conftest import Llmopt

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from core.runs import store
-from core.runs.launch import LocalLauncher
-from core.runs.store import Run
+from core.runs.launch.launch import LocalLauncher
+from core.runs.state import store
+from core.runs.state.store import Run
 from tests.tui.cli.conftest import Llmopt
 from tui.cli import experiment
 

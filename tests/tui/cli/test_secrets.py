@@ -14,7 +14,7 @@ import pytest
 from core import sanitize
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec
-from core.runs import store
+from core.runs.state import store
 from tests.core.benchmark.refusing import Refusing, refusing
 from tests.tui.cli.conftest import ROOT, Llmopt
 from tui.cli import main

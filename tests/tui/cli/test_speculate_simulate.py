@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from core.runs import store
-from core.runs.files import write_json
-from core.runs.store import Run
+from core.runs.state import store
+from core.runs.state.files import write_json
+from core.runs.state.store import Run
 from core.speculate.result import SpeculateResult, SpeculateRow
 from core.speculate.spec import SpeculateSpec
 from tests.tui.cli.conftest import Llmopt

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 from textual.app import App, ComposeResult
 
-from core.runs.events import Artifact, Detail, Log, Metric, Progress, StateChange
-from core.runs.files import write_json
+from core.runs.state.events import Artifact, Detail, Log, Metric, Progress, StateChange
+from core.runs.state.files import write_json
 from tests.tui.fakes import write_run
 from tui.experiment.finished import Column, ResultTable, of_model
 from tui.experiment.tape import Tape

@@ -9,10 +9,10 @@ from typing import Any
 from core.kvcache.pages_spec import PagesSpec
 from core.kvcache.spec import KvCacheSpec
 from core.kvcache.why_spec import KvCacheWhySpec
-from core.runs import events
-from core.runs.files import write_json
-from core.runs.state import Status
-from core.runs.store import Run
+from core.runs.state import events
+from core.runs.state.files import write_json
+from core.runs.state.state import Status
+from core.runs.state.store import Run
 from core.spec import Spec
 from tests.tui.fakes import NOW
 from tests.tui.quantize.made import run_of, say

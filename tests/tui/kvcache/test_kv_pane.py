@@ -12,9 +12,9 @@ from core.kvcache.catalog import SCHEMES
 from core.kvcache.pages_spec import PagesSpec
 from core.kvcache.spec import KvCacheSpec
 from core.kvcache.why_spec import KvCacheWhySpec
-from core.runs.events import Metric, Progress
-from core.runs.files import write_json
-from core.runs.store import list_runs
+from core.runs.state.events import Metric, Progress
+from core.runs.state.files import write_json
+from core.runs.state.store import list_runs
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.kvcache import made
 from tests.tui.kvcache.conftest import RecordingRuns, open_tab, settle, shown, until

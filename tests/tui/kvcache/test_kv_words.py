@@ -15,7 +15,7 @@ from core.kvcache.pages_result import PagesResult
 from core.kvcache.result import KvCacheResult
 from core.kvcache.why_result import KvCacheWhyResult
 from core.models.card import ModelCard
-from core.runs.events import Detail
+from core.runs.state.events import Detail
 from tests.tui.kvcache import made
 from tests.tui.quantize.conftest import CONFIG
 from tui.experiment.finished import Finished, read

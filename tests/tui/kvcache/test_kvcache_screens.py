@@ -11,7 +11,7 @@ from textual.widgets import DataTable
 from core.kvcache.pages_spec import PagesSpec
 from core.kvcache.spec import KvCacheSpec
 from core.kvcache.why_spec import KvCacheWhySpec
-from core.runs.events import Log, Metric, Progress
+from core.runs.state.events import Log, Metric, Progress
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.kvcache import made
 from tests.tui.kvcache.conftest import open_tab, settle, shown, until

@@ -10,11 +10,11 @@ from typing import Any
 from core.quantize.compare_result import QuantizeCompareResult
 from core.quantize.compare_spec import QuantizeCompareSpec, Variant
 from core.quantize.spec import QuantizeSpec
-from core.runs import events, store
-from core.runs.files import write_json
-from core.runs.process import started
-from core.runs.state import Position, Status
-from core.runs.store import Run
+from core.runs.state import events, store
+from core.runs.state.files import write_json
+from core.runs.state.process import started
+from core.runs.state.state import Position, Status
+from core.runs.state.store import Run
 from core.spec import Spec
 
 LINEARS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")

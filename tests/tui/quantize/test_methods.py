@@ -13,7 +13,7 @@ from core.hardware.snapshot import GpuState
 from core.quantize.defaults import FACTS
 from core.quantize.levels import LEVELS
 from core.quantize.spec import QuantizeSpec
-from core.runs.events import Metric, Progress, StateChange
+from core.runs.state.events import Metric, Progress, StateChange
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import FakeModels, MadeUp
 from tui.quantize import figures, fp8_units, outcome

@@ -16,8 +16,8 @@ from core.evaluate.verify.spec import VerifySpec
 from core.quantize.compare_spec import QuantizeCompareSpec
 from core.quantize.defaults import FACTS
 from core.quantize.spec import QuantizeSpec
-from core.runs.events import Log
-from core.runs.store import Run, list_runs
+from core.runs.state.events import Log
+from core.runs.state.store import Run, list_runs
 from core.spec import Spec
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.quantize import made

@@ -11,7 +11,7 @@ from textual.widgets import DataTable, Static
 
 from core.evaluate.verify.spec import VerifySpec
 from core.quantize.compare_spec import QuantizeCompareSpec
-from core.runs.events import Log, Metric
+from core.runs.state.events import Log, Metric
 from tests.tui.fakes import NOW
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import open_quantize, settle, until

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from core.quantize.check import check
 from core.quantize.compare_spec import VARIANTS, QuantizeCompareSpec
-from core.runs.events import Artifact, Log, Metric, Progress
-from core.runs.store import list_runs
+from core.runs.state.events import Artifact, Log, Metric, Progress
+from core.runs.state.store import list_runs
 from tests.tui.fakes import NOW
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import MadeUp

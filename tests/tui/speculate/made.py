@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core.runs import events
-from core.runs.files import write_json
-from core.runs.state import Status
-from core.runs.store import Run
+from core.runs.state import events
+from core.runs.state.files import write_json
+from core.runs.state.state import Status
+from core.runs.state.store import Run
 from core.speculate.lossless_result import SpeculateTestResult
 from core.speculate.lossless_spec import SpeculateTestSpec
 from core.speculate.result import SpeculateResult

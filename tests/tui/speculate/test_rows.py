@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.content import Content
 
-from core.runs.events import Detail
-from core.runs.store import list_runs
+from core.runs.state.events import Detail
+from core.runs.state.store import list_runs
 from core.speculate.lossless_result import SpeculateTestResult
 from core.speculate.measured import Measured
 from core.speculate.result import SpeculateResult, SpeculateRow

@@ -10,7 +10,7 @@ import pytest
 from textual.widgets import DataTable
 
 from core.errors import RequestError
-from core.runs.events import Detail, Metric
+from core.runs.state.events import Detail, Metric
 from core.speculate.lossless_spec import SpeculateTestSpec
 from core.speculate.spec import SpeculateSpec
 from tests.tui.fakes import NOW, FakeServices

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from core.runs.events import Log
+from core.runs.state.events import Log
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.speculate import made
 from tests.tui.speculate.conftest import open_speculate, settle, until

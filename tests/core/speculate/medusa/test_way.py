@@ -11,7 +11,7 @@ import torch
 
 from core.errors import Cancelled, RequestError
 from core.models.resolve import resolve
-from core.runs.home import home
+from core.runs.state.home import home
 from core.runtime.cache import KvCache, KvLayer
 from core.runtime.caches.static import StaticKvLayer
 from core.runtime.generate import generate

@@ -13,12 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.errors import RequestError, RunFailed
-from core.runs import saved
-from core.runs.events import Event, read_all
-from core.runs.files import read_json, why, write_json
-from core.runs.home import runs_folder
-from core.runs.process import here
-from core.runs.state import State
+from core.runs.state import saved
+from core.runs.state.events import Event, read_all
+from core.runs.state.files import read_json, why, write_json
+from core.runs.state.home import runs_folder
+from core.runs.state.process import here
+from core.runs.state.state import State
 from core.sanitize import clean
 from core.spec import Spec
 
@@ -95,7 +95,7 @@ class Run:
 
     @property
     def state(self) -> State:
-        """state.json as it stands; `core.runs.launch.refresh` also looks whether the worker still lives."""
+        """state.json as it stands; `core.runs.launch.launch.refresh` also looks whether the worker still lives."""
         try:
             return State.model_validate(read_json(self.path / "state.json"))
         except (OSError, ValueError, ValidationError):
@@ -103,7 +103,7 @@ class Run:
 
     @property
     def events(self) -> list[Event]:
-        """All events so far; `core.runs.events.follow` reads only the new ones."""
+        """All events so far; `core.runs.state.events.follow` reads only the new ones."""
         return read_all(self.events_file)
 
     @property

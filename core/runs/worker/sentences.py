@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.errors import LlmoptError
-from core.runs.files import why
-from core.runs.store import Run
+from core.runs.state.files import why
+from core.runs.state.store import Run
 from core.sanitize import clean
 
 _LIMIT = 600

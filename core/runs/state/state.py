@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from core.runs.process import Place
+from core.runs.state.process import Place
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 
@@ -29,7 +29,7 @@ class Position(BaseModel):
 
 
 class State(BaseModel):
-    """Times are seconds since 1970; `pid_started` is of `core.runs.process.started`."""
+    """Times are seconds since 1970; `pid_started` is of `core.runs.state.process.started`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -9,10 +9,10 @@ import signal
 import time
 from pathlib import Path
 
-from core.runs.events import EventWriter, StateChange, now
 from core.runs.figures import size
-from core.runs.state import State, Status
-from core.runs.store import Run
+from core.runs.state.events import EventWriter, StateChange, now
+from core.runs.state.state import State, Status
+from core.runs.state.store import Run
 
 
 def close(run: Run, state: State, status: Status, reason: str, exit_code: int) -> State:

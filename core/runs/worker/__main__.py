@@ -12,15 +12,15 @@ from typing import Any
 
 from core import __version__
 from core.errors import Cancelled, LlmoptError
-from core.runs.files import finite, write_json
-from core.runs.process import here, started
 from core.runs.registry import run_function
-from core.runs.report import WorkerContext
-from core.runs.sentences import sentence_for
-from core.runs.state import Status
-from core.runs.store import Run
-from core.runs.supervise import supervise
-from core.runs.verdict import sweep
+from core.runs.state.files import finite, write_json
+from core.runs.state.process import here, started
+from core.runs.state.state import Status
+from core.runs.state.store import Run
+from core.runs.state.verdict import sweep
+from core.runs.worker.sentences import sentence_for
+from core.runs.worker.supervise import supervise
+from core.runs.worker.worker_context import WorkerContext
 
 
 def main(arguments: list[str] | None = None) -> int:

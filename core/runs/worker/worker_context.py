@@ -14,11 +14,11 @@ from types import FrameType
 from typing import Any
 
 from core.errors import Cancelled
-from core.runs.device import resolve_device
-from core.runs.events import DETAIL_BYTES, Artifact, Detail, Event, EventWriter, Log, Metric, Progress, StateChange, line, now
-from core.runs.pause import forget
-from core.runs.state import Position, State, Status
-from core.runs.store import Run
+from core.runs.launch.pause import forget
+from core.runs.state.events import DETAIL_BYTES, Artifact, Detail, Event, EventWriter, Log, Metric, Progress, StateChange, line, now
+from core.runs.state.state import Position, State, Status
+from core.runs.state.store import Run
+from core.runs.worker.device import resolve_device
 from core.spec import Spec
 
 _STATE_EVERY = 0.5
@@ -26,7 +26,7 @@ _BALLAST = 64 << 10
 
 
 class WorkerContext:
-    """`core.runs.context.RunContext`, kept in the run's folder.
+    """`core.context.RunContext`, kept in the run's folder.
 
     A small ballast file is held while the run works: on a full disk it makes room for the sentence that says so.
     """

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from core.runs.process import started
-from core.runs.store import Run
-from core.runs.verdict import close, how_it_ended, sweep
+from core.runs.state.process import started
+from core.runs.state.store import Run
+from core.runs.state.verdict import close, how_it_ended, sweep
 
 _REQUESTS = {signal.SIGTERM, signal.SIGINT}
 _STEPS = (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from core.errors import RequestError, RunFailed
-from core.runs.events import EventWriter, StateChange, now
-from core.runs.files import why
-from core.runs.launch import Launcher
+from core.runs.launch.launch import Launcher
 from core.runs.registry import CAPABILITIES
-from core.runs.state import State
-from core.runs.store import Run
-from core.runs.verdict import sweep
+from core.runs.state.events import EventWriter, StateChange, now
+from core.runs.state.files import why
+from core.runs.state.state import State
+from core.runs.state.store import Run
+from core.runs.state.verdict import sweep
 
 
 def resumable(run: Run, state: State) -> bool:

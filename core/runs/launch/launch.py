@@ -12,12 +12,12 @@ from typing import Protocol
 
 import core
 from core.errors import RequestError, RunFailed
-from core.runs.files import why
-from core.runs.home import home
-from core.runs.process import alive
-from core.runs.state import State
-from core.runs.store import Run
-from core.runs.verdict import close, died
+from core.runs.state.files import why
+from core.runs.state.home import home
+from core.runs.state.process import alive
+from core.runs.state.state import State
+from core.runs.state.store import Run
+from core.runs.state.verdict import close, died
 
 GRACE = 10.0
 """Seconds between the request to stop and SIGKILL."""

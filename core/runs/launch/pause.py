@@ -9,13 +9,13 @@ import contextlib
 import time
 from typing import Protocol, runtime_checkable
 
+from core.context import RunContext
 from core.errors import RequestError, RunFailed
-from core.runs.context import RunContext
-from core.runs.files import why
-from core.runs.launch import Launcher
+from core.runs.launch.launch import Launcher
 from core.runs.registry import CAPABILITIES
-from core.runs.state import State
-from core.runs.store import Run
+from core.runs.state.files import why
+from core.runs.state.state import State
+from core.runs.state.store import Run
 
 _LOOK = 0.1
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from core import __version__
 from core.errors import RequestError
-from core.runs.files import read_json
 from core.runs.registry import spec_class
+from core.runs.state.files import read_json
 from core.sanitize import clean
 from core.spec import Spec
 

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from core.runs.files import dumps
+from core.runs.state.files import dumps
 from core.sanitize import clean
 
 if TYPE_CHECKING:
-    from core.runs.store import Run
+    from core.runs.state.store import Run
 
 _CHUNK = 4 << 20
 _TEXT = 4000
