@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import psutil
 
 from core.errors import RequestError
-from core.kvcache.catalog import REFERENCE, refusal_on, scheme
-from core.kvcache.geometry import Geometry
-from core.kvcache.head_names import groups_of, name_of
+from core.kvcache.catalog.catalog import REFERENCE, refusal_on, scheme
+from core.kvcache.catalog.head_names import groups_of, name_of
 from core.kvcache.spec import Dtype, KvCacheSpec
-from core.kvcache.why_spec import KvCacheWhySpec
+from core.kvcache.why.spec import KvCacheWhySpec
 from core.models.card import ModelCard
+from core.models.kv_geometry import Geometry
 from core.runs.figures import size
 from core.runs.worker.device import surely_cpu
 from core.sanitize import clean

@@ -16,15 +16,15 @@ from core.evaluate.logits.threads import torch_threads
 from core.evaluate.result import Convention
 from core.evaluate.windows import windows_of
 from core.formats.opening import open_whole, tokenizer_of
-from core.kvcache.catalog import REFERENCE
-from core.kvcache.chart import chart
+from core.kvcache.catalog.catalog import REFERENCE
+from core.kvcache.catalog.head_names import groups_of, name_of
 from core.kvcache.check import KvCheck, check
-from core.kvcache.head_names import groups_of, name_of
-from core.kvcache.heads import with_groups
-from core.kvcache.needle import Needles, make_needles
-from core.kvcache.progress import Steps
+from core.kvcache.measure.chart import chart
+from core.kvcache.measure.heads import with_groups
+from core.kvcache.measure.needle import Needles, make_needles
+from core.kvcache.measure.progress import Steps
+from core.kvcache.measure.rows import Bench, refused_row
 from core.kvcache.result import KvCacheResult, KvRow
-from core.kvcache.rows import Bench, refused_row
 from core.kvcache.spec import Dtype, KvCacheSpec
 from core.models.card import ModelCard
 from core.models.resolve import resolve

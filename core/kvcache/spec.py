@@ -6,9 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from core.kvcache.catalog import REFERENCE, SCHEMES, unknown
-from core.kvcache.head_names import head_names, wrong_heads
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.catalog import REFERENCE, SCHEMES, unknown
+from core.kvcache.catalog.head_names import head_names, wrong_heads
+from core.kvcache.catalog.settings import SchemeSettings
 from core.spec import Spec, unit
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]

@@ -63,13 +63,13 @@ CAPABILITIES: dict[str, Capability] = {
         "core.speculate.lossless_spec:SpeculateTestSpec", "core.speculate.lossless_run:run", "Test losslessness", check="core.speculate.check:check"
     ),
     "kv-cache-why": Capability(
-        "core.kvcache.why_spec:KvCacheWhySpec", "core.kvcache.why_run:run", "Why a KV cache", check="core.kvcache.check:check_why", needs_folder=False
+        "core.kvcache.why.spec:KvCacheWhySpec", "core.kvcache.why.run:run", "Why a KV cache", check="core.kvcache.check:check_why", needs_folder=False
     ),
     "kv-cache-pages": Capability(
-        "core.kvcache.pages_spec:PagesSpec",
-        "core.kvcache.pages_run:run",
+        "core.kvcache.pages.spec:PagesSpec",
+        "core.kvcache.pages.run:run",
         "Pages of a KV cache",
-        check="core.kvcache.pages_check:check",
+        check="core.kvcache.pages.check:check",
         needs_folder=False,
     ),
     "benchmark": Capability(

@@ -11,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from core.kvcache.why_result import KvCacheWhyResult
-from core.kvcache.why_run import run
-from core.kvcache.why_spec import KvCacheWhySpec
+from core.kvcache.why.result import KvCacheWhyResult
+from core.kvcache.why.run import run
+from core.kvcache.why.spec import KvCacheWhySpec
 from tests.benchmarks.gptq_quality import SilentContext
 from tests.benchmarks.report import Bar, record
 

@@ -20,11 +20,11 @@ from core import text
 from core.evaluate.encoding import encode
 from core.evaluate.logits.scores import negative_log_likelihood, rows
 from core.evaluate.windows import windows_of
-from core.kvcache.build import build_cache, card_of
-from core.kvcache.catalog import SCHEMES
-from core.kvcache.geometry import Geometry
-from core.kvcache.measure import fed
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.catalog import SCHEMES
+from core.kvcache.catalog.settings import SchemeSettings
+from core.kvcache.measure.quality import fed
+from core.kvcache.storage.build import build_cache, card_of
+from core.models.kv_geometry import Geometry
 from core.models.load import load_model, load_tokenizer
 from core.models.resolve import resolve
 from core.runtime.cache import KvCache

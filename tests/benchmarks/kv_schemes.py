@@ -1,7 +1,7 @@
 """Every cache scheme on bundled:base, and its heads of keys and values regrouped: `llmopt kv-cache` at its defaults, against what must hold.
 
 Memory is what the tensors hold and must be the formula's to the byte; perplexity is measured through the cache, against the full one's on the same
-tokens; needles are found as `core.kvcache.needle` defines it.
+tokens; needles are found as `core.kvcache.measure.needle` defines it.
 """
 
 from __future__ import annotations

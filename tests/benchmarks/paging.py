@@ -24,13 +24,13 @@ import torch
 from core import text
 from core.evaluate.encoding import tokenize
 from core.formats.opening import open_whole, tokenizer_of
-from core.kvcache.block_pool import BlockPool
-from core.kvcache.build import build_cache
-from core.kvcache.geometry import Geometry
-from core.kvcache.pages_decode import PagedDecode
-from core.kvcache.pages_requests import Request
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.settings import SchemeSettings
+from core.kvcache.pages.decode import PagedDecode
+from core.kvcache.pages.requests import Request
+from core.kvcache.storage.build import build_cache
+from core.models.kv_geometry import Geometry
 from core.models.resolve import resolve
+from core.paging.block_pool import BlockPool
 from core.runtime.generate import generate
 from core.runtime.sampling import Sampling
 from tests.benchmarks.report import Bar, record

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from core.errors import RequestError
 from core.hardware.plan.estimate import Place
 from core.hardware.plan.machine import Machine
-from core.kvcache.fit import Fit, fit, machine_of_memory
+from core.kvcache.catalog.fit import Fit, fit, machine_of_memory
 from core.models.well_known import planned_card
 from core.runs.figures import size
 from tui.cli.output import narrate, print_document, print_facts, print_table

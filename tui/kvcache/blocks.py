@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from core.kvcache import page_event, schedule_event
-from core.kvcache.page_event import Block, PageEvent
-from core.kvcache.schedule_event import ScheduleEvent
+from core.kvcache.pages import events as page_event
+from core.kvcache.pages.events import Block, PageEvent
+from core.kvcache.pages.schedule import events as schedule_event
+from core.kvcache.pages.schedule.events import ScheduleEvent
 from core.runs.state.events import Detail, Event
 from tui.experiment.tape import Tape
 from tui.widgets import words

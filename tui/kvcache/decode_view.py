@@ -7,8 +7,8 @@ from collections.abc import Collection
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from core.kvcache.page_event import PageEvent
-from core.kvcache.pages_result import PagesResult
+from core.kvcache.pages.events import PageEvent
+from core.kvcache.pages.result import PagesResult
 from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.experiment.finished import read

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.kvcache.fit import Fit, FitGrid, FitRow
+from core.kvcache.catalog.fit import Fit, FitGrid, FitRow
 from core.sanitize import clean
 from tui.experiment.finished import Column
 from tui.widgets import words

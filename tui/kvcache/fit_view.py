@@ -14,7 +14,7 @@ from textual.worker import get_current_worker
 from core.errors import LlmoptError
 from core.hardware.plan.formats import STORED, WEIGHT_FORMATS
 from core.hardware.plan.machine import NAMED, Machine
-from core.kvcache.fit import Fit, FitRow, fit
+from core.kvcache.catalog.fit import Fit, FitRow, fit
 from core.models.well_known import CONFIGS, well_known
 from core.sanitize import clean
 from tui.experiment.finished import ResultTable

@@ -7,15 +7,15 @@ from collections.abc import Callable
 import psutil
 
 from core.errors import LlmoptError
-from core.kvcache.catalog import REFERENCE, SCHEMES, refusal_on, scheme
+from core.kvcache.catalog.catalog import REFERENCE, SCHEMES, refusal_on, scheme
+from core.kvcache.catalog.head_names import head_names
+from core.kvcache.catalog.settings import SchemeSettings
 from core.kvcache.check import check, check_why, value_bytes
-from core.kvcache.geometry import Geometry
-from core.kvcache.head_names import head_names
-from core.kvcache.pages_spec import PagesSpec
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.pages.spec import PagesSpec
 from core.kvcache.spec import KvCacheSpec
-from core.kvcache.why_spec import KvCacheWhySpec
+from core.kvcache.why.spec import KvCacheWhySpec
 from core.models.card import ModelCard
+from core.models.kv_geometry import Geometry
 from core.runs.registry import CAPABILITIES, load
 from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
 from tui.services import Models

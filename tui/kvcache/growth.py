@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import nan
 
-from core.kvcache.why_result import GrowthFit, KvCacheWhyResult, LengthFigures
+from core.kvcache.why.result import GrowthFit, KvCacheWhyResult, LengthFigures
 from core.sanitize import clean
 from tui.experiment.finished import Column
 from tui.widgets import words

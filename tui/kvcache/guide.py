@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core.kvcache.catalog import SCHEMES
+from core.kvcache.catalog.catalog import SCHEMES
 from core.kvcache.spec import DEFAULT_SCHEMES
 from core.spec import Spec
 from tui.widgets.fields.guide import Guidance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.kvcache.pages_result import PagesResult, SequenceRow
+from core.kvcache.pages.result import PagesResult, SequenceRow
 from core.sanitize import clean
 from tui.widgets import words
 from tui.widgets.live import Line, clip, fit

@@ -9,10 +9,10 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.worker import get_current_worker
 
-from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.pages.spec import PagesSpec
 from core.kvcache.result import KvCacheResult
 from core.kvcache.spec import KvCacheSpec
-from core.kvcache.why_spec import KvCacheWhySpec
+from core.kvcache.why.spec import KvCacheWhySpec
 from core.runs.state.store import Run
 from tui.experiment.finished import of_model
 from tui.experiment.live import LiveRun

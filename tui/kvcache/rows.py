@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rich.text import Text
 
-from core.kvcache.catalog import SCHEMES
+from core.kvcache.catalog.catalog import SCHEMES
 from core.kvcache.result import KvRow, NeedleFigure
 from core.sanitize import clean
 from tui.experiment.finished import Column

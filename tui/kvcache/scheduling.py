@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from core.kvcache.pages_result import PagesResult, PolicyRow
-from core.kvcache.schedule_event import ScheduleEvent
+from core.kvcache.pages.result import PagesResult, PolicyRow
+from core.kvcache.pages.schedule.events import ScheduleEvent
 from core.sanitize import clean
 from tui.kvcache.blocks import PagesTape
 from tui.widgets import words

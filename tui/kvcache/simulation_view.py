@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
-from core.kvcache.pages_result import PagesResult, PolicyRow
+from core.kvcache.pages.result import PagesResult, PolicyRow
 from core.runs.state.store import Run
 from tui.experiment.finished import read
 from tui.experiment.live import LiveRun

@@ -7,7 +7,7 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
-from core.kvcache.why_result import KvCacheWhyResult
+from core.kvcache.why.result import KvCacheWhyResult
 from core.runs.state.store import Run
 from tui.experiment.finished import ResultTable, read
 from tui.experiment.live import LiveRun

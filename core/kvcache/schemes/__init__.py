@@ -1,1 +1,1 @@
-"""One scheme a file: a `core.runtime.cache.KvLayer` that is built from a `core.kvcache.build.LayerContext`."""
+"""One scheme a file: a `core.runtime.cache.KvLayer` that is built from a `core.kvcache.storage.build.LayerContext`."""

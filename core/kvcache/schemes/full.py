@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.kvcache.build import LayerContext
+from core.kvcache.storage.build import LayerContext
 from core.runtime.caches.dynamic import DynamicKvLayer
 from core.runtime.caches.static import StaticKvLayer
 

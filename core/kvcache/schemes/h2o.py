@@ -7,10 +7,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from core.kvcache.attention_mass import attention_mass
-from core.kvcache.build import LayerContext
-from core.kvcache.choosing import heavy_and_recent, take
-from core.kvcache.slots import Slots
+from core.kvcache.storage.attention_mass import attention_mass
+from core.kvcache.storage.build import LayerContext
+from core.kvcache.storage.choosing import heavy_and_recent, take
+from core.paging.slots import Slots
 from core.runtime.cache import KvLayer
 
 

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from core.kvcache.affine import by_channels, quantize_range
-from core.kvcache.build import LayerContext
+from core.kvcache.catalog.sizes import span
 from core.kvcache.schemes.per_token import PerTokenLayer
-from core.kvcache.sizes import span
+from core.kvcache.storage.affine import by_channels, quantize_range
+from core.kvcache.storage.build import LayerContext
 from core.numerics.packed.byte_codes import pack_bytes, unpack_bytes
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from core.kvcache.affine import by_channels, quantize_symmetric
-from core.kvcache.build import LayerContext
+from core.kvcache.catalog.sizes import span
 from core.kvcache.schemes.per_token import PerTokenLayer
-from core.kvcache.sizes import span
+from core.kvcache.storage.affine import by_channels, quantize_symmetric
+from core.kvcache.storage.build import LayerContext
 
 
 class Int8Layer(PerTokenLayer):

@@ -11,11 +11,11 @@ from typing import ClassVar
 from torch import Tensor
 
 from core.errors import RequestError
-from core.kvcache.affine import by_channels, by_tokens, quantize_range
-from core.kvcache.build import LayerContext
-from core.kvcache.sizes import span
-from core.kvcache.slots import Slots
+from core.kvcache.catalog.sizes import span
+from core.kvcache.storage.affine import by_channels, by_tokens, quantize_range
+from core.kvcache.storage.build import LayerContext
 from core.numerics.packed.byte_codes import pack_bytes, unpack_bytes
+from core.paging.slots import Slots
 from core.runtime.cache import KvLayer
 
 Parts = tuple[Slots, Slots, Slots]

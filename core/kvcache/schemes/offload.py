@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError
-from core.kvcache.build import LayerContext
+from core.kvcache.storage.build import LayerContext
 from core.runtime.cache import KvLayer
 
 

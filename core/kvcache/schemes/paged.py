@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError
-from core.kvcache.block_pool import BlockPool
-from core.kvcache.build import LayerContext
-from core.kvcache.page_store import PagePlan, PageStore, gather_rows, write_rows
+from core.kvcache.storage.build import LayerContext
+from core.paging.block_pool import BlockPool
+from core.paging.page_store import PagePlan, PageStore, gather_rows, write_rows
 from core.runtime.cache import KvLayer
 
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from core.kvcache.build import LayerContext
-from core.kvcache.slots import Slots
+from core.kvcache.storage.build import LayerContext
+from core.paging.slots import Slots
 from core.runtime.cache import KvLayer
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from core.kvcache.build import LayerContext
-from core.kvcache.ring import Ring, within
+from core.kvcache.storage.build import LayerContext
+from core.kvcache.storage.ring import Ring, within
 from core.runtime.cache import KvLayer
 
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError
-from core.kvcache.attention_mass import attention_mass
-from core.kvcache.build import LayerContext
-from core.kvcache.choosing import take, voted
-from core.kvcache.slots import Slots
+from core.kvcache.storage.attention_mass import attention_mass
+from core.kvcache.storage.build import LayerContext
+from core.kvcache.storage.choosing import take, voted
+from core.paging.slots import Slots
 from core.runtime.cache import KvLayer
 
 

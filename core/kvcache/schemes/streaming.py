@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError
-from core.kvcache.build import LayerContext
-from core.kvcache.ring import Ring, within
-from core.kvcache.rotary import rotations, turn, turn_back
-from core.kvcache.slots import Slots
+from core.kvcache.storage.build import LayerContext
+from core.kvcache.storage.ring import Ring, within
+from core.kvcache.storage.rotary import rotations, turn, turn_back
+from core.paging.slots import Slots
 from core.runtime.cache import KvLayer
 
 

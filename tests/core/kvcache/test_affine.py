@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.kvcache.affine import by_channels, by_tokens, quantize_range, quantize_symmetric
+from core.kvcache.storage.affine import by_channels, by_tokens, quantize_range, quantize_symmetric
 
 values = st.lists(st.floats(-1000, 1000, width=32), min_size=1, max_size=40)
 

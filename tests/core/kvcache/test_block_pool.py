@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule, run_state_machine_as_test
 
 from core.errors import RequestError
-from core.kvcache.block_pool import BlockPool, OutOfBlocks, Writes
-from core.kvcache.page_event import Change
+from core.kvcache.pages.events import Change
+from core.paging.block_pool import BlockPool, OutOfBlocks, Writes
 
 VOCABULARY = 3
 OPERATIONS = 10_000

@@ -7,7 +7,7 @@ import pytest
 from core.errors import RequestError
 from core.kvcache.check import check, check_why, value_bytes
 from core.kvcache.spec import KvCacheSpec
-from core.kvcache.why_spec import KvCacheWhySpec
+from core.kvcache.why.spec import KvCacheWhySpec
 from core.models.card import ModelCard
 from tests.conftest import TINY_LLAMA
 

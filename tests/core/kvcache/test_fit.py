@@ -12,8 +12,8 @@ from core.errors import RequestError
 from core.hardware.plan.estimate import estimate
 from core.hardware.plan.machine import NAMED, Machine
 from core.hardware.snapshot import GIBIBYTE
-from core.kvcache.catalog import SCHEMES
-from core.kvcache.fit import fit, machine_of_memory
+from core.kvcache.catalog.catalog import SCHEMES
+from core.kvcache.catalog.fit import fit, machine_of_memory
 from core.models.card import LatentCache
 from tests.core.hardware.cards import CONFIGS, card
 

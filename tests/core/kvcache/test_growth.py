@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.kvcache.growth import fit, parts, student_t, tail_exponent
+from core.kvcache.why.growth import fit, parts, student_t, tail_exponent
 
 LENGTHS = [10.0, 25.0, 50.0, 100.0, 200.0, 350.0, 500.0]
 

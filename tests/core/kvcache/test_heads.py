@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.errors import RequestError
-from core.kvcache.heads import with_groups
+from core.kvcache.measure.heads import with_groups
 from core.models.load import load_model
 
 

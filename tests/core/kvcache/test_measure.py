@@ -13,10 +13,10 @@ from core.errors import RunFailed
 from core.evaluate.logits.sources import ModelLogits
 from core.evaluate.logits.walk import walk
 from core.evaluate.windows import Windows
-from core.kvcache.build import build_cache
-from core.kvcache.catalog import SCHEMES
-from core.kvcache.measure import Live, Track, fed, keep, measure
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.catalog import SCHEMES
+from core.kvcache.catalog.settings import SchemeSettings
+from core.kvcache.measure.quality import Live, Track, fed, keep, measure
+from core.kvcache.storage.build import build_cache
 from core.models.load import load_model
 from core.runtime.decoder import Decoder
 from core.runtime.opening import open_decoder

@@ -13,7 +13,7 @@ from core import text
 from core.errors import RequestError
 from core.evaluate.encoding import encode
 from core.formats.opening import tokenizer_of
-from core.kvcache.needle import CANDIDATES, Needles, make_needles, retrieve
+from core.kvcache.measure.needle import CANDIDATES, Needles, make_needles, retrieve
 from core.models.load import load_tokenizer
 from core.models.resolve import resolve
 from core.runtime.cache import KvCache

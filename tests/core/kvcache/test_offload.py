@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import RequestError
-from core.kvcache import sizes
-from core.kvcache.build import LayerContext
-from core.kvcache.geometry import Geometry
+from core.kvcache.catalog import sizes
+from core.kvcache.catalog.settings import SchemeSettings
 from core.kvcache.schemes.offload import OffloadLayer
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.storage.build import LayerContext
+from core.models.kv_geometry import Geometry
 from core.runtime.caches.static import StaticKvLayer
 
 CPU = torch.device("cpu")

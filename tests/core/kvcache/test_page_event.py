@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.kvcache import page_event, schedule_event
-from core.kvcache.page_event import Block, Change, PageEvent, Sequence
-from core.kvcache.schedule_event import RequestState, ScheduleEvent
+from core.kvcache.pages import events as page_event
+from core.kvcache.pages.events import Block, Change, PageEvent, Sequence
+from core.kvcache.pages.schedule import events as schedule_event
+from core.kvcache.pages.schedule.events import RequestState, ScheduleEvent
 
 counts = st.integers(0, 5000)
 blocks = st.builds(Block, counts, counts, st.booleans())

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from core.errors import RequestError
-from core.kvcache import sizes
-from core.kvcache.build import LayerContext
-from core.kvcache.geometry import Geometry
+from core.kvcache.catalog import sizes
+from core.kvcache.catalog.settings import SchemeSettings
 from core.kvcache.schemes.paged import PagedLayer
-from core.kvcache.settings import SchemeSettings
-from core.kvcache.slots import Scratch
+from core.kvcache.storage.build import LayerContext
+from core.models.kv_geometry import Geometry
+from core.paging.slots import Scratch
 from core.runtime.cache import KvCache, KvLayer
 from core.runtime.caches.static import StaticKvLayer
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from core.kvcache.build import build_cache
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.settings import SchemeSettings
+from core.kvcache.storage.build import build_cache
 from core.runtime.cache import KvCache
 from core.runtime.decoder import Tree
 from core.runtime.generate import generate

@@ -9,14 +9,14 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from core.errors import Cancelled, RequestError
-from core.kvcache.geometry import Geometry
-from core.kvcache.page_event import KIND, parse
-from core.kvcache.pages_check import check
-from core.kvcache.pages_decode import PagedDecode
-from core.kvcache.pages_requests import Request, default_blocks, longest, requests_of
-from core.kvcache.pages_run import run
-from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.pages.check import check
+from core.kvcache.pages.decode import PagedDecode
+from core.kvcache.pages.events import KIND, parse
+from core.kvcache.pages.requests import Request, default_blocks, longest, requests_of
+from core.kvcache.pages.run import run
+from core.kvcache.pages.spec import PagesSpec
 from core.models.card import ModelCard
+from core.models.kv_geometry import Geometry
 from core.runtime.sampling import Sampling
 from tests.core.conftest import RecordingContext
 
@@ -195,7 +195,7 @@ def test_requests_are_made_by_the_seed_and_stay_within_their_bounds() -> None:
 def test_long_prompts_are_read_in_chunks_with_the_same_texts(model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = PagesSpec.parse({"model": "x", **SMALL})
     whole = texts(decode(model, spec))
-    monkeypatch.setattr("core.kvcache.pages_decode._CHUNK", 7)
+    monkeypatch.setattr("core.kvcache.pages.decode._CHUNK", 7)
     in_chunks = decode(model, spec)
     assert texts(in_chunks) == whole
     assert in_chunks.compared.differing == 0

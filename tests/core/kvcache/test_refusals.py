@@ -13,9 +13,9 @@ import torch
 from transformers import DynamicCache
 
 from core.errors import RequestError
-from core.kvcache.catalog import SCHEMES, refusal_on
-from core.kvcache.refusals import TURNED_BY_HALVES
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.catalog import SCHEMES, refusal_on
+from core.kvcache.catalog.refusals import TURNED_BY_HALVES
+from core.kvcache.catalog.settings import SchemeSettings
 from core.models.card import ModelCard
 from core.runtime.module import ModuleDecoder
 from tests.core.kvcache.schemes.making import CONFIG, MINE, cache_for, tiny_llama
@@ -111,7 +111,7 @@ def test_quantized_caches_serve_blocks_that_slide(name: str) -> None:
 
 
 def test_the_catalog_and_what_it_names_need_no_torch() -> None:
-    code = "import sys; import core.kvcache.catalog, core.kvcache.refusals, core.kvcache.sizes; assert 'torch' not in sys.modules"
+    code = "import sys; import core.kvcache.catalog.catalog, core.kvcache.catalog.refusals, core.kvcache.catalog.sizes; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert set(MINE) <= set(SCHEMES)
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import Cancelled
-from core.kvcache.roofline import Roofline
-from core.kvcache.schedule_event import ScheduleEvent
-from core.kvcache.scheduler_sim import Server, continuous, percentile, static
-from core.kvcache.traces import Arrival
+from core.kvcache.pages.schedule.events import ScheduleEvent
+from core.kvcache.pages.schedule.roofline import Roofline
+from core.kvcache.pages.schedule.simulate import Server, continuous, percentile, static
+from core.kvcache.pages.schedule.traces import Arrival
 
 LINE = Roofline("test GPU", 1, 1e9, 1e12, 10_000_000, 5e6, 1000.0, 16, 16_000, 100_000, ())
 SERVER = Server(LINE, context=4096, row=512, most_sequences=8, batch_tokens=256)

@@ -13,11 +13,11 @@ import pytest
 from core.errors import RequestError
 from core.hardware.plan.estimate import estimate
 from core.hardware.plan.machine import NAMED, Machine
-from core.kvcache.pages_spec import PagesSpec
-from core.kvcache.roofline import TFLOPS, roofline_of
-from core.kvcache.schedule_event import KIND, parse
-from core.kvcache.simulate_run import simulate
-from core.kvcache.traces import Arrival, trace_of
+from core.kvcache.pages.schedule.events import KIND, parse
+from core.kvcache.pages.schedule.roofline import TFLOPS, roofline_of
+from core.kvcache.pages.schedule.run import simulate
+from core.kvcache.pages.schedule.traces import Arrival, trace_of
+from core.kvcache.pages.spec import PagesSpec
 from tests.core.conftest import RecordingContext
 from tests.core.hardware.cards import card
 

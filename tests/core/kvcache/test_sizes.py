@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.kvcache.catalog import SCHEMES
-from core.kvcache.settings import SchemeSettings
-from core.kvcache.sizes import span
+from core.kvcache.catalog.catalog import SCHEMES
+from core.kvcache.catalog.settings import SchemeSettings
+from core.kvcache.catalog.sizes import span
 from core.numerics.packed.byte_codes import code_bytes
 from tests.core.kvcache.schemes.making import MINE, fill, geometry, layer, states
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from core.errors import RequestError
-from core.kvcache.catalog import SCHEMES
+from core.kvcache.catalog.catalog import SCHEMES
 from core.kvcache.spec import DEFAULT_SCHEMES, KvCacheSpec
-from core.kvcache.why_spec import KvCacheWhySpec
+from core.kvcache.why.spec import KvCacheWhySpec
 
 
 def refused(**values: object) -> str:

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from core.errors import Cancelled, RequestError
-from core.kvcache.projections import counted
-from core.kvcache.why_run import run
-from core.kvcache.why_spec import KvCacheWhySpec
+from core.kvcache.why.projections import counted
+from core.kvcache.why.run import run
+from core.kvcache.why.spec import KvCacheWhySpec
 from core.models.load import load_model
 from tests.core.conftest import RecordingContext
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.kvcache.catalog import SCHEMES
+from core.kvcache.catalog.catalog import SCHEMES
 from core.runs.state import store
 from tests.tui.cli.conftest import Llmopt
 from tui.cli.results import print_result

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.pages.spec import PagesSpec
 from core.kvcache.spec import KvCacheSpec
-from core.kvcache.why_spec import KvCacheWhySpec
+from core.kvcache.why.spec import KvCacheWhySpec
 from core.runs.state import events
 from core.runs.state.files import write_json
 from core.runs.state.state import Status

@@ -8,10 +8,10 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
-from core.kvcache.catalog import SCHEMES
-from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.catalog.catalog import SCHEMES
+from core.kvcache.pages.spec import PagesSpec
 from core.kvcache.spec import KvCacheSpec
-from core.kvcache.why_spec import KvCacheWhySpec
+from core.kvcache.why.spec import KvCacheWhySpec
 from core.runs.state.events import Metric, Progress
 from core.runs.state.files import write_json
 from core.runs.state.store import list_runs

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.kvcache import fit as calculator
-from core.kvcache.page_event import Block, Change, PageEvent, Sequence
-from core.kvcache.pages_result import PagesResult
+from core.kvcache.catalog import fit as calculator
+from core.kvcache.pages.events import Block, Change, PageEvent, Sequence
+from core.kvcache.pages.result import PagesResult
 from core.kvcache.result import KvCacheResult
-from core.kvcache.why_result import KvCacheWhyResult
+from core.kvcache.why.result import KvCacheWhyResult
 from core.models.card import ModelCard
 from core.runs.state.events import Detail
 from tests.tui.kvcache import made

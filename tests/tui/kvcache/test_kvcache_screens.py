@@ -8,9 +8,9 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
-from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.pages.spec import PagesSpec
 from core.kvcache.spec import KvCacheSpec
-from core.kvcache.why_spec import KvCacheWhySpec
+from core.kvcache.why.spec import KvCacheWhySpec
 from core.runs.state.events import Log, Metric, Progress
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.kvcache import made

@@ -8,11 +8,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from core.kvcache.build import LayerContext
-from core.kvcache.catalog import SCHEMES
-from core.kvcache.geometry import Geometry
-from core.kvcache.settings import SchemeSettings
-from core.kvcache.slots import Scratch
+from core.kvcache.catalog.catalog import SCHEMES
+from core.kvcache.catalog.settings import SchemeSettings
+from core.kvcache.storage.build import LayerContext
+from core.models.kv_geometry import Geometry
+from core.paging.slots import Scratch
 from core.runs.registry import load
 from core.runtime.cache import KvCache, KvLayer
 
@@ -89,14 +89,14 @@ def _still(model: Any) -> Any:
 
 
 def cache_for(model: Any, name: str, settings: SchemeSettings | None = None, tokens: int = 256) -> KvCache:
-    from core.kvcache.build import build_cache
+    from core.kvcache.storage.build import build_cache
 
     return build_cache(model, name, settings or SchemeSettings(), tokens)
 
 
 def cache_with(model: Any, kind: Any, settings: SchemeSettings | None = None, tokens: int = 256) -> KvCache:
     """A cache of a layer class that is in no catalog."""
-    from core.kvcache.build import card_of, inverse_frequencies
+    from core.kvcache.storage.build import card_of, inverse_frequencies
 
     shape, scratch = Geometry.of(card_of(model), model.dtype.itemsize), Scratch()
     frequencies, sizes = inverse_frequencies(model), settings or SchemeSettings()

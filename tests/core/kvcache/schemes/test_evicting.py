@@ -12,9 +12,9 @@ from torch import Tensor
 from transformers import AttentionInterface, DynamicCache
 
 from core.errors import RequestError
-from core.kvcache.attention_mass import attention_mass
-from core.kvcache.choosing import heavy_and_recent, voted
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.settings import SchemeSettings
+from core.kvcache.storage.attention_mass import attention_mass
+from core.kvcache.storage.choosing import heavy_and_recent, voted
 from core.runtime.module import ModuleDecoder
 from core.runtime.prefill import prefill
 from tests.core.kvcache.schemes.making import cache_for, fill, geometry, layer, states, tiny_llama

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.errors import RequestError
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.settings import SchemeSettings
 from core.runtime.opening import open_decoder
 from core.runtime.prefill import prefill
 from tests.core.kvcache.schemes.making import CONFIG, MINE, cache_for

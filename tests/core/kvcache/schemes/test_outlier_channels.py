@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.settings import SchemeSettings
 from core.runtime.module import ModuleDecoder
 from tests.core.kvcache.schemes.making import cache_for, cache_with, tiny_llama
 from tests.core.kvcache.schemes.outliers import TokenKeysLayer, add_outlier_channels

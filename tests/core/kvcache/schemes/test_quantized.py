@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import DynamicCache
 
 from core.errors import RequestError
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.settings import SchemeSettings
 from tests.core.kvcache.schemes import naive
 from tests.core.kvcache.schemes.making import cache_for, fill, geometry, layer, states, tiny_llama
 

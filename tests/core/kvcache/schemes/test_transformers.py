@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.settings import SchemeSettings
 from core.runtime.generate import generate
 from tests.core.kvcache.schemes.making import MINE, cache_for, tiny_llama
 

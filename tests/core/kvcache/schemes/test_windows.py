@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from core.errors import RequestError
-from core.kvcache.ring import within
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.settings import SchemeSettings
+from core.kvcache.storage.ring import within
 from core.runtime.module import ModuleDecoder
 from core.runtime.opening import open_decoder
 from core.runtime.prefill import prefill

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from core.kvcache.block_pool import Writes
-from core.kvcache.geometry import Geometry
-from core.kvcache.page_store import PagePlan, PageStore, gather_rows, write_rows
-from core.kvcache.slots import Scratch
+from core.models.kv_geometry import Geometry
+from core.paging.block_pool import Writes
+from core.paging.page_store import PagePlan, PageStore, gather_rows, write_rows
+from core.paging.slots import Scratch
 from core.runtime.cache import KvCache, KvLayer
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ from statistics import fmean
 
 from core.context import RunContext
 from core.errors import RequestError
-from core.kvcache.pages_check import check, simulated
-from core.kvcache.pages_result import PagesMetrics, PagesResult, PolicyRow, Series, StepEstimate
-from core.kvcache.pages_spec import PagesSpec
-from core.kvcache.roofline import Roofline, roofline_of
-from core.kvcache.schedule_event import KIND, ScheduleEvent
-from core.kvcache.scheduler_sim import Outcome, Server, continuous, percentile, static
-from core.kvcache.series import thinned
-from core.kvcache.traces import Arrival, described, trace_of
+from core.kvcache.pages.check import check, simulated
+from core.kvcache.pages.result import PagesMetrics, PagesResult, PolicyRow, Series, StepEstimate
+from core.kvcache.pages.schedule.events import KIND, ScheduleEvent
+from core.kvcache.pages.schedule.roofline import Roofline, roofline_of
+from core.kvcache.pages.schedule.simulate import Outcome, Server, continuous, percentile, static
+from core.kvcache.pages.schedule.traces import Arrival, described, trace_of
+from core.kvcache.pages.series import thinned
+from core.kvcache.pages.spec import PagesSpec
 from core.models.card import ModelCard
 from core.sanitize import clean
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import RequestError
-from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.pages.spec import PagesSpec
 from core.sanitize import clean
 
 MOST_REQUESTS = 1_000_000

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.errors import RequestError
-from core.kvcache import refusals, sizes
-from core.kvcache.geometry import Geometry
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog import refusals, sizes
+from core.kvcache.catalog.settings import SchemeSettings
 from core.models.card import ModelCard
+from core.models.kv_geometry import Geometry
 from core.sanitize import clean
 
 Formula = Callable[[Geometry, SchemeSettings, int, int], int]
@@ -31,7 +31,7 @@ class SchemeFacts:
     summary: str
     """One line: what is kept, and how."""
     layer: str
-    """`module:Class` of its `core.runtime.cache.KvLayer`, which is constructed with a `core.kvcache.build.LayerContext`."""
+    """`module:Class` of its `core.runtime.cache.KvLayer`, which is constructed with a `core.kvcache.storage.build.LayerContext`."""
     formula: Formula
     refusal: Refusal = refusals.plain_attention
     positions: Literal["text", "cache"] = "text"

@@ -16,17 +16,17 @@ from core.context import RunContext
 from core.evaluate.encoding import encode
 from core.evaluate.logits.threads import torch_threads
 from core.formats.opening import open_whole, tokenizer_of
-from core.kvcache import sizes
-from core.kvcache.build import card_of
+from core.kvcache.catalog import sizes
+from core.kvcache.catalog.settings import SchemeSettings
 from core.kvcache.check import check_why
-from core.kvcache.geometry import Geometry
-from core.kvcache.growth import fit, parts, tail_exponent
-from core.kvcache.progress import Steps
-from core.kvcache.projections import counted
+from core.kvcache.measure.progress import Steps
 from core.kvcache.run import arithmetic, peak_rss_bytes
-from core.kvcache.settings import SchemeSettings
-from core.kvcache.why_result import CostParts, GrowthFit, KvCacheWhyResult, LengthFigures
-from core.kvcache.why_spec import KvCacheWhySpec
+from core.kvcache.storage.build import card_of
+from core.kvcache.why.growth import fit, parts, tail_exponent
+from core.kvcache.why.projections import counted
+from core.kvcache.why.result import CostParts, GrowthFit, KvCacheWhyResult, LengthFigures
+from core.kvcache.why.spec import KvCacheWhySpec
+from core.models.kv_geometry import Geometry
 from core.models.resolve import resolve
 from core.runtime.decoder import Decoder
 from core.runtime.module import ModuleDecoder

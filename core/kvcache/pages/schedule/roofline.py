@@ -12,7 +12,7 @@ from core.hardware.plan.estimate import Estimate, estimate
 from core.hardware.plan.formats import kv_format
 from core.hardware.plan.machine import NAMED, Machine
 from core.hardware.snapshot import GIBIBYTE
-from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.pages.spec import PagesSpec
 from core.models.card import ModelCard
 from core.runs.figures import size
 from core.sanitize import clean

@@ -12,11 +12,11 @@ from core.errors import RequestError
 from core.hardware.plan.estimate import MEMORY_SHARE, MOST_SEQUENCES, CacheRoom, Place, cache_room, largest
 from core.hardware.plan.machine import Gpu, Machine
 from core.hardware.snapshot import GIBIBYTE
-from core.kvcache import sizes
-from core.kvcache.catalog import SCHEMES, SchemeFacts, scheme
-from core.kvcache.geometry import Geometry
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog import sizes
+from core.kvcache.catalog.catalog import SCHEMES, SchemeFacts, scheme
+from core.kvcache.catalog.settings import SchemeSettings
 from core.models.card import ModelCard
+from core.models.kv_geometry import Geometry
 from core.sanitize import clean
 
 VALUE_BYTES = 2

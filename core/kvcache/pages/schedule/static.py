@@ -6,7 +6,7 @@ computed until the longest answer is complete, and then all are answered.
 
 from __future__ import annotations
 
-from core.kvcache.scheduler_clock import Job, Outcome, Simulation
+from core.kvcache.pages.schedule.clock import Job, Outcome, Simulation
 
 
 class Static(Simulation):

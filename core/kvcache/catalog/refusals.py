@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.settings import SchemeSettings
 from core.models.card import ModelCard
 
 TURNED_BY_HALVES = frozenset(

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import psutil
 
 from core.errors import RequestError
-from core.kvcache import refusals, sizes
-from core.kvcache.geometry import Geometry
-from core.kvcache.pages_requests import default_blocks, longest
-from core.kvcache.pages_spec import PagesSpec
-from core.kvcache.roofline import roofline_of
-from core.kvcache.settings import SchemeSettings
-from core.kvcache.traces import trace_of
+from core.kvcache.catalog import refusals, sizes
+from core.kvcache.catalog.settings import SchemeSettings
+from core.kvcache.pages.requests import default_blocks, longest
+from core.kvcache.pages.schedule.roofline import roofline_of
+from core.kvcache.pages.schedule.traces import trace_of
+from core.kvcache.pages.spec import PagesSpec
 from core.models.card import ModelCard
+from core.models.kv_geometry import Geometry
 from core.models.well_known import well_known
 from core.runs.figures import size
 from core.sanitize import clean

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.kvcache.block_pool import BlockPool, Writes
-from core.kvcache.geometry import Geometry
-from core.kvcache.page_event import Change
-from core.kvcache.pages_requests import Request
-from core.kvcache.ragged import Memory, Pages, Rows, forward
+from core.kvcache.pages.events import Change
+from core.kvcache.pages.ragged import Memory, Pages, Rows, forward
+from core.kvcache.pages.requests import Request
+from core.models.kv_geometry import Geometry
+from core.paging.block_pool import BlockPool, Writes
 from core.runtime.generate import check_finite
 from core.runtime.sampling import Sampling, choose
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from core.kvcache.slots import STRIDE, Slots
+from core.paging.slots import STRIDE, Slots
 
 
 class Ring:

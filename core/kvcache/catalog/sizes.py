@@ -6,8 +6,8 @@ points and indices; buffers of fixed size count whole (`settings.capacity`, as m
 
 from __future__ import annotations
 
-from core.kvcache.geometry import Geometry
-from core.kvcache.settings import SchemeSettings
+from core.kvcache.catalog.settings import SchemeSettings
+from core.models.kv_geometry import Geometry
 
 
 def slots(settings: SchemeSettings, tokens: int) -> int:

@@ -15,16 +15,16 @@ from core.errors import RequestError
 from core.evaluate.encoding import tokenize
 from core.evaluate.logits.threads import one_thread
 from core.formats.opening import open_whole, tokenizer_of
-from core.kvcache.geometry import Geometry
-from core.kvcache.pages_check import PagesCheck, check
-from core.kvcache.pages_decode import PagedDecode, Running
-from core.kvcache.pages_live import Live, waste
-from core.kvcache.pages_requests import requests_of, text_tokens
-from core.kvcache.pages_result import PagesMetrics, PagesResult, SequenceRow, Series
-from core.kvcache.pages_spec import PagesSpec
-from core.kvcache.series import thinned
-from core.kvcache.simulate_run import simulate
+from core.kvcache.pages.check import PagesCheck, check
+from core.kvcache.pages.decode import PagedDecode, Running
+from core.kvcache.pages.live import Live, waste
+from core.kvcache.pages.requests import requests_of, text_tokens
+from core.kvcache.pages.result import PagesMetrics, PagesResult, SequenceRow, Series
+from core.kvcache.pages.schedule.run import simulate
+from core.kvcache.pages.series import thinned
+from core.kvcache.pages.spec import PagesSpec
 from core.models.card import ModelCard
+from core.models.kv_geometry import Geometry
 from core.models.resolve import resolve
 from core.models.source import ModelSource
 from core.runtime.generate import eos_tokens

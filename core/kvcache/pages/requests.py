@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.kvcache.pages_spec import PagesSpec
+from core.kvcache.pages.spec import PagesSpec
 
 _SAMPLED, _FOLLOWING = 4, 3
 """Every fourth prompt is sampled several times; every third goes on with the one two before it."""

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core import __version__
-from core.kvcache.pages_spec import Mode
+from core.kvcache.pages.spec import Mode
 
 
 class _Frozen(BaseModel):

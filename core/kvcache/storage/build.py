@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RequestError
-from core.kvcache.catalog import refusal_on, scheme
-from core.kvcache.geometry import Geometry
-from core.kvcache.settings import SchemeSettings
-from core.kvcache.slots import Scratch
+from core.kvcache.catalog.catalog import refusal_on, scheme
+from core.kvcache.catalog.settings import SchemeSettings
 from core.models.card import ModelCard
+from core.models.kv_geometry import Geometry
+from core.paging.slots import Scratch
 from core.runs.registry import load
 from core.runtime.cache import KvCache, KvLayer
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
-from core.kvcache.roofline import Roofline
-from core.kvcache.schedule_event import MOST_REQUESTS, RequestState, ScheduleEvent
-from core.kvcache.traces import Arrival
+from core.kvcache.pages.schedule.events import MOST_REQUESTS, RequestState, ScheduleEvent
+from core.kvcache.pages.schedule.roofline import Roofline
+from core.kvcache.pages.schedule.traces import Arrival
 
 Policy = Literal["continuous", "static"]
 Tell = Callable[[ScheduleEvent], None]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.kvcache.scheduler_clock import Outcome, Server, Tell
-from core.kvcache.scheduler_continuous import Continuous
-from core.kvcache.scheduler_static import Static
-from core.kvcache.traces import Arrival
+from core.kvcache.pages.schedule.clock import Outcome, Server, Tell
+from core.kvcache.pages.schedule.continuous import Continuous
+from core.kvcache.pages.schedule.static import Static
+from core.kvcache.pages.schedule.traces import Arrival
 
 __all__ = ["Outcome", "Server", "continuous", "percentile", "static"]
 

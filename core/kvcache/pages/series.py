@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import fmean
 
-from core.kvcache.pages_result import Series
+from core.kvcache.pages.result import Series
 
 POINTS = 512
 _NAMES = ("x", "utilization", "filled", "contiguous", "running", "waiting")

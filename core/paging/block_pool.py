@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from core.errors import RequestError, RunFailed
-from core.kvcache.page_event import Change
-from core.kvcache.prefix_index import PrefixIndex
+from core.kvcache.pages.events import Change
+from core.paging.prefix_index import PrefixIndex
 
 
 class OutOfBlocks(RunFailed):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.kvcache.scheduler_clock import Job, Outcome, Server, Simulation, Tell
-from core.kvcache.traces import Arrival
+from core.kvcache.pages.schedule.clock import Job, Outcome, Server, Simulation, Tell
+from core.kvcache.pages.schedule.traces import Arrival
 
 WATERMARK = 0.01
 """Share of the blocks that an admission leaves free beside running sequences, so that they are not preempted at once (vLLM's)."""

@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from core.context import RunContext
-from core.kvcache.page_event import KIND, TEXT, Block, PageEvent, Sequence
-from core.kvcache.pages_decode import PagedDecode, Running
-from core.kvcache.pages_requests import Request
+from core.kvcache.pages.decode import PagedDecode, Running
+from core.kvcache.pages.events import KIND, TEXT, Block, PageEvent, Sequence
+from core.kvcache.pages.requests import Request
 from core.sanitize import clean
 
 if TYPE_CHECKING:

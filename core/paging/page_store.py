@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.kvcache.slots import Scratch
+from core.paging.slots import Scratch
 
 
 @dataclass(frozen=True)
