@@ -17,11 +17,11 @@ from core.formats.gguf.families import family_of
 from core.formats.gguf.llama.process import require_llama_cpp
 from core.models.card import ModelCard
 from core.models.source import require_unquantized
-from core.quantize.additive_shape import settled, shape_of
-from core.quantize.defaults import FACTS, MIXED_BUDGET
-from core.quantize.levels import level_row
-from core.quantize.qat_memory import rows_at_once, training_bytes
-from core.quantize.sizes import integer_bytes, stored_bytes
+from core.quantize.plan.additive_shape import settled, shape_of
+from core.quantize.plan.levels import level_row
+from core.quantize.plan.methods import FACTS, MIXED_BUDGET
+from core.quantize.plan.qat_memory import rows_at_once, training_bytes
+from core.quantize.plan.sizes import integer_bytes, stored_bytes
 from core.quantize.spec import INTEGER, QuantizeSpec
 from core.sanitize import clean
 

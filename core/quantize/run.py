@@ -19,19 +19,19 @@ from core.models.resolve import resolve
 from core.models.source import ModelSource, require_folder
 from core.models.stream.streaming import StreamedModel, load_tokenizer
 from core.numerics.products import multiplies_bfloat16
-from core.quantize.additive_shape import settled
 from core.quantize.check import check
-from core.quantize.checkpoint import Written, check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
-from core.quantize.evaluation import Evaluation, Measured
-from core.quantize.levels import nominal
-from core.quantize.methods import METHODS
-from core.quantize.mixed import PLAN
-from core.quantize.naming import checkpoint_folder, described
-from core.quantize.readme import write_readme
+from core.quantize.pipeline.checkpoint import Written, check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
+from core.quantize.pipeline.evaluation import Evaluation, Measured
+from core.quantize.pipeline.methods import METHODS
+from core.quantize.pipeline.readme import write_readme
+from core.quantize.pipeline.resume import Ledger, identity_of, was_stopped
+from core.quantize.pipeline.steps import Steps
+from core.quantize.plan.additive_shape import settled
+from core.quantize.plan.levels import nominal
+from core.quantize.plan.naming import checkpoint_folder, described
 from core.quantize.result import MixedFigures, QuantizeMetrics, QuantizeResult
-from core.quantize.resume import Ledger, identity_of, was_stopped
 from core.quantize.spec import QuantizeSpec
-from core.quantize.steps import Steps
+from core.quantize.whole.mixed import PLAN
 from core.runs.state.saved import versions
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from core.formats.gguf.blocks import Level
-from core.quantize.defaults import FACTS, fill, refusal
-from core.quantize.sections import SECTIONS
+from core.quantize.plan.methods import FACTS, fill, refusal
+from core.quantize.plan.sections import SECTIONS
 from core.spec import Spec, applies, unit
 
 Method = Literal["rtn", "gptq", "awq", "smoothquant", "fp8", "nf4", "int8", "additive", "qat", "mixed", "gguf"]

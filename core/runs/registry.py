@@ -51,7 +51,7 @@ CAPABILITIES: dict[str, Capability] = {
         resumable=True,
     ),
     "quantize-compare": Capability(
-        "core.quantize.compare_spec:QuantizeCompareSpec", "core.quantize.compare:run", "Compare quantizations", needs_unquantized=True
+        "core.quantize.compare.spec:QuantizeCompareSpec", "core.quantize.compare.run:run", "Compare quantizations", needs_unquantized=True
     ),
     "verify": Capability("core.evaluate.verify.spec:VerifySpec", "core.evaluate.verify.run:run", "Verify", needs_folder=False),
     "evaluate": Capability(

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from core.quantize.compare import run as compare
-from core.quantize.compare_spec import QuantizeCompareSpec
+from core.quantize.compare.run import run as compare
+from core.quantize.compare.spec import QuantizeCompareSpec
 from core.quantize.run import run as quantize
 from core.quantize.spec import QuantizeSpec
 from tests.benchmarks.gptq_quality import SilentContext

@@ -7,9 +7,9 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
-from core.quantize.compare import run
-from core.quantize.compare_result import CompareRow
-from core.quantize.compare_spec import QuantizeCompareSpec
+from core.quantize.compare.result import CompareRow
+from core.quantize.compare.run import run
+from core.quantize.compare.spec import QuantizeCompareSpec
 from tests.benchmarks.report import Bar, record
 
 EVAL_TOKENS = 65536

@@ -12,13 +12,13 @@ import torch
 
 from core.models.resolve import resolve
 from core.models.stream.streaming import StreamedModel
-from core.quantize.checkpoint import Written, check_weights, open_quantized, write_checkpoint
-from core.quantize.evaluation import Evaluation
-from core.quantize.mixed import PLAN, measure, plan_for
-from core.quantize.resume import Ledger
+from core.quantize.pipeline.checkpoint import Written, check_weights, open_quantized, write_checkpoint
+from core.quantize.pipeline.evaluation import Evaluation
+from core.quantize.pipeline.resume import Ledger
+from core.quantize.pipeline.steps import Steps
 from core.quantize.run import calibration_windows_of
 from core.quantize.spec import QuantizeSpec
-from core.quantize.steps import Steps
+from core.quantize.whole.mixed import PLAN, measure, plan_for
 from tests.benchmarks.gptq_quality import SilentContext
 from tests.benchmarks.report import Bar, record
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
-from core.quantize import rtn
+from core.quantize.linear import rtn
 from core.runtime.fused.decoder import FusedDecoder
 from core.runtime.generate import generate as decode
 from tests.benchmarks.report import Bar, record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from core.quantize.defaults import FACTS
+from core.quantize.plan.methods import FACTS
 
 EXAMPLES = (
     "bundled:base",

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from core.quantize.compare_spec import SETS, QuantizeCompareSpec
+from core.quantize.compare.spec import SETS, QuantizeCompareSpec
 from tui.experiment.names import model
 from tui.experiment.told import convention
 from tui.quantize.comparison_data import COLUMNS, Compared, cells, newest, plots

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from core.quantize.compare_result import Charts, CompareRow, QuantizeCompareResult
-from core.quantize.compare_spec import QuantizeCompareSpec
+from core.quantize.compare.result import Charts, CompareRow, QuantizeCompareResult
+from core.quantize.compare.spec import QuantizeCompareSpec
 from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.widgets import words

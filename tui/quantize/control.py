@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.errors import LlmoptError
 from core.evaluate.verify.spec import VerifySpec
-from core.quantize.compare_spec import VariantSet
+from core.quantize.compare.spec import VariantSet
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.store import Run
 from core.spec import Spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.quantize.defaults import FACTS, fill
+from core.quantize.plan.methods import FACTS, fill
 from core.quantize.spec import QuantizeSpec
 from tui.widgets.fields.guide import Guidance
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.quantize.compare_spec import SETS, VariantSet
-from core.quantize.defaults import FACTS, MethodFacts
-from core.quantize.levels import LevelRow, level_table
+from core.quantize.compare.spec import SETS, VariantSet
+from core.quantize.plan.levels import LevelRow, level_table
+from core.quantize.plan.methods import FACTS, MethodFacts
 from tui.services import Models
 from tui.widgets import words
 from tui.widgets.table_picker import Options, Row

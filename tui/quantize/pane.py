@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
-from core.quantize.compare_spec import QuantizeCompareSpec
+from core.quantize.compare.spec import QuantizeCompareSpec
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.store import Run
 from tui.experiment.names import LIVE, SETUP

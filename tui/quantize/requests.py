@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.quantize.compare_spec import QuantizeCompareSpec, VariantSet
+from core.quantize.compare.spec import QuantizeCompareSpec, VariantSet
 from core.quantize.spec import QuantizeSpec
 from core.spec import Spec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core.quantize.defaults import FACTS, MIXED_BUDGET
+from core.quantize.plan.methods import FACTS, MIXED_BUDGET
 from core.sanitize import clean
 
 Values = Mapping[str, Any]

@@ -40,7 +40,7 @@ from core.models.disk.gguf_header import read_gguf_header
 from core.models.disk.headers import model_tensors
 from core.models.disk.tensors import TensorReader
 from core.numerics.grid import Grid
-from core.quantize.rtn import quantize
+from core.quantize.linear.rtn import quantize
 from tests.core.formats import mutations
 
 GIGABYTE = 2**30

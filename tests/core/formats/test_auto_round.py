@@ -14,7 +14,7 @@ from core.formats.layouts.gptq import Gptq
 from core.formats.registry import read_format
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
-from core.quantize.rtn import quantize
+from core.quantize.linear.rtn import quantize
 
 BASE = {
     "quant_method": "auto-round",

@@ -14,7 +14,7 @@ from core.errors import RequestError
 from core.formats.layouts.awq import Awq, pack_outputs
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
-from core.quantize.rtn import quantize
+from core.quantize.linear.rtn import quantize
 from tests.core.formats.packed_by_hand import awq_weight
 
 

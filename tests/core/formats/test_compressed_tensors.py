@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from core.formats.layouts.compressed_tensors.integers import CompressedTensors
 from core.formats.weights import QuantizedWeights
 from core.numerics.grid import Grid
-from core.quantize.rtn import quantize
+from core.quantize.linear.rtn import quantize
 
 WEIGHT_ONLY = [
     CompressedTensors(bits, symmetric, granularity, 32 if granularity == "group" else None)

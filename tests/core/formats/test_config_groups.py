@@ -19,7 +19,7 @@ from core.formats.layouts.compressed_tensors.floats import FloatQuantized
 from core.formats.layouts.compressed_tensors.integers import CompressedTensors
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
-from core.quantize.rtn import quantize
+from core.quantize.linear.rtn import quantize
 
 
 def made(bits: int = 4, *, symmetric: bool = True, group: int | None = 32, rows: int = 24, columns: int = 96, seed: int = 0) -> QuantizedTensor:

@@ -13,7 +13,7 @@ from core.errors import RequestError
 from core.formats.layouts.compressed_tensors.floats import FloatQuantized
 from core.formats.layouts.fine_grained_fp8 import FineGrainedFp8
 from core.numerics.fp8.tensor import Float8Tensor
-from core.quantize.fp8 import Fp8Config, quantize
+from core.quantize.linear.fp8 import Fp8Config, quantize
 
 SCHEMES = [(granularity, inputs) for granularity in ("tensor", "channel", "block") for inputs in ("dynamic", "static", None)]
 EVERY_SCHEME = pytest.mark.parametrize(("granularity", "inputs"), SCHEMES, ids=lambda value: str(value))

@@ -15,9 +15,9 @@ from core.formats.layouts.gptq import Gptq
 from core.models.card import LinearShape
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
-from core.quantize.rtn import quantize
-from core.quantize.schemes import scheme_of
-from core.quantize.sizes import stored_bytes
+from core.quantize.linear.rtn import quantize
+from core.quantize.pipeline.schemes import scheme_of
+from core.quantize.plan.sizes import stored_bytes
 from core.quantize.spec import QuantizeSpec
 from tests.core.formats.packed_by_hand import gptq_weight
 

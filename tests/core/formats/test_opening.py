@@ -23,7 +23,7 @@ from core.formats.opening import open_streamed, open_whole
 from core.models.card import ModelCard
 from core.models.load import load_model
 from core.numerics.grid import Grid
-from core.quantize.rtn import quantize
+from core.quantize.linear.rtn import quantize
 
 SCHEMES: dict[str, tuple[Format, Grid]] = {
     "gptq": (Gptq(4, True, 32), Grid(4, True, "group", 32, scale_dtype=torch.float16)),

@@ -15,7 +15,7 @@ from core.numerics.grid import Grid
 from core.numerics.packed.kernels import Int4Cpu, Int8
 from core.numerics.packed.linears import DEQUANTIZED, dequantized, pack, stack, use_packed
 from core.numerics.tensor import QuantizedTensor
-from core.quantize.rtn import quantize
+from core.quantize.linear.rtn import quantize
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 8e-3, torch.float16: 1e-3}

@@ -7,7 +7,7 @@ from compressed_tensors.quantization.lifecycle.forward import dequantize
 
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
-from core.quantize.rtn import quantize
+from core.quantize.linear.rtn import quantize
 
 GRANULARITIES = {"group": {"strategy": "group", "group_size": 16}, "channel": {"strategy": "channel"}, "tensor": {"strategy": "tensor"}}
 

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from core.errors import RequestError
 from core.formats.registry import read_format
 from core.models.resolve import resolve
-from core.quantize.additive_shape import CodebookShape, affordable, settled
 from core.quantize.check import check
+from core.quantize.plan.additive_shape import CodebookShape, affordable, settled
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from tests.core.quantize.conftest import RecordingContext

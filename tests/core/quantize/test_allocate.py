@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import RequestError
-from core.quantize import allocate
-from core.quantize.allocate import Assignment, Choice, least_loss, least_size
+from core.quantize.whole import allocate
+from core.quantize.whole.allocate import Assignment, Choice, least_loss, least_size
 
 CHOICES = st.lists(
     st.lists(st.builds(Choice, bits=st.integers(2, 8), bytes=st.integers(1, 60), loss=st.floats(0, 10, width=32)), min_size=1, max_size=4),

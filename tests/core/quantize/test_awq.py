@@ -19,9 +19,9 @@ from core.errors import RequestError, RunFailed
 from core.models.card import ModelCard
 from core.models.stream.streaming import StreamedModel
 from core.numerics.grid import Grid
-from core.quantize import awq, rtn
-from core.quantize.awq import AwqConfig, clipped, quantize, scales_of, search
 from core.quantize.check import check
+from core.quantize.linear import awq, rtn
+from core.quantize.linear.awq import AwqConfig, clipped, quantize, scales_of, search
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from tests.core.quantize.conftest import RecordingContext

@@ -73,7 +73,7 @@ def test_fields_that_do_not_fit_together_are_refused(values: dict[str, object], 
 
 
 def test_checking_needs_no_torch() -> None:
-    code = "import core.quantize.check, core.quantize.result, core.quantize.naming, sys; sys.exit('torch' in sys.modules)"
+    code = "import core.quantize.check, core.quantize.result, core.quantize.plan.naming, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -12,10 +12,10 @@ from core.errors import Cancelled, RequestError
 from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import weight_error
 from core.numerics.grid import Grid
-from core.quantize import rtn
-from core.quantize.compare import run
-from core.quantize.compare_result import QuantizeCompareResult
-from core.quantize.compare_spec import FLOATS, VARIANTS, QuantizeCompareSpec
+from core.quantize.compare.result import QuantizeCompareResult
+from core.quantize.compare.run import run
+from core.quantize.compare.spec import FLOATS, VARIANTS, QuantizeCompareSpec
+from core.quantize.linear import rtn
 from tests.core.quantize.conftest import RecordingContext
 
 SMALL = {"group_size": 32, "calibration_samples": 8, "calibration_length": 64, "context": 64, "eval_tokens": 512}

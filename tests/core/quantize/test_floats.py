@@ -15,12 +15,12 @@ from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.stream.streaming import StreamedModel
 from core.quantize.check import check
-from core.quantize.checkpoint import open_quantized, written_as
-from core.quantize.grids import grid_of
-from core.quantize.methods import METHODS
+from core.quantize.linear.grids import grid_of
+from core.quantize.pipeline.checkpoint import open_quantized, written_as
+from core.quantize.pipeline.methods import METHODS
+from core.quantize.pipeline.schemes import scheme_of
 from core.quantize.result import QuantizeResult
 from core.quantize.run import run
-from core.quantize.schemes import scheme_of
 from core.quantize.spec import QuantizeSpec
 from tests.core.quantize.conftest import RecordingContext
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
-from core.quantize.fp8 import Fp8Config, quantize
+from core.quantize.linear.fp8 import Fp8Config, quantize
 
 DTYPES = {"e4m3": torch.float8_e4m3fn, "e5m2": torch.float8_e5m2}
 

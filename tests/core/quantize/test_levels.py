@@ -13,7 +13,7 @@ from core.formats.gguf.read.reader import GgufFile
 from core.formats.gguf.write.convert import convert, plan_conversion
 from core.models.card import ModelCard
 from core.models.resolve import resolve
-from core.quantize.levels import LEVELS, level_row, level_table, nominal
+from core.quantize.plan.levels import LEVELS, level_row, level_table, nominal
 from tests.core.formats.gguf.models import make_model
 from tests.core.hardware.cards import card
 

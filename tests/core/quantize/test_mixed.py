@@ -13,11 +13,11 @@ import torch
 
 from core.errors import Cancelled, RequestError, RunFailed
 from core.models.card import ModelCard
-from core.quantize import mixed
-from core.quantize.mixed import choose, probe_windows
 from core.quantize.run import calibration_arithmetic, run
-from core.quantize.sensitivity import Sensitivity
 from core.quantize.spec import QuantizeSpec
+from core.quantize.whole import mixed
+from core.quantize.whole.mixed import choose, probe_windows
+from core.quantize.whole.sensitivity import Sensitivity
 from core.runs.state import store
 from core.runs.state.files import write_json
 from tests.core.quantize.conftest import RecordingContext
@@ -46,7 +46,7 @@ def test_the_budget_is_kept_and_transformers_computes_what_was_measured(tiny_lla
     from core.formats.layouts.compressed_tensors.mixed_widths import MixedWidths
     from core.models.resolve import resolve
     from core.models.stream.streaming import StreamedModel
-    from core.quantize.checkpoint import open_quantized, written_as
+    from core.quantize.pipeline.checkpoint import open_quantized, written_as
 
     result = quantized(tiny_llama_dir, context, budget=4.6)
     folder = Path(result.out)

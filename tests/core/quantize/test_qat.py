@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from core.errors import Cancelled, RequestError
-from core.quantize import qat
-from core.quantize.qat_batches import batches
-from core.quantize.qat_memory import LOGITS_AT_ONCE, TOKENS_AT_ONCE, rows_at_once, training_bytes
+from core.quantize.plan.qat_memory import LOGITS_AT_ONCE, TOKENS_AT_ONCE, rows_at_once, training_bytes
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
+from core.quantize.whole import qat
+from core.quantize.whole.qat_batches import batches
 from tests.core.quantize.conftest import RecordingContext
 
 SMALL = {"calibration_samples": 16, "calibration_length": 64, "context": 64, "eval_tokens": 1024, "bits": 3, "granularity": "channel"}

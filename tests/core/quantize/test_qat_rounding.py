@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from core.calibration.statistics import InputStatistics
 from core.numerics.grid import Grid
-from core.quantize import gptq, rtn
-from core.quantize.qat_rounding import RoundedWeight
+from core.quantize import gptq
+from core.quantize.linear import rtn
+from core.quantize.whole.qat_rounding import RoundedWeight
 
 GRIDS = [
     Grid(4, True, "channel"),

@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from core.errors import Cancelled, RequestError
-from core.quantize import resume as kept_blocks
+from core.quantize.pipeline import resume as kept_blocks
+from core.quantize.pipeline.resume import BlockParts, Ledger
 from core.quantize.result import LayerFigures
-from core.quantize.resume import BlockParts, Ledger
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from core.runs.launch.launch import LocalLauncher, refresh

@@ -14,7 +14,7 @@ from core.calibration.norm_groups import RECIPES, ScaleGroup, makes_scores, reci
 from core.errors import RequestError
 from core.models.stream.streaming import StreamedModel
 from core.numerics.grid import Grid
-from core.quantize.scaling import LoadedGroup, ParentLoss, family_of, fold, load_groups, rounded, stored_dtypes
+from core.quantize.linear.scaling import LoadedGroup, ParentLoss, family_of, fold, load_groups, rounded, stored_dtypes
 
 TOKENS = torch.randint(0, 300, (3, 24), generator=torch.Generator().manual_seed(0))
 CLASSIC: dict[str, Any] = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 320, "max_position_embeddings": 128}
@@ -232,7 +232,7 @@ def test_inputs_of_readers_are_rounded_once_and_in_their_place(tmp_path: Path) -
 
 
 def test_rounding_matches_the_method_rtn() -> None:
-    from core.quantize import rtn
+    from core.quantize.linear import rtn
 
     weight = torch.randn(16, 64, generator=torch.Generator().manual_seed(0))
     for grid in (Grid(4, True, "group", 32), Grid(3, False, "group", 16), Grid(8, True, "channel")):

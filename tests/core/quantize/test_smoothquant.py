@@ -18,11 +18,11 @@ from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.models.stream.streaming import StreamedModel
 from core.numerics.grid import Grid
-from core.quantize import rtn, smoothquant
-from core.quantize.rounded_inputs import with_rounded_inputs
+from core.quantize.linear import rtn, smoothquant
+from core.quantize.linear.rounded_inputs import with_rounded_inputs
+from core.quantize.linear.scaling import RoundInputs
+from core.quantize.linear.smoothquant import SmoothConfig, quantize, scales_of, search
 from core.quantize.run import run
-from core.quantize.scaling import RoundInputs
-from core.quantize.smoothquant import SmoothConfig, quantize, scales_of, search
 from core.quantize.spec import QuantizeSpec
 from tests.core.quantize.conftest import RecordingContext
 from tests.core.quantize.logits import by_transformers, by_us, with_outliers

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from core.errors import RequestError
 from core.numerics.grid import Grid
 from core.numerics.packed.linears import use_packed
-from core.quantize.rtn import quantize
+from core.quantize.linear.rtn import quantize
 from core.runtime.cache import KvCache
 from core.runtime.caches.dynamic import DynamicKvLayer
 from core.runtime.fused import products as fused_products

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.hardware.snapshot import CpuState, GpuMemory, GpuState, MemoryState, ProcessState, Snapshot
-from core.quantize.defaults import FACTS
+from core.quantize.plan.methods import FACTS
 from core.quantize.spec import QuantizeSpec
 from core.runs.registry import spec_class
 from core.runs.state import store

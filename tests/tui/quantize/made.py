@@ -7,8 +7,8 @@ import os
 import time
 from typing import Any
 
-from core.quantize.compare_result import QuantizeCompareResult
-from core.quantize.compare_spec import QuantizeCompareSpec, Variant
+from core.quantize.compare.result import QuantizeCompareResult
+from core.quantize.compare.spec import QuantizeCompareSpec, Variant
 from core.quantize.spec import QuantizeSpec
 from core.runs.state import events, store
 from core.runs.state.files import write_json

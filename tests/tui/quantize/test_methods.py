@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.hardware.snapshot import GpuState
-from core.quantize.defaults import FACTS
-from core.quantize.levels import LEVELS
+from core.quantize.plan.levels import LEVELS
+from core.quantize.plan.methods import FACTS
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.events import Metric, Progress, StateChange
 from tests.tui.quantize import made

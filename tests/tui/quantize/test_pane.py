@@ -13,8 +13,8 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable
 
 from core.evaluate.verify.spec import VerifySpec
-from core.quantize.compare_spec import QuantizeCompareSpec
-from core.quantize.defaults import FACTS
+from core.quantize.compare.spec import QuantizeCompareSpec
+from core.quantize.plan.methods import FACTS
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.events import Log
 from core.runs.state.store import Run, list_runs

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
 from core.evaluate.verify.spec import VerifySpec
-from core.quantize.compare_spec import QuantizeCompareSpec
+from core.quantize.compare.spec import QuantizeCompareSpec
 from core.runs.state.events import Log, Metric
 from tests.tui.fakes import NOW
 from tests.tui.quantize import made

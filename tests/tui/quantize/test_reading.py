@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.quantize.check import check
-from core.quantize.compare_spec import VARIANTS, QuantizeCompareSpec
+from core.quantize.compare.spec import VARIANTS, QuantizeCompareSpec
 from core.runs.state.events import Artifact, Log, Metric, Progress
 from core.runs.state.store import list_runs
 from tests.tui.fakes import NOW

@@ -25,17 +25,17 @@ from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.errors import OutputError, WeightError, output_error, weight_error
 from core.numerics.widths import packed_words
-from core.quantize.charts import granularity_errors, histogram, memory_bars, scatter
 from core.quantize.check import check
-from core.quantize.checkpoint import Written, check_weights, open_quantized, write_checkpoint
-from core.quantize.compare_result import Charts, CompareRow, Histogram, QuantizeCompareResult, Scatter
-from core.quantize.compare_spec import PICTURES, Pictures, QuantizeCompareSpec, Variant
-from core.quantize.evaluation import Evaluation
+from core.quantize.compare.charts import granularity_errors, histogram, memory_bars, scatter
+from core.quantize.compare.result import Charts, CompareRow, Histogram, QuantizeCompareResult, Scatter
+from core.quantize.compare.scratch import write_e5m2
+from core.quantize.compare.spec import PICTURES, Pictures, QuantizeCompareSpec, Variant
+from core.quantize.pipeline.checkpoint import Written, check_weights, open_quantized, write_checkpoint
+from core.quantize.pipeline.evaluation import Evaluation
+from core.quantize.pipeline.steps import Steps
 from core.quantize.result import LayerFigures
 from core.quantize.run import arithmetic, calibration_windows_of, peak_rss_bytes
-from core.quantize.scratch import write_e5m2
 from core.quantize.spec import INTEGER
-from core.quantize.steps import Steps
 from core.sanitize import clean
 
 

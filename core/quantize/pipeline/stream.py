@@ -20,16 +20,16 @@ from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import output_error, weight_error
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor
-from core.quantize import rtn
-from core.quantize.defaults import FACTS
 from core.quantize.gptq import NotPositiveDefinite
-from core.quantize.grids import grid_of
-from core.quantize.methods import METHODS
+from core.quantize.linear import rtn
+from core.quantize.linear.grids import grid_of
+from core.quantize.linear.rounded_inputs import with_rounded_inputs
+from core.quantize.pipeline.methods import METHODS
+from core.quantize.pipeline.resume import BlockParts
+from core.quantize.pipeline.steps import Steps
+from core.quantize.plan.methods import FACTS
 from core.quantize.result import LayerFigures
-from core.quantize.resume import BlockParts
-from core.quantize.rounded_inputs import with_rounded_inputs
 from core.quantize.spec import QuantizeSpec
-from core.quantize.steps import Steps
 from core.sanitize import clean
 
 

@@ -1,7 +1,7 @@
 """Quantization-aware training: weights and scales are trained through their rounding until the model answers as the original does.
 
 It begins at the result of GPTQ. The loss is the mean KL divergence of the rounded model's predictions from the original's on calibration text;
-only the linears of the decoder blocks move. Rounding and its gradient: `core.quantize.qat_rounding`. Unlike other methods this one holds the
+only the linears of the decoder blocks move. Rounding and its gradient: `core.quantize.whole.qat_rounding`. Unlike other methods this one holds the
 whole model in memory.
 """
 
@@ -23,19 +23,19 @@ from core.models.load import load_model
 from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.tensor import QuantizedTensor
-from core.quantize.grids import grid_of
-from core.quantize.qat_batches import batches
-from core.quantize.qat_memory import rows_at_once, training_bytes
-from core.quantize.qat_rounding import RoundedWeight
+from core.quantize.linear.grids import grid_of
+from core.quantize.pipeline.steps import Steps
+from core.quantize.plan.qat_memory import rows_at_once, training_bytes
 from core.quantize.spec import QuantizeSpec
-from core.quantize.steps import Steps
+from core.quantize.whole.qat_batches import batches
+from core.quantize.whole.qat_rounding import RoundedWeight
 from core.training import Settings, Trainer
 from core.training.trainer import Step
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from core.quantize.stream import QuantizedLinear
+    from core.quantize.pipeline.stream import QuantizedLinear
 
 _SCALES_RATE = 0.1
 """Learning rate of a scale's logarithm over that of weights."""
@@ -111,7 +111,7 @@ def _round_linears(model: nn.Module, streamed: StreamedModel, spec: QuantizeSpec
 def _begin_at_gptq(rounded: dict[str, nn.Linear], streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps: Steps) -> None:
     """Put every weight where GPTQ puts it: training from there ends nearer to the original than training from the nearest values does."""
     # The table of methods, which this module stands in, is below the stream of linears.
-    from core.quantize.stream import QuantizedLinear, quantized_linears
+    from core.quantize.pipeline.stream import QuantizedLinear, quantized_linears
 
     first = spec.model_copy(update={"method": "gptq"})
     for item in quantized_linears(streamed, first, windows[:_GPTQ_WINDOWS], steps.quietly()):
@@ -237,7 +237,7 @@ def _in_parts(names: list[str], size: int) -> Iterator[list[str]]:
 @torch.no_grad()
 def _finished(rounded: dict[str, nn.Linear], errors: dict[str, float]) -> Iterator[QuantizedLinear]:
     # The table of methods, which this module stands in, is below the stream of linears.
-    from core.quantize.stream import QuantizedLinear, figures_of
+    from core.quantize.pipeline.stream import QuantizedLinear, figures_of
 
     for name, linear in rounded.items():
         rounding = _rounding(linear)

@@ -10,10 +10,10 @@ from core.formats.writing.shards import ShardWriter
 from core.models.disk.files import read_object
 from core.models.stream.streaming import StreamedModel
 from core.numerics.fp8.codec import E5M2, Fp8Format
-from core.quantize.checkpoint import Written, written_as
+from core.quantize.pipeline.checkpoint import Written, written_as
+from core.quantize.pipeline.steps import Steps
+from core.quantize.pipeline.stream import QuantizedLinear, quantized_linears
 from core.quantize.spec import QuantizeSpec
-from core.quantize.steps import Steps
-from core.quantize.stream import QuantizedLinear, quantized_linears
 
 
 class ScratchE5M2(FloatQuantized):

@@ -22,14 +22,14 @@ from core.models.disk.files import read_object
 from core.models.source import ModelSource
 from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
-from core.quantize import gguf
-from core.quantize.methods import METHODS
+from core.quantize.pipeline.methods import METHODS
+from core.quantize.pipeline.resume import BlockParts, Ledger, states
+from core.quantize.pipeline.schemes import scheme_of
+from core.quantize.pipeline.steps import Steps
+from core.quantize.pipeline.stream import BlockPassed, ChangedTensor, Item, QuantizedLinear, quantized_linears
 from core.quantize.result import LayerFigures
-from core.quantize.resume import BlockParts, Ledger, states
-from core.quantize.schemes import scheme_of
 from core.quantize.spec import QuantizeSpec
-from core.quantize.steps import Steps
-from core.quantize.stream import BlockPassed, ChangedTensor, Item, QuantizedLinear, quantized_linears
+from core.quantize.whole import gguf
 
 Weights = Callable[[StreamedModel], tuple[Mapping[str, Tensor], Activations]]
 """From the original to the dequantized parameters, by their names in the model, and the rounding of activations."""

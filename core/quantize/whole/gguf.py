@@ -27,14 +27,14 @@ from core.formats.writing.output import check_output, disk_sentence
 from core.models.card import ModelCard
 from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import weight_error
-from core.quantize.levels import LevelRow, level_row
+from core.quantize.pipeline.steps import Steps
+from core.quantize.plan.levels import LevelRow, level_row
 from core.quantize.result import LayerFigures
 from core.quantize.spec import QuantizeSpec
-from core.quantize.steps import Steps
 from core.sanitize import clean
 
 if TYPE_CHECKING:
-    from core.quantize.checkpoint import Written
+    from core.quantize.pipeline.checkpoint import Written
 
 FILE = "model.gguf"
 IMATRIX = "imatrix.gguf"
@@ -80,7 +80,7 @@ def write(spec: QuantizeSpec, streamed: StreamedModel, windows: Tensor | None, o
 
 def written_file(folder: Path) -> Written:
     """A folder that `write` made, opened."""
-    from core.quantize.checkpoint import Written
+    from core.quantize.pipeline.checkpoint import Written
 
     found = GgufWeights(folder / FILE)
     kinds = Counter[str]()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from core.quantize.additive_codes import Objective, weight_of
+from core.quantize.linear.additive_codes import Objective, weight_of
 
 _KMEANS_STEPS = 12
 _CONVERGED = 1e-10

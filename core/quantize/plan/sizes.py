@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from core.models.card import LinearShape
 from core.numerics.widths import packed_words
-from core.quantize.additive_shape import shape_of
-from core.quantize.defaults import MIXED_BUDGET
+from core.quantize.plan.additive_shape import shape_of
+from core.quantize.plan.methods import MIXED_BUDGET
 from core.quantize.spec import QuantizeSpec
 
 _SCALE_BYTES = 2

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from core.quantize.compare_result import CompareRow, GranularityErrors, Histogram, MemoryBar, Scatter, ScatterSeries
+from core.quantize.compare.result import CompareRow, GranularityErrors, Histogram, MemoryBar, Scatter, ScatterSeries
 
 _BINS = 64
 _POINTS = 400

@@ -12,7 +12,7 @@ from core.formats.layouts.compressed_tensors.floats import FloatQuantized
 from core.formats.layouts.compressed_tensors.integers import CompressedTensors
 from core.formats.layouts.compressed_tensors.mixed_widths import MixedWidths
 from core.formats.layouts.gptq import Gptq
-from core.quantize.additive_shape import shape_of
+from core.quantize.plan.additive_shape import shape_of
 from core.quantize.spec import QuantizeSpec
 
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 
 from core.models.source import ModelSource
-from core.quantize.additive_shape import shape_of
-from core.quantize.defaults import FACTS, MIXED_BUDGET
+from core.quantize.plan.additive_shape import shape_of
+from core.quantize.plan.methods import FACTS, MIXED_BUDGET
 from core.quantize.spec import QuantizeSpec
 
 

@@ -19,10 +19,10 @@ from core.errors import RunFailed
 from core.numerics.additive import AdditiveTensor
 from core.numerics.grid import Grid
 from core.numerics.products import product_nt
-from core.quantize.additive_codebooks import fit_codebooks, fit_scales, initial_scales, residual_kmeans
-from core.quantize.additive_codes import Objective, beam_search, sweep, weight_of
-from core.quantize.additive_shape import CodebookShape, shape_of
 from core.quantize.gptq import NotPositiveDefinite, factorize
+from core.quantize.linear.additive_codebooks import fit_codebooks, fit_scales, initial_scales, residual_kmeans
+from core.quantize.linear.additive_codes import Objective, beam_search, sweep, weight_of
+from core.quantize.plan.additive_shape import CodebookShape, shape_of
 from core.quantize.spec import QuantizeSpec
 
 _CG_STEPS = 40

@@ -22,13 +22,13 @@ from core.errors import RequestError, RunFailed
 from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.stored import StoredWeight
-from core.quantize.allocate import Assignment, Choice, least_loss, least_size
-from core.quantize.defaults import MIXED_BUDGET
-from core.quantize.reuse import conditions, measured_before
-from core.quantize.sensitivity import HELD_BYTES, Probe, Sensitivity, sensitivities
+from core.quantize.pipeline.steps import Steps
+from core.quantize.pipeline.stream import BlockDone, Item, QuantizedLinear, quantized_linears, solve, stored_dtypes
+from core.quantize.plan.methods import MIXED_BUDGET
 from core.quantize.spec import QuantizeSpec
-from core.quantize.steps import Steps
-from core.quantize.stream import BlockDone, Item, QuantizedLinear, quantized_linears, solve, stored_dtypes
+from core.quantize.whole.allocate import Assignment, Choice, least_loss, least_size
+from core.quantize.whole.reuse import conditions, measured_before
+from core.quantize.whole.sensitivity import HELD_BYTES, Probe, Sensitivity, sensitivities
 from core.sanitize import clean
 
 PLAN = "mixed precision"
@@ -58,7 +58,7 @@ class Plan:
     exact: bool
     """Whether no other assignment has a smaller sum within the limit."""
     conditions: str = ""
-    """Under which was measured; see `core.quantize.reuse`."""
+    """Under which was measured; see `core.quantize.whole.reuse`."""
 
     def to_json(self) -> dict[str, object]:
         """Plain data."""
@@ -66,7 +66,7 @@ class Plan:
 
 
 def linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, steps: Steps) -> Iterator[Item]:
-    """Measure, choose, quantize; see `core.quantize.methods.MethodEntry.linears`.
+    """Measure, choose, quantize; see `core.quantize.pipeline.methods.MethodEntry.linears`.
 
     Raises:
         RequestError: the budget is below the smallest widths, or the linears are of a kind that loads with one width only.

@@ -13,13 +13,15 @@ from core.calibration.blocks import CalibratedBlock
 from core.models.stream.streaming import StreamedModel
 from core.numerics.grid import Grid
 from core.numerics.stored import StoredWeight
-from core.quantize import additive, awq, fp8, gguf, gptq, int8, nf4, qat, rtn, smoothquant
+from core.quantize import gptq
+from core.quantize.linear import additive, awq, fp8, int8, nf4, rtn, smoothquant
+from core.quantize.pipeline.steps import Steps
 from core.quantize.spec import QuantizeSpec
-from core.quantize.steps import Steps
+from core.quantize.whole import gguf, qat
 
 if TYPE_CHECKING:
-    from core.quantize.checkpoint import Written
-    from core.quantize.stream import Item
+    from core.quantize.pipeline.checkpoint import Written
+    from core.quantize.pipeline.stream import Item
 
 Quantize = Callable[[Tensor, Any, Any], StoredWeight]
 Prepare = Callable[[CalibratedBlock, StreamedModel, QuantizeSpec, Steps], Iterable[str]]
@@ -51,7 +53,7 @@ class MethodEntry:
 
 
 def _mixed(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, steps: Steps) -> Iterator[Item]:
-    from core.quantize import mixed  # which quantizes through this table
+    from core.quantize.whole import mixed  # which quantizes through this table
 
     yield from mixed.linears(streamed, spec, windows, steps)
 

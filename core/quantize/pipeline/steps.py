@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.context import RunContext
+from core.quantize.pipeline.resume import Ledger
 from core.quantize.result import LayerFigures
-from core.quantize.resume import Ledger
 
 
 class Steps:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.errors import RunFailed
 from core.models.disk.files import reason, shown
-from core.quantize.defaults import FACTS
+from core.quantize.plan.methods import FACTS
 from core.quantize.result import MixedFigures, QuantizeResult
 
 _LOADS = {
