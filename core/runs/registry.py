@@ -60,7 +60,7 @@ CAPABILITIES: dict[str, Capability] = {
     "kv-cache": Capability("core.kvcache.spec:KvCacheSpec", "core.kvcache.run:run", "KV cache", check="core.kvcache.check:check", needs_folder=False),
     "speculate": Capability("core.speculate.spec:SpeculateSpec", "core.speculate.run:run", "Speculate", check="core.speculate.check:check"),
     "speculate-test": Capability(
-        "core.speculate.lossless_spec:SpeculateTestSpec", "core.speculate.lossless_run:run", "Test losslessness", check="core.speculate.check:check"
+        "core.speculate.lossless.spec:SpeculateTestSpec", "core.speculate.lossless.run:run", "Test losslessness", check="core.speculate.check:check"
     ),
     "kv-cache-why": Capability(
         "core.kvcache.why.spec:KvCacheWhySpec", "core.kvcache.why.run:run", "Why a KV cache", check="core.kvcache.check:check_why", needs_folder=False

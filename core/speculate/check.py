@@ -19,10 +19,10 @@ from core.models.disk.files import read_object
 from core.models.resolve import resolve
 from core.models.source import ModelSource
 from core.sanitize import clean
-from core.speculate.lossless_spec import SpeculateTestSpec
+from core.speculate.bench.shape import kept_blocks, slots_needed
+from core.speculate.lossless.spec import SpeculateTestSpec
 from core.speculate.medusa.place import HIDDEN_BYTES, TRAINING_ROWS, TRAINING_TOKENS, are_kept
-from core.speculate.shape import kept_blocks, slots_needed
-from core.speculate.simulate import Costs, predict, verdict
+from core.speculate.simulate.simulate import Costs, predict, verdict
 from core.speculate.spec import DraftingSpec, SpeculateSpec
 
 ASSUMED_ALPHA = 0.8

@@ -13,16 +13,16 @@ from core.context import RunContext
 from core.formats.opening import tokenizer_of
 from core.models.resolve import resolve
 from core.runtime.sampling import Sampling
+from core.speculate.bench.live import LiveRounds
+from core.speculate.bench.loop import Round
+from core.speculate.bench.measure import Bench
+from core.speculate.bench.prompts import Prompts, prompts_of
+from core.speculate.bench.shape import slots_needed
+from core.speculate.bench.speculator import PLAIN_STEPS, TIMED_ROUNDS, Target, Way, open_way
+from core.speculate.bench.target import open_target, threads
 from core.speculate.check import check
-from core.speculate.live import LiveRounds
-from core.speculate.loop import Round
-from core.speculate.measure import Bench
-from core.speculate.prompts import Prompts, prompts_of
 from core.speculate.result import SpeculateResult, SpeculateRow
-from core.speculate.shape import slots_needed
 from core.speculate.spec import SpeculateSpec
-from core.speculate.target import open_target, threads
-from core.speculate.ways import PLAIN_STEPS, TIMED_ROUNDS, Target, Way, open_way
 
 
 def run(spec: SpeculateSpec, context: RunContext) -> SpeculateResult:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from core.spec import Spec, applies, unit
-from core.speculate.simulate import LARGEST_GAMMA
+from core.speculate.simulate.simulate import LARGEST_GAMMA
 
 DrafterName = Literal["model", "lookup", "layers", "medusa"]
 Acceptance = Literal["exact", "typical"]

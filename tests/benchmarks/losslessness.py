@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from core.runtime.sampling import Sampling
-from core.speculate.lossless_run import run
-from core.speculate.lossless_spec import SpeculateTestSpec
+from core.speculate.lossless.run import run
+from core.speculate.lossless.spec import SpeculateTestSpec
+from core.speculate.lossless.statistics import compare
+from core.speculate.lossless.toy import Toy, speculative_counts
 from core.speculate.spec import DrafterName
-from core.speculate.statistics import compare
-from core.speculate.toy import Toy, speculative_counts
 from tests.benchmarks.report import Bar, record
 from tests.core.conftest import RecordingContext
 from tests.core.speculate.wrong import Variant, right, variants

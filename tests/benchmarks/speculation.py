@@ -25,9 +25,9 @@ from core.models.load import load_model
 from core.models.resolve import resolve
 from core.runtime.opening import open_decoder
 from core.runtime.sampling import Sampling
+from core.speculate.bench.loop import speculate
+from core.speculate.bench.prompts import prompts_of
 from core.speculate.drafters.model import ModelDrafter
-from core.speculate.loop import speculate
-from core.speculate.prompts import prompts_of
 from core.speculate.result import SpeculateResult
 from core.speculate.run import run
 from core.speculate.spec import SpeculateSpec

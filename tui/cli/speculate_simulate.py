@@ -12,8 +12,8 @@ from core.errors import RequestError
 from core.runs.state import store
 from core.sanitize import clean
 from core.speculate.advice import Advice, advise
-from core.speculate.measured import Measured, choose, rows_of
-from core.speculate.simulate import (
+from core.speculate.bench.measured import Measured, choose, rows_of
+from core.speculate.simulate.simulate import (
     DRAFT_MS,
     GAMMAS,
     SCENARIOS,

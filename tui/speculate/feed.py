@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.errors import LlmoptError
-from core.speculate.measured import Measured
-from core.speculate.simulate import agrees
+from core.speculate.bench.measured import Measured
+from core.speculate.simulate.simulate import agrees
 from tui.speculate.names import setting
 from tui.speculate.simulation import Setting
 

@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.widgets import Button, Static
 from textual.worker import get_current_worker
 
-from core.speculate.lossless_result import Comparison
+from core.speculate.lossless.result import Comparison
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
 from tui.services import services_of

@@ -10,7 +10,7 @@ from textual.content import Content
 
 from core.runs.state.store import Run
 from core.sanitize import clean
-from core.speculate.lossless_result import Comparison, SpeculateTestResult
+from core.speculate.lossless.result import Comparison, SpeculateTestResult
 from tui.experiment.finished import Column, read
 from tui.experiment.names import model
 from tui.speculate.names import TEST, number, setting

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from core.speculate.simulate import SCENARIOS
+from core.speculate.simulate.simulate import SCENARIOS
 
 NAMES: Mapping[str, str] = {"alpha": "α", "gamma": "γ", "cost_ratio": "c", "verification": "v", "batch": "batch"}
 Origin = tuple[str, str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.speculate.lossless_spec import SpeculateTestSpec
+from core.speculate.lossless.spec import SpeculateTestSpec
 from core.speculate.spec import DraftingSpec, SpeculateSpec
 
 

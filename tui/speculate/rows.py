@@ -10,7 +10,7 @@ from typing import Any
 from core.errors import LlmoptError
 from core.runs.state.store import Run
 from core.sanitize import clean
-from core.speculate.measured import Measured, rows_of
+from core.speculate.bench.measured import Measured, rows_of
 from core.speculate.result import SpeculateResult, SpeculateRow
 from tui.experiment.finished import Column
 from tui.speculate.names import SPECULATE, number

@@ -1,4 +1,4 @@
-"""The simulator's request and its answer as lines and a chart. Pure: formulas are those of `core.speculate.simulate`."""
+"""The simulator's request and its answer as lines and a chart. Pure: formulas are those of `core.speculate.simulate.simulate`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import RequestError
-from core.speculate import simulate
-from core.speculate.simulate import ALPHAS, GAMMAS, SCENARIOS, Costs, Prediction
+from core.speculate.simulate import simulate
+from core.speculate.simulate.simulate import ALPHAS, GAMMAS, SCENARIOS, Costs, Prediction
 from tui.widgets.live import Line, Run, Tone, fit
 from tui.widgets.plot import Plot, Series
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.speculate.simulate import LARGEST_GAMMA, SCENARIOS
+from core.speculate.simulate.simulate import LARGEST_GAMMA, SCENARIOS
 from tui.speculate.simulation import OWN, Setting
 from tui.widgets.field_grid import GridField
 from tui.widgets.fields.choice import ChoiceEditor

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from core.errors import LlmoptError
 from core.sanitize import clean
-from core.speculate.measured import Measured
+from core.speculate.bench.measured import Measured
 from tui.speculate import feed, simulation
 from tui.speculate.origins import NAMES, Origins
 from tui.speculate.simulation import OWN, Setting

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.runs.state.events import Detail, Event
-from core.speculate.round_event import PromptEvent, RoundEvent
+from core.speculate.events import PromptEvent, RoundEvent
 from tui.experiment.tape import Tape
 
 _ROUNDS = 300

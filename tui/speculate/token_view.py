@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from textual import events
 
-from core.speculate.round_event import PromptEvent, RoundEvent
+from core.speculate.events import PromptEvent, RoundEvent
 from tui.speculate import tokens
 from tui.widgets.live import LiveLines
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rich.cells import cell_len
 
-from core.speculate.round_event import PromptEvent, RoundEvent
+from core.speculate.events import PromptEvent, RoundEvent
 from tui.widgets.live import Line, Run, Tone, fit
 
 Kind = Literal["accepted", "rejected", "dropped", "corrected", "bonus"]
@@ -138,7 +138,7 @@ class _Page:
 
 
 def _write(page: _Page, text: str, tone: Tone, sign: str, *, written: bool) -> None:
-    """Write a token. The signs for line feed and tab are those of `core.speculate.round_event`."""
+    """Write a token. The signs for line feed and tab are those of `core.speculate.events`."""
     for character in text or " ":
         if character == TAB:
             for cell in TAB.ljust(_TAB_CELLS):

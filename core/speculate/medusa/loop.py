@@ -18,7 +18,7 @@ from core.errors import RequestError, RunFailed
 from core.runtime.decoder import Decoder, Tree
 from core.runtime.prefill import prefill
 from core.runtime.sampling import Sampling, SeenTokens, choose, draw, warp
-from core.speculate.loop import Finish, Round, Speculated
+from core.speculate.bench.loop import Finish, Round, Speculated
 from core.speculate.medusa.heads import MedusaHeads
 from core.speculate.medusa.tree import CandidateTree
 from core.speculate.medusa.typical import threshold

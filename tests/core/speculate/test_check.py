@@ -12,7 +12,7 @@ import pytest
 from core.errors import RequestError
 from core.models.resolve import resolve
 from core.speculate.check import check
-from core.speculate.lossless_spec import SpeculateTestSpec
+from core.speculate.lossless.spec import SpeculateTestSpec
 from core.speculate.spec import SpeculateSpec
 
 BASE = {"model": "bundled:base"}

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from core.speculate import measure
-from core.speculate.live import LiveRounds
-from core.speculate.loop import Round
+from core.speculate.bench import measure
+from core.speculate.bench.live import LiveRounds
+from core.speculate.bench.loop import Round
 from tests.core.conftest import RecordingContext
 
 

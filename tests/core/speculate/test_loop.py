@@ -15,13 +15,13 @@ from core.errors import RequestError, RunFailed
 from core.runtime.generate import generate
 from core.runtime.opening import open_decoder
 from core.runtime.sampling import Sampling, warp
+from core.speculate.bench.loop import rounds, speculate
+from core.speculate.bench.shape import slots_needed
 from core.speculate.drafters.base import Drafter, Proposal
 from core.speculate.drafters.layers import with_blocks
 from core.speculate.drafters.lookup import LookupDrafter
 from core.speculate.drafters.model import ModelDrafter
-from core.speculate.loop import rounds, speculate
-from core.speculate.shape import slots_needed
-from core.speculate.statistics import compare
+from core.speculate.lossless.statistics import compare
 from tests.core.speculate.conftest import llama
 
 if TYPE_CHECKING:

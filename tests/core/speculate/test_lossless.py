@@ -10,11 +10,11 @@ from torch import Tensor
 
 from core.runtime.opening import open_decoder
 from core.runtime.sampling import Sampling, draw, warp
-from core.speculate import loop
+from core.speculate.bench import loop
+from core.speculate.bench.speculator import LinearWay
 from core.speculate.drafters.model import ModelDrafter
-from core.speculate.lossless import model_comparison
+from core.speculate.lossless.distribution import model_comparison
 from core.speculate.verify import accept, verify_rows
-from core.speculate.ways import LinearWay
 from tests.core.speculate.conftest import llama
 
 if TYPE_CHECKING:

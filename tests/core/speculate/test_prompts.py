@@ -10,7 +10,7 @@ import torch
 from core.errors import RequestError
 from core.models.load import load_tokenizer
 from core.models.resolve import resolve
-from core.speculate.prompts import prompts_of, renamed
+from core.speculate.bench.prompts import prompts_of, renamed
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.speculate.round_event import PromptEvent, RoundEvent, token_text
+from core.speculate.events import PromptEvent, RoundEvent, token_text
 
 WORDS = st.text(max_size=12).map(token_text)
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from core.errors import Cancelled
-from core.speculate import ways
-from core.speculate.lossless_run import run as judge
-from core.speculate.lossless_spec import SpeculateTestSpec
+from core.speculate.bench import speculator as ways
+from core.speculate.events import PromptEvent, RoundEvent
+from core.speculate.lossless.run import run as judge
+from core.speculate.lossless.spec import SpeculateTestSpec
 from core.speculate.result import SpeculateResult
-from core.speculate.round_event import PromptEvent, RoundEvent
 from core.speculate.run import run, slowdowns
 from core.speculate.spec import SpeculateSpec
 from tests.core.conftest import RecordingContext

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import RequestError
-from core.speculate import simulate
-from core.speculate.simulate import SCENARIOS, Costs, best_gamma, break_even_alpha, expected_by_position, expected_tokens, predict, speedup
+from core.speculate.simulate import simulate
+from core.speculate.simulate.simulate import SCENARIOS, Costs, best_gamma, break_even_alpha, expected_by_position, expected_tokens, predict, speedup
 
 alphas = st.floats(0, 1)
 gammas = st.integers(1, 12)

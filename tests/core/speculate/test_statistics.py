@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from core.speculate.statistics import chi_squared, compare, total_variation, upper_tail, variation_bound
+from core.speculate.lossless.statistics import chi_squared, compare, total_variation, upper_tail, variation_bound
 
 
 def counts_of(probabilities: torch.Tensor, draws: int, seed: int) -> torch.Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from core.speculate.loop import Round
-from core.speculate.measure import predicted
-from core.speculate.tally import Tally
+from core.speculate.bench.loop import Round
+from core.speculate.bench.measure import predicted
+from core.speculate.bench.tally import Tally
 
 FIRST = Round([[]], [0], [[9]], [None])
 

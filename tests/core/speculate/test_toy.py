@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from core.runtime.sampling import Sampling, warp
-from core.speculate.statistics import compare
-from core.speculate.toy import Toy, speculative_counts
+from core.speculate.lossless.statistics import compare
+from core.speculate.lossless.toy import Toy, speculative_counts
 from tests.core.speculate.wrong import Variant, right, variants
 
 SAMPLING = Sampling(temperature=0.8, top_p=0.9)

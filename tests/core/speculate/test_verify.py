@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.runtime.sampling import Sampling, warp
 from core.speculate import verify as rules
-from core.speculate.toy import Toy
+from core.speculate.lossless.toy import Toy
 from core.speculate.verify import accept, acceptance, longest_match, residual, verify, verify_rows
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core.runtime.sampling import Sampling, draw, warp
-from core.speculate.toy import Toy, Verify
+from core.speculate.lossless.toy import Toy, Verify
 from core.speculate.verify import residual, verify_rows
 
 

@@ -10,8 +10,8 @@ from core.runs.state import events
 from core.runs.state.files import write_json
 from core.runs.state.state import Status
 from core.runs.state.store import Run
-from core.speculate.lossless_result import SpeculateTestResult
-from core.speculate.lossless_spec import SpeculateTestSpec
+from core.speculate.lossless.result import SpeculateTestResult
+from core.speculate.lossless.spec import SpeculateTestSpec
 from core.speculate.result import SpeculateResult
 from core.speculate.spec import SpeculateSpec
 from tests.tui.fakes import NOW

@@ -11,10 +11,10 @@ from textual.content import Content
 
 from core.runs.state.events import Detail
 from core.runs.state.store import list_runs
-from core.speculate.lossless_result import SpeculateTestResult
-from core.speculate.measured import Measured
+from core.speculate.bench.measured import Measured
+from core.speculate.events import RoundEvent
+from core.speculate.lossless.result import SpeculateTestResult
 from core.speculate.result import SpeculateResult, SpeculateRow
-from core.speculate.round_event import RoundEvent
 from tests.tui.speculate import made
 from tui.runs.rows import what
 from tui.speculate import feed, lossless_lines, requests, rows, told

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import RequestError
-from core.speculate import simulate
+from core.speculate.simulate import simulate
 from tui.speculate import simulation
 from tui.speculate.origins import Origins
 from tui.speculate.simulation import Setting

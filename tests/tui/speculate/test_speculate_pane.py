@@ -11,7 +11,7 @@ from textual.widgets import DataTable
 
 from core.errors import RequestError
 from core.runs.state.events import Detail, Metric
-from core.speculate.lossless_spec import SpeculateTestSpec
+from core.speculate.lossless.spec import SpeculateTestSpec
 from core.speculate.spec import SpeculateSpec
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.quantize.test_pane import RecordingRuns, answer

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from core.speculate.round_event import PromptEvent, RoundEvent
+from core.speculate.events import PromptEvent, RoundEvent
 from tui.speculate import tokens
 from tui.widgets.live import Line
 

@@ -9,8 +9,8 @@ import torch
 
 from core.errors import RequestError
 from core.runtime.module import ModuleDecoder
+from core.speculate.bench.shape import kept_blocks
 from core.speculate.drafters.layers import with_blocks
-from core.speculate.shape import kept_blocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -18,11 +18,11 @@ from core.runtime.generate import generate
 from core.runtime.opening import open_decoder
 from core.runtime.sampling import Sampling
 from core.speculate.check import check
-from core.speculate.lossless_run import run as judge
-from core.speculate.lossless_spec import SpeculateTestSpec
-from core.speculate.medusa import way as ways
+from core.speculate.lossless.run import run as judge
+from core.speculate.lossless.spec import SpeculateTestSpec
+from core.speculate.medusa import speculator as ways
+from core.speculate.medusa.speculator import MedusaWay, check_tree, tree_seconds
 from core.speculate.medusa.train import TrainSettings
-from core.speculate.medusa.way import MedusaWay, check_tree, tree_seconds
 from core.speculate.result import SpeculateResult
 from core.speculate.run import run
 from core.speculate.spec import SpeculateSpec

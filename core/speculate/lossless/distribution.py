@@ -11,12 +11,12 @@ from torch import Tensor
 from core.runtime.decoder import Decoder
 from core.runtime.prefill import prefill
 from core.runtime.sampling import Sampling, warp
-from core.speculate.loop import Round
-from core.speculate.lossless_result import Comparison
-from core.speculate.statistics import compare
-from core.speculate.tally import Tally
-from core.speculate.toy import Toy, speculative_counts
-from core.speculate.ways import Way
+from core.speculate.bench.loop import Round
+from core.speculate.bench.speculator import Way
+from core.speculate.bench.tally import Tally
+from core.speculate.lossless.result import Comparison
+from core.speculate.lossless.statistics import compare
+from core.speculate.lossless.toy import Toy, speculative_counts
 
 CELLS = 50
 """Equal cells that quantiles are counted in."""

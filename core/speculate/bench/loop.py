@@ -14,8 +14,8 @@ from core.errors import RequestError, RunFailed
 from core.runtime.decoder import Decoder
 from core.runtime.prefill import prefill
 from core.runtime.sampling import Sampling, SeenTokens, penalized, warp
+from core.speculate.bench.shape import slots_needed
 from core.speculate.drafters.base import Drafter, Proposal
-from core.speculate.shape import slots_needed
 from core.speculate.verify import verify_rows
 
 Finish = Literal["stop", "length"]

@@ -19,16 +19,16 @@ from core.runtime.decoder import Decoder
 from core.runtime.generate import stream
 from core.runtime.sampling import Sampling
 from core.sanitize import clean
-from core.speculate.loop import Round
+from core.speculate.bench.loop import Round
+from core.speculate.bench.shape import TREE_SLOTS
+from core.speculate.bench.speculator import PLAIN_STEPS, TIMED_ROUNDS, StepSeconds, Target, warm_gaps
 from core.speculate.medusa.heads import MedusaHeads
 from core.speculate.medusa.loop import rounds
 from core.speculate.medusa.place import base_digest, place_of
 from core.speculate.medusa.store import HeadFacts, Node, Stored, exists, load, save
 from core.speculate.medusa.train import TrainSettings, corpus, train
 from core.speculate.medusa.tree import CandidateTree, best_size, interpolated
-from core.speculate.shape import TREE_SLOTS
 from core.speculate.spec import Acceptance, DraftingSpec
-from core.speculate.ways import PLAIN_STEPS, TIMED_ROUNDS, StepSeconds, Target, warm_gaps
 
 _SIZES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63)
 _TRIALS = 15
@@ -37,7 +37,7 @@ _TELL_EVERY = 0.5
 
 
 class MedusaWay:
-    """`core.speculate.ways.Way` with trained heads.
+    """`core.speculate.bench.speculator.Way` with trained heads.
 
     Args:
         decoder: of the target.
@@ -96,7 +96,7 @@ class MedusaWay:
             yield done
 
     def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
-        """Plain steps, and the two parts of rounds; of each kind the least mean of some blocks, as `core.speculate.ways.LinearWay` has it."""
+        """Plain steps, and the two parts of rounds; of each kind the least mean of some blocks, as `core.speculate.bench.speculator.LinearWay` has it."""
         del real
         tree = self.tree(gamma)
         room = max(self._decoder.max_tokens - max(TIMED_ROUNDS * (tree.depth + 1), PLAIN_STEPS) - len(tree.paths), 1)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from core.errors import RequestError
 from core.runs.state.store import Run
 from core.speculate.result import SpeculateResult, SpeculateRow
-from core.speculate.simulate import Costs, Prediction, agrees, alpha_of, predict_by_position, speedup_of_rounds
+from core.speculate.simulate.simulate import Costs, Prediction, agrees, alpha_of, predict_by_position, speedup_of_rounds
 
 _LARGEST = 16
 _KNOWN = {info.alias or name for name, info in SpeculateResult.model_fields.items()}

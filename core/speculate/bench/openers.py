@@ -15,13 +15,13 @@ from core.runtime.decoder import Decoder
 from core.runtime.fused.decoder import FusedDecoder
 from core.runtime.opening import open_decoder
 from core.runtime.sampling import Sampling
+from core.speculate.bench.shape import kept_blocks
+from core.speculate.bench.speculator import LinearWay, Target
 from core.speculate.drafters.base import Drafter
 from core.speculate.drafters.layers import with_blocks
 from core.speculate.drafters.lookup import LookupDrafter
 from core.speculate.drafters.model import ModelDrafter
-from core.speculate.shape import kept_blocks
 from core.speculate.spec import DraftingSpec
-from core.speculate.ways import LinearWay, Target
 
 
 def open_model(spec: DraftingSpec, target: Target, context: RunContext) -> LinearWay:

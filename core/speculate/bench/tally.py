@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class RoundLike(Protocol):
-    """What is counted of `core.speculate.loop.Round`."""
+    """What is counted of `core.speculate.bench.loop.Round`."""
 
     drafted: list[list[int]]
     accepted: list[int]

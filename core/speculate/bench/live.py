@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from core.context import RunContext
-from core.speculate.loop import Round
-from core.speculate.round_event import PromptEvent, RoundEvent, token_text
+from core.speculate.bench.loop import Round
+from core.speculate.events import PromptEvent, RoundEvent, token_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -12,16 +12,16 @@ from core.context import RunContext
 from core.models.resolve import resolve
 from core.runtime.generate import generate
 from core.runtime.sampling import Sampling
+from core.speculate.bench.live import LiveRounds
+from core.speculate.bench.prompts import prompts_of
+from core.speculate.bench.shape import slots_needed
+from core.speculate.bench.speculator import Target, Way, open_way
+from core.speculate.bench.tally import Tally
+from core.speculate.bench.target import open_target, threads
 from core.speculate.check import check
-from core.speculate.live import LiveRounds
-from core.speculate.lossless import model_comparison, tokens_of_a_text, toy_comparisons
-from core.speculate.lossless_result import Comparison, GreedyComparison, SpeculateTestResult
-from core.speculate.lossless_spec import SpeculateTestSpec
-from core.speculate.prompts import prompts_of
-from core.speculate.shape import slots_needed
-from core.speculate.tally import Tally
-from core.speculate.target import open_target, threads
-from core.speculate.ways import Target, Way, open_way
+from core.speculate.lossless.distribution import model_comparison, tokens_of_a_text, toy_comparisons
+from core.speculate.lossless.result import Comparison, GreedyComparison, SpeculateTestResult
+from core.speculate.lossless.spec import SpeculateTestSpec
 
 BATCH = 32
 """Texts that are drawn from the model at once; trees are verified one by one."""

@@ -18,9 +18,9 @@ from core.models.card import ModelCard
 from core.runtime.decoder import Decoder
 from core.runtime.generate import stream
 from core.runtime.sampling import Sampling
+from core.speculate.bench.loop import Round, rounds
+from core.speculate.bench.shape import slots_needed
 from core.speculate.drafters.base import Drafter, Proposal
-from core.speculate.loop import Round, rounds
-from core.speculate.shape import slots_needed
 from core.speculate.spec import DrafterName, DraftingSpec
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Way(Protocol):
         generator: torch.Generator | None = None,
         real: Tensor | None = None,
     ) -> Iterator[Round]:
-        """Continue prompts, as `core.speculate.loop.rounds`."""
+        """Continue prompts, as `core.speculate.bench.loop.rounds`."""
 
     def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
         """Measure the costs of a round behind these prompts."""
@@ -89,10 +89,10 @@ class Way(Protocol):
 Opener = Callable[[DraftingSpec, Target, RunContext], Way]
 
 OPENERS: dict[DrafterName, str] = {
-    "model": "core.speculate.openers:open_model",
-    "lookup": "core.speculate.openers:open_lookup",
-    "layers": "core.speculate.openers:open_layers",
-    "medusa": "core.speculate.medusa.way:open_way",
+    "model": "core.speculate.bench.openers:open_model",
+    "lookup": "core.speculate.bench.openers:open_lookup",
+    "layers": "core.speculate.bench.openers:open_layers",
+    "medusa": "core.speculate.medusa.speculator:open_way",
 }
 """`module:function` of each drafter, called with the spec, the opened target and the run's context."""
 
@@ -127,7 +127,7 @@ class LinearWay:
         return 0 if self._drafter is None else self._drafter.calls
 
     def rounds(self, prompts: Tensor, *, sampling: Sampling, generator: torch.Generator | None = None, **named: Any) -> Iterator[Round]:
-        """Continue prompts, as `core.speculate.loop.rounds`."""
+        """Continue prompts, as `core.speculate.bench.loop.rounds`."""
         self._drafter = self._make(sampling, generator)
         return rounds(self._decoder, self._drafter, prompts, sampling=sampling, generator=generator, **named)
 

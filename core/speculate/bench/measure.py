@@ -15,11 +15,11 @@ from core.runtime.generate import stream
 from core.runtime.prefill import prefill
 from core.runtime.sampling import Sampling
 from core.sanitize import clean
-from core.speculate.loop import Round
+from core.speculate.bench.loop import Round
+from core.speculate.bench.speculator import StepSeconds, Target, Way
+from core.speculate.bench.tally import Tally
 from core.speculate.result import SpeculateRow
-from core.speculate.simulate import Costs, speedup_of_rounds
-from core.speculate.tally import Tally
-from core.speculate.ways import StepSeconds, Target, Way
+from core.speculate.simulate.simulate import Costs, speedup_of_rounds
 
 OnRounds = Callable[[int, int, Sequence[Round], bool], None]
 """Told of a batch while it goes on, a few times a second, and when it is over: the repeat, the batch's number, its rounds so far,

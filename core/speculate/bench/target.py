@@ -14,9 +14,9 @@ from core.models.resolve import resolve
 from core.runtime.generate import eos_tokens
 from core.runtime.opening import open_decoder
 from core.runtime.threads import usual_threads
-from core.speculate.shape import TREE_SLOTS
+from core.speculate.bench.shape import TREE_SLOTS
+from core.speculate.bench.speculator import Target
 from core.speculate.spec import DraftingSpec
-from core.speculate.ways import Target
 
 
 def open_target(spec: DraftingSpec, device: str, *, slots: int, batch: int, needed_bytes: int = 0) -> Target:
