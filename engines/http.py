@@ -13,7 +13,7 @@ from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from time import monotonic_ns
 from typing import Any, cast
 
-from core.benchmark.refusal import of_tls, told
+from core.benchmark.client.refusal import of_tls, told
 from core.engine import Endpoint
 from core.errors import RequestError
 from core.sanitize import clean

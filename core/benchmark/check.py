@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.benchmark import choices
-from core.benchmark.arrivals import times_of
+from core.benchmark.analysis.thresholds import needs, objectives_of, parse
 from core.benchmark.documents import load_result
-from core.benchmark.formats import check_format
+from core.benchmark.quality import choices
+from core.benchmark.server.formats import check_format
+from core.benchmark.server.target import key_of
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.target import key_of
-from core.benchmark.thresholds import needs, objectives_of, parse
-from core.benchmark.workload import file_prompts
+from core.benchmark.workload.arrivals import times_of
+from core.benchmark.workload.prompts import file_prompts
 from core.engine import look_up
 from core.errors import RequestError
 from core.models.card import ModelCard

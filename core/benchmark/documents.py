@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.benchmark.compare_result import BenchmarkCompareResult
+from core.benchmark.compare.result import BenchmarkCompareResult
 from core.benchmark.result import BenchmarkResult
 from core.errors import RequestError
 from core.runs.state import store

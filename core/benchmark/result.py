@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
-from core.benchmark.percentiles import Distribution
-from core.benchmark.percentiles import Percentile as PercentileOf
+from core.measure.percentiles import Distribution
+from core.measure.percentiles import Percentile as PercentileOf
 
 Counting = Literal["server", "tokenizer", "unknown"]
 EnergyOf = Literal["GPUs", "processors", ""]

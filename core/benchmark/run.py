@@ -6,29 +6,29 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from core.benchmark import quality
-from core.benchmark.arrivals import concurrency_of
-from core.benchmark.baseline import held_against
-from core.benchmark.bench import Bench
-from core.benchmark.ceiling import ceiling_warnings, known, most_at_once
+from core.benchmark.analysis.baseline import held_against
+from core.benchmark.analysis.figures import counting_of, counts_of, errors_of, samples_of
+from core.benchmark.analysis.sweep import highest_meeting, knee_of
+from core.benchmark.analysis.thresholds import judge, objectives_of, parse
+from core.benchmark.analysis.timeline import measured_in, prefix_found, timeline_of, totals_of, window_of
+from core.benchmark.analysis.warnings import warnings_of
+from core.benchmark.calibrate.ceiling import ceiling_warnings, known, most_at_once
+from core.benchmark.client.load import Carried
+from core.benchmark.client.outcome import Outcome
 from core.benchmark.documents import load_result
-from core.benchmark.figures import counting_of, counts_of, errors_of, samples_of
-from core.benchmark.interrupted import kept_words, pause_warnings, why_stopped
-from core.benchmark.load import Carried
-from core.benchmark.outcome import Outcome
+from core.benchmark.drive.bench import Bench
+from core.benchmark.drive.interrupted import kept_words, pause_warnings, why_stopped
+from core.benchmark.drive.trial import answered_nothing
+from core.benchmark.quality import measure as quality
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, Quality, Timeline
+from core.benchmark.server.target import Target, opened, tokenizer_of
+from core.benchmark.server.watch import Watch
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.surroundings import machine
-from core.benchmark.sweep import highest_meeting, knee_of
-from core.benchmark.target import Target, opened, tokenizer_of
-from core.benchmark.thresholds import judge, objectives_of, parse
-from core.benchmark.timeline import measured_in, prefix_found, timeline_of, totals_of, window_of
-from core.benchmark.trial import answered_nothing
-from core.benchmark.warnings import warnings_of
-from core.benchmark.watch import Watch
-from core.benchmark.workload import Prompt, Tokenizer, builtin_prompts, file_prompts
+from core.benchmark.workload.arrivals import concurrency_of
+from core.benchmark.workload.prompts import Prompt, Tokenizer, builtin_prompts, file_prompts
 from core.context import RunContext
 from core.errors import Cancelled, LlmoptError, RequestError, RunFailed
+from core.hardware.surroundings import machine
 from core.models.card import ModelCard
 from core.sanitize import clean
 

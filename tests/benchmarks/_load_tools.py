@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.benchmark.calibrate import asked, calibrated_server
+from core.benchmark.calibrate.calibrate import asked, calibrated_server
 
 ROOT = Path(__file__).parents[2]
 TOKENIZER = ROOT / "core/models/bundled/base"

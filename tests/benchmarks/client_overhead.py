@@ -24,10 +24,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from core.benchmark.asking import Ask, body_of
-from core.benchmark.bench import workers_for
-from core.benchmark.calibrate import calibrated_server
-from core.benchmark.load import Load, carry
+from core.benchmark.calibrate.calibrate import calibrated_server
+from core.benchmark.client.load import Load, carry
+from core.benchmark.client.request import Ask, body_of
+from core.benchmark.drive.bench import workers_for
 from core.engine import Endpoint
 from tests.benchmarks._load_tools import LLMOPT, OURS, ROOT, Measured, Streams, ToolFailed, peers, run
 from tests.benchmarks.report import Bar, record

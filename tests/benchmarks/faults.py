@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.benchmark.asking import Ask, body_of
-from core.benchmark.client import Patience
-from core.benchmark.figures import counts_of
-from core.benchmark.load import Carried, Load, OnOutcome, carry
-from core.benchmark.outcome import Outcome
+from core.benchmark.analysis.figures import counts_of
+from core.benchmark.client.client import Patience
+from core.benchmark.client.load import Carried, Load, OnOutcome, carry
+from core.benchmark.client.outcome import Outcome
+from core.benchmark.client.request import Ask, body_of
 from core.engine import Endpoint
 from tests.benchmarks.report import Bar, record
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from core.benchmark import schedule
-from core.benchmark.asking import Ask, body_of
-from core.benchmark.calibrate import asked, known_server
-from core.benchmark.load import Carried, Load, carry
+from core.benchmark.calibrate.calibrate import asked, known_server
+from core.benchmark.client.load import Carried, Load, carry
+from core.benchmark.client.request import Ask, body_of
 from core.benchmark.metrics.ttft import TimeToFirstToken, TimeToFirstTokenSent
-from core.benchmark.percentiles import distribution
+from core.benchmark.workload import schedule
 from core.engine import Endpoint
+from core.measure.percentiles import distribution
 from tests.benchmarks.report import Bar, record
 
 WORKERS = (1, 4, 10)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.benchmark import schedule
+from core.benchmark.workload import schedule
 from tests.benchmarks import _load_tools, faults, poisson_workers
 from tests.benchmarks._load_tools import OURS, Measured, Seen, Streams, Tool, ToolFailed, peers, run
 from tests.benchmarks.report import Bar, record

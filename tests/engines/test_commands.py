@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.benchmark.serve_check import check
+from core.benchmark.serve.check import check
 from core.engine import Found, Missing, ServeSpec, look_up
 from core.errors import RequestError
 from engines import probing

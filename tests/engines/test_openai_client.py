@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from core.benchmark.serving import served
+from core.benchmark.server.serving import served
 from core.engine import Missing, ServeSpec, look_up
 from core.models.resolve import resolve
 from tests.peers.environments import interpreter, variable

@@ -12,7 +12,7 @@ import pytest
 import torch
 from aiohttp.test_utils import TestClient, TestServer
 
-from core.benchmark.replies import DIALECTS
+from core.benchmark.client.replies import DIALECTS
 from core.runtime.generate import generate
 from engines.server.app import make_app
 from engines.server.backends.base import Asked, Backend, TokenProbability, Told

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from core.benchmark.serving import Server, served
+from core.benchmark.server.serving import Server, served
 from core.engine import Engine, Missing, ServeSpec, look_up
 from core.errors import RequestError, RunFailed
 from core.formats.gguf.write.convert import convert, plan_conversion

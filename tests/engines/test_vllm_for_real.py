@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.benchmark.serving import Server, served
+from core.benchmark.server.serving import Server, served
 from core.engine import Engine, Missing, ServeSpec, look_up
 from core.errors import RequestError, RunFailed
 from engines import http

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.benchmark import check, compare_check, serve_check
-from core.benchmark.arrivals import concurrency_of
-from core.benchmark.compare_spec import BenchmarkCompareSpec, CompareTarget
-from core.benchmark.machine_shapes import has_experts, products_of
-from core.benchmark.machine_spec import BenchmarkMachineSpec
+from core.benchmark import check
+from core.benchmark.compare import check as compare_check
+from core.benchmark.compare.spec import BenchmarkCompareSpec, CompareTarget
+from core.benchmark.machine.shapes import has_experts, products_of
+from core.benchmark.machine.spec import BenchmarkMachineSpec
+from core.benchmark.serve import check as serve_check
+from core.benchmark.server.target import serve_spec
 from core.benchmark.spec import PACED, BenchmarkSpec
-from core.benchmark.target import serve_spec
+from core.benchmark.workload.arrivals import concurrency_of
 from core.engine import Found, ServeSpec, look_up
 from core.errors import LlmoptError
 from core.models.card import ModelCard

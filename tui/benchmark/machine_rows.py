@@ -8,7 +8,7 @@ from functools import cache
 
 from rich.text import Text
 
-from core.benchmark.machine_result import BenchmarkMachineResult, ProductRow, Roof, SquareFigures, roof_chart, size_chart
+from core.benchmark.machine.result import BenchmarkMachineResult, ProductRow, Roof, SquareFigures, roof_chart, size_chart
 from core.sanitize import clean
 from tui.experiment.finished import Column
 from tui.widgets import words

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from core.benchmark.machine_result import BandwidthFigures, BenchmarkMachineResult, ProductRow, Roof, SquareFigures
+from core.benchmark.machine.result import BandwidthFigures, BenchmarkMachineResult, ProductRow, Roof, SquareFigures
 from core.benchmark.result import FrozenFigures
 from core.runs.state.events import Detail, Event
 from tui.experiment.tape import Tape

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.benchmark.compare_spec import BenchmarkCompareSpec
-from core.benchmark.machine_spec import BenchmarkMachineSpec
+from core.benchmark.compare.spec import BenchmarkCompareSpec
+from core.benchmark.machine.spec import BenchmarkMachineSpec
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec
 from core.runs.state.store import Run

@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widgets import DataTable, Static
 from textual.worker import get_current_worker
 
-from core.benchmark.compare_results import Compared, compare_quality, compare_samples
+from core.benchmark.analysis.comparison import Compared, compare_quality, compare_samples
 from core.sanitize import clean
 from tui.benchmark import charts, entries, ranked, rows
 from tui.benchmark.entries import BenchmarkRun, Entry, Key

@@ -7,10 +7,10 @@ from math import sqrt
 
 from rich.text import Text
 
-from core.benchmark.compare_result import BenchmarkCompareResult
-from core.benchmark.compare_results import Compared
-from core.benchmark.percentiles import samples_needed
+from core.benchmark.analysis.comparison import Compared
+from core.benchmark.compare.result import BenchmarkCompareResult
 from core.benchmark.result import BenchmarkResult, Level, PercentileFigure, Quality, SampleFigure, Threshold
+from core.measure.percentiles import samples_needed
 from core.sanitize import clean
 from tui.benchmark.entries import Entry
 from tui.experiment.finished import Column

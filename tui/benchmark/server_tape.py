@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from core.benchmark.serve_event import ReadyEvent
+from core.benchmark.serve.events import ReadyEvent
 from core.runs.state.events import Detail, Event, Metric
 from tui.experiment.tape import Tape
 

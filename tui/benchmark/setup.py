@@ -9,8 +9,8 @@ from typing import Any
 
 from textual.worker import get_current_worker
 
-from core.benchmark.compare_spec import BenchmarkCompareSpec
-from core.benchmark.machine_spec import DTYPES, BenchmarkMachineSpec
+from core.benchmark.compare.spec import BenchmarkCompareSpec
+from core.benchmark.machine.spec import DTYPES, BenchmarkMachineSpec
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec, all_names
 from tui.benchmark import engines, foreseen

@@ -6,8 +6,8 @@ import re
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from core.benchmark.errors_event import ErrorsEvent
-from core.benchmark.second_event import SecondEvent
+from core.benchmark.live_errors import ErrorsEvent
+from core.benchmark.live_second import SecondEvent
 from core.runs.state.events import Detail, Event, Log
 from tui.experiment.tape import Tape
 

@@ -32,8 +32,8 @@ def benchmarking() -> str:
 
 
 def _paragraphs() -> Sequence[tuple[str, Sequence[str]]]:
+    from core.benchmark.analysis.thresholds import EXAMPLES, NAMES, PARTS
     from core.benchmark.metrics import SAMPLES
-    from core.benchmark.thresholds import EXAMPLES, NAMES, PARTS
 
     latencies, others = NAMES[: len(SAMPLES)], NAMES[len(SAMPLES) :]
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from core.benchmark.compare_result import BenchmarkCompareResult
+from core.benchmark.compare.result import BenchmarkCompareResult
 from core.benchmark.documents import parse_result
 from core.benchmark.report.named import Named, targets
 from core.benchmark.report.tables import CLAIMS, SAID, errors, intervals, levels, percentiles, quality, server, thresholds, told_warnings

@@ -27,9 +27,9 @@ def _run(model: str | None, **given: Any) -> int:
 
 
 def _calibrate(*, as_json: bool) -> int:
-    from core.benchmark import ceiling
-    from core.benchmark.bench import workers_for
-    from core.benchmark.calibrate import RATE, Step, calibrate
+    from core.benchmark.calibrate import ceiling
+    from core.benchmark.calibrate.calibrate import RATE, Step, calibrate
+    from core.benchmark.drive.bench import workers_for
 
     def told(step: Step) -> None:
         narrate(f"{step.streams} streams: {step.verdict}, p99 of the client's delay {step.lag_p99_ms:.2f} ms")

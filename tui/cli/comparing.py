@@ -64,7 +64,7 @@ def _run(model: str | None, **given: Any) -> int:
 
 def _with_formats(model: str, formats: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """Targets and reasons, after the formats are made; the rest of the request is looked at first, as making takes long."""
-    from core.benchmark.compare_spec import PLAIN
+    from core.benchmark.compare.spec import PLAIN
 
     kind = spec_class("benchmark-compare")
     flags = {"json", "detach", "spec"}

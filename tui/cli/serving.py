@@ -6,7 +6,7 @@ import inspect
 import time
 from typing import Any
 
-from core.benchmark.serve_event import ReadyEvent
+from core.benchmark.serve.events import ReadyEvent
 from core.engine import ServeSpec, names
 from core.errors import RequestError
 from core.runs.launch.admission import admit

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from core.benchmark.outcome import Outcome
+from core.benchmark.client.outcome import Outcome
 
 Unit = Literal["ms", "token/s", "request/s", "token", "1", "ms/token"]
 Better = Literal["lower", "higher", ""]

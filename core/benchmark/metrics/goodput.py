@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from core.benchmark.client.outcome import Outcome
 from core.benchmark.metrics.base import RateMetric, SampleMetric, Unit, Window
 from core.benchmark.metrics.throughput import finished
-from core.benchmark.outcome import Outcome
 
 
 @dataclass(frozen=True)

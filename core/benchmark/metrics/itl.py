@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import ClassVar
 
+from core.benchmark.client.outcome import Outcome
 from core.benchmark.metrics.base import SampleMetric, Unit
-from core.benchmark.outcome import Outcome
 
 
 class InterTokenLatency(SampleMetric):

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from statistics import fmean
 from typing import ClassVar
 
+from core.benchmark.client.outcome import Outcome
 from core.benchmark.metrics.base import Better, SampleMetric, Unit
 from core.benchmark.metrics.e2el import EndToEndLatency
 from core.benchmark.metrics.itl import InterTokenLatency
-from core.benchmark.outcome import Outcome
 
 
 class InterTokenLatencyOfRequest(SampleMetric):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from core.benchmark.client.outcome import Outcome
 from core.benchmark.metrics.base import RateMetric, Unit, Window
-from core.benchmark.outcome import Outcome
 
 
 class RequestThroughput(RateMetric):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+from core.benchmark.client.outcome import Outcome
 from core.benchmark.metrics.base import SampleMetric, Unit, milliseconds
-from core.benchmark.outcome import Outcome
 
 
 class TimeToFirstToken(SampleMetric):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.benchmark.compare_results import BETWEEN_LOADS, compare_quality, compare_samples, pairs_of, unlike
+from core.benchmark.analysis.comparison import BETWEEN_LOADS, compare_quality, compare_samples, pairs_of, unlike
 from core.benchmark.documents import parse_result
 from core.runs.compare.differences import Difference, Differences
 from core.sanitize import clean

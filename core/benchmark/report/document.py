@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core import __version__
-from core.benchmark.compare_results import Compared
+from core.benchmark.analysis.comparison import Compared
 from core.benchmark.report.named import Named, compare_rows, targets
 
 SCHEMA = "llmopt.benchmark-report/1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.benchmark.compare_results import Compared, Samples, compare_answers, compare_quality, compare_samples
+from core.benchmark.analysis.comparison import Compared, Samples, compare_answers, compare_quality, compare_samples
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Timeline
 from core.sanitize import clean
 

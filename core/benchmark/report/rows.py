@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from core.benchmark.metrics import OF_REQUEST, SAMPLES
-from core.benchmark.percentiles import LEVELS
 from core.benchmark.report.named import Named
 from core.benchmark.result import BenchmarkEntry, Level, Quality, RequestCounts, SampleFigure, ServerReport
+from core.measure.percentiles import LEVELS
 
 _OF_ENTRY: Final = ("engine", "engine_version", "model", "served_model", "url")
 _OF_LEVEL: Final = (

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from core.benchmark.compare_result import BenchmarkCompareResult
-from core.benchmark.compare_results import BETWEEN_LOADS, unlike
+from core.benchmark.analysis.comparison import BETWEEN_LOADS, unlike
+from core.benchmark.compare.recommend import told_margin
+from core.benchmark.compare.result import BenchmarkCompareResult
 from core.benchmark.metrics import SAMPLES
-from core.benchmark.percentiles import LEVELS
-from core.benchmark.recommend import told_margin
 from core.benchmark.report.definitions import definitions
 from core.benchmark.report.named import Named, Row, compare_rows, targets
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, PercentileFigure, Quality, RequestCounts, SampleFigure, Threshold
+from core.measure.percentiles import LEVELS
 from core.runs.export.report import Cells, Table
 from core.runs.figures import number, percent, size
 from core.sanitize import clean

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from core.benchmark.metrics import SAMPLES
-from core.benchmark.percentiles import distribution
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, RequestCounts, SampleFigure
+from core.measure.percentiles import distribution
 
 Samples = dict[str, list[float]]
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.benchmark import schedule
-from core.benchmark.arrivals_window import arrivals_window
-from core.benchmark.figures import level_of
-from core.benchmark.load import Carried
+from core.benchmark.analysis.arrivals_window import arrivals_window
+from core.benchmark.analysis.figures import level_of
+from core.benchmark.analysis.timeline import measured_in, window_of
+from core.benchmark.client.load import Carried
+from core.benchmark.client.outcome import Outcome, Piece, Usage
 from core.benchmark.metrics.base import Window
 from core.benchmark.metrics.throughput import RequestThroughput, TokenThroughput
-from core.benchmark.outcome import Outcome, Piece, Usage
-from core.benchmark.timeline import measured_in, window_of
+from core.benchmark.workload import schedule
 
 SECOND = 1_000_000_000
 TOKENS = 10

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from core import sanitize
-from core.benchmark.asking import Ask, body_of
 from core.benchmark.check import check
-from core.benchmark.load import Load, carry
-from core.benchmark.outcome import Outcome
+from core.benchmark.client.load import Load, carry
+from core.benchmark.client.outcome import Outcome
+from core.benchmark.client.request import Ask, body_of
+from core.benchmark.drive.trial import refuse
 from core.benchmark.result import BenchmarkResult
 from core.benchmark.run import run
+from core.benchmark.server.target import Target, key_of, reference_of
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.target import Target, key_of, reference_of
-from core.benchmark.trial import refuse
 from core.engine import Endpoint, look_up
 from core.errors import RequestError, RunFailed
 from tests.core.benchmark.refusing import TOO_LONG, refusing

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from core.benchmark import calibrate
-from core.benchmark.calibrate import Calibration, Step, calibrated_server, lags, measured
-from core.benchmark.calibrated import Calibrated
-from core.benchmark.outcome import Outcome, Piece
+from core.benchmark.calibrate import calibrate
+from core.benchmark.calibrate.calibrate import Calibration, Step, calibrated_server, lags, measured
+from core.benchmark.calibrate.server import Calibrated
+from core.benchmark.client.outcome import Outcome, Piece
 
 
 def step(streams: int, lag: float, done: int | None = None, late: float = 0.5) -> Step:

@@ -6,9 +6,9 @@ import platform
 
 import pytest
 
-from core.benchmark import ceiling
-from core.benchmark.calibrate import Calibration, Step
-from core.benchmark.outcome import Outcome
+from core.benchmark.calibrate import ceiling
+from core.benchmark.calibrate.calibrate import Calibration, Step
+from core.benchmark.client.outcome import Outcome
 from core.runs.state.files import read_json, write_json
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.benchmark.choices import Question, by_letter, by_probability, load
+from core.benchmark.quality.choices import Question, by_letter, by_probability, load
 from core.errors import RequestError
 
 

@@ -7,9 +7,9 @@ from math import exp
 import numpy as np
 import pytest
 
-from core.benchmark.baseline import held_against
-from core.benchmark.compare_results import compare_answers, compare_quality
-from core.benchmark.recommend import recommend, told_margin
+from core.benchmark.analysis.baseline import held_against
+from core.benchmark.analysis.comparison import compare_answers, compare_quality
+from core.benchmark.compare.recommend import recommend, told_margin
 from core.benchmark.report import report
 from core.benchmark.report.differences import differences
 from core.benchmark.result import BenchmarkResult, Quality

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.benchmark.baseline import held_against
-from core.benchmark.compare_results import ASPECTS, CONFIDENCE, Aspect, compare_samples, pairs_of, statistic, unlike
+from core.benchmark.analysis.baseline import held_against
+from core.benchmark.analysis.comparison import ASPECTS, CONFIDENCE, Aspect, compare_samples, pairs_of, statistic, unlike
 from core.benchmark.documents import load_result, parse_result
-from core.benchmark.percentiles import distribution
 from core.benchmark.result import BenchmarkResult
-from core.benchmark.significance import ratio_of
 from core.errors import RequestError
+from core.measure.percentiles import distribution
+from core.measure.significance import ratio_of
 from core.runs.state import store
 from core.runs.state.files import write_json
 from tests.core.benchmark.making import made, samples
@@ -70,7 +70,7 @@ def test_a_surer_interval_is_wider_and_long_samples_are_drawn_in_parts(monkeypat
     assert loose is not None
     assert sure is not None
     assert sure.low < loose.low < loose.high < sure.high
-    monkeypatch.setattr("core.benchmark.significance._AT_ONCE", 1000)
+    monkeypatch.setattr("core.measure.significance._AT_ONCE", 1000)
     parts = ratio_of(one, other)
     assert parts is not None
     assert parts.ratio == loose.ratio

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from core.benchmark.compare_check import check
-from core.benchmark.compare_result import BenchmarkCompareResult
-from core.benchmark.compare_run import run
-from core.benchmark.compare_spec import GGUF, PLAIN, BenchmarkCompareSpec, CompareTarget
+from core.benchmark.compare.check import check
+from core.benchmark.compare.part import Part
+from core.benchmark.compare.recommend import recommend
+from core.benchmark.compare.result import BenchmarkCompareResult
+from core.benchmark.compare.run import run
+from core.benchmark.compare.spec import GGUF, PLAIN, BenchmarkCompareSpec, CompareTarget
 from core.benchmark.documents import load_result, parse_result
-from core.benchmark.part import Part
-from core.benchmark.recommend import recommend
 from core.benchmark.result import BenchmarkEntry, Quality, RequestCounts, ServerReport
 from core.benchmark.run import run as benchmark
 from core.benchmark.spec import BenchmarkSpec
@@ -36,7 +36,7 @@ MODEL = "bundled:base"
 
 @contextmanager
 def server(first_ms: float, rate: float) -> Iterator[str]:
-    command = [sys.executable, "-m", "core.benchmark.calibrated", "0", str(first_ms), str(rate)]
+    command = [sys.executable, "-m", "core.benchmark.calibrate.server", "0", str(first_ms), str(rate)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:

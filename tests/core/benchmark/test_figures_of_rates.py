@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from core.benchmark.figures import level_of
-from core.benchmark.lengths import of_lengths
-from core.benchmark.load import Carried
-from core.benchmark.outcome import Outcome, Piece, Usage
+from core.benchmark.analysis.figures import level_of
+from core.benchmark.analysis.sweep import highest_meeting, rate_reached
+from core.benchmark.analysis.warnings import warnings_of
+from core.benchmark.client.load import Carried
+from core.benchmark.client.outcome import Outcome, Piece, Usage
 from core.benchmark.result import BenchmarkEntry, Level
-from core.benchmark.schedule import poisson
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.sweep import highest_meeting, rate_reached
-from core.benchmark.warnings import warnings_of
-from core.benchmark.workload import Prompt
+from core.benchmark.workload.lengths import of_lengths
+from core.benchmark.workload.prompts import Prompt
+from core.benchmark.workload.schedule import poisson
 from tests.core.benchmark.making import entry, samples
 
 MS = 1_000_000

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from core.benchmark.asking import Ask
-from core.benchmark.load import Load, carry
+from core.benchmark.client.load import Load, carry
+from core.benchmark.client.outcome import Outcome
+from core.benchmark.client.raw import Raw
+from core.benchmark.client.request import Ask
+from core.benchmark.client.sse import Read
 from core.benchmark.metrics import OF_REQUEST, SAMPLES
-from core.benchmark.outcome import Outcome
-from core.benchmark.raw import Raw
-from core.benchmark.sse import Read
 from core.engine import Endpoint
 
 MS = 1_000_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from time import monotonic_ns
 
-from core.benchmark.asking import Ask
-from core.benchmark.client import Client, Patience
-from core.benchmark.raw import Raw
+from core.benchmark.client.client import Client, Patience
+from core.benchmark.client.raw import Raw
+from core.benchmark.client.request import Ask
 from core.engine import Endpoint
 
 REQUESTS = 12

@@ -15,12 +15,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.benchmark import client, schedule
-from core.benchmark.asking import Ask, body_of
-from core.benchmark.client import Patience
-from core.benchmark.load import Load, carry
-from core.benchmark.outcome import Outcome
-from core.benchmark.raw import Raw
+from core.benchmark.client import client
+from core.benchmark.client.client import Patience
+from core.benchmark.client.load import Load, carry
+from core.benchmark.client.outcome import Outcome
+from core.benchmark.client.raw import Raw
+from core.benchmark.client.request import Ask, body_of
+from core.benchmark.workload import schedule
 from core.engine import Endpoint
 from core.errors import RequestError
 from tests.core.benchmark.scripted import ScriptedServer, scripted_server

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from core.benchmark import machine_products
-from core.benchmark.machine_report import report
-from core.benchmark.machine_result import BenchmarkMachineResult, Roof, roof_chart, size_chart
-from core.benchmark.machine_run import run
-from core.benchmark.machine_shapes import has_experts, products_of
-from core.benchmark.machine_spec import BenchmarkMachineSpec
-from core.benchmark.roofline import attainable, bound, operations, traffic
+from core.benchmark.machine import products as machine_products
+from core.benchmark.machine.report import report
+from core.benchmark.machine.result import BenchmarkMachineResult, Roof, roof_chart, size_chart
+from core.benchmark.machine.roofline import attainable, bound, operations, traffic
+from core.benchmark.machine.run import run
+from core.benchmark.machine.shapes import has_experts, products_of
+from core.benchmark.machine.spec import BenchmarkMachineSpec
 from core.errors import RequestError
 from core.models.card import LinearShape, ModelCard
 from core.models.resolve import resolve

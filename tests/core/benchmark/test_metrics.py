@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from core.benchmark.client.outcome import Outcome, Piece, Status, Usage
 from core.benchmark.metrics import RATES, SAMPLES, Goodput, SampleMetric, Window
-from core.benchmark.outcome import Outcome, Piece, Status, Usage
 
 MS = 1_000_000
 

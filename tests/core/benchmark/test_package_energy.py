@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core.benchmark.package_energy import PackageMeter
-from core.benchmark.watch import Watch
+from core.benchmark.server.package_energy import PackageMeter
+from core.benchmark.server.watch import Watch
 from core.engine import Endpoint
 from core.hardware.live.probe import GpuProbe
 from engines.openai import OpenAi

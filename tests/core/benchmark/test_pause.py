@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.benchmark.asking import Ask, body_of
-from core.benchmark.figures import level_of
-from core.benchmark.load import Carried, Load, carry
+from core.benchmark.analysis.figures import level_of
+from core.benchmark.analysis.steady import steady_window
+from core.benchmark.client.load import Carried, Load, carry
+from core.benchmark.client.outcome import Outcome, Piece, Usage
+from core.benchmark.client.request import Ask, body_of
 from core.benchmark.metrics.base import Window
-from core.benchmark.outcome import Outcome, Piece, Usage
-from core.benchmark.steady import steady_window
 from core.engine import Endpoint
 from tests.core.benchmark.scripted import ScriptedServer, scripted_server
 
@@ -187,7 +187,7 @@ def test_a_worker_that_is_killed_costs_its_requests_and_nobody_waits_for_it(serv
 
     def kill_one() -> None:
         within(20, of=lambda: len(server.requests) >= 20)
-        ours = [child for child in psutil.Process().children() if "core.benchmark.worker" in child.cmdline()]
+        ours = [child for child in psutil.Process().children() if "core.benchmark.client.worker" in child.cmdline()]
         ours[0].kill()
 
     thread = threading.Thread(target=kill_one)
@@ -208,8 +208,8 @@ def test_the_workers_of_a_load_end_with_the_process_that_carries_it(server: Scri
     """Also when that one is killed and can tell them nothing."""
     code = (
         "import sys\n"
-        "from core.benchmark.asking import Ask, body_of\n"
-        "from core.benchmark.load import Load, carry\n"
+        "from core.benchmark.client.request import Ask, body_of\n"
+        "from core.benchmark.client.load import Load, carry\n"
         "from core.engine import Endpoint\n"
         "target = Endpoint(sys.argv[1], 'm')\n"
         "carry(Load(target, [Ask(index, 0, body_of(target, 'hang', 8)) for index in range(8)], workers=2))\n"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.benchmark.percentiles import distribution, grouped_distribution, samples_needed
+from core.measure.percentiles import distribution, grouped_distribution, samples_needed
 
 SAMPLES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300)
 

@@ -15,15 +15,15 @@ import torch
 from aiohttp import web
 
 from core import text
-from core.benchmark import quality
-from core.benchmark.passages import passages_of
-from core.benchmark.reference import model_scores
+from core.benchmark.quality import measure as quality
+from core.benchmark.quality.passages import passages_of
+from core.benchmark.quality.reference import model_scores
+from core.benchmark.quality.truncated import divergences
 from core.benchmark.result import Quality
-from core.benchmark.serving import served
+from core.benchmark.server.serving import served
+from core.benchmark.server.target import Target, serve_spec, tokenizer_of
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.target import Target, serve_spec, tokenizer_of
-from core.benchmark.truncated import divergences
-from core.benchmark.workload import Tokenizer
+from core.benchmark.workload.prompts import Tokenizer
 from core.engine import Endpoint, Missing, look_up
 from core.errors import RequestError
 from core.evaluate.measure import divergence, perplexity

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.benchmark.outcome import Usage
-from core.benchmark.replies import DIALECTS, openai
-from core.benchmark.sse import Read
+from core.benchmark.client.outcome import Usage
+from core.benchmark.client.replies import DIALECTS, openai
+from core.benchmark.client.sse import Read
 
 
 def sse(*messages: Any, ending: str = "\n", done: bool = True) -> bytes:

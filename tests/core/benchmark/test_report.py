@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from core.benchmark.compare_result import BenchmarkCompareResult, LeftOut, Recommendation
+from core.benchmark.compare.result import BenchmarkCompareResult, LeftOut, Recommendation
 from core.benchmark.metrics import RATES, SAMPLES
 from core.benchmark.report import report
 from core.benchmark.report.course import first_token, token_rate, under_way

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from core.benchmark.resources import GpuMeter, look_at
-from core.benchmark.surroundings import machine
-from core.benchmark.watch import Watch
+from core.benchmark.server.resources import GpuMeter, look_at
+from core.benchmark.server.watch import Watch
 from core.engine import Endpoint
 from core.hardware.live.gpu import RawProcess
 from core.hardware.live.probe import GpuProbe
 from core.hardware.snapshot import GpuState
+from core.hardware.surroundings import machine
 from engines.openai import OpenAi
 from tests.core.hardware.fake_machines import NOT_SUPPORTED, FakeProcess
 from tests.core.hardware.fake_nvml import FakeNvml, fake_nvml

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from core.benchmark.calibrate import Calibration, Step
-from core.benchmark.ceiling import keep
+from core.benchmark.calibrate.calibrate import Calibration, Step
+from core.benchmark.calibrate.ceiling import keep
 from core.benchmark.check import check
+from core.benchmark.live_second import SecondEvent
 from core.benchmark.result import BenchmarkResult
 from core.benchmark.run import run
-from core.benchmark.second_event import SecondEvent
 from core.benchmark.spec import BenchmarkSpec
 from core.errors import RequestError
 from core.models.resolve import resolve
@@ -28,7 +28,7 @@ FIRST, RATE = 40.0, 100.0
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    server = subprocess.Popen([sys.executable, "-m", "core.benchmark.calibrated", "0", str(FIRST), str(RATE)], stdout=subprocess.PIPE)
+    server = subprocess.Popen([sys.executable, "-m", "core.benchmark.calibrate.server", "0", str(FIRST), str(RATE)], stdout=subprocess.PIPE)
     assert server.stdout is not None
     yield f"http://127.0.0.1:{int(server.stdout.readline())}"
     server.terminate()

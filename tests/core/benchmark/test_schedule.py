@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.benchmark import schedule
+from core.benchmark.workload import schedule
 from core.errors import RequestError
 
 

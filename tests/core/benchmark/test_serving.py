@@ -12,8 +12,10 @@ import psutil
 import pytest
 
 from core import sanitize
-from core.benchmark import serve_check, serve_run, serving
-from core.benchmark.serve_event import ReadyEvent
+from core.benchmark.serve import check as serve_check
+from core.benchmark.serve import run as serve_run
+from core.benchmark.serve.events import ReadyEvent
+from core.benchmark.server import serving
 from core.engine import Command, Engine, EngineFacts, Found, Missing, ServeSpec, look_up
 from core.errors import Cancelled, RequestError, RunFailed
 from core.models.resolve import resolve
@@ -26,7 +28,7 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("loading", flush=True)
 import runpy
 sys.argv = ["x", sys.argv[1], "20", "100"]
-runpy.run_module("core.benchmark.calibrated", run_name="__main__")
+runpy.run_module("core.benchmark.calibrate.server", run_name="__main__")
 """
 
 

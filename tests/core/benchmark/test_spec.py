@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.benchmark.second_event import SecondEvent
+from core.benchmark.live_second import SecondEvent
 from core.benchmark.spec import BenchmarkSpec
 from core.errors import RequestError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.benchmark.sse import Read, events
+from core.benchmark.client.sse import Read, events
 
 DATA = st.binary(min_size=0, max_size=20).map(lambda data: data.replace(b"\r", b".").replace(b"\n", b"."))
 ENDINGS = st.sampled_from([b"\n", b"\r\n", b"\r"])

@@ -11,7 +11,7 @@ import aiohttp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.benchmark.stamping import Arrivals, StampingConnector
+from core.benchmark.client.stamping import Arrivals, StampingConnector
 
 GAP = 0.03
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from core.benchmark.errors_event import ErrorsEvent
-from core.benchmark.live import Live
-from core.benchmark.outcome import Outcome
+from core.benchmark.client.outcome import Outcome
+from core.benchmark.drive.live import Live
+from core.benchmark.live_errors import ErrorsEvent
+from core.benchmark.live_second import SecondEvent
 from core.benchmark.result import BenchmarkResult, RequestCounts
 from core.benchmark.run import run
-from core.benchmark.second_event import SecondEvent
+from core.benchmark.server.target import Target
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.target import Target
 from core.engine import Endpoint, look_up
 from core.errors import Cancelled, LlmoptError, RunFailed
 from tests.core.conftest import RecordingContext
@@ -52,7 +52,7 @@ def pausing(context: RecordingContext) -> PausingContext:
 
 @contextmanager
 def known_server() -> Iterator[subprocess.Popen[bytes]]:
-    server = subprocess.Popen([sys.executable, "-m", "core.benchmark.calibrated", "0", str(FIRST), str(RATE)], stdout=subprocess.PIPE)
+    server = subprocess.Popen([sys.executable, "-m", "core.benchmark.calibrate.server", "0", str(FIRST), str(RATE)], stdout=subprocess.PIPE)
     try:
         yield server
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.benchmark.stopwatch import Stopwatch, Timed
+from core.benchmark.machine.stopwatch import Stopwatch, Timed
 
 
 class Clock:

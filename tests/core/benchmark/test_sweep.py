@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.benchmark.analysis.sweep import highest_meeting, knee_of, swept
+from core.benchmark.analysis.warnings import warnings_of
 from core.benchmark.result import Level
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.sweep import highest_meeting, knee_of, swept
-from core.benchmark.warnings import warnings_of
 from tests.core.benchmark.making import entry
 from tests.core.benchmark.making import level as made_level
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.benchmark.compare_results import compare_samples
-from core.benchmark.figures import counting_of, errors_of, level_of
-from core.benchmark.load import Carried
+from core.benchmark.analysis.comparison import compare_samples
+from core.benchmark.analysis.figures import counting_of, errors_of, level_of
+from core.benchmark.analysis.thresholds import EXAMPLES, judge, needs, objectives_of, parse
+from core.benchmark.client.load import Carried
+from core.benchmark.client.outcome import Outcome, Piece, Usage
 from core.benchmark.metrics import SampleMetric
-from core.benchmark.outcome import Outcome, Piece, Usage
 from core.benchmark.result import BenchmarkEntry, Quality
-from core.benchmark.significance import ratio_of
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.thresholds import EXAMPLES, judge, needs, objectives_of, parse
 from core.errors import RequestError
+from core.measure.significance import ratio_of
 
 MS = 1_000_000
 

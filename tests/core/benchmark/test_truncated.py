@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from core.benchmark.truncated import divergences, truncated_kl
+from core.benchmark.quality.truncated import divergences, truncated_kl
 from core.engine import TokenScore, TopToken
 
 SEEDS = st.integers(0, 2**32 - 1)

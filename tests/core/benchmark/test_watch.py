@@ -15,11 +15,11 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from core.benchmark import watch as watch_module
-from core.benchmark.listener import listening
-from core.benchmark.outcome import Outcome, Usage
-from core.benchmark.timeline import prefix_found, totals_of
-from core.benchmark.watch import Watch
+from core.benchmark.analysis.timeline import prefix_found, totals_of
+from core.benchmark.client.outcome import Outcome, Usage
+from core.benchmark.server import watch as watch_module
+from core.benchmark.server.listener import listening
+from core.benchmark.server.watch import Watch
 from core.engine import Endpoint, ServerFigures
 from engines.openai import OpenAi
 from engines.vllm import Vllm

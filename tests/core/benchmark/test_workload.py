@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.benchmark.analysis.steady import steady_window
+from core.benchmark.client.outcome import Outcome, Piece
 from core.benchmark.metrics.base import Window
-from core.benchmark.outcome import Outcome, Piece
-from core.benchmark.steady import steady_window
-from core.benchmark.workload import Characters, Tokenizer, builtin_prompts, file_prompts, lengths
+from core.benchmark.workload.prompts import Characters, Tokenizer, builtin_prompts, file_prompts, lengths
 from core.errors import RequestError
 
 SECOND = 10**9

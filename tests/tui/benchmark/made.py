@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core.benchmark.compare_result import BenchmarkCompareResult, LeftOut
-from core.benchmark.compare_spec import BenchmarkCompareSpec
-from core.benchmark.machine_spec import BenchmarkMachineSpec
-from core.benchmark.recommend import recommend
+from core.benchmark.compare.recommend import recommend
+from core.benchmark.compare.result import BenchmarkCompareResult, LeftOut
+from core.benchmark.compare.spec import BenchmarkCompareSpec
+from core.benchmark.machine.spec import BenchmarkMachineSpec
 from core.benchmark.result import BenchmarkEntry
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec

@@ -8,7 +8,7 @@ import sys
 import pytest
 from textual.widgets import DataTable
 
-from core.benchmark.compare_spec import BenchmarkCompareSpec
+from core.benchmark.compare.spec import BenchmarkCompareSpec
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import all_names
 from core.runs.state.events import Detail, Log

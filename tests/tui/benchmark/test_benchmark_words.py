@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from core.benchmark.compare_spec import BenchmarkCompareSpec
+from core.benchmark.compare.spec import BenchmarkCompareSpec
+from core.benchmark.live_second import SecondEvent
 from core.benchmark.result import BenchmarkResult, Threshold
-from core.benchmark.second_event import SecondEvent
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec, all_names
 from core.runs.state.events import Detail, Log, Metric

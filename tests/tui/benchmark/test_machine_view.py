@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.benchmark.machine_result import BenchmarkMachineResult, ProductRow
-from core.benchmark.machine_spec import BenchmarkMachineSpec
+from core.benchmark.machine.result import BenchmarkMachineResult, ProductRow
+from core.benchmark.machine.spec import BenchmarkMachineSpec
 from core.runs.state.events import Detail
 from core.runs.state.files import write_json
 from tests.tui.benchmark import made

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from core.benchmark.errors_event import ErrorsEvent
-from core.benchmark.second_event import SecondEvent
+from core.benchmark.live_errors import ErrorsEvent
+from core.benchmark.live_second import SecondEvent
 from core.runs.state import events
 from core.runs.state.files import write_json
 from core.runs.state.store import Run

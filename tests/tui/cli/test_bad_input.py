@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from core.benchmark.analysis.thresholds import EXAMPLES
 from core.benchmark.check import check
 from core.benchmark.result import Threshold
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.thresholds import EXAMPLES
 from core.runs.state import store
 from tests.core.benchmark.making import made, samples
 from tests.core.benchmark.refusing import refusing

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from core.benchmark import ceiling
-from core.benchmark.calibrate import Calibration, Step
+from core.benchmark.calibrate import ceiling
+from core.benchmark.calibrate.calibrate import Calibration, Step
 from tests.tui.cli.conftest import Llmopt
 
 STEPS = (Step(8, 1, 8, 0.1, 0.3, 50.2, 20.0, 0.1, 40.0), Step(16, 1, 16, 2.0, 9.0, 55.2, 21.0, 0.1, 40.0))
@@ -21,7 +21,7 @@ def _calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
             on_step(step)
         return Calibration(STEPS)
 
-    monkeypatch.setattr("core.benchmark.calibrate.calibrate", calibrate)
+    monkeypatch.setattr("core.benchmark.calibrate.calibrate.calibrate", calibrate)
 
 
 @pytest.mark.usefixtures("_calibrated")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.benchmark.machine_result import BandwidthFigures, BenchmarkMachineResult, DeviceFacts, ProductRow, Roof, SquareFigures
+from core.benchmark.machine.result import BandwidthFigures, BenchmarkMachineResult, DeviceFacts, ProductRow, Roof, SquareFigures
 from tui.cli.results import print_result
 
 RESULT = BenchmarkMachineResult(

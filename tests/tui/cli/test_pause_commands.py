@@ -20,7 +20,7 @@ from tui.cli import experiment
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    server = subprocess.Popen([sys.executable, "-m", "core.benchmark.calibrated", "0", "40", "200"], stdout=subprocess.PIPE)
+    server = subprocess.Popen([sys.executable, "-m", "core.benchmark.calibrate.server", "0", "40", "200"], stdout=subprocess.PIPE)
     assert server.stdout is not None
     yield f"http://127.0.0.1:{int(server.stdout.readline())}"
     server.kill()

@@ -51,7 +51,7 @@ def told(server: Refusing, home: Path, tmp_path: Path) -> str:
         while running.poll() is None:
             lines = command_lines()
             assert not [line for line in lines if KEY in line]
-            seen += any("core.benchmark.worker" in line for line in lines)
+            seen += any("core.benchmark.client.worker" in line for line in lines)
     assert seen or server.kind != "slow", "the load was never looked at while it ran"
     (run,) = store.list_runs()
     assert run.path.is_relative_to(home)

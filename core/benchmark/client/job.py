@@ -1,0 +1,77 @@
+"""What a worker process of a load is told, and how. It comes over a pipe, so that a key never stands in a command line or a file."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import BinaryIO
+
+from core.benchmark.client.client import Patience
+from core.benchmark.client.request import Ask
+from core.engine import Endpoint
+
+_LENGTH = 8
+PAUSE = b"pause"
+"""Order to a worker: send nothing new. What is under way goes on."""
+GO_ON = b"go on "
+"""Order to a worker: send again. Behind it stand the nanoseconds by which everything that was not sent is later by now."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The share of one worker process."""
+
+    target: Endpoint
+    asks: Sequence[Ask]
+    """Those that it paces itself; of a closed load all, of which it takes those that it draws a ticket for."""
+    slots: int
+    """Requests that are under way at once."""
+    closed: bool
+    """Whether the next request is due when a slot is free, instead of at a time."""
+    patience: Patience
+
+    def packed(self) -> bytes:
+        """As one frame."""
+        target = asdict(self.target)
+        document = {
+            "target": target,
+            "asks": [[ask.index, ask.due, base64.b64encode(ask.body).decode()] for ask in self.asks],
+            "slots": self.slots,
+            "closed": self.closed,
+            "patience": asdict(self.patience),
+        }
+        return framed(json.dumps(document).encode())
+
+    @classmethod
+    def unpacked(cls, frame: bytes) -> Job:
+        """What was packed, without its length."""
+        document = json.loads(frame)
+        asks = [Ask(index, due, base64.b64decode(body)) for index, due, body in document["asks"]]
+        return cls(Endpoint(**document["target"]), asks, document["slots"], document["closed"], Patience(**document["patience"]))
+
+
+def framed(data: bytes) -> bytes:
+    """Data behind its length."""
+    return len(data).to_bytes(_LENGTH, "little") + data
+
+
+def read_frame(stream: BinaryIO) -> bytes | None:
+    """The data of the next frame; None at the end, also where it is cut off."""
+    head = stream.read(_LENGTH)
+    if len(head) < _LENGTH:
+        return None
+    size = int.from_bytes(head, "little")
+    data = stream.read(size)
+    return data if len(data) == size else None
+
+
+async def read_order(stream: asyncio.StreamReader) -> bytes | None:
+    """As `read_frame`, of a stream."""
+    try:
+        size = int.from_bytes(await stream.readexactly(_LENGTH), "little")
+        return await stream.readexactly(size)
+    except asyncio.IncompleteReadError:
+        return None

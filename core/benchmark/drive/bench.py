@@ -1,0 +1,192 @@
+"""One target under load: warm-up, the load or the levels of a sweep, and what ends them early."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from core.benchmark.analysis.figures import level_of
+from core.benchmark.analysis.sweep import swept
+from core.benchmark.client.client import Patience
+from core.benchmark.client.load import Carried, Load, carry
+from core.benchmark.client.outcome import Outcome
+from core.benchmark.client.request import Ask, body_of
+from core.benchmark.drive.live import Live
+from core.benchmark.drive.trial import refuse
+from core.benchmark.metrics import SampleMetric
+from core.benchmark.result import Level
+from core.benchmark.server.serving import tail
+from core.benchmark.server.target import Target
+from core.benchmark.server.watch import Watch
+from core.benchmark.spec import BenchmarkSpec
+from core.benchmark.workload.arrivals import concurrency_of, is_closed, times_of
+from core.benchmark.workload.prompts import Prompt
+from core.benchmark.workload.schedule import poisson
+from core.context import RunContext
+from core.errors import Cancelled, RunFailed
+from core.runs.launch.pause import pause_asked
+from core.runs.state.process import started
+
+_STREAMS_A_WORKER = 64
+_SHOWN = 3
+
+
+@dataclass
+class Bench:
+    """A target and what is sent to it; `measured` and `by_level` hold what was done so far, whatever ends it."""
+
+    spec: BenchmarkSpec
+    context: RunContext
+    target: Target
+    prompts: Sequence[Prompt]
+    objectives: Mapping[SampleMetric, float]
+    watch: Watch
+
+    def __post_init__(self) -> None:
+        self.by_level: dict[float | None, Carried] = {}
+        self.measured: list[Level] = []
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Of all levels."""
+        return [outcome for part in self.by_level.values() for outcome in part.outcomes]
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is anything to take figures of."""
+        return any(level.requests.done for level in self.measured)
+
+    def warm_up(self) -> None:
+        """Requests that are not measured.
+
+        Raises:
+            RequestError: the server refuses all of them, as it would the load.
+        """
+        if self.spec.warmup:
+            self.context.progress(0, self._total, "warming up")
+            first = [self.prompts[index % len(self.prompts)] for index in range(self.spec.warmup)]
+            refuse(self.spec, self.target, self._carry(first, None, live=None).outcomes)
+
+    def levels(self) -> tuple[Level, ...]:
+        """The load, or each level of a sweep.
+
+        Raises:
+            Cancelled: by the person; what was done of the load is in `measured`.
+            RunFailed: the server that was started for the load has ended; as above.
+        """
+        return swept(self.spec, self._measured) if self.spec.load == "sweep" else (self._measured(None),)
+
+    @property
+    def _total(self) -> int:
+        return len(self.prompts) * (max(len(self.spec.levels), 1) if self.spec.load == "sweep" else 1)
+
+    def _measured(self, level: float | None) -> Level:
+        live = Live(self.context, len(self.prompts), self._total, len(self.outcomes), level, lambda: self.watch.latest)
+        carried = self._carry(self.prompts, level, live)
+        live.close()
+        found = level_of(carried, self.objectives, level)
+        if any(outcome.status != "unsent" for outcome in carried.outcomes):
+            self.by_level[level] = carried
+            self.measured.append(found)
+        self.context.check_cancelled()
+        if self.server_ended() and any(outcome.status != "done" for outcome in carried.outcomes):
+            raise RunFailed(self._last_words())
+        return found
+
+    def _carry(self, prompts: Sequence[Prompt], level: float | None, live: Live | None) -> Carried:
+        spec = self.spec
+        closed: bool
+        limit: int | None
+        if live is None:
+            closed, limit, due = True, concurrency_of(spec) or 2, [0.0] * len(prompts)
+        elif level is not None:
+            closed, limit, due = _of_level(spec, level, len(prompts))
+        else:
+            closed, limit, due = is_closed(spec.load), concurrency_of(spec), times_of(spec, prompts).tolist()
+        asks = [Ask(index, round(at * 1e9), self._body(prompt)) for index, (prompt, at) in enumerate(zip(prompts, due, strict=False))]
+        load = Load(
+            self.target.endpoint,
+            asks,
+            concurrency=limit,
+            closed=closed,
+            workers=spec.workers or workers_for(limit or len(asks)),
+            patience=Patience(spec.timeout, spec.silence, min(10.0, spec.timeout), spec.retries),
+        )
+        ending = _Ending(self, spec.duration)
+        if live is None:
+            return carry(load, None, ending, ending.paused)
+        return carry(load, live.heard, ending, ending.paused, live.looked)
+
+    def _body(self, prompt: Prompt) -> bytes:
+        return body_of(self.target.endpoint, prompt.text, prompt.output_tokens, temperature=self.spec.temperature)
+
+    def server_ended(self) -> bool:
+        """Whether the process of a server that was started for the load is gone."""
+        return self.target.pid is not None and started(self.target.pid) is None
+
+    def _last_words(self) -> str:
+        log = self.context.artifacts / "server.log"
+        lines = tail(log)
+        how, code = _ended(self.target.pid)
+        what = f"the server {how} in the middle of the load"
+        if known := self.target.engine.explain(lines):
+            return f"{what}: {known}"
+        if code == -signal.SIGKILL:
+            return f"{what}: by kill -9, or because memory ran out; what it said is in {log}"
+        said = " | ".join([line.strip() for line in lines if line.strip()][-_SHOWN:])
+        return f"{what}; its last words: {said or 'none'} (all of them in {log})"
+
+
+class _Ending:
+    """Whether a load ends before its requests, and whether it waits.
+
+    It ends when its time is over, which begins with the first question and stands still in pauses, when the person has cancelled, or when the
+    server that was started for it is gone.
+    """
+
+    def __init__(self, bench: Bench, duration: float | None) -> None:
+        self._bench, self._duration = bench, duration
+        self._gone = 0.0
+        self._last: float | None = None
+
+    def __call__(self) -> bool:
+        try:
+            self._bench.context.check_cancelled()
+        except Cancelled:
+            return True
+        now = time.monotonic()
+        if self._last is not None and not self.paused():
+            self._gone += now - self._last
+        self._last = now
+        return (self._duration is not None and self._gone > self._duration) or self._bench.server_ended()
+
+    def paused(self) -> bool:
+        """Whether the person lets it wait."""
+        return pause_asked(self._bench.context)
+
+
+def _ended(pid: int | None) -> tuple[str, int | None]:
+    """How a child that is not reaped yet ended, in words, and its exit code, minus the signal; None where that cannot be told."""
+    try:
+        found = os.waitid(os.P_PID, pid or 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except (OSError, AttributeError):
+        found = None
+    if found is None:
+        return "ended by itself", None
+    if found.si_code == os.CLD_EXITED:
+        return f"ended with exit code {found.si_status}", found.si_status
+    return f"was ended by {signal.Signals(found.si_status).name}", -found.si_status
+
+
+def _of_level(spec: BenchmarkSpec, level: float, count: int) -> tuple[bool, int | None, list[float]]:
+    if spec.sweep == "concurrency":
+        return True, int(level), [0.0] * count
+    return False, spec.concurrency, poisson(level, count, spec.seed).tolist()
+
+
+def workers_for(streams: int) -> int:
+    """Client processes for so many requests at once: one for every 64, never more than half of the cores, the other half being the server's."""
+    return max(1, min(-(-streams // _STREAMS_A_WORKER), (os.cpu_count() or 2) // 2))

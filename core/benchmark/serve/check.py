@@ -1,0 +1,48 @@
+"""Refuse a server before a worker is started. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from core.benchmark.server.formats import check_format
+from core.engine import Found, Missing, ServeSpec, look_up
+from core.errors import RequestError
+from core.models.card import ModelCard
+from core.models.resolve import resolve
+from core.sanitize import clean
+
+_SECRET = re.compile(r"^-.*(api-?_?key|hf-?_?token|auth-?_?token|password|secret)", re.IGNORECASE)
+
+
+def check(spec: ServeSpec, card: ModelCard | None) -> None:
+    """What can be known without starting it.
+
+    Raises:
+        RequestError: an engine that does not exist, is not installed or only attached to, a format that it does not
+            read, a context beyond the model's, a key among the further arguments.
+    """
+    _check_extra(spec.extra)
+    engine = look_up(spec.engine)
+    if not engine.facts.starts:
+        # It refuses too, and says how it is started elsewhere.
+        engine.command(spec, Found("", ()), spec.port or engine.facts.port)
+        raise RequestError(f"{engine.facts.title} is not started by this program: start it yourself, and measure it by its address")
+    found = engine.find()
+    if isinstance(found, Missing):
+        raise RequestError(found.reason)
+    if card is not None:
+        check_format(engine.facts, resolve(spec.model).kind)
+    if card is not None and spec.context is not None and spec.context > card.context:
+        raise RequestError(f"a context of {spec.context} tokens is more than the {card.context} of {card.name}: lower it")
+
+
+def _check_extra(extra: Sequence[str]) -> None:
+    """A key in a command line can be read by everybody on the machine; the sentence does not repeat it."""
+    for word in extra:
+        flag = word.partition("=")[0]
+        if _SECRET.search(flag):
+            raise RequestError(
+                f"{clean(flag, limit=40)} would put a key into the command line, which everybody on this machine can read: "
+                "set the environment variable by which the engine takes it, for example VLLM_API_KEY or HF_TOKEN"
+            )
