@@ -8,9 +8,9 @@ from dataclasses import replace
 from core import engine_paths
 from core.engine import Command, Engine, EngineFacts, Found, Missing, ServeSpec
 from core.errors import RequestError
-from engines.llama_cpp_python import LlamaCppPython
-from engines.llama_server import COMPLAINTS, LlamaServer
-from engines.local import LocalServer
+from engines.variants.llama_cpp_python import LlamaCppPython
+from engines.variants.llama_server import COMPLAINTS, LlamaServer
+from engines.variants.local import LocalServer
 
 _FACTS = EngineFacts(
     "llama-cpp",

@@ -8,8 +8,9 @@ from core import engine_paths
 from core.engine import Command, Endpoint, EngineFacts, Found, Missing, Readiness, ServerFigures, ServeSpec, TimedText, TokenScore
 from core.errors import RequestError
 from core.sanitize import clean
-from engines import http, ollama_library, probing
-from engines.base import OpenAiServer, timed
+from engines import ollama_library
+from engines.common import http, probing
+from engines.common.base import OpenAiServer, timed
 
 
 class Ollama(OpenAiServer):

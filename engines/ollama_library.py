@@ -10,7 +10,7 @@ from typing import Any
 from core.engine import Endpoint
 from core.errors import RequestError, RunFailed
 from core.sanitize import clean
-from engines import http
+from engines.common import http
 
 _SILENCE = 600.0
 """Seconds without a word from the server: it says nothing while it checks what it fetched."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from core.engine import Endpoint, EngineFacts, ServerFigures
 from core.errors import RequestError
-from engines import http
-from engines.base import OpenAiServer, read_metrics
+from engines.common import http
+from engines.common.base import OpenAiServer, read_metrics
 from engines.llama_cpp import OwnLlamaCpp
 from engines.sglang import Sglang
 from engines.vllm import Vllm

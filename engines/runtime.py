@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.engine import EngineFacts
-from engines.local import LocalServer
+from engines.variants.local import LocalServer
 
 
 class Runtime(LocalServer):

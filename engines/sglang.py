@@ -5,9 +5,9 @@ from __future__ import annotations
 from core import engine_paths
 from core.engine import Command, EngineFacts, Found, Missing, ServeSpec
 from core.models.resolve import require_folder, resolve
-from engines import probing
-from engines.arguments import Arguments
-from engines.base import OpenAiServer
+from engines.common import probing
+from engines.common.arguments import Arguments
+from engines.common.base import OpenAiServer
 
 
 class Sglang(OpenAiServer):

@@ -8,9 +8,9 @@ from core import engine_paths
 from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServerFigures, ServeSpec
 from core.errors import RequestError
 from core.models.resolve import require_folder, resolve
-from engines import http, probing
-from engines.arguments import Arguments
-from engines.base import OpenAiServer
+from engines.common import http, probing
+from engines.common.arguments import Arguments
+from engines.common.base import OpenAiServer
 
 
 class TensorRtLlm(OpenAiServer):

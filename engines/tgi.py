@@ -9,9 +9,9 @@ from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServeSpe
 from core.errors import RequestError
 from core.models.resolve import require_folder, resolve
 from core.sanitize import clean
-from engines import http, scoring
-from engines.arguments import Arguments
-from engines.base import OpenAiServer, timed
+from engines.common import http, scoring
+from engines.common.arguments import Arguments
+from engines.common.base import OpenAiServer, timed
 
 _IMAGE = "ghcr.io/huggingface/text-generation-inference"
 _MAINTAINED = "TGI is in maintenance mode upstream, and is not started by this program"

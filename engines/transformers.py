@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.engine import Engine, EngineFacts
-from engines.local import LocalServer
-from engines.transformers_serve import TransformersServe
+from engines.variants.local import LocalServer
+from engines.variants.transformers_serve import TransformersServe
 
 
 class Transformers(LocalServer):

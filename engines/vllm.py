@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from core import engine_paths
 from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServeSpec, TokenScore
 from core.errors import RequestError
-from engines import probing, scoring
-from engines.arguments import Arguments
-from engines.base import OpenAiServer
+from engines.common import probing, scoring
+from engines.common.arguments import Arguments
+from engines.common.base import OpenAiServer
 
 _CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "INFO"}
 

@@ -11,7 +11,7 @@ import pytest
 from core.benchmark.serve.check import check
 from core.engine import Found, Missing, ServeSpec, look_up
 from core.errors import RequestError
-from engines import probing
+from engines.common import probing
 
 PACKAGES = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "tensorrt-llm", "ollama": ""}
 PROGRAMS = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "trtllm-serve", "ollama": "ollama"}

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from core.engine import Endpoint
 from core.errors import LlmoptError, RequestError, RunFailed
-from engines import http, ollama_library
+from engines import ollama_library
+from engines.common import http
 from engines.ollama_library import LibraryModel, LoadedModel, PullStep
 from tests.engines.documented import Answer, documented
 

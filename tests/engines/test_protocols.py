@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.engine import Endpoint, Engine, ServerFigures, look_up
 from core.errors import RequestError
-from engines.base import read_metrics
+from engines.common.base import read_metrics
 from tests.engines.documented import Answer, documented
 
 MODELS = {"object": "list", "data": [{"id": "org/model", "object": "model"}, {"id": "bad\x1b[2Jname"}]}

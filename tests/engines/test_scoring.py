@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.engine import Endpoint, ScoringEngine, TokenScore, TopToken, look_up, names
 from core.errors import RequestError
-from engines import scoring
+from engines.common import scoring
 from tests.engines.documented import documented
 
 ECHO = {

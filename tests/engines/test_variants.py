@@ -12,7 +12,7 @@ from core.engine import Command, Endpoint, Found, Missing, ServerFigures, ServeS
 from core.errors import RequestError
 from core.formats.gguf.write.convert import convert, plan_conversion
 from core.models.disk.gguf_header import GgufHeader
-from engines import probing
+from engines.common import probing
 from tests.core.formats.gguf.models import make_model
 from tests.engines.documented import Answer, documented
 
@@ -109,7 +109,7 @@ def test_llama_cpp_pythons_server_lets_answers_end(gguf: str, tmp_path: Path, mo
     assert (after(argv, "--interrupt_requests"), after(argv, "--n_ctx"), after(argv, "--n_threads")) == ("False", "64", "2")
     assert (after(argv, "--type_k"), after(argv, "--flash_attn")) == ("8", "True")
     assert not look_up("llama-cpp/python").command(spec, found, 8123).notes
-    monkeypatch.setattr("engines.llama_cpp_python.read_gguf_header", lambda _path: GgufHeader(3, {}, ()))
+    monkeypatch.setattr("engines.variants.llama_cpp_python.read_gguf_header", lambda _path: GgufHeader(3, {}, ()))
     assert any("no chat template" in note for note in look_up("llama-cpp/python").command(spec, found, 8123).notes)
     chosen = spec.model_copy(update={"extra": ("--chat_format", "chatml")})
     assert not look_up("llama-cpp/python").command(chosen, found, 8123).notes

@@ -20,7 +20,7 @@ from core.engine import Engine, Missing, ServeSpec, look_up
 from core.errors import RequestError, RunFailed
 from core.formats.gguf.write.convert import convert, plan_conversion
 from core.models.resolve import resolve
-from engines import http
+from engines.common import http
 
 PROMPT = "import os\nimport sys\n\ndef main("
 CONTEXT = 256

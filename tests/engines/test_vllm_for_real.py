@@ -12,7 +12,7 @@ import pytest
 from core.benchmark.server.serving import Server, served
 from core.engine import Engine, Missing, ServeSpec, look_up
 from core.errors import RequestError, RunFailed
-from engines import http
+from engines.common import http
 
 PROMPT = "import os\nimport sys\n\ndef main("
 CONTEXT = 256

@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from core import engine_paths
-from engines.local import LocalServer
+from engines.variants.local import LocalServer
 from tests.tui.benchmark import made
 from tests.tui.fakes import FakeServices
 from tests.tui.kvcache.conftest import shown
@@ -38,7 +38,7 @@ def stated_engines(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(engine_paths, "python", lambda _engine: PYTHON)
     monkeypatch.setattr(engine_paths, "program", lambda *_: None)
-    monkeypatch.setattr("engines.probing.package_version", lambda _python, package: VERSIONS.get(package.replace("-", "_"), ""))
+    monkeypatch.setattr("engines.common.probing.package_version", lambda _python, package: VERSIONS.get(package.replace("-", "_"), ""))
     monkeypatch.setattr(PaneEntry, "load", lambda self: BenchmarkPane if self.id == "benchmark" else Static)
     assert LocalServer
 

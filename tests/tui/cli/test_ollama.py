@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engines import probing
+from engines.common import probing
 from engines.ollama_library import PullStep
 from tests.engines.documented import documented
 from tests.engines.test_ollama_library import PS, STEPS, TAGS, lines

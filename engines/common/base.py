@@ -12,7 +12,7 @@ from core.benchmark.client.replies import DIALECTS
 from core.engine import Command, Endpoint, EngineFacts, Found, Missing, Readiness, ServerFigures, ServeSpec, TimedText, TokenScore
 from core.errors import RequestError
 from core.sanitize import clean
-from engines import http, scoring
+from engines.common import http, scoring
 
 _SCORING = 300.0
 

@@ -10,10 +10,10 @@ from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServeSpe
 from core.errors import RequestError
 from core.models.disk.gguf_header import read_gguf_header
 from core.models.resolve import resolve
-from engines import probing, scoring
-from engines.arguments import Arguments
-from engines.base import OpenAiServer
-from engines.llama_server import COMPLAINTS, require_gguf
+from engines.common import probing, scoring
+from engines.common.arguments import Arguments
+from engines.common.base import OpenAiServer
+from engines.variants.llama_server import COMPLAINTS, require_gguf
 
 _NEEDED = ("fastapi", "uvicorn", "sse-starlette", "pydantic-settings", "starlette-context")
 _TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "bf16": 30}

@@ -9,9 +9,9 @@ from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServeSpe
 from core.errors import RequestError
 from core.models.resolve import require_folder, resolve
 from core.sanitize import clean
-from engines import http, probing
-from engines.arguments import Arguments
-from engines.base import OpenAiServer
+from engines.common import http, probing
+from engines.common.arguments import Arguments
+from engines.common.base import OpenAiServer
 
 _WIDE = {"COLUMNS": "250", "TERM": "dumb"}
 """Its help is a table that leaves out flags for which it has no room."""

@@ -10,9 +10,9 @@ from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServeSpe
 from core.errors import RequestError
 from core.models.resolve import ModelSource, resolve
 from core.sanitize import clean
-from engines import probing
-from engines.arguments import Arguments
-from engines.base import OpenAiServer
+from engines.common import probing
+from engines.common.arguments import Arguments
+from engines.common.base import OpenAiServer
 
 _SLOTS = 4
 """Sequences at once that it chooses by itself."""

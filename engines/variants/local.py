@@ -10,8 +10,8 @@ from typing import ClassVar
 from core import __version__, engine_paths
 from core.engine import Command, Found, Missing, ServeSpec
 from core.errors import RequestError
-from engines import probing
-from engines.base import OpenAiServer
+from engines.common import probing
+from engines.common.base import OpenAiServer
 
 
 class LocalServer(OpenAiServer):
