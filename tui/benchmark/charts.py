@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from core.sanitize import clean
 from tui.benchmark.entries import Entry, alike
 from tui.benchmark.rows import percentile
-from tui.widgets.plot import Plot, Series
+from tui.widgets.chart.plot import Plot, Series
 
 _MOST = 6
 COUNT = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from core.benchmark.live_second import SecondEvent
-from tui.widgets.plot import Plot, Series
+from tui.widgets.chart.plot import Plot, Series
 
 Seconds = Sequence[tuple[float, SecondEvent]]
 Figure = Callable[[SecondEvent], float | None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.engine import Found, Missing, all_names, look_up
 from core.errors import LlmoptError, RequestError
-from tui.widgets.table_picker import Options, Row
+from tui.widgets.form.table_picker import Options, Row
 
 _TRIED = {"for real": "run for real with this program", "against its protocol": "tested against its protocol, not for real"}
 

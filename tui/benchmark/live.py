@@ -12,7 +12,7 @@ from tui.benchmark.names import title
 from tui.benchmark.tape import BenchmarkTape
 from tui.experiment.live import LiveRun
 from tui.services import services_of
-from tui.widgets.chart import Chart
+from tui.widgets.chart.chart import Chart
 from tui.widgets.live import LiveLines
 
 _A_CHART = 9

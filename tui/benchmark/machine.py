@@ -20,9 +20,9 @@ from tui.experiment.finished import ResultTable, read
 from tui.experiment.follower import Follower
 from tui.experiment.live import LiveRun
 from tui.services import Runs, services_of
-from tui.widgets.chart import Chart
+from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
-from tui.widgets.table import Table
+from tui.widgets.table.table import Table
 from tui.widgets.threads import in_thread
 
 _LOW = 26

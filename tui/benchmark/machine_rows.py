@@ -12,7 +12,7 @@ from core.benchmark.machine.result import BenchmarkMachineResult, ProductRow, Ro
 from core.sanitize import clean
 from tui.experiment.finished import Column
 from tui.widgets import words
-from tui.widgets.plot import Plot, Series
+from tui.widgets.chart.plot import Plot, Series
 
 HERE = "◆"
 BOUNDS = {"memory": "memory", "arithmetic": "arithmetic", None: words.NOTHING}

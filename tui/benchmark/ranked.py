@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.sanitize import clean
 from tui.benchmark.entries import Entry
-from tui.widgets.plot import Plot, Series
+from tui.widgets.chart.plot import Plot, Series
 
 Read = Callable[[Entry], float | None]
 

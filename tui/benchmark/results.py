@@ -19,9 +19,9 @@ from tui.benchmark import charts, entries, ranked, rows
 from tui.benchmark.entries import BenchmarkRun, Entry, Key
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
-from tui.widgets.chart import Chart
+from tui.widgets.chart.chart import Chart
+from tui.widgets.chart.plot import Plot
 from tui.widgets.hanging import hanging
-from tui.widgets.plot import Plot
 from tui.widgets.threads import in_thread
 
 _LOW = 26

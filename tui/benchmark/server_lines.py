@@ -14,9 +14,9 @@ from tui.benchmark.server_list import ServerRow
 from tui.benchmark.server_tape import MEMORY, RUNNING, WAITING, ServerTape
 from tui.runs.words import MARKS, STYLES, when
 from tui.widgets import words
+from tui.widgets.chart.plot import Plot, Series
 from tui.widgets.hanging import hanging
 from tui.widgets.live import Line, Tone, fit
-from tui.widgets.plot import Plot, Series
 
 _TONES: dict[str, Tone] = {"queued": "muted", "running": "good", "failed": "bad"}
 _COLUMNS = (("engine", 13, 50), ("model", 16, 0), ("address", 24, 0), ("run/wait", 9, 65), ("since", 9, 74), ("memory", 10, 84))

@@ -17,8 +17,8 @@ from tui.benchmark.server_list import ServerList, ServerRow
 from tui.benchmark.server_tape import ServerTape
 from tui.experiment.live import LiveRun
 from tui.services import services_of
-from tui.widgets.chart import Chart
-from tui.widgets.live_table import LiveTable
+from tui.widgets.chart.chart import Chart
+from tui.widgets.table.live_table import LiveTable
 from tui.widgets.threads import in_thread
 
 _EVERY = 1.0

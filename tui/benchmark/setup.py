@@ -19,13 +19,13 @@ from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
 from tui.experiment.setups import Setups
 from tui.services import services_of
-from tui.widgets.fields.describe import FieldView
-from tui.widgets.fields.editor import Editor
-from tui.widgets.fields.entry import EntryEditor
-from tui.widgets.fields.guide import Guidance
-from tui.widgets.mark_picker import PickedNames
-from tui.widgets.options_screen import Options, Row
-from tui.widgets.table_picker import PickedChoice
+from tui.widgets.form.fields.describe import FieldView
+from tui.widgets.form.fields.editor import Editor
+from tui.widgets.form.fields.entry import EntryEditor
+from tui.widgets.form.fields.guide import Guidance
+from tui.widgets.form.mark_picker import PickedNames
+from tui.widgets.form.table_picker import PickedChoice
+from tui.widgets.table.options_screen import Options, Row
 
 LOAD, ENGINES, SERVER, MACHINE = "load", "engines", "server", "machine"
 _OPEN = ("model", "engine", "load", "concurrency", "rate", "burstiness", "ramp_to", "trace", "trace_speed", "sweep", "levels", "requests", "duration")

@@ -11,7 +11,7 @@ from rich.text import Text
 from textual import events
 
 from core.runs.state.store import Run
-from tui.widgets.table import Table
+from tui.widgets.table.table import Table
 
 R = TypeVar("R", bound=BaseModel)
 Item = TypeVar("Item")

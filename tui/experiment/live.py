@@ -21,7 +21,7 @@ from tui.experiment.follower import Follower
 from tui.experiment.live_head import heading
 from tui.experiment.tape import Tape
 from tui.services import services_of
-from tui.widgets.table import Table
+from tui.widgets.table.table import Table
 from tui.widgets.threads import in_thread
 
 LOOK_EVERY = 0.5

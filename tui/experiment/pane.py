@@ -21,8 +21,8 @@ from tui.experiment.setup import SetupView
 from tui.experiment.setups import Setups
 from tui.runs.watcher import RunEvent, RunStarted
 from tui.services import services_of
-from tui.widgets.live_table import LiveTable
-from tui.widgets.table import Table
+from tui.widgets.table.live_table import LiveTable
+from tui.widgets.table.table import Table
 from tui.widgets.threads import in_thread
 from tui.widgets.view_bar import ViewBar
 

@@ -15,11 +15,11 @@ from textual.worker import get_current_worker
 
 from core.spec import Spec
 from tui.experiment.fit import Fit, FitPanel
-from tui.widgets.fields.describe import FieldView
-from tui.widgets.fields.editor import Editor
-from tui.widgets.fields.guide import Guide, no_guide
-from tui.widgets.fields.model import ModelEditor
-from tui.widgets.form import Sections, SpecForm
+from tui.widgets.form.fields.describe import FieldView
+from tui.widgets.form.fields.editor import Editor
+from tui.widgets.form.fields.guide import Guide, no_guide
+from tui.widgets.form.fields.model import ModelEditor
+from tui.widgets.form.form import Sections, SpecForm
 from tui.widgets.threads import in_thread
 
 FIRST_MODEL = "bundled:base"

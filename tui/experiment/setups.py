@@ -13,11 +13,11 @@ from textual.widgets import ContentSwitcher
 from core.spec import Spec
 from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
-from tui.widgets.fields.choice import ChoiceEditor
-from tui.widgets.fields.describe import FieldView
-from tui.widgets.fields.editor import Edited, Finished
-from tui.widgets.fields.row import FieldRow
-from tui.widgets.form import SpecForm
+from tui.widgets.form.fields.choice import ChoiceEditor
+from tui.widgets.form.fields.describe import FieldView
+from tui.widgets.form.fields.editor import Edited, Finished
+from tui.widgets.form.fields.row import FieldRow
+from tui.widgets.form.form import SpecForm
 
 
 class Setups(Vertical):

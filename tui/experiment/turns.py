@@ -6,8 +6,8 @@ from rich.text import Text
 from textual.containers import Vertical
 from textual.reactive import reactive
 
-from tui.widgets.chart import Chart
-from tui.widgets.table import Table
+from tui.widgets.chart.chart import Chart
+from tui.widgets.table.table import Table
 
 _LOW = 26
 """Lines below which table and chart take turns."""

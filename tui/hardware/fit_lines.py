@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from core.hardware.plan.estimate import Estimate, FormatLine
 from core.sanitize import clean
 from tui.hardware import words
+from tui.widgets.chart.strip import meter
 from tui.widgets.live import Line, Tone, clip, fit
-from tui.widgets.strip import meter
 
 _PARTS: tuple[tuple[str, Tone], ...] = (("█", "bar"), ("▒", "accent"), ("▓", "good"), ("░", "quiet-bar"), ("▞", "muted"))
 """Sign and tone of weights, KV cache, activations, runtime, and what is kept free."""

@@ -8,8 +8,8 @@ from core.hardware.live.history import History
 from core.hardware.snapshot import Ecc, GpuState, MigDevice, Nvlink, Pcie
 from core.sanitize import clean
 from tui.hardware import words
+from tui.widgets.chart.strip import history, meter
 from tui.widgets.live import Line, Run, Tone, clip, fit, line_width
-from tui.widgets.strip import history, meter
 
 LABEL = 10
 COLUMN = 38

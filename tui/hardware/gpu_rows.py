@@ -10,8 +10,8 @@ from core.hardware.live.history import History
 from core.hardware.snapshot import GpuState
 from core.sanitize import clean
 from tui.hardware import words
+from tui.widgets.chart.strip import history, meter
 from tui.widgets.live import Line, Run, Tone, clip, fit
-from tui.widgets.strip import history, meter
 
 
 @dataclass(frozen=True)

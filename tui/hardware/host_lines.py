@@ -6,8 +6,8 @@ from core.hardware.live.history import History
 from core.hardware.snapshot import DiskState, Snapshot
 from core.sanitize import clean
 from tui.hardware import words
+from tui.widgets.chart.strip import columns, history, meter
 from tui.widgets.live import Line, Run, clip, fit, line_width
-from tui.widgets.strip import columns, history, meter
 
 LABEL = 10
 

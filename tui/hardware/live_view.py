@@ -17,7 +17,7 @@ from core.hardware.snapshot import GpuState, ProcessState, Snapshot
 from core.sanitize import clean
 from tui.hardware import gpu_facts, gpu_rows, host_lines, process_rows, words
 from tui.widgets.live import Line, LiveLines
-from tui.widgets.live_table import LiveTable
+from tui.widgets.table.live_table import LiveTable
 
 if TYPE_CHECKING:
     from tui.app import LlmoptApp

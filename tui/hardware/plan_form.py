@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tui.hardware.plan import CACHES, MACHINES, USES, WEIGHTS, Request
-from tui.widgets.field_grid import FieldGrid, GridField
-from tui.widgets.fields.choice import ChoiceEditor
-from tui.widgets.fields.describe import FieldView
-from tui.widgets.fields.entry import NumberEditor
-from tui.widgets.fields.model import ModelEditor
+from tui.widgets.form.field_grid import FieldGrid, GridField
+from tui.widgets.form.fields.choice import ChoiceEditor
+from tui.widgets.form.fields.describe import FieldView
+from tui.widgets.form.fields.entry import NumberEditor
+from tui.widgets.form.fields.model import ModelEditor
 
 _DEFAULTS = Request(model="")
 _FIELDS: tuple[tuple[FieldView, type[Any]], ...] = (

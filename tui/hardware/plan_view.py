@@ -21,7 +21,7 @@ from tui.hardware.plan_form import PlanForm
 from tui.services import services_of
 from tui.widgets.hanging import hanging
 from tui.widgets.live import LiveLines
-from tui.widgets.live_table import LiveTable
+from tui.widgets.table.live_table import LiveTable
 
 if TYPE_CHECKING:
     from tui.app import LlmoptApp

@@ -12,8 +12,8 @@ from core.kvcache.pages.schedule.events import ScheduleEvent
 from core.runs.state.events import Detail, Event
 from tui.experiment.tape import Tape
 from tui.widgets import words
+from tui.widgets.chart.strip import history, meter
 from tui.widgets.live import Line, Run, Tone, clip, fit
-from tui.widgets.strip import history, meter
 
 FREE, FOUND, PRIVATE, COPIED = "·", "∘", "▪", "+"
 _MOST_SHARED = 9

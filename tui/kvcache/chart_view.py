@@ -13,7 +13,7 @@ from tui.experiment.names import model
 from tui.kvcache import fronts
 from tui.kvcache.entries import KvRun, entries
 from tui.kvcache.rows import FRONT, FULL
-from tui.widgets.chart import Chart
+from tui.widgets.chart.chart import Chart
 from tui.widgets.live import Line, LiveLines
 
 _BESIDE = 96

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.sanitize import clean
-from tui.widgets.plot import Plot, Series
+from tui.widgets.chart.plot import Plot, Series
 
 PPL = "ppl"
 """Name of the metric: its label is the scheme, its step the number of scored tokens."""

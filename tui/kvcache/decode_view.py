@@ -16,7 +16,7 @@ from tui.experiment.live import LiveRun
 from tui.experiment.names import model
 from tui.kvcache import blocks, pages_words, scheduling
 from tui.kvcache.blocks import PagesTape
-from tui.widgets.chart import Chart
+from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
 from tui.widgets.live import Line, LiveLines, clip
 from tui.widgets.threads import in_thread

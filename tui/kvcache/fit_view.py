@@ -21,10 +21,10 @@ from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
 from tui.kvcache import fit_lines
 from tui.services import services_of
-from tui.widgets.field_grid import FieldGrid, GridField
-from tui.widgets.fields.choice import ChoiceEditor
-from tui.widgets.fields.describe import FieldView
-from tui.widgets.fields.entry import NumberEditor
+from tui.widgets.form.field_grid import FieldGrid, GridField
+from tui.widgets.form.fields.choice import ChoiceEditor
+from tui.widgets.form.fields.describe import FieldView
+from tui.widgets.form.fields.entry import NumberEditor
 from tui.widgets.hanging import hanging
 from tui.widgets.live import LiveLines
 from tui.widgets.threads import in_thread

@@ -20,7 +20,7 @@ from core.runs.registry import CAPABILITIES, load
 from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
 from tui.services import Models
 from tui.widgets import words
-from tui.widgets.table_picker import Options, Row
+from tui.widgets.form.table_picker import Options, Row
 
 
 def schemes(models: Models, spec: KvCacheSpec) -> Fit:

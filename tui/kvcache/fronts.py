@@ -9,8 +9,8 @@ from core.sanitize import clean
 from tui.kvcache.entries import Entry
 from tui.kvcache.rows import FRONT, FULL
 from tui.widgets import words
+from tui.widgets.chart.plot import Plot, Series
 from tui.widgets.live import Line, fit
-from tui.widgets.plot import Plot, Series
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from core.kvcache.why.result import GrowthFit, KvCacheWhyResult, LengthFigures
 from core.sanitize import clean
 from tui.experiment.finished import Column
 from tui.widgets import words
-from tui.widgets.plot import Plot, Series
+from tui.widgets.chart.plot import Plot, Series
 
 _NAMES = ("without a cache", "with a cache")
 _POINTS = 24

@@ -8,7 +8,7 @@ from typing import Any
 from core.kvcache.catalog.catalog import SCHEMES
 from core.kvcache.spec import DEFAULT_SCHEMES
 from core.spec import Spec
-from tui.widgets.fields.guide import Guidance
+from tui.widgets.form.fields.guide import Guidance
 
 _QUANTIZED = ("int8", "int4", "kivi-4", "kivi-2")
 _READERS: Mapping[str, Callable[[str], bool]] = {

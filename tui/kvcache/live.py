@@ -11,7 +11,7 @@ from tui.experiment.names import model
 from tui.experiment.tape import Tape
 from tui.kvcache import curves
 from tui.widgets import words
-from tui.widgets.chart import Chart
+from tui.widgets.chart.chart import Chart
 
 _COLUMNS = (("scheme", 11), ("B/token", 9), ("smaller", 9), ("TTFT ms", 9), ("TPOT ms", 9), ("ppl ratio", 11), ("top-1", 9), ("needle", 8))
 _RATIO = "ppl_ratio"

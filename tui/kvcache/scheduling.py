@@ -9,9 +9,9 @@ from core.kvcache.pages.schedule.events import ScheduleEvent
 from core.sanitize import clean
 from tui.kvcache.blocks import PagesTape
 from tui.widgets import words
+from tui.widgets.chart.plot import Plot, Series
+from tui.widgets.chart.strip import history, meter
 from tui.widgets.live import Line, clip
-from tui.widgets.plot import Plot, Series
-from tui.widgets.strip import history, meter
 
 POLICIES = ("continuous", "static")
 LABEL = "simulation"

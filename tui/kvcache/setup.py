@@ -14,8 +14,8 @@ from tui.experiment.setups import Setups
 from tui.kvcache import foreseen
 from tui.kvcache.guide import guide, sections
 from tui.services import services_of
-from tui.widgets.mark_picker import PickedNames
-from tui.widgets.table_picker import Options
+from tui.widgets.form.mark_picker import PickedNames
+from tui.widgets.form.table_picker import Options
 
 SCHEMES, WHY, PAGES = "schemes", "why", "pages"
 

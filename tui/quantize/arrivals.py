@@ -10,7 +10,7 @@ from core.sanitize import clean
 from tui.quantize import layers
 from tui.quantize.tape import Tape
 from tui.widgets import words
-from tui.widgets.plot import Plot, Series
+from tui.widgets.chart.plot import Plot, Series
 
 NOT_FINITE = "not finite"
 _BLOCK = re.compile(r"(?:^|\.)(\d+)\.")

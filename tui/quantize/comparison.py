@@ -19,8 +19,8 @@ from tui.experiment.told import convention
 from tui.quantize.comparison_data import COLUMNS, Compared, cells, newest, plots
 from tui.services import services_of
 from tui.widgets import words
-from tui.widgets.chart import Chart
-from tui.widgets.table import Table
+from tui.widgets.chart.chart import Chart
+from tui.widgets.table.table import Table
 from tui.widgets.threads import in_thread
 
 _ROOMY = (100, 28)

@@ -12,7 +12,7 @@ from core.quantize.compare.spec import QuantizeCompareSpec
 from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.widgets import words
-from tui.widgets.plot import Plot, Series
+from tui.widgets.chart.plot import Plot, Series
 
 _MEBI = 2**20
 _KNOWN = {info.alias or name for name, info in QuantizeCompareResult.model_fields.items()}

@@ -14,7 +14,7 @@ from tui.quantize.options import comparison_options, usual_set
 from tui.quantize.requests import comparison_of, parts
 from tui.quantize.verify import VerifyScreen
 from tui.services import services_of
-from tui.widgets.table_picker import TablePicker
+from tui.widgets.form.table_picker import TablePicker
 
 
 class QuantizeControl(ExperimentPane):

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.quantize.plan.methods import FACTS, fill
 from core.quantize.spec import QuantizeSpec
-from tui.widgets.fields.guide import Guidance
+from tui.widgets.form.fields.guide import Guidance
 
 _OPEN = ("method", "grid", "budget", "activations", "solver")
 """Sections without a fold: the method's own fields, few of which apply at a time."""

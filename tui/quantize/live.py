@@ -9,7 +9,7 @@ from tui.experiment.live import GrowingTable, LiveRun
 from tui.quantize.arrivals import arrivals
 from tui.quantize.tape import Tape
 from tui.quantize.title import title
-from tui.widgets.chart import Chart
+from tui.widgets.chart.chart import Chart
 
 
 class LiveView(LiveRun[Tape]):

@@ -10,7 +10,7 @@ from core.quantize.plan.levels import LevelRow, level_table
 from core.quantize.plan.methods import FACTS, MethodFacts
 from tui.services import Models
 from tui.widgets import words
-from tui.widgets.table_picker import Options, Row
+from tui.widgets.form.table_picker import Options, Row
 
 _FLOATING = ("fp8", "nf4", "int8", "smoothquant")
 """Methods beside which 8-bit floats are of interest."""

@@ -8,7 +8,7 @@ from core.quantize.pareto import Pareto, Point, Quality
 from core.sanitize import clean
 from tui.experiment.told import convention
 from tui.widgets import words
-from tui.widgets.plot import Plot, Series
+from tui.widgets.chart.plot import Plot, Series
 
 ON, BEATEN = "◆", "·"
 

@@ -13,7 +13,7 @@ from tui.quantize.fit import probe
 from tui.quantize.guide import guide, sections
 from tui.quantize.options import level_options, method_options
 from tui.services import services_of
-from tui.widgets.table_picker import Options, PickedChoice
+from tui.widgets.form.table_picker import Options, PickedChoice
 
 
 class SetupView(setup.SetupView[QuantizeSpec]):

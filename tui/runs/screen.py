@@ -23,7 +23,7 @@ from tui.runs.rows import RowReader, RunRow
 from tui.runs.words import STYLES
 from tui.services import services_of
 from tui.widgets.hints import Hints
-from tui.widgets.table import Table
+from tui.widgets.table.table import Table
 from tui.widgets.topbar import TopBar
 
 if TYPE_CHECKING:

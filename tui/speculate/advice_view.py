@@ -14,7 +14,7 @@ from textual.widgets import Static
 from core.sanitize import clean
 from core.speculate.advice import Advice
 from tui.speculate import advice_lines
-from tui.widgets.live_table import LiveTable
+from tui.widgets.table.live_table import LiveTable
 
 
 class AdviceView(Vertical):

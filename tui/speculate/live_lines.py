@@ -8,8 +8,8 @@ from core.sanitize import clean
 from tui.speculate.names import setting
 from tui.speculate.tape import SpeculateTape, Tally
 from tui.widgets import words
+from tui.widgets.chart.strip import history
 from tui.widgets.live import Line, Run, clip
-from tui.widgets.strip import history
 
 SPEED, PLAIN, GAIN, PREDICTED, ALPHA = "tokens_per_second", "baseline_tokens_per_second", "speedup", "predicted_speedup", "alpha"
 """Metrics of a run, told when a setting is done, with the setting as their label."""

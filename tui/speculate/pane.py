@@ -23,7 +23,7 @@ from tui.speculate.requests import test_of
 from tui.speculate.results import SpeculateResults
 from tui.speculate.setup import SpeculateSetup
 from tui.speculate.simulator_view import SimulatorView
-from tui.widgets.form import SpecForm
+from tui.widgets.form.form import SpecForm
 
 RESULTS, LOSSLESS, SIMULATOR, ADVICE = "Results", "Lossless", "Simulator", "Advice"
 

@@ -15,7 +15,7 @@ from core.speculate.result import SpeculateResult, SpeculateRow
 from tui.experiment.finished import Column
 from tui.speculate.names import SPECULATE, number
 from tui.widgets import words
-from tui.widgets.plot import Plot, Series
+from tui.widgets.chart.plot import Plot, Series
 
 _ALIKE = ("task", "corpus", "sha256", "prompts", "prompt_tokens", "new_tokens", "batch", "dtype", "device", "threads")
 """Fields of a result that must agree before two speeds can be set against each other."""

@@ -10,8 +10,8 @@ from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
 from tui.services import services_of
 from tui.speculate.fit import probe
-from tui.widgets.fields.guide import Guidance
-from tui.widgets.fields.model import ModelEditor
+from tui.widgets.form.fields.guide import Guidance
+from tui.widgets.form.fields.model import ModelEditor
 
 _OPEN = ("drafter", "draft", "gamma", "ngram_min", "ngram_max", "keep_layers", "skip_layers", "medusa_heads", "acceptance", "temperature")
 """Fields without a fold, after the model."""

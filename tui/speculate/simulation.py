@@ -9,8 +9,8 @@ from typing import Any
 from core.errors import RequestError
 from core.speculate.simulate import simulate
 from core.speculate.simulate.simulate import ALPHAS, GAMMAS, SCENARIOS, Costs, Prediction
+from tui.widgets.chart.plot import Plot, Series
 from tui.widgets.live import Line, Run, Tone, fit
-from tui.widgets.plot import Plot, Series
 
 OWN = "my own"
 """The scenario of somebody who gives figures instead."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from core.speculate.simulate.simulate import LARGEST_GAMMA, SCENARIOS
 from tui.speculate.simulation import OWN, Setting
-from tui.widgets.field_grid import GridField
-from tui.widgets.fields.choice import ChoiceEditor
-from tui.widgets.fields.describe import FieldView
-from tui.widgets.fields.entry import NumberEditor
+from tui.widgets.form.field_grid import GridField
+from tui.widgets.form.fields.choice import ChoiceEditor
+from tui.widgets.form.fields.describe import FieldView
+from tui.widgets.form.fields.entry import NumberEditor
 
 _DEFAULT = Setting()
 _TOLD = {

@@ -19,8 +19,8 @@ from tui.speculate import feed, simulation
 from tui.speculate.origins import NAMES, Origins
 from tui.speculate.simulation import OWN, Setting
 from tui.speculate.simulator_fields import FIELDS
-from tui.widgets.chart import Chart
-from tui.widgets.field_grid import FieldGrid
+from tui.widgets.chart.chart import Chart
+from tui.widgets.form.field_grid import FieldGrid
 from tui.widgets.hanging import hanging
 from tui.widgets.live import LiveLines
 

@@ -19,7 +19,7 @@ from tests.tui.fakes import NOW, FakeServices
 from tui.benchmark.pane import LIVE, MACHINE, RESULTS, SERVERS, SETUP, BenchmarkPane
 from tui.confirm import Confirm
 from tui.experiment.setup import SetupView
-from tui.widgets.table_picker import TablePicker
+from tui.widgets.form.table_picker import TablePicker
 
 
 def described(pane: BenchmarkPane) -> str:

@@ -17,7 +17,7 @@ from tests.tui.hardware.conftest import opened
 from tui.app import LlmoptApp
 from tui.hardware.kill import KillScreen, describe
 from tui.widgets.live import LiveLines
-from tui.widgets.live_table import LiveTable
+from tui.widgets.table.live_table import LiveTable
 
 OnMachine = Callable[..., LlmoptApp]
 SMALL = (80, 24)

@@ -23,8 +23,8 @@ from tui.confirm import Confirm
 from tui.experiment.fit import FitPanel
 from tui.kvcache.fit_view import FitView
 from tui.kvcache.pane import CHART, FIT, LIVE, PAGES, SETUP, TABLE, WHY, KvCachePane
-from tui.widgets.field_grid import FieldGrid
-from tui.widgets.mark_picker import MarkPicker
+from tui.widgets.form.field_grid import FieldGrid
+from tui.widgets.form.mark_picker import MarkPicker
 
 MakeApp = Callable[..., LlmoptApp]
 FIVE = ("dynamic", "int8", "kivi-4", "streaming", "h2o")

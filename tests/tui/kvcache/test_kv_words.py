@@ -22,8 +22,8 @@ from tui.experiment.finished import Finished, read
 from tui.kvcache import blocks, curves, fit_lines, fronts, growth, pages_words, rows, scheduling
 from tui.kvcache.entries import Entry, entries, refused
 from tui.kvcache.guide import guide
+from tui.widgets.chart.picture import draw, plain
 from tui.widgets.live import line_width
-from tui.widgets.picture import draw, plain
 
 
 def finished(**changes: Any) -> Finished[KvCacheResult]:

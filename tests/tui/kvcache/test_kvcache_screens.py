@@ -17,7 +17,7 @@ from tests.tui.kvcache import made
 from tests.tui.kvcache.conftest import open_tab, settle, shown, until
 from tui.app import LlmoptApp
 from tui.kvcache.pane import CHART, FIT, LIVE, PAGES, TABLE, WHY
-from tui.widgets.mark_picker import MarkPicker
+from tui.widgets.form.mark_picker import MarkPicker
 
 MakeApp = Callable[..., LlmoptApp]
 Size = tuple[int, int]

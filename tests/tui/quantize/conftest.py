@@ -23,7 +23,7 @@ from tui.app import LlmoptApp
 from tui.experiment.setup import SetupView
 from tui.panes import PaneEntry
 from tui.quantize.pane import QuantizePane
-from tui.widgets.chart import Chart
+from tui.widgets.chart.chart import Chart
 
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],

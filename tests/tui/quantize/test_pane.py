@@ -29,9 +29,9 @@ from tui.quantize.artifact import ArtifactScreen
 from tui.quantize.pane import COMPARE, LIVE, PARETO, RESULTS, SETUP
 from tui.quantize.verify import VerifyScreen
 from tui.runs.live import LiveRuns
-from tui.widgets.chart import Chart
-from tui.widgets.model_picker import ModelPicker
-from tui.widgets.table_picker import TablePicker
+from tui.widgets.chart.chart import Chart
+from tui.widgets.form.model_picker import ModelPicker
+from tui.widgets.form.table_picker import TablePicker
 
 MakeApp = Callable[..., LlmoptApp]
 

@@ -21,7 +21,7 @@ from tui.app import LlmoptApp
 from tui.experiment.names import LIVE, SETUP
 from tui.help import help_text
 from tui.speculate.pane import ADVICE, LOSSLESS, RESULTS, SIMULATOR
-from tui.widgets.model_picker import ModelPicker
+from tui.widgets.form.model_picker import ModelPicker
 
 MakeApp = Callable[..., LlmoptApp]
 

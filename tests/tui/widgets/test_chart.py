@@ -2,8 +2,8 @@ from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from tui.widgets import picture
-from tui.widgets.chart import Chart, Plot, Series
+from tui.widgets.chart import picture
+from tui.widgets.chart.chart import Chart, Plot, Series
 
 RISING = Plot("line", (Series.of(range(9)),), title="Rising")
 BARS = Plot("bar", (Series.of([2, 1]),), categories=("bf16", "int8"), title="Bars")
@@ -50,7 +50,7 @@ async def test_a_resize_draws_to_the_new_size():
 
 async def test_a_chart_out_of_sight_draws_nothing(monkeypatch):
     drawn = []
-    monkeypatch.setattr("tui.widgets.chart.draw", lambda *request: drawn.append(request) or picture.draw(*request))
+    monkeypatch.setattr("tui.widgets.chart.chart.draw", lambda *request: drawn.append(request) or picture.draw(*request))
 
     class Below(App[None]):
         def compose(self) -> ComposeResult:
@@ -75,7 +75,7 @@ async def test_a_chart_out_of_sight_draws_nothing(monkeypatch):
 
 async def test_the_same_plot_is_drawn_once_and_repaints_nothing(monkeypatch):
     drawn = []
-    monkeypatch.setattr("tui.widgets.chart.draw", lambda *request: drawn.append(request) or picture.draw(*request))
+    monkeypatch.setattr("tui.widgets.chart.chart.draw", lambda *request: drawn.append(request) or picture.draw(*request))
     app = OneChart(RISING)
     async with app.run_test(size=(50, 12)) as pilot:
         await settle(pilot)
@@ -105,7 +105,7 @@ async def test_a_drawing_that_breaks_leaves_a_sentence_not_an_exception(monkeypa
     def broken(*_: object) -> None:
         raise RuntimeError("kernel")
 
-    monkeypatch.setattr("tui.widgets.canvas.canvas", broken)
+    monkeypatch.setattr("tui.widgets.chart.canvas.canvas", broken)
     picture.draw.cache_clear()
     app = OneChart(Plot("line", (Series.of([1, 2]),), title="Broken"))
     async with app.run_test(size=(50, 12)) as pilot:

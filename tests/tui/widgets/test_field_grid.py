@@ -6,10 +6,10 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.widgets import Input
 
-from tui.widgets.field_grid import FieldGrid, GridField
-from tui.widgets.fields.choice import ChoiceEditor
-from tui.widgets.fields.describe import FieldView
-from tui.widgets.fields.entry import NumberEditor
+from tui.widgets.form.field_grid import FieldGrid, GridField
+from tui.widgets.form.fields.choice import ChoiceEditor
+from tui.widgets.form.fields.describe import FieldView
+from tui.widgets.form.fields.entry import NumberEditor
 
 FIELDS = (
     GridField("sort", FieldView("sort", "choice", "Which", "bread", choices=("bread", "cake")), ChoiceEditor, span_below=50),

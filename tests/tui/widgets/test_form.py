@@ -14,11 +14,11 @@ from textual.pilot import Pilot
 
 from core.quantize.spec import QuantizeSpec
 from core.spec import Spec, applies, sentence, unit
-from tui.widgets.fields.choice import ChoiceEditor
-from tui.widgets.fields.describe import describe
-from tui.widgets.fields.guide import Guidance
-from tui.widgets.fields.row import LABEL
-from tui.widgets.form import SpecForm
+from tui.widgets.form.fields.choice import ChoiceEditor
+from tui.widgets.form.fields.describe import describe
+from tui.widgets.form.fields.guide import Guidance
+from tui.widgets.form.fields.row import LABEL
+from tui.widgets.form.form import SpecForm
 
 
 class BakeSpec(Spec):

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
 from tui.widgets.live import LiveLines, changed_span, clip, fit, joined, line_width
-from tui.widgets.live_table import LiveTable
+from tui.widgets.table.live_table import LiveTable
 
 LINES = st.lists(st.tuples(st.text(alphabet="ab 漢█", max_size=6), st.sampled_from(["", "bar", "muted"])), max_size=6).map(tuple)
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui.widgets.picture import SERIES, draw, plain
-from tui.widgets.plot import Plot, Series
+from tui.widgets.chart.picture import SERIES, draw, plain
+from tui.widgets.chart.plot import Plot, Series
 
 ANY_NUMBER = st.floats(allow_nan=True, allow_infinity=True)
 KINDS = st.sampled_from(["line", "scatter", "hist", "column", "bar"])

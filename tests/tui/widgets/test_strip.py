@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.widgets.strip import columns, history, meter
+from tui.widgets.chart.strip import columns, history, meter
 
 SHARES = st.floats(-50, 150)
 

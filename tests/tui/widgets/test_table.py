@@ -8,10 +8,10 @@ from textual.widgets import DataTable
 
 from core.errors import RequestError
 from tests.tui.waiting import until
-from tui.widgets.fields.describe import FieldView
-from tui.widgets.fields.editor import Edited
-from tui.widgets.table import Table
-from tui.widgets.table_picker import Options, PickedChoice, Row, TablePicker
+from tui.widgets.form.fields.describe import FieldView
+from tui.widgets.form.fields.editor import Edited
+from tui.widgets.form.table_picker import Options, PickedChoice, Row, TablePicker
+from tui.widgets.table.table import Table
 
 FRUIT = Options((("fruit", 10), ("price", 80)), [Row(name, (name, "1"), f"a {name}") for name in ("apple", "pear", "plum")], "a day's prices")
 

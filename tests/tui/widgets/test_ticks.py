@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.widgets.ticks import log_ticks, round_step, short, tick_labels, ticks
+from tui.widgets.chart.ticks import log_ticks, round_step, short, tick_labels, ticks
 
 SPANS = (
     st.tuples(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))

@@ -10,8 +10,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from core.sanitize import clean
-from tui.widgets.fields.describe import FieldView, shown
-from tui.widgets.fields.editor import UNSET, Editor
+from tui.widgets.form.fields.describe import FieldView, shown
+from tui.widgets.form.fields.editor import UNSET, Editor
 
 LABEL, UNIT = 21, 11
 """Columns left and right of the editor."""

@@ -9,8 +9,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.sanitize import clean
-from tui.widgets.fields.describe import FieldView
-from tui.widgets.fields.editor import UNSET, Edited, Finished
+from tui.widgets.form.fields.describe import FieldView
+from tui.widgets.form.fields.editor import UNSET, Edited, Finished
 
 
 class SeveralEditor(Widget, can_focus=True):

@@ -17,13 +17,13 @@ from textual.widgets import Static
 
 from core.sanitize import clean
 from core.spec import Spec, sentences
-from tui.widgets.fields import BY_KIND
-from tui.widgets.fields.describe import FieldView, describe
-from tui.widgets.fields.editor import Edited, Editor, Finished
-from tui.widgets.fields.filled import Filled
-from tui.widgets.fields.fold import Fold
-from tui.widgets.fields.guide import Guide, no_guide
-from tui.widgets.fields.row import FieldRow
+from tui.widgets.form.fields import BY_KIND
+from tui.widgets.form.fields.describe import FieldView, describe
+from tui.widgets.form.fields.editor import Edited, Editor, Finished
+from tui.widgets.form.fields.filled import Filled
+from tui.widgets.form.fields.fold import Fold
+from tui.widgets.form.fields.guide import Guide, no_guide
+from tui.widgets.form.fields.row import FieldRow
 
 _SPARE_LINES = 4
 """Help, and room for complaints."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tui.widgets.fields.choice import ChoiceEditor
-from tui.widgets.fields.describe import FieldView, Kind
-from tui.widgets.fields.editor import Editor
-from tui.widgets.fields.entry import EntryEditor, NamesEditor, NumberEditor, NumbersEditor
+from tui.widgets.form.fields.choice import ChoiceEditor
+from tui.widgets.form.fields.describe import FieldView, Kind
+from tui.widgets.form.fields.editor import Editor
+from tui.widgets.form.fields.entry import EntryEditor, NamesEditor, NumberEditor, NumbersEditor
 
 BY_KIND: Mapping[Kind, Callable[[FieldView], Editor]] = {
     "choice": ChoiceEditor,

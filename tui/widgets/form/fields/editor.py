@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from textual.message import Message
 from textual.widget import Widget
 
-from tui.widgets.fields.describe import FieldView
+from tui.widgets.form.fields.describe import FieldView
 
 
 class Unset:

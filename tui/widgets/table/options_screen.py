@@ -17,7 +17,7 @@ from textual.widgets import DataTable, Static
 
 from core.errors import LlmoptError
 from core.sanitize import clean
-from tui.widgets.table import Table
+from tui.widgets.table.table import Table
 from tui.widgets.threads import in_thread
 
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from tui.widgets.fields.editor import Edited
-from tui.widgets.fields.entry import EntryEditor
+from tui.widgets.form.fields.editor import Edited
+from tui.widgets.form.fields.entry import EntryEditor
 
 
 class ModelEditor(EntryEditor):
@@ -19,7 +19,7 @@ class ModelEditor(EntryEditor):
 
     def action_finish(self) -> None:
         """Open the list."""
-        from tui.widgets.model_picker import ModelPicker
+        from tui.widgets.form.model_picker import ModelPicker
 
         self.app.push_screen(ModelPicker(str(self.get() or "")), self._picked)
 

@@ -12,9 +12,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
+from tui.widgets.chart.picture import QUIET, SERIES, TITLE, Line, Picture, draw, plain
+from tui.widgets.chart.plot import Plot, Series
 from tui.widgets.component import ink
-from tui.widgets.picture import QUIET, SERIES, TITLE, Line, Picture, draw, plain
-from tui.widgets.plot import Plot, Series
 
 __all__ = ["Chart", "Plot", "Series"]
 

@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tui.widgets.fields.row import LABEL
+from tui.widgets.form.fields.row import LABEL
 
 
 class Fold(Widget, can_focus=True):

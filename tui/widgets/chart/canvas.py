@@ -12,9 +12,9 @@ from threading import Lock
 from typing import Any
 
 from core.sanitize import clean
-from tui.widgets.picture import FILLS, MARKERS, PLAIN, QUIET, SERIES, Line, Picture, Run, is_line, marker_of, role_of
-from tui.widgets.plot import LARGEST, Plot, Series, apart
-from tui.widgets.ticks import log_ticks, round_step, tick_labels, ticks
+from tui.widgets.chart.picture import FILLS, MARKERS, PLAIN, QUIET, SERIES, Line, Picture, Run, is_line, marker_of, role_of
+from tui.widgets.chart.plot import LARGEST, Plot, Series, apart
+from tui.widgets.chart.ticks import log_ticks, round_step, tick_labels, ticks
 
 _CODE = re.compile(r"\x1b\[([0-9;]*)m")
 _ROLE_BASE = 16

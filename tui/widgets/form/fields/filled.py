@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tui.widgets.fields.describe import FieldView
-from tui.widgets.fields.editor import UNSET
-from tui.widgets.fields.guide import Guidance, Guide
-from tui.widgets.fields.row import FieldRow
+from tui.widgets.form.fields.describe import FieldView
+from tui.widgets.form.fields.editor import UNSET
+from tui.widgets.form.fields.guide import Guidance, Guide
+from tui.widgets.form.fields.row import FieldRow
 
 
 class Filled:

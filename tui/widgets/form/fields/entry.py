@@ -10,8 +10,8 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from core.sanitize import clean
-from tui.widgets.fields.describe import FieldView, shown
-from tui.widgets.fields.editor import UNSET, Edited, Finished
+from tui.widgets.form.fields.describe import FieldView, shown
+from tui.widgets.form.fields.editor import UNSET, Edited, Finished
 
 
 class EntryEditor(Input):

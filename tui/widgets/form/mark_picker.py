@@ -10,10 +10,10 @@ from textual.binding import Binding, BindingType
 from textual.coordinate import Coordinate
 
 from core.sanitize import clean
-from tui.widgets.fields.describe import FieldView, shown
-from tui.widgets.fields.editor import Edited
-from tui.widgets.fields.several import SeveralEditor
-from tui.widgets.options_screen import Options, OptionsScreen, Read, Row
+from tui.widgets.form.fields.describe import FieldView, shown
+from tui.widgets.form.fields.editor import Edited
+from tui.widgets.form.fields.several import SeveralEditor
+from tui.widgets.table.options_screen import Options, OptionsScreen, Read, Row
 
 ON, OFF = "●", "○"
 

@@ -12,8 +12,8 @@ from functools import lru_cache
 from rich.cells import cell_len, set_cell_size
 
 from core.sanitize import clean
-from tui.widgets.plot import Plot, Series
-from tui.widgets.ticks import short
+from tui.widgets.chart.plot import Plot, Series
+from tui.widgets.chart.ticks import short
 
 Run = tuple[str, int]
 Line = tuple[Run, ...]
@@ -43,7 +43,7 @@ def _draw(plot: Plot, width: int, height: int) -> Picture:
     if not any(math.isfinite(value) for series in plot.series for value in series.y):
         return words(plot, width, height, plot.empty)
     if plot.kind == "bar":
-        from tui.widgets.bars import bars
+        from tui.widgets.chart.bars import bars
 
         least = 2 if plot.title else 1
         if width < LEAST_WIDTH or height < least:
@@ -52,7 +52,7 @@ def _draw(plot: Plot, width: int, height: int) -> Picture:
         return _fit((*top, *bars(plot, width, height - len(top))), height)
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
         return words(plot, width, height)
-    from tui.widgets.canvas import NothingToDraw, canvas
+    from tui.widgets.chart.canvas import NothingToDraw, canvas
 
     top = header(plot, width)
     try:

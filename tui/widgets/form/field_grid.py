@@ -13,8 +13,8 @@ from textual.containers import Grid, Horizontal
 from textual.message import Message
 from textual.widgets import Static
 
-from tui.widgets.fields.describe import FieldView
-from tui.widgets.fields.editor import UNSET, Edited, Editor, Finished
+from tui.widgets.form.fields.describe import FieldView
+from tui.widgets.form.fields.editor import UNSET, Edited, Editor, Finished
 
 
 @dataclass(frozen=True)

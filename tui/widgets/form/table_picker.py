@@ -8,10 +8,10 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 
 from core.sanitize import clean
-from tui.widgets.fields.choice import ChoiceEditor
-from tui.widgets.fields.describe import FieldView
-from tui.widgets.fields.editor import Edited
-from tui.widgets.options_screen import Options, OptionsScreen, Read, Row
+from tui.widgets.form.fields.choice import ChoiceEditor
+from tui.widgets.form.fields.describe import FieldView
+from tui.widgets.form.fields.editor import Edited
+from tui.widgets.table.options_screen import Options, OptionsScreen, Read, Row
 
 __all__ = ["Options", "PickedChoice", "Read", "Row", "TablePicker"]
 
