@@ -73,7 +73,7 @@ def _complain(text: str, code: int, options: list[str]) -> int:
     sentence = clean(_one_line(text), limit=2000)
     print(f"llmopt: {sentence}", file=sys.stderr)
     if "--json" in options:
-        from tui.cli.output import print_document
+        from tui.cli.printing.output import print_document
 
         print_document("error", {"error": sentence, "exit_code": code})
         sys.stdout.flush()

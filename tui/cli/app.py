@@ -8,37 +8,37 @@ from typing import Final
 from cyclopts import App
 
 from core import __version__
-from tui.cli.benchmark_help import benchmarking
-from tui.cli.quantizing import quantizing
+from tui.cli.help.benchmark import benchmarking
+from tui.cli.help.quantize import quantizing
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
-    ("hardware", "tui.cli.hardware:hardware", "Show GPUs, processors, memory and disks, once or live."),
-    ("models", "tui.cli.models:models", "List the models at hand: bundled, local folders, Hugging Face cache."),
-    ("estimate", "tui.cli.estimate:estimate", "Estimate the memory that a model needs, and what fits."),
-    ("recommend", "tui.cli.recommend:recommend", "Recommend an engine and a format for a model on this machine."),
+    ("hardware", "tui.cli.commands.hardware:hardware", "Show GPUs, processors, memory and disks, once or live."),
+    ("models", "tui.cli.commands.models:models", "List the models at hand: bundled, local folders, Hugging Face cache."),
+    ("estimate", "tui.cli.commands.estimate:estimate", "Estimate the memory that a model needs, and what fits."),
+    ("recommend", "tui.cli.commands.recommend:recommend", "Recommend an engine and a format for a model on this machine."),
     ("evaluate", "tui.cli.experiments:evaluate", "Measure perplexity, and the divergence from a reference model."),
     ("verify", "tui.cli.experiments:verify", "Check a checkpoint, ours or anybody's: scheme, tensors, perplexity."),
     ("quantize", "tui.cli.experiments:quantize", "Quantize a model, measure the cost, write a checkpoint."),
     ("quantize-compare", "tui.cli.experiments:quantize_compare", "Quantize one model in several ways and compare them."),
-    ("pareto", "tui.cli.pareto:pareto", "Set all finished quantizations of a model beside each other: size against quality."),
+    ("pareto", "tui.cli.commands.pareto:pareto", "Set all finished quantizations of a model beside each other: size against quality."),
     ("kv-cache", "tui.cli.experiments:kv_cache", "Compare KV-cache schemes: memory, speed, perplexity through the cache."),
     ("kv-cache-why", "tui.cli.experiments:kv_cache_why", "Generate with a KV cache and without one, and compare."),
     ("kv-cache-pages", "tui.cli.experiments:kv_cache_pages", "Watch the pages of a KV cache: a decode, or a simulated scheduler."),
-    ("kv-cache-fit", "tui.cli.kv_fit:kv_cache_fit", "Calculate which context and concurrency fit with each KV-cache scheme."),
+    ("kv-cache-fit", "tui.cli.commands.kv_fit:kv_cache_fit", "Calculate which context and concurrency fit with each KV-cache scheme."),
     ("speculate", "tui.cli.experiments:speculate", "Decode with and without speculation, and measure what it brings."),
     ("speculate-test", "tui.cli.experiments:speculate_test", "Test that speculation leaves the target's distribution as it is."),
     (
         "speculate-simulate",
-        "tui.cli.speculate_simulate:speculate_simulate",
+        "tui.cli.commands.speculate_simulate:speculate_simulate",
         "Foretell what speculative decoding would bring, and how engines are asked for it.",
     ),
-    ("benchmark", "tui.cli.benchmarking:benchmark", "Put a load on a server, and measure it honestly."),
-    ("benchmark-compare", "tui.cli.comparing:benchmark_compare", "Compare engines and formats of one model under the same load."),
+    ("benchmark", "tui.cli.commands.benchmark:benchmark", "Put a load on a server, and measure it honestly."),
+    ("benchmark-compare", "tui.cli.commands.compare_engines:benchmark_compare", "Compare engines and formats of one model under the same load."),
     ("benchmark-machine", "tui.cli.experiments:benchmark_machine", "Measure this machine: matrix products, memory, what bounds a model."),
-    ("serve", "tui.cli.serving:serve", "Start a server of an engine, and wait until it answers."),
-    ("ollama", "tui.cli.ollama:app", "List, watch and fetch the models of an Ollama server."),
-    ("runs", "tui.cli.runs:app", "List, show, follow, cancel, resume, compare, export and remove runs."),
-    ("completion", "tui.cli.completion:completion", "Print the completion script of a shell."),
+    ("serve", "tui.cli.commands.serve:serve", "Start a server of an engine, and wait until it answers."),
+    ("ollama", "tui.cli.commands.ollama:app", "List, watch and fetch the models of an Ollama server."),
+    ("runs", "tui.cli.commands.runs:app", "List, show, follow, cancel, resume, compare, export and remove runs."),
+    ("completion", "tui.cli.commands.completion:completion", "Print the completion script of a shell."),
 )
 
 

@@ -16,8 +16,8 @@ from core.spec import Spec
 from tui.cli import follow
 from tui.cli.keys import ask_for_key
 from tui.cli.options import build_spec, without_effect
-from tui.cli.output import narrate, print_document
-from tui.cli.results import print_result
+from tui.cli.printing.output import narrate, print_document
+from tui.cli.printing.results import print_result
 
 
 def launcher() -> Launcher:

@@ -14,7 +14,7 @@ from core.runs.state.events import Event, Log, Metric, Progress, StateChange
 from core.runs.state.events import follow as new_events
 from core.runs.state.state import State
 from core.runs.state.store import Run
-from tui.cli.output import columns, narrate
+from tui.cli.printing.output import columns, narrate
 
 _LOOK = 0.1
 _LINES = 10

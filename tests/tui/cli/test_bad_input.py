@@ -15,8 +15,8 @@ from core.runs.state import store
 from tests.core.benchmark.making import made, samples
 from tests.core.benchmark.refusing import refusing
 from tests.tui.cli.conftest import Llmopt
-from tui.cli.benchmark_help import COMMANDS, QUESTIONS, TEXTS, TRACE
-from tui.cli.benchmark_results import print_benchmark
+from tui.cli.help.benchmark import COMMANDS, QUESTIONS, TEXTS, TRACE
+from tui.cli.printing.benchmark import print_benchmark
 
 URL = "http://127.0.0.1:9"
 FILES = {

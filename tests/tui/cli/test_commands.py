@@ -17,10 +17,10 @@ from core.runs.state.files import write_json
 from core.runs.state.store import Run
 from tests.core.runs.tick import TickSpec
 from tests.tui.cli.conftest import Llmopt
-from tui.cli.hardware import print_snapshot
+from tui.cli.commands.hardware import print_snapshot
+from tui.cli.help.quantize import EXAMPLES, quantizing
 from tui.cli.options import build_spec, command_line, without_effect
-from tui.cli.output import columns, table
-from tui.cli.quantizing import EXAMPLES, quantizing
+from tui.cli.printing.output import columns, table
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from core.runs.state.files import write_json
 from core.runs.state.store import Run
 from tests.core.benchmark.test_report import compared, run_of, sweep
 from tests.tui.cli.conftest import Llmopt
-from tui.cli import comparing
+from tui.cli.commands import compare_engines as comparing
 
 MODEL = "bundled:base"
 

@@ -17,7 +17,7 @@ from core.runs.state import store
 from core.runs.state.events import Log, Metric, Progress
 from tests.tui.cli.conftest import Llmopt, process, until
 from tui.cli.follow import ProgressLine
-from tui.cli.output import columns
+from tui.cli.printing.output import columns
 
 
 class Terminal(io.StringIO):

@@ -7,7 +7,7 @@ import pytest
 from core.runs.state import store
 from tests.tui.cli.conftest import Llmopt, process
 from tui.cli.options import build_spec, command_line
-from tui.cli.results import print_result
+from tui.cli.printing.results import print_result
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from core.kvcache.catalog.catalog import SCHEMES
 from core.runs.state import store
 from tests.tui.cli.conftest import Llmopt
-from tui.cli.results import print_result
+from tui.cli.printing.results import print_result
 
 
 def test_the_calculator_answers_as_a_table_and_as_a_document(llmopt: Llmopt) -> None:

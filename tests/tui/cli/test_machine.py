@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.benchmark.machine.result import BandwidthFigures, BenchmarkMachineResult, DeviceFacts, ProductRow, Roof, SquareFigures
-from tui.cli.results import print_result
+from tui.cli.printing.results import print_result
 
 RESULT = BenchmarkMachineResult(
     model="base",

@@ -14,7 +14,7 @@ from engines.ollama_library import PullStep
 from tests.engines.documented import documented
 from tests.engines.test_ollama_library import PS, STEPS, TAGS, lines
 from tui.cli import main
-from tui.cli.ollama import address, progress
+from tui.cli.commands.ollama import address, progress
 
 ROOT = Path(__file__).parents[3]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.tui.cli.conftest import Llmopt
-from tui.cli.results import print_result
+from tui.cli.printing.results import print_result
 
 
 def test_a_check_that_falls_short_is_exit_code_3(

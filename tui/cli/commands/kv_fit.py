@@ -12,8 +12,8 @@ from core.hardware.plan.machine import Machine
 from core.kvcache.catalog.fit import Fit, fit, machine_of_memory
 from core.models.well_known import planned_card
 from core.runs.figures import size
-from tui.cli.output import narrate, print_document, print_facts, print_table
 from tui.cli.planning import Gpu, Json
+from tui.cli.printing.output import narrate, print_document, print_facts, print_table
 
 
 def kv_cache_fit(

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.runs.figures import figure, show
-from tui.cli.output import narrate, print_facts, print_table
+from tui.cli.printing.output import narrate, print_facts, print_table
 
 
 def print_result(result: dict[str, Any]) -> None:
     """Figures before and after beside each other, then the other figures, the convention and what was made."""
     if isinstance(result.get("entries"), list):
-        from tui.cli.benchmark_results import print_benchmark
+        from tui.cli.printing.benchmark import print_benchmark
 
         print_benchmark(result)
         return

@@ -16,7 +16,7 @@ from core.models.find.hub_cache import cache_folder
 from core.runs.figures import size
 from core.runs.state import store
 from core.runs.state.home import runs_folder
-from tui.cli.output import print_document, print_facts, print_table
+from tui.cli.printing.output import print_document, print_facts, print_table
 
 _BETWEEN = 0.25
 _HOME = "\x1b[H\x1b[J"

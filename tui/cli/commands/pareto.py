@@ -9,8 +9,8 @@ from cyclopts import Parameter
 from core.quantize.pareto import Quality, Size, models
 from core.quantize.pareto import pareto as find
 from core.runs.figures import show
-from tui.cli.output import narrate, print_document, print_table
-from tui.cli.results import convention
+from tui.cli.printing.output import narrate, print_document, print_table
+from tui.cli.printing.results import convention
 
 _MARKS = {True: "*", False: ""}
 _HEADS = {

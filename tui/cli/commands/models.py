@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from core.errors import LlmoptError
 from core.models.resolve import ModelSource, list_models
 from core.runs.figures import size
-from tui.cli.output import narrate, print_document, print_table
+from tui.cli.printing.output import narrate, print_document, print_table
 
 
 def models(*, json: Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)] = False) -> int:

@@ -16,7 +16,7 @@ from core.errors import RequestError
 from core.runs.figures import size
 from engines import ollama_library
 from engines.ollama_library import PullStep
-from tui.cli.output import narrate, print_document, print_table
+from tui.cli.printing.output import narrate, print_document, print_table
 
 app = App(name="ollama", help="List, watch and fetch the models of an Ollama server.", help_format="plaintext")
 

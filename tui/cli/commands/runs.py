@@ -22,7 +22,7 @@ from core.runs.state.files import why, write_bytes
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from tui.cli import experiment, follow
-from tui.cli.output import narrate, print_document, print_facts, print_table
+from tui.cli.printing.output import narrate, print_document, print_facts, print_table
 
 app = App(name="runs", help="List, show, follow, pause, resume, cancel, compare, export and remove runs.", help_format="plaintext")
 
@@ -74,7 +74,7 @@ def show_run(run_id: Id, /, *, json: Json = False, log: Annotated[bool, Paramete
         print()
         print_facts([(name.replace("_", "-"), _plain(value)) for name, value in run.values.items()])
     if (result := run.result) is not None:
-        from tui.cli.results import print_result
+        from tui.cli.printing.results import print_result
 
         print()
         print_result(result)

@@ -20,7 +20,7 @@ from core.spec import Spec
 from tui.cli import experiment, follow
 from tui.cli.keys import ask_for_key
 from tui.cli.options import from_spec
-from tui.cli.output import narrate
+from tui.cli.printing.output import narrate
 
 _EXPLANATION = (
     "Put the same load and prompts on several engines and formats of a model, one after another, and recommend; "

@@ -28,7 +28,7 @@ from core.speculate.simulate.simulate import (
     verdict,
 )
 from core.speculate.spec import DrafterName
-from tui.cli.output import print_document, print_facts, print_table, print_verbatim
+from tui.cli.printing.output import print_document, print_facts, print_table, print_verbatim
 
 _ALPHA, _GAMMA = 0.8, 5
 _SCENARIO = f"Take the alpha and gamma that one may assume for a kind of work: {', '.join(SCENARIOS)}"

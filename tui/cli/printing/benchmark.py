@@ -12,7 +12,7 @@ from core.benchmark.report.tables import CLAIMS, SAID, errors, intervals, levels
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, headline
 from core.runs.export.report import Cells
 from core.runs.figures import figure, number, show, size
-from tui.cli.output import columns, narrate, print_facts, print_table, terminal_width
+from tui.cli.printing.output import columns, narrate, print_facts, print_table, terminal_width
 
 _SPOKEN = ("throughput_tokens_per_second", "throughput_requests_per_second", "goodput_requests_per_second", "requests_done", "requests_bad")
 _AFTER = ("model_bytes", "cost_per_million_tokens")

@@ -12,7 +12,7 @@ from core.runs.registry import spec_class
 from core.runs.state.files import why
 from tui.cli.experiment import experiment
 from tui.cli.options import from_spec
-from tui.cli.output import narrate, print_document, print_facts, print_table
+from tui.cli.printing.output import narrate, print_document, print_facts, print_table
 
 _EXPLANATION = "Put a load on a server, running already (URL) or started for a model, and measure; exit code 3 when a threshold is not met."
 _HELP = "Measure no server: find how many streams this program's own client follows on this machine, and keep it"

@@ -17,7 +17,7 @@ from core.runs.state.store import Run
 from tui.cli.experiment import conclude, launcher
 from tui.cli.follow import cancel
 from tui.cli.options import build_spec, from_spec
-from tui.cli.output import narrate, print_document, print_facts
+from tui.cli.printing.output import narrate, print_document, print_facts
 
 _LOOK = 0.1
 
