@@ -11,18 +11,18 @@ from textual.worker import get_current_worker
 
 from core.runs.state.store import Run
 from core.sanitize import clean
-from tui.benchmark import entries
-from tui.benchmark.asking_key import AsksForKey
-from tui.benchmark.entries import BenchmarkRun
-from tui.benchmark.live import BenchmarkLive
-from tui.benchmark.machine import MachineView
+from tui.benchmark.live.load_view import BenchmarkLive
+from tui.benchmark.live.pausing import PAUSE_BINDINGS, PausesLoads
+from tui.benchmark.machine.view import MachineView
 from tui.benchmark.names import BENCHMARK, COMPARE, MEASURED, SERVE
 from tui.benchmark.names import MACHINE as MACHINE_RUNS
-from tui.benchmark.pausing import PAUSE_BINDINGS, PausesLoads
-from tui.benchmark.results import ResultsView
-from tui.benchmark.servers import ServersView
-from tui.benchmark.setup import LOAD, SERVER, setups
-from tui.benchmark.setup import MACHINE as MACHINE_FORM
+from tui.benchmark.results import entries
+from tui.benchmark.results.entries import BenchmarkRun
+from tui.benchmark.results.view import ResultsView
+from tui.benchmark.servers.view import ServersView
+from tui.benchmark.setup.ask_key import AsksForKey
+from tui.benchmark.setup.setup import LOAD, SERVER, setups
+from tui.benchmark.setup.setup import MACHINE as MACHINE_FORM
 from tui.confirm import Confirm
 from tui.experiment.live import LiveRun
 from tui.experiment.names import LIVE, SETUP

@@ -9,7 +9,7 @@ from textual.widgets import Input
 
 from core import sanitize
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
-from tui.benchmark.asking_key import KeyPrompt
+from tui.benchmark.setup.ask_key import KeyPrompt
 
 KEY = "sk-sEcReT-0123456789abcdef"
 

@@ -17,11 +17,15 @@ from core.runs.state.events import Detail, Log, Metric
 from tests.tui.benchmark import made
 from tests.tui.fakes import NOW
 from tests.tui.quantize.conftest import FakeModels
-from tui.benchmark import curves, engines, entries, foreseen, live_lines, ranked, rows, server_lines
-from tui.benchmark.entries import BenchmarkRun, Entry
-from tui.benchmark.server_tape import MEMORY, ServerTape
-from tui.benchmark.setup import guide, sections
-from tui.benchmark.tape import BenchmarkTape
+from tui.benchmark.live import curves
+from tui.benchmark.live import lines as live_lines
+from tui.benchmark.live.tape import BenchmarkTape
+from tui.benchmark.results import entries, ranked, rows
+from tui.benchmark.results.entries import BenchmarkRun, Entry
+from tui.benchmark.servers import lines as server_lines
+from tui.benchmark.servers.tape import MEMORY, ServerTape
+from tui.benchmark.setup import engines, foreseen
+from tui.benchmark.setup.setup import guide, sections
 from tui.experiment.finished import Finished
 from tui.widgets.live import Line
 

@@ -12,10 +12,10 @@ from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
 from tests.tui.fakes import NOW
 from tests.tui.quantize.conftest import FakeModels
-from tui.benchmark import foreseen
-from tui.benchmark import machine_rows as rows
-from tui.benchmark.machine_tape import MachineTape
+from tui.benchmark.machine import rows
+from tui.benchmark.machine.tape import MachineTape
 from tui.benchmark.pane import LIVE, MACHINE
+from tui.benchmark.setup import foreseen
 from tui.confirm import Confirm
 
 RESULT = BenchmarkMachineResult.model_validate(made.measured("machine"))

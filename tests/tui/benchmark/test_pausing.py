@@ -15,9 +15,11 @@ from core.runs.state.store import Run
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
 from tests.tui.fakes import NOW, FakeServices
-from tui.benchmark import curves, entries, live_lines, rows
+from tui.benchmark.live import curves
+from tui.benchmark.live import lines as live_lines
+from tui.benchmark.live.tape import BenchmarkTape
 from tui.benchmark.pane import LIVE, RESULTS, BenchmarkPane
-from tui.benchmark.tape import BenchmarkTape
+from tui.benchmark.results import entries, rows
 from tui.confirm import Confirm
 from tui.widgets.live import Line
 

@@ -10,8 +10,8 @@ from core.runs.state.state import State
 from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.benchmark.names import title
-from tui.benchmark.server_list import ServerRow
-from tui.benchmark.server_tape import MEMORY, RUNNING, WAITING, ServerTape
+from tui.benchmark.servers.servers import ServerRow
+from tui.benchmark.servers.tape import MEMORY, RUNNING, WAITING, ServerTape
 from tui.runs.words import MARKS, STYLES, when
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series

@@ -12,7 +12,7 @@ from core.benchmark.compare.result import BenchmarkCompareResult
 from core.benchmark.result import BenchmarkResult, Level, PercentileFigure, Quality, SampleFigure, Threshold
 from core.measure.percentiles import samples_needed
 from core.sanitize import clean
-from tui.benchmark.entries import Entry
+from tui.benchmark.results.entries import Entry
 from tui.experiment.finished import Column
 from tui.widgets import words
 

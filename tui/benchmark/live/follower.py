@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.runs.launch.pause import is_paused
 from core.runs.state.store import Run
-from tui.benchmark.tape import BenchmarkTape
+from tui.benchmark.live.tape import BenchmarkTape
 from tui.experiment.follower import Follower
 from tui.services import Runs
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.sanitize import clean
-from tui.benchmark.entries import Entry, alike
-from tui.benchmark.rows import percentile
+from tui.benchmark.results.entries import Entry, alike
+from tui.benchmark.results.rows import percentile
 from tui.widgets.chart.plot import Plot, Series
 
 _MOST = 6

@@ -15,8 +15,8 @@ from textual.worker import get_current_worker
 
 from core.benchmark.analysis.comparison import Compared, compare_quality, compare_samples
 from core.sanitize import clean
-from tui.benchmark import charts, entries, ranked, rows
-from tui.benchmark.entries import BenchmarkRun, Entry, Key
+from tui.benchmark.results import charts, entries, ranked, rows
+from tui.benchmark.results.entries import BenchmarkRun, Entry, Key
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
 from tui.widgets.chart.chart import Chart

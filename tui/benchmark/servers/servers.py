@@ -8,7 +8,7 @@ from threading import Lock
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from tui.benchmark.names import SERVE
-from tui.benchmark.server_tape import MEMORY, RUNNING, WAITING, ServerTape
+from tui.benchmark.servers.tape import MEMORY, RUNNING, WAITING, ServerTape
 from tui.experiment.follower import Follower
 from tui.services import Runs
 

@@ -13,8 +13,8 @@ from core.benchmark.compare.spec import BenchmarkCompareSpec
 from core.benchmark.machine.spec import DTYPES, BenchmarkMachineSpec
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec, all_names
-from tui.benchmark import engines, foreseen
 from tui.benchmark.names import is_url
+from tui.benchmark.setup import engines, foreseen
 from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
 from tui.experiment.setups import Setups

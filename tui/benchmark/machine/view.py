@@ -13,8 +13,8 @@ from textual.widgets import DataTable, Static
 from core.benchmark.machine.result import BenchmarkMachineResult, ProductRow
 from core.runs.state.store import Run
 from core.sanitize import clean
-from tui.benchmark import machine_rows as rows
-from tui.benchmark.machine_tape import MachineTape
+from tui.benchmark.machine import rows
+from tui.benchmark.machine.tape import MachineTape
 from tui.benchmark.names import MACHINE, title
 from tui.experiment.finished import ResultTable, read
 from tui.experiment.follower import Follower

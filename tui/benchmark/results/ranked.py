@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from core.sanitize import clean
-from tui.benchmark.entries import Entry
+from tui.benchmark.results.entries import Entry
 from tui.widgets.chart.plot import Plot, Series
 
 Read = Callable[[Entry], float | None]

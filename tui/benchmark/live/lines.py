@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.benchmark.live_second import SecondEvent
 from core.sanitize import clean
-from tui.benchmark.tape import BenchmarkTape, Reason
+from tui.benchmark.live.tape import BenchmarkTape, Reason
 from tui.widgets import words
 from tui.widgets.live import Line, Run, clip
 

@@ -11,10 +11,10 @@ from textual.widgets import Static
 
 from core.runs.state.store import Run
 from core.sanitize import clean
-from tui.benchmark import server_lines
 from tui.benchmark.names import title
-from tui.benchmark.server_list import ServerList, ServerRow
-from tui.benchmark.server_tape import ServerTape
+from tui.benchmark.servers import lines as server_lines
+from tui.benchmark.servers.servers import ServerList, ServerRow
+from tui.benchmark.servers.tape import ServerTape
 from tui.experiment.live import LiveRun
 from tui.services import services_of
 from tui.widgets.chart.chart import Chart

@@ -6,10 +6,11 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from core.runs.state.store import Run
-from tui.benchmark import curves, live_lines
-from tui.benchmark.follower import LoadFollower
+from tui.benchmark.live import curves
+from tui.benchmark.live import lines as live_lines
+from tui.benchmark.live.follower import LoadFollower
+from tui.benchmark.live.tape import BenchmarkTape
 from tui.benchmark.names import title
-from tui.benchmark.tape import BenchmarkTape
 from tui.experiment.live import LiveRun
 from tui.services import services_of
 from tui.widgets.chart.chart import Chart
