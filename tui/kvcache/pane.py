@@ -18,14 +18,14 @@ from tui.experiment.finished import of_model
 from tui.experiment.live import LiveRun
 from tui.experiment.names import LIVE, SETUP
 from tui.experiment.pane import ExperimentPane, common_bindings
-from tui.kvcache.chart_view import ChartView
-from tui.kvcache.entries import KvRun
-from tui.kvcache.fit_view import FitView
-from tui.kvcache.live import LiveView
-from tui.kvcache.pages_view import PagesView
-from tui.kvcache.setup import setups
-from tui.kvcache.table_view import TableView
-from tui.kvcache.why_view import WhyView
+from tui.kvcache.fit.view import FitView
+from tui.kvcache.pages.view import PagesView
+from tui.kvcache.schemes.chart_view import ChartView
+from tui.kvcache.schemes.entries import KvRun
+from tui.kvcache.schemes.live import LiveView
+from tui.kvcache.schemes.table_view import TableView
+from tui.kvcache.setup.setup import setups
+from tui.kvcache.why.view import WhyView
 from tui.services import services_of
 from tui.widgets.threads import in_thread
 

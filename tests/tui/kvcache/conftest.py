@@ -31,9 +31,9 @@ def services() -> FakeServices:
 @pytest.fixture(autouse=True)
 def stated_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """6 GiB of 8 are free and there is no GPU; only the KV-cache tab is real."""
-    monkeypatch.setattr("tui.kvcache.foreseen.psutil.virtual_memory", lambda: SimpleNamespace(available=6 * GIBIBYTE))
+    monkeypatch.setattr("tui.kvcache.setup.foreseen.psutil.virtual_memory", lambda: SimpleNamespace(available=6 * GIBIBYTE))
     machine = Machine("workstation", (), 8 * GIBIBYTE, 8, "CPU of the test")
-    monkeypatch.setattr("tui.kvcache.fit_view.Machine.here", lambda: machine)
+    monkeypatch.setattr("tui.kvcache.fit.view.Machine.here", lambda: machine)
     monkeypatch.setattr(PaneEntry, "load", lambda self: KvCachePane if self.id == "kv-cache" else Static)
 
 

@@ -21,7 +21,7 @@ from tests.tui.kvcache.conftest import RecordingRuns, open_tab, settle, shown, u
 from tui.app import LlmoptApp
 from tui.confirm import Confirm
 from tui.experiment.fit import FitPanel
-from tui.kvcache.fit_view import FitView
+from tui.kvcache.fit.view import FitView
 from tui.kvcache.pane import CHART, FIT, LIVE, PAGES, SETUP, TABLE, WHY, KvCachePane
 from tui.widgets.form.field_grid import FieldGrid
 from tui.widgets.form.mark_picker import MarkPicker

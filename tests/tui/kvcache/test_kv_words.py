@@ -19,9 +19,13 @@ from core.runs.state.events import Detail
 from tests.tui.kvcache import made
 from tests.tui.quantize.conftest import CONFIG
 from tui.experiment.finished import Finished, read
-from tui.kvcache import blocks, curves, fit_lines, fronts, growth, pages_words, rows, scheduling
-from tui.kvcache.entries import Entry, entries, refused
-from tui.kvcache.guide import guide
+from tui.kvcache.fit import lines as fit_lines
+from tui.kvcache.pages import blocks, scheduling
+from tui.kvcache.pages import words as pages_words
+from tui.kvcache.schemes import curves, fronts, rows
+from tui.kvcache.schemes.entries import Entry, entries, refused
+from tui.kvcache.setup.guide import guide
+from tui.kvcache.why import growth
 from tui.widgets.chart.picture import draw, plain
 from tui.widgets.live import line_width
 

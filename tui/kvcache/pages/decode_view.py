@@ -14,8 +14,9 @@ from core.sanitize import clean
 from tui.experiment.finished import read
 from tui.experiment.live import LiveRun
 from tui.experiment.names import model
-from tui.kvcache import blocks, pages_words, scheduling
-from tui.kvcache.blocks import PagesTape
+from tui.kvcache.pages import blocks, scheduling
+from tui.kvcache.pages import words as pages_words
+from tui.kvcache.pages.blocks import PagesTape
 from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
 from tui.widgets.live import Line, LiveLines, clip

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from core.kvcache.pages.result import PagesResult, PolicyRow
 from core.kvcache.pages.schedule.events import ScheduleEvent
 from core.sanitize import clean
-from tui.kvcache.blocks import PagesTape
+from tui.kvcache.pages.blocks import PagesTape
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
 from tui.widgets.chart.strip import history, meter

@@ -9,7 +9,7 @@ from core.sanitize import clean
 from tui.experiment.live import GrowingTable, LiveRun, Row
 from tui.experiment.names import model
 from tui.experiment.tape import Tape
-from tui.kvcache import curves
+from tui.kvcache.schemes import curves
 from tui.widgets import words
 from tui.widgets.chart.chart import Chart
 

@@ -16,8 +16,8 @@ from core.sanitize import clean
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
 from tui.experiment.told import convention
-from tui.kvcache import rows
-from tui.kvcache.entries import Entry, KvRun, entries, refused
+from tui.kvcache.schemes import rows
+from tui.kvcache.schemes.entries import Entry, KvRun, entries, refused
 from tui.widgets import words
 from tui.widgets.hanging import hanging
 

@@ -10,7 +10,7 @@ from core.kvcache.catalog.catalog import SCHEMES
 from core.kvcache.result import KvRow, NeedleFigure
 from core.sanitize import clean
 from tui.experiment.finished import Column
-from tui.kvcache.entries import Entry
+from tui.kvcache.schemes.entries import Entry
 from tui.widgets import words
 
 FULL, FRONT, REFUSED = "●", "◆", "✗"

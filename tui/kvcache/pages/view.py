@@ -6,8 +6,8 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from core.runs.state.store import Run
-from tui.kvcache.decode_view import DecodeView
-from tui.kvcache.simulation_view import SimulationView
+from tui.kvcache.pages.decode_view import DecodeView
+from tui.kvcache.pages.simulation_view import SimulationView
 
 _TALL = 44
 """Lines from which on pages and simulation stand together."""

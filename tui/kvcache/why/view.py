@@ -13,7 +13,7 @@ from tui.experiment.finished import ResultTable, read
 from tui.experiment.live import LiveRun
 from tui.experiment.names import model
 from tui.experiment.tape import Tape
-from tui.kvcache import growth
+from tui.kvcache.why import growth
 from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
 from tui.widgets.threads import in_thread

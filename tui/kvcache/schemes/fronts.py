@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from core.sanitize import clean
-from tui.kvcache.entries import Entry
-from tui.kvcache.rows import FRONT, FULL
+from tui.kvcache.schemes.entries import Entry
+from tui.kvcache.schemes.rows import FRONT, FULL
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
 from tui.widgets.live import Line, fit

@@ -11,8 +11,8 @@ from core.runs.state.store import Run
 from tui.experiment.finished import read
 from tui.experiment.live import LiveRun
 from tui.experiment.names import model
-from tui.kvcache import scheduling
-from tui.kvcache.blocks import PagesTape
+from tui.kvcache.pages import scheduling
+from tui.kvcache.pages.blocks import PagesTape
 from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
 from tui.widgets.live import LiveLines
