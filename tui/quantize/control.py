@@ -9,10 +9,10 @@ from core.quantize.spec import QuantizeSpec
 from core.runs.state.store import Run
 from core.spec import Spec
 from tui.experiment.pane import ExperimentPane
-from tui.quantize.fit import probe
-from tui.quantize.options import comparison_options, usual_set
-from tui.quantize.requests import comparison_of, parts
-from tui.quantize.verify import VerifyScreen
+from tui.quantize.results.verify import VerifyScreen
+from tui.quantize.setup.fit import probe
+from tui.quantize.setup.options import comparison_options, usual_set
+from tui.quantize.setup.requests import comparison_of, parts
 from tui.services import services_of
 from tui.widgets.form.table_picker import TablePicker
 

@@ -12,13 +12,13 @@ from core.quantize.compare.spec import QuantizeCompareSpec
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.store import Run
 from tui.experiment.names import LIVE, SETUP
-from tui.quantize.artifact import ArtifactScreen
-from tui.quantize.comparison import ComparisonView
+from tui.quantize.compare.view import ComparisonView
 from tui.quantize.control import QuantizeControl
-from tui.quantize.live import LiveView
-from tui.quantize.pareto_view import ParetoView
-from tui.quantize.results import ResultsView
-from tui.quantize.setup import SetupView
+from tui.quantize.live.view import LiveView
+from tui.quantize.pareto.view import ParetoView
+from tui.quantize.results.artifact import ArtifactScreen
+from tui.quantize.results.view import ResultsView
+from tui.quantize.setup.setup import SetupView
 from tui.services import services_of
 
 __all__ = ["COMPARE", "LIVE", "PARETO", "RESULTS", "SETUP", "QuantizePane"]

@@ -81,8 +81,8 @@ def services() -> FakeServices:
 @pytest.fixture(autouse=True)
 def stated_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """6 GiB of memory and 80 GiB of disk are free; only the Quantize tab is real."""
-    monkeypatch.setattr("tui.quantize.fit.psutil.virtual_memory", lambda: SimpleNamespace(available=6 * 2**30))
-    monkeypatch.setattr("tui.quantize.fit.shutil.disk_usage", lambda _: SimpleNamespace(free=80 * 2**30))
+    monkeypatch.setattr("tui.quantize.setup.fit.psutil.virtual_memory", lambda: SimpleNamespace(available=6 * 2**30))
+    monkeypatch.setattr("tui.quantize.setup.fit.shutil.disk_usage", lambda _: SimpleNamespace(free=80 * 2**30))
     monkeypatch.setattr(PaneEntry, "load", lambda self: QuantizePane if self.id == "quantize" else Static)
 
 

@@ -16,12 +16,13 @@ from core.quantize.spec import QuantizeSpec
 from core.runs.state.events import Metric, Progress, StateChange
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import FakeModels, MadeUp
-from tui.quantize import figures, fp8_units, outcome
-from tui.quantize.arrivals import arrivals, short
-from tui.quantize.assignment import assignment
-from tui.quantize.guide import guide, sections
-from tui.quantize.options import comparison_options, level_options, method_options, usual_set
-from tui.quantize.tape import Tape
+from tui.quantize.live.arrivals import arrivals, short
+from tui.quantize.live.tape import Tape
+from tui.quantize.results import figures, outcome
+from tui.quantize.results.assignment import assignment
+from tui.quantize.setup import fp8_units
+from tui.quantize.setup.guide import guide, sections
+from tui.quantize.setup.options import comparison_options, level_options, method_options, usual_set
 from tui.runs.recipe import recipe
 
 LINEAR = "model.layers.{}.mlp.up_proj"

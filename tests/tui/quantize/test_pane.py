@@ -25,9 +25,9 @@ from tests.tui.quantize.conftest import open_quantize, settle, until
 from tui.app import LlmoptApp
 from tui.confirm import Confirm
 from tui.experiment.fit import FitPanel
-from tui.quantize.artifact import ArtifactScreen
 from tui.quantize.pane import COMPARE, LIVE, PARETO, RESULTS, SETUP
-from tui.quantize.verify import VerifyScreen
+from tui.quantize.results.artifact import ArtifactScreen
+from tui.quantize.results.verify import VerifyScreen
 from tui.runs.live import LiveRuns
 from tui.widgets.chart.chart import Chart
 from tui.widgets.form.model_picker import ModelPicker

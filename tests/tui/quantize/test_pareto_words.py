@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.quantize.pareto import Pareto, Point, with_frontier
-from tui.quantize import pareto
+from tui.quantize.pareto import lines as pareto
 
 KL = pareto.MEASURES[0]
 

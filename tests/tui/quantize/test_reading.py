@@ -20,10 +20,11 @@ from tests.tui.quantize import made
 from tests.tui.quantize.conftest import MadeUp
 from tui.experiment.follower import Follower
 from tui.experiment.live_head import heading
-from tui.quantize import comparison_data, figures, history, layers, outcome
-from tui.quantize.artifact import describe, loading
-from tui.quantize.requests import comparison_of, parts
-from tui.quantize.tape import Tape
+from tui.quantize.compare import charts as comparison_data
+from tui.quantize.live.tape import Tape
+from tui.quantize.results import figures, history, layers, outcome
+from tui.quantize.results.artifact import describe, loading
+from tui.quantize.setup.requests import comparison_of, parts
 from tui.runs.live import LiveRuns
 from tui.runs.recipe import recipe
 from tui.widgets import words

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.sanitize import clean
-from tui.quantize import layers
-from tui.quantize.tape import Tape
+from tui.quantize.live.tape import Tape
+from tui.quantize.results import layers
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
 

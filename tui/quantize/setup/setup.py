@@ -9,9 +9,9 @@ from core.hardware.snapshot import GpuState
 from core.quantize.spec import QuantizeSpec
 from tui.experiment import setup
 from tui.experiment.fit import Fit
-from tui.quantize.fit import probe
-from tui.quantize.guide import guide, sections
-from tui.quantize.options import level_options, method_options
+from tui.quantize.setup.fit import probe
+from tui.quantize.setup.guide import guide, sections
+from tui.quantize.setup.options import level_options, method_options
 from tui.services import services_of
 from tui.widgets.form.table_picker import Options, PickedChoice
 

@@ -15,9 +15,9 @@ from core.errors import LlmoptError
 from core.models.card import ModelCard
 from tui.experiment.names import model
 from tui.experiment.turns import Turns
-from tui.quantize import figures, history, layers, outcome
-from tui.quantize.assignment import AssignmentMap
-from tui.quantize.outcome import Outcome
+from tui.quantize.results import figures, history, layers, outcome
+from tui.quantize.results.assignment import AssignmentMap
+from tui.quantize.results.outcome import Outcome
 from tui.services import services_of
 from tui.widgets.hanging import hanging
 from tui.widgets.threads import in_thread

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.quantize.outcome import Outcome
+from tui.quantize.results.outcome import Outcome
 from tui.widgets import words
 
 COLUMNS: tuple[tuple[str, int], ...] = (

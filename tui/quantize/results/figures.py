@@ -6,7 +6,7 @@ import math
 
 from core.sanitize import clean
 from tui.experiment.told import convention
-from tui.quantize.outcome import Outcome
+from tui.quantize.results.outcome import Outcome
 from tui.widgets import words
 
 

@@ -6,8 +6,8 @@ from textual.app import ComposeResult
 
 from core.runs.state.store import Run
 from tui.experiment.live import GrowingTable, LiveRun
-from tui.quantize.arrivals import arrivals
-from tui.quantize.tape import Tape
+from tui.quantize.live.arrivals import arrivals
+from tui.quantize.live.tape import Tape
 from tui.quantize.title import title
 from tui.widgets.chart.chart import Chart
 

@@ -16,7 +16,7 @@ from textual.worker import get_current_worker
 from core.quantize.compare.spec import SETS, QuantizeCompareSpec
 from tui.experiment.names import model
 from tui.experiment.told import convention
-from tui.quantize.comparison_data import COLUMNS, Compared, cells, newest, plots
+from tui.quantize.compare.charts import COLUMNS, Compared, cells, newest, plots
 from tui.services import services_of
 from tui.widgets import words
 from tui.widgets.chart.chart import Chart
