@@ -15,14 +15,14 @@ from core.speculate.spec import SpeculateSpec
 from tui.experiment.names import LIVE, SETUP
 from tui.experiment.pane import ExperimentPane, common_bindings
 from tui.services import services_of
-from tui.speculate.advice_view import AdviceView
-from tui.speculate.live import SpeculateLive
-from tui.speculate.lossless import LosslessView
+from tui.speculate.advice.view import AdviceView
+from tui.speculate.live.view import SpeculateLive
+from tui.speculate.lossless.view import LosslessView
 from tui.speculate.names import SPECULATE, TEST
-from tui.speculate.requests import test_of
-from tui.speculate.results import SpeculateResults
-from tui.speculate.setup import SpeculateSetup
-from tui.speculate.simulator_view import SimulatorView
+from tui.speculate.results.view import SpeculateResults
+from tui.speculate.setup.requests import test_of
+from tui.speculate.setup.setup import SpeculateSetup
+from tui.speculate.simulate.view import SimulatorView
 from tui.widgets.form.form import SpecForm
 
 RESULTS, LOSSLESS, SIMULATOR, ADVICE = "Results", "Lossless", "Simulator", "Advice"

@@ -17,9 +17,13 @@ from core.speculate.lossless.result import SpeculateTestResult
 from core.speculate.result import SpeculateResult, SpeculateRow
 from tests.tui.speculate import made
 from tui.runs.rows import what
-from tui.speculate import feed, lossless_lines, requests, rows, told
+from tui.speculate.live.tape import SpeculateTape
+from tui.speculate.lossless import lines as lossless_lines
 from tui.speculate.names import title
-from tui.speculate.tape import SpeculateTape
+from tui.speculate.results import rows
+from tui.speculate.results import setting_lines as told
+from tui.speculate.setup import requests
+from tui.speculate.simulate import feed
 
 
 def entries() -> list[rows.Entry]:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from core.errors import RequestError
 from core.speculate.simulate import simulate
-from tui.speculate import simulation
-from tui.speculate.origins import Origins
-from tui.speculate.simulation import Setting
+from tui.speculate.simulate import lines as simulation
+from tui.speculate.simulate.lines import Setting
+from tui.speculate.simulate.origins import Origins
 from tui.widgets.live import line_width
 
 

@@ -15,8 +15,9 @@ from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
 from tui.experiment.turns import Turns
 from tui.services import services_of
-from tui.speculate import rows, told
-from tui.speculate.rows import Entry, Shown
+from tui.speculate.results import rows
+from tui.speculate.results import setting_lines as told
+from tui.speculate.results.rows import Entry, Shown
 from tui.widgets.hanging import hanging
 from tui.widgets.threads import in_thread
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.sanitize import clean
+from tui.speculate.live.tape import SpeculateTape, Tally
 from tui.speculate.names import setting
-from tui.speculate.tape import SpeculateTape, Tally
 from tui.widgets import words
 from tui.widgets.chart.strip import history
 from tui.widgets.live import Line, Run, clip

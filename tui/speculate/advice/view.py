@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from core.sanitize import clean
 from core.speculate.advice import Advice
-from tui.speculate import advice_lines
+from tui.speculate.advice import lines as advice_lines
 from tui.widgets.table.live_table import LiveTable
 
 

@@ -15,10 +15,11 @@ from textual.widgets import Static
 from core.errors import LlmoptError
 from core.sanitize import clean
 from core.speculate.bench.measured import Measured
-from tui.speculate import feed, simulation
-from tui.speculate.origins import NAMES, Origins
-from tui.speculate.simulation import OWN, Setting
-from tui.speculate.simulator_fields import FIELDS
+from tui.speculate.simulate import feed
+from tui.speculate.simulate import lines as simulation
+from tui.speculate.simulate.fields import FIELDS
+from tui.speculate.simulate.lines import OWN, Setting
+from tui.speculate.simulate.origins import NAMES, Origins
 from tui.widgets.chart.chart import Chart
 from tui.widgets.form.field_grid import FieldGrid
 from tui.widgets.hanging import hanging

@@ -7,10 +7,11 @@ from textual.app import ComposeResult
 
 from core.runs.state.store import Run
 from tui.experiment.live import LiveRun
-from tui.speculate import live_lines, tokens
+from tui.speculate.live import lines as live_lines
+from tui.speculate.live import tokens
+from tui.speculate.live.tape import SpeculateTape
+from tui.speculate.live.token_view import TokenView
 from tui.speculate.names import title
-from tui.speculate.tape import SpeculateTape
-from tui.speculate.token_view import TokenView
 from tui.widgets.live import LiveLines
 
 _FEW = 16

@@ -8,7 +8,7 @@ from core.errors import LlmoptError
 from core.speculate.bench.measured import Measured
 from core.speculate.simulate.simulate import agrees
 from tui.speculate.names import setting
-from tui.speculate.simulation import Setting
+from tui.speculate.simulate.lines import Setting
 
 
 def setting_of(measured: Measured) -> Setting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.speculate.simulate.simulate import LARGEST_GAMMA, SCENARIOS
-from tui.speculate.simulation import OWN, Setting
+from tui.speculate.simulate.lines import OWN, Setting
 from tui.widgets.form.field_grid import GridField
 from tui.widgets.form.fields.choice import ChoiceEditor
 from tui.widgets.form.fields.describe import FieldView

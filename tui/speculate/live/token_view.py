@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual import events
 
 from core.speculate.events import PromptEvent, RoundEvent
-from tui.speculate import tokens
+from tui.speculate.live import tokens
 from tui.widgets.live import LiveLines
 
 

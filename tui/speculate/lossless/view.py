@@ -13,8 +13,8 @@ from core.speculate.lossless.result import Comparison
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
 from tui.services import services_of
-from tui.speculate import lossless_lines
-from tui.speculate.lossless_lines import Tested
+from tui.speculate.lossless import lines as lossless_lines
+from tui.speculate.lossless.lines import Tested
 from tui.widgets.threads import in_thread
 
 _WHAT = (
