@@ -106,7 +106,7 @@ class LiveServices:
         from core.hardware.live.sampler import Sampler
         from core.models.find.hub_cache import cache_folder
         from core.runs.state.home import runs_folder
-        from tui.runs.ours import OurWorkers
+        from tui.services.ours import OurWorkers
 
         folders = {"models": cache_folder(), "runs": runs_folder()}
         sampler = Sampler(interval=self.settings.refresh_interval, ours=OurWorkers(), folders=folders)
@@ -116,7 +116,7 @@ class LiveServices:
     @cached_property
     def runs(self) -> Runs:
         """Runs on this machine."""
-        from tui.runs.live import LiveRuns
+        from tui.services.live_runs import LiveRuns
 
         return LiveRuns()
 

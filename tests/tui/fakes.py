@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from core.runs.state.home import runs_folder
 from tui.config import Settings
-from tui.runs.live import LiveRuns
+from tui.services.live_runs import LiveRuns
 
 NOW = 1_767_268_800.0
 """2026-01-01 12:00:00 UTC."""

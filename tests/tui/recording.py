@@ -7,7 +7,7 @@ from typing import Any
 
 from core.runs.state.store import Run
 from core.spec import Spec
-from tui.runs.live import LiveRuns
+from tui.services.live_runs import LiveRuns
 
 
 class RecordingRuns(LiveRuns):

@@ -9,7 +9,7 @@ import pytest
 from core.evaluate.spec import EvaluateSpec
 from core.runs.state import store
 from core.runs.state.store import Run
-from tui.runs.ours import OurWorkers
+from tui.services.ours import OurWorkers
 
 
 def test_only_running_workers_are_ours_and_what_is_over_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

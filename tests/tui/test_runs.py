@@ -18,8 +18,8 @@ from tests.tui.waiting import until
 from tui.app import LlmoptApp
 from tui.confirm import Confirm
 from tui.panes import PaneEntry
-from tui.runs.live import LiveRuns
 from tui.runs.screen import RunsScreen
+from tui.services.live_runs import LiveRuns
 
 MakeApp = Callable[..., LlmoptApp]
 DONE, OTHER, BROKEN, GOING = (

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from core.runs.compare.compare import metrics_of
 from core.runs.figures import duration, show
 from core.sanitize import clean
-from tui.runs.over import Over
 from tui.runs.recipe import recipe
 from tui.runs.words import MARKS, when
+from tui.services.over import Over
 from tui.speculate.names import recipe as speculation
 
 if TYPE_CHECKING:

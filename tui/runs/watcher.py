@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from tui.runs.over import Over
+from tui.services.over import Over
 
 if TYPE_CHECKING:
     from core.runs.state.state import State

@@ -12,7 +12,7 @@ from core.runs.state.files import write_json
 from tests.tui.fakes import write_run
 from tui.experiment.finished import Column, ResultTable, of_model
 from tui.experiment.tape import Tape
-from tui.runs.live import LiveRuns
+from tui.services.live_runs import LiveRuns
 
 
 def test_the_tape_keeps_metrics_by_name_and_curves_by_label() -> None:

@@ -28,7 +28,7 @@ from tui.experiment.fit import FitPanel
 from tui.quantize.pane import COMPARE, LIVE, PARETO, RESULTS, SETUP
 from tui.quantize.results.artifact import ArtifactScreen
 from tui.quantize.results.verify import VerifyScreen
-from tui.runs.live import LiveRuns
+from tui.services.live_runs import LiveRuns
 from tui.widgets.chart.chart import Chart
 from tui.widgets.form.model_picker import ModelPicker
 from tui.widgets.form.table_picker import TablePicker

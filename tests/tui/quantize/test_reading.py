@@ -25,8 +25,8 @@ from tui.quantize.live.tape import Tape
 from tui.quantize.results import figures, history, layers, outcome
 from tui.quantize.results.artifact import describe, loading
 from tui.quantize.setup.requests import comparison_of, parts
-from tui.runs.live import LiveRuns
 from tui.runs.recipe import recipe
+from tui.services.live_runs import LiveRuns
 from tui.widgets import words
 from tui.widgets.hanging import hanging
 from tui.widgets.progress import bar

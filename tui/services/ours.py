@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.runs.over import Over
+from tui.services.over import Over
 
 
 class OurWorkers:
