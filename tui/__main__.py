@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import core
 from core.errors import LlmoptError, RequestError
-from tui import config, ssh
+from tui import config
+from tui.terminal import ssh
 
 USAGE = """\
 usage: llmopt-tui [--read-only] [--version] [--help]
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        from tui import crash
+        from tui.shell import crash
 
         sys.stderr.write(f"{crash.record(error)}\n")
         return 1
@@ -62,8 +63,8 @@ def _start(arguments: list[str]) -> int:
     ssh.apply(terminal, os.environ)
 
     from tui.app import LlmoptApp
-    from tui.driver import PatientDriver
-    from tui.services import LiveServices
+    from tui.services.services import LiveServices
+    from tui.terminal.driver import PatientDriver
 
     services = LiveServices(settings, read_only="--read-only" in arguments)
     app = LlmoptApp(services, terminal, driver_class=PatientDriver)

@@ -15,12 +15,13 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import ContentSwitcher, Static
 
 from core.sanitize import clean
-from tui import crash, theme
-from tui.lean import LeanScreen
-from tui.panes import PANES, PaneEntry, entry
-from tui.services import Services
-from tui.ssh import Terminal
-from tui.sturdy import SturdyApp
+from tui.services.services import Services
+from tui.shell import crash
+from tui.shell.panes import PANES, PaneEntry, entry
+from tui.shell.partial_repaint import LeanScreen
+from tui.shell.resilient import SturdyApp
+from tui.terminal import theme
+from tui.terminal.ssh import Terminal
 from tui.widgets.hints import Hints
 from tui.widgets.topbar import TopBar
 
@@ -39,7 +40,7 @@ _SEVERITY: dict[str, SeverityLevel] = {"done": "information", "cancelled": "warn
 
 
 def _commands() -> type[Provider]:
-    from tui.commands import Actions
+    from tui.shell.commands import Actions
 
     return Actions
 
@@ -162,7 +163,7 @@ class LlmoptApp(SturdyApp):
 
     def action_help(self) -> None:
         """Explain the focused widget and list the keys."""
-        from tui.help import HelpScreen, help_text
+        from tui.shell.help import HelpScreen, help_text
 
         if isinstance(self.screen, HelpScreen):
             self.pop_screen()
@@ -172,7 +173,7 @@ class LlmoptApp(SturdyApp):
 
     def action_jump(self) -> None:
         """Put a letter on everything that can take the focus."""
-        from tui.jump import JumpScreen, targets
+        from tui.shell.jump import JumpScreen, targets
 
         if not isinstance(self.screen, ModalScreen):
             self.push_screen(JumpScreen(targets(self.screen)), self._jumped)

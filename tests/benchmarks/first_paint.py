@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.benchmarks._terminal import Terminal, environment
 from tests.benchmarks.report import record
-from tui.panes import PANES
+from tui.shell.panes import PANES
 
 ROUNDS = 9
 TITLES = tuple(pane.title for pane in PANES)

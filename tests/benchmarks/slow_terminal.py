@@ -24,8 +24,8 @@ from pathlib import Path
 from rich.text import Text
 from textual.app import App
 from textual.widgets import Static
-from tui.driver import PatientDriver
-from tui.sturdy import SturdyApp
+from tui.terminal.driver import PatientDriver
+from tui.shell.resilient import SturdyApp
 
 class Busy(SturdyApp):
     CSS = "Static { width: 100%; height: 100%; }"

@@ -15,7 +15,7 @@ from syrupy.location import PyTestLocation
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.svg_text import difference
 from tui.app import LlmoptApp
-from tui.ssh import Terminal
+from tui.terminal.ssh import Terminal
 
 SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
 SIZES = ((80, 24), (120, 36), (60, 20))
@@ -83,7 +83,7 @@ def services() -> FakeServices:
 
 @pytest.fixture
 def make_app(services: FakeServices) -> Callable[..., LlmoptApp]:
-    """Make the workstation over fakes; `colors` as in `tui.ssh`."""
+    """Make the workstation over fakes; `colors` as in `tui.terminal.ssh`."""
 
     def make(colors: str = "truecolor") -> LlmoptApp:
         return LlmoptApp(services, Terminal(remote=False, multiplexer=None, colors=colors, fps=60, animations="none"))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Stand-ins for `tui.services`: a clock that stands still, runs written by hand, nothing that touches the machine."""
+"""Stand-ins for `tui.services.services`: a clock that stands still, runs written by hand, nothing that touches the machine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class NoModels:
 
 @dataclass
 class FakeServices:
-    """`tui.services.Services`; every part can be replaced."""
+    """`tui.services.services.Services`; every part can be replaced."""
 
     settings: Settings = field(default_factory=Settings)
     read_only: bool = False

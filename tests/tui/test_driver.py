@@ -12,8 +12,8 @@ import pytest
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from tui.driver import HIGH, OutputQueue, TerminalBehind, TerminalGone
-from tui.sturdy import SturdyApp
+from tui.shell.resilient import SturdyApp
+from tui.terminal.driver import HIGH, OutputQueue, TerminalBehind, TerminalGone
 
 
 class Line:

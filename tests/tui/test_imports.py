@@ -16,9 +16,9 @@ EVERY_TAB = """
 import asyncio, json, sys
 from tui.app import LlmoptApp
 from tui.config import Settings
-from tui.panes import PANES
-from tui.services import LiveServices
-from tui.ssh import Terminal
+from tui.shell.panes import PANES
+from tui.services.services import LiveServices
+from tui.terminal.ssh import Terminal
 
 async def main():
     services = LiveServices(Settings())
@@ -67,7 +67,7 @@ print(json.dumps({{"modules": sorted(sys.modules)}}))
 def test_before_its_first_paint_the_app_has_imported_no_tab_and_nothing_that_only_tabs_need() -> None:
     code = """
 import json, sys
-import tui.__main__, tui.app, tui.driver, tui.services
+import tui.__main__, tui.app, tui.terminal.driver, tui.services.services
 print(json.dumps({"modules": sorted(sys.modules)}))
 """
     modules = modules_after(code)["modules"]

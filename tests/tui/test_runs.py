@@ -16,10 +16,10 @@ from tests.tui.fakes import FakeServices, write_run
 from tests.tui.test_shell import FirstPane, SecondPane, settle
 from tests.tui.waiting import until
 from tui.app import LlmoptApp
-from tui.confirm import Confirm
-from tui.panes import PaneEntry
 from tui.runs.screen import RunsScreen
 from tui.services.live_runs import LiveRuns
+from tui.shell.confirm import Confirm
+from tui.shell.panes import PaneEntry
 
 MakeApp = Callable[..., LlmoptApp]
 DONE, OTHER, BROKEN, GOING = (

@@ -17,8 +17,8 @@ from textual.widgets import ContentSwitcher, Input, OptionList, Static
 from tests.tui.fakes import FakeServices, write_run
 from tui.app import LlmoptApp
 from tui.config import Settings
-from tui.panes import PANES, PaneEntry
 from tui.runs.watcher import RunEnded, RunEvent, RunStarted
+from tui.shell.panes import PANES, PaneEntry
 from tui.widgets.topbar import TopBar
 
 MakeApp = Callable[..., LlmoptApp]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tui import ssh
+from tui.terminal import ssh
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,11 @@ from tui.benchmark.servers.view import ServersView
 from tui.benchmark.setup.ask_key import AsksForKey
 from tui.benchmark.setup.setup import LOAD, SERVER, setups
 from tui.benchmark.setup.setup import MACHINE as MACHINE_FORM
-from tui.confirm import Confirm
 from tui.experiment.live import LiveRun
 from tui.experiment.names import LIVE, SETUP
 from tui.experiment.pane import common_bindings
-from tui.services import services_of
+from tui.services.services import services_of
+from tui.shell.confirm import Confirm
 from tui.widgets.threads import in_thread
 
 RESULTS, SERVERS, MACHINE = "Results", "Servers", "Machine"

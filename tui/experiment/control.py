@@ -12,13 +12,13 @@ from core.runs.launch.resume import resumable
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from core.spec import Spec
-from tui import crash
-from tui.confirm import Confirm
 from tui.experiment.live import LiveRun
 from tui.experiment.names import SETUP
 from tui.experiment.setup import SetupView
 from tui.experiment.setups import Setups
-from tui.services import services_of
+from tui.services.services import services_of
+from tui.shell import crash
+from tui.shell.confirm import Confirm
 from tui.widgets.threads import in_thread
 from tui.widgets.view_bar import ViewBar
 

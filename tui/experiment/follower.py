@@ -8,7 +8,7 @@ from core.runs.state import events
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from tui.experiment.tape import Tape
-from tui.services import Runs
+from tui.services.services import Runs
 
 T = TypeVar("T", bound=Tape)
 

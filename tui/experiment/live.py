@@ -20,7 +20,7 @@ from core.sanitize import clean
 from tui.experiment.follower import Follower
 from tui.experiment.live_head import heading
 from tui.experiment.tape import Tape
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.table.table import Table
 from tui.widgets.threads import in_thread
 

@@ -20,7 +20,7 @@ from tui.experiment.names import LIVE, SETUP
 from tui.experiment.setup import SetupView
 from tui.experiment.setups import Setups
 from tui.runs.watcher import RunEvent, RunStarted
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.table.live_table import LiveTable
 from tui.widgets.table.table import Table
 from tui.widgets.threads import in_thread

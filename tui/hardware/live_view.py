@@ -21,7 +21,7 @@ from tui.widgets.table.live_table import LiveTable
 
 if TYPE_CHECKING:
     from tui.app import LlmoptApp
-    from tui.services import Services
+    from tui.services.services import Services
 
 PROCESS_ROWS = 3
 """Rows that the processes keep when everything else wants room, if there are so many."""

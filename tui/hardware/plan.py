@@ -13,7 +13,7 @@ from core.hardware.plan.machine import NAMED, Machine
 from core.models.card import ModelCard
 
 if TYPE_CHECKING:
-    from tui.services import Models, Services
+    from tui.services.services import Models, Services
 
 HERE = "this machine"
 MACHINES = (HERE, *NAMED)

@@ -18,7 +18,7 @@ from core.sanitize import clean
 from tui.hardware import advice_lines, fit_lines
 from tui.hardware.plan import Answer, Planner, Request
 from tui.hardware.plan_form import PlanForm
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.hanging import hanging
 from tui.widgets.live import LiveLines
 from tui.widgets.table.live_table import LiveTable

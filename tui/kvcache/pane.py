@@ -26,7 +26,7 @@ from tui.kvcache.schemes.live import LiveView
 from tui.kvcache.schemes.table_view import TableView
 from tui.kvcache.setup.setup import setups
 from tui.kvcache.why.view import WhyView
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.threads import in_thread
 
 TABLE, CHART, WHY, PAGES, FIT = "Table", "Chart", "Why", "Pages", "Fit"

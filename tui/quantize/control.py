@@ -13,7 +13,7 @@ from tui.quantize.results.verify import VerifyScreen
 from tui.quantize.setup.fit import probe
 from tui.quantize.setup.options import comparison_options, usual_set
 from tui.quantize.setup.requests import comparison_of, parts
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.form.table_picker import TablePicker
 
 

@@ -19,7 +19,7 @@ from tui.quantize.pareto.view import ParetoView
 from tui.quantize.results.artifact import ArtifactScreen
 from tui.quantize.results.view import ResultsView
 from tui.quantize.setup.setup import SetupView
-from tui.services import services_of
+from tui.services.services import services_of
 
 __all__ = ["COMPARE", "LIVE", "PARETO", "RESULTS", "SETUP", "QuantizePane"]
 

@@ -14,8 +14,8 @@ from textual.widgets import Static
 
 from core.runs.figures import show
 from core.sanitize import clean
-from tui.lean import LeanScreen
 from tui.runs.rows import what
+from tui.shell.partial_repaint import LeanScreen
 from tui.widgets.hints import Hints
 from tui.widgets.topbar import TopBar
 

@@ -13,11 +13,11 @@ from textual.widgets import Log, Static
 
 from core.runs.figures import duration, figure, show
 from core.sanitize import clean
-from tui.lean import LeanScreen
 from tui.runs.detail import done, left_over
 from tui.runs.rows import what
 from tui.runs.words import MARKS, STYLES
-from tui.services import services_of
+from tui.services.services import services_of
+from tui.shell.partial_repaint import LeanScreen
 from tui.widgets.hints import Hints
 from tui.widgets.topbar import TopBar
 

@@ -16,7 +16,7 @@ from tui.speculate.names import recipe as speculation
 if TYPE_CHECKING:
     from core.runs.state.state import State
     from core.runs.state.store import Run
-    from tui.services import Runs
+    from tui.services.services import Runs
 
 _FIGURES = (
     ("ppl_ratio", "ppl ×{}"),

@@ -15,13 +15,13 @@ from textual.widgets import DataTable, Input, Static
 
 from core.errors import LlmoptError
 from core.sanitize import clean
-from tui import panes
-from tui.confirm import Confirm
-from tui.lean import LeanScreen
 from tui.runs.detail import artifacts, detail
 from tui.runs.rows import RowReader, RunRow
 from tui.runs.words import STYLES
-from tui.services import services_of
+from tui.services.services import services_of
+from tui.shell import panes
+from tui.shell.confirm import Confirm
+from tui.shell.partial_repaint import LeanScreen
 from tui.widgets.hints import Hints
 from tui.widgets.table.table import Table
 from tui.widgets.topbar import TopBar

@@ -14,7 +14,7 @@ from tui.services.over import Over
 if TYPE_CHECKING:
     from core.runs.state.state import State
     from core.runs.state.store import Run
-    from tui.services import Runs
+    from tui.services.services import Runs
 
 INTERVAL = 1.0
 """Seconds between two looks."""

@@ -14,7 +14,7 @@ from core.runs.state.store import Run
 from core.speculate.spec import SpeculateSpec
 from tui.experiment.names import LIVE, SETUP
 from tui.experiment.pane import ExperimentPane, common_bindings
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.speculate.advice.view import AdviceView
 from tui.speculate.live.view import SpeculateLive
 from tui.speculate.lossless.view import LosslessView

@@ -10,7 +10,7 @@ from textual import work
 from textual.dom import DOMNode
 from textual.worker import get_current_worker
 
-from tui import crash
+from tui.shell import crash
 
 P = ParamSpec("P")
 Node = TypeVar("Node", bound=DOMNode)

@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.style import Style
 from textual.widget import Widget
 
-from tui.panes import PANES, PaneEntry
+from tui.shell.panes import PANES, PaneEntry
 
 if TYPE_CHECKING:
     from tui.app import LlmoptApp

@@ -17,7 +17,7 @@ from tests.tui.quantize.conftest import FakeModels, settle, until
 from tests.tui.recording import RecordingRuns
 from tui.app import LlmoptApp
 from tui.benchmark.pane import BenchmarkPane
-from tui.panes import PaneEntry
+from tui.shell.panes import PaneEntry
 
 __all__ = ["MakeApp", "RecordingRuns", "open_tab", "settle", "shown", "until"]
 

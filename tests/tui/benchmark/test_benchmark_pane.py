@@ -17,8 +17,8 @@ from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
 from tests.tui.fakes import NOW, FakeServices
 from tui.benchmark.pane import LIVE, MACHINE, RESULTS, SERVERS, SETUP, BenchmarkPane
-from tui.confirm import Confirm
 from tui.experiment.setup import SetupView
+from tui.shell.confirm import Confirm
 from tui.widgets.form.table_picker import TablePicker
 
 

@@ -16,7 +16,7 @@ from tui.benchmark.machine import rows
 from tui.benchmark.machine.tape import MachineTape
 from tui.benchmark.pane import LIVE, MACHINE
 from tui.benchmark.setup import foreseen
-from tui.confirm import Confirm
+from tui.shell.confirm import Confirm
 
 RESULT = BenchmarkMachineResult.model_validate(made.measured("machine"))
 

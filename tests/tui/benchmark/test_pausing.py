@@ -20,7 +20,7 @@ from tui.benchmark.live import lines as live_lines
 from tui.benchmark.live.tape import BenchmarkTape
 from tui.benchmark.pane import LIVE, RESULTS, BenchmarkPane
 from tui.benchmark.results import entries, rows
-from tui.confirm import Confirm
+from tui.shell.confirm import Confirm
 from tui.widgets.live import Line
 
 

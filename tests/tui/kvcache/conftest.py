@@ -16,7 +16,7 @@ from tests.tui.quantize.conftest import FakeModels, settle, until
 from tests.tui.recording import RecordingRuns
 from tui.app import LlmoptApp
 from tui.kvcache.pane import KvCachePane
-from tui.panes import PaneEntry
+from tui.shell.panes import PaneEntry
 
 __all__ = ["RecordingRuns", "open_tab", "settle", "shown", "until"]
 

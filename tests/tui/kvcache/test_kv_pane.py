@@ -19,10 +19,10 @@ from tests.tui.fakes import NOW, FakeServices
 from tests.tui.kvcache import made
 from tests.tui.kvcache.conftest import RecordingRuns, open_tab, settle, shown, until
 from tui.app import LlmoptApp
-from tui.confirm import Confirm
 from tui.experiment.fit import FitPanel
 from tui.kvcache.fit.view import FitView
 from tui.kvcache.pane import CHART, FIT, LIVE, PAGES, SETUP, TABLE, WHY, KvCachePane
+from tui.shell.confirm import Confirm
 from tui.widgets.form.field_grid import FieldGrid
 from tui.widgets.form.mark_picker import MarkPicker
 

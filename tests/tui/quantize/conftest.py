@@ -21,8 +21,8 @@ from tests.tui.fakes import FakeServices
 from tests.tui.waiting import until
 from tui.app import LlmoptApp
 from tui.experiment.setup import SetupView
-from tui.panes import PaneEntry
 from tui.quantize.pane import QuantizePane
+from tui.shell.panes import PaneEntry
 from tui.widgets.chart.chart import Chart
 
 CONFIG: dict[str, Any] = {

@@ -23,12 +23,12 @@ from tests.tui.fakes import NOW, FakeServices
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import open_quantize, settle, until
 from tui.app import LlmoptApp
-from tui.confirm import Confirm
 from tui.experiment.fit import FitPanel
 from tui.quantize.pane import COMPARE, LIVE, PARETO, RESULTS, SETUP
 from tui.quantize.results.artifact import ArtifactScreen
 from tui.quantize.results.verify import VerifyScreen
 from tui.services.live_runs import LiveRuns
+from tui.shell.confirm import Confirm
 from tui.widgets.chart.chart import Chart
 from tui.widgets.form.model_picker import ModelPicker
 from tui.widgets.form.table_picker import TablePicker

@@ -15,7 +15,7 @@ from tests.tui.fakes import FakeServices
 from tests.tui.quantize.conftest import FakeModels, MadeUp, settle
 from tests.tui.waiting import until
 from tui.app import LlmoptApp
-from tui.panes import PaneEntry
+from tui.shell.panes import PaneEntry
 from tui.speculate.pane import SpeculatePane
 
 __all__ = ["open_speculate", "settle", "until"]

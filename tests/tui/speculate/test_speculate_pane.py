@@ -19,7 +19,7 @@ from tests.tui.speculate import made
 from tests.tui.speculate.conftest import open_speculate, settle, until
 from tui.app import LlmoptApp
 from tui.experiment.names import LIVE, SETUP
-from tui.help import help_text
+from tui.shell.help import help_text
 from tui.speculate.pane import ADVICE, LOSSLESS, RESULTS, SIMULATOR
 from tui.widgets.form.model_picker import ModelPicker
 

@@ -6,7 +6,7 @@ from core.runs.launch.pause import is_paused
 from core.runs.state.store import Run
 from tui.benchmark.live.tape import BenchmarkTape
 from tui.experiment.follower import Follower
-from tui.services import Runs
+from tui.services.services import Runs
 
 
 class LoadFollower(Follower[BenchmarkTape]):

@@ -12,7 +12,7 @@ from tui.benchmark.live.follower import LoadFollower
 from tui.benchmark.live.tape import BenchmarkTape
 from tui.benchmark.names import title
 from tui.experiment.live import LiveRun
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.chart.chart import Chart
 from tui.widgets.live import LiveLines
 

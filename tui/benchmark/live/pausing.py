@@ -14,7 +14,7 @@ from tui.benchmark.live.load_view import BenchmarkLive
 from tui.benchmark.names import MEASURED
 from tui.experiment.names import LIVE
 from tui.experiment.pane import ExperimentPane
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.threads import in_thread
 
 PAUSE_BINDINGS: tuple[Binding, ...] = (

@@ -19,7 +19,7 @@ from tui.benchmark.names import MACHINE, title
 from tui.experiment.finished import ResultTable, read
 from tui.experiment.follower import Follower
 from tui.experiment.live import LiveRun
-from tui.services import Runs, services_of
+from tui.services.services import Runs, services_of
 from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
 from tui.widgets.table.table import Table

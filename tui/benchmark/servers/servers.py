@@ -10,7 +10,7 @@ from core.runs.state.store import Run
 from tui.benchmark.names import SERVE
 from tui.benchmark.servers.tape import MEMORY, RUNNING, WAITING, ServerTape
 from tui.experiment.follower import Follower
-from tui.services import Runs
+from tui.services.services import Runs
 
 _MOST = 30
 

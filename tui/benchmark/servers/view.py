@@ -16,7 +16,7 @@ from tui.benchmark.servers import lines as server_lines
 from tui.benchmark.servers.servers import ServerList, ServerRow
 from tui.benchmark.servers.tape import ServerTape
 from tui.experiment.live import LiveRun
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.chart.chart import Chart
 from tui.widgets.table.live_table import LiveTable
 from tui.widgets.threads import in_thread

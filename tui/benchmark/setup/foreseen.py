@@ -19,7 +19,7 @@ from core.errors import LlmoptError
 from core.models.card import ModelCard
 from tui.benchmark.names import is_url
 from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
-from tui.services import Models
+from tui.services.services import Models
 from tui.widgets import words
 
 _TEMPLATE = 64

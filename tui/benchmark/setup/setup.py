@@ -18,7 +18,7 @@ from tui.benchmark.setup import engines, foreseen
 from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
 from tui.experiment.setups import Setups
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.form.fields.describe import FieldView
 from tui.widgets.form.fields.editor import Editor
 from tui.widgets.form.fields.entry import EntryEditor

@@ -20,7 +20,7 @@ from core.sanitize import clean
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
 from tui.kvcache.fit import lines as fit_lines
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.form.field_grid import FieldGrid, GridField
 from tui.widgets.form.fields.choice import ChoiceEditor
 from tui.widgets.form.fields.describe import FieldView

@@ -18,7 +18,7 @@ from core.models.card import ModelCard
 from core.models.kv_geometry import Geometry
 from core.runs.registry import CAPABILITIES, load
 from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
-from tui.services import Models
+from tui.services.services import Models
 from tui.widgets import words
 from tui.widgets.form.table_picker import Options, Row
 

@@ -13,7 +13,7 @@ from tui.experiment.setup import SetupView
 from tui.experiment.setups import Setups
 from tui.kvcache.setup import foreseen
 from tui.kvcache.setup.guide import guide, sections
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.form.mark_picker import PickedNames
 from tui.widgets.form.table_picker import Options
 

@@ -17,7 +17,7 @@ from core.quantize.compare.spec import SETS, QuantizeCompareSpec
 from tui.experiment.names import model
 from tui.experiment.told import convention
 from tui.quantize.compare.charts import COLUMNS, Compared, cells, newest, plots
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets import words
 from tui.widgets.chart.chart import Chart
 from tui.widgets.table.table import Table

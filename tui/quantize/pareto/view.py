@@ -19,7 +19,7 @@ from core.runs.state.store import Run
 from tui.experiment.names import model
 from tui.experiment.turns import Turns
 from tui.quantize.pareto import lines as pareto
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.hanging import hanging
 from tui.widgets.threads import in_thread
 

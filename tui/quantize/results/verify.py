@@ -15,7 +15,7 @@ from textual.widgets import Static
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from core.sanitize import clean
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets import words
 from tui.widgets.hanging import hanging
 from tui.widgets.progress import bar

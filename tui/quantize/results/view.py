@@ -18,7 +18,7 @@ from tui.experiment.turns import Turns
 from tui.quantize.results import figures, history, layers, outcome
 from tui.quantize.results.assignment import AssignmentMap
 from tui.quantize.results.outcome import Outcome
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.hanging import hanging
 from tui.widgets.threads import in_thread
 

@@ -17,7 +17,7 @@ from core.quantize.spec import QuantizeSpec
 from core.runs.state.home import runs_folder
 from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
 from tui.quantize.setup import fp8_units
-from tui.services import Models
+from tui.services.services import Models
 from tui.widgets import words
 
 

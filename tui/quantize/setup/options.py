@@ -8,7 +8,7 @@ from typing import Any
 from core.quantize.compare.spec import SETS, VariantSet
 from core.quantize.plan.levels import LevelRow, level_table
 from core.quantize.plan.methods import FACTS, MethodFacts
-from tui.services import Models
+from tui.services.services import Models
 from tui.widgets import words
 from tui.widgets.form.table_picker import Options, Row
 

@@ -12,7 +12,7 @@ from tui.experiment.fit import Fit
 from tui.quantize.setup.fit import probe
 from tui.quantize.setup.guide import guide, sections
 from tui.quantize.setup.options import level_options, method_options
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.widgets.form.table_picker import Options, PickedChoice
 
 

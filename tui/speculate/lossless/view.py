@@ -12,7 +12,7 @@ from textual.worker import get_current_worker
 from core.speculate.lossless.result import Comparison
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.speculate.lossless import lines as lossless_lines
 from tui.speculate.lossless.lines import Tested
 from tui.widgets.threads import in_thread

@@ -14,7 +14,7 @@ from textual.worker import get_current_worker
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
 from tui.experiment.turns import Turns
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.speculate.results import rows
 from tui.speculate.results import setting_lines as told
 from tui.speculate.results.rows import Entry, Shown

@@ -8,7 +8,7 @@ from core.errors import LlmoptError
 from core.speculate.check import ASSUMED_ALPHA, SpeculateFit, check
 from core.speculate.spec import DraftingSpec
 from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
-from tui.services import Models
+from tui.services.services import Models
 from tui.widgets import words
 
 _GPU = "cuda"

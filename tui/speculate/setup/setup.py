@@ -8,7 +8,7 @@ from typing import Any
 from core.speculate.spec import BUNDLED_PAIRS, DraftingSpec, SpeculateSpec
 from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
-from tui.services import services_of
+from tui.services.services import services_of
 from tui.speculate.setup.fit import probe
 from tui.widgets.form.fields.guide import Guidance
 from tui.widgets.form.fields.model import ModelEditor

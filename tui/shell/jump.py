@@ -9,7 +9,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.panes import PANES
+from tui.shell.panes import PANES
 
 LETTERS = "asdfjklewruioghcvnmxzbtypq"
 

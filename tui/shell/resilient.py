@@ -16,15 +16,15 @@ from textual.notifications import SeverityLevel
 from textual.worker import WorkerFailed
 
 from core.sanitize import clean
-from tui import crash
-from tui.driver import TerminalBehind, TerminalGone
+from tui.shell import crash
+from tui.terminal.driver import TerminalBehind, TerminalGone
 
 if TYPE_CHECKING:
     from rich.traceback import Traceback
 
 
 class SturdyApp(App[None]):
-    """An app for `tui.driver.PatientDriver`."""
+    """An app for `tui.terminal.driver.PatientDriver`."""
 
     def __init__(self, *, driver_class: type[Driver] | None = None) -> None:
         super().__init__(driver_class=driver_class)

@@ -12,7 +12,7 @@ from textual.color import Color
 from textual.filter import LineFilter
 from textual.theme import Theme
 
-from tui.ssh import Colors
+from tui.terminal.ssh import Colors
 
 # Every colour of the two themes is one of the xterm-256 palette, so that 256 colours lose nothing.
 DARK = Theme(

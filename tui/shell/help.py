@@ -15,7 +15,7 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from tui.panes import PANES
+from tui.shell.panes import PANES
 
 if TYPE_CHECKING:
     from textual.binding import ActiveBinding
