@@ -39,7 +39,7 @@ _MODULES = {
     "encoding": ("Encoding", "encode", "tokenize"),
     "measure": ("divergence", "divergences", "perplexity"),
     "result": ("Convention", "Divergence", "EvaluateResult", "Perplexity"),
-    "sources": ("LogitSource", "ModelLogits", "StreamedLogits"),
+    "logits.sources": ("LogitSource", "ModelLogits", "StreamedLogits"),
     "spec": ("EvaluateSpec",),
     "windows": ("Windows", "windows_of"),
 }

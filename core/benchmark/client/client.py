@@ -1,7 +1,7 @@
 """Send requests and stamp what comes back, and nothing else: answers are taken apart later, by another process.
 
-Bytes are stamped as they come off the network (`core.benchmark.client.stamping`); that, and that a read is but kept, is what keeps the client's own time
-out of what it measures.
+Bytes are stamped as they come off the network (`core.benchmark.client.stamping`); that, and that a read is but kept, is what keeps
+the client's own time out of what it measures.
 """
 
 from __future__ import annotations

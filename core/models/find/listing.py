@@ -16,7 +16,7 @@ from core.models.disk.files import read_object, reason, shown
 from core.models.find.hub_cache import cached_models
 from core.models.source import ModelSource, Origin
 
-BUNDLED = Path(__file__).parent / "bundled"
+BUNDLED = Path(__file__).parents[1] / "bundled"
 _MOST_ENTRIES = 2000
 
 

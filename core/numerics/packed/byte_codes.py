@@ -1,7 +1,7 @@
 """Codes of 2, 4 or 8 bits in bytes, for data that is unpacked at every step, as a KV cache is.
 
-The bits are those of `core.numerics.packed.words` (neighbouring codes side by side, the first in the lowest bits), which serves checkpoints and takes each
-word apart lane by lane; here a whole byte is spread at once, straight into a buffer of floats: 20 times as fast.
+The bits are those of `core.numerics.packed.words` (neighbouring codes side by side, the first in the lowest bits), which serves checkpoints and takes
+each word apart lane by lane; here a whole byte is spread at once, straight into a buffer of floats: 20 times as fast.
 """
 
 from __future__ import annotations

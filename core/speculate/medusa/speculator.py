@@ -96,7 +96,7 @@ class MedusaWay:
             yield done
 
     def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
-        """Plain steps, and the two parts of rounds; of each kind the least mean of some blocks, as `core.speculate.bench.speculator.LinearWay` has it."""
+        """Plain steps, and the two parts of rounds; of each kind the least mean of some blocks, as `LinearWay` has it."""
         del real
         tree = self.tree(gamma)
         room = max(self._decoder.max_tokens - max(TIMED_ROUNDS * (tree.depth + 1), PLAIN_STEPS) - len(tree.paths), 1)

@@ -189,7 +189,7 @@ def test_a_config_of_absurd_size_is_not_read(tiny_llama_dir: Path, tmp_path: Pat
 
 
 def test_a_gguf_where_a_folder_is_needed_and_a_quantized_checkpoint(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    from tests.core.models.test_gguf import write_gguf
+    from tests.core.models.disk.test_gguf import write_gguf
 
     with pytest.raises(RequestError, match="GGUF file"):
         require_folder(resolve(str(write_gguf(tmp_path / "m.gguf"))))
@@ -226,7 +226,7 @@ def test_what_may_be_an_id(name: str, is_id: bool) -> None:
 def test_listing_names_models_everywhere_and_reports_broken_ones(
     tiny_llama_dir: Path, tmp_path: Path, llmopt_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.core.models.test_gguf import write_gguf
+    from tests.core.models.disk.test_gguf import write_gguf
 
     copy(tiny_llama_dir, tmp_path / "shelf" / "one")
     copy(tiny_llama_dir, tmp_path / "shelf" / "\x1b[2Jtwo")

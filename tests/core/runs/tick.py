@@ -16,8 +16,8 @@ from core.context import RunContext
 from core.errors import RunFailed
 from core.runs import registry
 from core.runs.launch.launch import LocalLauncher
-from core.runs.worker import __main__ as worker
 from core.runs.worker import supervise
+from core.runs.worker import work as worker
 from core.spec import Spec
 
 End = Literal["well", "sentence", "crash", "segfault", "deaf", "full", "silent"]

@@ -26,7 +26,7 @@ PORTABLE = "-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML
 """Flags of a build that runs on every x86-64 machine of the last ten years."""
 INSTALL = f"CMAKE_ARGS='{PORTABLE}' pip install 'llmopt-tui[llama-cpp]'"
 
-_CHILD = Path(__file__).with_name("llama_child.py")
+_CHILD = Path(__file__).with_name("child.py")
 _KEPT_LINES = 40
 
 OnLine = Callable[[str], None]
