@@ -18,8 +18,8 @@ from core.sanitize import clean
 from tui.services.services import Services
 from tui.shell import crash
 from tui.shell.panes import PANES, PaneEntry, entry
-from tui.shell.partial_repaint import LeanScreen
-from tui.shell.resilient import SturdyApp
+from tui.shell.partial_repaint import PartialRepaintScreen
+from tui.shell.resilient import ResilientApp
 from tui.terminal import theme
 from tui.terminal.ssh import Terminal
 from tui.widgets.hints import Hints
@@ -45,7 +45,7 @@ def _commands() -> type[Provider]:
     return Actions
 
 
-class LlmoptApp(SturdyApp):
+class LlmoptApp(ResilientApp):
     """The workstation. `services` is what panes may use; `terminal` is what was found out about the terminal."""
 
     TITLE = "llmopt"
@@ -79,7 +79,7 @@ class LlmoptApp(SturdyApp):
 
     def get_default_screen(self) -> Screen[Any]:
         """The screen under all others."""
-        return LeanScreen(id="_default")
+        return PartialRepaintScreen(id="_default")
 
     def compose(self) -> ComposeResult:
         """The shell around the panes."""

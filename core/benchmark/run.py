@@ -6,14 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from core.benchmark.analysis.baseline import held_against
+from core.benchmark.analysis.baseline import compare_to_baseline
 from core.benchmark.analysis.figures import counting_of, counts_of, errors_of, samples_of
 from core.benchmark.analysis.sweep import highest_meeting, knee_of
 from core.benchmark.analysis.thresholds import judge, objectives_of, parse
 from core.benchmark.analysis.timeline import measured_in, prefix_found, timeline_of, totals_of, window_of
 from core.benchmark.analysis.warnings import warnings_of
 from core.benchmark.calibrate.ceiling import ceiling_warnings, known, most_at_once
-from core.benchmark.client.load import Carried
+from core.benchmark.client.load import LoadResult
 from core.benchmark.client.outcome import Outcome
 from core.benchmark.documents import load_result
 from core.benchmark.drive.bench import Bench
@@ -71,7 +71,7 @@ def run(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
     result = _result(spec, bench, levels, known_quality, tokenizer, card, ended)
     result = result.model_copy(update={"seconds": time.monotonic() - began})
     if baseline is not None:
-        held, differences = held_against(baseline, result)
+        held, differences = compare_to_baseline(baseline, result)
         result = result.model_copy(update={"thresholds": (*result.thresholds, *held), "warnings": differences})
     if ended is not None:
         raise type(ended)(kept_words(ended, levels), result=result)
@@ -197,7 +197,7 @@ def _entry(
     )
 
 
-def _samples(name: str, levels: Sequence[Level], by_level: Mapping[float | None, Carried]) -> dict[str, dict[str, list[float]]]:
+def _samples(name: str, levels: Sequence[Level], by_level: Mapping[float | None, LoadResult]) -> dict[str, dict[str, list[float]]]:
     """Raw values of the level that the entry's figures are of; of a sweep those of each level too, behind `@`."""
     found = {name: _raw(by_level[_best(levels).level])}
     if len(levels) > 1:
@@ -205,11 +205,11 @@ def _samples(name: str, levels: Sequence[Level], by_level: Mapping[float | None,
     return found
 
 
-def _raw(carried: Carried) -> dict[str, list[float]]:
+def _raw(carried: LoadResult) -> dict[str, list[float]]:
     return samples_of(measured_in(carried, window_of(carried)[0]))
 
 
-def _timeline(carried: Carried) -> Timeline:
+def _timeline(carried: LoadResult) -> Timeline:
     return timeline_of(carried, window_of(carried)[0])
 
 

@@ -113,7 +113,7 @@ class BenchmarkSpec(Spec):
         str | None,
         Field(description="Model whose tokenizer cuts and counts the texts for a server's address; default: four characters a token", min_length=1),
     ] = None
-    ignore_eos: Annotated[bool, Field(description="Ask for answers of full length, where the server knows how")] = True
+    ignore_eos: Annotated[bool, Field(description="Request for answers of full length, where the server knows how")] = True
     temperature: Annotated[float, Field(description="0: the likeliest token", ge=0, le=10)] = 0.0
 
     timeout: Annotated[float, Field(description="Longest time of a request", gt=0, le=86400, json_schema_extra=unit("second"))] = 600.0

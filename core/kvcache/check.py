@@ -14,7 +14,7 @@ from core.kvcache.why.spec import KvCacheWhySpec
 from core.models.card import ModelCard
 from core.models.kv_geometry import Geometry
 from core.runs.figures import size
-from core.runs.worker.device import surely_cpu
+from core.runs.worker.device import resolves_to_cpu
 from core.sanitize import clean
 
 _DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
@@ -77,7 +77,7 @@ def check(spec: KvCacheSpec, card: ModelCard, *, memory_available: int | None = 
     variants = spec.variants(card.heads, card.kv_heads)
     if variants and not any(linear.name_suffix.endswith(_KEYS) for linear in card.linears):
         raise RequestError(f"head variants are made from separate projections of keys and values, which {clean(card.name)} has not: leave heads out")
-    device = "cpu" if surely_cpu(spec.device) else "cuda"
+    device = "cpu" if resolves_to_cpu(spec.device) else "cuda"
     geometry, settings = Geometry.of(card, value_bytes(spec.dtype, card, device)), spec.settings(tokens, prompt)
     rows = tuple(
         (name, 0 if refused else scheme(name).formula(geometry, settings, tokens, spec.together), refused)

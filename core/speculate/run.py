@@ -18,7 +18,7 @@ from core.speculate.bench.loop import Round
 from core.speculate.bench.measure import Bench
 from core.speculate.bench.prompts import Prompts, prompts_of
 from core.speculate.bench.shape import slots_needed
-from core.speculate.bench.speculator import PLAIN_STEPS, TIMED_ROUNDS, Target, Way, open_way
+from core.speculate.bench.speculator import PLAIN_STEPS, TIMED_ROUNDS, Speculator, Target, open_speculator
 from core.speculate.bench.target import open_target, threads
 from core.speculate.check import check
 from core.speculate.result import SpeculateResult, SpeculateRow
@@ -43,7 +43,7 @@ def run(spec: SpeculateSpec, context: RunContext) -> SpeculateResult:
         batch, gamma = min(spec.batch, len(prompts.tokens)), max(spec.gamma)
         slots = max(slots_needed(prompts.tokens.shape[1], new, gamma, batch) for new in (spec.tokens, 2 * TIMED_ROUNDS + gamma, PLAIN_STEPS))
         target = open_target(spec, context.device, slots=slots, batch=batch, needed_bytes=fit.peak_memory_bytes)
-        way = open_way(spec, target, context)
+        way = open_speculator(spec, target, context)
         rows = tuple(_measured(spec, context, target, way, prompts))
     return _result(spec, target, way, prompts, rows, (*fit.warnings, *slowdowns(rows)), count, time.monotonic() - began)
 
@@ -60,7 +60,7 @@ def _prompts(spec: SpeculateSpec) -> Prompts:
     )
 
 
-def _measured(spec: SpeculateSpec, context: RunContext, target: Target, way: Way, prompts: Prompts) -> Iterator[SpeculateRow]:
+def _measured(spec: SpeculateSpec, context: RunContext, target: Target, way: Speculator, prompts: Prompts) -> Iterator[SpeculateRow]:
     batches = torch.split(prompts.tokens, spec.batch)
     bench = Bench(target, way, batches, spec.tokens, context.seed)
     live = LiveRounds(context, target.tokenizer, spec.drafter)
@@ -104,7 +104,7 @@ def slowdowns(rows: Sequence[SpeculateRow]) -> Iterator[str]:
 def _result(
     spec: SpeculateSpec,
     target: Target,
-    way: Way,
+    way: Speculator,
     prompts: Prompts,
     rows: tuple[SpeculateRow, ...],
     warnings: tuple[str, ...],

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from core import __version__
 from core.errors import LlmoptError, RequestError
 from core.sanitize import clean
-from engines.server.backends.base import TokenProbability, Told
+from engines.server.backends.base import GenerationChunk, TokenProbability
 from engines.server.requests import Refused, Request, chat_request, completion_request
 from engines.server.worker import Counters, Failure, Worker
 
@@ -191,7 +191,7 @@ class _Reply:
                 await self._send(response, [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
             try:
                 if echoed:
-                    await self._send(response, [self._choice(Told(echoed, probabilities=tuple(probabilities)))])
+                    await self._send(response, [self._choice(GenerationChunk(echoed, probabilities=tuple(probabilities)))])
                 if first is not None:
                     await self._send(response, [self._choice(first)])
                 async for told in answers:
@@ -205,9 +205,9 @@ class _Reply:
         await response.write_eof()
         return response
 
-    async def _told(self) -> AsyncGenerator[Told, None]:
+    async def _told(self) -> AsyncGenerator[GenerationChunk, None]:
         if not self._request.asked.max_tokens:
-            yield Told("", finish="length")
+            yield GenerationChunk("", finish="length")
             return
         async with aclosing(self._worker.stream(self._request.asked)) as answers:
             async for told in answers:
@@ -225,7 +225,7 @@ class _Reply:
             return text, []
         return text, await self._worker.call(lambda: backend.score(tokens, request.asked.logprobs))
 
-    def _choice(self, told: Told) -> dict[str, Any]:
+    def _choice(self, told: GenerationChunk) -> dict[str, Any]:
         choice: dict[str, Any] = {"index": 0, "finish_reason": told.finish}
         choice |= {"delta": {"content": told.text}} if self._request.chat else {"text": told.text}
         if told.probabilities:

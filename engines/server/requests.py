@@ -8,7 +8,7 @@ from typing import Any
 
 from core.errors import RequestError
 from core.sanitize import clean
-from engines.server.backends.base import Asked, Backend
+from engines.server.backends.base import Backend, GenerationRequest
 
 _MOST_STOPS = 16
 _DEFAULT_TOKENS = 16
@@ -27,7 +27,7 @@ class Refused(RequestError):
 class Request:
     """One checked request."""
 
-    asked: Asked
+    asked: GenerationRequest
     stream: bool
     usage: bool
     """Whether a stream ends with its usage."""
@@ -88,7 +88,7 @@ def _request(fields: Mapping[str, Any], backend: Backend, tokens: Sequence[int],
             "context_length_exceeded",
         )
     seed = _whole(fields, "seed", None, None)
-    asked = Asked(
+    asked = GenerationRequest(
         tokens,
         room if limit is None else limit,
         temperature=_number(fields, "temperature", 1.0, 0.0, 10.0),

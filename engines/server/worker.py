@@ -14,7 +14,7 @@ from typing import Any
 
 from core.errors import LlmoptError
 from core.sanitize import clean
-from engines.server.backends.base import Asked, Backend, Told
+from engines.server.backends.base import Backend, GenerationChunk, GenerationRequest
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Worker:
         """No more requests."""
         self._jobs.put(None)
 
-    async def stream(self, asked: Asked) -> AsyncGenerator[Told, None]:
+    async def stream(self, asked: GenerationRequest) -> AsyncGenerator[GenerationChunk, None]:
         """Answers to a request as they come; leaving the loop drops the request.
 
         Raises:

@@ -25,8 +25,8 @@ from statistics import median
 from typing import Any
 
 from core.benchmark.calibrate.calibrate import calibrated_server
-from core.benchmark.client.load import Load, carry
-from core.benchmark.client.request import Ask, body_of
+from core.benchmark.client.load import Load, run_load
+from core.benchmark.client.request import Request, body_of
 from core.benchmark.drive.bench import workers_for
 from core.engine import Endpoint
 from tests.benchmarks._load_tools import LLMOPT, OURS, ROOT, Measured, Streams, ToolFailed, peers, run
@@ -119,9 +119,9 @@ def processor_time(load: Streams) -> tuple[dict[str, Any], dict[str, Bar]]:
     with calibrated_server() as url:
         target = Endpoint(url, "calibrated")
         body = body_of(target, "calibrate " * 64, load.tokens)
-        asks = [Ask(index, 0, body) for index in range(load.requests)]
+        requests = [Request(index, 0, body) for index in range(load.requests)]
         before = time.process_time()
-        carried = carry(Load(target, asks, concurrency=load.count, closed=True, workers=workers_for(load.count)))
+        carried = run_load(Load(target, requests, concurrency=load.count, closed=True, workers=workers_for(load.count)))
         apart = time.process_time() - before
     done = [outcome for outcome in carried.outcomes if outcome.status == "done"]
     tokens = sum(outcome.tokens or 0 for outcome in done)

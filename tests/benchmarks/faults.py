@@ -26,9 +26,9 @@ from typing import Any
 
 from core.benchmark.analysis.figures import counts_of
 from core.benchmark.client.client import Patience
-from core.benchmark.client.load import Carried, Load, OnOutcome, carry
+from core.benchmark.client.load import Load, LoadResult, OnOutcome, run_load
 from core.benchmark.client.outcome import Outcome
-from core.benchmark.client.request import Ask, body_of
+from core.benchmark.client.request import Request, body_of
 from core.engine import Endpoint
 from tests.benchmarks.report import Bar, record
 
@@ -217,7 +217,7 @@ _ENDS = ("done", "failed", "timed_out", "unsent")
 class Timed:
     """A load that was carried, and how long it took."""
 
-    carried: Carried
+    carried: LoadResult
     seconds: float
 
     def figures(self, name: str) -> dict[str, Any]:
@@ -241,9 +241,9 @@ class Timed:
 def sent(server: _Server, wanted: Sequence[Fault], on_outcome: OnOutcome | None = None, stopped: Callable[[], bool] = lambda: False) -> Timed:
     """The load, with the faults where they are wanted."""
     target = Endpoint(server.url, "m")
-    asks = [Ask(index, 0, body_of(target, f"{fault.word} {index}", 8)) for index, fault in enumerate(wanted)]
+    requests = [Request(index, 0, body_of(target, f"{fault.word} {index}", 8)) for index, fault in enumerate(wanted)]
     began = time.monotonic()
-    carried = carry(Load(target, asks, CONCURRENCY, closed=True, workers=WORKERS, patience=PATIENCE), on_outcome, stopped)
+    carried = run_load(Load(target, requests, CONCURRENCY, closed=True, workers=WORKERS, patience=PATIENCE), on_outcome, stopped)
     return Timed(carried, time.monotonic() - began)
 
 

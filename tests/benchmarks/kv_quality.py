@@ -22,7 +22,7 @@ from core.evaluate.logits.scores import negative_log_likelihood, rows
 from core.evaluate.windows import windows_of
 from core.kvcache.catalog.catalog import SCHEMES
 from core.kvcache.catalog.settings import SchemeSettings
-from core.kvcache.measure.quality import fed
+from core.kvcache.measure.quality import teacher_forced_logits
 from core.kvcache.storage.build import build_cache, card_of
 from core.models.kv_geometry import Geometry
 from core.models.load import load_model, load_tokenizer
@@ -47,7 +47,10 @@ OUTLIER_PAIRS, OUTLIER_FACTOR = (3, 11), 8.0
 def through(model: Any, cache: KvCache, windows: Tensor, prompt: int, scored: int | None = None) -> float:
     """Mean negative log-likelihood in nats of the last `scored` tokens, by default of all behind the prompts."""
     decoder = open_decoder(model, windows.shape[1], cache=cache, batch=len(windows))
-    losses = [negative_log_likelihood(rows(logits), windows[:, prompt + index]) for index, logits in enumerate(fed(decoder, windows, prompt))]
+    losses = [
+        negative_log_likelihood(rows(logits), windows[:, prompt + index])
+        for index, logits in enumerate(teacher_forced_logits(decoder, windows, prompt))
+    ]
     return float(torch.stack(losses[-(scored or len(losses)) :]).mean())
 
 
@@ -116,7 +119,7 @@ def formulas(model: Any, windows: Tensor, figures: dict[str, Any]) -> None:
             continue
         cache = build_cache(model, name, SchemeSettings(), count, 1)
         decoder = open_decoder(model, count, cache=cache)
-        list(fed(decoder, windows[:1, : count + 1], prompt))
+        list(teacher_forced_logits(decoder, windows[:1, : count + 1], prompt))
         sizes = SchemeSettings(capacity=count, prompted=prompt)
         expected = facts.formula(Geometry.of(card_of(model), model.dtype.itemsize), sizes, cache.seen, 1)
         figures[f"{name}_bytes"] = cache.nbytes

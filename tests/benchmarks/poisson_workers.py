@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from core.benchmark.calibrate.calibrate import asked, known_server
-from core.benchmark.client.load import Carried, Load, carry
-from core.benchmark.client.request import Ask, body_of
+from core.benchmark.client.load import Load, LoadResult, run_load
+from core.benchmark.client.request import Request, body_of
 from core.benchmark.metrics.ttft import TimeToFirstToken, TimeToFirstTokenSent
 from core.benchmark.workload import schedule
 from core.engine import Endpoint
@@ -114,11 +114,11 @@ def stalled() -> tuple[dict[str, Any], dict[str, Bar]]:
     return figures, bars
 
 
-def _carried(url: str, times: Sequence[float], workers: int, concurrency: int | None) -> Carried:
+def _carried(url: str, times: Sequence[float], workers: int, concurrency: int | None) -> LoadResult:
     target = Endpoint(url, "calibrated")
     body = body_of(target, "tick", 2)
-    asks = [Ask(index, round(at * 1e9), body) for index, at in enumerate(times)]
-    return carry(Load(target, asks, concurrency=concurrency, workers=workers))
+    requests = [Request(index, round(at * 1e9), body) for index, at in enumerate(times)]
+    return run_load(Load(target, requests, concurrency=concurrency, workers=workers))
 
 
 if __name__ == "__main__":

@@ -25,9 +25,9 @@ from rich.text import Text
 from textual.app import App
 from textual.widgets import Static
 from tui.terminal.driver import PatientDriver
-from tui.shell.resilient import SturdyApp
+from tui.shell.resilient import ResilientApp
 
-class Busy(SturdyApp):
+class Busy(ResilientApp):
     CSS = "Static { width: 100%; height: 100%; }"
     gaps, keys, frames = [], [], 0
 

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from core.benchmark.client.replies import DIALECTS
 from core.runtime.generate import generate
 from engines.server.app import make_app
-from engines.server.backends.base import Asked, Backend, TokenProbability, Told
+from engines.server.backends.base import Backend, GenerationChunk, GenerationRequest, TokenProbability
 from engines.server.backends.runtime import RuntimeBackend
 from engines.server.backends.transformers import TransformersBackend
 from engines.server.worker import Worker
@@ -232,7 +232,7 @@ class Slow:
     def chat(self, messages: Any) -> list[int]:
         return [1]
 
-    def generate(self, asked: Asked, stopped: Callable[[], bool]) -> Iterator[Told]:
+    def generate(self, asked: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:
         if asked.prompt[0] == ord("!"):
             raise ValueError("broken\x1b[2J kernel")
         import time
@@ -240,7 +240,7 @@ class Slow:
         try:
             while not stopped():
                 time.sleep(0.01)
-                yield Told("x", (1,))
+                yield GenerationChunk("x", (1,))
         finally:
             with contextlib.suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self.stopped.set)

@@ -7,10 +7,10 @@ from typing import Generic, TypeVar
 from core.runs.state import events
 from core.runs.state.state import State
 from core.runs.state.store import Run
-from tui.experiment.tape import Tape
+from tui.experiment.progress import RunProgress
 from tui.services.services import Runs
 
-T = TypeVar("T", bound=Tape)
+T = TypeVar("T", bound=RunProgress)
 
 
 class Follower(Generic[T]):

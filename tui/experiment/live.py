@@ -19,7 +19,7 @@ from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.experiment.follower import Follower
 from tui.experiment.live_head import heading
-from tui.experiment.tape import Tape
+from tui.experiment.progress import RunProgress
 from tui.services.services import services_of
 from tui.widgets.table.table import Table
 from tui.widgets.threads import in_thread
@@ -27,14 +27,14 @@ from tui.widgets.threads import in_thread
 LOOK_EVERY = 0.5
 """Seconds between two looks at a run's events."""
 
-T = TypeVar("T", bound=Tape)
+T = TypeVar("T", bound=RunProgress)
 Row = tuple[str, ...]
 
 
 class LiveRun(Vertical, Generic[T]):
     """Follows one run at a time.
 
-    A subclass says how a run is called (`title`), makes the tape (`new_tape`), composes `head`, its own widgets and `log`, and draws the tape
+    A subclass says how a run is called (`title`), makes the tape (`new_progress`), composes `head`, its own widgets and `log`, and draws the tape
     into them (`draw`), which is called on the event loop after every look that found something.
     """
 
@@ -66,7 +66,7 @@ class LiveRun(Vertical, Generic[T]):
         """What a run was asked to do, in a few words."""
         raise NotImplementedError
 
-    def new_tape(self) -> T:
+    def new_progress(self) -> T:
         """An empty tape for a run."""
         raise NotImplementedError
 
@@ -85,7 +85,7 @@ class LiveRun(Vertical, Generic[T]):
 
     def follow(self, run: Run) -> None:
         """Show a run from now on."""
-        self.follower = Follower(run, self.new_tape())
+        self.follower = Follower(run, self.new_progress())
         self.look(always=True)
 
     def look(self, *, always: bool = False) -> None:

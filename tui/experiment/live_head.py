@@ -10,7 +10,7 @@ from core.runs.launch.resume import resumable
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from core.sanitize import clean
-from tui.experiment.tape import Tape
+from tui.experiment.progress import RunProgress
 from tui.runs.words import MARKS, STYLES
 from tui.widgets import words
 from tui.widgets.progress import bar
@@ -20,7 +20,7 @@ _SHORTEST_BAR = 8
 _RESUME = "r lets it go on from its last finished block"
 
 
-def heading(run: Run, title: str, state: State, tape: Tape, now: float, width: int, so_far: Sequence[tuple[str, str]] = ()) -> Content:
+def heading(run: Run, title: str, state: State, tape: RunProgress, now: float, width: int, so_far: Sequence[tuple[str, str]] = ()) -> Content:
     """Title and state, then progress, or how it ended; figures that are known already in a last line.
 
     Args:
@@ -47,7 +47,7 @@ def heading(run: Run, title: str, state: State, tape: Tape, now: float, width: i
     return Content("\n").join(lines)
 
 
-def _progress(state: State, tape: Tape, now: float, width: int) -> list[Content]:
+def _progress(state: State, tape: RunProgress, now: float, width: int) -> list[Content]:
     step = tape.progress
     elapsed = words.duration(state.seconds(now))
     if step is None or step.total <= 0:

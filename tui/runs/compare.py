@@ -15,7 +15,7 @@ from textual.widgets import Static
 from core.runs.figures import show
 from core.sanitize import clean
 from tui.runs.rows import what
-from tui.shell.partial_repaint import LeanScreen
+from tui.shell.partial_repaint import PartialRepaintScreen
 from tui.widgets.hints import Hints
 from tui.widgets.topbar import TopBar
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _NAME = 26
 
 
-class CompareScreen(LeanScreen):
+class CompareScreen(PartialRepaintScreen):
     """The older run on the left, the newer on the right, the change and whether it is for the better."""
 
     HELP = """

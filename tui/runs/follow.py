@@ -17,7 +17,7 @@ from tui.runs.detail import done, left_over
 from tui.runs.rows import what
 from tui.runs.words import MARKS, STYLES
 from tui.services.services import services_of
-from tui.shell.partial_repaint import LeanScreen
+from tui.shell.partial_repaint import PartialRepaintScreen
 from tui.widgets.hints import Hints
 from tui.widgets.topbar import TopBar
 
@@ -30,7 +30,7 @@ INTERVAL = 0.5
 """Seconds between two readings of the events."""
 
 
-class FollowScreen(LeanScreen):
+class FollowScreen(PartialRepaintScreen):
     """Progress, figures and log of a run, until it is over and after."""
 
     HELP = """

@@ -21,7 +21,7 @@ from tui.runs.words import STYLES
 from tui.services.services import services_of
 from tui.shell import panes
 from tui.shell.confirm import Confirm
-from tui.shell.partial_repaint import LeanScreen
+from tui.shell.partial_repaint import PartialRepaintScreen
 from tui.widgets.hints import Hints
 from tui.widgets.table.table import Table
 from tui.widgets.topbar import TopBar
@@ -52,7 +52,7 @@ NO_RUNS = "No runs yet. Start one on a tab, or with: llmopt quantize bundled:bas
 NO_MATCH = "No run contains these words."
 
 
-class RunsScreen(LeanScreen):
+class RunsScreen(PartialRepaintScreen):
     """A table of runs and the details of the one under the cursor."""
 
     HELP = """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.traceback import Traceback
 
 
-class SturdyApp(App[None]):
+class ResilientApp(App[None]):
     """An app for `tui.terminal.driver.PatientDriver`."""
 
     def __init__(self, *, driver_class: type[Driver] | None = None) -> None:

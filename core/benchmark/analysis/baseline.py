@@ -8,7 +8,7 @@ from core.benchmark.analysis.comparison import Compared, compare_quality, compar
 from core.benchmark.result import BenchmarkResult, Threshold
 
 
-def held_against(baseline: BenchmarkResult, result: BenchmarkResult) -> tuple[tuple[Threshold, ...], tuple[str, ...]]:
+def compare_to_baseline(baseline: BenchmarkResult, result: BenchmarkResult) -> tuple[tuple[Threshold, ...], tuple[str, ...]]:
     """Thresholds, one an aspect and entry, and warnings.
 
     Worse beyond noise is not passed; what cannot be told, as there are too few requests, is neither passed nor not.

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from core.benchmark.analysis.timeline import measured_in, window_of
-from core.benchmark.client.load import Carried, Pause
+from core.benchmark.client.load import LoadResult, Pause
 from core.benchmark.client.outcome import Outcome
 from core.benchmark.metrics import OF_REQUEST, RATES, SAMPLES, Goodput, SampleMetric
 from core.benchmark.metrics.base import Window
@@ -19,7 +19,7 @@ _MEETING = 0.99
 """Share of the requests that must meet the objectives for a load to meet them."""
 
 
-def level_of(carried: Carried, objectives: Mapping[SampleMetric, float], level: float | None = None) -> Level:
+def level_of(carried: LoadResult, objectives: Mapping[SampleMetric, float], level: float | None = None) -> Level:
     """All figures of one load; latencies are those of the requests that began within the window, rates are taken over it."""
     window, words = window_of(carried)
     within = measured_in(carried, window)

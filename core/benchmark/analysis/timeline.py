@@ -6,20 +6,20 @@ from collections.abc import Iterable, Sequence
 
 from core.benchmark.analysis.arrivals_window import arrivals_window
 from core.benchmark.analysis.steady import steady_window
-from core.benchmark.client.load import Carried
+from core.benchmark.client.load import LoadResult
 from core.benchmark.client.outcome import Outcome
 from core.benchmark.metrics.base import Window
 from core.benchmark.result import Timeline
 
 
-def window_of(carried: Carried) -> tuple[Window, str]:
+def window_of(carried: LoadResult) -> tuple[Window, str]:
     """The steady part of a load, and how it was found, in words."""
     last = max((outcome.pieces[-1].t for outcome in carried.outcomes if outcome.pieces), default=carried.end)
     choose = arrivals_window if carried.paced else steady_window
     return choose(carried.outcomes, carried.begin, last + 1, carried.pauses)
 
 
-def measured_in(carried: Carried, window: Window) -> list[Outcome]:
+def measured_in(carried: LoadResult, window: Window) -> list[Outcome]:
     """The requests that latencies are of: those that were due within the window, where they had no time of their own sent within it.
 
     A request that was due in it and sent after it waited in the client: it belongs to those that tell how the server fared.
@@ -27,7 +27,7 @@ def measured_in(carried: Carried, window: Window) -> list[Outcome]:
     return [outcome for outcome in carried.outcomes if _begun(outcome, window, paced=carried.paced)]
 
 
-def timeline_of(carried: Carried, window: Window) -> Timeline:
+def timeline_of(carried: LoadResult, window: Window) -> Timeline:
     """Every request of a load with its times."""
 
     def seconds(t: int) -> float:

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from core.benchmark.client.load import Load, carry
+from core.benchmark.client.load import Load, run_load
 from core.benchmark.client.outcome import Outcome
-from core.benchmark.client.request import Ask, body_of
+from core.benchmark.client.request import Request, body_of
 from core.benchmark.metrics.itl import InterTokenLatency
 from core.benchmark.metrics.ttft import TimeToFirstTokenSent
 from core.engine import Endpoint
@@ -145,8 +145,8 @@ def measured(url: str, streams: int, workers: int, tokens: int = TOKENS) -> Step
     """Follow so many streams at once."""
     target = Endpoint(url, "calibrated")
     body = body_of(target, "calibrate " * 32, tokens)
-    asks = [Ask(index, index * _SPREAD, body) for index in range(streams)]
-    carried = carry(Load(target, asks, workers=workers, dialect="calibrated"))
+    requests = [Request(index, index * _SPREAD, body) for index in range(streams)]
+    carried = run_load(Load(target, requests, workers=workers, dialect="calibrated"))
     done = [outcome for outcome in carried.outcomes if outcome.status == "done"]
     pieces = sum(len(outcome.pieces) for outcome in done)
     lag = distribution([each for outcome in done for each in lags(outcome)], (50.0, 99.0))

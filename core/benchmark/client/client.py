@@ -23,7 +23,7 @@ import aiohttp
 
 from core.benchmark.client.raw import Raw
 from core.benchmark.client.refusal import of_tls, told
-from core.benchmark.client.request import Ask, address_of, headers_of
+from core.benchmark.client.request import Request, address_of, headers_of
 from core.benchmark.client.stamping import Arrivals, StampingConnector
 from core.engine import Endpoint
 
@@ -80,12 +80,12 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
-    async def ask(self, ask: Ask, begin: int) -> Raw:
+    async def ask(self, request: Request, begin: int) -> Raw:
         """One request, to its end or its time limit. Nothing is raised but the cancellation of the load."""
-        raw = Raw(ask.index, begin + ask.due, free=monotonic_ns())
+        raw = Raw(request.index, begin + request.due, free=monotonic_ns())
         try:
             async with asyncio.timeout(self._patience.total):
-                await self._ask(ask, raw)
+                await self._ask(request, raw)
         except aiohttp.ConnectionTimeoutError as error:
             raw.status, raw.reason = "failed", _words(error, self._target)
         except aiohttp.SocketTimeoutError:
@@ -99,21 +99,21 @@ class Client:
         raw.ended = monotonic_ns()
         return raw
 
-    async def _ask(self, ask: Ask, raw: Raw) -> None:
+    async def _ask(self, request: Request, raw: Raw) -> None:
         for attempt in range(self._patience.retries + 1):
             raw.retries = attempt
-            pause = await self._over_any(ask, raw)
+            pause = await self._over_any(request, raw)
             if pause is None or attempt == self._patience.retries:
                 return
             await asyncio.sleep(min(pause, _LONGEST_PAUSE))
             raw.status, raw.reason, raw.reads, raw.http = "done", "", [], None
 
-    async def _over_any(self, ask: Ask, raw: Raw) -> float | None:
+    async def _over_any(self, request: Request, raw: Raw) -> float | None:
         """One attempt. A connection that was kept may have been closed since: a request that meets one, and hears nothing, takes the next."""
         while True:
             before, raw.connected = raw.connected, False
             try:
-                return await self._once(ask, raw)
+                return await self._once(request, raw)
             except aiohttp.ClientConnectorError:
                 raise
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError):
@@ -122,10 +122,10 @@ class Client:
             finally:
                 raw.connected |= before
 
-    async def _once(self, ask: Ask, raw: Raw) -> float | None:
+    async def _once(self, request: Request, raw: Raw) -> float | None:
         """One attempt; how long to wait before the next when the server turned it away."""
         assert self._session is not None
-        async with self._session.post(address_of(self._target), data=ask.body, allow_redirects=False, trace_request_ctx=raw) as response:
+        async with self._session.post(address_of(self._target), data=request.body, allow_redirects=False, trace_request_ctx=raw) as response:
             arrivals = self._connector.arrivals(response)
             raw.http, raw.content_type = response.status, response.headers.get("Content-Type", "")
             if response.status != 200:

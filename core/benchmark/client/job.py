@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import BinaryIO
 
 from core.benchmark.client.client import Patience
-from core.benchmark.client.request import Ask
+from core.benchmark.client.request import Request
 from core.engine import Endpoint
 
 _LENGTH = 8
@@ -25,7 +25,7 @@ class Job:
     """The share of one worker process."""
 
     target: Endpoint
-    asks: Sequence[Ask]
+    requests: Sequence[Request]
     """Those that it paces itself; of a closed load all, of which it takes those that it draws a ticket for."""
     slots: int
     """Requests that are under way at once."""
@@ -38,7 +38,7 @@ class Job:
         target = asdict(self.target)
         document = {
             "target": target,
-            "asks": [[ask.index, ask.due, base64.b64encode(ask.body).decode()] for ask in self.asks],
+            "requests": [[request.index, request.due, base64.b64encode(request.body).decode()] for request in self.requests],
             "slots": self.slots,
             "closed": self.closed,
             "patience": asdict(self.patience),
@@ -49,8 +49,8 @@ class Job:
     def unpacked(cls, frame: bytes) -> Job:
         """What was packed, without its length."""
         document = json.loads(frame)
-        asks = [Ask(index, due, base64.b64decode(body)) for index, due, body in document["asks"]]
-        return cls(Endpoint(**document["target"]), asks, document["slots"], document["closed"], Patience(**document["patience"]))
+        requests = [Request(index, due, base64.b64decode(body)) for index, due, body in document["requests"]]
+        return cls(Endpoint(**document["target"]), requests, document["slots"], document["closed"], Patience(**document["patience"]))
 
 
 def framed(data: bytes) -> bytes:

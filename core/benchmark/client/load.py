@@ -17,7 +17,7 @@ from core.benchmark.client.client import Patience
 from core.benchmark.client.job import GO_ON, PAUSE, Job, framed, read_frame
 from core.benchmark.client.outcome import Outcome, Status
 from core.benchmark.client.raw import Raw
-from core.benchmark.client.request import DIALECT_OF, Ask
+from core.benchmark.client.request import DIALECT_OF, Request
 from core.benchmark.client.worker import READY, TICKET, UNDER_WAY, USED
 from core.engine import Endpoint
 from core.errors import RequestError, RunFailed
@@ -42,7 +42,7 @@ class Load:
 
     Args:
         target: where to.
-        asks: ascending by their due time, numbered from 0.
+        requests: ascending by their due time, numbered from 0.
         concurrency: requests that are under way at once, at most; None: as many as the schedule brings.
         closed: the next request is due when a slot is free, instead of at its time.
         workers: processes.
@@ -51,7 +51,7 @@ class Load:
     """
 
     target: Endpoint
-    asks: Sequence[Ask]
+    requests: Sequence[Request]
     concurrency: int | None = None
     closed: bool = False
     workers: int = 1
@@ -60,7 +60,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Carried:
+class LoadResult:
     """What became of a load."""
 
     begin: int
@@ -76,13 +76,13 @@ class Carried:
     """Whether requests came at times of their own, instead of when a slot was free."""
 
 
-def carry(
+def run_load(
     load: Load,
     on_outcome: OnOutcome | None = None,
     stopped: Callable[[], bool] = lambda: False,
     paused: Callable[[], bool] = lambda: False,
     on_look: OnLook = lambda _under_way, _paused: None,
-) -> Carried:
+) -> LoadResult:
     """Send a load and wait until every request is over.
 
     Args:
@@ -98,7 +98,7 @@ def carry(
         RunFailed: a worker process does not start.
     """
     _check(load)
-    tickets = _tickets(len(load.asks)) if load.closed else os.open(os.devnull, os.O_RDONLY)
+    tickets = _tickets(len(load.requests)) if load.closed else os.open(os.devnull, os.O_RDONLY)
     heard: SimpleQueue[Outcome | None] = SimpleQueue()
     dialect = load.dialect or DIALECT_OF[load.target.style]
     workers: list[_Worker] = []
@@ -112,18 +112,20 @@ def carry(
         begin = monotonic_ns() + _HEAD_START
         for worker in workers:
             worker.begin(begin, heard, dialect)
-        gathering = _Gathering(len(load.asks), workers, heard, on_outcome, on_look)
+        gathering = _Gathering(len(load.requests), workers, heard, on_outcome, on_look)
         outcomes = gathering.until_over(stopped, paused)
     finally:
         for worker in workers:
             worker.close()
         os.close(tickets)
     cpu_seconds = sum(worker.cpu_seconds for worker in workers)
-    return Carried(begin, monotonic_ns(), _complete(load, begin, outcomes, lost=gathering.lost), cpu_seconds, gathering.held_back(), not load.closed)
+    return LoadResult(
+        begin, monotonic_ns(), _complete(load, begin, outcomes, lost=gathering.lost), cpu_seconds, gathering.held_back(), not load.closed
+    )
 
 
 def _check(load: Load) -> None:
-    if not load.asks:
+    if not load.requests:
         raise RequestError("there is nothing to send: give at least one request")
     if load.closed and load.concurrency is None:
         raise RequestError("a load without times needs a concurrency: give how many requests are under way at once")
@@ -133,13 +135,13 @@ def _check(load: Load) -> None:
 
 def _jobs(load: Load) -> list[Job]:
     """The share of each worker."""
-    limit = len(load.asks) if load.concurrency is None else min(load.concurrency, len(load.asks))
+    limit = len(load.requests) if load.concurrency is None else min(load.concurrency, len(load.requests))
     count = max(1, min(load.workers, limit))
     jobs = []
     for number in range(count):
         slots = limit // count + (number < limit % count)
-        asks = load.asks if load.closed else load.asks[number::count]
-        jobs.append(Job(load.target, asks, slots, load.closed, load.patience))
+        requests = load.requests if load.closed else load.requests[number::count]
+        jobs.append(Job(load.target, requests, slots, load.closed, load.patience))
     return jobs
 
 
@@ -324,4 +326,4 @@ class _Gathering:
 def _complete(load: Load, begin: int, found: dict[int, Outcome], *, lost: bool) -> list[Outcome]:
     """An outcome for every request: what no worker reported was not sent, or is not known to have been."""
     status, reason = _LOST if lost else _UNSENT
-    return [found.get(ask.index) or Outcome(ask.index, status, begin + ask.due, reason=reason) for ask in load.asks]
+    return [found.get(request.index) or Outcome(request.index, status, begin + request.due, reason=reason) for request in load.requests]

@@ -29,7 +29,7 @@ def headers_of(target: Endpoint) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Request:
     """One request: when it is due, in nanoseconds from the start of the load, and its body."""
 
     index: int
@@ -38,7 +38,7 @@ class Ask:
 
 
 def body_of(target: Endpoint, prompt: str, max_tokens: int, *, temperature: float = 0.0, seed: int | None = None) -> bytes:
-    """The JSON that asks `target` to continue a prompt, streamed, with its usage."""
+    """The JSON that requests `target` to continue a prompt, streamed, with its usage."""
     return json.dumps(_BODIES[target.style](target, prompt, max_tokens, temperature, seed), ensure_ascii=False).encode()
 
 

@@ -23,7 +23,7 @@ from time import monotonic_ns
 from core.benchmark.client.client import Client
 from core.benchmark.client.job import GO_ON, PAUSE, Job, framed, read_frame, read_order
 from core.benchmark.client.raw import Raw
-from core.benchmark.client.request import Ask
+from core.benchmark.client.request import Request
 
 READY = b"ready"
 USED = b"cpu "
@@ -112,10 +112,10 @@ class _Share:
 
     async def _paced(self) -> None:
         """Each request at its time, or as soon after it as there is a slot."""
-        for ask in self._job.asks:
-            if not await self._until(ask.due) and ask.index % _BREATH == 0:
+        for request in self._job.requests:
+            if not await self._until(request.due) and request.index % _BREATH == 0:
                 await asyncio.sleep(0)
-            self._begin(self._send(ask))
+            self._begin(self._send(request))
 
     async def _until(self, due: int) -> bool:
         """Wait for a time of the schedule, which a pause moves; False when it is past already."""
@@ -132,15 +132,15 @@ class _Share:
         while not self._going.is_set():
             await self._going.wait()
 
-    async def _send(self, ask: Ask) -> None:
+    async def _send(self, request: Request) -> None:
         async with self._slots:
             await self._unpaused()
-            await self._ask(ask, self._begin_at)
+            await self._ask(request, self._begin_at)
 
-    async def _ask(self, ask: Ask, begin: int) -> None:
+    async def _ask(self, request: Request, begin: int) -> None:
         self._under_way += 1
         try:
-            self._reporter.send(await self._client.ask(ask, begin))
+            self._reporter.send(await self._client.ask(request, begin))
         finally:
             self._under_way -= 1
 
@@ -151,8 +151,8 @@ class _Share:
 
     async def _user(self) -> None:
         while not self._stopped and (index := await self._ticket()) is not None:
-            ask = self._job.asks[index]
-            await self._ask(Ask(ask.index, 0, ask.body), monotonic_ns())
+            request = self._job.requests[index]
+            await self._ask(Request(request.index, 0, request.body), monotonic_ns())
 
     async def _ticket(self) -> int | None:
         while True:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.benchmark.analysis.baseline import held_against
+from core.benchmark.analysis.baseline import compare_to_baseline
 from core.benchmark.analysis.warnings import ESTIMATED
-from core.benchmark.compare.part import Part
 from core.benchmark.compare.recommend import recommend
 from core.benchmark.compare.result import BenchmarkCompareResult, LeftOut
 from core.benchmark.compare.spec import BenchmarkCompareSpec, CompareTarget
+from core.benchmark.compare.sub_context import SubContext
 from core.benchmark.documents import load_result
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Threshold, Timeline
 from core.benchmark.run import prompts_of, words
@@ -46,7 +46,7 @@ def run(spec: BenchmarkCompareSpec, context: RunContext) -> BenchmarkCompareResu
     left_out = [LeftOut(target=label, reason=reason) for label, reason in map(_told, spec.not_made)]
     measured: list[_Measured] = []
     for number, target in enumerate(spec.chosen):
-        part = Part(context, number, len(spec.chosen), target.label)
+        part = SubContext(context, number, len(spec.chosen), target.label)
         part.progress(0, 1, "starting")
         try:
             found = _measured(spec, target, prompts, part, counted)
@@ -72,7 +72,7 @@ def run(spec: BenchmarkCompareSpec, context: RunContext) -> BenchmarkCompareResu
     result = _result(spec, measured, left_out, time.monotonic() - began)
     (context.artifacts / _SO_FAR).unlink(missing_ok=True)
     if baseline is not None:
-        held, differences = held_against(baseline, result)
+        held, differences = compare_to_baseline(baseline, result)
         result = result.model_copy(update={"thresholds": (*result.thresholds, *held), "warnings": differences})
     for each in result.recommendations:
         context.log(f"{each.title}: {each.words}")
@@ -89,7 +89,7 @@ class _Measured:
     thresholds: tuple[Threshold, ...]
 
 
-def _measured(spec: BenchmarkCompareSpec, target: CompareTarget, prompts: Path | None, part: Part, counted: bool) -> _Measured | LeftOut:
+def _measured(spec: BenchmarkCompareSpec, target: CompareTarget, prompts: Path | None, part: SubContext, counted: bool) -> _Measured | LeftOut:
     """Measure one target, or say why it cannot be."""
     try:
         _refuse(target)

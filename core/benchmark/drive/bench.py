@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from core.benchmark.analysis.figures import level_of
 from core.benchmark.analysis.sweep import swept
 from core.benchmark.client.client import Patience
-from core.benchmark.client.load import Carried, Load, carry
+from core.benchmark.client.load import Load, LoadResult, run_load
 from core.benchmark.client.outcome import Outcome
-from core.benchmark.client.request import Ask, body_of
+from core.benchmark.client.request import Request, body_of
 from core.benchmark.drive.live import Live
 from core.benchmark.drive.trial import refuse
 from core.benchmark.metrics import SampleMetric
@@ -46,7 +46,7 @@ class Bench:
     watch: Watch
 
     def __post_init__(self) -> None:
-        self.by_level: dict[float | None, Carried] = {}
+        self.by_level: dict[float | None, LoadResult] = {}
         self.measured: list[Level] = []
 
     @property
@@ -96,7 +96,7 @@ class Bench:
             raise RunFailed(self._last_words())
         return found
 
-    def _carry(self, prompts: Sequence[Prompt], level: float | None, live: Live | None) -> Carried:
+    def _carry(self, prompts: Sequence[Prompt], level: float | None, live: Live | None) -> LoadResult:
         spec = self.spec
         closed: bool
         limit: int | None
@@ -106,19 +106,19 @@ class Bench:
             closed, limit, due = _of_level(spec, level, len(prompts))
         else:
             closed, limit, due = is_closed(spec.load), concurrency_of(spec), times_of(spec, prompts).tolist()
-        asks = [Ask(index, round(at * 1e9), self._body(prompt)) for index, (prompt, at) in enumerate(zip(prompts, due, strict=False))]
+        requests = [Request(index, round(at * 1e9), self._body(prompt)) for index, (prompt, at) in enumerate(zip(prompts, due, strict=False))]
         load = Load(
             self.target.endpoint,
-            asks,
+            requests,
             concurrency=limit,
             closed=closed,
-            workers=spec.workers or workers_for(limit or len(asks)),
+            workers=spec.workers or workers_for(limit or len(requests)),
             patience=Patience(spec.timeout, spec.silence, min(10.0, spec.timeout), spec.retries),
         )
         ending = _Ending(self, spec.duration)
         if live is None:
-            return carry(load, None, ending, ending.paused)
-        return carry(load, live.heard, ending, ending.paused, live.looked)
+            return run_load(load, None, ending, ending.paused)
+        return run_load(load, live.heard, ending, ending.paused, live.looked)
 
     def _body(self, prompt: Prompt) -> bytes:
         return body_of(self.target.endpoint, prompt.text, prompt.output_tokens, temperature=self.spec.temperature)

@@ -47,7 +47,7 @@ class GpuMeter:
         self.latest = GpuLook()
 
     def look(self) -> GpuLook:
-        """Ask now."""
+        """Request now."""
         if self._pid is None or self._probe is None:
             return self.latest
         now = self._clock()

@@ -129,7 +129,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def end(process: subprocess.Popen[bytes], within: float = _STOP_WITHIN) -> None:
-    """Ask a process and all that it started to end (SIGTERM to it, then SIGKILL to what is left)."""
+    """Request a process and all that it started to end (SIGTERM to it, then SIGKILL to what is left)."""
     family = _family(process.pid)
     with contextlib.suppress(OSError):
         process.terminate()

@@ -143,7 +143,7 @@ class Watch:
                 self._look(loaded=True)
 
     def _look(self, *, loaded: bool) -> None:
-        """Ask now; what holds for a moment only counts while there is a load."""
+        """Request now; what holds for a moment only counts while there is a load."""
         first = self._first
         figures = self._engine.figures(self._endpoint)
         host = host_bytes(self._pid)

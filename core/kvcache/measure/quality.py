@@ -65,10 +65,10 @@ class Live:
 
     def predictions(self) -> Iterator[Tensor]:
         """One target's after the other."""
-        return fed(self.open(), self.windows, self.prompt)
+        return teacher_forced_logits(self.open(), self.windows, self.prompt)
 
 
-def fed(decoder: Decoder, windows: Tensor, prompt: int) -> Iterator[Tensor]:
+def teacher_forced_logits(decoder: Decoder, windows: Tensor, prompt: int) -> Iterator[Tensor]:
     """Predictions for the tokens of windows behind their prompts, each given the true tokens before it through the cache.
 
     Args:
@@ -88,7 +88,7 @@ def fed(decoder: Decoder, windows: Tensor, prompt: int) -> Iterator[Tensor]:
 def keep(decoder: Decoder, windows: Tensor, prompt: int, on_step: OnStep) -> Kept:
     """The predictions of the reference's cache for all scored targets."""
     kept = torch.empty(windows.shape[1] - prompt, len(windows), decoder.vocabulary, device=decoder.device)
-    for index, logits in enumerate(fed(decoder, windows, prompt)):
+    for index, logits in enumerate(teacher_forced_logits(decoder, windows, prompt)):
         kept[index] = logits
         on_step()
     return Kept(kept)
@@ -109,7 +109,7 @@ def measure(decoder: Decoder, windows: Tensor, prompt: int, reference: Reference
     """
     nll, kl, same = [], [], []
     summed = 0.0
-    for index, (logits, expected) in enumerate(zip(fed(decoder, windows, prompt), reference.predictions(), strict=True)):
+    for index, (logits, expected) in enumerate(zip(teacher_forced_logits(decoder, windows, prompt), reference.predictions(), strict=True)):
         of_scheme, of_reference = rows(logits), rows(expected)
         targets = windows[:, prompt + index]
         nll.append(negative_log_likelihood(of_scheme, targets))

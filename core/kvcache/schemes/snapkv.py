@@ -8,7 +8,7 @@ from torch import Tensor
 from core.errors import RequestError
 from core.kvcache.storage.attention_mass import attention_mass
 from core.kvcache.storage.build import LayerContext
-from core.kvcache.storage.choosing import take, voted
+from core.kvcache.storage.choosing import snapkv_keep, take
 from core.paging.slots import Slots
 from core.runtime.cache import KvLayer
 
@@ -64,7 +64,7 @@ class SnapKvLayer(KvLayer):
         if self._queries is not None and self.held > self._budget:
             states = self._states.buffer
             votes = attention_mass(self._queries, self._states.rows[0], self._scaling)
-            self._states.replace(take(states, voted(votes, self._budget, self._queries.shape[2], self._pooling)))
+            self._states.replace(take(states, snapkv_keep(votes, self._budget, self._queries.shape[2], self._pooling)))
         self._queries, self._prompted = None, self.seen
         self.observes = False  # type: ignore[misc]
 

@@ -28,7 +28,7 @@ def heavy_and_recent(scores: Tensor, budget: int) -> Tensor:
     return torch.cat((chosen, recent), dim=-1)
 
 
-def voted(votes: Tensor, budget: int, observed: int, pooling: int) -> Tensor:
+def snapkv_keep(votes: Tensor, budget: int, observed: int, pooling: int) -> Tensor:
     """Slots that SnapKV keeps: the observation window, and of the slots before it those with the highest pooled votes (arXiv 2404.14469).
 
     Args:

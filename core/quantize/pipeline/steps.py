@@ -21,7 +21,7 @@ class Steps:
         self._context, self._total, self._done, self._told = context, total, 0, told
         self.ledger = ledger or Ledger()
 
-    def quietly(self) -> Steps:
+    def silent(self) -> Steps:
         """The same run, of which nothing is told and nothing kept."""
         return Steps(self._context, 1, told=False)
 

@@ -253,7 +253,7 @@ def _divergence(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, st
     """Of the whole model with these widths, on the text that sensitivities are measured on."""
     probe = Probe(streamed, probe_windows(windows)[1], steps.check_cancelled)
     hidden = probe.entering
-    for item in _quantized(streamed, spec, windows, steps.quietly(), widths):
+    for item in _quantized(streamed, spec, windows, steps.silent(), widths):
         if isinstance(item, BlockDone):
             hidden = probe.run(streamed.blocks.modules[item.index], hidden, item.index)
     return probe.divergences([hidden])[0]

@@ -114,7 +114,7 @@ def _begin_at_gptq(rounded: dict[str, nn.Linear], streamed: StreamedModel, spec:
     from core.quantize.pipeline.stream import QuantizedLinear, quantized_linears
 
     first = spec.model_copy(update={"method": "gptq"})
-    for item in quantized_linears(streamed, first, windows[:_GPTQ_WINDOWS], steps.quietly()):
+    for item in quantized_linears(streamed, first, windows[:_GPTQ_WINDOWS], steps.silent()):
         if isinstance(item, QuantizedLinear):
             steps.say(f"rounding {item.figures.name} by gptq, where the training begins")
             assert isinstance(item.tensor, QuantizedTensor)

@@ -15,7 +15,7 @@ def resolve_device(asked: str) -> str:
     Raises:
         RequestError: a CUDA device was asked for that is not there.
     """
-    if surely_cpu(asked):
+    if resolves_to_cpu(asked):
         return "cpu"
     import torch
 
@@ -29,6 +29,6 @@ def resolve_device(asked: str) -> str:
     return f"cuda:{index}"
 
 
-def surely_cpu(asked: str) -> bool:
+def resolves_to_cpu(asked: str) -> bool:
     """Whether the answer is `cpu` without asking torch: it was asked for, or there is no driver of a GPU."""
     return asked == "cpu" or (asked == "auto" and not any(Path(path).exists() for path in _DRIVERS))

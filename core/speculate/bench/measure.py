@@ -16,7 +16,7 @@ from core.runtime.prefill import prefill
 from core.runtime.sampling import Sampling
 from core.sanitize import clean
 from core.speculate.bench.loop import Round
-from core.speculate.bench.speculator import StepSeconds, Target, Way
+from core.speculate.bench.speculator import Speculator, StepSeconds, Target
 from core.speculate.bench.tally import Tally
 from core.speculate.result import SpeculateRow
 from core.speculate.simulate.simulate import Costs, speedup_of_rounds
@@ -69,7 +69,7 @@ class Bench:
     """What is measured: an opened target, a way to speculate, batches of prompts."""
 
     target: Target
-    way: Way
+    way: Speculator
     batches: Sequence[Tensor]
     new: int
     seed: int

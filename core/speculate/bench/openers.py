@@ -16,7 +16,7 @@ from core.runtime.fused.decoder import FusedDecoder
 from core.runtime.opening import open_decoder
 from core.runtime.sampling import Sampling
 from core.speculate.bench.shape import kept_blocks
-from core.speculate.bench.speculator import LinearWay, Target
+from core.speculate.bench.speculator import LinearSpeculator, Target
 from core.speculate.drafters.base import Drafter
 from core.speculate.drafters.layers import with_blocks
 from core.speculate.drafters.lookup import LookupDrafter
@@ -24,7 +24,7 @@ from core.speculate.drafters.model import ModelDrafter
 from core.speculate.spec import DraftingSpec
 
 
-def open_model(spec: DraftingSpec, target: Target, context: RunContext) -> LinearWay:
+def open_model(spec: DraftingSpec, target: Target, context: RunContext) -> LinearSpeculator:
     """A draft model with a cache of its own.
 
     Raises:
@@ -42,21 +42,23 @@ def open_model(spec: DraftingSpec, target: Target, context: RunContext) -> Linea
     model = open_whole(source, target.dtype, target.device)
     slots = min(target.decoder.max_tokens, card.context or target.decoder.max_tokens)
     decoder = open_decoder(model, slots, batch=target.decoder.batch)
-    return LinearWay(target.decoder, partial(_drafts, decoder, target.decoder.vocabulary), source.title, card.parameters)
+    return LinearSpeculator(target.decoder, partial(_drafts, decoder, target.decoder.vocabulary), source.title, card.parameters)
 
 
-def open_lookup(spec: DraftingSpec, target: Target, context: RunContext) -> LinearWay:
+def open_lookup(spec: DraftingSpec, target: Target, context: RunContext) -> LinearSpeculator:
     """N-grams of the text itself."""
     del context
-    return LinearWay(target.decoder, lambda _sampling, _generator: LookupDrafter(spec.ngram_min, spec.ngram_max), words_of(spec, target.card.layers))
+    return LinearSpeculator(
+        target.decoder, lambda _sampling, _generator: LookupDrafter(spec.ngram_min, spec.ngram_max), words_of(spec, target.card.layers)
+    )
 
 
-def open_layers(spec: DraftingSpec, target: Target, context: RunContext) -> LinearWay:
+def open_layers(spec: DraftingSpec, target: Target, context: RunContext) -> LinearSpeculator:
     """The target with blocks left out."""
     del context
     kept = kept_blocks(target.card.layers, spec.keep_layers, spec.skip_layers)
     decoder = _without(target, [block for block in range(target.card.layers) if block not in kept])
-    return LinearWay(target.decoder, partial(_drafts, decoder, target.decoder.vocabulary), words_of(spec, target.card.layers))
+    return LinearSpeculator(target.decoder, partial(_drafts, decoder, target.decoder.vocabulary), words_of(spec, target.card.layers))
 
 
 def _without(target: Target, skipped: list[int]) -> Decoder:

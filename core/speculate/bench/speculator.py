@@ -59,7 +59,7 @@ class StepSeconds:
     verify: float
 
 
-class Way(Protocol):
+class Speculator(Protocol):
     """One way to speculate with an opened target."""
 
     title: str
@@ -86,25 +86,25 @@ class Way(Protocol):
         """Measure the costs of a round behind these prompts."""
 
 
-Opener = Callable[[DraftingSpec, Target, RunContext], Way]
+Opener = Callable[[DraftingSpec, Target, RunContext], Speculator]
 
 OPENERS: dict[DrafterName, str] = {
     "model": "core.speculate.bench.openers:open_model",
     "lookup": "core.speculate.bench.openers:open_lookup",
     "layers": "core.speculate.bench.openers:open_layers",
-    "medusa": "core.speculate.medusa.speculator:open_way",
+    "medusa": "core.speculate.medusa.speculator:open_speculator",
 }
 """`module:function` of each drafter, called with the spec, the opened target and the run's context."""
 
 
-def open_way(spec: DraftingSpec, target: Target, context: RunContext) -> Way:
+def open_speculator(spec: DraftingSpec, target: Target, context: RunContext) -> Speculator:
     """The way that a spec asks for. Raises RequestError when it does not fit the target."""
     module, _, name = OPENERS[spec.drafter].partition(":")
     opener: Opener = getattr(import_module(module), name)
     return opener(spec, target, context)
 
 
-class LinearWay:
+class LinearSpeculator:
     """A drafter that drafts in a line.
 
     Args:

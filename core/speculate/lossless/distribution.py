@@ -12,7 +12,7 @@ from core.runtime.decoder import Decoder
 from core.runtime.prefill import prefill
 from core.runtime.sampling import Sampling, warp
 from core.speculate.bench.loop import Round
-from core.speculate.bench.speculator import Way
+from core.speculate.bench.speculator import Speculator
 from core.speculate.bench.tally import Tally
 from core.speculate.lossless.result import Comparison
 from core.speculate.lossless.statistics import compare
@@ -119,7 +119,7 @@ class Quantiles:
 
 
 def sampled(
-    way: Way, prompts: Tensor, *, gamma: int, new: int, sampling: Sampling, generator: torch.Generator, tally: Tally
+    way: Speculator, prompts: Tensor, *, gamma: int, new: int, sampling: Sampling, generator: torch.Generator, tally: Tally
 ) -> tuple[list[list[int]], list[Round]]:
     """Texts of `new` tokens behind each prompt, by speculation; stop tokens are tokens like others, so that every text has its length."""
     every = list(way.rounds(prompts, gamma=gamma, sampling=sampling, max_new_tokens=new, generator=generator))
@@ -136,7 +136,7 @@ OnDraws = Callable[[int], None]
 
 
 def model_comparison(
-    way: Way,
+    way: Speculator,
     decoder: Decoder,
     prompts: Tensor,
     *,

@@ -15,7 +15,7 @@ from core.runtime.sampling import Sampling
 from core.speculate.bench.live import LiveRounds
 from core.speculate.bench.prompts import prompts_of
 from core.speculate.bench.shape import slots_needed
-from core.speculate.bench.speculator import Target, Way, open_way
+from core.speculate.bench.speculator import Speculator, Target, open_speculator
 from core.speculate.bench.tally import Tally
 from core.speculate.bench.target import open_target, threads
 from core.speculate.check import check
@@ -50,7 +50,7 @@ def run(spec: SpeculateTestSpec, context: RunContext) -> SpeculateTestResult:
         batch = 1 if spec.drafter == "medusa" else BATCH
         slots = max(fit.slots, slots_needed(spec.prompt_tokens, tokens_of_a_text(gamma), gamma, batch))
         target = open_target(spec, context.device, slots=slots, batch=batch, needed_bytes=fit.peak_memory_bytes)
-        way = open_way(spec, target, context)
+        way = open_speculator(spec, target, context)
         prompts = prompts_of(
             target.tokenizer, source=spec.text, own=None, task="continue", count=max(spec.prompts, 8), length=spec.prompt_tokens, spacing=spec.tokens
         ).tokens
@@ -79,7 +79,7 @@ class _Steps:
 
 
 def _from_model(
-    spec: SpeculateTestSpec, steps: _Steps, target: Target, way: Way, prompts: Tensor, batch: int, error: float
+    spec: SpeculateTestSpec, steps: _Steps, target: Target, way: Speculator, prompts: Tensor, batch: int, error: float
 ) -> tuple[Comparison, Tally]:
     sampling = Sampling(spec.temperature, spec.top_k, spec.top_p, spec.min_p, spec.repetition_penalty)
     reached = 0
@@ -108,7 +108,7 @@ def _from_model(
     return found, tally
 
 
-def _greedy(spec: SpeculateTestSpec, steps: _Steps, target: Target, way: Way, prompts: Tensor) -> GreedyComparison:
+def _greedy(spec: SpeculateTestSpec, steps: _Steps, target: Target, way: Speculator, prompts: Tensor) -> GreedyComparison:
     """Every prompt by itself, with the penalty that was asked for."""
     sampling = Sampling(repetition_penalty=spec.repetition_penalty)
     identical, tokens, difference = 0, 0, None
@@ -142,7 +142,7 @@ def _result(
     spec: SpeculateTestSpec,
     comparisons: Sequence[Comparison],
     greedy: GreedyComparison | None,
-    way: Way,
+    way: Speculator,
     tally: Tally,
     warnings: tuple[str, ...],
     seconds: float,

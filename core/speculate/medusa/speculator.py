@@ -36,8 +36,8 @@ _BLOCKS = 3
 _TELL_EVERY = 0.5
 
 
-class MedusaWay:
-    """`core.speculate.bench.speculator.Way` with trained heads.
+class MedusaSpeculator:
+    """`core.speculate.bench.speculator.Speculator` with trained heads.
 
     Args:
         decoder: of the target.
@@ -96,7 +96,7 @@ class MedusaWay:
             yield done
 
     def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
-        """Plain steps, and the two parts of rounds; of each kind the least mean of some blocks, as `LinearWay` has it."""
+        """Plain steps, and the two parts of rounds; of each kind the least mean of some blocks, as `LinearSpeculator` has it."""
         del real
         tree = self.tree(gamma)
         room = max(self._decoder.max_tokens - max(TIMED_ROUNDS * (tree.depth + 1), PLAIN_STEPS) - len(tree.paths), 1)
@@ -113,7 +113,7 @@ class MedusaWay:
         return StepSeconds(plain_step, heads / gamma, verify)
 
 
-def open_way(spec: DraftingSpec, target: Target, context: RunContext) -> MedusaWay:
+def open_speculator(spec: DraftingSpec, target: Target, context: RunContext) -> MedusaSpeculator:
     """Heads from the folder that was named; else those that were trained for this target before; else new ones, trained now and kept.
 
     Raises:
@@ -128,7 +128,7 @@ def open_way(spec: DraftingSpec, target: Target, context: RunContext) -> MedusaW
     facts = found.facts
     first = ", ".join(f"{share:.0%}" for share in (head[0] for head in facts.top_k))
     context.log(f"Medusa heads in {clean(str(found.folder))}: their likeliest token is the target's {first} of the time, head by head")
-    way = MedusaWay(target.decoder, found.heads, facts.candidates, spec.acceptance, f"{facts.heads} Medusa heads")
+    way = MedusaSpeculator(target.decoder, found.heads, facts.candidates, spec.acceptance, f"{facts.heads} Medusa heads")
     for gamma in spec.gamma:
         tree = way.tree(gamma)
         context.log(

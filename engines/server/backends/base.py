@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
-class Asked:
+class GenerationRequest:
     """What is asked of a model, checked."""
 
     prompt: Sequence[int]
@@ -36,7 +36,7 @@ class TokenProbability:
 
 
 @dataclass(frozen=True)
-class Told:
+class GenerationChunk:
     """What one step adds."""
 
     text: str
@@ -63,7 +63,7 @@ class Backend(Protocol):
     def chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
         """Tokens of a conversation up to the answer, by the model's chat template, else as plain lines."""
 
-    def generate(self, asked: Asked, stopped: Callable[[], bool]) -> Iterator[Told]:
+    def generate(self, asked: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:
         """Answer, a step at a time; `stopped` is asked before each step."""
 
     def score(self, tokens: Sequence[int], top: int) -> list[TokenProbability]:

@@ -11,7 +11,7 @@ import numpy as np
 from core.errors import RequestError, RunFailed
 from core.models.resolve import resolve
 from core.sanitize import clean
-from engines.server.backends.base import Asked, TokenProbability, Told, plain_chat
+from engines.server.backends.base import GenerationChunk, GenerationRequest, TokenProbability, plain_chat
 
 
 class LlamaCppBackend:
@@ -64,7 +64,7 @@ class LlamaCppBackend:
             raise RequestError(f"the chat template of {self.name} cannot be filled: {clean(str(error), limit=200)}") from error
         return self.encode(filled.prompt, special=not filled.prompt.startswith(begin or "\0"))
 
-    def generate(self, asked: Asked, stopped: Callable[[], bool]) -> Iterator[Told]:
+    def generate(self, asked: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:
         """Answer, a token at a time."""
         model = self._model
         if asked.seed is not None:
@@ -85,7 +85,7 @@ class LlamaCppBackend:
             if last:
                 said += stream.finish()
             found = tuple(_probabilities(model.scores[model.n_tokens - 1 : model.n_tokens], [token], asked.logprobs)) if asked.logprobs else ()
-            yield Told(said, (token,), ("stop" if ended or stream.stopped else "length") if last else None, found)
+            yield GenerationChunk(said, (token,), ("stop" if ended or stream.stopped else "length") if last else None, found)
             if last or stopped():
                 return
 

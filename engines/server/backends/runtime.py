@@ -14,7 +14,7 @@ from core.runtime.opening import open_decoder
 from core.runtime.prefill import prefill
 from core.runtime.sampling import Sampling, SeenTokens, choose
 from core.runtime.stopping import TextStream
-from engines.server.backends.base import Asked, Told
+from engines.server.backends.base import GenerationChunk, GenerationRequest
 from engines.server.backends.torch_model import TorchModel, probabilities
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -43,7 +43,7 @@ class RuntimeBackend(TorchModel):
         self._decoder: Decoder = open_decoder(loaded, self.context)
         self.words = f"{type(self._decoder).__name__} in {str(wanted).removeprefix('torch.')}, {how}"
 
-    def generate(self, asked: Asked, stopped: Callable[[], bool]) -> Iterator[Told]:
+    def generate(self, asked: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:
         """Answer, a token at a time."""
         decoder = self._decoder
         sampling = Sampling(asked.temperature, asked.top_k, asked.top_p, asked.min_p, asked.repetition_penalty)
@@ -68,7 +68,7 @@ class RuntimeBackend(TorchModel):
                 said += text.finish()
             found = tuple(probabilities(logits, chosen, asked.logprobs)) if asked.logprobs else ()
             finish = ("stop" if ended or text.stopped else "length") if last else None
-            yield Told(said, (token,), finish, found)
+            yield GenerationChunk(said, (token,), finish, found)
             if last:
                 return
             logits = decoder.forward(chosen[:, None], last=True)[:, -1]

@@ -15,7 +15,7 @@ from core.models.resolve import resolve
 from core.models.source import require_folder
 from core.runtime.stopping import TextStream
 from core.sanitize import clean
-from engines.server.backends.base import Asked, TokenProbability, Told
+from engines.server.backends.base import GenerationChunk, GenerationRequest, TokenProbability
 from engines.server.backends.torch_model import TorchModel, probabilities
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -41,7 +41,7 @@ class TransformersBackend(TorchModel):
         super().__init__(model, loaded, context)
         self.words = f"transformers' generate in {str(loaded.dtype).removeprefix('torch.')}"
 
-    def generate(self, asked: Asked, stopped: Callable[[], bool]) -> Iterator[Told]:
+    def generate(self, asked: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:
         """Answer, a token at a time."""
         from transformers import StoppingCriteria, StoppingCriteriaList
 
@@ -96,7 +96,7 @@ class TransformersBackend(TorchModel):
                 last = ended or text.stopped or count == asked.max_tokens
                 if last:
                     said += text.finish()
-                yield Told(said, (item.token,), ("stop" if ended or text.stopped else "length") if last else None, item.probabilities)
+                yield GenerationChunk(said, (item.token,), ("stop" if ended or text.stopped else "length") if last else None, item.probabilities)
                 if last:
                     return
         finally:
@@ -104,7 +104,7 @@ class TransformersBackend(TorchModel):
             thread.join()
 
     @torch.inference_mode()
-    def _generate(self, asked: Asked, streamer: Any, halt: Any) -> None:
+    def _generate(self, asked: GenerationRequest, streamer: Any, halt: Any) -> None:
         prompt = torch.tensor([list(asked.prompt)], device=self.model.device)
         sampled = asked.temperature > 0
         if sampled:

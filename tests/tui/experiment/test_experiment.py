@@ -11,12 +11,12 @@ from core.runs.state.events import Artifact, Detail, Log, Metric, Progress, Stat
 from core.runs.state.files import write_json
 from tests.tui.fakes import write_run
 from tui.experiment.finished import Column, ResultTable, of_model
-from tui.experiment.tape import Tape
+from tui.experiment.progress import RunProgress
 from tui.services.live_runs import LiveRuns
 
 
 def test_the_tape_keeps_metrics_by_name_and_curves_by_label() -> None:
-    tape = Tape()
+    tape = RunProgress()
     tape.add(
         [
             Metric(1.0, "ppl", 9.0, 0, ""),
@@ -33,7 +33,7 @@ def test_the_tape_keeps_metrics_by_name_and_curves_by_label() -> None:
 
 
 def test_the_tape_keeps_the_last_details_of_each_kind_and_counts_all() -> None:
-    tape = Tape()
+    tape = RunProgress()
     tape.add(Detail(float(at), "round" if at % 2 else "pages", {"at": at}) for at in range(2000))
     assert tape.heard == {"pages": 1000, "round": 1000}
     assert len(tape.details["round"]) == 500
@@ -41,7 +41,7 @@ def test_the_tape_keeps_the_last_details_of_each_kind_and_counts_all() -> None:
 
 
 def test_time_left_is_told_by_the_pace_since_the_run_was_last_started() -> None:
-    tape = Tape()
+    tape = RunProgress()
     tape.add([Progress(0.0, 0, 100, "")])
     assert tape.seconds_left(10.0) is None, "before a twentieth is done the pace says little"
     tape.add([Progress(10.0, 20, 100, "")])

@@ -12,7 +12,7 @@ import pytest
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from tui.shell.resilient import SturdyApp
+from tui.shell.resilient import ResilientApp
 from tui.terminal.driver import HIGH, OutputQueue, TerminalBehind, TerminalGone
 
 
@@ -105,7 +105,7 @@ def test_leaving_does_not_wait_for_ever_for_a_terminal_that_stands_still(line: L
     assert time.monotonic() - before < 5
 
 
-class Counting(SturdyApp):
+class Counting(ResilientApp):
     """Counts the frames that would have gone to the terminal."""
 
     frames = 0

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from core.runs.launch.pause import is_paused
 from core.runs.state.store import Run
-from tui.benchmark.live.tape import BenchmarkTape
+from tui.benchmark.live.progress import BenchmarkProgress
 from tui.experiment.follower import Follower
 from tui.services.services import Runs
 
 
-class LoadFollower(Follower[BenchmarkTape]):
+class LoadFollower(Follower[BenchmarkProgress]):
     """A load, what was read of it, and what lies in its folder."""
 
-    def __init__(self, run: Run, tape: BenchmarkTape) -> None:
+    def __init__(self, run: Run, tape: BenchmarkProgress) -> None:
         super().__init__(run, tape)
         self.wished = False
         """Whether the person wants it to wait; it does as soon as the tape says so."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.benchmark.live_second import SecondEvent
 from core.sanitize import clean
-from tui.benchmark.live.tape import BenchmarkTape, Reason
+from tui.benchmark.live.progress import BenchmarkProgress, Reason
 from tui.widgets import words
 from tui.widgets.live import Line, Run, clip
 
@@ -14,7 +14,7 @@ LINES = 4
 """Of `figures`."""
 
 
-def figures(tape: BenchmarkTape, width: int, now: float = 0.0, *, wished: bool = False) -> list[Line]:
+def figures(tape: BenchmarkProgress, width: int, now: float = 0.0, *, wished: bool = False) -> list[Line]:
     """Counts, speed, medians of the last second, what the server says: always as many lines, so that nothing below them moves.
 
     Args:
@@ -90,7 +90,7 @@ def _server(told: SecondEvent) -> Line:
     return tuple(runs)
 
 
-def errors(tape: BenchmarkTape, most: int, width: int) -> list[Line]:
+def errors(tape: BenchmarkProgress, most: int, width: int) -> list[Line]:
     """Why requests failed and how many, the most frequent first; of a run that does not count them the first errors, and how many more there were."""
     if reasons := tape.reasons:
         return _reasons(reasons, most, width)

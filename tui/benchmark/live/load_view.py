@@ -9,7 +9,7 @@ from core.runs.state.store import Run
 from tui.benchmark.live import curves
 from tui.benchmark.live import lines as live_lines
 from tui.benchmark.live.follower import LoadFollower
-from tui.benchmark.live.tape import BenchmarkTape
+from tui.benchmark.live.progress import BenchmarkProgress
 from tui.benchmark.names import title
 from tui.experiment.live import LiveRun
 from tui.services.services import services_of
@@ -23,7 +23,7 @@ _AROUND = 8
 _ERRORS = 4
 
 
-class BenchmarkLive(LiveRun[BenchmarkTape]):
+class BenchmarkLive(LiveRun[BenchmarkProgress]):
     """Head, figures, errors, as many charts as there is room for."""
 
     HELP = (
@@ -76,19 +76,19 @@ class BenchmarkLive(LiveRun[BenchmarkTape]):
 
     def follow(self, run: Run) -> None:
         """Show a run from now on."""
-        self.follower = LoadFollower(run, self.new_tape())
+        self.follower = LoadFollower(run, self.new_progress())
         self.look(always=True)
 
-    def new_tape(self) -> BenchmarkTape:
+    def new_progress(self) -> BenchmarkProgress:
         """Nothing heard yet."""
-        return BenchmarkTape()
+        return BenchmarkProgress()
 
     def next_chart(self) -> None:
         """Begin with the next chart."""
         self._first = (self._first + 1) % curves.COUNT
         self._again()
 
-    def draw(self, run: Run, tape: BenchmarkTape) -> None:  # noqa: ARG002
+    def draw(self, run: Run, tape: BenchmarkProgress) -> None:  # noqa: ARG002
         """What has been told so far."""
         self.set_class(not tape.seconds, "-nothing")
         width, height = self.size

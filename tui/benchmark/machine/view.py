@@ -14,7 +14,7 @@ from core.benchmark.machine.result import BenchmarkMachineResult, ProductRow
 from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.benchmark.machine import rows
-from tui.benchmark.machine.tape import MachineTape
+from tui.benchmark.machine.progress import MachineProgress
 from tui.benchmark.names import MACHINE, title
 from tui.experiment.finished import ResultTable, read
 from tui.experiment.follower import Follower
@@ -31,7 +31,7 @@ _STOPS = ("sizes", "sizes chart", "products", "products chart", "words")
 """What m goes through in a low window; in a high one the tables of sizes and products, each with its chart and its words."""
 
 
-class MachineFollower(Follower[MachineTape]):
+class MachineFollower(Follower[MachineProgress]):
     """Reads the result of a run that is done, too: it tells more than the events."""
 
     def look(self, runs: Runs) -> None:
@@ -41,7 +41,7 @@ class MachineFollower(Follower[MachineTape]):
             self.tape.result = read(self.run, BenchmarkMachineResult)
 
 
-class MachineView(LiveRun[MachineTape]):
+class MachineView(LiveRun[MachineProgress]):
     """Square products by size; the products of the model under the roofline."""
 
     HELP = (
@@ -101,13 +101,13 @@ class MachineView(LiveRun[MachineTape]):
         """This machine, and the model."""
         return title(run)
 
-    def new_tape(self) -> MachineTape:
+    def new_progress(self) -> MachineProgress:
         """Nothing heard yet."""
-        return MachineTape()
+        return MachineProgress()
 
     def follow(self, run: Run) -> None:
         """Show a measurement from now on."""
-        self.follower = MachineFollower(run, self.new_tape())
+        self.follower = MachineFollower(run, self.new_progress())
         self.look(always=True)
 
     @property
@@ -144,7 +144,7 @@ class MachineView(LiveRun[MachineTape]):
         self._scroll.set_class(low and self.stop not in ("sizes", "words"), "-away")
         self.chart.set_class(low and not self.stop.endswith("chart"), "-away")
 
-    def draw(self, run: Run, tape: MachineTape) -> None:  # noqa: ARG002
+    def draw(self, run: Run, tape: MachineProgress) -> None:  # noqa: ARG002
         """What was measured so far."""
         found = tape.measured()
         self.set_class(not found.squares and not found.rows, "-nothing")

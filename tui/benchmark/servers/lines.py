@@ -10,8 +10,8 @@ from core.runs.state.state import State
 from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.benchmark.names import title
+from tui.benchmark.servers.progress import MEMORY, RUNNING, WAITING, ServerProgress
 from tui.benchmark.servers.servers import ServerRow
-from tui.benchmark.servers.tape import MEMORY, RUNNING, WAITING, ServerTape
 from tui.runs.words import MARKS, STYLES, when
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
@@ -47,7 +47,7 @@ def _end(state: State) -> str:
     return "stopped" if state.status in ("done", "cancelled") else state.status
 
 
-def described(run: Run, state: State, tape: ServerTape, now: float, width: int, *, short: bool = False) -> Content:
+def described(run: Run, state: State, tape: ServerProgress, now: float, width: int, *, short: bool = False) -> Content:
     """Everything about one server, or in `short` what does not stand in the table."""
     ready = tape.ready
     word = "answers" if ready is not None and not state.is_over else "starts" if not state.is_over else _end(state)
@@ -67,7 +67,7 @@ def described(run: Run, state: State, tape: ServerTape, now: float, width: int, 
     return Content("\n").join([first, hanging(rows, width)])
 
 
-def requests_plot(tape: ServerTape) -> Plot:
+def requests_plot(tape: ServerProgress) -> Plot:
     """Requests that are computed and that wait."""
     series = [_series(tape, name, label) for name, label in ((RUNNING, "running"), (WAITING, "waiting")) if tape.course.get(name)]
     top = max((value for each in series for value in each.y), default=0.0)
@@ -76,13 +76,13 @@ def requests_plot(tape: ServerTape) -> Plot:
     )
 
 
-def memory_plot(tape: ServerTape) -> Plot:
+def memory_plot(tape: ServerProgress) -> Plot:
     """Memory of the server's processes."""
     points = tape.course.get(MEMORY, ())
     series = (Series.of([value / 2**20 for _, value in points], [at for at, _ in points]),) if points else ()
     return Plot("line", series, "memory of its processes", y_unit="MiB", x_unit="s", empty="its processes cannot be seen from here")
 
 
-def _series(tape: ServerTape, name: str, label: str) -> Series:
+def _series(tape: ServerProgress, name: str, label: str) -> Series:
     points = tape.course[name]
     return Series.of([value for _, value in points], [at for at, _ in points], label=label)

@@ -8,7 +8,7 @@ from threading import Lock
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from tui.benchmark.names import SERVE
-from tui.benchmark.servers.tape import MEMORY, RUNNING, WAITING, ServerTape
+from tui.benchmark.servers.progress import MEMORY, RUNNING, WAITING, ServerProgress
 from tui.experiment.follower import Follower
 from tui.services.services import Runs
 
@@ -44,7 +44,7 @@ class ServerList:
     """Remembers how far it has read each server's events."""
 
     def __init__(self) -> None:
-        self._followers: dict[str, Follower[ServerTape]] = {}
+        self._followers: dict[str, Follower[ServerProgress]] = {}
         self._read: set[str] = set()
         """Those that were over when they were last read: they say nothing any more."""
         self._reading = Lock()
@@ -64,7 +64,7 @@ class ServerList:
         try:
             if anew:
                 found = [run for run in runs.list_runs() if run.capability == SERVE][:_MOST]
-                self._followers = {run.id: self._followers.get(run.id) or Follower(run, ServerTape()) for run in found}
+                self._followers = {run.id: self._followers.get(run.id) or Follower(run, ServerProgress()) for run in found}
             for follower in self._followers.values():
                 if follower.run.id not in self._read:
                     follower.look(runs)
@@ -76,7 +76,7 @@ class ServerList:
         return sorted(rows, key=lambda row: not row.going)
 
 
-def _row(follower: Follower[ServerTape]) -> ServerRow:
+def _row(follower: Follower[ServerProgress]) -> ServerRow:
     tape, values = follower.tape, follower.run.values
     ready = tape.ready
     return ServerRow(

@@ -13,8 +13,8 @@ from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.benchmark.names import title
 from tui.benchmark.servers import lines as server_lines
+from tui.benchmark.servers.progress import ServerProgress
 from tui.benchmark.servers.servers import ServerList, ServerRow
-from tui.benchmark.servers.tape import ServerTape
 from tui.experiment.live import LiveRun
 from tui.services.services import services_of
 from tui.widgets.chart.chart import Chart
@@ -28,7 +28,7 @@ _LOW = 26
 """Lines below which words and chart take turns."""
 
 
-class ServersView(LiveRun[ServerTape]):
+class ServersView(LiveRun[ServerProgress]):
     """A row a server, and the one under the cursor in full."""
 
     HELP = (
@@ -89,9 +89,9 @@ class ServersView(LiveRun[ServerTape]):
         """Engine and model."""
         return title(run)
 
-    def new_tape(self) -> ServerTape:
+    def new_progress(self) -> ServerProgress:
         """Nothing heard yet."""
-        return ServerTape()
+        return ServerProgress()
 
     @property
     def chosen(self) -> ServerRow | None:
@@ -111,7 +111,7 @@ class ServersView(LiveRun[ServerTape]):
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
 
-    def draw(self, run: Run, tape: ServerTape) -> None:
+    def draw(self, run: Run, tape: ServerProgress) -> None:
         """The server under the cursor."""
         follower, width = self.follower, self.size.width
         if follower is None or not width:

@@ -10,7 +10,7 @@ from core.kvcache.pages.events import Block, PageEvent
 from core.kvcache.pages.schedule import events as schedule_event
 from core.kvcache.pages.schedule.events import ScheduleEvent
 from core.runs.state.events import Detail, Event
-from tui.experiment.tape import Tape
+from tui.experiment.progress import RunProgress
 from tui.widgets import words
 from tui.widgets.chart.strip import history, meter
 from tui.widgets.live import Line, Run, Tone, clip, fit
@@ -24,7 +24,7 @@ _KEPT = 400
 
 
 @dataclass
-class PagesTape(Tape):
+class PagesProgress(RunProgress):
     """The last state of the blocks, and how it came to be."""
 
     event: PageEvent | None = None
@@ -47,7 +47,7 @@ class PagesTape(Tape):
     loads: dict[str, list[float | None]] = field(default_factory=dict)
     """Percent of the blocks in use by policy, event by event."""
 
-    def take(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         """Take in one event."""
         match event:
             case Detail(kind=page_event.KIND):
@@ -58,7 +58,7 @@ class PagesTape(Tape):
                     self.schedules[state.policy] = state
                     self._keep(self.loads.setdefault(state.policy, []), 100 * state.utilization)
             case _:
-                super().take(event)
+                super().apply(event)
 
     def _pages(self, event: PageEvent) -> None:
         names = {sequence.id: sequence.name for sequence in event.sequences}
@@ -167,7 +167,7 @@ def sequences(event: PageEvent, copied: Iterable[int], width: int, height: int) 
     return lines
 
 
-def figures(event: PageEvent, tape: PagesTape, width: int) -> list[Line]:
+def figures(event: PageEvent, tape: PagesProgress, width: int) -> list[Line]:
     """Utilization and waste of a state, beside caches that are allocated in advance, each with its history."""
     bar = 16 if width >= 90 else 8
     strip = min(width - 64 - bar, 40)

@@ -16,7 +16,7 @@ from tui.experiment.live import LiveRun
 from tui.experiment.names import model
 from tui.kvcache.pages import blocks, scheduling
 from tui.kvcache.pages import words as pages_words
-from tui.kvcache.pages.blocks import PagesTape
+from tui.kvcache.pages.blocks import PagesProgress
 from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
 from tui.widgets.live import Line, LiveLines, clip
@@ -30,7 +30,7 @@ _CHART_FROM = 36
 """Lines from which on the chart of a finished decode is shown too."""
 
 
-class DecodeView(LiveRun[PagesTape]):
+class DecodeView(LiveRun[PagesProgress]):
     """A real decode: figures, a cell a block, sequences with their tables."""
 
     NOTHING = "No decode yet. F5 decodes several sequences with shared prefixes through a paged cache, and shows its blocks."
@@ -77,11 +77,11 @@ class DecodeView(LiveRun[PagesTape]):
         """The model."""
         return f"pages of a decode: {model(run.values)}"
 
-    def new_tape(self) -> PagesTape:
+    def new_progress(self) -> PagesProgress:
         """A tape that hears of blocks."""
-        return PagesTape()
+        return PagesProgress()
 
-    def draw(self, run: Run, tape: PagesTape) -> None:
+    def draw(self, run: Run, tape: PagesProgress) -> None:
         """The last state of the blocks; when all is decoded the fullest one, and the result."""
         done = self.follower is not None and self.follower.state.status == "done"
         if self._of != run.id:
@@ -94,7 +94,7 @@ class DecodeView(LiveRun[PagesTape]):
             over = tape.event.phase in ("done", "verify")
             self._draw_blocks(tape, tape.fullest if over else tape.event, tape.copied_then if over else tape.copied)
 
-    def _draw_blocks(self, tape: PagesTape, event: PageEvent, copied: Collection[int]) -> None:
+    def _draw_blocks(self, tape: PagesProgress, event: PageEvent, copied: Collection[int]) -> None:
         width, height = self.size
         grid = blocks.grid(event.blocks, copied, width, max((height - _AROUND) // 2, 3))
         self._figures.show_all(blocks.figures(event, tape, width))

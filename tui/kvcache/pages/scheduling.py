@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from core.kvcache.pages.result import PagesResult, PolicyRow
 from core.kvcache.pages.schedule.events import ScheduleEvent
 from core.sanitize import clean
-from tui.kvcache.pages.blocks import PagesTape
+from tui.kvcache.pages.blocks import PagesProgress
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
 from tui.widgets.chart.strip import history, meter
@@ -38,7 +38,7 @@ def brief(seconds: float) -> str:
     return f"{words.figure(1000 * seconds, 3)} ms" if seconds < 1 else words.duration(seconds)
 
 
-def going(tape: PagesTape, width: int) -> list[Line]:
+def going(tape: PagesProgress, width: int) -> list[Line]:
     """The simulated schedulers as they go: a line of figures and the history of the blocks in use each."""
     lines: list[Line] = []
     for policy in POLICIES:

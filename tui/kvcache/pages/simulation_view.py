@@ -12,7 +12,7 @@ from tui.experiment.finished import read
 from tui.experiment.live import LiveRun
 from tui.experiment.names import model
 from tui.kvcache.pages import scheduling
-from tui.kvcache.pages.blocks import PagesTape
+from tui.kvcache.pages.blocks import PagesProgress
 from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
 from tui.widgets.live import LiveLines
@@ -22,7 +22,7 @@ _ROOMY = 30
 """Lines from which on the table, the chart and its words stand together."""
 
 
-class SimulationView(LiveRun[PagesTape]):
+class SimulationView(LiveRun[PagesProgress]):
     """Two simulated schedulers beside each other."""
 
     NOTHING = "No simulation yet. Set mode to simulate in the form of the pages: continuous against static batching at the size of a model."
@@ -77,11 +77,11 @@ class SimulationView(LiveRun[PagesTape]):
         """Labelled as what it is."""
         return f"{scheduling.LABEL} of a scheduler: {model(run.values)}"
 
-    def new_tape(self) -> PagesTape:
+    def new_progress(self) -> PagesProgress:
         """A tape that hears of schedules."""
-        return PagesTape()
+        return PagesProgress()
 
-    def draw(self, run: Run, tape: PagesTape) -> None:
+    def draw(self, run: Run, tape: PagesProgress) -> None:
         """Both schedulers as they go, and their figures when they are done."""
         done = self.follower is not None and self.follower.state.status == "done"
         if self._of != run.id:

@@ -8,7 +8,7 @@ from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.experiment.live import GrowingTable, LiveRun, Row
 from tui.experiment.names import model
-from tui.experiment.tape import Tape
+from tui.experiment.progress import RunProgress
 from tui.kvcache.schemes import curves
 from tui.widgets import words
 from tui.widgets.chart.chart import Chart
@@ -18,7 +18,7 @@ _RATIO = "ppl_ratio"
 """A metric that is told of every scheme when it is done."""
 
 
-class LiveView(LiveRun[Tape]):
+class LiveView(LiveRun[RunProgress]):
     """Chart and table between head and last words."""
 
     HELP = (
@@ -49,9 +49,9 @@ class LiveView(LiveRun[Tape]):
         """How many schemes on which model."""
         return title(run)
 
-    def new_tape(self) -> Tape:
+    def new_progress(self) -> RunProgress:
         """A plain tape: curves are metrics with labels, rows are details."""
-        return Tape()
+        return RunProgress()
 
     def next_chart(self) -> None:
         """Against the full cache, or perplexity itself."""
@@ -59,7 +59,7 @@ class LiveView(LiveRun[Tape]):
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
 
-    def draw(self, run: Run, tape: Tape) -> None:
+    def draw(self, run: Run, tape: RunProgress) -> None:
         """What has been measured so far."""
         found = tape.curves.get(curves.PPL, {})
         rows = arrived(tape)
@@ -76,20 +76,20 @@ def title(run: Run) -> str:
     return f"{what}: {model(run.values)}"
 
 
-def arrived(tape: Tape) -> list[Row]:
+def arrived(tape: RunProgress) -> list[Row]:
     """Cells of the schemes that are done, in the order of arrival."""
     names = list(tape.curves.get(_RATIO, {}))
     full = _told(tape, "bytes_per_token", names[0]) if names else None
     return [_cells(tape, name, full) for name in names]
 
 
-def _told(tape: Tape, figure: str, name: str) -> float | None:
+def _told(tape: RunProgress, figure: str, name: str) -> float | None:
     """The last value of a figure of a scheme."""
     values = list(tape.curves.get(figure, {}).get(name, {}).values())
     return values[-1] if values else None
 
 
-def _cells(tape: Tape, name: str, full: float | None) -> Row:
+def _cells(tape: RunProgress, name: str, full: float | None) -> Row:
     held, ratio = _told(tape, "bytes_per_token", name), _told(tape, _RATIO, name)
     return (
         clean(name),

@@ -12,7 +12,7 @@ from core.runs.state.store import Run
 from tui.experiment.finished import ResultTable, read
 from tui.experiment.live import LiveRun
 from tui.experiment.names import model
-from tui.experiment.tape import Tape
+from tui.experiment.progress import RunProgress
 from tui.kvcache.why import growth
 from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
@@ -26,7 +26,7 @@ _BROAD = 92
 """Columns from which on the charts stand beside each other."""
 
 
-class WhyView(LiveRun[Tape]):
+class WhyView(LiveRun[RunProgress]):
     """Follows the newest run and shows its result. In a small window charts, table and words take turns."""
 
     HELP = (
@@ -86,11 +86,11 @@ class WhyView(LiveRun[Tape]):
         """The model."""
         return f"with and without a cache: {model(run.values)}"
 
-    def new_tape(self) -> Tape:
+    def new_progress(self) -> RunProgress:
         """A plain tape."""
-        return Tape()
+        return RunProgress()
 
-    def draw(self, run: Run, tape: Tape) -> None:
+    def draw(self, run: Run, tape: RunProgress) -> None:
         """Times as they are told, and the result when the run is done."""
         done = self.follower is not None and self.follower.state.status == "done"
         if self._of != run.id:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.sanitize import clean
-from tui.quantize.live.tape import Tape
+from tui.quantize.live.progress import RunProgress
 from tui.quantize.results import layers
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
@@ -30,14 +30,14 @@ class Arrivals:
     plot: Plot | None = None
 
 
-def arrivals(tape: Tape) -> Arrivals:
+def arrivals(tape: RunProgress) -> Arrivals:
     """What there is to show of a run."""
     if tape.errors:
         return _errors(tape)
     return _sensitivities(tape) if tape.sensitivity else Arrivals("nothing")
 
 
-def _errors(tape: Tape) -> Arrivals:
+def _errors(tape: RunProgress) -> Arrivals:
     chosen = bool(tape.assigned)
     columns = (("linear", 36), ("relative error", 14), *((("bits", 6),) if chosen else ()))
     rows = []
@@ -47,7 +47,7 @@ def _errors(tape: Tape) -> Arrivals:
     return Arrivals(f"errors {tape.passes} {chosen}", columns, rows, layers.plot(tape.errors))
 
 
-def _sensitivities(tape: Tape) -> Arrivals:
+def _sensitivities(tape: RunProgress) -> Arrivals:
     widths = sorted({bits for of_linear in tape.sensitivity.values() for bits in of_linear})
     rows = [
         (short(name), *(words.figure(of_linear[bits], 2) if bits in of_linear else "" for bits in widths))
@@ -58,7 +58,7 @@ def _sensitivities(tape: Tape) -> Arrivals:
     )
 
 
-def sensitivity_plot(tape: Tape, widths: Sequence[int]) -> Plot:
+def sensitivity_plot(tape: RunProgress, widths: Sequence[int]) -> Plot:
     """What the whole model loses when one linear of a block alone gets few bits: the worst linear of each block, a line a width."""
     worst: dict[int, dict[int, float]] = {bits: {} for bits in widths}
     for position, (name, of_linear) in enumerate(tape.sensitivity.items()):

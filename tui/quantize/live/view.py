@@ -7,12 +7,12 @@ from textual.app import ComposeResult
 from core.runs.state.store import Run
 from tui.experiment.live import GrowingTable, LiveRun
 from tui.quantize.live.arrivals import arrivals
-from tui.quantize.live.tape import Tape
+from tui.quantize.live.progress import RunProgress
 from tui.quantize.title import title
 from tui.widgets.chart.chart import Chart
 
 
-class LiveView(LiveRun[Tape]):
+class LiveView(LiveRun[RunProgress]):
     """Chart and table of the linears between head and last words."""
 
     HELP = (
@@ -43,11 +43,11 @@ class LiveView(LiveRun[Tape]):
         """Method, bits and model."""
         return title(run)
 
-    def new_tape(self) -> Tape:
+    def new_progress(self) -> RunProgress:
         """A tape that hears of linears."""
-        return Tape()
+        return RunProgress()
 
-    def draw(self, run: Run, tape: Tape) -> None:
+    def draw(self, run: Run, tape: RunProgress) -> None:
         """Sensitivities while they are measured, errors afterwards."""
         found = arrivals(tape)
         self.set_class(not found.rows, "-nothing")

@@ -17,14 +17,14 @@ from core.quantize import pareto as core
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.store import Run
 from tui.experiment.names import model
-from tui.experiment.turns import Turns
+from tui.experiment.table_or_chart import TableOrChart
 from tui.quantize.pareto import lines as pareto
 from tui.services.services import services_of
 from tui.widgets.hanging import hanging
 from tui.widgets.threads import in_thread
 
 
-class ParetoView(Turns):
+class ParetoView(TableOrChart):
     """A table in order of size, and size against quality in a chart."""
 
     HELP = (

@@ -14,7 +14,7 @@ from textual.worker import get_current_worker
 from core.errors import LlmoptError
 from core.models.card import ModelCard
 from tui.experiment.names import model
-from tui.experiment.turns import Turns
+from tui.experiment.table_or_chart import TableOrChart
 from tui.quantize.results import figures, history, layers, outcome
 from tui.quantize.results.assignment import AssignmentMap
 from tui.quantize.results.outcome import Outcome
@@ -23,7 +23,7 @@ from tui.widgets.hanging import hanging
 from tui.widgets.threads import in_thread
 
 
-class ResultsView(Turns):
+class ResultsView(TableOrChart):
     """Figures above, all runs of the model in a table, and linear by linear what the chosen one did."""
 
     HELP = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.sanitize import clean
-from tui.speculate.live.tape import SpeculateTape, Tally
+from tui.speculate.live.progress import SpeculateProgress, Tally
 from tui.speculate.names import setting
 from tui.widgets import words
 from tui.widgets.chart.strip import history
@@ -22,7 +22,7 @@ LINES = 4
 """Of `figures`."""
 
 
-def figures(tape: SpeculateTape, width: int) -> list[Line]:
+def figures(tape: SpeculateProgress, width: int) -> list[Line]:
     """Setting, acceptance so far, its course, speeds: always as many lines, so that nothing below them moves."""
     tally = tape.tally
     if tally is None or tape.setting is None:
@@ -55,7 +55,7 @@ def _course(recent: Sequence[float | None], tally: Tally, width: int) -> Line:
     return ((told, "muted"), ("course ", "muted"), (history(recent, room), "bar")) if room > 0 else ((told, "muted"),)
 
 
-def _speed(tape: SpeculateTape, tally: Tally) -> Line:
+def _speed(tape: SpeculateProgress, tally: Tally) -> Line:
     speed = tally.tokens_per_second
     plain = _plain(tape) if tape.setting is not None else None
     line: list[Run] = [(f"{words.figure(speed, 3)} tokens/s", "strong")] if speed else []
@@ -65,7 +65,7 @@ def _speed(tape: SpeculateTape, tally: Tally) -> Line:
     return tuple(line)
 
 
-def _plain(tape: SpeculateTape) -> float | None:
+def _plain(tape: SpeculateProgress) -> float | None:
     """Tokens a second of plain decoding in the newest setting of the same temperature; another one takes another time."""
     assert tape.setting is not None
     ending = f"temperature {tape.setting[2]:g}"
@@ -74,13 +74,13 @@ def _plain(tape: SpeculateTape) -> float | None:
     return values[-1] if values else None
 
 
-def finished(tape: SpeculateTape, most: int, width: int) -> list[Line]:
+def finished(tape: SpeculateProgress, most: int, width: int) -> list[Line]:
     """The last settings that are done, or the last comparisons of a test, one a line."""
     lines = [_finished(tape, label) for label in tape.curves.get(GAIN, {})] or [_compared(tape, label) for label in tape.curves.get(VARIATION, {})]
     return [clip(line, width) for line in lines[-most:]] if most > 0 else []
 
 
-def _finished(tape: SpeculateTape, label: str) -> Line:
+def _finished(tape: SpeculateProgress, label: str) -> Line:
     gain, predicted, alpha, speed, plain = (_of(tape, name, label) for name in (GAIN, PREDICTED, ALPHA, SPEED, PLAIN))
     slower = gain is not None and gain < 1
     named = clean(label, limit=40).replace("gamma", "γ").replace("temperature", "T")
@@ -96,7 +96,7 @@ def _times(gain: float | None) -> str:
     return words.NOTHING if gain is None else f"{gain:.2f}"
 
 
-def _compared(tape: SpeculateTape, label: str) -> Line:
+def _compared(tape: SpeculateProgress, label: str) -> Line:
     found, bound = _of(tape, VARIATION, label), _of(tape, BOUND, label)
     within = found is not None and bound is not None and found <= bound
     return (
@@ -106,6 +106,6 @@ def _compared(tape: SpeculateTape, label: str) -> Line:
     )
 
 
-def _of(tape: SpeculateTape, name: str, label: str) -> float | None:
+def _of(tape: SpeculateProgress, name: str, label: str) -> float | None:
     values = list(tape.curves.get(name, {}).get(label, {}).values())
     return values[-1] if values else None

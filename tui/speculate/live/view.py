@@ -9,7 +9,7 @@ from core.runs.state.store import Run
 from tui.experiment.live import LiveRun
 from tui.speculate.live import lines as live_lines
 from tui.speculate.live import tokens
-from tui.speculate.live.tape import SpeculateTape
+from tui.speculate.live.progress import SpeculateProgress
 from tui.speculate.live.token_view import TokenView
 from tui.speculate.names import title
 from tui.widgets.live import LiveLines
@@ -18,7 +18,7 @@ _FEW = 16
 """Lines below which nothing is told of settings that are done."""
 
 
-class SpeculateLive(LiveRun[SpeculateTape]):
+class SpeculateLive(LiveRun[SpeculateProgress]):
     """Head, figures, the text with its signs, what the signs mean."""
 
     HELP = (
@@ -49,9 +49,9 @@ class SpeculateLive(LiveRun[SpeculateTape]):
         """Drafter, gammas, temperatures, model."""
         return title(run)
 
-    def new_tape(self) -> SpeculateTape:
+    def new_progress(self) -> SpeculateProgress:
         """Nothing heard yet."""
-        return SpeculateTape()
+        return SpeculateProgress()
 
     def compose(self) -> ComposeResult:
         """Head, settings that are done, figures of the one that goes on, text, legend, last words."""
@@ -71,7 +71,7 @@ class SpeculateLive(LiveRun[SpeculateTape]):
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
 
-    def draw(self, run: Run, tape: SpeculateTape) -> None:  # noqa: ARG002
+    def draw(self, run: Run, tape: SpeculateProgress) -> None:  # noqa: ARG002
         """Show what the tape holds."""
         self.set_class(not tape.curves, "-nothing")
         self.set_class(tape.tally is None, "-textless")

@@ -13,7 +13,7 @@ from textual.worker import get_current_worker
 
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
-from tui.experiment.turns import Turns
+from tui.experiment.table_or_chart import TableOrChart
 from tui.services.services import services_of
 from tui.speculate.results import rows
 from tui.speculate.results import setting_lines as told
@@ -25,7 +25,7 @@ _TALL = 40
 """Lines from which on there is room for how it was measured."""
 
 
-class SpeculateResults(Turns):
+class SpeculateResults(TableOrChart):
     """Figures above, a row for each gamma and temperature of every run, a chart."""
 
     HELP = (

@@ -11,7 +11,7 @@ import pytest
 from core.benchmark.analysis.arrivals_window import arrivals_window
 from core.benchmark.analysis.figures import level_of
 from core.benchmark.analysis.timeline import measured_in, window_of
-from core.benchmark.client.load import Carried
+from core.benchmark.client.load import LoadResult
 from core.benchmark.client.outcome import Outcome, Piece, Usage
 from core.benchmark.metrics.base import Window
 from core.benchmark.metrics.throughput import RequestThroughput, TokenThroughput
@@ -21,7 +21,7 @@ SECOND = 1_000_000_000
 TOKENS = 10
 
 
-def answered(times: np.ndarray, takes: float, slots: int | None = None) -> Carried:
+def answered(times: np.ndarray, takes: float, slots: int | None = None) -> LoadResult:
     """Every answer takes so many seconds from sending; where there are slots, a request waits for a free one."""
     free = [0.0] * (slots or 0)
     outcomes = []
@@ -31,10 +31,10 @@ def answered(times: np.ndarray, takes: float, slots: int | None = None) -> Carri
             heapq.heappush(free, sent + takes)
         pieces = [Piece(round((sent + takes * part / TOKENS) * SECOND), "x") for part in range(1, TOKENS + 1)]
         outcomes.append(Outcome(index, "done", round(due * SECOND), sent=round(sent * SECOND), pieces=pieces, usage=Usage(5, TOKENS)))
-    return Carried(0, outcomes[-1].pieces[-1].t, outcomes, paced=True)
+    return LoadResult(0, outcomes[-1].pieces[-1].t, outcomes, paced=True)
 
 
-def rates(carried: Carried) -> tuple[float, float]:
+def rates(carried: LoadResult) -> tuple[float, float]:
     """Requests and tokens a second."""
     window, _ = window_of(carried)
     found = [metric.of(carried.outcomes, window) for metric in (RequestThroughput(), TokenThroughput())]
@@ -85,7 +85,7 @@ def test_a_pause_and_the_time_of_one_answer_after_it_are_in_no_rate() -> None:
     times = schedule.constant(10.0, 100)
     times = np.where(times < 5, times, times + 20)
     carried = answered(times, 0.5)
-    paused = Carried(0, carried.end, carried.outcomes, pauses=((5 * SECOND, 25 * SECOND),), paced=True)
+    paused = LoadResult(0, carried.end, carried.outcomes, pauses=((5 * SECOND, 25 * SECOND),), paced=True)
     assert window_of(paused)[0].without == ((5 * SECOND, round(25.5 * SECOND)),)
     assert rates(paused)[0] == pytest.approx(10, rel=0.06)
     assert rates(carried)[0] < 4
@@ -96,7 +96,7 @@ def test_a_load_that_was_ended_is_measured_to_its_end() -> None:
     carried = answered(schedule.constant(20.0, 400), 0.2, slots=2)
     answers = [outcome for outcome in carried.outcomes if (outcome.sent or 0) < 10 * SECOND]
     unsent = [Outcome(outcome.index, "unsent", outcome.due) for outcome in carried.outcomes[len(answers) :]]
-    ended = Carried(0, answers[-1].pieces[-1].t, [*answers, *unsent], paced=True)
+    ended = LoadResult(0, answers[-1].pieces[-1].t, [*answers, *unsent], paced=True)
     window, _ = window_of(ended)
     assert window.seconds == pytest.approx(10, rel=0.05)
     assert rates(ended)[0] == pytest.approx(10, rel=0.05)

@@ -7,7 +7,7 @@ from math import exp
 import numpy as np
 import pytest
 
-from core.benchmark.analysis.baseline import held_against
+from core.benchmark.analysis.baseline import compare_to_baseline
 from core.benchmark.analysis.comparison import compare_answers, compare_quality
 from core.benchmark.compare.recommend import recommend, told_margin
 from core.benchmark.report import report
@@ -76,7 +76,7 @@ def test_the_best_quality_is_recommended_beyond_noise() -> None:
 
 def test_a_worse_perplexity_falls_short_of_the_baseline_and_stands_in_comparisons() -> None:
     good, bad = result(quality()), result(quality(0.03, 2))
-    held = {each.expression: each.passed for each in held_against(good, bad)[0]}
+    held = {each.expression: each.passed for each in compare_to_baseline(good, bad)[0]}
     assert held["perplexity no worse than the baseline"] is False
     assert held["ttft.p50 no worse than the baseline"] is True
     found = {each.name: each for each in differences(bad.model_dump(mode="json"), good.model_dump(mode="json")).found}

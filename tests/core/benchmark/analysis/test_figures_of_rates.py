@@ -7,7 +7,7 @@ import pytest
 from core.benchmark.analysis.figures import level_of
 from core.benchmark.analysis.sweep import highest_meeting, rate_reached
 from core.benchmark.analysis.warnings import warnings_of
-from core.benchmark.client.load import Carried
+from core.benchmark.client.load import LoadResult
 from core.benchmark.client.outcome import Outcome, Piece, Usage
 from core.benchmark.result import BenchmarkEntry, Level
 from core.benchmark.spec import BenchmarkSpec
@@ -27,7 +27,7 @@ def level_with(due: list[float], late: list[float], level: float | None = None) 
         outcomes.append(
             Outcome(index, "done", first, free=sent, sent=sent, ended=sent + 9 * MS, pieces=[Piece(sent + 5 * MS, "x")], usage=Usage(8, 1))
         )
-    return level_of(Carried(0, outcomes[-1].ended or 0, outcomes), {}, level)
+    return level_of(LoadResult(0, outcomes[-1].ended or 0, outcomes), {}, level)
 
 
 def entry_with(level: Level) -> BenchmarkEntry:

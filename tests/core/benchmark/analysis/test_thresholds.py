@@ -8,7 +8,7 @@ import pytest
 from core.benchmark.analysis.comparison import compare_samples
 from core.benchmark.analysis.figures import counting_of, errors_of, level_of
 from core.benchmark.analysis.thresholds import EXAMPLES, judge, needs, objectives_of, parse
-from core.benchmark.client.load import Carried
+from core.benchmark.client.load import LoadResult
 from core.benchmark.client.outcome import Outcome, Piece, Usage
 from core.benchmark.metrics import SampleMetric
 from core.benchmark.result import BenchmarkEntry, Quality
@@ -33,7 +33,7 @@ def outcomes(count: int = 100) -> list[Outcome]:
 
 def entry(objectives: dict[SampleMetric, float] | None = None) -> BenchmarkEntry:
     found = outcomes()
-    level = level_of(Carried(0, 6000 * MS, found), objectives or {})
+    level = level_of(LoadResult(0, 6000 * MS, found), objectives or {})
     return BenchmarkEntry(
         name="m",
         engine="openai",

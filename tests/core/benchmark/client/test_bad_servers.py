@@ -9,9 +9,9 @@ import pytest
 
 from core import sanitize
 from core.benchmark.check import check
-from core.benchmark.client.load import Load, carry
+from core.benchmark.client.load import Load, run_load
 from core.benchmark.client.outcome import Outcome
-from core.benchmark.client.request import Ask, body_of
+from core.benchmark.client.request import Request, body_of
 from core.benchmark.drive.trial import refuse
 from core.benchmark.result import BenchmarkResult
 from core.benchmark.run import run
@@ -228,6 +228,6 @@ def test_answers_of_full_length_are_asked_for_or_not(wanted: bool, context: Reco
 def test_a_load_says_what_is_wrong_with_tls(kind: str, scheme: str, words: str) -> None:
     with refusing(kind) as server:
         target = Endpoint(f"{scheme}://{server.url.partition('://')[2]}", "alpha")
-        (outcome,) = carry(Load(target, [Ask(0, 0, body_of(target, "x", 2))], concurrency=1, closed=True)).outcomes
+        (outcome,) = run_load(Load(target, [Request(0, 0, body_of(target, "x", 2))], concurrency=1, closed=True)).outcomes
     assert outcome.status == "failed"
     assert words in outcome.reason

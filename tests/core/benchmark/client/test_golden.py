@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from core.benchmark.client.load import Load, carry
+from core.benchmark.client.load import Load, run_load
 from core.benchmark.client.outcome import Outcome
 from core.benchmark.client.raw import Raw
-from core.benchmark.client.request import Ask
+from core.benchmark.client.request import Request
 from core.benchmark.client.sse import Read
 from core.benchmark.metrics import OF_REQUEST, SAMPLES
 from core.engine import Endpoint
@@ -140,7 +140,7 @@ class Server(threading.Thread):
 def test_over_a_wire_the_answer_is_the_same_and_its_times_are_the_servers(form: str) -> None:
     parts = FORMS[form]
     server = Server(parts)
-    (outcome,) = carry(Load(Endpoint(server.url), [Ask(0, 0, b"{}")], concurrency=1, closed=True)).outcomes
+    (outcome,) = run_load(Load(Endpoint(server.url), [Request(0, 0, b"{}")], concurrency=1, closed=True)).outcomes
     assert (outcome.status, outcome.text, outcome.tokens, len(outcome.pieces)) == ("done", TEXT, 6, len(PIECES))
     written = [stamp for (t, _), stamp in zip(parts, server.written, strict=True) if t in TIMES]
     late = [(piece.t - stamp) / 1e6 for piece, stamp in zip(outcome.pieces, written, strict=True)]

@@ -7,7 +7,7 @@ from time import monotonic_ns
 
 from core.benchmark.client.client import Client, Patience
 from core.benchmark.client.raw import Raw
-from core.benchmark.client.request import Ask
+from core.benchmark.client.request import Request
 from core.engine import Endpoint
 
 REQUESTS = 12
@@ -48,8 +48,8 @@ async def asked(server: Closing, at_once: int) -> list[Raw]:
     async with Client(Endpoint(f"http://127.0.0.1:{port}", style="completions"), at_once, Patience(total=10)) as client:
 
         async def stream(first: int) -> None:
-            asks = (Ask(index, 0, b"{}") for index in range(first, REQUESTS, at_once))
-            found.extend([await client.ask(ask, monotonic_ns()) for ask in asks])
+            requests = (Request(index, 0, b"{}") for index in range(first, REQUESTS, at_once))
+            found.extend([await client.ask(ask, monotonic_ns()) for ask in requests])
 
         await asyncio.gather(*map(stream, range(at_once)))
     listening.close()

@@ -17,10 +17,10 @@ import pytest
 
 from core.benchmark.client import client
 from core.benchmark.client.client import Patience
-from core.benchmark.client.load import Load, carry
+from core.benchmark.client.load import Load, run_load
 from core.benchmark.client.outcome import Outcome
 from core.benchmark.client.raw import Raw
-from core.benchmark.client.request import Ask, body_of
+from core.benchmark.client.request import Request, body_of
 from core.benchmark.workload import schedule
 from core.engine import Endpoint
 from core.errors import RequestError
@@ -33,15 +33,15 @@ def server() -> Iterator[ScriptedServer]:
         yield made
 
 
-def asks(target: Endpoint, words: list[str], times: list[float] | None = None) -> list[Ask]:
+def requests(target: Endpoint, words: list[str], times: list[float] | None = None) -> list[Request]:
     due = [0.0] * len(words) if times is None else times
-    return [Ask(index, round(at * 1e9), body_of(target, f"{word} {index}", 8)) for index, (word, at) in enumerate(zip(words, due, strict=True))]
+    return [Request(index, round(at * 1e9), body_of(target, f"{word} {index}", 8)) for index, (word, at) in enumerate(zip(words, due, strict=True))]
 
 
 def sent(server: ScriptedServer, words: list[str], **options: object) -> list[Outcome]:
     target = Endpoint(server.url, "m")
     options = {"concurrency": 4, "closed": True, "patience": Patience(total=1.0, silence=0.5, connect=1.0)} | options
-    return carry(Load(target, asks(target, words), **options)).outcomes  # type: ignore[arg-type]
+    return run_load(Load(target, requests(target, words), **options)).outcomes  # type: ignore[arg-type]
 
 
 def test_an_answer_comes_whole_with_its_times(server: ScriptedServer) -> None:
@@ -84,7 +84,7 @@ def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     target = Endpoint(f"http://127.0.0.1:{port}", "m")
-    outcomes = carry(Load(target, asks(target, ["ok"] * 5), concurrency=2, closed=True)).outcomes
+    outcomes = run_load(Load(target, requests(target, ["ok"] * 5), concurrency=2, closed=True)).outcomes
     assert [outcome.status for outcome in outcomes] == ["failed"] * 5
     assert "Connection refused" in outcomes[0].reason
 
@@ -112,7 +112,7 @@ def test_no_more_than_the_concurrency_is_under_way(server: ScriptedServer) -> No
 def test_requests_are_sent_at_their_times(server: ScriptedServer) -> None:
     target = Endpoint(server.url, "m")
     times = schedule.poisson(100, 60, seed=1).tolist()
-    carried = carry(Load(target, asks(target, ["ok"] * 60, times), workers=2))
+    carried = run_load(Load(target, requests(target, ["ok"] * 60, times), workers=2))
     late = [(outcome.sent - carried.begin) / 1e9 - at for outcome, at in zip(carried.outcomes, times, strict=True) if outcome.sent]
     assert len(late) == 60
     assert min(late) >= 0
@@ -121,7 +121,7 @@ def test_requests_are_sent_at_their_times(server: ScriptedServer) -> None:
 
 def test_waiting_for_a_slot_counts_from_the_time_that_was_due(server: ScriptedServer) -> None:
     target = Endpoint(server.url, "m")
-    outcomes = carry(Load(target, asks(target, ["slow"] * 4), concurrency=1)).outcomes
+    outcomes = run_load(Load(target, requests(target, ["slow"] * 4), concurrency=1)).outcomes
     firsts = [(outcome.pieces[0].t - outcome.due) / 1e9 for outcome in outcomes]
     for turn, first in enumerate(sorted(firsts)):
         assert 0.4 * turn <= first < 0.4 * turn + 1.0
@@ -141,8 +141,8 @@ def test_a_load_that_is_stopped_keeps_what_it_has(server: ScriptedServer) -> Non
     target = Endpoint(server.url, "m")
     told: list[Outcome] = []
     began = time.monotonic()
-    load = Load(target, asks(target, ["slow"] * 30 + ["hang"]), concurrency=3, closed=True)
-    outcomes = carry(load, told.append, stopped=lambda: len(told) >= 5).outcomes
+    load = Load(target, requests(target, ["slow"] * 30 + ["hang"]), concurrency=3, closed=True)
+    outcomes = run_load(load, told.append, stopped=lambda: len(told) >= 5).outcomes
     assert time.monotonic() - began < 8
     counts = Counter(outcome.status for outcome in outcomes)
     assert counts["done"] >= 5
@@ -153,18 +153,18 @@ def test_a_load_that_is_stopped_keeps_what_it_has(server: ScriptedServer) -> Non
 
 def test_a_key_is_sent_and_shown_nowhere(server: ScriptedServer) -> None:
     target = Endpoint(server.url, "m", key="sk-secret")
-    outcomes = carry(Load(target, asks(target, ["ok"]), concurrency=1, closed=True)).outcomes
+    outcomes = run_load(Load(target, requests(target, ["ok"]), concurrency=1, closed=True)).outcomes
     assert "Authorization: Bearer sk-secret" in server.heads[0]
     assert "sk-secret" not in repr(target) + repr(outcomes)
 
 
 @pytest.mark.parametrize(
-    ("options", "word"), [({"asks": []}, "nothing to send"), ({"closed": True}, "needs a concurrency"), ({"concurrency": 0}, "concurrency = 0")]
+    ("options", "word"), [({"requests": []}, "nothing to send"), ({"closed": True}, "needs a concurrency"), ({"concurrency": 0}, "concurrency = 0")]
 )
 def test_what_cannot_be_carried_is_refused(options: dict[str, object], word: str) -> None:
     target = Endpoint("http://127.0.0.1:1", "m")
     with pytest.raises(RequestError, match=word):
-        carry(Load(**({"target": target, "asks": asks(target, ["ok"])} | options)))  # type: ignore[arg-type]
+        run_load(Load(**({"target": target, "requests": requests(target, ["ok"])} | options)))  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have a niceness of their own on Linux")

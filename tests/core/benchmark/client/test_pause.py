@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from core.benchmark.analysis.figures import level_of
 from core.benchmark.analysis.steady import steady_window
-from core.benchmark.client.load import Carried, Load, carry
+from core.benchmark.client.load import Load, LoadResult, run_load
 from core.benchmark.client.outcome import Outcome, Piece, Usage
-from core.benchmark.client.request import Ask, body_of
+from core.benchmark.client.request import Request, body_of
 from core.benchmark.metrics.base import Window
 from core.engine import Endpoint
 from tests.core.benchmark.scripted import ScriptedServer, scripted_server
@@ -68,21 +68,21 @@ def test_a_pause_is_in_no_rate() -> None:
     """Eight users; after 10 s they wait for 30 s, what is under way ends in them, and they go on as if nothing had been."""
     unpaused = outcomes(users(8, 0, 20 * SECOND))
     paused = outcomes(users(8, 0, 10 * SECOND) + users(8, 40 * SECOND, 50 * SECOND))
-    plain = level_of(Carried(0, 21 * SECOND, unpaused), {})
-    level = level_of(Carried(0, 51 * SECOND, paused, pauses=((10 * SECOND, 40 * SECOND),)), {})
+    plain = level_of(LoadResult(0, 21 * SECOND, unpaused), {})
+    level = level_of(LoadResult(0, 51 * SECOND, paused, pauses=((10 * SECOND, 40 * SECOND),)), {})
     assert level.throughput_tokens_per_second == pytest.approx(plain.throughput_tokens_per_second, rel=0.02)
     assert level.throughput_requests_per_second == pytest.approx(plain.throughput_requests_per_second, rel=0.05)
     assert level.seconds == pytest.approx(18, abs=1.5)
     assert [(pause.at, pause.seconds) for pause in level.pauses] == [(10.0, 30.0)]
     assert level.window.endswith(", but for 1 pause")
-    untold = level_of(Carried(0, 51 * SECOND, paused), {})
+    untold = level_of(LoadResult(0, 51 * SECOND, paused), {})
     assert (untold.throughput_tokens_per_second or 0) < 0.5 * (level.throughput_tokens_per_second or 0), "what it would be otherwise"
 
 
 def test_the_rate_that_was_sent_is_one_without_pauses() -> None:
     sent = [step * 100 * MS for step in range(10)] + [9 * SECOND + step * 100 * MS for step in range(10, 20)]
     found = [answer(index, at, 0.05) for index, at in enumerate(sent)]
-    carried = Carried(0, 12 * SECOND, found, pauses=((950 * MS, 9950 * MS),))
+    carried = LoadResult(0, 12 * SECOND, found, pauses=((950 * MS, 9950 * MS),))
     assert level_of(carried, {}).achieved_rate == pytest.approx(10, rel=0.01)
 
 
@@ -96,7 +96,7 @@ def test_the_time_in_which_a_load_becomes_full_again_belongs_to_the_pause() -> N
 def test_a_load_that_was_cut_off_is_measured_to_where_the_cut_ones_began() -> None:
     whole = outcomes(users(8, 0, 9 * SECOND))
     cut = [answer(len(whole) + user, 9 * SECOND + user * SECOND // 8, 0.7, "cancelled") for user in range(8)]
-    level = level_of(Carried(0, 10 * SECOND, whole + cut), {})
+    level = level_of(LoadResult(0, 10 * SECOND, whole + cut), {})
     assert level.throughput_tokens_per_second == pytest.approx(80, rel=0.02)
     assert level.window.endswith("to the first request that was cut off")
     assert (level.requests.scheduled, level.requests.unsent, level.requests.cancelled) == (len(whole) + 8, 8, 8)
@@ -105,7 +105,7 @@ def test_a_load_that_was_cut_off_is_measured_to_where_the_cut_ones_began() -> No
 def test_one_that_was_under_way_from_the_beginning_does_not_cost_the_whole_window() -> None:
     found = outcomes(users(4, 0, 9 * SECOND))
     slow = answer(len(found), 1 * SECOND, 8.0, "cancelled")
-    level = level_of(Carried(0, 10 * SECOND, [*found, slow]), {})
+    level = level_of(LoadResult(0, 10 * SECOND, [*found, slow]), {})
     assert level.seconds > 7.5
     assert "in no rate" in level.window
 
@@ -114,7 +114,7 @@ def test_one_that_was_under_way_from_the_beginning_does_not_cost_the_whole_windo
 def test_nothing_new_is_sent_in_a_pause_and_the_schedule_stands_still(server: ScriptedServer, closed: bool) -> None:
     target = Endpoint(server.url, "m")
     gap = 0 if closed else 50 * MS
-    asks = [Ask(index, index * gap, body_of(target, f"slow {index}", 8)) for index in range(24)]
+    requests = [Request(index, index * gap, body_of(target, f"slow {index}", 8)) for index in range(24)]
     wish = threading.Event()
     looks: list[tuple[float, int, bool]] = []
     counts: list[int] = []
@@ -130,8 +130,8 @@ def test_nothing_new_is_sent_in_a_pause_and_the_schedule_stands_still(server: Sc
 
     thread = threading.Thread(target=person)
     thread.start()
-    load = Load(target, asks, concurrency=4 if closed else None, closed=closed, workers=2)
-    carried = carry(load, paused=wish.is_set, on_look=lambda under_way, paused: looks.append((time.monotonic(), under_way, paused)))
+    load = Load(target, requests, concurrency=4 if closed else None, closed=closed, workers=2)
+    carried = run_load(load, paused=wish.is_set, on_look=lambda under_way, paused: looks.append((time.monotonic(), under_way, paused)))
     thread.join()
     assert counts[0] == counts[1] < 24
     ((first, last),) = carried.pauses
@@ -150,7 +150,7 @@ def test_nothing_new_is_sent_in_a_pause_and_the_schedule_stands_still(server: Sc
 def test_a_load_that_is_paused_before_it_begins_waits(server: ScriptedServer) -> None:
     target = Endpoint(server.url, "m")
     until = time.monotonic() + 1.2
-    carried = carry(Load(target, [Ask(0, 0, body_of(target, "ok", 8))]), paused=lambda: time.monotonic() < until)
+    carried = run_load(Load(target, [Request(0, 0, body_of(target, "ok", 8))]), paused=lambda: time.monotonic() < until)
     assert carried.begin / SECOND > until
     assert (carried.outcomes[0].status, carried.pauses) == ("done", ())
 
@@ -158,19 +158,19 @@ def test_a_load_that_is_paused_before_it_begins_waits(server: ScriptedServer) ->
 @pytest.mark.parametrize("closed", [True, False])
 def test_a_load_of_which_everything_is_sent_does_not_wait(server: ScriptedServer, closed: bool) -> None:
     target = Endpoint(server.url, "m")
-    asks = [Ask(index, 0, body_of(target, f"slow {index}", 8)) for index in range(4)]
-    carried = carry(Load(target, asks, concurrency=4, closed=closed), paused=lambda: len(server.requests) == 4)
+    requests = [Request(index, 0, body_of(target, f"slow {index}", 8)) for index in range(4)]
+    carried = run_load(Load(target, requests, concurrency=4, closed=closed), paused=lambda: len(server.requests) == 4)
     assert [outcome.status for outcome in carried.outcomes] == ["done"] * 4
     assert carried.pauses == (), "it held nothing back"
 
 
 def test_a_load_is_stopped_in_a_pause(server: ScriptedServer) -> None:
     target = Endpoint(server.url, "m")
-    asks = [Ask(index, 0, body_of(target, f"slow {index}", 8)) for index in range(30)]
+    requests = [Request(index, 0, body_of(target, f"slow {index}", 8)) for index in range(30)]
     seen: list[bool] = []
     began = time.monotonic()
-    carried = carry(
-        Load(target, asks, concurrency=3, closed=True),
+    carried = run_load(
+        Load(target, requests, concurrency=3, closed=True),
         stopped=lambda: len(seen) > 8,
         paused=lambda: time.monotonic() > began + 1,
         on_look=lambda _, paused: seen.append(True) if paused else None,
@@ -183,7 +183,7 @@ def test_a_load_is_stopped_in_a_pause(server: ScriptedServer) -> None:
 
 def test_a_worker_that_is_killed_costs_its_requests_and_nobody_waits_for_it(server: ScriptedServer) -> None:
     target = Endpoint(server.url, "m")
-    asks = [Ask(index, index * 10 * MS, body_of(target, f"slow {index}", 8)) for index in range(80)]
+    requests = [Request(index, index * 10 * MS, body_of(target, f"slow {index}", 8)) for index in range(80)]
 
     def kill_one() -> None:
         within(20, of=lambda: len(server.requests) >= 20)
@@ -192,7 +192,7 @@ def test_a_worker_that_is_killed_costs_its_requests_and_nobody_waits_for_it(serv
 
     thread = threading.Thread(target=kill_one)
     thread.start()
-    carried = carry(Load(target, asks, workers=2))
+    carried = run_load(Load(target, requests, workers=2))
     thread.join()
     counts = Counter(outcome.status for outcome in carried.outcomes)
     assert counts["done"] + counts["failed"] == 80
@@ -208,11 +208,11 @@ def test_the_workers_of_a_load_end_with_the_process_that_carries_it(server: Scri
     """Also when that one is killed and can tell them nothing."""
     code = (
         "import sys\n"
-        "from core.benchmark.client.request import Ask, body_of\n"
-        "from core.benchmark.client.load import Load, carry\n"
+        "from core.benchmark.client.request import Request, body_of\n"
+        "from core.benchmark.client.load import Load, run_load\n"
         "from core.engine import Endpoint\n"
         "target = Endpoint(sys.argv[1], 'm')\n"
-        "carry(Load(target, [Ask(index, 0, body_of(target, 'hang', 8)) for index in range(8)], workers=2))\n"
+        "run_load(Load(target, [Request(index, 0, body_of(target, 'hang', 8)) for index in range(8)], workers=2))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, server.url])
     try:

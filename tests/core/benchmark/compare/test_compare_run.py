@@ -14,11 +14,11 @@ import pytest
 from tokenizers import Tokenizer
 
 from core.benchmark.compare.check import check
-from core.benchmark.compare.part import Part
 from core.benchmark.compare.recommend import recommend
 from core.benchmark.compare.result import BenchmarkCompareResult
 from core.benchmark.compare.run import run
 from core.benchmark.compare.spec import GGUF, PLAIN, BenchmarkCompareSpec, CompareTarget
+from core.benchmark.compare.sub_context import SubContext
 from core.benchmark.documents import load_result, parse_result
 from core.benchmark.result import BenchmarkEntry, Quality, RequestCounts, ServerReport
 from core.benchmark.run import run as benchmark
@@ -223,7 +223,7 @@ def test_a_target_that_fails_its_requests_is_not_recommended() -> None:
 
 
 def test_a_part_speaks_as_a_share_of_the_whole(context: RecordingContext) -> None:
-    part = Part(context, 1, 4, "second\x1b")
+    part = SubContext(context, 1, 4, "second\x1b")
     part.progress(5, 10, "half")
     part.progress(30, 10, "")
     part.metric("ppl", 2.0)

@@ -15,7 +15,7 @@ from core.evaluate.logits.walk import walk
 from core.evaluate.windows import Windows
 from core.kvcache.catalog.catalog import SCHEMES
 from core.kvcache.catalog.settings import SchemeSettings
-from core.kvcache.measure.quality import Live, Track, fed, keep, measure
+from core.kvcache.measure.quality import Live, Track, keep, measure, teacher_forced_logits
 from core.kvcache.storage.build import build_cache
 from core.models.load import load_model
 from core.runtime.decoder import Decoder
@@ -66,20 +66,20 @@ def test_a_batch_is_its_texts_one_by_one(model: Any, windows: Tensor, scheme: st
 def test_what_looks_and_what_forgets_is_stated_as_the_caches_do_it(model: Any, windows: Tensor, name: str) -> None:
     cache = build_cache(model, name, SETTINGS, T, ROWS)
     assert cache.observes == SCHEMES[name].observes
-    list(fed(open_decoder(model, T, cache=cache, batch=ROWS), windows, PROMPT))
+    list(teacher_forced_logits(open_decoder(model, T, cache=cache, batch=ROWS), windows, PROMPT))
     assert (cache.held < cache.seen) == SCHEMES[name].evicts
 
 
 def test_what_is_fed_is_what_transformers_generates(model: Any, windows: Tensor) -> None:
     prompt = windows[:1, :PROMPT]
     whole = model.generate(prompt, max_new_tokens=T - PROMPT, do_sample=False, eos_token_id=None, pad_token_id=0)
-    predicted = torch.stack([logits.argmax(-1) for logits in fed(decoder(model, "dynamic", 1), whole, PROMPT)], dim=1)
+    predicted = torch.stack([logits.argmax(-1) for logits in teacher_forced_logits(decoder(model, "dynamic", 1), whole, PROMPT)], dim=1)
     assert torch.equal(predicted, whole[:, PROMPT:])
 
 
 def test_the_divergence_is_that_of_the_definition(model: Any, windows: Tensor) -> None:
     track = tracked(model, "kivi-2", windows)
-    exact, rounded = (torch.stack(list(fed(decoder(model, name), windows, PROMPT)), 1).double() for name in ("dynamic", "kivi-2"))
+    exact, rounded = (torch.stack(list(teacher_forced_logits(decoder(model, name), windows, PROMPT)), 1).double() for name in ("dynamic", "kivi-2"))
     p, q = exact.softmax(-1), rounded.log_softmax(-1)
     torch.testing.assert_close(track.kl, (p * (p.log() - q)).sum(-1), atol=5e-7, rtol=1e-4)
     targets = windows[:, PROMPT:, None]

@@ -14,7 +14,7 @@ from transformers import AttentionInterface, DynamicCache
 from core.errors import RequestError
 from core.kvcache.catalog.settings import SchemeSettings
 from core.kvcache.storage.attention_mass import attention_mass
-from core.kvcache.storage.choosing import heavy_and_recent, voted
+from core.kvcache.storage.choosing import heavy_and_recent, snapkv_keep
 from core.runtime.module import ModuleDecoder
 from core.runtime.prefill import prefill
 from tests.core.kvcache.schemes.making import cache_for, fill, geometry, layer, states, tiny_llama
@@ -195,7 +195,7 @@ def test_choices_are_ascending_and_as_many_as_the_budget(extra: int, budget: int
     scores = torch.rand(2, 3, budget + extra, generator=torch.Generator().manual_seed(seed))
     choices = [heavy_and_recent(scores, budget)]
     if budget > 1:
-        choices.append(voted(scores, budget, budget // 2, 5) if budget // 2 else choices[0])
+        choices.append(snapkv_keep(scores, budget, budget // 2, 5) if budget // 2 else choices[0])
     for kept in choices:
         assert kept.shape == (2, 3, budget)
         assert bool((kept.diff(dim=-1) > 0).all())

@@ -11,7 +11,7 @@ from torch import Tensor
 from core.runtime.opening import open_decoder
 from core.runtime.sampling import Sampling, draw, warp
 from core.speculate.bench import loop
-from core.speculate.bench.speculator import LinearWay
+from core.speculate.bench.speculator import LinearSpeculator
 from core.speculate.drafters.model import ModelDrafter
 from core.speculate.lossless.distribution import model_comparison
 from core.speculate.verify import accept, verify_rows
@@ -27,7 +27,7 @@ ROWS = 50
 def passes(target: PreTrainedModel, draft: PreTrainedModel, drafting: Sampling = SAMPLING) -> bool:
     decoder = open_decoder(target, 120, batch=ROWS)
     small = open_decoder(draft, 120, batch=ROWS)
-    way = LinearWay(decoder, lambda _sampling, generator: ModelDrafter(small, drafting, 40, generator), "")
+    way = LinearSpeculator(decoder, lambda _sampling, generator: ModelDrafter(small, drafting, 40, generator), "")
     prompts = torch.randint(2, 40, (4, 6), generator=torch.Generator().manual_seed(0))
     found, tally, _ = model_comparison(way, decoder, prompts, gamma=3, sampling=SAMPLING, draws=6000, seed=0, error=0.001, batch=ROWS)
     assert tally.alpha is not None

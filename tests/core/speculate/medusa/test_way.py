@@ -21,7 +21,7 @@ from core.speculate.check import check
 from core.speculate.lossless.run import run as judge
 from core.speculate.lossless.spec import SpeculateTestSpec
 from core.speculate.medusa import speculator as ways
-from core.speculate.medusa.speculator import MedusaWay, check_tree, tree_seconds
+from core.speculate.medusa.speculator import MedusaSpeculator, check_tree, tree_seconds
 from core.speculate.medusa.train import TrainSettings
 from core.speculate.result import SpeculateResult
 from core.speculate.run import run
@@ -116,7 +116,7 @@ def test_the_losslessness_test_passes(context: RecordingContext, tiny_llama_dir:
 
 
 def test_the_tree_is_as_deep_as_asked_and_never_empty(target: Any, heads: Any, tree: Any) -> None:
-    way = MedusaWay(open_decoder(target, 128), heads, tree)
+    way = MedusaSpeculator(open_decoder(target, 128), heads, tree)
     assert way.tree(1).depth == 1
     assert all(1 <= len(way.tree(gamma).paths) <= len(tree.paths) for gamma in (1, 2, 3, 5))
     prompt = torch.arange(5)[None]

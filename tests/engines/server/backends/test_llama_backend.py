@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.formats.gguf.write.convert import convert, plan_conversion
-from engines.server.backends.base import Asked
+from engines.server.backends.base import GenerationRequest
 from tests.core.formats.gguf.models import make_model
 
 pytestmark = pytest.mark.llama
@@ -20,7 +20,7 @@ def test_probabilities_of_an_answer_are_those_of_its_text(tmp_path: Path, temper
     convert(plan_conversion(make_model(tmp_path / "m", "llama"), "m"), tmp_path / "m.gguf", "F32")
     backend = LlamaCppBackend(str(tmp_path / "m.gguf"), 64, 1, 0)
     prompt = backend.encode("def f(x):")
-    steps = list(backend.generate(Asked(prompt, 5, temperature, seed=1, ignore_eos=True, logprobs=3), lambda: False))
+    steps = list(backend.generate(GenerationRequest(prompt, 5, temperature, seed=1, ignore_eos=True, logprobs=3), lambda: False))
     tokens = [token for step in steps for token in step.tokens]
     told = [probability for step in steps for probability in step.probabilities]
     expected = backend.score([*prompt, *tokens], 3)[-5:]

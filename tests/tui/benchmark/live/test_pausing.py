@@ -17,7 +17,7 @@ from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settl
 from tests.tui.fakes import NOW, FakeServices
 from tui.benchmark.live import curves
 from tui.benchmark.live import lines as live_lines
-from tui.benchmark.live.tape import BenchmarkTape
+from tui.benchmark.live.progress import BenchmarkProgress
 from tui.benchmark.pane import LIVE, RESULTS, BenchmarkPane
 from tui.benchmark.results import entries, rows
 from tui.shell.confirm import Confirm
@@ -41,8 +41,8 @@ def progress(t: float, done: int, label: str = "") -> events.Progress:
     return events.Progress(NOW + t, done, 100, label or f"{done} of 100 requests answered")
 
 
-def tape_of(*said: events.Event) -> BenchmarkTape:
-    tape = BenchmarkTape()
+def tape_of(*said: events.Event) -> BenchmarkProgress:
+    tape = BenchmarkProgress()
     tape.add(said)
     return tape
 

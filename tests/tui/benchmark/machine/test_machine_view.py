@@ -13,7 +13,7 @@ from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settl
 from tests.tui.fakes import NOW
 from tests.tui.quantize.conftest import FakeModels
 from tui.benchmark.machine import rows
-from tui.benchmark.machine.tape import MachineTape
+from tui.benchmark.machine.progress import MachineProgress
 from tui.benchmark.pane import LIVE, MACHINE
 from tui.benchmark.setup import foreseen
 from tui.shell.confirm import Confirm
@@ -29,14 +29,14 @@ def changed(row: ProductRow, **values: Any) -> ProductRow:
 
 
 def test_events_tell_what_the_result_tells() -> None:
-    tape = MachineTape()
+    tape = MachineProgress()
     tape.add(made.told("machine", NOW))
     found = tape.measured()
     assert (found.squares, found.bandwidths, found.roofs, found.rows) == (RESULT.squares, RESULT.bandwidths, RESULT.roofs, RESULT.rows)
 
 
 def test_rows_of_another_version_are_passed_over() -> None:
-    tape = MachineTape()
+    tape = MachineProgress()
     tape.add([Detail(NOW, kind, {"device": "cpu"}) for kind in ("square", "bandwidth", "roof", "product", "unheard-of")])
     assert tape.measured().rows == ()
     assert rows.size_plot(tape.measured()).series == ()

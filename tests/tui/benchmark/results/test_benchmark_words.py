@@ -19,11 +19,11 @@ from tests.tui.fakes import NOW
 from tests.tui.quantize.conftest import FakeModels
 from tui.benchmark.live import curves
 from tui.benchmark.live import lines as live_lines
-from tui.benchmark.live.tape import BenchmarkTape
+from tui.benchmark.live.progress import BenchmarkProgress
 from tui.benchmark.results import entries, ranked, rows
 from tui.benchmark.results.entries import BenchmarkRun, Entry
 from tui.benchmark.servers import lines as server_lines
-from tui.benchmark.servers.tape import MEMORY, ServerTape
+from tui.benchmark.servers.progress import MEMORY, ServerProgress
 from tui.benchmark.setup import engines, foreseen
 from tui.benchmark.setup.setup import guide, sections
 from tui.experiment.finished import Finished
@@ -36,8 +36,8 @@ def text(line: Line) -> str:
     return "".join(part for part, _ in line)
 
 
-def heard(name: str) -> BenchmarkTape:
-    tape = BenchmarkTape()
+def heard(name: str) -> BenchmarkProgress:
+    tape = BenchmarkProgress()
     tape.add(made.told(name, NOW))
     return tape
 
@@ -63,7 +63,7 @@ def test_seconds_of_a_sweep_go_on_from_level_to_level() -> None:
 
 
 def test_a_second_that_is_none_is_passed_over() -> None:
-    tape = BenchmarkTape()
+    tape = BenchmarkProgress()
     tape.add([Detail(NOW, "second", {"t": "soon"}), Detail(NOW, "second", {})])
     assert tape.last is None
     assert live_lines.figures(tape, 80) == [()] * live_lines.LINES
@@ -332,17 +332,17 @@ def test_fields_that_mean_nothing_are_hidden() -> None:
 
 
 def test_a_server_says_when_it_answers_and_what_it_takes() -> None:
-    tape = ServerTape()
+    tape = ServerProgress()
     tape.add(made.told("server", NOW))
     assert tape.ready is not None
     assert tape.ready.url == "http://127.0.0.1:48901"
     assert len(tape.course[MEMORY]) > 3
     assert server_lines.memory_plot(tape).series[0].y[0] == pytest.approx(322.5, rel=0.01)
-    assert server_lines.memory_plot(ServerTape()).series == ()
+    assert server_lines.memory_plot(ServerProgress()).series == ()
 
 
 def test_a_ready_event_that_is_none_is_passed_over() -> None:
-    tape = ServerTape()
+    tape = ServerProgress()
     tape.add([Detail(NOW, "ready", {"url": "http://x"}), Metric(NOW, "server_running", None, 0, ""), Log(NOW, "loading")])
     assert tape.ready is None
     assert tape.course == {}

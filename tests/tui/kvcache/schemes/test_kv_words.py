@@ -153,7 +153,7 @@ def event(*references: int, step: int = 1, phase: str = "decode", changes: tuple
     )  # fmt: skip
 
 
-def heard(tape: blocks.PagesTape, *events: PageEvent) -> blocks.PagesTape:
+def heard(tape: blocks.PagesProgress, *events: PageEvent) -> blocks.PagesProgress:
     tape.add(Detail(float(at), "pages", each.data()) for at, each in enumerate(events))
     return tape
 
@@ -168,7 +168,7 @@ def test_a_block_is_told_by_its_sign() -> None:
 
 
 def test_a_block_counts_as_copied_until_it_is_given_back() -> None:
-    tape = heard(blocks.PagesTape(), event(2, 1, 0), event(1, 1, 1, changes=(Change("copy", 0, 2, 0),)))
+    tape = heard(blocks.PagesProgress(), event(2, 1, 0), event(1, 1, 1, changes=(Change("copy", 0, 2, 0),)))
     assert tape.copied == {2}
     assert any("wrote a copy, block 2" in text for text in tape.happened)
     heard(tape, event(1, 1, 0, changes=(Change("free", 0, 2),)))
@@ -178,7 +178,7 @@ def test_a_block_counts_as_copied_until_it_is_given_back() -> None:
 
 
 def test_details_that_no_version_wrote_are_left_out() -> None:
-    tape = blocks.PagesTape()
+    tape = blocks.PagesProgress()
     tape.add([Detail(0.0, "pages", {"step": "x"}), Detail(0.0, "schedule", {}), Detail(0.0, "other", {"a": 1})])
     assert (tape.event, tape.schedules) == (None, {})
 
@@ -197,7 +197,7 @@ def test_the_grid_shows_every_block_or_says_how_many_it_leaves_out(references: l
 
 @given(st.integers(30, 160), st.integers(2, 12))
 def test_lines_of_sequences_and_figures_keep_to_the_window(width: int, height: int) -> None:
-    tape = heard(blocks.PagesTape(), event(2, 1, 0, 1))
+    tape = heard(blocks.PagesProgress(), event(2, 1, 0, 1))
     assert tape.event is not None
     for line in (*blocks.sequences(tape.event, tape.copied, width, height), *blocks.figures(tape.event, tape, width), *blocks.legend(width)):
         assert line_width(line) <= max(width, 30)

@@ -21,7 +21,7 @@ from tests.tui.quantize.conftest import MadeUp
 from tui.experiment.follower import Follower
 from tui.experiment.live_head import heading
 from tui.quantize.compare import charts as comparison_data
-from tui.quantize.live.tape import Tape
+from tui.quantize.live.progress import RunProgress
 from tui.quantize.results import figures, history, layers, outcome
 from tui.quantize.results.artifact import describe, loading
 from tui.quantize.setup.requests import comparison_of, parts
@@ -33,7 +33,7 @@ from tui.widgets.progress import bar
 
 
 def test_a_tape_keeps_errors_figures_words_and_files_apart() -> None:
-    tape = Tape()
+    tape = RunProgress()
     tape.add(
         [
             Progress(10.0, 0, 4, "begin"),
@@ -52,14 +52,14 @@ def test_a_tape_keeps_errors_figures_words_and_files_apart() -> None:
 
 
 def test_each_pass_over_the_model_begins_anew() -> None:
-    tape = Tape()
+    tape = RunProgress()
     tape.add([Metric(1.0, "layer_error", 0.1, 0, "q"), Metric(1.0, "layer_error", 0.2, 1, "k"), Metric(2.0, "layer_error", 0.3, 0, "q")])
     assert tape.errors == [("q", 0.3)]
     assert tape.passes == 1
 
 
 def test_time_left_follows_the_pace_and_is_not_told_too_early_or_too_late() -> None:
-    tape = Tape()
+    tape = RunProgress()
     assert tape.seconds_left(20.0) is None
     tape.add([Progress(10.0, 0, 4, "")])
     assert tape.seconds_left(20.0) is None
@@ -71,7 +71,7 @@ def test_time_left_follows_the_pace_and_is_not_told_too_early_or_too_late() -> N
 
 def test_a_follower_reads_on_where_it_stopped() -> None:
     run = made.run_of(made.spec(), "20260101-115900-quantize-0aaa", created=NOW - 20)
-    follower = Follower(run, Tape())
+    follower = Follower(run, RunProgress())
     said = made.layer_errors(6, NOW - 18)
     made.say(run, *said[:5])
     follower.look(LiveRuns())
@@ -202,7 +202,7 @@ def test_a_comparison_asks_for_every_variant() -> None:
 
 def test_the_head_of_a_failed_run_gives_the_reason() -> None:
     run = made.run_of(made.spec(), "20260101-100000-quantize-0001", "failed", created=NOW, reason="no space left on /data: free some")
-    text = heading(run, "a quantization", run.state, Tape(), NOW, 80).plain
+    text = heading(run, "a quantization", run.state, RunProgress(), NOW, 80).plain
     assert "failed after 20 s: no space left on /data: free some" in text
     assert "r lets it go on" in text
 

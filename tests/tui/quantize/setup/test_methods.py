@@ -17,7 +17,7 @@ from core.runs.state.events import Metric, Progress, StateChange
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import FakeModels, MadeUp
 from tui.quantize.live.arrivals import arrivals, short
-from tui.quantize.live.tape import Tape
+from tui.quantize.live.progress import RunProgress
 from tui.quantize.results import figures, outcome
 from tui.quantize.results.assignment import assignment
 from tui.quantize.setup import fp8_units
@@ -126,7 +126,7 @@ def measured(block: int, bits: int, kl: float | None) -> Metric:
 
 
 def test_sensitivities_stand_in_a_table_while_they_are_measured_and_give_way_to_errors() -> None:
-    tape = Tape()
+    tape = RunProgress()
     assert arrivals(tape).rows == ()
     tape.add([measured(0, 2, 0.5), measured(0, 4, 0.01), measured(1, 2, 0.25)])
     found = arrivals(tape)
@@ -142,7 +142,7 @@ def test_sensitivities_stand_in_a_table_while_they_are_measured_and_give_way_to_
 
 
 def test_a_run_that_goes_on_tells_the_time_left_by_its_new_pace() -> None:
-    tape = Tape()
+    tape = RunProgress()
     tape.add([Progress(10.0, 0, 100, ""), Progress(60.0, 50, 100, "")])
     tape.add([StateChange(500.0, "queued", "asked to go on"), Progress(510.0, 50, 100, ""), Progress(530.0, 60, 100, "")])
     assert tape.seconds_left(530.0) == pytest.approx(80.0), "ten steps in twenty seconds, forty to go"

@@ -17,7 +17,7 @@ from core.speculate.lossless.result import SpeculateTestResult
 from core.speculate.result import SpeculateResult, SpeculateRow
 from tests.tui.speculate import made
 from tui.runs.rows import what
-from tui.speculate.live.tape import SpeculateTape
+from tui.speculate.live.progress import SpeculateProgress
 from tui.speculate.lossless import lines as lossless_lines
 from tui.speculate.names import title
 from tui.speculate.results import rows
@@ -140,7 +140,7 @@ def test_runs_are_called_by_what_they_tried() -> None:
 
 
 def test_the_tape_counts_what_the_run_measured() -> None:
-    tape = SpeculateTape()
+    tape = SpeculateProgress()
     tape.add(made.said())
     assert tape.tally is not None
     rounds = tape.rounds
@@ -156,7 +156,7 @@ def test_the_tape_counts_what_the_run_measured() -> None:
 
 
 def test_the_rows_of_a_batch_share_their_time() -> None:
-    tape = SpeculateTape()
+    tape = SpeculateProgress()
     for row in (0, 1):
         for n, emitted in enumerate((3, 1) if row else (2, 2, 2)):
             drafted = ("a",) * (emitted - 1)

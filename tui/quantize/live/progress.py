@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from core.runs.state.events import Event, Metric
-from tui.experiment import tape
+from tui.experiment import progress
 
 LAYER_ERROR = "layer_error"
 SENSITIVITY = "sensitivity_kl"
@@ -13,7 +13,7 @@ ASSIGNED = "assigned_bits"
 
 
 @dataclass
-class Tape(tape.Tape):
+class RunProgress(progress.RunProgress):
     """What has been heard of one quantization so far."""
 
     errors: list[tuple[str, float | None]] = field(default_factory=list)
@@ -26,7 +26,7 @@ class Tape(tape.Tape):
     """How often the run has begun with the first linear: a comparison quantizes the model several times."""
     _step: int = -1
 
-    def take(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         """Take in one event."""
         match event:
             case Metric(name=name) if name == LAYER_ERROR:
@@ -40,4 +40,4 @@ class Tape(tape.Tape):
             case Metric(name=name) if name == ASSIGNED:
                 self.assigned[event.label] = event.value
             case _:
-                super().take(event)
+                super().apply(event)

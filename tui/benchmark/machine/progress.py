@@ -11,13 +11,13 @@ from pydantic import ValidationError
 from core.benchmark.machine.result import BandwidthFigures, BenchmarkMachineResult, ProductRow, Roof, SquareFigures
 from core.benchmark.result import FrozenFigures
 from core.runs.state.events import Detail, Event
-from tui.experiment.tape import Tape
+from tui.experiment.progress import RunProgress
 
 Row = TypeVar("Row", bound=FrozenFigures)
 
 
 @dataclass
-class MachineTape(Tape):
+class MachineProgress(RunProgress):
     """What was measured so far; everything once the run is done and its result was read."""
 
     squares: list[SquareFigures] = field(default_factory=list)
@@ -27,7 +27,7 @@ class MachineTape(Tape):
     result: BenchmarkMachineResult | None = None
     """Of a run that is done."""
 
-    def take(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         """Take in one event."""
         if isinstance(event, Detail):
             match event.kind:
@@ -40,7 +40,7 @@ class MachineTape(Tape):
                 case "product":
                     self.rows += _read(ProductRow, event.data)
             return
-        super().take(event)
+        super().apply(event)
 
     def measured(self) -> BenchmarkMachineResult:
         """The result, or as much of it as there is."""

@@ -13,7 +13,7 @@ from core.sanitize import clean
 _STEPS = 1000
 
 
-class Part:
+class SubContext:
     """`core.context.RunContext` of one of `count` parts that follow each other.
 
     Args:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from core.benchmark.serve.events import ReadyEvent
 from core.runs.state.events import Detail, Event, Metric
-from tui.experiment.tape import Tape
+from tui.experiment.progress import RunProgress
 
 _KEPT = 1800
 RUNNING, WAITING, MEMORY = "server_running", "server_waiting", "server_memory_bytes"
 
 
 @dataclass
-class ServerTape(Tape):
+class ServerProgress(RunProgress):
     """What a server said."""
 
     ready: ReadyEvent | None = None
@@ -23,7 +23,7 @@ class ServerTape(Tape):
     """Metric -> (seconds since the first one, value), the last half hour."""
     _zero: float | None = None
 
-    def take(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         """Take in one event."""
         if isinstance(event, Detail) and event.kind == ReadyEvent.kind:
             self.ready = ReadyEvent.parse(event.data) or self.ready
@@ -31,4 +31,4 @@ class ServerTape(Tape):
         if isinstance(event, Metric) and event.value is not None:
             self._zero = event.t if self._zero is None else self._zero
             self.course.setdefault(event.name, deque(maxlen=_KEPT)).append((event.t - self._zero, event.value))
-        super().take(event)
+        super().apply(event)

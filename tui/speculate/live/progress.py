@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from core.runs.state.events import Detail, Event
 from core.speculate.events import PromptEvent, RoundEvent
-from tui.experiment.tape import Tape
+from tui.experiment.progress import RunProgress
 
 _ROUNDS = 300
 """Rounds of one text that are kept to be shown."""
@@ -37,7 +37,7 @@ class Tally:
     _counted: set[tuple[int, int]] = field(default_factory=set)
     """First prompt of the batch and number of every round that was timed."""
 
-    def take(self, event: RoundEvent) -> None:
+    def apply(self, event: RoundEvent) -> None:
         """Count a round."""
         self.rounds += 1
         self.drafted += len(event.drafted)
@@ -78,7 +78,7 @@ class Tally:
 
 
 @dataclass
-class SpeculateTape(Tape):
+class SpeculateProgress(RunProgress):
     """What has been heard of a speculative run."""
 
     begin: PromptEvent | None = None
@@ -91,7 +91,7 @@ class SpeculateTape(Tape):
     recent: list[float | None] = field(default_factory=list)
     """Share of its drafts that each of the last rounds accepted, percent; None where there was no draft."""
 
-    def take(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         """Take in one event."""
         match event:
             case Detail(kind=PromptEvent.kind):
@@ -101,13 +101,13 @@ class SpeculateTape(Tape):
                 if (found := RoundEvent.parse(event.data)) is not None:
                     self._round(found)
             case _:
-                super().take(event)
+                super().apply(event)
 
     def _round(self, event: RoundEvent) -> None:
         setting = (event.drafter, event.gamma, event.temperature)
         if setting != self.setting:
             self.setting, self.recent = setting, []
-        self.tallies.setdefault(setting, Tally()).take(event)
+        self.tallies.setdefault(setting, Tally()).apply(event)
         self.recent.append(100 * event.accepted / len(event.drafted) if event.drafted else None)
         del self.recent[:-_RECENT]
         if event.row == 0:

@@ -13,16 +13,16 @@ _LOW = 26
 """Lines below which table and chart take turns."""
 
 
-class Turns(Vertical):
+class TableOrChart(Vertical):
     """A view with a head, a table and a chart of several figures."""
 
     DEFAULT_CSS = """
-    Turns { height: 1fr; }
-    Turns Table { height: 1fr; min-height: 4; }
-    Turns .turns--chart { height: 2fr; min-height: 6; }
-    Turns.-nothing Table, Turns.-nothing .turns--chart { display: none; }
-    Turns.-low.-chart .turns--head { max-height: 5; }
-    Turns.-low.-table .turns--chart, Turns.-low.-chart Table { display: none; }
+    TableOrChart { height: 1fr; }
+    TableOrChart Table { height: 1fr; min-height: 4; }
+    TableOrChart .turns--chart { height: 2fr; min-height: 6; }
+    TableOrChart.-nothing Table, TableOrChart.-nothing .turns--chart { display: none; }
+    TableOrChart.-low.-chart .turns--head { max-height: 5; }
+    TableOrChart.-low.-table .turns--chart, TableOrChart.-low.-chart Table { display: none; }
     """
     figure: reactive[int] = reactive(0, init=False)
     """Which figure the chart shows."""

@@ -14,7 +14,7 @@ _DETAILS = 500
 
 
 @dataclass
-class Tape:
+class RunProgress:
     """What has been heard of one run so far. A tab that hears more makes a subclass and overrides `take`."""
 
     progress: Progress | None = None
@@ -36,7 +36,7 @@ class Tape:
     def add(self, events: Iterable[Event]) -> None:
         """Take in new events."""
         for event in events:
-            self.take(event)
+            self.apply(event)
         del self.log[:-_LOG_LINES]
 
     def seconds_left(self, now: float) -> float | None:
@@ -46,7 +46,7 @@ class Tape:
         done, total = self.progress.done - self._done_before, self.progress.total - self._done_before
         return max(now - self.began, 0.0) * (total - done) / done if total / 20 <= done < total else None
 
-    def take(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         """Take in one event."""
         match event:
             case Progress():

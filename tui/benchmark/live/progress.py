@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from core.benchmark.live_errors import ErrorsEvent
 from core.benchmark.live_second import SecondEvent
 from core.runs.state.events import Detail, Event, Log
-from tui.experiment.tape import Tape
+from tui.experiment.progress import RunProgress
 
 _KEPT = 3600
 _ERROR = re.compile(r"(?:^|: )request \d+: ")
@@ -19,7 +19,7 @@ Reason = tuple[str, str]
 
 
 @dataclass
-class BenchmarkTape(Tape):
+class BenchmarkProgress(RunProgress):
     """What a load said, second by second."""
 
     seconds: deque[tuple[float, SecondEvent]] = field(default_factory=lambda: deque(maxlen=_KEPT))
@@ -61,7 +61,7 @@ class BenchmarkTape(Tape):
         """By the pace without the pauses; not known in a pause."""
         return None if self.paused(now) is not None else super().seconds_left(now - self._paused)
 
-    def take(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         """Take in one event."""
         if isinstance(event, Log) and _ERROR.search(event.text):
             self.errors.append(event.text)
@@ -72,7 +72,7 @@ class BenchmarkTape(Tape):
         if isinstance(event, Detail) and event.kind == ErrorsEvent.kind:
             self._now = ErrorsEvent.parse(event.data) or self._now
             return
-        super().take(event)
+        super().apply(event)
 
     def _second(self, event: Detail) -> None:
         told = SecondEvent.parse(event.data)
