@@ -1,1 +1,1 @@
-"""Load on a server of language models, and what was measured: no torch."""
+"""Load on a server of language models, and what was measured."""

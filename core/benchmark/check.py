@@ -1,4 +1,4 @@
-"""Refuse a load before anything is started or reached. No torch."""
+"""Refuse a load before anything is started or reached."""
 
 from __future__ import annotations
 

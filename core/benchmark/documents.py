@@ -1,4 +1,4 @@
-"""Results of earlier loads, from runs and files. No torch."""
+"""Results of earlier loads, from runs and files."""
 
 from __future__ import annotations
 

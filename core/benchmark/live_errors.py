@@ -1,4 +1,4 @@
-"""What went wrong in a load so far, for its live view. No torch."""
+"""What went wrong in a load so far, for its live view."""
 
 from __future__ import annotations
 

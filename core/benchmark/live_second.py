@@ -1,4 +1,4 @@
-"""What a load tells its live view, at most once a second. No torch."""
+"""What a load tells its live view, at most once a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a load showed. The JSON of it is versioned by the run's schema; raw samples stand in `samples`. No torch."""
+"""What a load showed. The JSON of it is versioned by the run's schema; raw samples stand in `samples`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked of `llmopt benchmark`. No torch."""
+"""What can be asked of `llmopt benchmark`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a family's blocks let a scale be moved from the input of some linears into what computes that input. No torch.
+"""Where a family's blocks let a scale be moved from the input of some linears into what computes that input.
 
 Dividing a feature by s where it is made and multiplying the columns that read it by s changes nothing, as long as everything that
 reads the feature is told. AWQ (arXiv 2306.00978) and SmoothQuant (arXiv 2211.10438) choose s; this table says where it can go. It is

@@ -1,6 +1,6 @@
 """Perplexity, KL divergence and top-1 agreement, each with its standard error and its stated convention.
 
-The names below are imported when first used, so that `core.evaluate.spec` and `core.evaluate.result` stay free of torch.
+The names below are imported when first used.
 """
 
 from __future__ import annotations

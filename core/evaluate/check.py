@@ -1,4 +1,4 @@
-"""What a request to evaluate must fulfil; no torch, so that form, command line and run refuse alike."""
+"""What a request to evaluate must fulfil: form, command line and run refuse alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation found; free of torch, so that a screen can read it."""
+"""What an evaluation found."""
 
 from __future__ import annotations
 

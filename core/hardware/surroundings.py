@@ -1,4 +1,4 @@
-"""Where something was measured: system, processor, memory, GPUs, versions. No torch."""
+"""Where something was measured: system, processor, memory, GPUs, versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a request fits a model and this machine: for the form, the command line and the run alike. No torch."""
+"""Whether a request fits a model and this machine: for the form, the command line and the run alike."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOGIT_COPIES = 6
 """Rows of logits in float32 that are held at once when a step is scored: the reference's, the scheme's, what their softmax needs."""
 _WEIGHT_COPIES = 3
 _CHUNK = 512
-"""Tokens of a prompt that are read at once (`core.runtime.prefill.CHUNK`, which imports torch)."""
+"""Tokens of a prompt that are read at once (`core.runtime.prefill.CHUNK`)."""
 _KEYS = ("k_proj", "attn_k")
 """How the projection of keys is called in a folder and in a GGUF file."""
 KEPT_BYTES = 2**30

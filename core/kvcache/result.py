@@ -1,4 +1,4 @@
-"""What a comparison of cache schemes found; free of torch, so that a screen can draw it."""
+"""What a comparison of cache schemes found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked of `llmopt kv-cache`. No torch."""
+"""What can be asked of `llmopt kv-cache`."""
 
 from __future__ import annotations
 

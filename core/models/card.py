@@ -1,4 +1,4 @@
-"""The card of a model: its shape, read from `config.json` and the weight headers, and what its KV cache costs. No torch."""
+"""The card of a model: its shape, read from `config.json` and the weight headers, and what its KV cache costs."""
 
 from __future__ import annotations
 

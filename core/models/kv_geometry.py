@@ -1,4 +1,4 @@
-"""The shape of a model's KV cache, all that the bytes of a scheme depend on. No torch."""
+"""The shape of a model's KV cache, all that the bytes of a scheme depend on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a person types to a model on this machine. No torch."""
+"""From what a person types to a model on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model that was found, and what it must be for a piece of work. No torch."""
+"""A model that was found, and what it must be for a piece of work."""
 
 from __future__ import annotations
 

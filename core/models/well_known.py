@@ -1,4 +1,4 @@
-"""Shapes of well-known models, for planning where their files are not: the public facts of their config.json. No torch."""
+"""Shapes of well-known models, for planning where their files are not: the public facts of their config.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many words packed integers take. No torch, so that estimates can use it."""
+"""How many words packed integers take."""
 
 from __future__ import annotations
 

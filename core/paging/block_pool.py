@@ -1,4 +1,4 @@
-"""The blocks of a paged KV cache (arXiv 2309.06180): who has which, which are free, which can be found again. No torch.
+"""The blocks of a paged KV cache (arXiv 2309.06180): who has which, which are free, which can be found again.
 
 A sequence is a table of blocks. Full blocks are known by a hash of their tokens chained to the hash of the block before, so that a prompt that begins
 alike shares them. A block that is to be written while another sequence has it too is copied first; full blocks are never written again.

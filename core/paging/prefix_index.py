@@ -1,4 +1,4 @@
-"""Which block holds which beginning of a text: full blocks by a hash of their tokens chained to the hash of the block before. No torch."""
+"""Which block holds which beginning of a text: full blocks by a hash of their tokens chained to the hash of the block before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a request fits a model, and what it will take: for the form, the command line and the run alike. No torch.
+"""Whether a request fits a model, and what it will take: for the form, the command line and the run alike.
 
 Every figure here is an estimate and says how it was reached; the run measures the true ones.
 """

@@ -1,4 +1,4 @@
-"""What all finished runs of one model bought and paid: bits per weight against quality, and which of them nothing beats. No torch."""
+"""What all finished runs of one model bought and paid: bits per weight against quality, and which of them nothing beats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a quantization did and cost; free of torch, so that a screen can read it."""
+"""What a quantization did and cost."""
 
 from __future__ import annotations
 

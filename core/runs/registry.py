@@ -124,7 +124,7 @@ def capability(key: str) -> Capability:
 
 
 def spec_class(key: str) -> type[Spec]:
-    """The spec of a capability, without torch."""
+    """The spec of a capability."""
     found = load(capability(key).spec)
     if not (isinstance(found, type) and issubclass(found, Spec)):
         raise TypeError(f"{capability(key).spec} is not a Spec")

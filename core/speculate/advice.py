@@ -1,4 +1,4 @@
-"""The same speculation in the engines that serve models: today's command or configuration for a drafter. No torch.
+"""The same speculation in the engines that serve models: today's command or configuration for a drafter.
 
 Flags: vLLM 0.32 (`vllm.config.SpeculativeConfig`), SGLang as documented in autumn 2026, llama-server as documented in autumn 2026 (the
 `--draft*` flags are gone from it), TensorRT-LLM 1.3 (documentation of its speculative decoding).

@@ -1,4 +1,4 @@
-"""Whether a request to speculate fits its models, and what it would bring by their sizes alone. No torch.
+"""Whether a request to speculate fits its models, and what it would bring by their sizes alone.
 
 Every figure here is an estimate and says how it was reached; the run measures the true ones.
 """

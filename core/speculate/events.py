@@ -1,4 +1,4 @@
-"""Detail events of a speculative run: what was drafted, accepted, rejected and corrected, round by round. No torch."""
+"""Detail events of a speculative run: what was drafted, accepted, rejected and corrected, round by round."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a speculative run found; free of torch, so that a screen can draw it."""
+"""What a speculative run found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked of `llmopt speculate`. No torch."""
+"""What can be asked of `llmopt speculate`."""
 
 from __future__ import annotations
 

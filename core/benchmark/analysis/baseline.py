@@ -1,4 +1,4 @@
-"""A result held against an earlier one: what got worse beyond noise is a threshold that was not met. No torch."""
+"""A result held against an earlier one: what got worse beyond noise is a threshold that was not met."""
 
 from __future__ import annotations
 

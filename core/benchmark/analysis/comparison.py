@@ -1,4 +1,4 @@
-"""Raw values of one load against those of another: by which factor they differ, and whether that is more than noise. No torch."""
+"""Raw values of one load against those of another: by which factor they differ, and whether that is more than noise."""
 
 from __future__ import annotations
 

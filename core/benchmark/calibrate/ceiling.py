@@ -1,4 +1,4 @@
-"""How many streams the load's client follows on this machine, as `llmopt benchmark --calibrate` found it, and what a report says of it. No torch."""
+"""How many streams the load's client follows on this machine, as `llmopt benchmark --calibrate` found it, and what a report says of it."""
 
 from __future__ import annotations
 

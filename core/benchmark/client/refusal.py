@@ -1,4 +1,4 @@
-"""Sentences for what a server or the way to it refuses, the same for the load and for single questions. No torch."""
+"""Sentences for what a server or the way to it refuses, the same for the load and for single questions."""
 
 from __future__ import annotations
 

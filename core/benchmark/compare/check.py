@@ -1,4 +1,4 @@
-"""Refuse a comparison before anything is started. No torch."""
+"""Refuse a comparison before anything is started."""
 
 from __future__ import annotations
 

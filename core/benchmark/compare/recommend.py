@@ -1,4 +1,4 @@
-"""Which of several targets is the best by each measure, by how much, and whether that is more than noise. No torch."""
+"""Which of several targets is the best by each measure, by how much, and whether that is more than noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a comparison of engines showed. No torch."""
+"""What a comparison of engines showed."""
 
 from __future__ import annotations
 

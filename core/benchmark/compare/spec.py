@@ -1,4 +1,4 @@
-"""What can be asked of `llmopt benchmark-compare`. No torch."""
+"""What can be asked of `llmopt benchmark-compare`."""
 
 from __future__ import annotations
 

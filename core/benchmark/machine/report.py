@@ -1,4 +1,4 @@
-"""What machines do, for others: tables, both charts, CSV and JSON. No torch."""
+"""What machines do, for others: tables, both charts, CSV and JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a machine does: matrix products, memory, and the roofline of a model's products. No torch."""
+"""What a machine does: matrix products, memory, and the roofline of a model's products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The roofline (Williams, Waterman and Patterson, Communications of the ACM 52(4), 2009): what bounds a matrix product. No torch.
+"""The roofline (Williams, Waterman and Patterson, Communications of the ACM 52(4), 2009): what bounds a matrix product.
 
 A product can go no faster than the arithmetic's peak, and no faster than its operations a byte times the memory's bandwidth.
 """

@@ -1,4 +1,4 @@
-"""The matrix products of a model's decoder block, as engines take them: what shares an input is one product. No torch."""
+"""The matrix products of a model's decoder block, as engines take them: what shares an input is one product."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked of `llmopt benchmark-machine`. No torch."""
+"""What can be asked of `llmopt benchmark-machine`."""
 
 from __future__ import annotations
 

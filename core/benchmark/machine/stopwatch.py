@@ -1,4 +1,4 @@
-"""Time something short, several times, on a device that may still be working when a call returns. No torch."""
+"""Time something short, several times, on a device that may still be working when a call returns."""
 
 from __future__ import annotations
 

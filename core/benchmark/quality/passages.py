@@ -1,4 +1,4 @@
-"""A text in pieces that a server scores, each for itself. No torch."""
+"""A text in pieces that a server scores, each for itself."""
 
 from __future__ import annotations
 

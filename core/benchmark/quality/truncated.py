@@ -1,4 +1,4 @@
-"""How far two servers' predictions are apart by the few likeliest tokens that each of them tells. No torch."""
+"""How far two servers' predictions are apart by the few likeliest tokens that each of them tells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results of benchmarks for others: one or several, as tables, charts, CSV and JSON. No torch."""
+"""Results of benchmarks for others: one or several, as tables, charts, CSV and JSON."""
 
 from __future__ import annotations
 

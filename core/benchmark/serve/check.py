@@ -1,4 +1,4 @@
-"""Refuse a server before a worker is started. No torch."""
+"""Refuse a server before a worker is started."""
 
 from __future__ import annotations
 

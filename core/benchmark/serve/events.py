@@ -1,4 +1,4 @@
-"""What a server's run tells when the server answers. No torch."""
+"""What a server's run tells when the server answers."""
 
 from __future__ import annotations
 

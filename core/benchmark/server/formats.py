@@ -1,4 +1,4 @@
-"""Which engine reads which kind of file. No torch."""
+"""Which engine reads which kind of file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which process on this machine listens at an address, so that its memory can be told. No torch."""
+"""Which process on this machine listens at an address, so that its memory can be told."""
 
 from __future__ import annotations
 

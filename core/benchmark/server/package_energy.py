@@ -1,4 +1,4 @@
-"""Energy of the processors of this machine, where the system counts it (Intel's and AMD's running average power limit). No torch."""
+"""Energy of the processors of this machine, where the system counts it (Intel's and AMD's running average power limit)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server's processes take of the GPUs: memory and energy by NVIDIA's management library; nothing where it does not say. No torch."""
+"""What a server's processes take of the GPUs: memory and energy by NVIDIA's management library; nothing where it does not say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long prompts were meant to be, and how long the server says they were. No torch."""
+"""How long prompts were meant to be, and how long the server says they were."""
 
 from __future__ import annotations
 

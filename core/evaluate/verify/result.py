@@ -1,4 +1,4 @@
-"""What a verification found; free of torch, so that a screen can read it."""
+"""What a verification found."""
 
 from __future__ import annotations
 

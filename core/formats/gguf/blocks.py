@@ -1,4 +1,4 @@
-"""The block types of ggml that this project writes, predicts or names. No torch."""
+"""The block types of ggml that this project writes, predicts or names."""
 
 from __future__ import annotations
 

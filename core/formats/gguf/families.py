@@ -1,4 +1,4 @@
-"""How each decoder family is laid out in GGUF, one row a family. No torch.
+"""How each decoder family is laid out in GGUF, one row a family.
 
 Names and flags are those of llama.cpp's converter (`conversion/*.py`) and of the models that read them (`src/models/*.cpp`).
 """

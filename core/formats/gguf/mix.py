@@ -1,4 +1,4 @@
-"""Which block type llama.cpp gives each matrix under a level's name: the _M types mix several. No torch.
+"""Which block type llama.cpp gives each matrix under a level's name: the _M types mix several.
 
 The rules are those of llama.cpp's quantizer (`src/llama-quant.cpp`, release of llama-cpp-python 0.3.36) for dense decoders, and are
 checked against what it writes in tests/core/quantize/test_gguf.py.

@@ -1,4 +1,4 @@
-"""How llama.cpp calls the tokenizers that it knows, by the hash of what they make of a text full of traps. No torch.
+"""How llama.cpp calls the tokenizers that it knows, by the hash of what they make of a text full of traps.
 
 Data of llama.cpp's converter (`conversion/base.py`, get_vocab_base_pre): the text, and for each name the first 16 digits of the SHA-256 of
 `str(token ids)`, special tokens included. Names that only encoders have are left out.

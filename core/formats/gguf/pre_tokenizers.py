@@ -1,4 +1,4 @@
-"""Which of llama.cpp's ways of cutting text into words a tokenizer has, and the way back. No torch.
+"""Which of llama.cpp's ways of cutting text into words a tokenizer has, and the way back.
 
 A name is found by the hash that llama.cpp's converter uses. A tokenizer that was never seen there is known by the rule in its own
 tokenizer.json, when llama.cpp has a name for the same rule.

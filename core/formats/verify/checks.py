@@ -1,4 +1,4 @@
-"""What a look at a checkpoint found, check by check; free of torch, so that a screen can read it."""
+"""What a look at a checkpoint found, check by check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a checkpoint may be written. No torch, so that a request is refused before any work."""
+"""Where a checkpoint may be written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schemes that can be measured, as data: nothing of torch is imported before a cache is built."""
+"""The schemes that can be measured, as data: a scheme's module is imported when its cache is built."""
 
 from __future__ import annotations
 

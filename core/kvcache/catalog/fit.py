@@ -1,4 +1,4 @@
-"""Which context and how many sequences fit a machine with each cache scheme: by formula, for any model card. No torch.
+"""Which context and how many sequences fit a machine with each cache scheme: by formula, for any model card.
 
 Every figure is an estimate and, with tensor parallelism, one GPU's: KV heads are shared out, and repeated where there are more GPUs than heads.
 """

@@ -1,4 +1,4 @@
-"""Names of the ways to share key and value heads among query heads. No torch."""
+"""Names of the ways to share key and value heads among query heads."""
 
 from __future__ import annotations
 

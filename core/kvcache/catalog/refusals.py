@@ -1,4 +1,4 @@
-"""Why a model, or a choice of sizes, cannot have a scheme: the end of a sentence that begins with the scheme's name. No torch."""
+"""Why a model, or a choice of sizes, cannot have a scheme: the end of a sentence that begins with the scheme's name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be set about cache schemes; each reads what concerns it. No torch."""
+"""What can be set about cache schemes; each reads what concerns it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes that a scheme holds, by formula: one small function a scheme, to stand beside what is measured. No torch.
+"""Bytes that a scheme holds, by formula: one small function a scheme, to stand beside what is measured.
 
 Each takes the geometry, the settings, the tokens appended so far and the sequences, and counts what lives between two steps: codes, scales, zero
 points and indices; buffers of fixed size count whole (`settings.capacity`, as many slots as tokens when it is not given).
@@ -120,7 +120,7 @@ def _ranged_row(geometry: Geometry, settings: SchemeSettings, bits: int) -> int:
 
 
 def _code_bytes(count: int, bits: int) -> int:
-    """As `core.numerics.packed.byte_codes.code_bytes`, which imports torch."""
+    """As `core.numerics.packed.byte_codes.code_bytes`."""
     return -(-count * bits // 8)
 
 

@@ -1,4 +1,4 @@
-"""The chart of memory against quality. No torch."""
+"""The chart of memory against quality."""
 
 from __future__ import annotations
 

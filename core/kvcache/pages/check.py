@@ -1,4 +1,4 @@
-"""Whether a decode or a simulation of pages can be carried out on a model, before anything is loaded. No torch."""
+"""Whether a decode or a simulation of pages can be carried out on a model, before anything is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the live view of the pages reads: one event holds the whole state, so that a view needs only the last one. No torch.
+"""What the live view of the pages reads: one event holds the whole state, so that a view needs only the last one.
 
 Detail event of kind "pages" (mode decode), `data`:
 

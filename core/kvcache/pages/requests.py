@@ -1,4 +1,4 @@
-"""The prompts of a live decode: a common beginning, mixed lengths, follow-ups that go on with what another sequence said. No torch."""
+"""The prompts of a live decode: a common beginning, mixed lengths, follow-ups that go on with what another sequence said."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages showed; free of torch, so that a screen can draw it."""
+"""What the pages showed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Series that are no longer than a chart can draw. No torch."""
+"""Series that are no longer than a chart can draw."""
 
 from __future__ import annotations
 

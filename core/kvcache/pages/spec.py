@@ -1,4 +1,4 @@
-"""What can be asked of `llmopt kv-cache-pages`. No torch."""
+"""What can be asked of `llmopt kv-cache-pages`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a time grows with a length: the exponent of a power law and its interval, from the data. No torch."""
+"""How a time grows with a length: the exponent of a power law and its interval, from the data."""
 
 from __future__ import annotations
 

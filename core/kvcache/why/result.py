@@ -1,4 +1,4 @@
-"""What generating with and without a cache costs; free of torch, so that a screen can draw it."""
+"""What generating with and without a cache costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked of `llmopt kv-cache-why`. No torch."""
+"""What can be asked of `llmopt kv-cache-why`."""
 
 from __future__ import annotations
 

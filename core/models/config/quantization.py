@@ -1,4 +1,4 @@
-"""What a model folder says about how its weights are quantized, in all places where that is said. No torch."""
+"""What a model folder says about how its weights are quantized, in all places where that is said."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Header of a GGUF file, read with bounds: metadata and tensor shapes, no weights, no torch.
+"""Header of a GGUF file, read with bounds: metadata and tensor shapes, no weights.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3, little-endian.
 """

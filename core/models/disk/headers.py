@@ -1,4 +1,4 @@
-"""Safetensors headers and shard indexes, read without torch and believed only after every figure was checked.
+"""Safetensors headers and shard indexes, believed only after every figure was checked.
 
 Format: 8 bytes little-endian length, that many bytes of JSON, then the tensors' bytes without holes
 (https://github.com/huggingface/safetensors, "Format").

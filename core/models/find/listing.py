@@ -1,4 +1,4 @@
-"""Which models are on this machine: a quick look into folders, nothing is loaded. No torch."""
+"""Which models are on this machine: a quick look into folders, nothing is loaded."""
 
 from __future__ import annotations
 

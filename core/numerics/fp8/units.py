@@ -1,4 +1,4 @@
-"""Whether FP8 products run on matrix units of their own. No torch, so that a screen can say it."""
+"""Whether FP8 products run on matrix units of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked of the comparison of quantizations. No torch."""
+"""What can be asked of the comparison of quantizations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many codebooks of which size a model can afford. No torch.
+"""How many codebooks of which size a model can afford.
 
 AQLM stores each code in whole bytes, and each linear carries its own codebooks. On wide matrices the codebooks weigh nothing and
 two of 256 vectors of 8 weights are best at 2 bits; on narrow ones the codebooks themselves would cost as much as the codes.

@@ -1,4 +1,4 @@
-"""What every GGUF level makes of a model, before anything is run: block types, bits, bytes, and how others fared with it. No torch."""
+"""What every GGUF level makes of a model, before anything is run: block types, bits, bytes, and how others fared with it."""
 
 from __future__ import annotations
 

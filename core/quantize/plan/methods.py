@@ -1,4 +1,4 @@
-"""What each method is, what it fills in when a field was not given, and what goes with it. No torch."""
+"""What each method is, what it fills in when a field was not given, and what goes with it."""
 
 from __future__ import annotations
 

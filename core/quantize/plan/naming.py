@@ -1,4 +1,4 @@
-"""What a checkpoint is called. No torch."""
+"""What a checkpoint is called."""
 
 from __future__ import annotations
 

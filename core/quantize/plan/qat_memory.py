@@ -1,4 +1,4 @@
-"""What quantization-aware training holds in memory. No torch, so that the fit check can use it."""
+"""What quantization-aware training holds in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fields of a quantization in groups, as the form and the command line's help show them. No torch."""
+"""The fields of a quantization in groups, as the form and the command line's help show them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes on disk of a quantized linear, by the layout of its format: what the fit check predicts with. No torch."""
+"""Bytes on disk of a quantized linear, by the layout of its format: what the fit check predicts with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which width each linear gets: least loss at a size, or least size at a loss. No torch.
+"""Which width each linear gets: least loss at a size, or least size at a loss.
 
 Both are the multiple-choice knapsack: of every linear one choice, the sum of one figure as small as possible, that of the other within
 a limit. It is solved exactly by dynamic programming over undominated partial sums. A Lagrangian price of the limited figure gives a bound

@@ -1,4 +1,4 @@
-"""Refuse a request before a worker is started: no torch, nothing is written."""
+"""Refuse a request before a worker is started; nothing is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What finished runs of `llmopt speculate` measured, as the simulator takes it. No torch."""
+"""What finished runs of `llmopt speculate` measured, as the simulator takes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes that a speculative run needs, and blocks that draft, from numbers alone. No torch."""
+"""Sizes that a speculative run needs, and blocks that draft, from numbers alone."""
 
 from __future__ import annotations
 

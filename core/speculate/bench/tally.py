@@ -1,4 +1,4 @@
-"""Counts over rounds: how far drafts are right. No torch."""
+"""Counts over rounds: how far drafts are right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a test of losslessness found; free of torch, so that a screen can draw it."""
+"""What a test of losslessness found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked of `llmopt speculate-test`. No torch."""
+"""What can be asked of `llmopt speculate-test`."""
 
 from __future__ import annotations
 

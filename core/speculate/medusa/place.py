@@ -1,4 +1,4 @@
-"""Where trained heads of a target are kept, what tells one target from another, and what training takes. No torch."""
+"""Where trained heads of a target are kept, what tells one target from another, and what training takes."""
 
 from __future__ import annotations
 

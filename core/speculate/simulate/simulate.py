@@ -1,4 +1,4 @@
-"""What speculation would bring, from acceptance and costs alone: a simulation, no measurement. No torch.
+"""What speculation would bring, from acceptance and costs alone: a simulation, no measurement.
 
 Units: one cost is one decoding step of the target model for one token. Symbols as in Leviathan et al.,
 arXiv 2211.17192: `alpha` acceptance of a drafted token, `gamma` drafted tokens a round, `c` cost of one

@@ -1,4 +1,4 @@
-"""llama.cpp through llama-cpp-python, always in a child process: native code that crashes ends nothing but itself. No torch."""
+"""llama.cpp through llama-cpp-python, always in a child process: native code that crashes ends nothing but itself."""
 
 from __future__ import annotations
 

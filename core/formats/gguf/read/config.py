@@ -1,4 +1,4 @@
-"""The configuration that transformers needs, rebuilt from what a GGUF file says about itself. No torch."""
+"""The configuration that transformers needs, rebuilt from what a GGUF file says about itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tokenizer for transformers, rebuilt from what a GGUF file says about its own; the way back from `tokenizer.py`. No torch."""
+"""A tokenizer for transformers, rebuilt from what a GGUF file says about its own; the way back from `tokenizer.py`."""
 
 from __future__ import annotations
 

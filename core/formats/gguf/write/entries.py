@@ -1,4 +1,4 @@
-"""What a GGUF file says about itself, as values with their kinds. No torch."""
+"""What a GGUF file says about itself, as values with their kinds."""
 
 from __future__ import annotations
 

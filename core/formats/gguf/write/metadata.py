@@ -1,4 +1,4 @@
-"""A model's configuration in the keys of GGUF. No torch.
+"""A model's configuration in the keys of GGUF.
 
 Keys: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md; which of them a family needs is what llama.cpp's `src/models/*.cpp` read.
 """

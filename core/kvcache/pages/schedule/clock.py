@@ -1,4 +1,4 @@
-"""What simulated schedulers have in common: the server, the requests, the clock, and what is told and kept of them. No torch."""
+"""What simulated schedulers have in common: the server, the requests, the clock, and what is told and kept of them."""
 
 from __future__ import annotations
 

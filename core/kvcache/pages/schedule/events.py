@@ -1,4 +1,4 @@
-"""What the live view of a scheduler simulation reads. No torch.
+"""What the live view of a scheduler simulation reads.
 
 Detail event of kind "schedule" (mode simulate; every figure is a simulation), `data`:
 

@@ -1,4 +1,4 @@
-"""How long a step of a model takes on a GPU, and how many KV blocks it holds: an estimate from data sheets, nothing measured. No torch.
+"""How long a step of a model takes on a GPU, and how many KV blocks it holds: an estimate from data sheets, nothing measured.
 
 step = max(bytes of the weights + bytes of the keys and values read) / bandwidth, 2 x parameters x tokens / arithmetic)
 """

@@ -1,4 +1,4 @@
-"""The simulated half of `llmopt kv-cache-pages`: continuous against static batching of a trace, at the size of a model. No torch; nothing is run."""
+"""The simulated half of `llmopt kv-cache-pages`: continuous against static batching of a trace, at the size of a model. Nothing is run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulation of how a server batches requests: continuously, or batch after batch. No torch; nothing is run."""
+"""A simulation of how a server batches requests: continuously, or batch after batch. Nothing is run."""
 
 from __future__ import annotations
 

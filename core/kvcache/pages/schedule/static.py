@@ -1,4 +1,4 @@
-"""Static batching, simulated. No torch; nothing is run.
+"""Static batching, simulated. Nothing is run.
 
 What waits when the last batch is done makes the next one. Each row is set aside in full length, prompts are padded to the longest, every row is
 computed until the longest answer is complete, and then all are answered.

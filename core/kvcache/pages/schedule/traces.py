@@ -1,4 +1,4 @@
-"""When requests arrive and how long they are: made by a rule, or read from a file. No torch."""
+"""When requests arrive and how long they are: made by a rule, or read from a file."""
 
 from __future__ import annotations
 

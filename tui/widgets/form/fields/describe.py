@@ -1,4 +1,4 @@
-"""What a form needs to know about a field of a spec, as data. No screen, no torch."""
+"""What a form needs to know about a field of a spec, as data."""
 
 from __future__ import annotations
 
