@@ -11,7 +11,6 @@ from core.errors import RequestError
 from core.runs.figures import duration, show
 from core.runs.launch.launch import Launcher
 from core.runs.state.events import Event, Log, Metric, Progress, StateChange
-from core.runs.state.events import follow as new_events
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from tui.cli.printing.output import columns, narrate
@@ -57,7 +56,7 @@ def _watch(run: Run, launcher: Launcher, screen: ProgressLine, offset: int) -> S
     while True:
         state = launcher.refresh(run)
         while True:
-            events, next_offset = new_events(run, offset)
+            events, next_offset = run.new_events(offset)
             screen.show(events)
             if next_offset == offset:
                 break

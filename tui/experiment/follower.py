@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from core.runs.state import events
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from tui.experiment.progress import RunProgress
@@ -38,6 +37,6 @@ class Follower(Generic[T]):
         before = -1
         while before != self._offset:
             before = self._offset
-            new, self._offset = events.follow(self.run, self._offset)
+            new, self._offset = self.run.new_events(self._offset)
             self.tape.add(new)
         self.state = state

@@ -81,10 +81,8 @@ class FollowScreen(PartialRepaintScreen):
         self._over = state.is_over and not events
 
     def _news(self) -> tuple[list[Event], int, State]:
-        from core.runs.state import events
-
         state = services_of(self).runs.state(self._run)
-        new, offset = events.follow(self._run, self._offset)
+        new, offset = self._run.new_events(self._offset)
         return new, offset, state
 
     def _take(self, events: list[Event]) -> None:

@@ -7,13 +7,10 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from core.runs.state.files import dumps
 from core.sanitize import clean
-
-if TYPE_CHECKING:
-    from core.runs.state.store import Run
 
 _CHUNK = 4 << 20
 _TEXT = 4000
@@ -148,11 +145,6 @@ def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:
         return [], offset + len(chunk) if len(chunk) == _CHUNK else offset
     events = [event for text in chunk[:whole].splitlines() if (event := parse(text)) is not None]
     return events, offset + whole
-
-
-def follow(run: Run, from_offset: int = 0) -> tuple[list[Event], int]:
-    """New events of a run since `from_offset`, and the next offset."""
-    return read(run.events_file, from_offset)
 
 
 def read_all(path: Path) -> list[Event]:

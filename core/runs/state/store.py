@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from core.errors import RequestError, RunFailed
 from core.runs.state import saved
-from core.runs.state.events import Event, read_all
+from core.runs.state.events import Event, read, read_all
 from core.runs.state.files import read_json, why, write_json
 from core.runs.state.home import runs_folder
 from core.runs.state.process import here
@@ -103,8 +103,12 @@ class Run:
 
     @property
     def events(self) -> list[Event]:
-        """All events so far; `core.runs.state.events.follow` reads only the new ones."""
+        """All events so far; `new_events` reads only those that are new."""
         return read_all(self.events_file)
+
+    def new_events(self, offset: int = 0) -> tuple[list[Event], int]:
+        """The events from byte `offset` of the file on, and the next offset; at most 4 MiB are read at once."""
+        return read(self.events_file, offset)
 
     @property
     def result(self) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from core.errors import RequestError
 from core.runs.launch.admission import admit
 from core.runs.launch.launch import Launcher
 from core.runs.state import store
-from core.runs.state.events import Detail, Log, follow
+from core.runs.state.events import Detail, Log
 from core.runs.state.store import Run
 from tui.cli.experiment import conclude, launcher
 from tui.cli.follow import cancel
@@ -52,7 +52,7 @@ def _wait(run: Run, chosen: Launcher) -> ReadyEvent | None:
     offset = 0
     while True:
         state = chosen.refresh(run)
-        events, offset = follow(run, offset)
+        events, offset = run.new_events(offset)
         for event in events:
             if isinstance(event, Log):
                 narrate(event.text)
