@@ -7,7 +7,7 @@ import math
 from rich.cells import cell_len, set_cell_size
 
 from core.sanitize import clean
-from tui.widgets.chart.picture import FILLS, PLAIN, QUIET, SERIES, Line, Picture, Run
+from tui.widgets.chart.marks import FILLS, PLAIN, QUIET, SERIES, Line, Picture, Run
 from tui.widgets.chart.plot import LARGEST, Plot
 from tui.widgets.chart.ticks import short
 from tui.widgets.progress import EIGHTHS

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 
 from core.sanitize import clean
-from tui.widgets.chart.picture import FILLS, MARKERS, PLAIN, QUIET, SERIES, Line, Picture, Run, is_line, marker_of, role_of
+from tui.widgets.chart.marks import FILLS, MARKERS, PLAIN, QUIET, SERIES, Line, Picture, Run, is_line, marker_of, role_of
 from tui.widgets.chart.plot import LARGEST, Plot, Series, apart
 from tui.widgets.chart.ticks import log_ticks, round_step, tick_labels, ticks
 

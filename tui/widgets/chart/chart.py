@@ -12,7 +12,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
-from tui.widgets.chart.picture import QUIET, SERIES, TITLE, Line, Picture, draw, plain
+from tui.widgets.chart.marks import QUIET, SERIES, TITLE, Line, Picture
+from tui.widgets.chart.picture import draw, plain
 from tui.widgets.chart.plot import Plot, Series
 from tui.widgets.component import ink
 

@@ -1,8 +1,4 @@
-"""From a plot to lines of text with roles: the part of a chart that needs neither a screen nor colours.
-
-A picture is a tuple of lines, a line a tuple of (text, role). Role 0 is plain, 1 the title, 2 what is quiet (axes,
-labels), and `SERIES + i` belongs to series i. The widget turns roles into colours; a changed theme redraws nothing.
-"""
+"""From a plot to lines of text with roles: the part of a chart that needs neither a screen nor colours."""
 
 from __future__ import annotations
 
@@ -12,18 +8,10 @@ from functools import lru_cache
 from rich.cells import cell_len, set_cell_size
 
 from core.sanitize import clean
+from tui.widgets.chart.marks import FILLS, PLAIN, QUIET, SERIES, TITLE, Line, Picture, Run, is_line, marker_of, role_of
 from tui.widgets.chart.plot import Plot, Series
 from tui.widgets.chart.ticks import short
 
-Run = tuple[str, int]
-Line = tuple[Run, ...]
-Picture = tuple[Line, ...]
-
-PLAIN, TITLE, QUIET, SERIES = 0, 1, 2, 3
-MARKERS = ("braille", "•", "×", "+", "◦", "▪")
-"""Shapes of the series in line and scatter charts, so that colour is never all that tells them apart."""
-FILLS = ("█", "▒", "▓", "░", "▞", "▚")
-"""The same for bars and columns."""
 LEAST_WIDTH, LEAST_HEIGHT = 24, 6
 """Below this a chart is told in words."""
 
@@ -103,22 +91,6 @@ def legend_marker(plot: Plot, index: int) -> str:
     if marker != "braille":
         return marker
     return "⠤⠤" if is_line(plot, plot.series[index]) else "⠶⠂"
-
-
-def marker_of(plot: Plot, index: int) -> str:
-    """What the points of a series are drawn with."""
-    return plot.series[index].mark or MARKERS[index % len(MARKERS)]
-
-
-def role_of(plot: Plot, index: int) -> int:
-    """The role of a series, by which it is coloured."""
-    like = plot.series[index].like
-    return SERIES + (index if like is None else like)
-
-
-def is_line(plot: Plot, series: Series) -> bool:
-    """Whether the points of a series are joined."""
-    return (series.stroke or ("points" if plot.kind == "scatter" else "line")) == "line"
 
 
 def words(plot: Plot, width: int, height: int, message: str = "") -> Picture:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui.widgets.chart.picture import SERIES, draw, plain
+from tui.widgets.chart.marks import SERIES
+from tui.widgets.chart.picture import draw, plain
 from tui.widgets.chart.plot import Plot, Series
 
 ANY_NUMBER = st.floats(allow_nan=True, allow_infinity=True)
