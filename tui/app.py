@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from tui.runs.watcher import Activity, RunEvent
+    from tui.shell.shell import Shell
 
 _SEVERITY: dict[str, SeverityLevel] = {"done": "information", "cancelled": "warning", "failed": "error"}
 
@@ -237,3 +238,9 @@ class LlmoptApp(ResilientApp):
             self.notify_text(f"There is no theme {wanted}; the command palette lists them.", severity="warning")
             wanted = None
         return wanted or theme.default_theme(self._terminal.colors)
+
+
+if TYPE_CHECKING:
+
+    def _is_shell(app: LlmoptApp) -> Shell:
+        return app

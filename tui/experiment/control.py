@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from textual.containers import Container
 
@@ -19,11 +19,9 @@ from tui.experiment.setups import Setups
 from tui.services.services import services_of
 from tui.shell import crash
 from tui.shell.confirm import Confirm
+from tui.shell.shell import Shell, shell_of
 from tui.widgets.threads import in_thread
 from tui.widgets.view_bar import ViewBar
-
-if TYPE_CHECKING:
-    from tui.app import LlmoptApp
 
 
 class RunControl(Container):
@@ -83,9 +81,9 @@ class RunControl(Container):
         return follower is not None and follower.over and resumable(follower.run, follower.state)
 
     @property
-    def shell(self) -> LlmoptApp:
+    def shell(self) -> Shell:
         """The application around the tab."""
-        return cast("LlmoptApp", self.app)
+        return shell_of(self)
 
     def action_start(self) -> None:
         """Start what the form says."""

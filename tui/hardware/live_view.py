@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -16,12 +16,10 @@ from core.errors import LlmoptError
 from core.hardware.snapshot import GpuState, ProcessState, Snapshot
 from core.sanitize import clean
 from tui.hardware import gpu_facts, gpu_rows, host_lines, process_rows, words
+from tui.services.services import Services, services_of
+from tui.shell.shell import shell_of
 from tui.widgets.live import Line, LiveLines
 from tui.widgets.table.live_table import LiveTable
-
-if TYPE_CHECKING:
-    from tui.app import LlmoptApp
-    from tui.services.services import Services
 
 PROCESS_ROWS = 3
 """Rows that the processes keep when everything else wants room, if there are so many."""
@@ -71,7 +69,7 @@ class LiveView(Widget):
     @property
     def services(self) -> Services:
         """The app's services."""
-        return cast("LlmoptApp", self.app).services
+        return services_of(self)
 
     def compose(self) -> ComposeResult:
         """From the whole to the parts."""
@@ -145,7 +143,7 @@ class LiveView(Widget):
         """Ask, then end the process under the cursor."""
         process = self.selected_process()
         if refusal := self.why_not(process):
-            cast("LlmoptApp", self.app).notify_text(refusal, severity="warning")
+            shell_of(self).notify_text(refusal, severity="warning")
         elif process is not None:
             from tui.hardware.kill import KillScreen
 
@@ -172,13 +170,13 @@ class LiveView(Widget):
             return
         from core.hardware.live.processes import kill
 
-        app = cast("LlmoptApp", self.app)
+        shell = shell_of(self)
         try:
             kill(process.pid, process.started, number, from_gpu=process.gpu is not None)
         except LlmoptError as error:
-            app.notify_text(str(error), severity="error")
+            shell.notify_text(str(error), severity="error")
         else:
-            app.notify_text(f"Process {process.pid} was asked to end." if number == 15 else f"Process {process.pid} was ended.")
+            shell.notify_text(f"Process {process.pid} was asked to end." if number == 15 else f"Process {process.pid} was ended.")
 
     # -- drawing
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -19,12 +19,10 @@ from tui.hardware import advice_lines, fit_lines
 from tui.hardware.plan import Answer, Planner, Request
 from tui.hardware.plan_form import PlanForm
 from tui.services.services import services_of
+from tui.shell.shell import shell_of
 from tui.widgets.hanging import hanging
 from tui.widgets.live import LiveLines
 from tui.widgets.table.live_table import LiveTable
-
-if TYPE_CHECKING:
-    from tui.app import LlmoptApp
 
 FIRST_MODEL = "bundled:base"
 _ANSWER_AFTER = 0.2
@@ -210,13 +208,13 @@ class PlanView(Vertical):
 
     def action_copy(self) -> None:
         """Copy through the terminal (OSC 52)."""
-        app = cast("LlmoptApp", self.app)
+        shell = shell_of(self)
         commands = self.advice.commands()
         if not commands:
-            app.notify_text("There is no command to copy.", severity="warning")
+            shell.notify_text("There is no command to copy.", severity="warning")
             return
-        app.copy_to_clipboard(commands)
-        app.notify_text("Copied, if the terminal allows it (OSC 52): " + commands.replace("\n", " ; "))
+        self.app.copy_to_clipboard(commands)
+        shell.notify_text("Copied, if the terminal allows it (OSC 52): " + commands.replace("\n", " ; "))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Copying belongs to the advice."""
@@ -245,15 +243,15 @@ class PlanView(Vertical):
     def _advice_chosen(self, event: LiveTable.Chosen) -> None:
         event.stop()
         chosen = self.advice.selected()
-        app = cast("LlmoptApp", self.app)
+        shell = shell_of(self)
         if chosen is None:
             return
         if chosen.why_not is not None:
-            app.notify_text(f"Not possible here: {chosen.why_not}.", severity="warning")
+            shell.notify_text(f"Not possible here: {chosen.why_not}.", severity="warning")
         elif chosen.action is not None:
-            app.open_pane("quantize", prefill=dict(chosen.action))
+            shell.open_pane("quantize", prefill=dict(chosen.action))
         else:
-            app.notify_text("Nothing is to be made for this: y copies the command." if chosen.command else chosen.reason)
+            shell.notify_text("Nothing is to be made for this: y copies the command." if chosen.command else chosen.reason)
 
     @work(thread=True, exclusive=True, group="plan", description="estimate and recommend", exit_on_error=False)
     def _work_out(self, request: Request) -> None:

@@ -22,6 +22,7 @@ from tui.services.services import services_of
 from tui.shell import panes
 from tui.shell.confirm import Confirm
 from tui.shell.partial_repaint import PartialRepaintScreen
+from tui.shell.shell import shell_of
 from tui.widgets.hints import Hints
 from tui.widgets.table.table import Table
 from tui.widgets.topbar import TopBar
@@ -300,7 +301,7 @@ class RunsScreen(PartialRepaintScreen):
         if row.run.capability not in {pane.id for pane in panes.PANES}:
             self._say(f"No tab can start {row.run.capability} again; use llmopt {row.run.capability} --spec {row.run.spec_file}")
             return
-        self.app.open_pane(row.run.capability, row.run.values)  # type: ignore[attr-defined]
+        shell_of(self).open_pane(row.run.capability, row.run.values)
 
     async def _attempt(self, action: Callable[[Run], object], run: Run) -> None:
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message
@@ -11,9 +9,7 @@ from textual.style import Style
 from textual.widget import Widget
 
 from tui.shell.panes import PANES, PaneEntry
-
-if TYPE_CHECKING:
-    from tui.app import LlmoptApp
+from tui.shell.shell import shell_of
 
 
 class TopBar(Widget):
@@ -46,10 +42,6 @@ class TopBar(Widget):
     def _changed(self, _: str) -> None:
         self.refresh()
 
-    @property
-    def _house(self) -> LlmoptApp:
-        return cast("LlmoptApp", self.app)
-
     def render(self) -> Content:
         """Tabs, the title of what lies over them, then the right side if it fits."""
         left = [tab for _, tab in self._tabs(self.size.width)]
@@ -70,11 +62,12 @@ class TopBar(Widget):
 
     def _tabs(self, width: int) -> list[tuple[PaneEntry, Content]]:
         full = sum(len(row.title) + 4 for row in PANES)
-        marked = "" if self._over else self._house.open_tab
+        marked = "" if self._over else shell_of(self).open_tab
         return [(row, _tab(row, marked=row.id == marked, short=full > width)) for row in PANES]
 
     def _right(self, room: int) -> Content:
-        parts = [part for part in (self._house.activity, self._house.place) if part]
+        shell = shell_of(self)
+        parts = [part for part in (shell.activity, shell.place) if part]
         while parts and len(" · ".join(parts)) + 2 > room:
             parts.pop()
         return Content(f" {' · '.join(parts)} " if parts else "")

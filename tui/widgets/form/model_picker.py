@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -18,12 +18,12 @@ from textual.worker import get_current_worker
 
 from core.errors import LlmoptError
 from core.sanitize import clean
+from tui.services.services import services_of
 from tui.widgets.card_facts import facts
 from tui.widgets.threads import in_thread
 
 if TYPE_CHECKING:
     from core.models.find.listing import ModelListing
-    from tui.app import LlmoptApp
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class ModelPicker(ModalScreen[str | None]):
 
     @in_thread(group="listing", description="list models")
     def _find(self) -> None:
-        found = choices(cast("LlmoptApp", self.app).services.models.listing())
+        found = choices(services_of(self).models.listing())
         self.app.call_from_thread(self._found, found)
 
     def _found(self, found: list[Choice]) -> None:
@@ -196,7 +196,7 @@ class ModelPicker(ModalScreen[str | None]):
     def _read_card(self, choice: Choice) -> None:
         worker = get_current_worker()
         try:
-            rows = facts(cast("LlmoptApp", self.app).services.models.resolve(choice.name).card())
+            rows = facts(services_of(self).models.resolve(choice.name).card())
             text = Content("\n").join([Content(choice.shown), *(Content.assemble((f"{name:<13}", "dim"), value) for name, value in rows)])
         except LlmoptError as error:
             text = _problem(str(error))
