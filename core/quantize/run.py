@@ -13,6 +13,7 @@ from torch import Tensor
 from core import text
 from core.calibration.windows import calibration_windows
 from core.context import RunContext
+from core.evaluate.compared import Evaluation, Measured
 from core.formats.writing.shards import check_output
 from core.models.card import ModelCard
 from core.models.resolve import resolve
@@ -21,7 +22,6 @@ from core.models.stream.streaming import StreamedModel, load_tokenizer
 from core.numerics.products import multiplies_bfloat16
 from core.quantize.check import check
 from core.quantize.pipeline.checkpoint import Written, check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
-from core.quantize.pipeline.evaluation import Evaluation, Measured
 from core.quantize.pipeline.methods import METHODS
 from core.quantize.pipeline.readme import write_readme
 from core.quantize.pipeline.resume import Ledger, identity_of, was_stopped

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
+from core.evaluate.compared import Evaluation
 from core.formats.opening import open_streamed
 from core.models.resolve import resolve
 from core.models.stream.streaming import StreamedModel
-from core.quantize.pipeline.evaluation import Evaluation
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from tests.benchmarks.gptq_quality import EVAL_TOKENS, SilentContext

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
+from core.evaluate.compared import Evaluation
 from core.models.resolve import resolve
 from core.models.stream.streaming import StreamedModel
 from core.quantize.pipeline.checkpoint import Written, check_weights, open_quantized, write_checkpoint
-from core.quantize.pipeline.evaluation import Evaluation
 from core.quantize.pipeline.resume import Ledger
 from core.quantize.pipeline.steps import Steps
 from core.quantize.run import calibration_windows_of

@@ -16,6 +16,7 @@ from torch import Tensor
 from core.calibration.blocks import calibrated_blocks
 from core.context import RunContext
 from core.errors import RequestError
+from core.evaluate.compared import Evaluation
 from core.evaluate.result import Divergence
 from core.models.card import ModelCard
 from core.models.disk.headers import model_tensors
@@ -31,7 +32,6 @@ from core.quantize.compare.result import Charts, CompareRow, Histogram, Quantize
 from core.quantize.compare.scratch import write_e5m2
 from core.quantize.compare.spec import PICTURES, Pictures, QuantizeCompareSpec, Variant
 from core.quantize.pipeline.checkpoint import Written, check_weights, open_quantized, write_checkpoint
-from core.quantize.pipeline.evaluation import Evaluation
 from core.quantize.pipeline.steps import Steps
 from core.quantize.result import LayerFigures
 from core.quantize.run import arithmetic, calibration_windows_of, peak_rss_bytes

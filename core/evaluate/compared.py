@@ -1,4 +1,4 @@
-"""Measure the original and the quantized model side by side on the same text."""
+"""Measure a changed model next to the original on the same text: perplexity of both, divergence between them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from core.text import Corpus
 _HIDDEN_BYTES = 2**30
 
 OnStep = Callable[[str], None]
-"""Told what comes next after each step."""
+"""Called after each step with the label of the next one."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Evaluation:
         return models * blocks + len(self.windows.tokens)
 
     def measure(self, original: StreamedModel, others: Mapping[str, StreamedModel], on_step: OnStep) -> Measured:
-        """Perplexity of each model and the divergence of the others from the original."""
+        """Perplexity of each model and the divergence of the others from the original; `others` is by a name of the caller's choice."""
 
         def on_block(done: int, blocks: int) -> None:
             on_step(f"evaluating: block {min(done + 1, blocks)} of {blocks}")
@@ -78,7 +78,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found."""
+    """What `Evaluation.measure` found; `others` by the names they were given."""
 
     original: Perplexity
     others: dict[str, Divergence]
