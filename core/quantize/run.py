@@ -24,15 +24,16 @@ from core.quantize.check import check
 from core.quantize.pipeline.checkpoint import Written, check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
 from core.quantize.pipeline.methods import METHODS
 from core.quantize.pipeline.readme import write_readme
-from core.quantize.pipeline.resume import Ledger, identity_of, was_stopped
-from core.quantize.pipeline.steps import Steps
 from core.quantize.plan.additive_shape import settled
 from core.quantize.plan.levels import nominal
 from core.quantize.plan.naming import checkpoint_folder, described
 from core.quantize.result import MixedFigures, QuantizeMetrics, QuantizeResult
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.mixed import PLAN
+from core.runs.identity import identity_of
+from core.runs.resume_store import ResumeStore, was_stopped
 from core.runs.state.saved import versions
+from core.runs.steps import Steps
 
 
 def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
@@ -57,21 +58,21 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
     windows, calibration = calibration_windows_of(spec, source) if spec.calibrates else (None, None)
     calibrating = calibration_arithmetic(spec, card, context.device)
     identity = identity_of(spec.model_dump(mode="json"), folder, windows, calibrating, context.device, versions())
-    ledger = Ledger(context.kept, identity, context.log)
+    store = ResumeStore(context.kept, identity, context.log)
     quantizing = fit.linears + METHODS[spec.method].extra_steps(spec, fit.linears)
-    steps = Steps(context, quantizing + (evaluation.steps(2, card.layers) if evaluation else 0), ledger)
+    steps = Steps(context, quantizing + (evaluation.steps(2, card.layers) if evaluation else 0), store)
     for warning in fit.warnings:
         context.log(warning)
 
     with StreamedModel.open(source, calibrating, context.device) as streamed:
-        written = finished_checkpoint(ledger, out)
+        written = finished_checkpoint(store, out)
         if written is not None:
             steps.skip(quantizing)
         else:
             check_output(out)
             check_weights(streamed, steps)
             written = write_checkpoint(spec, streamed, windows, out, steps)
-            remember_checkpoint(ledger, written)
+            remember_checkpoint(store, written)
     quantized_at = time.monotonic()
     measured = None
     if evaluation is not None:
@@ -96,11 +97,11 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
         calibration=calibration,
         error_of="weights" if windows is None or spec.method == "gguf" else "outputs",
         metrics=_metrics(
-            card, folder, written, measured, ledger.seconds_before + quantized_at - began, ledger.seconds_before + time.monotonic() - began
+            card, folder, written, measured, store.seconds_before + quantized_at - began, store.seconds_before + time.monotonic() - began
         ),
         evaluation=measured.convention if measured else None,
         layers=tuple(written.layers),
-        mixed=MixedFigures.model_validate(plan) if (plan := ledger.recall(PLAN)) is not None else None,
+        mixed=MixedFigures.model_validate(plan) if (plan := store.get(PLAN)) is not None else None,
         notes=tuple(written.notes),
     )
     write_readme(out, result)

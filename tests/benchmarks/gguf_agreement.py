@@ -34,8 +34,8 @@ from core.formats.gguf.write.imatrix import legacy_bytes, write_imatrix
 from core.models.load import load_tokenizer
 from core.models.resolve import resolve
 from core.models.stream.streaming import StreamedModel
-from core.quantize.pipeline.steps import Steps
 from core.quantize.whole.gguf import importance_of
+from core.runs.steps import Steps
 from tests.benchmarks.gguf_conversion import different_tensors, theirs, timed
 from tests.benchmarks.report import record
 from tests.core.formats.gguf.models import make_model

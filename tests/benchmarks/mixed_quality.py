@@ -14,11 +14,11 @@ from core.evaluate.compared import Evaluation
 from core.models.resolve import resolve
 from core.models.stream.streaming import StreamedModel
 from core.quantize.pipeline.checkpoint import Written, check_weights, open_quantized, write_checkpoint
-from core.quantize.pipeline.resume import Ledger
-from core.quantize.pipeline.steps import Steps
 from core.quantize.run import calibration_windows_of
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.mixed import PLAN, measure, plan_for
+from core.runs.resume_store import ResumeStore
+from core.runs.steps import Steps
 from tests.benchmarks.gptq_quality import SilentContext
 from tests.benchmarks.report import Bar, record
 
@@ -45,9 +45,9 @@ def main() -> bool:
             uniform = mixed.model_copy(update={"method": "gptq", "bits": bits})
             made[f"uniform_{bits}"] = write_checkpoint(uniform, original, windows, Path(artifacts) / f"u{bits}", steps, whole=False)
             spec = mixed.model_copy(update={"budget": _bits(made[f"uniform_{bits}"])})
-            plan, ledger = plan_for(spec, found), Ledger()
-            ledger.remember(PLAN, plan.to_json())
-            planned = Steps(SilentContext(Path(artifacts)), 0, ledger)
+            plan, store = plan_for(spec, found), ResumeStore()
+            store.put(PLAN, plan.to_json())
+            planned = Steps(SilentContext(Path(artifacts)), 0, store)
             made[f"mixed_{bits}"] = write_checkpoint(spec, original, windows, Path(artifacts) / f"m{bits}", planned, whole=False)
             figures |= {f"predicted_kl_mixed_{bits}": plan.predicted_kl, f"proven_least_{bits}": plan.exact}
         models = {name: stack.enter_context(open_quantized(source, written, original)) for name, written in made.items()}

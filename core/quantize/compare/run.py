@@ -32,10 +32,10 @@ from core.quantize.compare.result import Charts, CompareRow, Histogram, Quantize
 from core.quantize.compare.scratch import write_e5m2
 from core.quantize.compare.spec import PICTURES, Pictures, QuantizeCompareSpec, Variant
 from core.quantize.pipeline.checkpoint import Written, check_weights, open_quantized, write_checkpoint
-from core.quantize.pipeline.steps import Steps
 from core.quantize.result import LayerFigures
 from core.quantize.run import arithmetic, calibration_windows_of, peak_rss_bytes
 from core.quantize.spec import INTEGER
+from core.runs.steps import Steps
 from core.sanitize import clean
 
 

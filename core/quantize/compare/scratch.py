@@ -11,9 +11,10 @@ from core.models.disk.files import read_object
 from core.models.stream.streaming import StreamedModel
 from core.numerics.fp8.codec import E5M2, Fp8Format
 from core.quantize.pipeline.checkpoint import Written, written_as
-from core.quantize.pipeline.steps import Steps
 from core.quantize.pipeline.stream import QuantizedLinear, quantized_linears
+from core.quantize.progress import report_layer
 from core.quantize.spec import QuantizeSpec
+from core.runs.steps import Steps
 
 
 class ScratchE5M2(FloatQuantized):
@@ -40,7 +41,7 @@ def write_e5m2(spec: QuantizeSpec, streamed: StreamedModel, out: Path, steps: St
             if isinstance(item, QuantizedLinear):
                 for name, tensor in scheme.compress(item.name, item.tensor).items():
                     writer.add(name, tensor.cpu())
-                steps.layer(len(written.layers), item.figures)
+                report_layer(steps, len(written.layers), item.figures)
                 written.layers.append(item.figures)
         writer.finish(read_object(streamed.folder / "config.json"), streamed.folder)
         written.bytes = writer.nbytes

@@ -23,8 +23,8 @@ from core.numerics.tensor import QuantizedTensor
 from core.quantize.linear import rtn
 from core.quantize.linear.grids import grid_of
 from core.quantize.linear.scaling import ParentLoss, family_of, fold, load_groups, rounded, stored_dtypes
-from core.quantize.pipeline.steps import Steps
 from core.quantize.spec import QuantizeSpec
+from core.runs.steps import Steps
 
 _RATIOS = tuple(step / 20 for step in range(1, 21))
 _RANGE_TOKENS = 8192

@@ -23,8 +23,8 @@ from core.quantize.linear import rtn
 from core.quantize.linear.grids import grid_of
 from core.quantize.linear.rounded_inputs import with_rounded_inputs
 from core.quantize.linear.scaling import ParentLoss, RoundInputs, family_of, fold, load_groups, rounded, stored_dtypes
-from core.quantize.pipeline.steps import Steps
 from core.quantize.spec import QuantizeSpec
+from core.runs.steps import Steps
 
 _ALPHAS = tuple(step / 20 for step in range(4, 20))
 _SAMPLE_TOKENS = 2048

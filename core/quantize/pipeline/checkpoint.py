@@ -23,13 +23,15 @@ from core.models.source import ModelSource
 from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.quantize.pipeline.methods import METHODS
-from core.quantize.pipeline.resume import BlockParts, Ledger, states
 from core.quantize.pipeline.schemes import scheme_of
-from core.quantize.pipeline.steps import Steps
-from core.quantize.pipeline.stream import BlockPassed, ChangedTensor, Item, QuantizedLinear, quantized_linears
+from core.quantize.pipeline.stream import BlockFacts, BlockPassed, ChangedTensor, Item, QuantizedLinear, quantized_linears
+from core.quantize.progress import report_layer
 from core.quantize.result import LayerFigures
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole import gguf
+from core.runs.identity import states
+from core.runs.resume_store import KeptBlock, ResumeStore
+from core.runs.steps import Steps
 
 Weights = Callable[[StreamedModel], tuple[Mapping[str, Tensor], Activations]]
 """From the original to the dequantized parameters, by their names in the model, and the rounding of activations."""
@@ -100,7 +102,7 @@ def write_checkpoint(spec: QuantizeSpec, streamed: StreamedModel, windows: Tenso
 def _write_blocks(writer: ShardWriter, written: Written, items: Iterable[Item], scheme: Format, steps: Steps) -> set[str]:
     """Write what changed as it comes, and keep every finished block; returns the names of the parameters that need not be copied any more."""
     done: set[str] = set()
-    parts = BlockParts()
+    kept = KeptBlock({}, BlockFacts())
     for item in items:
         match item:
             case QuantizedLinear():
@@ -109,26 +111,26 @@ def _write_blocks(writer: ShardWriter, written: Written, items: Iterable[Item], 
                 figures = _as_stored(item.figures, stored, scheme)
                 _write(writer, written, stored, [figures], notes, steps)
                 done.add(f"{item.name}.weight")
-                if steps.ledger.active:
-                    parts.tensors |= stored
-                    parts.linears.append(item.name)
-                    parts.layers.append(figures)
-                    parts.notes += notes
+                if steps.store.active:
+                    kept.tensors.update(stored)
+                    kept.facts.linears.append(item.name)
+                    kept.facts.layers.append(figures)
+                    kept.facts.notes += notes
             case ChangedTensor():
                 stored = {item.name: item.tensor.cpu()}
                 _write(writer, written, stored, [], [], steps)
                 done.add(item.name)
-                if steps.ledger.active:
-                    parts.tensors |= stored
-                    parts.changed.append(item.name)
-            case BlockParts():
+                if steps.store.active:
+                    kept.tensors.update(stored)
+                    kept.facts.changed.append(item.name)
+            case KeptBlock():
                 if isinstance(scheme, MixedWidths):
-                    scheme.learn(item.linears, item.tensors)
-                _write(writer, written, item.tensors, item.layers, item.notes, steps)
-                done.update(item.changed, (f"{name}.weight" for name in item.linears))
+                    scheme.learn(item.facts.linears, item.tensors)
+                _write(writer, written, item.tensors, item.facts.layers, item.facts.notes, steps)
+                done.update(item.facts.changed, (f"{name}.weight" for name in item.facts.linears))
             case BlockPassed():
-                steps.ledger.keep(item.index, parts, item.hidden, item.left)
-                parts = BlockParts()
+                steps.store.save_block(item.index, kept, item.hidden, item.left)
+                kept = KeptBlock({}, BlockFacts())
     return done
 
 
@@ -154,21 +156,21 @@ def _write(
     for name, tensor in tensors.items():
         writer.add(name, tensor)
     for figures in layers:
-        steps.layer(len(written.layers), figures)
+        report_layer(steps, len(written.layers), figures)
         written.layers.append(figures)
     written.notes += notes
 
 
-def remember_checkpoint(ledger: Ledger, written: Written) -> None:
+def remember_checkpoint(store: ResumeStore, written: Written) -> None:
     """Keep what a finished checkpoint was like, for a run that is stopped while it evaluates."""
     if written.folder.is_dir():
         layers = [layer.model_dump(mode="json") for layer in written.layers]
-        ledger.remember("checkpoint", {"files": states(written.folder), "layers": layers, "notes": written.notes, "bytes": written.bytes})
+        store.put("checkpoint", {"files": states(written.folder), "layers": layers, "notes": written.notes, "bytes": written.bytes})
 
 
-def finished_checkpoint(ledger: Ledger, folder: Path) -> Written | None:
+def finished_checkpoint(store: ResumeStore, folder: Path) -> Written | None:
     """The checkpoint that the run had finished before it was stopped; None when there is none, or it was changed since."""
-    kept = ledger.recall("checkpoint")
+    kept = store.get("checkpoint")
     if kept is None or not folder.is_dir() or states(folder) != kept["files"]:
         return None
     if (folder / gguf.FILE).is_file():

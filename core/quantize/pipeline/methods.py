@@ -15,9 +15,9 @@ from core.numerics.grid import Grid
 from core.numerics.stored import StoredWeight
 from core.quantize import gptq
 from core.quantize.linear import additive, awq, fp8, int8, nf4, rtn, smoothquant
-from core.quantize.pipeline.steps import Steps
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole import gguf, qat
+from core.runs.steps import Steps
 
 if TYPE_CHECKING:
     from core.quantize.pipeline.checkpoint import Written

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from core.calibration.blocks import Block, CalibratedBlock, calibrated_blocks, plain_blocks
@@ -25,11 +26,11 @@ from core.quantize.linear import rtn
 from core.quantize.linear.grids import grid_of
 from core.quantize.linear.rounded_inputs import with_rounded_inputs
 from core.quantize.pipeline.methods import METHODS
-from core.quantize.pipeline.resume import BlockParts
-from core.quantize.pipeline.steps import Steps
 from core.quantize.plan.methods import FACTS
 from core.quantize.result import LayerFigures
 from core.quantize.spec import QuantizeSpec
+from core.runs.resume_store import KeptBlock
+from core.runs.steps import Steps
 from core.sanitize import clean
 
 
@@ -71,7 +72,18 @@ class BlockPassed:
     """Blocks still to come."""
 
 
-Item = QuantizedLinear | ChangedTensor | BlockDone | BlockPassed | BlockParts
+class BlockFacts(BaseModel):
+    """What is kept of a finished block along with its tensors."""
+
+    linears: list[str] = []
+    """Quantized linears by their name in the checkpoint, without `.weight`."""
+    changed: list[str] = []
+    """Other parameters that were changed; they are among the tensors under their own names."""
+    layers: list[LayerFigures] = []
+    notes: list[str] = []
+
+
+Item = QuantizedLinear | ChangedTensor | BlockDone | BlockPassed | KeptBlock[BlockFacts]
 
 
 def quantized_linears(
@@ -79,7 +91,7 @@ def quantized_linears(
 ) -> Iterator[Item]:
     """Every linear of every block in turn; each sees the outputs of the linears that were quantized before it.
 
-    A block that was kept when the run was stopped comes as one `BlockParts`.
+    A block that was kept when the run was stopped comes as one `KeptBlock`.
 
     Args:
         streamed: the original model.
@@ -93,9 +105,9 @@ def quantized_linears(
         yield from method.linears(streamed, spec, windows, steps)
         return
     stored, dtype = stored_dtypes(streamed)
-    begin, hidden = steps.ledger.blocks, steps.ledger.hidden
+    begin, hidden = steps.store.blocks, steps.store.hidden
     for index in range(begin):
-        yield steps.ledger.block(index)
+        yield steps.store.block(index, BlockFacts)
     for block in _blocks(streamed, windows, steps, dtype, begin, hidden):
         prefix = streamed.block_prefix(block.index)
         if block.index > begin:

@@ -27,10 +27,11 @@ from core.formats.writing.output import check_output, disk_sentence
 from core.models.card import ModelCard
 from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import weight_error
-from core.quantize.pipeline.steps import Steps
 from core.quantize.plan.levels import LevelRow, level_row
+from core.quantize.progress import report_layer
 from core.quantize.result import LayerFigures
 from core.quantize.spec import QuantizeSpec
+from core.runs.steps import Steps
 from core.sanitize import clean
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _layers(streamed: StreamedModel, conversion: Conversion, found: GgufWeights,
             rows=rows,
             columns=columns,
         )
-        steps.layer(len(layers), figures)
+        report_layer(steps, len(layers), figures)
         layers.append(figures)
     return layers
 

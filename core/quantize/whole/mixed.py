@@ -22,17 +22,17 @@ from core.errors import RequestError, RunFailed
 from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.stored import StoredWeight
-from core.quantize.pipeline.steps import Steps
 from core.quantize.pipeline.stream import BlockDone, Item, QuantizedLinear, quantized_linears, solve, stored_dtypes
 from core.quantize.plan.methods import MIXED_BUDGET
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.allocate import Assignment, Choice, least_loss, least_size
 from core.quantize.whole.reuse import conditions, measured_before
 from core.quantize.whole.sensitivity import HELD_BYTES, Probe, Sensitivity, sensitivities
+from core.runs.steps import Steps
 from core.sanitize import clean
 
 PLAN = "mixed precision"
-"""Under this name the ledger keeps what was measured and chosen."""
+"""Under this name the resume store keeps what was measured and chosen."""
 MEASURED = "sensitivities"
 """Under this name, what was measured so far."""
 PROBE_TOKENS = 2048
@@ -75,13 +75,13 @@ def linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None,
     if windows is None:
         raise RequestError("mixed measures on calibration text and got none: give --calibration")
     _require_plain_linears(streamed)
-    plan = recalled(steps.ledger.recall(PLAN))
+    plan = recalled(steps.store.get(PLAN))
     if plan is None:
         key = conditions(streamed, spec, windows)
         found = _reused(key, spec, steps) or measure(streamed, spec, windows, steps)
         plan = plan_for(spec, found) if spec.max_kl is None else _within(spec.max_kl, found, streamed, spec, windows, steps)
         plan = replace(plan, conditions=key)
-        steps.ledger.remember(PLAN, plan.to_json())
+        steps.store.put(PLAN, plan.to_json())
     else:
         steps.skip(len(plan.sensitivities))
     counts = Counter(plan.widths.values())
@@ -174,7 +174,7 @@ def measure(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps:
         steps.measured("sensitivity_kl", one.kl, one.bits, one.linear)
         found.append(one)
         if one.bits == max(asked):
-            steps.ledger.remember(MEASURED, [asdict(each) for each in found])
+            steps.store.put(MEASURED, [asdict(each) for each in found])
     return tuple(found)
 
 
@@ -189,7 +189,7 @@ def _room(streamed: StreamedModel, widths: int, probing: Tensor) -> int | None:
 
 def _measured_so_far(spec: QuantizeSpec, steps: Steps) -> list[Sensitivity]:
     """What was measured before the run was stopped, of linears that were measured at every width."""
-    found = [Sensitivity(**one) for one in steps.ledger.recall(MEASURED) or ()]
+    found = [Sensitivity(**one) for one in steps.store.get(MEASURED) or ()]
     counts = Counter(one.linear for one in found)
     found = [one for one in found if counts[one.linear] == len(spec.widths)]
     _tell(found, steps)

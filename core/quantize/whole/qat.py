@@ -24,11 +24,11 @@ from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.linear.grids import grid_of
-from core.quantize.pipeline.steps import Steps
 from core.quantize.plan.qat_memory import rows_at_once, training_bytes
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.qat_batches import batches
 from core.quantize.whole.qat_rounding import RoundedWeight
+from core.runs.steps import Steps
 from core.training import Settings, Trainer
 from core.training.trainer import Step
 
@@ -146,7 +146,7 @@ def _train(model: PreTrainedModel, rounded: list[nn.Linear], windows: Tensor, sp
         return nn.functional.kl_div(found, target, reduction="none", log_target=True).sum(-1).mean()
 
     progress = _Progress(steps)
-    trainer = Trainer(model, objective, lambda step: draw(step).to(device), settings, steps.ledger.place("training.safetensors"))
+    trainer = Trainer(model, objective, lambda step: draw(step).to(device), settings, steps.store.path_for("training.safetensors"))
     steps.say("training")
     trainer.fit(progress, stop=lambda: progress.cancelled is not None)
     if progress.cancelled is not None:

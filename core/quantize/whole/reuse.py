@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from core.models.stream.streaming import StreamedModel
-from core.quantize.pipeline.resume import identity_of
 from core.quantize.result import MixedFigures
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.sensitivity import Sensitivity
+from core.runs.identity import identity_of
 from core.runs.state import store
 from core.runs.state.saved import versions
 from core.runs.state.store import Run

@@ -12,8 +12,8 @@ from core.calibration.sharing import devices_of, shared
 from core.calibration.statistics import InputStatistics
 from core.models.stream.streaming import StreamedModel
 from core.quantize.pipeline import stream
-from core.quantize.pipeline.steps import Steps
 from core.quantize.spec import QuantizeSpec
+from core.runs.steps import Steps
 from tests.core.quantize.conftest import RecordingContext
 
 CPU = torch.device("cpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -10,31 +11,27 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from core.errors import Cancelled, RequestError
-from core.quantize.pipeline import resume as kept_blocks
-from core.quantize.pipeline.resume import BlockParts, Ledger
+from core.quantize.pipeline.stream import BlockFacts
 from core.quantize.result import LayerFigures
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from core.runs.launch.launch import LocalLauncher, refresh
 from core.runs.launch.resume import resume
-from core.runs.state import store
+from core.runs.resume_store import ResumeStore
+from core.runs.state import store as runs
 from tests.conftest import TINY_LLAMA
 from tests.core.quantize.conftest import RecordingContext
 
 SMALL: dict[str, Any] = {"group_size": 32, "calibration_samples": 4, "calibration_length": 64, "context": 64, "eval_tokens": 256}
 SMALL |= {"calibration": __file__, "text": __file__}
 FIGURES = LayerFigures(name="a", error=0.1, weight_error=0.2, bytes=3, rows=4, columns=5)
-
-
-def parts(value: int) -> BlockParts:
-    return BlockParts({"b": torch.full((3,), value), "a": torch.ones(2, dtype=torch.bfloat16)}, ["x"], ["norm.weight"], [FIGURES], ["a: note"])
 
 
 def layers_told(context: RecordingContext) -> int:
@@ -45,88 +42,19 @@ def stop_at(linears: int) -> Callable[[RecordingContext], bool]:
     return lambda context: layers_told(context) == linears
 
 
-def test_what_is_kept_comes_back_as_it_was(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "kept", {"request": {"bits": 4}})
-    ledger.keep(0, parts(7), torch.ones(1, 2, 3, dtype=torch.bfloat16))
-    ledger.keep(1, parts(8), torch.full((1, 2, 3), 2.0))
-    ledger.remember("plan", {"a": [1, 2]})
-    found = Ledger(tmp_path / "kept", {"request": {"bits": 4}})
-    assert found.blocks == 2
-    block = found.block(1)
-    assert list(block.tensors) == ["b", "a"]
-    assert torch.equal(block.tensors["b"], torch.full((3,), 8))
-    assert (block.linears, block.changed, block.layers, block.notes) == (["x"], ["norm.weight"], [FIGURES], ["a: note"])
-    assert torch.equal(found.hidden, torch.full((1, 2, 3), 2.0))
-    assert found.recall("plan") == {"a": [1, 2]}
-    assert found.recall("nothing") is None
-    assert sorted(file.name for file in (tmp_path / "kept").iterdir()) == [
-        "block-00000.safetensors",
-        "block-00001.safetensors",
-        "hidden-00001.safetensors",
-        "manifest.json",
-    ]
-    found.discard()
-    assert not (tmp_path / "kept").exists()
-
-
-@pytest.mark.parametrize(
-    ("identity", "sentence"),
-    [
-        ({"request": {"bits": 3}, "files_of_the_model": 1}, "the request changed since the run was stopped"),
-        ({"request": {"bits": 4}, "files_of_the_model": 2}, "the files of the model changed since"),
-    ],
-)
-def test_blocks_of_another_request_or_model_are_refused(identity: dict[str, Any], sentence: str, tmp_path: Path) -> None:
-    Ledger(tmp_path, {"request": {"bits": 4}, "files_of_the_model": 1}).keep(0, parts(1), None)
-    with pytest.raises(RequestError, match=sentence):
-        Ledger(tmp_path, identity)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": "llmopt.resume/0"}', "\0"])
-def test_a_damaged_manifest_is_one_sentence(text: str, tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(RequestError, match=r"start a new run with the spec\.json"):
-        Ledger(tmp_path, {})
-
-
-def test_a_damaged_block_is_named(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path, {})
-    ledger.keep(0, parts(1), torch.zeros(1, 1, 1))
-    file = tmp_path / "block-00000.safetensors"
-    file.write_bytes(file.read_bytes()[:-1] + b"x")
-    (tmp_path / "hidden-00000.safetensors").unlink()
-    found = Ledger(tmp_path, {})
-    with pytest.raises(RequestError, match=r"block-00000\.safetensors'?, which was kept of the run, is damaged"):
-        found.block(0)
-    with pytest.raises(RequestError, match="hidden-00000"):
-        _ = found.hidden
-
-
-def test_a_disk_that_refuses_ends_the_keeping_and_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> str:
-        raise OSError(28, "No space left on device")
-
-    said: list[str] = []
-    ledger = Ledger(tmp_path / "kept", {}, said.append)
-    ledger.keep(0, parts(1), None)
-    monkeypatch.setattr(kept_blocks, "_write", full)
-    ledger.keep(1, parts(1), None)
-    assert said == ["finished blocks are not kept (No space left on device): should this run be stopped, it begins anew"]
-    assert not ledger.active
-    assert not (tmp_path / "kept").exists()
-
-
-def test_what_is_kept_leaves_room_for_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    ledger = Ledger(tmp_path / "kept", {}, said.append)
-    size = 3 * 8 + 2 * 2
-    monkeypatch.setattr(kept_blocks.shutil, "disk_usage", lambda _path: SimpleNamespace(free=5 * size))
-    ledger.keep(0, parts(1), None, left=2)
-    assert ledger.blocks == 1
-    ledger.keep(1, parts(1), None, left=3)
-    assert not ledger.active
-    assert not (tmp_path / "kept").exists()
-    assert "too little space on the disk to have them twice" in said[0]
+def test_blocks_kept_by_an_earlier_version_are_read(tmp_path: Path) -> None:
+    save_file({"a.weight": torch.ones(2)}, tmp_path / "block-00000.safetensors")
+    digest = hashlib.sha256((tmp_path / "block-00000.safetensors").read_bytes()).hexdigest()
+    facts = {"linears": ["a"], "changed": ["norm.weight"], "notes": ["a: note"], "layers": [FIGURES.model_dump(mode="json")]}
+    block = {"file": "block-00000.safetensors", "sha256": digest, "tensors": ["a.weight"], **facts}
+    manifest = {"schema": "llmopt.resume/1", "identity": {}, "seconds": 1.5, "blocks": [block], "hidden": None, "documents": {"plan": [1]}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    store = ResumeStore(tmp_path, {})
+    found = store.block(0, BlockFacts)
+    assert torch.equal(found.tensors["a.weight"], torch.ones(2))
+    assert found.facts == BlockFacts(linears=["a"], changed=["norm.weight"], layers=[FIGURES], notes=["a: note"])
+    assert store.get("plan") == [1]
+    assert store.seconds_before == 1.5
 
 
 @pytest.mark.parametrize("method", ["gptq", "rtn", "awq"])
@@ -202,7 +130,7 @@ def deep_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_a_killed_worker_is_resumed_under_its_own_id(deep_dir: Path, context: RecordingContext, tmp_path: Path) -> None:
     spec = SMALL | {"model": str(deep_dir), "eval_tokens": 0, "calibration": argparse.__file__, "calibration_samples": 64, "calibration_length": 128}
     run(QuantizeSpec(**spec, out=str(tmp_path / "whole")), context)
-    launcher, stopped = LocalLauncher(), store.create(QuantizeSpec(**spec))
+    launcher, stopped = LocalLauncher(), runs.create(QuantizeSpec(**spec))
     launcher.start(stopped)
     manifest = stopped.kept / "manifest.json"
     deadline = time.monotonic() + 60
@@ -229,7 +157,7 @@ def test_a_killed_worker_is_resumed_under_its_own_id(deep_dir: Path, context: Re
         resume(stopped, launcher)
 
 
-def _over(run: store.Run) -> Any:
+def _over(run: runs.Run) -> Any:
     deadline = time.monotonic() + 60
     while not (state := refresh(run)).is_over:
         assert time.monotonic() < deadline

@@ -18,11 +18,11 @@ from core.formats.gguf.write.convert import convert, plan_conversion
 from core.formats.gguf.write.imatrix import legacy_bytes, write_imatrix
 from core.models.card import ModelCard
 from core.models.stream.streaming import StreamedModel
-from core.quantize.pipeline.steps import Steps
 from core.quantize.plan.levels import level_row
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole import gguf
+from core.runs.steps import Steps
 from tests.core.formats.gguf.models import make_model
 from tests.core.quantize.conftest import RecordingContext
 

@@ -1,57 +1,55 @@
-"""Finished blocks of a quantization, kept until the run is done, so that a killed one goes on from where it was.
+"""Finished blocks of a run, kept until it is done, so that a killed run continues from where it was.
 
-Kept are the tensors that each block adds to the checkpoint and the hidden states that the calibration text has reached, those of the last
-block only. A block counts once the manifest names it, and the manifest is replaced in one step after the block's files are on the disk.
+Kept are the tensors and facts that each block adds to the checkpoint and the hidden states that the calibration text has reached, those of the
+last block only. A block counts once the manifest names it, and the manifest is replaced in one step after the block's files are on the disk.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import torch
+from pydantic import BaseModel
 from safetensors.torch import load_file
 from torch import Tensor
 
 from core.errors import RequestError
 from core.formats.writing.safetensors_file import SafetensorsFile, stored_bytes
 from core.models.disk.files import shown
-from core.quantize.result import LayerFigures
 from core.runs.state.files import read_json, write_json
 
 SCHEMA = "llmopt.resume/1"
 
 _MANIFEST = "manifest.json"
 
+Facts = TypeVar("Facts", bound=BaseModel)
 
-@dataclass
-class BlockParts:
+
+@dataclass(frozen=True)
+class KeptBlock(Generic[Facts]):
     """What one block adds to the checkpoint."""
 
-    tensors: dict[str, Tensor] = field(default_factory=dict)
+    tensors: dict[str, Tensor]
     """As the checkpoint stores them."""
-    linears: list[str] = field(default_factory=list)
-    """Quantized linears by their name in the checkpoint, without `.weight`."""
-    changed: list[str] = field(default_factory=list)
-    """Other parameters that were changed; they stand in `tensors` under their own names."""
-    layers: list[LayerFigures] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    facts: Facts
+    """What else the capability has to know of the block."""
 
 
-class Ledger:
+class ResumeStore:
     """The kept blocks of one run.
 
     Args:
         folder: where they are kept; made when it is first needed. None keeps nothing.
         identity: everything that the blocks depend on, as plain data; blocks that were kept for another are refused.
-        log: told when the disk refuses to keep a block.
+        log: called with a sentence when the disk refuses to keep a block.
 
     Raises:
         RequestError: what was kept belongs to another model, request or version.
@@ -86,22 +84,22 @@ class Ledger:
 
     @property
     def seconds(self) -> float:
-        """Time that the work has taken so far, over all its starts."""
+        """Seconds that the work has taken so far, over all its starts."""
         return self._seconds_before + time.monotonic() - self._began
 
     @property
     def seconds_before(self) -> float:
-        """Time that earlier starts have taken."""
+        """Seconds that earlier starts have taken."""
         return self._seconds_before
 
-    def keep(self, index: int, parts: BlockParts, hidden: Tensor | None, left: int = 0) -> None:
+    def save_block(self, index: int, block: KeptBlock[Any], hidden: Tensor | None, left: int = 0) -> None:
         """Keep a finished block; when this returns it survives a kill or a power cut.
 
-        Where the disk refuses, or would not have the room for the checkpoint beside what is kept, all is let go and the work goes on.
+        Where the disk refuses, or has no room for the checkpoint in addition to what is kept, everything kept is removed and the run continues.
 
         Args:
             index: its number; blocks are kept in order.
-            parts: what it adds to the checkpoint.
+            block: what it adds to the checkpoint; its facts may not have a field `file`, `sha256` or `tensors`.
             hidden: [N, T, H] what the next block is given; only that of the last kept block stays.
             left: blocks still to come.
         """
@@ -110,11 +108,9 @@ class Ledger:
         file, states_file = self._folder / f"block-{index:05d}.safetensors", self._folder / f"hidden-{index:05d}.safetensors"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            block = sum(stored_bytes(tensor) for tensor in parts.tensors.values())
-            self._require_room(block * (1 + 2 * left) + (0 if hidden is None else stored_bytes(hidden)))
-            entry: dict[str, Any] = {"file": file.name, "sha256": _write(file, parts.tensors), "tensors": list(parts.tensors)}
-            entry |= {"linears": parts.linears, "changed": parts.changed, "notes": parts.notes}
-            entry |= {"layers": [layer.model_dump(mode="json") for layer in parts.layers]}
+            size = sum(stored_bytes(tensor) for tensor in block.tensors.values())
+            self._require_room(size * (1 + 2 * left) + (0 if hidden is None else stored_bytes(hidden)))
+            entry = {"file": file.name, "sha256": _write(file, block.tensors), "tensors": list(block.tensors)} | block.facts.model_dump(mode="json")
             carried = None if hidden is None else {"file": states_file.name, "sha256": _write(states_file, {"hidden": hidden})}
             self._save(blocks=[*self._manifest["blocks"], entry], hidden=carried)
             for old in self._folder.glob("hidden-*"):
@@ -123,21 +119,15 @@ class Ledger:
         except OSError as error:
             self._give_up(error)
 
-    def block(self, index: int) -> BlockParts:
-        """A kept block.
+    def block(self, index: int, facts: type[Facts]) -> KeptBlock[Facts]:
+        """A kept block and its facts, read as this class.
 
         Raises:
             RequestError: its file is not what the manifest says.
         """
         entry = self._manifest["blocks"][index]
         found = self._read(entry)
-        return BlockParts(
-            tensors={name: found[name] for name in entry["tensors"]},
-            linears=entry["linears"],
-            changed=entry["changed"],
-            layers=[LayerFigures.model_validate(layer) for layer in entry["layers"]],
-            notes=entry["notes"],
-        )
+        return KeptBlock({name: found[name] for name in entry["tensors"]}, facts.model_validate(entry))
 
     @property
     def hidden(self) -> Tensor | None:
@@ -149,8 +139,8 @@ class Ledger:
         entry = self._manifest["hidden"]
         return None if entry is None else self._read(entry)["hidden"]
 
-    def remember(self, name: str, document: Any) -> None:
-        """Keep plain data that took long to find; where the disk refuses, as of `keep`."""
+    def put(self, name: str, document: Any) -> None:
+        """Keep plain data that took long to compute; where the disk refuses, as `save_block`."""
         try:
             if self._folder is not None:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -158,11 +148,11 @@ class Ledger:
         except OSError as error:
             self._give_up(error)
 
-    def recall(self, name: str) -> Any:
-        """What was remembered under this name, None when nothing was."""
+    def get(self, name: str) -> Any:
+        """What was put under this name, None when nothing was."""
         return self._manifest["documents"].get(name)
 
-    def place(self, name: str) -> Path | None:
+    def path_for(self, name: str) -> Path | None:
         """Where a method keeps a file of its own for the same request; None when nothing is kept."""
         if self._folder is None:
             return None
@@ -210,59 +200,16 @@ class Ledger:
             raise RequestError(f"{shown(path)}, which says what was kept of the run, cannot be read: {again}") from error
         if not isinstance(found, dict) or found.get("schema") != SCHEMA or set(self._manifest) - set(found):
             raise RequestError(f"{shown(path)} was kept by another version of this program: {again}")
-        expected = read_back(self._manifest["identity"])
+        expected = json.loads(json.dumps(self._manifest["identity"]))
         for name, value in expected.items():
             if found["identity"].get(name) != value:
                 raise RequestError(f"the {name.replace('_', ' ')} changed since the run was stopped, so it cannot go on: {again}")
         return found
 
 
-def identity_of(
-    spec: Mapping[str, Any], model: Path, windows: Tensor | None, dtype: torch.dtype, device: str, versions: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What the blocks of a run depend on.
-
-    Args:
-        spec: the request.
-        model: folder of the original.
-        windows: calibration tokens int64 [N, T].
-        dtype: of the arithmetic.
-        device: of the arithmetic.
-        versions: of the programs.
-    """
-    return {
-        "request": dict(spec),
-        "files_of_the_model": states(model),
-        "calibration_text": None if windows is None else hashlib.sha256(windows.contiguous().numpy().tobytes()).hexdigest(),
-        "arithmetic": f"{dtype} on {device.partition(':')[0]}",
-        "versions_of_the_programs": dict(versions),
-    }
-
-
-def read_back(document: Any) -> Any:
-    """Plain data as JSON gives it back."""
-    import json
-
-    return json.loads(json.dumps(document))
-
-
-def states(folder: Path) -> dict[str, Any]:
-    """Of the weight files and config.json of a model: size, time of change, hash of the beginning."""
-    files = sorted(file for file in folder.iterdir() if file.suffix == ".safetensors" or file.name == "config.json")
-    return {file.name: _state_of(file) for file in files}
-
-
 def was_stopped(folder: Path | None) -> bool:
     """Whether an earlier start of the run kept anything in its folder."""
     return folder is not None and (folder / _MANIFEST).exists()
-
-
-def _state_of(file: Path) -> dict[str, Any]:
-    """Size, time of change and hash of the beginning of a file, where a safetensors file lists its tensors."""
-    status = file.stat()
-    with file.open("rb") as stream:
-        beginning = stream.read(1 << 20)
-    return {"bytes": status.st_size, "modified_ns": status.st_mtime_ns, "sha256_of_beginning": hashlib.sha256(beginning).hexdigest()}
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> str:
