@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from core.numerics.activations import ActivationQuantizer, token_scales
 from core.numerics.fp8.codec import E4M3, cast
 from core.numerics.fp8.tensor import Float8Tensor
-from core.numerics.fp8.units import uses_fp8_units
+from core.numerics.fp8.units import has_fp8_units
 
 _MULTIPLE = 16
 """Of rows and columns of the weight, for the matrix units."""
@@ -83,3 +83,10 @@ class Fp8Linear(nn.Module):
         # Vectors of scales are taken with bfloat16 outputs only, on every hardware so far.
         product = torch._scaled_mm(codes, self.codes.t(), scale_a=scales, scale_b=of_weight, out_dtype=torch.bfloat16)
         return product.to(rows.dtype) if self.bias is None else product.to(rows.dtype) + self.bias
+
+
+def uses_fp8_units(device: str) -> bool:
+    """Whether linears on this device (`cpu`, `cuda`, `cuda:1`) multiply 8-bit floats directly; elsewhere they dequantize."""
+    if not device.startswith("cuda"):
+        return False
+    return torch.cuda.is_available() and torch.version.hip is None and has_fp8_units(torch.cuda.get_device_capability(device))

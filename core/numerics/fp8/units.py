@@ -9,12 +9,3 @@ FP8_CAPABILITY = (8, 9)
 def has_fp8_units(compute_capability: tuple[int, int] | None) -> bool:
     """Whether a GPU of this CUDA compute capability multiplies 8-bit floats; None stands for a machine without a GPU."""
     return compute_capability is not None and tuple(compute_capability) >= FP8_CAPABILITY
-
-
-def uses_fp8_units(device: str) -> bool:
-    """Whether linears on this device (`cpu`, `cuda`, `cuda:1`) multiply 8-bit floats directly; elsewhere they dequantize. Asks torch."""
-    if not device.startswith("cuda"):
-        return False
-    import torch
-
-    return torch.cuda.is_available() and torch.version.hip is None and has_fp8_units(torch.cuda.get_device_capability(device))

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from core.numerics.activations import ActivationQuantizer
-from core.numerics.fp8.linear import Fp8Linear, fits_fp8_units
+from core.numerics.fp8.linear import Fp8Linear, fits_fp8_units, uses_fp8_units
 from core.numerics.fp8.tensor import Float8Tensor
-from core.numerics.fp8.units import uses_fp8_units
 from core.numerics.packed.kernels import KERNELS, Kernel
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -110,9 +108,7 @@ def test_quantized_caches_serve_blocks_that_slide(name: str) -> None:
     assert worst < {"int8": 0.01, "kivi-2": 0.6}.get(name, 0.15) * largest
 
 
-def test_the_catalog_and_what_it_names_need_no_torch() -> None:
-    code = "import sys; import core.kvcache.catalog.refusals; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_every_scheme_tested_here_is_in_the_catalog() -> None:
     assert set(MINE) <= set(SCHEMES)
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from core.numerics.activations import ActivationQuantizer
-from core.numerics.fp8.linear import Fp8Linear, fits_fp8_units
+from core.numerics.fp8.linear import Fp8Linear, fits_fp8_units, uses_fp8_units
 from core.numerics.fp8.tensor import Float8Tensor, GroupedInputs
-from core.numerics.fp8.units import has_fp8_units, uses_fp8_units
+from core.numerics.fp8.units import has_fp8_units
 from core.numerics.packed.linears import pack
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -150,12 +148,6 @@ def test_a_trace_that_no_memory_holds_is_refused(tmp_path: Path, context: Record
     file.write_text('{"arrival_s": 0, "prompt_tokens": 9000, "output_tokens": 3}')
     with pytest.raises(RequestError, match="none of the 1 requests can be served"):
         simulate(spec(trace="file", trace_file=str(file)), card("Llama-3-8B"), context)
-
-
-def test_no_torch_is_needed() -> None:
-    modules = ", ".join(f"core.kvcache.{name}" for name in ("simulate_run", "fit", "block_pool", "pages_check", "page_event"))
-    code = f"import sys, {modules}; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 
 def test_a_model_whose_files_are_not_here_is_simulated_by_its_size(context: RecordingContext) -> None:
