@@ -1,10 +1,8 @@
 """GPTQ: round a weight column by column and let the columns not yet rounded make up for each error.
 
-Source: Frantar et al., arXiv 2210.17323. The original keeps R, the upper Cholesky factor of the inverse Hessian, and
-subtracts err_i * R[i, j] from every later column j. Here the factor U of the Hessian itself is used, H = U Uᵀ with U upper
-triangular (one Cholesky of the Hessian with rows and columns reversed): R = U⁻¹, and with D = W - Q the same corrections
-are W + D U[:, block] U[block, block]⁻¹. So no inverse larger than a block is ever formed, and apart from the
-columns inside a leaf all work is matrix products. A block is held transposed, so that a column is contiguous.
+Source: Frantar et al., arXiv 2210.17323. With U the factor of the Hessian (`core.calibration.cholesky`) and D = W - Q the paper's corrections
+are W + D U[:, block] U[block, block]⁻¹, so that apart from the columns inside a leaf all work is matrix products. A block is held transposed,
+so that a column is contiguous.
 """
 
 from __future__ import annotations
@@ -14,40 +12,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.calibration.cholesky import Factor, factorize
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.numerics.grid import Clipping, Granularity, Grid
-from core.numerics.products import product_nt, upper_factor_
+from core.numerics.products import product_nt
 from core.numerics.tensor import QuantizedTensor
 
 _BLOCK = 128
 _LEAF = 16
 _PART = 1024
-_DAMPING_STEPS = 4
-
-
-class NotPositiveDefinite(RunFailed):
-    """No damping helped; the weight can still be rounded to nearest."""
-
-
-@dataclass(frozen=True)
-class Factor:
-    """A damped Hessian [in, in], factored once for all linears that share the input."""
-
-    upper: Tensor
-    """float32 [in, in] upper triangular U with U Uᵀ = the damped Hessian in the order of `order`."""
-    order: Tensor | None
-    """int64 [in]: column of the weight that is rounded at each step; None for left to right."""
-    dead: Tensor
-    """bool [in]: inputs that were always zero."""
-    damp: float
-    """Damping used, as a share of the mean diagonal."""
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class GptqConfig:
-    """What `quantize` is told."""
+    """The settings of `quantize`."""
 
     grid: Grid
     damp: float = 0.01
@@ -57,9 +36,7 @@ class GptqConfig:
 
 def quantize(weight: Tensor, statistics: InputStatistics, config: GptqConfig) -> QuantizedTensor:
     """Quantize one weight by the statistics of its input, whose factor is kept for the linears that share it; errors as `gptq`."""
-    factor = statistics.once(
-        ("gptq", config.damp, config.act_order), lambda: factorize(statistics.hessian, damp=config.damp, act_order=config.act_order)
-    )
+    factor = statistics.once(("gptq", config.damp, config.act_order), lambda: _factorized(statistics.hessian, config.damp, config.act_order))
     return solve(weight, factor, config.grid, static_groups=config.act_order and config.static_groups)
 
 
@@ -101,27 +78,11 @@ def gptq(
     """
     chosen: Granularity = granularity or ("group" if group_size else "channel")
     grid = Grid(bits, symmetric, chosen, group_size or weight.shape[1], clipping, scale_dtype)
-    return solve(weight, factorize(hessian, damp=damp, act_order=act_order), grid, static_groups=static_groups)
+    return solve(weight, _factorized(hessian, damp, act_order), grid, static_groups=static_groups)
 
 
-def factorize(hessian: Tensor, *, damp: float = 0.01, act_order: bool = False) -> Factor:
-    """Damp, order and factor a Hessian; see `gptq` for the arguments and errors."""
-    diagonal = hessian.diagonal().clone()
-    if not torch.isfinite(diagonal).all():
-        raise RunFailed("the calibration inputs hold NaN or infinity: check the model with an evaluation, or calibrate in float32")
-    dead = diagonal <= 0
-    mean = float(diagonal[~dead].mean()) if bool((~dead).any()) else 1.0
-    diagonal[dead] = mean
-    order = torch.argsort(diagonal, descending=True, stable=True) if act_order else None
-    notes: list[str] = []
-    for step in range(_DAMPING_STEPS):
-        used = damp * 10**step
-        upper = _upper_factor(hessian, diagonal + used * mean, order)
-        if upper is not None:
-            if step:
-                notes.append(f"the Hessian was not positive definite: damping was raised from {damp:g} to {used:g} of its mean diagonal")
-            return Factor(upper, order, dead, used, tuple(notes))
-    raise NotPositiveDefinite(f"the Hessian is not positive definite even with damping {used:g}: calibrate on more tokens, or use rtn")
+def _factorized(hessian: Tensor, damp: float, act_order: bool) -> Factor:
+    return factorize(hessian, damp=damp, by_diagonal=act_order, alternative="rtn")
 
 
 def solve(weight: Tensor, factor: Factor, grid: Grid, *, static_groups: bool = False) -> QuantizedTensor:
@@ -139,15 +100,6 @@ def solve(weight: Tensor, factor: Factor, grid: Grid, *, static_groups: bool = F
     if factor.order is not None:
         weights = weights[:, factor.order]
     return _Work(weights, factor, grid, fixed).run()
-
-
-def _upper_factor(hessian: Tensor, diagonal: Tensor, order: Tensor | None) -> Tensor | None:
-    """U, upper triangular, with U Uᵀ = the Hessian with this diagonal, rows and columns in `order`; None when not positive definite."""
-    matrix = hessian.clone()
-    matrix.diagonal().copy_(diagonal)
-    if order is not None:
-        matrix = matrix.index_select(0, order).index_select(1, order)
-    return matrix if upper_factor_(matrix) else None
 
 
 @dataclass
@@ -198,10 +150,8 @@ class _Work:
 
     def _block(self, begin: int, end: int) -> None:
         """Round columns begin..end: bring in all earlier errors by products, then recurse."""
-        diagonal = self.factor.upper[begin:end, begin:end]
-        identity = torch.eye(end - begin, device=diagonal.device)
-        self.inverse = torch.linalg.solve_triangular(diagonal, identity, upper=True)
-        self.pivots: list[float] = diagonal.diagonal().tolist()
+        self.inverse = self.factor.inverse_block(begin, end)
+        self.pivots: list[float] = self.factor.upper.diagonal()[begin:end].tolist()
         self.begin = begin
         part, offset = divmod(begin, self.width)
         columns = self.parts[part][:, offset : offset + end - begin]

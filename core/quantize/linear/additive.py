@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.calibration.cholesky import NotPositiveDefinite, factorize
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.numerics.additive import AdditiveTensor
 from core.numerics.grid import Grid
 from core.numerics.products import product_nt
-from core.quantize.gptq import NotPositiveDefinite, factorize
 from core.quantize.linear.additive_codebooks import fit_codebooks, fit_scales, initial_scales, residual_kmeans
 from core.quantize.linear.additive_codes import Objective, beam_search, sweep, weight_of
 from core.quantize.plan.additive_shape import CodebookShape, shape_of
@@ -88,7 +88,7 @@ def quantize(weight: Tensor, statistics: InputStatistics | None, config: Additiv
     if statistics is None:
         return _blind(weight, config, "no calibration text ever reached it: codes were chosen by the error of the weights instead")
     try:
-        factor = statistics.once(("gptq", config.damp, False), lambda: factorize(statistics.hessian, damp=config.damp))
+        factor = statistics.once(("gptq", config.damp, False), lambda: factorize(statistics.hessian, damp=config.damp, alternative="rtn"))
     except NotPositiveDefinite as error:
         return _blind(weight, config, f"{error}; codes were chosen by the error of the weights instead")
     upper = factor.upper.triu()

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from core.calibration.blocks import Block, CalibratedBlock, calibrated_blocks, plain_blocks
+from core.calibration.cholesky import NotPositiveDefinite
 from core.calibration.sharing import devices_of, shared
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
@@ -21,7 +22,6 @@ from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import output_error, weight_error
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor
-from core.quantize.gptq import NotPositiveDefinite
 from core.quantize.linear import rtn
 from core.quantize.linear.grids import grid_of
 from core.quantize.linear.rounded_inputs import with_rounded_inputs

@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.calibration.cholesky import factorize
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
-from core.quantize.gptq import factorize, gptq
+from core.quantize.gptq import gptq
 from core.quantize.linear import additive as method
 from core.quantize.linear.additive import AdditiveConfig, additive, quantize
 from core.quantize.linear.additive_codebooks import fit_codebooks, fit_scales, initial_scales, residual_kmeans
