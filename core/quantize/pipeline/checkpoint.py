@@ -17,6 +17,7 @@ from core.formats.layouts.gptq import Gptq
 from core.formats.opening import Activations, round_inputs
 from core.formats.registry import read_format
 from core.formats.weights import QuantizedWeights
+from core.formats.writing.copy_rest import copy_rest
 from core.formats.writing.shards import ShardWriter
 from core.models.disk.files import read_object
 from core.models.source import ModelSource
@@ -80,16 +81,12 @@ def write_checkpoint(spec: QuantizeSpec, streamed: StreamedModel, windows: Tenso
         return own(spec, streamed, windows, out, steps)
     scheme = scheme_of(spec)
     written = written_as(out, scheme)
-    steps.say("checking the weights")
-    streamed.check_linears()
-    streamed.check_weights(steps.check_cancelled)
+    check_weights(streamed, steps)
     steps.say("calibrating" if windows is not None else "reading")
     with ShardWriter(out) as writer:
         done = _write_blocks(writer, written, quantized_linears(streamed, spec, windows, steps), scheme, steps)
-        for name in _all_tensors(streamed) if whole else ():
-            if name not in done:
-                steps.check_cancelled()
-                writer.add(name, streamed.read_tensor(name))
+        if whole:
+            copy_rest(writer, streamed, done, steps.check_cancelled)
         own_linears = any(type(linear) is not nn.Linear for block in streamed.blocks.modules for linear in find_linears(block).values())
         stored_as = scheme.config(_kept_linears(streamed, done), dequantize=own_linears)
         config = read_object(streamed.folder / "config.json") | {"quantization_config": stored_as}
@@ -187,12 +184,9 @@ def check_weights(streamed: StreamedModel, steps: Steps) -> None:
     Raises:
         RequestError: a tensor holds NaN or Inf, or the blocks hold weights that are not linears and would be missed.
     """
-    for block in streamed.blocks.modules:
-        find_linears(block)
+    streamed.check_linears()
     steps.say("checking the weights")
-    for name in _all_tensors(streamed):
-        steps.check_cancelled()
-        streamed.read_tensor(name)
+    streamed.check_weights(steps.check_cancelled)
 
 
 def open_quantized(source: ModelSource, written: Written, original: StreamedModel) -> StreamedModel:
@@ -201,12 +195,6 @@ def open_quantized(source: ModelSource, written: Written, original: StreamedMode
     streamed = StreamedModel.open(source, original.dtype, str(original.device), overlay)
     round_inputs(streamed, activations)
     return streamed
-
-
-def _all_tensors(streamed: StreamedModel) -> Iterable[str]:
-    for index in range(streamed.n_blocks):
-        yield from streamed.block_tensors(index)
-    yield from streamed.non_block_tensors()
 
 
 def _kept_linears(streamed: StreamedModel, quantized: set[str]) -> list[str]:
