@@ -20,10 +20,11 @@ from core.models.source import require_unquantized
 from core.quantize.plan.additive_shape import settled, shape_of
 from core.quantize.plan.levels import level_row
 from core.quantize.plan.methods import FACTS, MIXED_BUDGET
-from core.quantize.plan.qat_memory import rows_at_once, training_bytes
+from core.quantize.plan.qat_memory import EXTRA_BYTES
 from core.quantize.plan.sizes import integer_bytes, stored_bytes
 from core.quantize.spec import INTEGER, QuantizeSpec
 from core.sanitize import clean
+from core.training.memory import rows_at_once, training_bytes
 
 _BASE_BYTES = 450 * 2**20
 _CHUNK_TOKENS = 4096
@@ -207,7 +208,9 @@ def _memory(spec: QuantizeSpec, card: ModelCard, width: int) -> tuple[FitLine, .
 def _training(spec: QuantizeSpec, card: ModelCard) -> int:
     trained = sum(linear.out_features * linear.in_features * linear.count for linear in card.linears)
     tokens = rows_at_once(spec.calibration_length, card.vocabulary) * spec.calibration_length
-    return training_bytes(trained, max(card.parameters - trained, 0), card.hidden_size, max(card.layers, 1), card.vocabulary, tokens)
+    return training_bytes(
+        trained, max(card.parameters - trained, 0), card.hidden_size, max(card.layers, 1), card.vocabulary, tokens, extra=EXTRA_BYTES
+    )
 
 
 def _warnings(spec: QuantizeSpec, card: ModelCard, peak: int, after: int, memory_available: int | None, disk_free: int | None) -> tuple[str, ...]:

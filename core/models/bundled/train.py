@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.models.bundled import recipe
-from core.training import Settings, Trainer
-from core.training.trainer import Objective, Step
+from core.training.divergences import forward_kl, total_variation
+from core.training.trainer import Objective, Settings, Step, Trainer
 
 HERE = Path(__file__).parent
 
@@ -80,10 +80,7 @@ def _distillation(student: nn.Module, teacher: nn.Module) -> Objective:
         with torch.no_grad():
             target = teacher(input_ids=batch[:, :-1], use_cache=False).logits.float().log_softmax(-1)
         logits = student(input_ids=batch[:, :-1], use_cache=False).logits.float().log_softmax(-1)
-        divergence = (target.exp() * (target - logits)).sum(-1).mean()
-        variation = 0.5 * (target.exp() - logits.exp()).abs().sum(-1).mean()
-        loss: Tensor = divergence + variation
-        return loss
+        return forward_kl(target, logits).mean() + total_variation(target, logits).mean()
 
     return objective
 

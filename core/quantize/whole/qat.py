@@ -24,13 +24,14 @@ from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.linear.grids import grid_of
-from core.quantize.plan.qat_memory import rows_at_once, training_bytes
+from core.quantize.plan.qat_memory import EXTRA_BYTES
 from core.quantize.spec import QuantizeSpec
-from core.quantize.whole.qat_batches import batches
 from core.quantize.whole.qat_rounding import RoundedWeight
 from core.runs.steps import Steps
-from core.training import Settings, Trainer
-from core.training.trainer import Step
+from core.training.batches import batches
+from core.training.divergences import forward_kl
+from core.training.memory import rows_at_once, training_bytes
+from core.training.trainer import Settings, Step, Trainer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -77,7 +78,7 @@ def _require_memory(streamed: StreamedModel, windows: Tensor) -> None:
     inside = sum(linear.weight.numel() for block in streamed.blocks.modules for linear in find_linears(block).values())
     config = streamed.config.get_text_config()
     tokens = rows_at_once(windows.shape[1], config.vocab_size) * windows.shape[1]
-    needed = training_bytes(inside, outside - inside, config.hidden_size, streamed.n_blocks, config.vocab_size, tokens)
+    needed = training_bytes(inside, outside - inside, config.hidden_size, streamed.n_blocks, config.vocab_size, tokens, extra=EXTRA_BYTES)
     free = _free_bytes(streamed.device)
     if needed > free:
         raise RequestError(
@@ -143,7 +144,7 @@ def _train(model: PreTrainedModel, rounded: list[nn.Linear], windows: Tensor, sp
         with torch.no_grad(), _original(rounded):
             target = model(input_ids=tokens, use_cache=False).logits.float().log_softmax(-1)
         found = model(input_ids=tokens, use_cache=False).logits.float().log_softmax(-1)
-        return nn.functional.kl_div(found, target, reduction="none", log_target=True).sum(-1).mean()
+        return forward_kl(target, found).mean()
 
     progress = _Progress(steps)
     trainer = Trainer(model, objective, lambda step: draw(step).to(device), settings, steps.store.path_for("training.safetensors"))

@@ -22,8 +22,7 @@ from core.speculate.medusa.place import HEADS, HIDDEN_BYTES, TRAINING_ROWS, TRAI
 from core.speculate.medusa.states import PROMPT, Clock, OnProgress, States, collect, said
 from core.speculate.medusa.tree import MISSED, UNASKED, CandidateTree, grow, top_k
 from core.text import Corpus, documents_of
-from core.training import Settings, Trainer
-from core.training.trainer import Step
+from core.training.trainer import Settings, Step, Trainer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.training import warmup_stable_decay
+from core.training.schedule import warmup_stable_decay
 
 STEPS = st.integers(1, 400)
 SHARE = st.floats(0, 1)

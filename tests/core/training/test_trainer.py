@@ -10,8 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from core.training import Settings, Trainer
-from core.training.trainer import Step
+from core.training.trainer import Settings, Step, Trainer
 
 VOCABULARY, WIDTH = 11, 8
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from core.errors import Cancelled, RequestError
-from core.quantize.plan.qat_memory import LOGITS_AT_ONCE, TOKENS_AT_ONCE, rows_at_once, training_bytes
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole import qat
-from core.quantize.whole.qat_batches import batches
 from tests.core.quantize.conftest import RecordingContext
 
 SMALL = {"calibration_samples": 16, "calibration_length": 64, "context": 64, "eval_tokens": 1024, "bits": 3, "granularity": "channel"}
@@ -88,27 +85,3 @@ def test_what_does_not_fit_the_memory_is_refused_before_it_is_read(
     with pytest.raises(RequestError, match=r"training takes about .* GiB are free: choose gptq"):
         run(spec_for(tiny_llama_dir), context)
     assert not losses(context)
-
-
-def test_memory_grows_with_each_of_its_parts() -> None:
-    parts = {"trained": 10**6, "other": 10**5, "hidden": 64, "blocks": 4, "vocabulary": 1000, "tokens": 2048}
-    base = training_bytes(**parts)
-    assert base > 22 * 10**6
-    for name in parts:
-        assert training_bytes(**parts | {name: 2 * parts[name]}) > base
-
-
-def test_every_window_is_seen_once_an_epoch() -> None:
-    windows = torch.arange(10).view(10, 1)
-    draw = batches(windows, 4, seed=0)
-    seen = Counter(int(token) for step in range(5) for token in draw(step))
-    assert set(seen.values()) == {2}
-    assert torch.equal(draw(3), batches(windows, 4, seed=0)(3))
-    assert not torch.equal(torch.cat([draw(step) for step in range(2)]), torch.cat([batches(windows, 4, seed=1)(step) for step in range(2)]))
-    assert len(batches(windows, 64, seed=0)(0)) == 10
-
-
-def test_windows_of_a_step_fit_its_tokens_and_logits() -> None:
-    assert rows_at_once(512, 4096) == TOKENS_AT_ONCE // 512
-    assert rows_at_once(512, 128_000) == LOGITS_AT_ONCE // 128_000 // 512
-    assert rows_at_once(10**6, 32_000) == 1

@@ -1,4 +1,4 @@
-"""Which windows of text a step of the training sees."""
+"""Which windows of text a training step sees."""
 
 from __future__ import annotations
 

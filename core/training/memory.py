@@ -1,0 +1,35 @@
+"""How much of the text a training step takes at once, and what training holds in memory."""
+
+from __future__ import annotations
+
+TOKENS_AT_ONCE = 2048
+"""Tokens of a training step."""
+LOGITS_AT_ONCE = 2**26
+"""Logits of a training step at most, unless one window has more."""
+
+_TRAINED = 4 + 4 + 8
+"""Bytes of a trained weight: itself, gradient, Adam's two moments."""
+_ACTIVATIONS = 40
+"""Values that each token and block keeps for the backward pass, in units of the hidden size."""
+_LOGIT_COPIES = 5
+
+
+def rows_at_once(length: int, vocabulary: int) -> int:
+    """Windows of a step: as many as fill a step's tokens, fewer where their logits would be large."""
+    return max(min(TOKENS_AT_ONCE, LOGITS_AT_ONCE // vocabulary) // length, 1)
+
+
+def training_bytes(trained: int, other: int, hidden: int, blocks: int, vocabulary: int, tokens: int, *, extra: int = 0) -> int:
+    """Bytes that training in float32 holds at its peak.
+
+    Args:
+        trained: weights that are trained.
+        other: all other parameters.
+        hidden: hidden size.
+        blocks: decoder blocks.
+        vocabulary: words.
+        tokens: of one step.
+        extra: further bytes that the method holds per trained weight.
+    """
+    activations = tokens * hidden * blocks * _ACTIVATIONS * 4
+    return trained * (_TRAINED + extra) + other * 4 + activations + tokens * vocabulary * _LOGIT_COPIES * 4
