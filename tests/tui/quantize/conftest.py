@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,11 +18,16 @@ from core.errors import RequestError
 from core.models.card import ModelCard
 from core.models.find.listing import ModelListing, ModelProblem
 from core.models.source import ModelSource
-from tests.tui.fakes import FakeServices
+from core.runs.state.store import Run
+from core.spec import Spec
+from tests.tui.fakes import NOW, FakeServices
+from tests.tui.quantize import made
 from tests.tui.waiting import until
 from tui.app import LlmoptApp
 from tui.experiment.setup import SetupView
 from tui.quantize.pane import QuantizePane
+from tui.services.live_runs import LiveRuns
+from tui.shell.confirm import Confirm
 from tui.shell.panes import PaneEntry
 from tui.widgets.chart.chart import Chart
 
@@ -78,6 +84,39 @@ def services() -> FakeServices:
     return FakeServices(models=FakeModels())
 
 
+class RecordingRuns(LiveRuns):
+    """Starts nothing: remembers what should have been started or cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[Spec] = []
+        self.cancelled: list[str] = []
+        self.resumed: list[str] = []
+        self.gate = Event()
+        self.gate.set()
+
+    def start(self, spec: Spec) -> Run:
+        self.gate.wait(5)
+        self.started.append(spec)
+        return made.run_of(spec, f"20260101-115959-{spec.capability}-000{len(self.started)}", created=NOW - 1)
+
+    def resume(self, run: Run) -> Any:
+        self.resumed.append(run.id)
+        run.save_state(run.state.model_copy(update={"status": "running", "started": NOW - 1, "ended": None, "exit_reason": None, "resumed": NOW - 2}))
+        return run.state
+
+    def cancel(self, run: Run) -> Any:
+        self.cancelled.append(run.id)
+        run.save_state(run.state.model_copy(update={"status": "cancelled", "ended": NOW, "exit_reason": "cancelled"}))
+        return run.state
+
+
+@pytest.fixture
+def runs(services: FakeServices) -> RecordingRuns:
+    services.runs = RecordingRuns()
+    return services.runs
+
+
 @pytest.fixture(autouse=True)
 def stated_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """6 GiB of memory and 80 GiB of disk are free; only the Quantize tab is real."""
@@ -120,3 +159,15 @@ async def open_quantize(pilot: Pilot[None]) -> QuantizePane:
     pane = app.pane("quantize")
     assert isinstance(pane, QuantizePane)
     return pane
+
+
+def text_of(pilot: Pilot[None], selector: Any) -> str:
+    return str(pilot.app.query_one(selector).render())
+
+
+async def answer(pilot: Pilot[None], key: str, letter: str) -> None:
+    """Press a key that asks, wait for the question, answer it, wait until it is gone."""
+    await pilot.press(key)
+    await until(pilot, lambda: isinstance(pilot.app.screen, Confirm) and pilot.app.screen.focused is not None)
+    await pilot.press(letter)
+    await until(pilot, lambda: not isinstance(pilot.app.screen, Confirm))
