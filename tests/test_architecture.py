@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -104,6 +106,20 @@ def test_the_arrows_between_the_rooms_hold() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("room", sorted(path.parent for path in sources(*ROOMS) if path.name == "__init__.py"), ids=named)
+def test_every_room_has_a_doorplate(room: Path) -> None:
+    """What it is for, what it may import, and what never belongs there, in two to four lines."""
+    plate = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
+    lines = [line for line in plate.splitlines() if line]
+    assert 2 <= len(lines) <= 4, plate
+    assert re.search(r"[Ii]mport", plate), plate
+    assert re.search(r"[Nn]ever", plate), plate
+
+
+def test_every_folder_with_modules_is_a_room() -> None:
+    assert {named(path.parent) for path in sources(*ROOMS) if not (path.parent / "__init__.py").exists()} == set()
 
 
 def test_no_file_passes_400_lines() -> None:

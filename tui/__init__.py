@@ -1,1 +1,4 @@
-"""What a person touches: the Textual app `llmopt-tui` and the headless twin `llmopt`."""
+"""What the user touches: the Textual app `llmopt-tui` and its headless twin `llmopt`.
+
+May import `core` and `engines`. Never computes a figure: it asks `core`, and draws typed results.
+"""

@@ -1,1 +1,4 @@
-"""Load on a server of language models, and what was measured."""
+"""The experiment `llmopt benchmark`: load-test a server for latency, throughput, goodput.
+
+May import the shared rooms up to `core.runs`. Never another capability, and never an engine: `core.engine` finds it by name.
+"""

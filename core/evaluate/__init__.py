@@ -1,6 +1,6 @@
 """Perplexity, KL divergence and top-1 agreement, each with its standard error and its stated convention.
 
-The names below are imported when first used.
+Imports models, formats and the ground floor; the names below are imported when first used. Never a capability, which calls it.
 """
 
 from __future__ import annotations

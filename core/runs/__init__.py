@@ -1,1 +1,4 @@
-"""Runs that outlive the terminal: registry, folders, worker, launcher."""
+"""Runs that outlive the terminal: the registry of experiments, resuming, figures.
+
+May import the rooms below. Never a capability: the registry names them as text and resolves them when a run starts.
+"""

@@ -1,1 +1,4 @@
-"""Decode loops over a model that is in memory."""
+"""Decode loops over any transformers causal LM: prefill, caches, sampling, stopping.
+
+May import `models` and `numerics`. Never a cache scheme, a drafter or a server: those implement or call its interfaces.
+"""

@@ -1,1 +1,4 @@
-"""Speculative decoding: draft cheaply, verify exactly, measure what it brings."""
+"""The experiment `llmopt speculate`: draft cheaply, verify exactly, measure the speed-up.
+
+May import the shared rooms up to `core.runs`. Never another capability; what two need moves down.
+"""

@@ -1,1 +1,4 @@
-"""The Benchmark tab."""
+"""The Benchmark tab: its pane, and a folder per view.
+
+May import the faces of `core.benchmark` and the shared rooms of `tui`. Never another tab.
+"""

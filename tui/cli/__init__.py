@@ -1,4 +1,7 @@
-"""`llmopt`: every experiment without a screen. Data goes to stdout, narration to stderr."""
+"""`llmopt`: every experiment without a screen. Data goes to stdout, narration to stderr.
+
+May import `core` and, for the entry points, `engines`. Never textual, and never a model library before a run.
+"""
 
 from __future__ import annotations
 

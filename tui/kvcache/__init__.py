@@ -1,1 +1,4 @@
-"""The KV-cache tab."""
+"""The KV-cache tab: its pane, and a folder per view.
+
+May import the faces of `core.kvcache` and the shared rooms of `tui`. Never another tab.
+"""

@@ -1,1 +1,4 @@
-"""The Runs screen, and the watcher that notices when runs end."""
+"""The Runs screen: all runs of this home, one followed, two compared.
+
+May import `core.runs` and the shared rooms of `tui`. Never a tab, and never one capability's result.
+"""

@@ -1,1 +1,4 @@
-"""The Speculative tab."""
+"""The Speculative tab: its pane, and a folder per view.
+
+May import the faces of `core.speculate` and the shared rooms of `tui`. Never another tab.
+"""

@@ -1,4 +1,7 @@
-"""All metrics, in the order in which they are shown."""
+"""All metrics, in the order in which they are shown.
+
+One metric per file: name, unit, direction, formula. May import `client`'s outcomes. Never reads a file or a result.
+"""
 
 from __future__ import annotations
 

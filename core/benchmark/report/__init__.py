@@ -1,4 +1,7 @@
-"""Results of benchmarks for others: one or several, as tables, charts, CSV and JSON."""
+"""Results of benchmarks for others: one or several, as tables, charts, CSV and JSON.
+
+May import results, `analysis`, `metrics` and `core.runs.export`. Never the network and never a run in progress.
+"""
 
 from __future__ import annotations
 

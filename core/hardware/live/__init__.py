@@ -1,1 +1,4 @@
-"""."""
+"""The sampler: GPUs, processors, memory, disks and processes, once per second.
+
+May import `core.hardware.snapshot`. Never raises because a driver refuses: the figure is None.
+"""

@@ -1,1 +1,4 @@
-"""The models that come with the package, and the script that trains them."""
+"""The two models shipped with the package, and the script that reproduces them.
+
+Only `train` may import `core.training`. Never weights that the script cannot make again.
+"""

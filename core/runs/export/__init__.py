@@ -1,4 +1,7 @@
-"""A run as one file for others: JSON, CSV, Markdown, or a page with charts; several runs of a capability that reports as one."""
+"""A run as one file for others: JSON, CSV, Markdown, or a page with charts; several runs of a capability that reports as one.
+
+May import `compare` and `state`. Never a capability: a report of its own comes through the registry. Every text is escaped.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Ways to draft, one a file."""
+"""Ways to draft, one per file.
+
+May import `core.runtime` and `core.models`. Never the verification, which treats all drafters alike.
+"""

@@ -1,1 +1,4 @@
-"""Medusa (arXiv 2401.10774): heads on the target's last hidden state draft, and a tree of their candidates is verified at once."""
+"""Medusa (arXiv 2401.10774): heads on the target's last hidden state draft, and a tree of candidates is verified at once.
+
+May import `bench`, `runtime`, `training` and `calibration`. Never the other drafters.
+"""

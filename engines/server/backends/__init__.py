@@ -1,1 +1,4 @@
-"""What computes the answers of the server."""
+"""What computes the answers of the server, one backend per file.
+
+May import `core.runtime`, `core.formats` and transformers. Never HTTP.
+"""

@@ -1,1 +1,4 @@
-"""."""
+"""Finished loads: table, ranking, charts.
+
+May import its capability's faces, `tui.experiment` and `tui.widgets`. Never another tab.
+"""

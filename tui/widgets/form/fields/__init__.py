@@ -1,4 +1,7 @@
-"""Editors for the fields of a spec, one a file."""
+"""Editors for the fields of a spec, one per file.
+
+May import `core.spec`. Never one field by its name: an editor follows from a field's type and bounds.
+"""
 
 from __future__ import annotations
 
