@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -21,6 +20,7 @@ from core.evaluate.spec import EvaluateSpec
 from core.evaluate.summary import divergence_of, perplexity_of
 from core.evaluate.windows import windows_of
 from core.formats.opening import tokenizer_of
+from core.measure.peak_memory import peak_rss_bytes
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.source import ModelSource
@@ -143,7 +143,7 @@ def _result(spec: EvaluateSpec, tracks: Sequence[Track], convention: Convention,
         **own.model_dump(),
         **compared,
         seconds=seconds,
-        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_rss_bytes=peak_rss_bytes(),
         evaluation=convention,
         warnings=warnings,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 
 import torch
@@ -26,6 +25,7 @@ from core.kvcache.measure.progress import Steps
 from core.kvcache.measure.rows import Bench, refused_row
 from core.kvcache.result import KvCacheResult, KvRow
 from core.kvcache.spec import Dtype, KvCacheSpec
+from core.measure.peak_memory import peak_rss_bytes
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.text import Corpus
@@ -102,11 +102,6 @@ def arithmetic(dtype: Dtype, card: ModelCard, device: str) -> torch.dtype:
 def free_memory(device: str) -> int | None:
     """Bytes free on a GPU; None leaves a CPU to the check."""
     return torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else None
-
-
-def peak_rss_bytes() -> int:
-    """Most memory that this process has held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _row(bench: Bench, name: str, refused: str | None, own: str) -> KvRow:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from core.calibration.windows import calibration_windows
 from core.context import RunContext
 from core.evaluate.compared import Evaluation, Measured
 from core.formats.writing.shards import check_output
+from core.measure.peak_memory import peak_rss_bytes
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.source import ModelSource, require_folder
@@ -156,14 +155,3 @@ def _metrics(
         seconds_evaluating=seconds - seconds_quantizing if measured else 0.0,
         peak_rss_bytes=peak_rss_bytes(),
     )
-
-
-def peak_rss_bytes() -> int:
-    """Largest resident set of this process so far."""
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import resource
 import time
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +10,7 @@ import torch
 
 from core.context import RunContext
 from core.formats.opening import tokenizer_of
+from core.measure.peak_memory import peak_rss_bytes
 from core.models.resolve import resolve
 from core.runtime.sampling import Sampling
 from core.speculate.bench.live import LiveRounds
@@ -137,7 +137,7 @@ def _result(
         device=target.device,
         threads=used,
         seconds=seconds,
-        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_rss_bytes=peak_rss_bytes(),
         warnings=warnings,
         notes=tuple(_notes(spec)),
     )

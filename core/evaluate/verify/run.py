@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import time
 
 from core.errors import LlmoptError
@@ -15,6 +14,7 @@ from core.evaluate.verify.result import VerifyResult
 from core.evaluate.verify.spec import VerifySpec
 from core.formats.verify.checks import CheckBook
 from core.formats.verify.verify import look_at_folder, look_at_gguf
+from core.measure.peak_memory import peak_rss_bytes
 from core.models.card import ModelCard
 from core.models.disk.gguf_header import read_gguf_header
 from core.models.disk.headers import model_tensors
@@ -51,7 +51,7 @@ def run(spec: VerifySpec, context: Context) -> VerifyResult:
         checks=book.results(),
         ppl=measured.ppl if measured is not None and math.isfinite(measured.ppl) else None,
         seconds=time.monotonic() - began,
-        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_rss_bytes=peak_rss_bytes(),
         evaluation=None if measured is None else measured.evaluation,
         warnings=() if measured is None else measured.warnings,
     )

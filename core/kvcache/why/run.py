@@ -20,12 +20,13 @@ from core.kvcache.catalog import sizes
 from core.kvcache.catalog.settings import SchemeSettings
 from core.kvcache.check import check_why
 from core.kvcache.measure.progress import Steps
-from core.kvcache.run import arithmetic, peak_rss_bytes
+from core.kvcache.run import arithmetic
 from core.kvcache.storage.build import card_of
 from core.kvcache.why.growth import fit, parts, tail_exponent
 from core.kvcache.why.projections import counted
 from core.kvcache.why.result import CostParts, GrowthFit, KvCacheWhyResult, LengthFigures
 from core.kvcache.why.spec import KvCacheWhySpec
+from core.measure.peak_memory import peak_rss_bytes
 from core.models.kv_geometry import Geometry
 from core.models.resolve import resolve
 from core.runtime.decoder import Decoder

@@ -18,6 +18,7 @@ from core.context import RunContext
 from core.errors import RequestError
 from core.evaluate.compared import Evaluation
 from core.evaluate.result import Divergence
+from core.measure.peak_memory import peak_rss_bytes
 from core.models.card import ModelCard
 from core.models.disk.headers import model_tensors
 from core.models.resolve import resolve
@@ -33,7 +34,7 @@ from core.quantize.compare.scratch import write_e5m2
 from core.quantize.compare.spec import PICTURES, Pictures, QuantizeCompareSpec, Variant
 from core.quantize.pipeline.checkpoint import Written, check_weights, open_quantized, write_checkpoint
 from core.quantize.result import LayerFigures
-from core.quantize.run import arithmetic, calibration_windows_of, peak_rss_bytes
+from core.quantize.run import arithmetic, calibration_windows_of
 from core.quantize.spec import INTEGER
 from core.runs.steps import Steps
 from core.sanitize import clean

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from core.measure.peak_memory import maxrss_bytes
 from core.runs.state.process import started
 from core.runs.state.store import Run
 from core.runs.state.verdict import close, how_it_ended, sweep
@@ -52,8 +53,7 @@ def supervise(run: Run, work: Callable[[], int]) -> int:
     if not state.is_over and _asked[0]:
         close(run, state, "cancelled", "cancelled; it did not stop by itself and was killed", 130)
     elif not state.is_over:
-        peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        close(run, state, "failed", how_it_ended(code, out_of_memory=_oom_kills() > killed_before, peak_bytes=peak), 1)
+        close(run, state, "failed", how_it_ended(code, out_of_memory=_oom_kills() > killed_before, peak_bytes=maxrss_bytes(usage)), 1)
     return max(code, 1) if code else 0
 
 

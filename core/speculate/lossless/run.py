@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Sequence
 
 from torch import Tensor
 
 from core.context import RunContext
+from core.measure.peak_memory import peak_rss_bytes
 from core.models.resolve import resolve
 from core.runtime.generate import generate
 from core.runtime.sampling import Sampling
@@ -167,7 +167,7 @@ def _result(
         greedy=greedy,
         alpha=tally.alpha,
         seconds=seconds,
-        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_rss_bytes=peak_rss_bytes(),
         warnings=warnings,
         notes=(
             f"an exact implementation passes with a probability of at least {spec.confidence:.0%}: the chance of a false alarm is shared out over "
