@@ -230,7 +230,8 @@ def test_a_worker_that_cannot_start_is_told_at_once() -> None:
 def test_kill_nine_of_the_program_that_started_it_leaves_the_run_going(llmopt_home: Path) -> None:
     program = "\n".join(
         [
-            "from core.runs import registry, store",
+            "from core.runs import registry",
+            "from core.runs.state import store",
             "from tests.core.runs import tick",
             "registry.CAPABILITIES['tick'] = tick.CAPABILITY",
             "run = store.create(tick.TickSpec(model='x', device='cpu', ticks=40, pause=0.02))",
