@@ -27,7 +27,6 @@ KNOWN_CIRCLES: tuple[tuple[str, str], ...] = (
     ("core.kvcache", "check measure run why"),
     ("core.kvcache.pages", "check schedule"),
     ("core.quantize", "pipeline whole"),
-    ("core.quantize", "plan spec"),
     ("core.quantize.pipeline", "checkpoint methods stream"),
     ("core.speculate", "check lossless"),
     ("tui", "experiment runs speculate"),

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeGuard
 
 from core.errors import LlmoptError
-from core.quantize.plan.naming import scheme_name
+from core.quantize.naming import scheme_name
 from core.quantize.spec import QuantizeSpec
 from core.runs.state import store
 from core.runs.state.store import Run

@@ -20,12 +20,10 @@ from core.models.source import ModelSource, require_folder
 from core.models.stream.streaming import StreamedModel, load_tokenizer
 from core.numerics.products import multiplies_bfloat16
 from core.quantize.check import check
+from core.quantize.methods import METHODS
+from core.quantize.naming import checkpoint_folder, described
 from core.quantize.pipeline.checkpoint import Written, check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
-from core.quantize.pipeline.methods import METHODS
 from core.quantize.pipeline.readme import write_readme
-from core.quantize.plan.additive_shape import settled
-from core.quantize.plan.levels import nominal
-from core.quantize.plan.naming import checkpoint_folder, described
 from core.quantize.result import MixedFigures, QuantizeMetrics, QuantizeResult
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.mixed import PLAN
@@ -46,7 +44,8 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
     began = time.monotonic()
     source = resolve(spec.model)
     card, folder = source.card(), require_folder(source)
-    spec = settled(spec, card)
+    spec = spec.settled(card)
+    method, request = METHODS[spec.method], spec.request
     stopped = was_stopped(context.kept)
     # A run that was stopped while it evaluated has its checkpoint already.
     fit = check(spec.model_copy(update={"out": None}) if stopped else spec, card)
@@ -58,7 +57,7 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
     calibrating = calibration_arithmetic(spec, card, context.device)
     identity = identity_of(spec.model_dump(mode="json"), folder, windows, calibrating, context.device, versions())
     store = ResumeStore(context.kept, identity, context.log)
-    quantizing = fit.linears + METHODS[spec.method].extra_steps(spec, fit.linears)
+    quantizing = fit.linears + method.extra_steps(request, fit.linears)
     steps = Steps(context, quantizing + (evaluation.steps(2, card.layers) if evaluation else 0), store)
     for warning in fit.warnings:
         context.log(warning)
@@ -78,9 +77,7 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
         original = StreamedModel.open(source, arithmetic(card, context.device), context.device)
         with original, open_quantized(source, written, original) as quantized:
             measured = evaluation.measure(original, {"quantized": quantized}, steps.step)
-    bits, group_size = spec.bits, spec.group_size if spec.granularity in ("group", "block") else None
-    if spec.method == "gguf":
-        bits, group_size = nominal(spec.level)
+    bits, group_size = method.nominal(request)
     result = QuantizeResult(
         model=source.title,
         method=spec.method,
@@ -94,7 +91,7 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
         out=str(out.absolute()),
         parameters=card.parameters,
         calibration=calibration,
-        error_of="weights" if windows is None or spec.method == "gguf" else "outputs",
+        error_of="outputs" if windows is not None and method.measures_outputs else "weights",
         metrics=_metrics(
             card, folder, written, measured, store.seconds_before + quantized_at - began, store.seconds_before + time.monotonic() - began
         ),

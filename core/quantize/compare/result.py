@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core import __version__
 from core.evaluate.result import Convention
-from core.quantize.spec import Granularity, Method
+from core.quantize.plan.request import Granularity
+from core.quantize.spec import Method
 
 
 class _Frozen(BaseModel):

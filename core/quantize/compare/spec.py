@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.quantize.spec import INTEGER, Clipping, Granularity, Method, QuantizeSpec
+from core.quantize.plan.request import Clipping, Granularity
+from core.quantize.spec import INTEGER, Method, QuantizeSpec
 from core.spec import Spec, unit
 
 VariantSet = Literal["integers", "floats"]

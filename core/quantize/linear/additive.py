@@ -47,7 +47,7 @@ class AdditiveConfig:
 
 def config(spec: QuantizeSpec, grid: Grid, _name: str) -> AdditiveConfig:
     """From a settled request; codebooks and scales get the dtype that scales of a grid would have."""
-    return AdditiveConfig(shape_of(spec), damp=spec.damp, seed=spec.seed, dtype=grid.scale_dtype)
+    return AdditiveConfig(shape_of(spec.request), damp=spec.damp, seed=spec.seed, dtype=grid.scale_dtype)
 
 
 @dataclass

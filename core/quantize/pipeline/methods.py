@@ -44,12 +44,6 @@ class MethodEntry:
     """Does the whole model by itself instead."""
     write: Write | None = None
     """Even writes the checkpoint by itself, at the path given."""
-    looks_only: bool = False
-    """Whether calibration is only looked at, in the dtype of the model's weights: the method changes no parameter but the linears' own weights."""
-    full_precision: bool = False
-    """Whether it measures differences that 16-bit arithmetic would drown: it computes in float32 on every device."""
-    extra_steps: Callable[[QuantizeSpec, int], int] = lambda _spec, _linears: 0
-    """(spec, linears) to the steps that it takes beside one a linear."""
 
 
 def _mixed(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, steps: Steps) -> Iterator[Item]:
@@ -60,9 +54,7 @@ def _mixed(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, 
 
 METHODS: dict[str, MethodEntry] = {
     "rtn": MethodEntry(rtn.quantize),
-    "gptq": MethodEntry(
-        gptq.quantize, lambda spec, grid, _name: gptq.GptqConfig(grid, spec.damp, spec.act_order, spec.static_groups), looks_only=True
-    ),
+    "gptq": MethodEntry(gptq.quantize, lambda spec, grid, _name: gptq.GptqConfig(grid, spec.damp, spec.act_order, spec.static_groups)),
     "awq": MethodEntry(awq.quantize, awq.config, prepare=awq.prepare),
     "smoothquant": MethodEntry(smoothquant.quantize, smoothquant.config, prepare=smoothquant.prepare),
     "fp8": MethodEntry(fp8.quantize, fp8.config),
@@ -70,6 +62,6 @@ METHODS: dict[str, MethodEntry] = {
     "int8": MethodEntry(int8.quantize, int8.config),
     "gguf": MethodEntry(write=gguf.write),
     "additive": MethodEntry(additive.quantize, additive.config),
-    "qat": MethodEntry(linears=qat.linears, extra_steps=lambda spec, _linears: spec.train_steps),
-    "mixed": MethodEntry(linears=_mixed, full_precision=True, extra_steps=lambda spec, linears: linears * len(spec.widths)),
+    "qat": MethodEntry(linears=qat.linears),
+    "mixed": MethodEntry(linears=_mixed),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.errors import RunFailed
 from core.models.disk.files import reason, shown
-from core.quantize.plan.methods import FACTS
+from core.quantize.methods import METHODS
 from core.quantize.result import MixedFigures, QuantizeResult
 
 _LOADS = {
@@ -26,7 +26,6 @@ _MOVED = (
     "Embeddings and the head are unchanged; norms, and biases where there are any, took the inverse of the scales by which the columns of the "
     "linears were multiplied, so they belong to these linears only."
 )
-_REST = {"gguf": "Embedding and head are stored in the types that llama.cpp gives them at this level, norms in float32."}
 
 
 def write_readme(folder: Path, result: QuantizeResult) -> None:
@@ -46,7 +45,8 @@ def write_readme(folder: Path, result: QuantizeResult) -> None:
 
 def readme(result: QuantizeResult) -> str:
     """The text, in Markdown."""
-    kept = _MOVED if FACTS[result.method].moves_scales else _REST.get(result.format, _KEPT)
+    method = METHODS[result.method]
+    kept = _MOVED if method.moves_scales else method.untouched or _KEPT
     lines = [
         f"# {_plain(Path(result.out).name)}",
         "",

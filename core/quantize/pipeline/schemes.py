@@ -47,7 +47,7 @@ def _awq(spec: QuantizeSpec) -> Format:
 
 
 def _aqlm(spec: QuantizeSpec) -> Format:
-    shape = shape_of(spec)
+    shape = shape_of(spec.request)
     return Aqlm(shape.codebooks, shape.codebook_bits, shape.out_group, shape.in_group)
 
 

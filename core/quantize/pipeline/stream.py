@@ -25,8 +25,8 @@ from core.numerics.tensor import QuantizedTensor
 from core.quantize.linear import rtn
 from core.quantize.linear.grids import grid_of
 from core.quantize.linear.rounded_inputs import with_rounded_inputs
+from core.quantize.methods import METHODS as FACTS
 from core.quantize.pipeline.methods import METHODS
-from core.quantize.plan.methods import FACTS
 from core.quantize.result import LayerFigures
 from core.quantize.spec import QuantizeSpec
 from core.runs.resume_store import KeptBlock

@@ -14,7 +14,7 @@ from math import gcd
 
 from core.errors import RequestError
 from core.models.card import ModelCard
-from core.quantize.spec import QuantizeSpec
+from core.quantize.plan.request import Request
 
 _VALUE_BITS = 16
 _SCALE_GROUP = 128
@@ -84,17 +84,15 @@ def affordable(matrices: Sequence[tuple[int, int]], bits: float) -> CodebookShap
     return min(sizes, key=lambda item: (item[1], -_merit(item[0])[0]))[0]
 
 
-def settled(spec: QuantizeSpec, card: ModelCard) -> QuantizeSpec:
-    """A request with the shape of its codebooks stated: what was not given is chosen by the model's linears. Other methods' requests stay.
+def settle(request: Request, card: ModelCard) -> CodebookShape:
+    """The shape that a request states; what was not given is chosen by the model's linears.
 
     Raises:
         RequestError: tiles of the size that was given do not divide a linear.
     """
-    if spec.method != "additive":
-        return spec
-    given = (spec.codebooks, spec.codebook_bits, spec.codebook_rows, spec.codebook_vector)
+    given = (request.codebooks, request.codebook_bits, request.codebook_rows, request.codebook_vector)
     matrices = [(linear.out_features, linear.in_features) for linear in card.linears for _ in range(linear.count)]
-    shape = affordable(matrices, spec.bits) if given == (None,) * 4 else _completed(spec)
+    shape = affordable(matrices, request.bits) if given == (None,) * 4 else shape_of(request)
     for linear in card.linears:
         if not shape.fits(linear.out_features, linear.in_features):
             raise RequestError(
@@ -102,24 +100,13 @@ def settled(spec: QuantizeSpec, card: ModelCard) -> QuantizeSpec:
                 f"{linear.in_features}): choose codebook-rows and codebook-vector that divide {gcd(*(rows for rows, _ in matrices))} and "
                 f"{gcd(*(columns for _, columns in matrices))}"
             )
-    fields = {
-        "codebooks": shape.codebooks,
-        "codebook_bits": shape.codebook_bits,
-        "codebook_rows": shape.out_group,
-        "codebook_vector": shape.in_group,
-    }
-    return spec.model_copy(update=fields)
+    return shape
 
 
-def shape_of(spec: QuantizeSpec) -> CodebookShape:
-    """The shape that a settled request states."""
-    return _completed(spec)
-
-
-def _completed(spec: QuantizeSpec) -> CodebookShape:
+def shape_of(request: Request) -> CodebookShape:
     """What was given, the rest by custom: codes of 8 bits, tiles of one row and 8 columns, as many codebooks as come nearest to the bits."""
-    bits, rows, columns = spec.codebook_bits or 8, spec.codebook_rows or 1, spec.codebook_vector or 8
-    return CodebookShape(spec.codebooks or max(round(spec.bits * rows * columns / bits), 1), bits, rows, columns)
+    bits, rows, columns = request.codebook_bits or 8, request.codebook_rows or 1, request.codebook_vector or 8
+    return CodebookShape(request.codebooks or max(round(request.bits * rows * columns / bits), 1), bits, rows, columns)
 
 
 def _candidates(matrices: Iterable[tuple[int, int]]) -> list[CodebookShape]:

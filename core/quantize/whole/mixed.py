@@ -22,8 +22,8 @@ from core.errors import RequestError, RunFailed
 from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.stored import StoredWeight
+from core.quantize.methods.mixed import BUDGET
 from core.quantize.pipeline.stream import BlockDone, Item, QuantizedLinear, quantized_linears, solve, stored_dtypes
-from core.quantize.plan.methods import MIXED_BUDGET
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.allocate import Assignment, Choice, least_loss, least_size
 from core.quantize.whole.reuse import conditions, measured_before
@@ -116,7 +116,7 @@ def choose(
         assignment = least_size(choices, max_kl)
     else:
         weights = sum(next(iter(of_linear)).weights for _, of_linear in groupby(found, key=lambda one: one.linear))
-        assignment = least_loss(choices, int((budget or MIXED_BUDGET) * weights / 8))
+        assignment = least_loss(choices, int((budget or BUDGET) * weights / 8))
     widths: dict[str, int] = {}
     for unit, options, index in zip(units, choices, assignment.chosen, strict=True):
         widths |= {one.linear: options[index].bits for one in unit}

@@ -24,7 +24,7 @@ from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.linear.grids import grid_of
-from core.quantize.plan.qat_memory import EXTRA_BYTES
+from core.quantize.methods.qat import EXTRA_BYTES
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.qat_rounding import RoundedWeight
 from core.runs.steps import Steps

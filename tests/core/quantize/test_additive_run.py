@@ -13,7 +13,7 @@ from core.errors import RequestError
 from core.formats.registry import read_format
 from core.models.resolve import resolve
 from core.quantize.check import check
-from core.quantize.plan.additive_shape import CodebookShape, affordable, settled
+from core.quantize.plan.additive_shape import CodebookShape, affordable
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from tests.core.quantize.conftest import RecordingContext
@@ -72,11 +72,11 @@ def test_wide_models_get_the_shape_that_kernels_exist_for() -> None:
 
 def test_given_numbers_are_kept_and_the_rest_follows(tiny_llama_dir: Path) -> None:
     card = resolve(str(tiny_llama_dir)).card()
-    spec = settled(spec_for(tiny_llama_dir, codebook_vector=4), card)
+    spec = spec_for(tiny_llama_dir, codebook_vector=4).settled(card)
     assert (spec.codebooks, spec.codebook_bits, spec.codebook_rows, spec.codebook_vector) == (1, 8, 1, 4)
-    assert settled(spec, card) == spec
+    assert spec.settled(card) == spec
     plain = QuantizeSpec(model=str(tiny_llama_dir), method="gptq")
-    assert settled(plain, card) == plain
+    assert plain.settled(card) == plain
 
 
 def test_tiles_that_do_not_divide_are_refused_before_any_work(tiny_llama_dir: Path, context: RecordingContext) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.hardware.snapshot import CpuState, GpuMemory, GpuState, MemoryState, ProcessState, Snapshot
-from core.quantize.plan.methods import FACTS
+from core.quantize.methods import METHODS
 from core.quantize.spec import QuantizeSpec
 from core.runs.registry import spec_class
 from core.runs.state import store
@@ -201,7 +201,7 @@ def test_every_method_has_an_example_that_is_a_request() -> None:
             else:
                 given[name] = word
         methods.add(QuantizeSpec.model_validate(given).method)
-    assert methods | {"rtn"} == set(FACTS)
+    assert methods | {"rtn"} == set(METHODS)
     assert all(len(line) <= 78 for line in quantizing().splitlines())
 
 

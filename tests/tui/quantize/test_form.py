@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
-from core.quantize.plan.methods import FACTS
+from core.quantize.methods import METHODS
 from core.quantize.spec import QuantizeSpec
 from tests.tui.fakes import FakeServices
 from tests.tui.quantize.conftest import open_quantize, settle, text_of, until
@@ -29,7 +29,7 @@ async def test_the_method_is_chosen_from_a_table_and_brings_its_fields(make_app:
         form = pane.setup.form
         form.focus_field("method")
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(pilot.app.screen, TablePicker) and pilot.app.screen.query_one(DataTable).row_count == len(FACTS))
+        await until(pilot, lambda: isinstance(pilot.app.screen, TablePicker) and pilot.app.screen.query_one(DataTable).row_count == len(METHODS))
         await settle(pilot)
         await pilot.press("down", "down", "down", "enter")
         await settle(pilot)

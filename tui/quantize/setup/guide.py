@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.quantize.plan.methods import FACTS, fill
-from core.quantize.spec import QuantizeSpec
+from core.quantize.methods import METHODS
+from core.quantize.spec import QuantizeSpec, fill, unchecked
 from tui.widgets.form.fields.guide import Guidance
 
 _OPEN = ("method", "grid", "budget", "activations", "solver")
@@ -27,19 +27,17 @@ def sections() -> list[tuple[str, list[str]]]:
 
 def guide(given: Mapping[str, Any]) -> Guidance:
     """What follows from the fields that were given."""
-    method = str(given.get("method", _DEFAULT_METHOD))
-    facts = FACTS.get(method)
-    if facts is None:
+    method = METHODS.get(str(given.get("method", _DEFAULT_METHOD)))
+    if method is None:
         return Guidance()
     filled = fill(given)
-    asked = QuantizeSpec.model_construct(**filled)
     return Guidance(
         defaults={name: value for name, value in filled.items() if name not in given or given[name] is None},
-        choices={"granularity": facts.granularities, "format": facts.formats, "activation_bits": facts.activation_bits},
+        choices={"granularity": method.granularities, "format": method.formats, "activation_bits": method.activation_bits},
         hidden=frozenset().union(
-            () if asked.calibrates else _CALIBRATION,
-            () if facts.asymmetric else ("symmetric",),
-            ("group_size",) if method == "gguf" else (),
+            () if method.calibrates(unchecked(filled)) else _CALIBRATION,
+            () if method.zero_points else ("symmetric",),
+            method.unused,
         ),
-        help={"method": f"{method}: {facts.summary} · enter lists all {len(FACTS)} methods"},
+        help={"method": f"{method.name}: {method.summary} · enter lists all {len(METHODS)} methods"},
     )

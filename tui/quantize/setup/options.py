@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.quantize.compare.spec import SETS, VariantSet
+from core.quantize.methods import METHODS
 from core.quantize.plan.levels import LevelRow, level_table
-from core.quantize.plan.methods import FACTS, MethodFacts
 from tui.services.services import Models
 from tui.widgets import words
 from tui.widgets.form.table_picker import Options, Row
 
-_FLOATING = ("fp8", "nf4", "int8", "smoothquant")
-"""Methods beside which 8-bit floats are of interest."""
 _TOLD: dict[VariantSet, str] = {
     "integers": "INT8 to INT3, by rounding and by GPTQ, with one scale a tensor, a channel or a group",
     "floats": "FP8 as E4M3 and E5M2, with and without rounded inputs, beside INT8, INT4 and NF4",
@@ -22,7 +20,10 @@ _TOLD: dict[VariantSet, str] = {
 
 def method_options() -> Options:
     """Every method, with what it makes and in which formats."""
-    rows = [Row(name, (name, _bits(name, facts), _text(name, facts), ", ".join(facts.formats)), facts.summary) for name, facts in FACTS.items()]
+    rows = [
+        Row(method.name, (method.name, method.width_words, method.calibration, ", ".join(method.formats)), method.summary)
+        for method in METHODS.values()
+    ]
     return Options((("method", 13), ("bits", 10), ("text", 10), ("formats", 40)), rows, "text: whether calibration text is read")
 
 
@@ -46,7 +47,7 @@ def comparison_options() -> Options:
 
 def usual_set(method: str) -> VariantSet:
     """The set that is of interest beside a method."""
-    return "floats" if method in _FLOATING else "integers"
+    return METHODS[method].compared_in if method in METHODS else "integers"
 
 
 def _level(row: LevelRow) -> Row:
@@ -56,14 +57,3 @@ def _level(row: LevelRow) -> Row:
     detail = [written, *(fallback.sentence() for fallback in row.fallbacks)]
     cells = (row.level, words.figure(row.bits_per_weight, 3), words.size(row.bytes), words.figure(row.published_kl, 2), row.advice)
     return Row(row.level, cells, ". ".join(detail))
-
-
-def _bits(name: str, facts: MethodFacts) -> str:
-    if name == "gguf":
-        return "by level"
-    low, high = min(facts.bits), max(facts.bits)
-    return str(low) if low == high else f"{low} to {high}"
-
-
-def _text(name: str, facts: MethodFacts) -> str:
-    return "if asked" if name in ("gguf", "fp8") else "yes" if facts.calibrated else "no"

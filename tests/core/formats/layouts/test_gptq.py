@@ -16,8 +16,8 @@ from core.models.card import LinearShape
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.linear.rtn import quantize
+from core.quantize.methods import METHODS
 from core.quantize.pipeline.schemes import scheme_of
-from core.quantize.plan.sizes import stored_bytes
 from core.quantize.spec import QuantizeSpec
 from tests.core.formats.packed_by_hand import gptq_weight
 
@@ -128,7 +128,7 @@ def test_the_size_of_a_linear_is_foretold(format_: str, symmetric: bool) -> None
     spec = QuantizeSpec(model="m", method="rtn", format=format_, group_size=32, symmetric=symmetric)
     tensors = scheme_of(spec).compress("l", made(4, symmetric=symmetric))
     shape = LinearShape(name_suffix="l", out_features=32, in_features=64, count=1)
-    assert stored_bytes(spec, shape) == sum(tensor.nbytes for tensor in tensors.values())
+    assert METHODS[spec.method].stored_bytes(spec.request, shape) == sum(tensor.nbytes for tensor in tensors.values())
 
 
 # Files of others

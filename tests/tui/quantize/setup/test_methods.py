@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.hardware.snapshot import GpuState
+from core.quantize.methods import METHODS
 from core.quantize.plan.levels import LEVELS
-from core.quantize.plan.methods import FACTS
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.events import Metric, Progress, StateChange
 from tests.tui.quantize import made
@@ -33,7 +33,7 @@ def test_every_field_stands_in_one_section_of_the_form() -> None:
     assert sorted(names) == sorted(QuantizeSpec.model_fields)
 
 
-@pytest.mark.parametrize("method", FACTS)
+@pytest.mark.parametrize("method", METHODS)
 def test_what_a_method_fills_in_is_what_the_spec_makes_of_it(method: str) -> None:
     told = guide({"method": method})
     spec = QuantizeSpec.model_validate({"model": "bundled:base", "method": method})
@@ -73,7 +73,7 @@ def test_every_method_has_a_name_that_tells_its_runs_apart(values: dict[str, Any
 
 
 def test_the_tables_list_every_method_level_and_set() -> None:
-    assert [row.value for row in method_options().rows] == list(FACTS)
+    assert [row.value for row in method_options().rows] == list(METHODS)
     assert {len(row.cells) for row in method_options().rows} == {len(method_options().columns)}
     options = level_options(FakeModels(), {"model": "bundled:base"})
     assert [row.value for row in options.rows] == list(LEVELS)

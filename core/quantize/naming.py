@@ -1,0 +1,25 @@
+"""What a checkpoint is called."""
+
+from __future__ import annotations
+
+import re
+
+from core.models.source import ModelSource
+from core.quantize.methods import METHODS
+from core.quantize.spec import QuantizeSpec
+
+
+def scheme_name(spec: QuantizeSpec) -> str:
+    """Method and grid in short, for example `gptq-w4-g128`."""
+    return "-".join([spec.method, *METHODS[spec.method].name_parts(spec.request)])
+
+
+def checkpoint_folder(source: ModelSource, spec: QuantizeSpec) -> str:
+    """Name of the folder that a run writes when none was asked for, for example `base-gptq-w4-g128`."""
+    model = re.sub(r"[^A-Za-z0-9._]+", "-", source.name.removeprefix("bundled:").rstrip("/").rpartition("/")[2]).strip("-.")
+    return f"{model[:80] or 'model'}-{scheme_name(spec)}"
+
+
+def described(spec: QuantizeSpec) -> str:
+    """The grid of a spec in words, for example `4 bits by GPTQ: symmetric integer grid, one scale for 128 neighbouring weights of a row`."""
+    return METHODS[spec.method].description(spec.request)
