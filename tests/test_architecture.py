@@ -121,6 +121,18 @@ def test_every_folder_with_modules_is_a_room() -> None:
     assert {named(path.parent) for path in sources(*ROOMS) if not (path.parent / "__init__.py").exists()} == set()
 
 
+def test_the_page_on_architecture_names_what_is_there() -> None:
+    named_paths = re.findall(r"`((?:core|engines|tui|tests|docs)/[\w./-]*)`", (ROOT / "ARCHITECTURE.md").read_text())
+    assert len(named_paths) > 30
+    coming = tuple(
+        f"core/{room}/" for room in ("checklist", "distill", "pipeline", "prune", "quantize/methods") if not (ROOT / "core" / room).exists()
+    )
+    missing = {path for path in named_paths if not (ROOT / path).exists() and "NAME" not in path and not path.startswith(coming)}
+    assert missing == set()
+    folders = {Path(path).parent for path in named_paths if "NAME" in path and path.startswith(ROOMS) and not path.startswith(coming)}
+    assert {str(folder) for folder in folders if not (ROOT / folder).is_dir()} == set()
+
+
 def test_no_file_passes_400_lines() -> None:
     assert [named(path) for path in sources(*ROOMS, "tests") if len(path.read_text().splitlines()) > 400] == []
 
