@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
+from pydantic import Field, computed_field, model_validator
 
+from core.evaluate.result import Kl, KlError, Ppl, PplError
 from core.measure.percentiles import Distribution
 from core.measure.percentiles import Percentile as PercentileOf
+from core.result import Figure, Figures, Result, Seconds
 
 Counting = Literal["server", "tokenizer", "unknown"]
 EnergyOf = Literal["GPUs", "processors", ""]
 
 
-class FrozenFigures(BaseModel):
-    """Figures that do not change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PercentileFigure(FrozenFigures):
+class PercentileFigure(Figures):
     """One percentile with its interval."""
 
     level: float
@@ -30,7 +26,7 @@ class PercentileFigure(FrozenFigures):
     """Whether there are enough samples to claim it at 99 % confidence."""
 
 
-class SampleFigure(FrozenFigures):
+class SampleFigure(Figures):
     """A distribution as the contract has it: p50, p95, p99 and n, and more."""
 
     title: str
@@ -89,7 +85,7 @@ def _percentile(found: PercentileOf) -> PercentileFigure:
     return PercentileFigure(level=found.level, value=found.value, low=found.low, high=found.high, enough=found.enough)
 
 
-class RequestCounts(FrozenFigures):
+class RequestCounts(Figures):
     """What became of the requests: `done`, `failed`, `timed_out` and `unsent` add up to `scheduled`."""
 
     scheduled: int
@@ -102,7 +98,7 @@ class RequestCounts(FrozenFigures):
     """Of the unsent, those that were cut off under way."""
 
 
-class ErrorCount(FrozenFigures):
+class ErrorCount(Figures):
     """Requests that ended for the same reason."""
 
     status: str
@@ -110,7 +106,7 @@ class ErrorCount(FrozenFigures):
     count: int
 
 
-class ServerReport(FrozenFigures):
+class ServerReport(Figures):
     """What the server said of itself while it was measured, and what its processes took; None where nothing was said."""
 
     peak_running: float | None = None
@@ -126,30 +122,30 @@ class ServerReport(FrozenFigures):
     """Tokens of prompts that were found in the prefix cache / all: by the server's metrics, else by the usage of its answers."""
     acceptance: float | None = None
     """Drafted tokens that were accepted / drafted."""
-    host_bytes: int | None = None
+    host_bytes: Annotated[int | None, Figure("memory of the server", "byte", "lower")] = None
     """Peak resident memory of the server's processes."""
-    gpu_bytes: int | None = None
+    gpu_bytes: Annotated[int | None, Figure("GPU memory of the server", "byte", "lower")] = None
     """Peak GPU memory of the server's processes, by NVML."""
     joules: float | None = None
     """Energy of the GPUs while it was measured, whatever else ran on them."""
     processor_joules: float | None = None
     """Energy of this machine's processors while it was measured, whatever else ran on them."""
-    tokens_per_joule: float | None = None
+    tokens_per_joule: Annotated[float | None, Figure("tokens a joule", "", "higher")] = None
     """Tokens of answers / energy of what computes: the GPUs where the server is on any, else the processors."""
     energy_of: EnergyOf = ""
     """What the tokens a joule are of."""
 
 
-class Quality(FrozenFigures):
+class Quality(Figures):
     """What the model answers, beside how fast."""
 
-    ppl: float | None = None
-    ppl_se: float | None = None
+    ppl: Ppl | None = None
+    ppl_se: PplError | None = None
     """Standard error."""
-    kl_mean: float | None = None
+    kl_mean: Kl | None = None
     """From the reference; truncated, as `words` defines it."""
-    kl_se: float | None = None
-    tokens: int = 0
+    kl_se: KlError | None = None
+    tokens: Annotated[int, Figure("tokens")] = 0
     """That were scored."""
     correct: int | None = None
     questions: int | None = None
@@ -164,28 +160,28 @@ class Quality(FrozenFigures):
         return None if self.correct is None or not self.questions else self.correct / self.questions
 
 
-class PauseFigure(FrozenFigures):
+class PauseFigure(Figures):
     """A time in which nothing new was sent, because the person wanted it so. It is in no rate."""
 
     at: float
     """Seconds from the beginning of the load."""
-    seconds: float
+    seconds: Seconds
 
 
-class Level(FrozenFigures):
+class Level(Figures):
     """One load: the whole of a measurement, or one level of a sweep."""
 
     level: float | None = None
     """Rate or concurrency of a sweep."""
     requests: RequestCounts
-    seconds: float
+    seconds: Seconds
     """Of the window that rates are taken over."""
     window: str
     """How the window was chosen."""
-    throughput_tokens_per_second: float | None
-    throughput_requests_per_second: float | None
-    throughput_total_tokens_per_second: float | None
-    goodput_requests_per_second: float | None = None
+    throughput_tokens_per_second: Annotated[float | None, Figure("tokens a second", "", "higher")]
+    throughput_requests_per_second: Annotated[float | None, Figure("requests a second", "", "higher")]
+    throughput_total_tokens_per_second: Annotated[float | None, Figure("tokens a second, prompts too", "", "higher")]
+    goodput_requests_per_second: Annotated[float | None, Figure("requests a second that meet the objectives", "", "higher")] = None
     error_rate: float | None = None
     timeout_rate: float | None = None
     metrics: dict[str, SampleFigure]
@@ -198,7 +194,7 @@ class Level(FrozenFigures):
     pauses: tuple[PauseFigure, ...] = ()
 
 
-class Threshold(FrozenFigures):
+class Threshold(Figures):
     """One of the things that the whole must meet."""
 
     expression: str
@@ -209,7 +205,7 @@ class Threshold(FrozenFigures):
     words: str = ""
 
 
-class BenchmarkEntry(FrozenFigures):
+class BenchmarkEntry(Figures):
     """One target."""
 
     name: str
@@ -225,9 +221,9 @@ class BenchmarkEntry(FrozenFigures):
     tpot_ms: SampleFigure
     itl_ms: SampleFigure
     e2el_ms: SampleFigure
-    throughput_tokens_per_second: float | None
-    throughput_requests_per_second: float | None
-    goodput_requests_per_second: float | None = None
+    throughput_tokens_per_second: Annotated[float | None, Figure("tokens a second", "", "higher")]
+    throughput_requests_per_second: Annotated[float | None, Figure("requests a second", "", "higher")]
+    goodput_requests_per_second: Annotated[float | None, Figure("requests a second that meet the objectives", "", "higher")] = None
     levels: tuple[Level, ...]
     """One of an ordinary load, several of a sweep; the figures above are those of the best that meets the objectives, else of the last."""
     knee: float | None = None
@@ -245,9 +241,9 @@ class BenchmarkEntry(FrozenFigures):
     connections: int | None = None
     server: ServerReport = Field(default_factory=ServerReport)
     quality: Quality = Field(default_factory=Quality)
-    model_bytes: int | None = None
+    model_bytes: Annotated[int | None, Figure("size of the weights", "byte", "lower")] = None
     """Of the weights on disk."""
-    cost_per_million_tokens: float | None = None
+    cost_per_million_tokens: Annotated[float | None, Figure("cost of a million tokens", "", "lower")] = None
     client_lag_ms: float | None = None
     """p99 between the moment a server of known times wrote a piece and the moment the client had it, at this load on this machine."""
     warnings: tuple[str, ...] = ()
@@ -258,7 +254,7 @@ class BenchmarkEntry(FrozenFigures):
         return next((level for level in self.levels if level.throughput_tokens_per_second == self.throughput_tokens_per_second), self.levels[-1])
 
 
-class Timeline(FrozenFigures):
+class Timeline(Figures):
     """Every request of a load, a column a quantity; seconds count from the begin of the load, None where a request never came so far."""
 
     status: tuple[str, ...]
@@ -305,9 +301,11 @@ def headline(entry: BenchmarkEntry) -> dict[str, float | None]:
     }
 
 
-class BenchmarkResult(FrozenFigures):
+class BenchmarkResult(Result):
     """Of `llmopt benchmark`; of a comparison several entries."""
 
+    schema_: str = Field("llmopt.benchmark/1", alias="schema")
+    capability: str = "benchmark"
     entries: tuple[BenchmarkEntry, ...]
     thresholds: tuple[Threshold, ...] = ()
     machine: dict[str, Any] = Field(default_factory=dict)
@@ -321,7 +319,7 @@ class BenchmarkResult(FrozenFigures):
     warnings: tuple[str, ...] = ()
     stopped: str = ""
     """Why the load ended before its end; empty when it did not."""
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
 
     @model_validator(mode="before")
     @classmethod

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
+from pydantic import Field, computed_field, model_validator
 
-from core import __version__
-from core.evaluate.result import Convention
+from core.evaluate.result import Convention, Kl, KlError, LnPplRatio, LnPplRatioError, Ppl, PplError, PplRatio, Top1, Top1Error
+from core.result import Figure, Figures, PeakMemory, Result, Seconds
 
 Path = Literal["fused", "module"]
 """The fused forward pass of Llama-like models, or transformers' modules."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
-
-
-class NeedleFigure(_Frozen):
+class NeedleFigure(Figures):
     """Retrieval at one depth, as `NeedleConvention.definition` says."""
 
     depth: int
@@ -31,7 +27,7 @@ class NeedleFigure(_Frozen):
     """Mean log-probability of the value, less the same in the text without the needle; nat."""
 
 
-class KvRow(_Frozen):
+class KvRow(Figures):
     """One scheme on one head variant. Figures are None where the scheme was refused, and say nothing then."""
 
     name: str
@@ -49,53 +45,53 @@ class KvRow(_Frozen):
     evicts: bool
     path: Path | None = None
     """What computed the timed steps."""
-    tokens: int | None = None
+    tokens: Annotated[int | None, Figure("tokens")] = None
     """Tokens of a sequence when the bytes were counted."""
     sequences: int | None = None
-    bytes_held: int | None = None
+    bytes_held: Annotated[int | None, Figure("bytes held", "byte", "lower")] = None
     """Of the real tensors: codes, scales, zero points, indices; of all sequences."""
-    bytes_formula: int | None = None
+    bytes_formula: Annotated[int | None, Figure("bytes by formula", "byte")] = None
     bytes_on_device: int | None = None
     """Of them, bytes on the device that computes: all but what is offloaded to main memory."""
-    bytes_per_token: float | None = None
+    bytes_per_token: Annotated[float | None, Figure("bytes a token", "", "lower")] = None
     """`bytes_held` over tokens and sequences."""
-    bits_per_value: float | None = None
+    bits_per_value: Annotated[float | None, Figure("bits a value", "", "lower")] = None
     """Of a key or value of the whole text; evicted ones count with nothing."""
-    compression: float | None = None
+    compression: Annotated[float | None, Figure("times smaller", "", "higher")] = None
     """Bytes of the full cache over these."""
-    ttft_ms: float | None = None
+    ttft_ms: Annotated[float | None, Figure("time to first token", "ms", "lower")] = None
     """Median time of the prompt, first new token included."""
-    tpot_ms: float | None = None
+    tpot_ms: Annotated[float | None, Figure("time per token", "ms", "lower")] = None
     """Median time of a single-token step."""
-    tpot_reference_ms: float | None = None
+    tpot_reference_ms: Annotated[float | None, Figure("time per token of the full cache", "ms")] = None
     """The same of the full cache, in turns with this scheme."""
-    tpot_ratio: float | None = None
-    ppl: float | None = None
-    ppl_se: float | None = None
-    ppl_ratio: float | None = None
+    tpot_ratio: Annotated[float | None, Figure("time per token to the full cache", "", "lower")] = None
+    ppl: Ppl | None = None
+    ppl_se: PplError | None = None
+    ppl_ratio: PplRatio | None = None
     """To the full cache of the model as it is."""
-    ln_ppl_ratio: float | None = None
-    ln_ppl_ratio_se: float | None = None
+    ln_ppl_ratio: LnPplRatio | None = None
+    ln_ppl_ratio_se: LnPplRatioError | None = None
     """Paired, token by token."""
-    kl_mean: float | None = None
-    kl_se: float | None = None
-    top1_agreement: float | None = None
-    top1_se: float | None = None
-    needle_rate: float | None = None
+    kl_mean: Kl | None = None
+    kl_se: KlError | None = None
+    top1_agreement: Top1 | None = None
+    top1_se: Top1Error | None = None
+    needle_rate: Annotated[float | None, Figure("needles found", "share", "higher")] = None
     """Share of all trials that hit."""
     """By chance, `NeedleConvention.chance` of them would."""
-    needle_gain: float | None = None
+    needle_gain: Annotated[float | None, Figure("gain by the needle", "nat", "higher")] = None
     needle: tuple[NeedleFigure, ...] = ()
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
 
 
-class ChartPoint(_Frozen):
+class ChartPoint(Figures):
     """One scheme in the chart of memory against quality."""
 
     name: str
     title: str
-    bytes_per_token: float
-    ppl_ratio: float
+    bytes_per_token: Annotated[float, Figure("bytes a token", "", "lower")]
+    ppl_ratio: PplRatio
     low: float
     """Of the ratio's 95 % interval."""
     high: float
@@ -103,11 +99,11 @@ class ChartPoint(_Frozen):
     """No other row is both smaller and better."""
 
 
-class NeedleConvention(_Frozen):
+class NeedleConvention(Figures):
     """How retrieval was measured."""
 
     definition: str
-    tokens: int
+    tokens: Annotated[int, Figure("tokens")]
     """Of a whole text."""
     fed: int
     """Last tokens of a text that are given one by one, through the cache."""
@@ -116,11 +112,10 @@ class NeedleConvention(_Frozen):
     """Hit rate of a guess."""
 
 
-class KvCacheResult(_Frozen):
+class KvCacheResult(Result):
     """Result of `llmopt kv-cache`."""
 
     schema_: str = Field("llmopt.kv-cache/1", alias="schema")
-    llmopt_version: str = __version__
     capability: Literal["kv-cache"] = "kv-cache"
     model: str
     reference: str
@@ -139,8 +134,8 @@ class KvCacheResult(_Frozen):
     chart: tuple[ChartPoint, ...]
     evaluation: Convention
     needle: NeedleConvention | None = None
-    seconds: float
-    peak_rss_bytes: int
+    seconds: Seconds
+    peak_rss_bytes: PeakMemory
     notes: tuple[str, ...] = ()
 
     @model_validator(mode="before")

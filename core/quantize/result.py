@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from core import __version__
-from core.evaluate.result import Convention
+from core.evaluate.result import Convention, Kl, KlError, LnPplRatio, LnPplRatioError, PplRatio, Top1, Top1Error
 from core.quantize.plan.request import Granularity
 from core.quantize.spec import Method
+from core.result import Figure, Figures, PeakMemory, Result, Seconds
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
-
-
-class QuantizeMetrics(_Frozen):
+class QuantizeMetrics(Figures):
     """The figures that every compression is compared by; None where it was not measured."""
 
-    ppl_before: float | None = None
-    ppl_after: float | None = None
-    ppl_ratio: float | None = None
-    ln_ppl_ratio: float | None = None
-    ln_ppl_ratio_se: float | None = None
-    kl_mean: float | None = None
-    kl_se: float | None = None
-    top1_agreement: float | None = None
-    top1_se: float | None = None
-    bytes_before: int
+    ppl_before: Annotated[float | None, Figure("perplexity before", "", "lower", "ppl_before_se")] = None
+    ppl_after: Annotated[float | None, Figure("perplexity after", "", "lower")] = None
+    ppl_ratio: PplRatio | None = None
+    ln_ppl_ratio: LnPplRatio | None = None
+    ln_ppl_ratio_se: LnPplRatioError | None = None
+    kl_mean: Kl | None = None
+    kl_se: KlError | None = None
+    top1_agreement: Top1 | None = None
+    top1_se: Top1Error | None = None
+    bytes_before: Annotated[int, Figure("size before", "byte")]
     """Of the weight files."""
-    bytes_after: int
-    bits_per_weight: float
+    bytes_after: Annotated[int, Figure("size after", "byte", "lower")]
+    bits_per_weight: Annotated[float, Figure("bits per weight", "", "lower")]
     """8 x stored bytes / parameters: scales, zero points and what stayed in full precision counted."""
-    bits_per_quantized_weight: float
+    bits_per_quantized_weight: Annotated[float, Figure("bits per quantized weight", "", "lower")]
     """Of the quantized linears alone, scales and zero points counted."""
-    layer_error_mean: float
+    layer_error_mean: Annotated[float, Figure("mean relative error of a linear", "", "lower")]
     """Mean over the linears of `layers[].error`."""
-    seconds: float
-    seconds_quantizing: float
-    seconds_evaluating: float
-    peak_rss_bytes: int
+    seconds: Seconds
+    seconds_quantizing: Annotated[float, Figure("time to quantize", "second", "lower")]
+    seconds_evaluating: Annotated[float, Figure("time to evaluate", "second")]
+    peak_rss_bytes: PeakMemory
 
 
-class LayerFigures(_Frozen):
+class LayerFigures(Figures):
     """One linear."""
 
     name: str
@@ -51,25 +47,25 @@ class LayerFigures(_Frozen):
     """Relative error of its outputs on the calibration inputs, or of its weights when the method uses none."""
     weight_error: float
     """Frobenius norm of the difference over that of the weight."""
-    bytes: int
+    bytes: Annotated[int, Figure("size", "byte", "lower")]
     rows: int
     columns: int
 
 
-class SensitivityFigures(_Frozen):
+class SensitivityFigures(Figures):
     """One linear at one width."""
 
     linear: str
     shares: str
     """The first linear that reads the same input, perhaps this one."""
     bits: int
-    bytes: int
+    bytes: Annotated[int, Figure("size", "byte", "lower")]
     weights: int
     kl: float
     """Divergence from the original, in nats a token, of the model with this linear alone rounded; on calibration text."""
 
 
-class MixedFigures(_Frozen):
+class MixedFigures(Figures):
     """What mixed precision measured and chose."""
 
     sensitivities: tuple[SensitivityFigures, ...]
@@ -85,11 +81,10 @@ class MixedFigures(_Frozen):
     """Hash of all that the sensitivities depend on but the widths; runs with the same one share them."""
 
 
-class QuantizeResult(_Frozen):
+class QuantizeResult(Result):
     """Result of `llmopt quantize`."""
 
     schema_: str = Field("llmopt.quantize/1", alias="schema")
-    llmopt_version: str = __version__
     capability: Literal["quantize"] = "quantize"
     model: str
     method: Method

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from core.benchmark.result import BenchmarkResult, FrozenFigures
+from pydantic import Field
+
+from core.benchmark.result import BenchmarkResult
+from core.result import Figures
 
 Goal = Literal["throughput", "latency", "memory", "quality"]
 
 
-class Recommendation(FrozenFigures):
+class Recommendation(Figures):
     """Which target is the best by one measure, and by how much."""
 
     goal: Goal
@@ -28,7 +31,7 @@ class Recommendation(FrozenFigures):
     words: str
 
 
-class LeftOut(FrozenFigures):
+class LeftOut(Figures):
     """A target that was not measured."""
 
     target: str
@@ -39,6 +42,8 @@ class LeftOut(FrozenFigures):
 class BenchmarkCompareResult(BenchmarkResult):
     """Of `llmopt benchmark-compare`: targets one after the other under the same load."""
 
+    schema_: str = Field("llmopt.benchmark-compare/1", alias="schema")
+    capability: str = "benchmark-compare"
     model: str
     left_out: tuple[LeftOut, ...] = ()
     recommendations: tuple[Recommendation, ...] = ()

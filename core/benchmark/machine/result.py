@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import computed_field, model_validator
+from pydantic import Field, computed_field, model_validator
 
-from core.benchmark.result import FrozenFigures
+from core.result import Figure, Figures, Result, Seconds
 
 Bound = Literal["memory", "arithmetic"]
 _AROUND = ("schema", "llmopt_version", "run", "capability", "artifacts")
 
 
-class SquareFigures(FrozenFigures):
+class SquareFigures(Figures):
     """A product of two square matrices; measured."""
 
     device: str
     dtype: str
     size: int
-    gflops: float | None
+    gflops: Annotated[float | None, Figure("GFLOP/s", "", "higher")]
     """10^9 operations a second, a multiplication and an addition counted as two; mean over the repeats. None: see `reason`."""
     deviation: float | None = None
     """Standard deviation of the repeats."""
@@ -29,12 +29,12 @@ class SquareFigures(FrozenFigures):
     """Why there is no figure."""
 
 
-class BandwidthFigures(FrozenFigures):
+class BandwidthFigures(Figures):
     """Memory beyond the caches; measured."""
 
     device: str
     kind: Literal["copy", "read"]
-    bytes: int
+    bytes: Annotated[int, Figure("size", "byte", "lower")]
     """Of the array that is copied or read."""
     gb_per_second: float | None
     """10^9 bytes a second; a copy counts what is read and what is written."""
@@ -43,7 +43,7 @@ class BandwidthFigures(FrozenFigures):
     reason: str = ""
 
 
-class Roof(FrozenFigures):
+class Roof(Figures):
     """What bounds products of one number format on one device: both sides measured, the balance reckoned from them."""
 
     device: str
@@ -53,11 +53,11 @@ class Roof(FrozenFigures):
     peak_size: int
     gb_per_second: float
     """Of reading."""
-    balance: float
+    balance: Annotated[float, Figure("operations a byte at which both bounds meet")]
     """Operations a byte at which both take the same time: peak / bandwidth."""
 
 
-class ProductRow(FrozenFigures):
+class ProductRow(Figures):
     """One product of the model under one load: its shape counted, its speed measured, the rest reckoned from what was measured."""
 
     device: str
@@ -72,7 +72,7 @@ class ProductRow(FrozenFigures):
     inputs: int
     flops: float
     """2 x rows x outputs x inputs."""
-    bytes: float
+    bytes: Annotated[float, Figure("size", "byte", "lower")]
     """Inputs and weights read, outputs written, each once."""
     intensity: float
     """Operations a byte."""
@@ -80,7 +80,7 @@ class ProductRow(FrozenFigures):
     """Memory where the intensity is below the machine's balance; None where that is not known."""
     attainable_gflops: float | None
     """Reckoned: the smaller of the peak and of intensity x bandwidth."""
-    gflops: float | None
+    gflops: Annotated[float | None, Figure("GFLOP/s", "", "higher")]
     """Measured, mean; a weight comes back only after as many bytes as the whole model has, as in decoding."""
     deviation: float | None = None
     share: float | None = None
@@ -90,19 +90,21 @@ class ProductRow(FrozenFigures):
     reason: str = ""
 
 
-class DeviceFacts(FrozenFigures):
+class DeviceFacts(Figures):
     """Where it was measured."""
 
     device: str
     name: str
     threads: int | None = None
-    cache_bytes: int | None = None
+    cache_bytes: Annotated[int | None, Figure("bytes of the cache", "byte", "lower")] = None
     """The last level's."""
 
 
-class BenchmarkMachineResult(FrozenFigures):
+class BenchmarkMachineResult(Result):
     """Of `llmopt benchmark-machine`."""
 
+    schema_: str = Field("llmopt.benchmark-machine/1", alias="schema")
+    capability: Literal["benchmark-machine"] = "benchmark-machine"
     model: str
     devices: tuple[DeviceFacts, ...]
     squares: tuple[SquareFigures, ...]
@@ -111,7 +113,7 @@ class BenchmarkMachineResult(FrozenFigures):
     rows: tuple[ProductRow, ...]
     repeats: int
     machine: dict[str, Any]
-    seconds: float
+    seconds: Seconds
     notes: tuple[str, ...] = ()
 
     @model_validator(mode="before")
@@ -130,7 +132,7 @@ class BenchmarkMachineResult(FrozenFigures):
         return found | {f"{roof.device} {roof.dtype}.balance": roof.balance for roof in self.roofs}
 
 
-class Line(FrozenFigures):
+class Line(Figures):
     """One curve or group of points of a chart."""
 
     name: str

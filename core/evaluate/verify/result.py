@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Literal
 
-from core.evaluate.result import Convention
+from pydantic import Field
+
+from core.evaluate.result import Convention, Ppl
 from core.formats.verify.checks import CheckResult
+from core.result import Figure, PeakMemory, Result, Seconds
 
 
-class VerifyResult(BaseModel):
+class VerifyResult(Result):
     """Result of `llmopt verify`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+    schema_: str = Field("llmopt.verify/1", alias="schema")
+    capability: Literal["verify"] = "verify"
     model: str
     verified: bool
     """Whether no check failed."""
@@ -24,14 +27,14 @@ class VerifyResult(BaseModel):
     """Whether activations are rounded at run time."""
     linears: int
     """That are quantized."""
-    bytes: int
+    bytes: Annotated[int, Figure("size", "byte", "lower")]
     """Of all tensors."""
-    bits_per_weight: float
-    bits_per_quantized_weight: float | None
+    bits_per_weight: Annotated[float, Figure("bits per weight", "", "lower")]
+    bits_per_quantized_weight: Annotated[float | None, Figure("bits per quantized weight", "", "lower")]
     checks: tuple[CheckResult, ...]
-    ppl: float | None = None
-    seconds: float
-    peak_rss_bytes: int
+    ppl: Ppl | None = None
+    seconds: Seconds
+    peak_rss_bytes: PeakMemory
     evaluation: Convention | None = None
     warnings: tuple[str, ...] = ()
 

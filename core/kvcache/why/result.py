@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
+from pydantic import Field, computed_field, model_validator
 
-from core import __version__
 from core.kvcache.result import Path
+from core.result import Figure, Figures, PeakMemory, Result, Seconds
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
-
-
-class LengthFigures(_Frozen):
+class LengthFigures(Figures):
     """Both ways up to one length. Times are medians over the repeats."""
 
-    tokens: int
-    with_ms: float
+    tokens: Annotated[int, Figure("tokens")]
+    with_ms: Annotated[float, Figure("time per token with a cache", "ms", "lower")]
     """Of the token at this length, with a cache."""
-    without_ms: float
+    without_ms: Annotated[float, Figure("time per token without a cache", "ms")]
     """Of the same token when everything before it is computed again."""
-    speedup: float
+    speedup: Annotated[float, Figure("times faster", "", "higher")]
     """`without_ms` over `with_ms`."""
-    with_total_seconds: float
+    with_total_seconds: Annotated[float, Figure("all tokens with a cache", "second", "lower")]
     """Of all tokens up to this length."""
-    without_total_seconds: float
-    total_speedup: float
-    with_projections: int
+    without_total_seconds: Annotated[float, Figure("all tokens without a cache", "second")]
+    total_speedup: Annotated[float, Figure("times faster, all tokens", "", "higher")]
+    with_projections: Annotated[int, Figure("keys and values computed with a cache")]
     """Key and value vectors that were computed up to this length, all blocks together; counted in the model's own projections."""
-    without_projections: int
+    without_projections: Annotated[int, Figure("keys and values computed without a cache")]
     with_projections_formula: int
     without_projections_formula: int
-    cache_bytes: int
+    cache_bytes: Annotated[int, Figure("bytes of the cache", "byte", "lower")]
     """What the cache holds at this length: the price of the speed."""
 
 
-class GrowthFit(_Frozen):
+class GrowthFit(Figures):
     """Least squares of ln t = ln c + k ln n over the lengths and repeats."""
 
     name: str
@@ -56,7 +52,7 @@ class GrowthFit(_Frozen):
     sentence: str
 
 
-class CostParts(_Frozen):
+class CostParts(Figures):
     """Where the time goes: total = step_ms * n + token_us * n (n + 1) / 2, by least squares of the relative errors.
 
     Power laws of short lengths lie between the two parts; this split says when the growing one takes over.
@@ -73,11 +69,10 @@ class CostParts(_Frozen):
     sentence: str
 
 
-class KvCacheWhyResult(_Frozen):
+class KvCacheWhyResult(Result):
     """Result of `llmopt kv-cache-why`."""
 
     schema_: str = Field("llmopt.kv-cache-why/1", alias="schema")
-    llmopt_version: str = __version__
     capability: Literal["kv-cache-why"] = "kv-cache-why"
     model: str
     path: Path
@@ -91,8 +86,8 @@ class KvCacheWhyResult(_Frozen):
     fits: tuple[GrowthFit, ...]
     parts: tuple[CostParts, ...] = ()
     """With a cache and without."""
-    seconds: float
-    peak_rss_bytes: int
+    seconds: Seconds
+    peak_rss_bytes: PeakMemory
     notes: tuple[str, ...] = ()
 
     @model_validator(mode="before")

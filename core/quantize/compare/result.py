@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from core import __version__
-from core.evaluate.result import Convention
+from core.evaluate.result import Convention, Kl, KlError, Ppl, PplRatio, Top1, Top1Error
 from core.quantize.plan.request import Granularity
 from core.quantize.spec import Method
+from core.result import Figure, Figures, PeakMemory, Result, Seconds
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
-
-
-class CompareRow(_Frozen):
+class CompareRow(Figures):
     """One quantization. Errors are means over the linears, each against its original on the same calibration inputs."""
 
     name: str
@@ -29,33 +25,33 @@ class CompareRow(_Frozen):
     """Which 8-bit float; None for integers and NF4."""
     activation_bits: int = 16
     """8: inputs were rounded too, which shows in perplexity and divergence and not in the errors of weights and outputs."""
-    bytes: int
+    bytes: Annotated[int, Figure("size", "byte", "lower")]
     """Of all tensors: packed codes, scales, zero points, and what stays in full precision."""
-    ratio: float
+    ratio: Annotated[float, Figure("times smaller", "", "higher")]
     """Bytes of the original over `bytes`."""
-    bits_per_weight: float
-    bits_per_quantized_weight: float
-    mean_error: float
+    bits_per_weight: Annotated[float, Figure("bits per weight", "", "lower")]
+    bits_per_quantized_weight: Annotated[float, Figure("bits per quantized weight", "", "lower")]
+    mean_error: Annotated[float, Figure("mean error of a weight", "", "lower")]
     """Mean absolute difference of a weight."""
     max_error: float | None = None
     """Largest absolute difference of a weight of any linear; None in results of versions that did not measure it."""
-    relative_error: float
+    relative_error: Annotated[float, Figure("relative error of the weights", "", "lower")]
     """Frobenius norm of the difference over that of the weight."""
-    output_error: float
+    output_error: Annotated[float, Figure("relative error of the outputs", "", "lower")]
     """Norm of the difference of a linear's outputs over the norm of the outputs."""
-    output_cosine: float
+    output_cosine: Annotated[float, Figure("cosine of the outputs", "", "higher")]
     """Cosine of the angle between a linear's outputs before and after."""
-    ppl: float
-    ppl_ratio: float
-    kl_mean: float
-    kl_se: float
-    top1_agreement: float
-    top1_se: float
-    seconds: float
+    ppl: Ppl
+    ppl_ratio: PplRatio
+    kl_mean: Kl
+    kl_se: KlError
+    top1_agreement: Top1
+    top1_se: Top1Error
+    seconds: Seconds
     """To quantize; without evaluation."""
 
 
-class Histogram(_Frozen):
+class Histogram(Figures):
     """How the weights of one linear are spread, and on which values a 4-bit group grid leaves them."""
 
     linear: str
@@ -66,14 +62,14 @@ class Histogram(_Frozen):
     dequantized_title: str
 
 
-class ScatterSeries(_Frozen):
+class ScatterSeries(Figures):
     """Dequantized values of the sampled weights in one quantization."""
 
     title: str
     values: tuple[float, ...]
 
 
-class Scatter(_Frozen):
+class Scatter(Figures):
     """Original against dequantized, for some weights of one linear."""
 
     linear: str
@@ -81,7 +77,7 @@ class Scatter(_Frozen):
     dequantized: tuple[ScatterSeries, ...]
 
 
-class GranularityErrors(_Frozen):
+class GranularityErrors(Figures):
     """Relative error of the weights of each linear with one scale a channel and with one scale a tensor."""
 
     bits: int
@@ -90,7 +86,7 @@ class GranularityErrors(_Frozen):
     tensor: tuple[float, ...]
 
 
-class MemoryBar(_Frozen):
+class MemoryBar(Figures):
     """Where the bytes of one checkpoint go."""
 
     title: str
@@ -101,7 +97,7 @@ class MemoryBar(_Frozen):
     """Embeddings, norms, head: whatever stays in full precision."""
 
 
-class Charts(_Frozen):
+class Charts(Figures):
     """Data of the four charts."""
 
     histogram: Histogram
@@ -110,23 +106,22 @@ class Charts(_Frozen):
     memory: tuple[MemoryBar, ...]
 
 
-class QuantizeCompareResult(_Frozen):
+class QuantizeCompareResult(Result):
     """Result of the comparison."""
 
     schema_: str = Field("llmopt.quantize-compare/1", alias="schema")
-    llmopt_version: str = __version__
     capability: Literal["quantize-compare"] = "quantize-compare"
     set: Literal["integers", "floats"] = "integers"
     """What was compared."""
     model: str
     parameters: int
-    bytes_before: int
-    ppl_before: float
-    ppl_before_se: float
+    bytes_before: Annotated[int, Figure("size before", "byte")]
+    ppl_before: Annotated[float, Figure("perplexity before", "", "lower", "ppl_before_se")]
+    ppl_before_se: Annotated[float, Figure("perplexity before, standard error")]
     rows: tuple[CompareRow, ...]
     charts: Charts
     evaluation: Convention
     calibration: str
-    seconds: float
-    peak_rss_bytes: int
+    seconds: Seconds
+    peak_rss_bytes: PeakMemory
     notes: tuple[str, ...] = ()

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from core import __version__
+from core.result import Figure, Figures, PeakMemory, Result, Seconds
 from core.speculate.spec import Acceptance, DrafterName
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
-
-
-class Comparison(_Frozen):
+class Comparison(Figures):
     """Counts of one statistic against what they must be."""
 
     name: str
@@ -22,32 +18,31 @@ class Comparison(_Frozen):
     title: str
     draws: int
     cells: int
-    total_variation: float
+    total_variation: Annotated[float, Figure("total variation from the target", "", "lower")]
     """Half the sum of the absolute differences of frequencies and probabilities."""
     bound: float
     """Not passed by an exact implementation, with the confidence that this comparison has its share of."""
     chi_square: float
     degrees_of_freedom: int
-    p_value: float
+    p_value: Annotated[float, Figure("p-value")]
     """Chance of so large a chi-square with an exact implementation."""
     passed: bool
     """Total variation within its bound, and the p-value not below this comparison's share of 1 - confidence."""
 
 
-class GreedyComparison(_Frozen):
+class GreedyComparison(Figures):
     """Greedy texts with and without speculation."""
 
     prompts: int
     identical: int
-    tokens: int
+    tokens: Annotated[int, Figure("tokens")]
     first_difference: str | None = None
 
 
-class SpeculateTestResult(_Frozen):
+class SpeculateTestResult(Result):
     """Result of `llmopt speculate-test`; exit code 3 when a comparison falls short."""
 
     schema_: str = Field("llmopt.speculate-test/1", alias="schema")
-    llmopt_version: str = __version__
     capability: Literal["speculate-test"] = "speculate-test"
     model: str
     drafter: DrafterName
@@ -59,17 +54,17 @@ class SpeculateTestResult(_Frozen):
     temperature: float
     top_p: float
     top_k: int
-    gamma: int
-    total_variation: float
+    gamma: Annotated[int, Figure("tokens drafted a round (gamma)")]
+    total_variation: Annotated[float, Figure("total variation from the target", "", "lower")]
     """Largest of the toy's comparisons."""
-    total_variation_bound: float
+    total_variation_bound: Annotated[float, Figure("total variation, bound")]
     """Of that comparison."""
     comparisons: tuple[Comparison, ...]
     greedy: GreedyComparison | None
-    alpha: float | None
+    alpha: Annotated[float | None, Figure("drafts accepted (alpha)", "share", "higher")]
     """Of the texts sampled from the model."""
-    seconds: float
-    peak_rss_bytes: int
+    seconds: Seconds
+    peak_rss_bytes: PeakMemory
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

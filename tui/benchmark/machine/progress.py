@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from core.benchmark.machine.result import BandwidthFigures, BenchmarkMachineResult, ProductRow, Roof, SquareFigures
-from core.benchmark.result import FrozenFigures
+from core.result import Figures
 from core.runs.state.events import Detail, Event
 from tui.experiment.progress import RunProgress
 
-Row = TypeVar("Row", bound=FrozenFigures)
+Row = TypeVar("Row", bound=Figures)
 
 
 @dataclass
