@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+from core.event import Message
 
 
 class RunContext(Protocol):
@@ -27,8 +28,8 @@ class RunContext(Protocol):
     def log(self, text: str) -> None:
         """A line for the person."""
 
-    def detail(self, kind: str, data: Mapping[str, Any]) -> None:
-        """What a live view shows beyond figures: JSON data of at most 16 KiB; a longer one is not kept. `kind` says how to read it."""
+    def detail(self, event: Message) -> None:
+        """What a live view shows beyond figures: at most 16 KiB of JSON; a longer one is not kept."""
 
     def artifact(self, path: Path, kind: str) -> None:
         """A finished file or folder of the run, for example kind `checkpoint`."""

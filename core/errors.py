@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.result import Result
 
 
 class LlmoptError(Exception):
@@ -10,7 +13,7 @@ class LlmoptError(Exception):
 
     exit_code = 1
 
-    def __init__(self, *words: object, result: Any = None) -> None:
+    def __init__(self, *words: object, result: Result | None = None) -> None:
         super().__init__(*words)
         self.result = result
         """What a run had measured by then, where that is of use by itself: it is kept as its result."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -17,6 +17,17 @@ def shown(limit: int, *, multiline: bool = False) -> BeforeValidator:
 
 Label = Annotated[str, shown(80)]
 """A short text that is safe to show."""
+
+
+class Message(Protocol):
+    """What `RunContext.detail` takes."""
+
+    @property
+    def kind(self) -> str:
+        """Name in events.jsonl."""
+
+    def data(self) -> Mapping[str, Any]:
+        """JSON data."""
 
 
 class DetailEvent(BaseModel):

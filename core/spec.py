@@ -49,6 +49,14 @@ class Spec(BaseModel):
         except ValidationError as error:
             raise RequestError(sentence(error)) from error
 
+    def summary(self) -> str:
+        """What was asked, in a line, safe to show; the model is named beside it."""
+        changed = (name for name, field in type(self).model_fields.items() if name not in _NOT_TOLD and getattr(self, name) != field.default)
+        return clean(", ".join(f"{name.replace('_', '-')} {getattr(self, name)}" for name in changed), limit=200)
+
+
+_NOT_TOLD = ("model", "device", "seed")
+
 
 def sentence(error: ValidationError) -> str:
     """The first complaint of a validation as one sentence in the words of the command line."""

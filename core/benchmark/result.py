@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, computed_field, model_validator
 
@@ -13,6 +14,7 @@ from core.result import Figure, Figures, Result, Seconds
 
 Counting = Literal["server", "tokenizer", "unknown"]
 EnergyOf = Literal["GPUs", "processors", ""]
+LATENCIES = {"ttft": "time to first token", "tpot": "time per output token", "itl": "inter-token latency", "e2el": "end-to-end latency"}
 
 
 class PercentileFigure(Figures):
@@ -304,6 +306,12 @@ def headline(entry: BenchmarkEntry) -> dict[str, float | None]:
 class BenchmarkResult(Result):
     """Of `llmopt benchmark`; of a comparison several entries."""
 
+    figures: ClassVar[Mapping[str, Figure]] = {
+        **{f"{name}_{part}_ms": Figure(f"{title}, {part}", "ms", "lower") for name, title in LATENCIES.items() for part in ("p50", "p95")},
+        "requests_done": Figure("requests done"),
+        "requests_bad": Figure("requests failed or timed out", "", "lower"),
+        "accuracy": Figure("questions answered right", "share", "higher"),
+    }
     schema_: str = Field("llmopt.benchmark/1", alias="schema")
     capability: str = "benchmark"
     entries: tuple[BenchmarkEntry, ...]

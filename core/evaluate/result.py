@@ -42,7 +42,7 @@ class Convention(Figures):
     """Where the tokenizer's BOS token stands: nowhere, at the start of the text, at the start of every window."""
     windows: int
     tokens_scored: int
-    bytes: Annotated[int | None, Figure("size", "byte", "lower")]
+    bytes: int | None
     """UTF-8 bytes of exactly the scored tokens' text; None when the tokenizer cannot say."""
     dtype: str
     """Arithmetic of the models; statistics are float32 over the vocabulary and float64 over tokens."""
@@ -114,6 +114,5 @@ class EvaluateResult(Result):
     @property
     def metrics(self) -> dict[str, int | float]:
         """The figures that were measured, flat, as every capability's result has them."""
-        not_figures = {"model", "reference", "kl_percentiles", "evaluation", "warnings"}
-        values = {name: getattr(self, name) for name in type(self).model_fields if name not in not_figures}
+        values = {name: getattr(self, name) for name in type(self).model_fields if name in type(self).figure_table()}
         return {name: value for name, value in values.items() if value is not None}

@@ -11,9 +11,9 @@ from core.kvcache.catalog.catalog import REFERENCE, refusal_on, scheme
 from core.kvcache.catalog.head_names import groups_of, name_of
 from core.kvcache.spec import Dtype, KvCacheSpec
 from core.kvcache.why.spec import KvCacheWhySpec
+from core.measure.units import size
 from core.models.card import ModelCard
 from core.models.kv_geometry import Geometry
-from core.runs.figures import size
 from core.runs.worker.device import resolves_to_cpu
 from core.sanitize import clean
 

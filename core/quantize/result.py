@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -84,6 +85,11 @@ class MixedFigures(Figures):
 class QuantizeResult(Result):
     """Result of `llmopt quantize`."""
 
+    figures: ClassVar[Mapping[str, Figure]] = {
+        "sensitivity_kl": Figure("KL divergence by one linear alone", "nat", "lower"),
+        "assigned_bits": Figure("bits assigned"),
+        "layer_error": Figure("relative error of the output", "", "lower"),
+    }
     schema_: str = Field("llmopt.quantize/1", alias="schema")
     capability: Literal["quantize"] = "quantize"
     model: str

@@ -9,20 +9,22 @@ from typing import Any
 
 from core.context import RunContext
 from core.errors import RequestError
+from core.result import Result
 from core.spec import Spec
 
-RunFunction = Callable[[Any, RunContext], Any]
+RunFunction = Callable[[Any, RunContext], Result]
 
 
 @dataclass(frozen=True)
 class Capability:
-    """`module:name` of what a capability is made of. Only `run` may import torch."""
+    """The folder of an experiment: its `spec`, `result` and `run` are found by name, and only `run` may import torch."""
 
-    spec: str
-    run: str
+    package: str
+    name: str
+    """Of its classes: `{name}Spec` and `{name}Result`."""
     title: str
     check: str = ""
-    """A function of (spec, model card) that refuses what does not fit together; none when empty."""
+    """`module:name` of a function of (spec, model card) that refuses what does not fit together; none when empty."""
     needs_folder: bool = True
     """Whether a .gguf file is refused."""
     takes_addresses: bool = False
@@ -42,39 +44,18 @@ class Capability:
 
 
 CAPABILITIES: dict[str, Capability] = {
-    "quantize": Capability(
-        "core.quantize.spec:QuantizeSpec",
-        "core.quantize.run:run",
-        "Quantize",
-        check="core.quantize.check:check",
-        needs_unquantized=True,
-        resumable=True,
-    ),
-    "quantize-compare": Capability(
-        "core.quantize.compare.spec:QuantizeCompareSpec", "core.quantize.compare.run:run", "Compare quantizations", needs_unquantized=True
-    ),
-    "verify": Capability("core.evaluate.verify.spec:VerifySpec", "core.evaluate.verify.run:run", "Verify", needs_folder=False),
-    "evaluate": Capability(
-        "core.evaluate.spec:EvaluateSpec", "core.evaluate.run:run", "Evaluate", check="core.evaluate.check:check", needs_folder=False
-    ),
-    "kv-cache": Capability("core.kvcache.spec:KvCacheSpec", "core.kvcache.run:run", "KV cache", check="core.kvcache.check:check", needs_folder=False),
-    "speculate": Capability("core.speculate.spec:SpeculateSpec", "core.speculate.run:run", "Speculate", check="core.speculate.check:check"),
-    "speculate-test": Capability(
-        "core.speculate.lossless.spec:SpeculateTestSpec", "core.speculate.lossless.run:run", "Test losslessness", check="core.speculate.check:check"
-    ),
-    "kv-cache-why": Capability(
-        "core.kvcache.why.spec:KvCacheWhySpec", "core.kvcache.why.run:run", "Why a KV cache", check="core.kvcache.check:check_why", needs_folder=False
-    ),
-    "kv-cache-pages": Capability(
-        "core.kvcache.pages.spec:PagesSpec",
-        "core.kvcache.pages.run:run",
-        "Pages of a KV cache",
-        check="core.kvcache.pages.check:check",
-        needs_folder=False,
-    ),
+    "quantize": Capability("core.quantize", "Quantize", "Quantize", check="core.quantize.check:check", needs_unquantized=True, resumable=True),
+    "quantize-compare": Capability("core.quantize.compare", "QuantizeCompare", "Compare quantizations", needs_unquantized=True),
+    "verify": Capability("core.evaluate.verify", "Verify", "Verify", needs_folder=False),
+    "evaluate": Capability("core.evaluate", "Evaluate", "Evaluate", check="core.evaluate.check:check", needs_folder=False),
+    "kv-cache": Capability("core.kvcache", "KvCache", "KV cache", check="core.kvcache.check:check", needs_folder=False),
+    "speculate": Capability("core.speculate", "Speculate", "Speculate", check="core.speculate.check:check"),
+    "speculate-test": Capability("core.speculate.lossless", "SpeculateTest", "Test losslessness", check="core.speculate.check:check"),
+    "kv-cache-why": Capability("core.kvcache.why", "KvCacheWhy", "Why a KV cache", check="core.kvcache.check:check_why", needs_folder=False),
+    "kv-cache-pages": Capability("core.kvcache.pages", "Pages", "Pages of a KV cache", check="core.kvcache.pages.check:check", needs_folder=False),
     "benchmark": Capability(
-        "core.benchmark.spec:BenchmarkSpec",
-        "core.benchmark.run:run",
+        "core.benchmark",
+        "Benchmark",
         "Benchmark",
         check="core.benchmark.check:check",
         needs_folder=False,
@@ -84,8 +65,8 @@ CAPABILITIES: dict[str, Capability] = {
         differences="core.benchmark.report.differences:differences",
     ),
     "benchmark-compare": Capability(
-        "core.benchmark.compare.spec:BenchmarkCompareSpec",
-        "core.benchmark.compare.run:run",
+        "core.benchmark.compare",
+        "BenchmarkCompare",
         "Compare engines",
         check="core.benchmark.compare.check:check",
         needs_folder=False,
@@ -94,19 +75,10 @@ CAPABILITIES: dict[str, Capability] = {
         differences="core.benchmark.report.differences:differences",
     ),
     "benchmark-machine": Capability(
-        "core.benchmark.machine.spec:BenchmarkMachineSpec",
-        "core.benchmark.machine.run:run",
-        "Measure the machine",
-        needs_folder=False,
-        report="core.benchmark.machine.report:report",
+        "core.benchmark.machine", "BenchmarkMachine", "Measure the machine", needs_folder=False, report="core.benchmark.machine.report:report"
     ),
     "serve": Capability(
-        "core.engine:ServeSpec",
-        "core.benchmark.serve.run:run",
-        "Serve",
-        check="core.benchmark.serve.check:check",
-        needs_folder=False,
-        elsewhere="core.engine:has_library",
+        "core.benchmark.serve", "Serve", "Serve", check="core.benchmark.serve.check:check", needs_folder=False, elsewhere="core.engine:has_library"
     ),
 }
 
@@ -124,16 +96,26 @@ def capability(key: str) -> Capability:
 
 
 def spec_class(key: str) -> type[Spec]:
-    """The spec of a capability."""
-    found = load(capability(key).spec)
+    """The spec of a capability, without torch."""
+    entry = capability(key)
+    found = load(f"{entry.package}.spec:{entry.name}Spec")
     if not (isinstance(found, type) and issubclass(found, Spec)):
-        raise TypeError(f"{capability(key).spec} is not a Spec")
+        raise TypeError(f"{entry.package}.spec:{entry.name}Spec is not a Spec")
+    return found
+
+
+def result_class(key: str) -> type[Result]:
+    """The result of a capability, without torch."""
+    entry = capability(key)
+    found = load(f"{entry.package}.result:{entry.name}Result")
+    if not (isinstance(found, type) and issubclass(found, Result)):
+        raise TypeError(f"{entry.package}.result:{entry.name}Result is not a Result")
     return found
 
 
 def run_function(key: str) -> RunFunction:
     """The function that carries a spec out. Imports torch: only in a worker."""
-    function: RunFunction = load(capability(key).run)
+    function: RunFunction = load(f"{capability(key).package}.run:run")
     return function
 
 

@@ -36,7 +36,7 @@ class SilentContext:
     def log(self, text: str) -> None:
         """Not kept."""
 
-    def detail(self, kind: str, data: object) -> None:
+    def detail(self, event: object) -> None:
         """Not kept."""
 
     def artifact(self, path: Path, kind: str) -> None:

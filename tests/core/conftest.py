@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import Cancelled
+from core.event import Message
 
 
 class RecordingContext:
@@ -33,8 +34,8 @@ class RecordingContext:
     def log(self, text: str) -> None:
         self.lines.append(text)
 
-    def detail(self, kind: str, data: Mapping[str, Any]) -> None:
-        self.details.append((kind, dict(data)))
+    def detail(self, event: Message) -> None:
+        self.details.append((event.kind, dict(event.data())))
 
     def artifact(self, path: Path, kind: str) -> None:
         self.made.append((path, kind))

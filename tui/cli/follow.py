@@ -8,7 +8,8 @@ import time
 from typing import TextIO
 
 from core.errors import RequestError
-from core.runs.figures import duration, show
+from core.measure.units import duration
+from core.runs.figures import show
 from core.runs.launch.launch import Launcher
 from core.runs.state.events import Event, Log, Metric, Progress, StateChange
 from core.runs.state.state import State

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.hardware.plan.advise import Number, Recommendation
-from core.runs import figures
+from core.measure import units
 from core.sanitize import clean
 from tui.hardware import words
 from tui.hardware.plan import Step
@@ -60,4 +60,4 @@ def _figure(number: Number) -> str:
     if number.unit == "byte":
         return words.size(number.value)
     many = "s" if number.value != 1 and number.unit.isalpha() else ""
-    return f"{figures.number(round(number.value))} {number.unit}{many}"
+    return f"{units.number(round(number.value))} {number.unit}{many}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.hardware.snapshot import GIBIBYTE
-from core.runs import figures
+from core.measure import units
 from tui.widgets.live import Tone
 
 NA = "n/a"
@@ -16,7 +16,7 @@ def gib(n_bytes: float | None, digits: int = 1) -> str:
 
 def size(n_bytes: float | None) -> str:
     """Bytes in binary units."""
-    return NA if n_bytes is None else figures.size(n_bytes)
+    return NA if n_bytes is None else units.size(n_bytes)
 
 
 def pair(part: float | None, whole: float | None) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from core.measure.units import duration
 from core.runs import figures as names
-from core.runs.figures import duration, show
+from core.runs.figures import show
 from core.sanitize import clean
 from tui.runs.rows import RunRow, figures
 from tui.runs.words import STYLES

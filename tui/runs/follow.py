@@ -11,7 +11,8 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Log, Static
 
-from core.runs.figures import duration, figure, show
+from core.measure.units import duration
+from core.runs.figures import figure, show
 from core.sanitize import clean
 from tui.runs.detail import done, left_over
 from tui.runs.rows import what

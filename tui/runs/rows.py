@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from core.measure.units import duration
 from core.runs.compare.compare import metrics_of
-from core.runs.figures import duration, show
+from core.runs.figures import show
 from core.sanitize import clean
 from tui.runs.recipe import recipe
 from tui.runs.words import MARKS, when

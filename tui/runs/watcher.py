@@ -103,7 +103,7 @@ class RunWatcher:
 
 def summary(run: Run, state: State) -> str:
     """One sentence about a run that is over."""
-    from core.runs.figures import duration
+    from core.measure.units import duration
 
     what = f"{run.capability} of {run.model}"
     seconds = state.seconds(state.ended or 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from core.runs import figures as shared
+from core.measure import units as shared
 
 NOTHING = "-"
 

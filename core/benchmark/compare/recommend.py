@@ -9,7 +9,7 @@ from typing import Any, Final
 from core.benchmark.analysis.comparison import ASPECTS, Compared, Samples, compare_answers, compare_quality, compare_samples
 from core.benchmark.compare.result import Goal, Recommendation
 from core.benchmark.result import BenchmarkEntry, Quality, headline
-from core.runs.figures import number, percent, size
+from core.measure.units import number, percent, size
 
 _FALSE_ALARM = 0.05
 _EQUAL = 5e-4

@@ -51,7 +51,7 @@ def run(spec: BenchmarkCompareSpec, context: RunContext) -> BenchmarkCompareResu
         try:
             found = _measured(spec, target, prompts, part, counted)
         except Cancelled as error:
-            if error.result is not None:
+            if isinstance(error.result, BenchmarkResult):
                 measured.append(_labelled(error.result.entries[0], error.result, target.label, counted))
             if not measured:
                 raise

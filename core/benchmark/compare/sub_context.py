@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from core.context import RunContext
+from core.event import Message
 from core.runs.launch.pause import pause_asked
 from core.sanitize import clean
 
@@ -43,9 +42,9 @@ class SubContext:
         """With the part's label."""
         self._whole.log(f"{self._label}: {text}")
 
-    def detail(self, kind: str, data: Mapping[str, Any]) -> None:
+    def detail(self, event: Message) -> None:
         """As it is."""
-        self._whole.detail(kind, data)
+        self._whole.detail(event)
 
     def artifact(self, path: Path, kind: str) -> None:
         """As it is."""

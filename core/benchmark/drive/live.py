@@ -121,10 +121,10 @@ class Live:
         self._told = now
         if self._new:
             self._figures_told, self._new = (now if self._paused is None else self._paused), []
-        self._context.detail(SecondEvent.kind, event.data())
+        self._context.detail(event)
         if self._errors.total() > self._errors_told:
             self._errors_told = self._errors.total()
-            self._context.detail(ErrorsEvent.kind, ErrorsEvent.of(self._errors, self._level).data())
+            self._context.detail(ErrorsEvent.of(self._errors, self._level))
         label = f"{over} of {self._scheduled} requests answered{' or failed' if self._errors else ''}"
         self._context.progress(self._before + over, max(self._total, self._before + over), label if self._paused is None else f"paused, {label}")
 

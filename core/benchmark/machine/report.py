@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from core import __version__
 from core.benchmark.machine.result import BandwidthFigures, BenchmarkMachineResult, ProductRow, SquareFigures, roof_chart, size_chart
 from core.errors import RequestError
+from core.measure.units import number, percent, size
 from core.runs.export.report import Cells, Report, Table, Values
 from core.runs.export.svg import Point, line_chart
-from core.runs.figures import number, percent, size
 from core.sanitize import clean
 
 SCHEMA = "llmopt.benchmark-machine-report/1"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, computed_field, model_validator
 
@@ -103,6 +104,10 @@ class DeviceFacts(Figures):
 class BenchmarkMachineResult(Result):
     """Of `llmopt benchmark-machine`."""
 
+    figures: ClassVar[Mapping[str, Figure]] = {
+        "copy_gb_per_second": Figure("memory copied", "GB/s", "higher"),
+        "read_gb_per_second": Figure("memory read", "GB/s", "higher"),
+    }
     schema_: str = Field("llmopt.benchmark-machine/1", alias="schema")
     capability: Literal["benchmark-machine"] = "benchmark-machine"
     model: str

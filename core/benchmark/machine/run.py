@@ -99,7 +99,7 @@ class _Bench:
             self._bandwidth(kind)
         roofs = {roof.dtype: roof for roof in self.roofs()}
         for roof in roofs.values():
-            self.context.detail("roof", roof.model_dump())
+            self.context.detail(_Row("roof", roof.model_dump()))
         for dtype in self.spec.dtypes:
             for product, phase, rows in loads:
                 self._next(f"{dtype} {product.name}, {phase} of {rows} rows")
@@ -202,9 +202,21 @@ class _Bench:
         self.done += 1
 
     def _tell(self, kind: str, row: dict[str, object], label: str, step: int, rate: float | None) -> None:
-        self.context.detail(kind, row)
+        self.context.detail(_Row(kind, row))
         if rate is not None:
             self.context.metric("gb_per_second" if kind == "bandwidth" else "gflops", rate, step, label)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A finished row as a detail event."""
+
+    kind: str
+    row: dict[str, object]
+
+    def data(self) -> dict[str, object]:
+        """As it is."""
+        return self.row
 
 
 def _phases(spec: BenchmarkMachineSpec) -> tuple[tuple[str, int], ...]:

@@ -10,8 +10,8 @@ import numpy as np
 from core.benchmark.report.course import courses
 from core.benchmark.report.named import Named, Row, targets
 from core.benchmark.result import BenchmarkEntry
+from core.measure.units import number, size
 from core.runs.export.svg import Point, bar_chart, line_chart
-from core.runs.figures import number, size
 
 Chart = tuple[str, str]
 _SHARES = np.concatenate((np.linspace(0, 98, 50), [99.0]))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from core.benchmark.report.named import Row
 from core.benchmark.result import Timeline
+from core.measure.units import number
 from core.runs.export.svg import Point, line_chart
-from core.runs.figures import number
 
 _MOST = 100
 _LEAST = 3

@@ -13,8 +13,8 @@ from core.benchmark.report.definitions import definitions
 from core.benchmark.report.named import Named, Row, compare_rows, targets
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, PercentileFigure, Quality, RequestCounts, SampleFigure, Threshold
 from core.measure.percentiles import LEVELS
+from core.measure.units import number, percent, size
 from core.runs.export.report import Cells, Table
-from core.runs.figures import number, percent, size
 from core.sanitize import clean
 
 _SIGNS: Final = {True: "met", False: "NOT MET", None: "unknown"}

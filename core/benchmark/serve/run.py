@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-from pydantic import BaseModel, ConfigDict
-
 from core.benchmark.serve.events import ReadyEvent
+from core.benchmark.serve.result import ServeResult
 from core.benchmark.server.serving import Server, served, tail
 from core.benchmark.server.watch import host_bytes
 from core.context import RunContext
@@ -17,24 +16,6 @@ from core.sanitize import clean
 _LOOK = 1.0
 _SILENT_LOOKS = 30
 """Looks without an answer before a server that still runs counts as hung."""
-
-
-class ServeResult(BaseModel):
-    """A server that was stopped."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    engine: str
-    engine_version: str
-    url: str
-    served_model: str
-    command: str
-    start_seconds: float
-    """Until it answered."""
-    seconds: float
-    """That it served."""
-    peak_rss_bytes: int | None
-    """Of its processes."""
 
 
 def run(spec: ServeSpec, context: RunContext) -> ServeResult:
@@ -49,7 +30,7 @@ def run(spec: ServeSpec, context: RunContext) -> ServeResult:
     context.progress(0, 1, f"starting {engine.facts.title}")
     with served(engine, spec, log, say=context.log, check_cancelled=context.check_cancelled) as server:
         ready = ReadyEvent(server.endpoint.url, server.endpoint.model, engine.facts.name, server.version, server.command.shown(), server.pid)
-        context.detail(ReadyEvent.kind, ready.data())
+        context.detail(ready)
         context.log(f"{engine.facts.title} {server.version} answers at {server.endpoint.url} after {server.seconds:.1f} s")
         context.progress(1, 2, "serving")
         began = time.monotonic()

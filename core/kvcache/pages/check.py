@@ -13,10 +13,10 @@ from core.kvcache.pages.requests import default_blocks, longest
 from core.kvcache.pages.schedule.roofline import roofline_of
 from core.kvcache.pages.schedule.traces import trace_of
 from core.kvcache.pages.spec import PagesSpec
+from core.measure.units import size
 from core.models.card import ModelCard
 from core.models.kv_geometry import Geometry
 from core.models.well_known import well_known
-from core.runs.figures import size
 from core.sanitize import clean
 
 _VALUE_BYTES = {"float64": 8, "float32": 4}

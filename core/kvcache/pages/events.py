@@ -32,7 +32,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from core.sanitize import clean
 
@@ -96,6 +96,7 @@ class Change:
 class PageEvent:
     """The state of the pool at one step; the fields are told at the head of this module."""
 
+    kind: ClassVar[str] = KIND
     step: int
     seconds: float
     phase: str

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from core.context import RunContext
 from core.kvcache.pages.decode import PagedDecode, Running
-from core.kvcache.pages.events import KIND, TEXT, Block, PageEvent, Sequence
+from core.kvcache.pages.events import TEXT, Block, PageEvent, Sequence
 from core.kvcache.pages.requests import Request
 from core.sanitize import clean
 
@@ -39,7 +39,7 @@ class Live:
         if time.monotonic() - self._told < _EVERY and decode.phase != "done":
             return
         self._told = time.monotonic()
-        self._context.detail(KIND, self.event(decode).data())
+        self._context.detail(self.event(decode))
         decode.changes.clear()
         done = sum(len(sequence.tokens) - sequence.prompt for sequence in (*decode.running, *decode.finished))
         self._context.progress(min(done, self._total), self._total, f"decoding {len(decode.running)} sequences, {len(decode.waiting)} waiting")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, computed_field, model_validator
 
@@ -72,6 +73,12 @@ class CostParts(Figures):
 class KvCacheWhyResult(Result):
     """Result of `llmopt kv-cache-why`."""
 
+    figures: ClassVar[Mapping[str, Figure]] = {
+        "exponent_with_total": Figure("exponent of the total time with a cache", "", "lower"),
+        "exponent_without_total": Figure("exponent of the total time without a cache"),
+        "exponent_with_token": Figure("exponent of the time per token with a cache", "", "lower"),
+        "exponent_without_token": Figure("exponent of the time per token without a cache"),
+    }
     schema_: str = Field("llmopt.kv-cache-why/1", alias="schema")
     capability: Literal["kv-cache-why"] = "kv-cache-why"
     model: str

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import RequestError
+from core.result import Better
 from core.runs.compare.differences import Difference, differences_of
-from core.runs.figures import Better, figure, numbers
+from core.runs.figures import figure, numbers
 from core.runs.state.store import Run
 
 _NOT_FIGURES = {"seed"}

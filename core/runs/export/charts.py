@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+from core.measure.units import number, size
 from core.runs.export.gather import Exported, Series
 from core.runs.export.svg import Point, bar_chart, line_chart, scatter_chart, stacked_chart
-from core.runs.figures import figure, number, show, size
+from core.runs.figures import figure, show, writer
 from core.sanitize import clean
 
 Chart = tuple[str, str]
@@ -53,7 +54,7 @@ def _course(series: Series, names: list[str]) -> str:
     if len(names) != len(laps):
         names = [f"pass {turn}" for turn in range(1, len(laps) + 1)]
     lines = [(name, lap) for name, lap in zip(names, laps, strict=True) if lap]
-    return line_chart(lines, x="step", y=series.title, show=figure(series.name).show)
+    return line_chart(lines, x="step", y=series.title, show=writer(figure(series.name)))
 
 
 def _byte_unit(most: float) -> float:
@@ -67,8 +68,8 @@ def _rows(name: str) -> Callable[[Any], Chart]:
         bars = [(_name(row), float(row[name])) for row in rows]
         if len(bars) < 2:
             raise ValueError(name)
-        unit = _byte_unit(max(value for _, value in bars)) if figure(name).show is size else 1.0
-        return _capital(figure(name).title), bar_chart(bars, y=figure(name).title, show=figure(name).show, unit=unit)
+        unit = _byte_unit(max(value for _, value in bars)) if figure(name).unit == "byte" else 1.0
+        return _capital(figure(name).title), bar_chart(bars, y=figure(name).title, show=writer(figure(name)), unit=unit)
 
     return draw
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from core.measure.units import duration
 from core.runs.export.gather import Exported
-from core.runs.figures import duration, figure, show
+from core.runs.figures import figure, show
 from core.sanitize import clean
 
 Row = tuple[str, ...]

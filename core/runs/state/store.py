@@ -8,11 +8,13 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from core.errors import RequestError, RunFailed
+from core.result import Result
+from core.runs import registry
 from core.runs.state import saved
 from core.runs.state.events import Event, read, read_all
 from core.runs.state.files import read_json, why, write_json
@@ -21,6 +23,8 @@ from core.runs.state.process import here
 from core.runs.state.state import State
 from core.sanitize import clean
 from core.spec import Spec
+
+R = TypeVar("R", bound=Result)
 
 _ID = re.compile(r"(?P<date>\d{8}-\d{6})-(?P<capability>[a-z0-9-]+)-(?P<fraction>[0-9a-f]{4})")
 
@@ -114,6 +118,22 @@ class Run:
     def result(self) -> dict[str, Any] | None:
         """result.json, or None while there is none."""
         return _mapping(self.path / "result.json") or None
+
+    def typed_result(self) -> Result | None:
+        """The result as the model of its capability; None while there is none, or none that this version understands."""
+        try:
+            return registry.result_class(self.capability).read(self.result) if self.result else None
+        except RequestError:
+            return None
+
+    def result_as(self, kind: type[R]) -> R | None:
+        """The result where it is of `kind`, else None."""
+        try:
+            wanted = issubclass(registry.result_class(self.capability), kind)
+        except RequestError:
+            return None
+        result = self.typed_result() if wanted else None
+        return result if isinstance(result, kind) else None
 
     def log(self, limit: int = 1 << 20) -> str:
         """The last `limit` bytes of log.txt, safe to show."""

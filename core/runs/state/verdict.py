@@ -9,7 +9,7 @@ import signal
 import time
 from pathlib import Path
 
-from core.runs.figures import size
+from core.measure.units import size
 from core.runs.state.events import EventWriter, StateChange, now
 from core.runs.state.state import State, Status
 from core.runs.state.store import Run

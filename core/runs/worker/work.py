@@ -10,8 +10,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from core import __version__
 from core.errors import Cancelled, LlmoptError
+from core.result import Result
 from core.runs.registry import run_function
 from core.runs.state.files import finite, write_json
 from core.runs.state.process import here, started
@@ -72,7 +72,7 @@ def work(run: Run, supervisor: int) -> int:
         sweep(run, os.getpid())
         code = error.exit_code if isinstance(error, LlmoptError) else 1
         return context.end(_status(error), sentence_for(error, run), code)
-    return context.end("done", "", getattr(result, "exit_code", 0))
+    return context.end("done", "", result.exit_code)
 
 
 def _keep(run: Run, error: LlmoptError, context: WorkerContext) -> None:
@@ -86,8 +86,8 @@ def _status(error: BaseException) -> Status:
     return "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
 
 
-def _document(run: Run, result: Any, context: WorkerContext) -> dict[str, Any]:
-    """result.json: the schema first, then what the capability answered."""
-    answered = result.model_dump(mode="json") if hasattr(result, "model_dump") else dict(result or {})
-    head = {"schema": f"llmopt.{run.capability}/1", "llmopt_version": __version__, "run": run.id, "capability": run.capability}
-    return dict(finite(head | answered | {"artifacts": context.artifacts_made}))
+def _document(run: Run, result: Result, context: WorkerContext) -> dict[str, Any]:
+    """result.json: the schema first, the artifacts last."""
+    document = result.model_copy(update={"run": run.id, "artifacts": ()}).model_dump(mode="json")
+    del document["artifacts"]
+    return dict(finite(document | {"artifacts": context.artifacts_made}))

@@ -8,12 +8,11 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from core.errors import Cancelled
+from core.event import Message
 from core.runs.launch.pause import forget
 from core.runs.state.events import DETAIL_BYTES, Artifact, Detail, Event, EventWriter, Log, Metric, Progress, StateChange, line, now
 from core.runs.state.state import Position, State, Status
@@ -75,11 +74,11 @@ class WorkerContext:
         """A line for the person."""
         self._write(Log(now(), text))
 
-    def detail(self, kind: str, data: Mapping[str, Any]) -> None:
+    def detail(self, event: Message) -> None:
         """What a live view shows beyond figures."""
-        event = Detail(now(), kind, dict(data))
-        if len(line(event)) <= DETAIL_BYTES:
-            self._write(event)
+        kept = Detail(now(), event.kind, dict(event.data()))
+        if len(line(kept)) <= DETAIL_BYTES:
+            self._write(kept)
 
     def artifact(self, path: Path, kind: str) -> None:
         """A finished file or folder of the run."""

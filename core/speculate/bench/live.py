@@ -53,12 +53,12 @@ class LiveRounds:
                 text = str(self._tokenizer.decode(prompt))[-_PROMPT_TAIL:]
                 first = self._text(rounds[0].emitted[row][0])
                 event = PromptEvent(first_number + row, row, text, gamma, temperature, self._drafter, first)
-                self._context.detail(PromptEvent.kind, event.data())
+                self._context.detail(event)
         for row in range(len(prompts)):
             for count in range(self._heard, len(rounds)):
                 if rounds[count].emitted[row] and self._told <= _MOST_ROUNDS:
                     event_of_round = self._event(count - 1, row, first_number + row, rounds[count], gamma, temperature)
-                    self._context.detail(RoundEvent.kind, event_of_round.data())
+                    self._context.detail(event_of_round)
                     self._told += 1
         self._heard = max(self._heard, len(rounds))
 

@@ -21,9 +21,9 @@ from core.benchmark.machine.run import run
 from core.benchmark.machine.shapes import has_experts, products_of
 from core.benchmark.machine.spec import BenchmarkMachineSpec
 from core.errors import RequestError
+from core.measure.units import percent
 from core.models.card import LinearShape, ModelCard
 from core.models.resolve import resolve
-from core.runs.figures import percent
 from tests.core.conftest import RecordingContext
 
 WHOLE = st.integers(1, 4096)

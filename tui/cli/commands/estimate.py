@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from core.hardware.plan.estimate import Estimate, FormatLine, Place
 from core.hardware.plan.estimate import estimate as estimate_memory
-from core.runs.figures import size
+from core.measure.units import size
 from tui.cli.planning import Gpu, Gpus, Json, Model, card_of, machine_of
 from tui.cli.printing.output import narrate, print_document, print_facts, print_table
 

@@ -12,8 +12,8 @@ from cyclopts import Parameter
 
 from core.hardware.live.sampler import Sampler
 from core.hardware.snapshot import DiskState, GpuState, MemoryState, ProcessState, Snapshot
+from core.measure.units import size
 from core.models.find.hub_cache import cache_folder
-from core.runs.figures import size
 from core.runs.state import store
 from core.runs.state.home import runs_folder
 from tui.cli.printing.output import print_document, print_facts, print_table

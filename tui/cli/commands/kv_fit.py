@@ -10,8 +10,8 @@ from core.errors import RequestError
 from core.hardware.plan.estimate import Place
 from core.hardware.plan.machine import Machine
 from core.kvcache.catalog.fit import Fit, fit, machine_of_memory
+from core.measure.units import size
 from core.models.well_known import planned_card
-from core.runs.figures import size
 from tui.cli.planning import Gpu, Json
 from tui.cli.printing.output import narrate, print_document, print_facts, print_table
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from core.errors import LlmoptError
+from core.measure.units import size
 from core.models.resolve import ModelSource, list_models
-from core.runs.figures import size
 from tui.cli.printing.output import narrate, print_document, print_table
 
 

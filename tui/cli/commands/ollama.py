@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 
 from core.engine import Endpoint
 from core.errors import RequestError
-from core.runs.figures import size
+from core.measure.units import size
 from engines import ollama_library
 from engines.ollama_library import PullStep
 from tui.cli.printing.output import narrate, print_document, print_table

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from core.hardware.plan.advise import Number, Recommendation, UseCase
 from core.hardware.plan.advise import recommend as advise
-from core.runs.figures import number, size
+from core.measure.units import number, size
 from tui.cli.options import command_line
 from tui.cli.planning import Gpu, Gpus, Json, Model, card_of, machine_of
 from tui.cli.printing.output import print_document, print_facts, print_verbatim

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from core.errors import RunFailed
+from core.measure.units import duration, size
 from core.runs.compare.compare import Comparison, metrics_of
 from core.runs.compare.compare import compare as compare_runs
 from core.runs.export import Format, export_runs
-from core.runs.figures import duration, figure, show, size
+from core.runs.figures import figure, show
 from core.runs.launch.launch import GRACE
 from core.runs.launch.pause import go_on, is_paused, pause
 from core.runs.launch.resume import kept_bytes, resumable, resume

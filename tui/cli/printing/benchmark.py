@@ -10,8 +10,9 @@ from core.benchmark.documents import parse_result
 from core.benchmark.report.named import Named, targets
 from core.benchmark.report.tables import CLAIMS, SAID, errors, intervals, levels, percentiles, quality, server, thresholds, told_warnings
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, headline
+from core.measure.units import number, size
 from core.runs.export.report import Cells
-from core.runs.figures import figure, number, show, size
+from core.runs.figures import figure, show
 from tui.cli.printing.output import columns, narrate, print_facts, print_table, terminal_width
 
 _SPOKEN = ("throughput_tokens_per_second", "throughput_requests_per_second", "goodput_requests_per_second", "requests_done", "requests_bad")

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from core.sanitize import clean
 
@@ -45,6 +45,7 @@ class RequestState:
 class ScheduleEvent:
     """The state of a simulated scheduler; the fields are told at the head of this module."""
 
+    kind: ClassVar[str] = KIND
     policy: str
     time: float
     step: int

@@ -13,8 +13,8 @@ from core.hardware.plan.formats import kv_format
 from core.hardware.plan.machine import NAMED, Machine
 from core.hardware.snapshot import GIBIBYTE
 from core.kvcache.pages.spec import PagesSpec
+from core.measure.units import size
 from core.models.card import ModelCard
-from core.runs.figures import size
 from core.sanitize import clean
 
 TFLOPS: dict[str, float] = {

@@ -9,7 +9,7 @@ from core.context import RunContext
 from core.errors import RequestError
 from core.kvcache.pages.check import check, simulated
 from core.kvcache.pages.result import PagesMetrics, PagesResult, PolicyRow, Series, StepEstimate
-from core.kvcache.pages.schedule.events import KIND, ScheduleEvent
+from core.kvcache.pages.schedule.events import ScheduleEvent
 from core.kvcache.pages.schedule.roofline import Roofline, roofline_of
 from core.kvcache.pages.schedule.simulate import Outcome, Server, continuous, percentile, static
 from core.kvcache.pages.schedule.traces import Arrival, described, trace_of
@@ -54,7 +54,7 @@ class _Teller:
 
     def __call__(self, event: ScheduleEvent) -> None:
         self._context.check_cancelled()
-        self._context.detail(KIND, event.data())
+        self._context.detail(event)
         if time.monotonic() - self._told >= _EVERY:
             self._told = time.monotonic()
             done = event.finished + (self._requests if event.policy == "static" else 0)

@@ -19,9 +19,9 @@ from core.benchmark.report.tables import SAID, intervals, load, thresholds, told
 from core.benchmark.result import BenchmarkResult, ErrorCount, RequestCounts, Threshold, Timeline
 from core.benchmark.spec import BenchmarkSpec
 from core.errors import RequestError
+from core.measure.units import number
 from core.runs.compare.compare import compare
 from core.runs.export import FORMATS, export_run, export_runs
-from core.runs.figures import number
 from core.runs.state import store
 from core.runs.state.files import write_json
 from core.runs.state.store import Run

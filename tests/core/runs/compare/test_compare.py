@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from core.errors import RequestError
+from core.measure.units import duration, number, size
 from core.runs.compare.compare import Measure, compare, metrics_of
-from core.runs.figures import duration, figure, number, show, size
+from core.runs.figures import figure, show
 from core.runs.state import store
 from core.runs.state.files import write_json
 from core.runs.state.store import Run

@@ -21,6 +21,9 @@ from core.runs.worker.work import work
 from core.runs.worker.worker_context import WorkerContext
 from tests.core.conftest import RecordingContext
 from tests.core.runs.tick import CAPABILITY, TickSpec
+from tests.core.runs.tick.result import TickMetrics, TickResult
+
+MEASURED = TickResult(metrics=TickMetrics(ticks=2, nothing=0.5, seed=0), spec={})
 
 
 @pytest.fixture
@@ -103,7 +106,7 @@ def test_a_folder_that_may_not_be_written_is_said(make: Callable[..., Run], monk
 
 @pytest.mark.parametrize(
     ("error", "status", "code"),
-    [(Cancelled("2 are kept", result={"metrics": {"a": 1.5}}), "cancelled", 130), (RunFailed("gone", result={"b": 2}), "failed", 1)],
+    [(Cancelled("2 are kept", result=MEASURED), "cancelled", 130), (RunFailed("gone", result=MEASURED), "failed", 1)],
 )
 def test_what_was_measured_before_the_end_is_the_result(
     make: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, error: LlmoptError, status: str, code: int
@@ -120,7 +123,8 @@ def test_what_was_measured_before_the_end_is_the_result(
     assert (state.status, state.exit_reason) == (status, str(error))
     assert run.result is not None
     assert run.result["schema"] == "llmopt.tick/1"
-    assert run.result.items() >= error.result.items()
+    assert run.result["metrics"] == {"ticks": 2, "nothing": 0.5, "seed": 0}
+    assert run.typed_result() == MEASURED.model_copy(update={"run": run.id})
     assert not run.pause_file.exists(), "a run that is over waits no longer"
 
 

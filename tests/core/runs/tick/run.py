@@ -1,4 +1,4 @@
-"""A tiny capability for tests, and a worker that knows it: `python -m tests.core.runs.tick RUN_DIR`."""
+"""Tick."""
 
 from __future__ import annotations
 
@@ -8,34 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
 
 from core.context import RunContext
 from core.errors import RunFailed
-from core.runs import registry
-from core.runs.launch.launch import LocalLauncher
-from core.runs.worker import supervise
-from core.runs.worker import work as worker
-from core.spec import Spec
-
-End = Literal["well", "sentence", "crash", "segfault", "deaf", "full", "silent"]
+from tests.core.runs.tick.result import TickMetrics, TickResult
+from tests.core.runs.tick.spec import TickSpec
 
 
-class TickSpec(Spec):
-    """Tick a number of times."""
-
-    capability: ClassVar[str] = "tick"
-
-    ticks: Annotated[int, Field(description="How often", ge=1, le=10_000)] = 3
-    pause: Annotated[float, Field(description="Seconds between", ge=0)] = 0.01
-    end: Annotated[End, Field(description="How it ends")] = "well"
-    child: Annotated[bool, Field(description="Start a program of its own")] = False
-    out: Annotated[str | None, Field(description="File to write")] = None
-
-
-def run(spec: TickSpec, context: RunContext) -> dict[str, Any]:
+def run(spec: TickSpec, context: RunContext) -> TickResult:
     """Tick, write a file under a temporary name, end as asked."""
     final = Path(spec.out) if spec.out else context.artifacts / "ticks.txt"
     partial = final.with_name(f"{final.name}.partial-{os.getpid()}")
@@ -54,7 +34,7 @@ def run(spec: TickSpec, context: RunContext) -> dict[str, Any]:
     partial.rename(final)
     context.artifact(final, "text")
     context.progress(spec.ticks, spec.ticks, "")
-    return {"metrics": {"ticks": spec.ticks, "nothing": float("nan"), "seed": context.seed}, "spec": spec.model_dump()}
+    return TickResult(metrics=TickMetrics(ticks=spec.ticks, nothing=float("nan"), seed=context.seed), spec=spec.model_dump())
 
 
 def _pause(spec: TickSpec) -> None:
@@ -95,17 +75,3 @@ ENDS = {
     "full": _full,
     "silent": lambda: os._exit(7),
 }
-
-CAPABILITY = registry.Capability("tests.core.runs.tick:TickSpec", "tests.core.runs.tick:run", "Tick")
-LAUNCHER_COMMAND = (sys.executable, "-P", "-m", "tests.core.runs.tick")
-
-
-def launcher() -> LocalLauncher:
-    """A local launcher whose workers know the capability."""
-    return LocalLauncher(LAUNCHER_COMMAND)
-
-
-if __name__ == "__main__":
-    registry.CAPABILITIES["tick"] = CAPABILITY
-    supervise.STEP_SECONDS = 0.5
-    sys.exit(worker.main())
