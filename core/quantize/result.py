@@ -51,6 +51,8 @@ class LayerFigures(Figures):
     bytes: Annotated[int, Figure("size", "byte", "lower")]
     rows: int
     columns: int
+    bits: int | None = None
+    """Of a weight's code, scales left out; None in results of versions that did not state it."""
 
 
 class SensitivityFigures(Figures):

@@ -178,12 +178,12 @@ def _quantize(
         raise RunFailed(f"{clean(name, limit=200)}: {error}") from error
     approximation = tensor.dequantize()
     hessian = statistics.hessian if statistics is not None and statistics.tokens else None
-    figures = figures_of(name, original, approximation, tensor.nbytes, hessian)
+    figures = figures_of(name, original, approximation, tensor.nbytes, spec.bits, hessian)
     linear.weight.data.copy_(approximation)
     return QuantizedLinear(name, tensor, figures)
 
 
-def figures_of(name: str, original: Tensor, approximation: Tensor, nbytes: int, hessian: Tensor | None) -> LayerFigures:
+def figures_of(name: str, original: Tensor, approximation: Tensor, nbytes: int, bits: int, hessian: Tensor | None) -> LayerFigures:
     """What rounding a linear cost.
 
     Args:
@@ -191,6 +191,7 @@ def figures_of(name: str, original: Tensor, approximation: Tensor, nbytes: int, 
         original: weight float32 [out, in].
         approximation: what it became, float32 [out, in].
         nbytes: on disk.
+        bits: of a code.
         hessian: of its inputs float32 [in, in]; None when no calibration text reached it: the error is then that of the weights.
     """
     of_weights = weight_error(original, approximation).relative
@@ -202,6 +203,7 @@ def figures_of(name: str, original: Tensor, approximation: Tensor, nbytes: int, 
         bytes=nbytes,
         rows=rows,
         columns=columns,
+        bits=bits,
     )
 
 

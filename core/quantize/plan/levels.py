@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import takewhile
+from string import ascii_letters
 from typing import get_args
 
 from core.formats.gguf.blocks import BLOCK_BITS, BLOCKS, WRITTEN_HERE, Level, row_bytes
@@ -88,7 +90,12 @@ def shape_of(card: ModelCard, *, imatrix: bool = False) -> Shape:
 def nominal(level: str) -> tuple[int, int]:
     """Whole bits of a weight, without scales, and weights that share a scale's block, in most matrices of a level."""
     block = default_type(level)
-    return int(BLOCK_BITS[block]), BLOCKS[block][0]
+    return code_bits(block), BLOCKS[block][0]
+
+
+def code_bits(block: str) -> int:
+    """Bits of a value's code in a block type, scales left out: the number in its name, `5` of `Q5_1`."""
+    return int("".join(takewhile(str.isdigit, block.lstrip(ascii_letters))))
 
 
 def level_table(card: ModelCard, *, imatrix: bool = False) -> tuple[LevelRow, ...]:

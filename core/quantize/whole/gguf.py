@@ -27,7 +27,7 @@ from core.formats.writing.output import check_output, disk_sentence
 from core.models.card import ModelCard
 from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import weight_error
-from core.quantize.plan.levels import LevelRow, level_row
+from core.quantize.plan.levels import LevelRow, code_bits, level_row
 from core.quantize.progress import report_layer
 from core.quantize.result import LayerFigures
 from core.quantize.spec import QuantizeSpec
@@ -156,14 +156,16 @@ def _layers(streamed: StreamedModel, conversion: Conversion, found: GgufWeights,
         original = streamed.read_tensor(name).to(torch.float32)
         error = weight_error(original, found[name]).relative
         rows, columns = location.info.shape
-        bits = BLOCK_BITS.get(found.file.block(target), 8 * found.file.nbytes(target) / (rows * columns))
+        block = found.file.block(target)
+        stored_bits = BLOCK_BITS.get(block, 8 * found.file.nbytes(target) / (rows * columns))
         figures = LayerFigures(
             name=clean(name.removesuffix(".weight"), limit=200),
             error=error,
             weight_error=error,
-            bytes=int(bits * rows * columns / 8),
+            bytes=int(stored_bits * rows * columns / 8),
             rows=rows,
             columns=columns,
+            bits=code_bits(block),
         )
         report_layer(steps, len(layers), figures)
         layers.append(figures)

@@ -243,5 +243,5 @@ def _finished(rounded: dict[str, nn.Linear], errors: dict[str, float]) -> Iterat
     for name, linear in rounded.items():
         rounding = _rounding(linear)
         tensor = rounding.quantized(_trained(linear))
-        figures = figures_of(name, rounding.original.to(torch.float32), tensor.dequantize(), tensor.nbytes, None)
+        figures = figures_of(name, rounding.original.to(torch.float32), tensor.dequantize(), tensor.nbytes, tensor.bits, None)
         yield QuantizedLinear(name, tensor, figures.model_copy(update={"error": errors[name]}))

@@ -72,6 +72,7 @@ def test_metrics_say_what_the_contract_asks_for(tiny_llama_dir: Path, context: R
     assert metrics["kl_mean"] > 0
     assert metrics["bytes_after"] < metrics["bytes_before"]
     assert metrics["bits_per_quantized_weight"] == pytest.approx(4 + 16 / 32)
+    assert {layer.bits for layer in result.layers} == {4}
     assert result.evaluation is not None
     assert result.evaluation.tokens_scored == 8 * 63
     assert json.loads(result.model_dump_json())["schema"] == "llmopt.quantize/1"

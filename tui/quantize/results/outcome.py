@@ -121,11 +121,11 @@ def _widths(result: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _layer(found: Mapping[str, Any], values: Mapping[str, Any], widths: Mapping[str, Any]) -> Layer:
     name = str(found.get("name", ""))
-    return Layer(name, words.number(found.get("error")), words.number(widths.get(name)) or _width(found, values))
+    return Layer(name, words.number(found.get("error")), words.number(found.get("bits")) or words.number(widths.get(name)) or _width(found, values))
 
 
 def _width(found: Mapping[str, Any], values: Mapping[str, Any]) -> float | None:
-    """Bits of a packed weight: what is left of the bytes without the scales of 16 bits and the zero points."""
+    """Bits of a packed weight in results that do not state them: what is left of the bytes without scales of 16 bits and zero points."""
     rows, columns, size = (words.number(found.get(name)) for name in ("rows", "columns", "bytes"))
     if not rows or not columns or size is None:
         return None

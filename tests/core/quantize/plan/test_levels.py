@@ -13,7 +13,7 @@ from core.formats.gguf.read.reader import GgufFile
 from core.formats.gguf.write.convert import convert, plan_conversion
 from core.models.card import ModelCard
 from core.models.resolve import resolve
-from core.quantize.plan.levels import LEVELS, level_row, level_table, nominal
+from core.quantize.plan.levels import LEVELS, code_bits, level_row, level_table, nominal
 from tests.core.formats.gguf.models import make_model
 from tests.core.hardware.cards import card
 
@@ -94,3 +94,8 @@ def test_bits_of_a_level_in_short() -> None:
         (4, 32),
         (2, 256),
     ]
+
+
+def test_a_block_type_states_the_bits_of_its_codes() -> None:
+    blocks = ("F32", "BF16", "Q8_0", "Q6_K", "Q5_1", "Q4_K", "IQ4_XS", "Q2_K")
+    assert [code_bits(block) for block in blocks] == [32, 16, 8, 6, 5, 4, 4, 2]

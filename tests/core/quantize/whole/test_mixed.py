@@ -114,6 +114,7 @@ def test_transformers_loads_several_widths_of_any_family(family: str, tmp_path: 
     result = run(QuantizeSpec(model=str(tmp_path / family), **asked), context)
     folder = Path(result.out)
     assert set(result.mixed.widths.values()) == {3, 8}
+    assert {layer.name: layer.bits for layer in result.layers} == result.mixed.widths
     ours = QuantizedWeights(folder, read_format(json.loads((folder / "config.json").read_text())["quantization_config"], folder))
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     with torch.no_grad():

@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.models.card import LinearShape
 from core.quantize.check import check
 from core.quantize.compare.spec import VARIANTS, QuantizeCompareSpec
+from core.quantize.methods import METHODS
+from core.quantize.result import LayerFigures
 from core.runs.state.events import Artifact, Log, Metric, Progress
 from core.runs.state.store import list_runs
 from tests.tui.fakes import NOW
@@ -121,6 +124,26 @@ def test_figures_of_another_convention_are_marked() -> None:
     chosen, alike, foreign = outcome.of_model(list_runs(), "bundled:base")
     assert history.cells(foreign, chosen)[3].startswith("≠")
     assert not history.cells(alike, chosen)[3].startswith("≠")
+
+
+def test_a_linear_of_few_rows_in_the_gptq_format_keeps_its_width() -> None:
+    spec = made.spec(format="gptq")
+    shapes = [("k_proj", 64), ("q_proj", 256)]
+    layers = []
+    for name, rows in shapes:
+        linear = LinearShape(name_suffix=name, out_features=rows, in_features=256, count=1)
+        size = METHODS[spec.method].stored_bytes(spec.request, linear)
+        figures_ = LayerFigures(name=f"model.layers.0.{name}", error=0.1, weight_error=0.1, bytes=size, rows=rows, columns=256, bits=4)
+        layers.append(figures_.model_dump())
+    found = outcome.read(made.finish(made.run_of(spec, "20260101-100000-quantize-0001", "done", created=NOW), layers=layers))
+    assert found is not None
+    assert [layer.bits for layer in found.layers] == [4, 4]
+    assert not found.is_mixed
+    for layer in layers:
+        del layer["bits"]
+    older = outcome.read(made.finish(made.run_of(spec, "20260101-100001-quantize-0002", "done", created=NOW), layers=layers))
+    assert older is not None
+    assert [round(layer.bits or 0) for layer in older.layers] == [5, 4], "index and zero points of a small linear weigh a bit"
 
 
 def test_a_result_states_every_figure_with_its_error_and_its_convention() -> None:
