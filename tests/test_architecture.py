@@ -23,7 +23,6 @@ KNOWN_CIRCLES: tuple[tuple[str, str], ...] = (
         "core.quantize.whole.gguf core.quantize.whole.mixed core.quantize.whole.qat",
     ),
     ("core", "kvcache paging"),
-    ("core.benchmark", "check compare documents run"),
     ("core.kvcache", "check measure run why"),
     ("core.kvcache.pages", "check schedule"),
     ("core.quantize", "pipeline whole"),

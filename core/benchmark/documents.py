@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
-
-from core.benchmark.compare.result import BenchmarkCompareResult
+from core import __version__
 from core.benchmark.result import BenchmarkResult
 from core.errors import RequestError
+from core.runs import registry
 from core.runs.state import store
 from core.runs.state.files import read_json
 from core.sanitize import clean
@@ -36,7 +34,7 @@ def load_result(reference: str) -> BenchmarkResult:
     return parse_result(run.result, f"run {run.id}")
 
 
-def parse_result(document: Any, name: str) -> BenchmarkResult:
+def parse_result(document: object, name: str) -> BenchmarkResult:
     """A result from plain data.
 
     Raises:
@@ -46,18 +44,28 @@ def parse_result(document: Any, name: str) -> BenchmarkResult:
         document = document["results"][0]
     if isinstance(document, Mapping) and isinstance(document.get("result"), Mapping):
         document = document["result"]
-    if not isinstance(document, Mapping) or not isinstance(document.get("entries"), list | tuple):
+    kind = _kind(document) if isinstance(document, Mapping) else None
+    if kind is None:
         raise RequestError(f"{name} holds no result of `llmopt benchmark`")
-    kind = BenchmarkCompareResult if "recommendations" in document else BenchmarkResult
+    result = kind.read(document)
+    if result is None or not result.entries:
+        raise RequestError(f"{name} holds a result that cannot be read: no target in it has the figures of this version ({__version__})")
+    return result
+
+
+def _kind(document: Mapping[object, object]) -> type[BenchmarkResult] | None:
+    """The model of a result with entries; before results said which capability they are of, a comparison was known by what it recommends."""
+    if not isinstance(document.get("entries"), list | tuple):
+        return None
+    usual = "benchmark-compare" if "recommendations" in document else "benchmark"
     try:
-        return kind.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = clean(".".join(map(str, first["loc"])), limit=80)
-        raise RequestError(f"{name} holds a result that cannot be read: {where}: {clean(first['msg'], limit=120)}") from error
+        found = registry.result_class(str(document.get("capability", usual)))
+    except RequestError:
+        return None
+    return found if issubclass(found, BenchmarkResult) else None
 
 
-def _document(path: Path, shown: str) -> Any:
+def _document(path: Path, shown: str) -> object:
     try:
         if path.stat().st_size > _LARGEST:
             raise RequestError(f"{shown} is larger than {_LARGEST >> 30} GiB: no result is")

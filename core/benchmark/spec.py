@@ -190,6 +190,39 @@ class BenchmarkSpec(Spec):
         """The engine that serves, or whose server it is."""
         return self.engine or ("openai" if self.is_url else "runtime")
 
+    @property
+    def in_flight(self) -> int | None:
+        """Requests at once, at most; None: no limit."""
+        if self.load == "one":
+            return 1
+        return self.concurrency or (8 if self.load == "concurrency" else None)
+
+    def summary(self) -> str:
+        """The load in one line."""
+        kinds: dict[LoadKind, str] = {
+            "one": "one request at a time",
+            "concurrency": f"{self.in_flight} requests at once",
+            "constant": f"{self.rate:g} requests a second, evenly",
+            "poisson": f"{self.rate:g} requests a second, Poisson",
+            "gamma": f"{self.rate:g} requests a second, burstiness {self.burstiness:g}",
+            "ramp": f"{self.rate:g} to {self.ramp_to:g} requests a second",
+            "trace": f"a trace at {self.trace_speed:g} times its speed",
+            "sweep": f"a sweep over the {self.sweep}",
+        }
+        return f"{kinds[self.load]}, {self._texts()}"
+
+    def _texts(self) -> str:
+        """Lengths, and by which tokenizer where it is not the model's own."""
+        if self.prompts != "builtin" or self.load == "trace":
+            return "texts of a file"
+        shared = f", {self.shared_prefix} of them shared" if self.shared_prefix else ""
+        cut = "" if not self.is_url or self.tokenizer is None else f" by the tokenizer of {clean(self.tokenizer, limit=60)}"
+        return f"{_length(self.input_tokens, self.input_deviation)} tokens in{cut}{shared}, {_length(self.output_tokens, self.output_deviation)} out"
+
+
+def _length(mean: int, deviation: float) -> str:
+    return f"{mean} ± {deviation:g}" if deviation else f"{mean}"
+
 
 def _check_address(text: str, whose: str) -> None:
     """Raises ValueError for an address without http://, without a host, or with what is secret in it, which it does not repeat."""

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from core.benchmark.analysis.comparison import Compared, compare_quality, compare_samples, pairs_of, unlike
 from core.benchmark.result import BenchmarkResult, Threshold
 
+R = TypeVar("R", bound=BenchmarkResult)
 
-def compare_to_baseline(baseline: BenchmarkResult, result: BenchmarkResult) -> tuple[tuple[Threshold, ...], tuple[str, ...]]:
-    """Thresholds, one an aspect and entry, and warnings.
+
+def compare_to_baseline(baseline: BenchmarkResult | None, result: R) -> R:
+    """The result with what it is against a baseline: thresholds, one per aspect and entry, and why the two are not alike.
 
     Worse beyond noise is not passed; what cannot be told, as there are too few requests, is neither passed nor not.
     """
+    if baseline is None:
+        return result
     pairs = pairs_of(result, baseline)
     if not pairs:
-        return (Threshold(expression="baseline", value=None, passed=None, words="no target of the baseline was measured"),), ()
+        nothing = Threshold(expression="baseline", value=None, passed=None, words="no target of the baseline was measured")
+        return result.model_copy(update={"thresholds": (*result.thresholds, nothing)})
     found: list[Threshold] = []
     for entry, before in pairs:
         compared = compare_samples(result.samples.get(entry.name, {}), baseline.samples.get(before.name, {}))
         quality = compare_quality(entry.quality, before.quality)
         found += _thresholds((*compared, *(() if quality is None else (quality,))), entry.name if len(pairs) > 1 else "")
-    return tuple(found), unlike(result, baseline)
+    return result.model_copy(update={"thresholds": (*result.thresholds, *found), "warnings": (*result.warnings, *unlike(result, baseline))})
 
 
 def _thresholds(compared: Sequence[Compared], name: str) -> list[Threshold]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from core.benchmark.check import check_baseline, check_load
 from core.benchmark.compare.spec import BenchmarkCompareSpec
+from core.benchmark.drive.admission import check_baseline, check_load
 from core.errors import RequestError
 from core.models.card import ModelCard
 from core.models.resolve import resolve

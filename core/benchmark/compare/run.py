@@ -15,11 +15,11 @@ from core.benchmark.compare.result import BenchmarkCompareResult, LeftOut
 from core.benchmark.compare.spec import BenchmarkCompareSpec, CompareTarget
 from core.benchmark.compare.sub_context import SubContext
 from core.benchmark.documents import load_result
+from core.benchmark.drive.measure import measure_target
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Threshold, Timeline
-from core.benchmark.run import prompts_of, words
-from core.benchmark.run import run as benchmark
 from core.benchmark.server.formats import check_format
 from core.benchmark.server.target import tokenizer_of
+from core.benchmark.workload.prompts import prompts_of
 from core.context import RunContext
 from core.engine import Missing, look_up
 from core.errors import Cancelled, RequestError, RunFailed
@@ -71,9 +71,7 @@ def run(spec: BenchmarkCompareSpec, context: RunContext) -> BenchmarkCompareResu
         raise RunFailed(f"no target could be measured: {'; '.join(f'{each.target}: {each.reason}' for each in left_out)}")
     result = _result(spec, measured, left_out, time.monotonic() - began)
     (context.artifacts / _SO_FAR).unlink(missing_ok=True)
-    if baseline is not None:
-        held, differences = compare_to_baseline(baseline, result)
-        result = result.model_copy(update={"thresholds": (*result.thresholds, *held), "warnings": differences})
+    result = compare_to_baseline(baseline, result)
     for each in result.recommendations:
         context.log(f"{each.title}: {each.words}")
     return result
@@ -93,7 +91,7 @@ def _measured(spec: BenchmarkCompareSpec, target: CompareTarget, prompts: Path |
     """Measure one target, or say why it cannot be."""
     try:
         _refuse(target)
-        result = benchmark(spec.of(target, prompts), part)
+        result = measure_target(spec.of(target, prompts), part)
     except (RequestError, RunFailed) as error:
         return LeftOut(target=target.label, reason=str(error))
     (entry,) = result.entries
@@ -135,7 +133,7 @@ def _result(spec: BenchmarkCompareSpec, measured: Sequence[_Measured], left_out:
         left_out=tuple(left_out),
         recommendations=recommend(entries, samples),
         machine=machine(),
-        load=words(spec),
+        load=spec.summary(),
         seconds=seconds,
     )
 

@@ -1,4 +1,4 @@
-"""One load carried out: warm-up, levels, pauses, live figures, an early end.
+"""One target from admission to its figures: server, warm-up, levels, pauses, live figures, an early end.
 
-May import `client`, `server`, `workload`, `metrics` and `analysis`. Never the report.
+May import all other parts. Never the report, a run or a check.
 """

@@ -22,7 +22,7 @@ from core.benchmark.server.serving import tail
 from core.benchmark.server.target import Target
 from core.benchmark.server.watch import Watch
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.workload.arrivals import concurrency_of, is_closed, times_of
+from core.benchmark.workload.arrivals import is_closed, times_of
 from core.benchmark.workload.prompts import Prompt
 from core.benchmark.workload.schedule import poisson
 from core.context import RunContext
@@ -101,11 +101,11 @@ class Bench:
         closed: bool
         limit: int | None
         if live is None:
-            closed, limit, due = True, concurrency_of(spec) or 2, [0.0] * len(prompts)
+            closed, limit, due = True, spec.in_flight or 2, [0.0] * len(prompts)
         elif level is not None:
             closed, limit, due = _of_level(spec, level, len(prompts))
         else:
-            closed, limit, due = is_closed(spec.load), concurrency_of(spec), times_of(spec, prompts).tolist()
+            closed, limit, due = is_closed(spec.load), spec.in_flight, times_of(spec, prompts).tolist()
         requests = [Request(index, round(at * 1e9), self._body(prompt)) for index, (prompt, at) in enumerate(zip(prompts, due, strict=False))]
         load = Load(
             self.target.endpoint,

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from core.benchmark.server.serving import served
 from core.benchmark.spec import BenchmarkSpec
-from core.benchmark.workload.arrivals import concurrency_of
 from core.benchmark.workload.prompts import Tokenizer
 from core.engine import Endpoint, Engine, ServeSpec, look_up
 from core.errors import RequestError
@@ -75,7 +74,7 @@ def serve_spec(spec: BenchmarkSpec, needed: int) -> ServeSpec:
         quantization=spec.quantization,
         threads=spec.threads,
         device=spec.device,
-        concurrency=concurrency_of(spec),
+        concurrency=spec.in_flight,
         seed=spec.seed,
     )
 

@@ -17,13 +17,6 @@ def is_closed(kind: LoadKind) -> bool:
     return kind in ("one", "concurrency")
 
 
-def concurrency_of(spec: BenchmarkSpec) -> int | None:
-    """Requests under way at once, at most; None: no limit."""
-    if spec.load == "one":
-        return 1
-    return spec.concurrency or (8 if spec.load == "concurrency" else None)
-
-
 def times_of(spec: BenchmarkSpec, prompts: Sequence[Prompt]) -> Times:
     """Seconds from the start at which each request is due, at most as many as there are prompts.
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import text
+from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.workload.lines import numbered_lines
 from core.errors import RequestError
 from core.sanitize import clean
@@ -70,6 +71,26 @@ def lengths(mean: int, deviation: float, count: int, generator: np.random.Genera
         return np.full(count, mean, dtype=np.int64)
     drawn = np.rint(generator.normal(mean, deviation, count))
     return np.clip(drawn, 1, max(2 * mean - 1, 1)).astype(np.int64)
+
+
+def prompts_of(spec: BenchmarkSpec, tokenizer: Tokenizer | None) -> list[Prompt]:
+    """The texts of a spec, cut with a tokenizer where there is one.
+
+    Raises:
+        RequestError: the file that holds them cannot be used.
+    """
+    file = spec.trace if spec.load == "trace" else None if spec.prompts == "builtin" else spec.prompts
+    if file is not None:
+        found = file_prompts(Path(file).expanduser(), tokenizer, spec.output_tokens)
+        return found if spec.load == "trace" else [found[index % len(found)] for index in range(spec.requests)]
+    return builtin_prompts(
+        tokenizer,
+        count=spec.requests,
+        input_tokens=(spec.input_tokens, spec.input_deviation),
+        output_tokens=(spec.output_tokens, spec.output_deviation),
+        shared_prefix=spec.shared_prefix,
+        seed=spec.seed,
+    )
 
 
 def builtin_prompts(

@@ -13,7 +13,6 @@ from core.benchmark.machine.spec import BenchmarkMachineSpec
 from core.benchmark.serve import check as serve_check
 from core.benchmark.server.target import serve_spec
 from core.benchmark.spec import PACED, BenchmarkSpec
-from core.benchmark.workload.arrivals import concurrency_of
 from core.engine import Found, ServeSpec, look_up
 from core.errors import LlmoptError
 from core.models.card import ModelCard
@@ -156,7 +155,7 @@ def _requests(spec: BenchmarkSpec) -> str:
     if spec.load == "sweep":
         levels = ", ".join(f"{level:g}" for level in spec.levels) or "levels doubled until the throughput stands still"
         return f"{count} requests at each level of the {spec.sweep}: {levels}"
-    limit = concurrency_of(spec)
+    limit = spec.in_flight
     at_once = "" if limit is None else ", one at a time" if limit == 1 else f", {words.count(limit)} at once"
     return f"{count} requests{at_once}" + (f", {words.count(spec.warmup)} more to warm up" if spec.warmup else "")
 

@@ -76,7 +76,7 @@ def test_the_best_quality_is_recommended_beyond_noise() -> None:
 
 def test_a_worse_perplexity_falls_short_of_the_baseline_and_stands_in_comparisons() -> None:
     good, bad = result(quality()), result(quality(0.03, 2))
-    held = {each.expression: each.passed for each in compare_to_baseline(good, bad)[0]}
+    held = {each.expression: each.passed for each in compare_to_baseline(good, bad).thresholds}
     assert held["perplexity no worse than the baseline"] is False
     assert held["ttft.p50 no worse than the baseline"] is True
     found = {each.name: each for each in differences(bad.model_dump(mode="json"), good.model_dump(mode="json")).found}

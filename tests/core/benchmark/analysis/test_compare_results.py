@@ -93,17 +93,17 @@ def test_percentiles_drawn_by_their_rank_spread_as_those_of_whole_draws(level: f
 
 def test_a_regression_beyond_noise_is_a_threshold_that_was_not_met() -> None:
     before, after = made(samples(1)), made(samples(2, factor=1.5))
-    thresholds, differences = compare_to_baseline(before, after)
-    assert len(thresholds) == len(ASPECTS)
-    assert all(threshold.passed is False for threshold in thresholds)
-    assert all("worse, beyond noise" in threshold.words for threshold in thresholds)
-    assert after.model_copy(update={"thresholds": thresholds}).exit_code == 3
-    assert differences == ()
-    thresholds, _ = compare_to_baseline(after, before)
-    assert all(threshold.passed for threshold in thresholds)
-    thresholds, _ = compare_to_baseline(made({}), after)
-    assert {threshold.passed for threshold in thresholds} == {None}
-    assert after.model_copy(update={"thresholds": thresholds}).exit_code == 0
+    held = compare_to_baseline(before, after)
+    assert len(held.thresholds) == len(ASPECTS)
+    assert all(threshold.passed is False for threshold in held.thresholds)
+    assert all("worse, beyond noise" in threshold.words for threshold in held.thresholds)
+    assert held.exit_code == 3
+    assert held.warnings == ()
+    assert all(threshold.passed for threshold in compare_to_baseline(after, before).thresholds)
+    untold = compare_to_baseline(made({}), after)
+    assert {threshold.passed for threshold in untold.thresholds} == {None}
+    assert untold.exit_code == 0
+    assert compare_to_baseline(None, after) is after
 
 
 def test_entries_belong_together_by_name_else_alone() -> None:
@@ -112,7 +112,7 @@ def test_entries_belong_together_by_name_else_alone() -> None:
     two = a.model_copy(update={"entries": (*a.entries, *b.entries)})
     assert [(one.name, other.name) for one, other in pairs_of(two, b)] == [("b", "b")]
     assert pairs_of(two, c) == []
-    assert compare_to_baseline(c, two)[0][0].passed is None
+    assert compare_to_baseline(c, two).thresholds[0].passed is None
 
 
 def test_what_may_not_be_compared_is_said() -> None:

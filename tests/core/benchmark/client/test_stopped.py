@@ -186,7 +186,7 @@ def test_a_server_that_ends_is_told_with_its_last_words_and_costs_only_what_it_d
         def opened(*_: Any) -> Iterator[Target]:
             yield Target(look_up("openai"), Endpoint(url, "calibrated"), "a server", server.pid)
 
-        monkeypatch.setattr("core.benchmark.run.opened", opened)
+        monkeypatch.setattr("core.benchmark.drive.measure.opened", opened)
         threading.Thread(target=lambda: (wait_for(context, 2), server.send_signal(number))).start()
         error, result = stopped(spec_of(url, requests=2000, load="constant", rate=30.0, concurrency=None), context)
     assert isinstance(error, RunFailed)
