@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import cos, pi
+
+Schedule = Callable[[int, int, int], float]
+"""From the step about to be taken (from 0), all steps and the steps of the linear warm-up to the factor of the learning rate, in (0, 1]."""
+
 
 def warmup_stable_decay(step: int, steps: int, warmup: int, decay_from: float = 0.65) -> float:
-    """Factor in (0, 1]: a linear warm-up, a plateau, then a linear decay to zero at `steps`.
+    """A linear warm-up, a plateau, then a linear decay to zero at `steps`.
 
     Args:
         step: the step about to be taken, from 0.
@@ -21,3 +27,19 @@ def warmup_stable_decay(step: int, steps: int, warmup: int, decay_from: float = 
     if step < begin:
         return 1.0
     return max((steps - step) / max(steps - begin, 1), 1e-3)
+
+
+def linear(step: int, steps: int, warmup: int, floor: float = 0.0) -> float:
+    """A linear warm-up, then a line from 1 to `floor` at `steps`."""
+    return _after_warmup(step, steps, warmup, floor, lambda done: 1 - done)
+
+
+def cosine(step: int, steps: int, warmup: int, floor: float = 0.0) -> float:
+    """A linear warm-up, then half a cosine from 1 to `floor` at `steps` (SGDR, arXiv 1608.03983, without restarts)."""
+    return _after_warmup(step, steps, warmup, floor, lambda done: 0.5 * (1 + cos(pi * done)))
+
+
+def _after_warmup(step: int, steps: int, warmup: int, floor: float, shape: Callable[[float], float]) -> float:
+    if step < warmup:
+        return (step + 1) / warmup
+    return floor + (1 - floor) * shape((step - warmup) / max(steps - warmup, 1))

@@ -1,50 +1,66 @@
-"""A training loop that can be stopped at any step and goes on from its last checkpoint."""
+"""A training loop that can be stopped at any step and continues from its last checkpoint."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from core.training.schedule import warmup_stable_decay
+from core.training.batches import Batches
+from core.training.objective import Objective, accumulate
+from core.training.recompute import recomputed
+from core.training.schedule import Schedule, warmup_stable_decay
+from core.training.state import load_record, load_tensors, save_state
 
-Objective = Callable[[Tensor], Tensor]
-Batches = Callable[[int], Tensor]
 OnStep = Callable[["Step"], None]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How long and how fast to train. Learning rates are peaks of the warm-up, plateau, decay schedule."""
+    """How long and how fast to train. Learning rates are peaks of the schedule."""
 
     steps: int
     matrix_lr: float = 0.02
     other_lr: float = 3e-3
     weight_decay: float = 0.05
     warmup: int = 50
-    decay_from: float = 0.65
+    schedule: Schedule = warmup_stable_decay
     clip_norm: float = 1.0
     checkpoint_every: int = 100
     autocast: bool = True
     muon: bool = True
     """False: AdamW moves matrices too, for weights that are to stay near where they are."""
+    micro_rows: int | None = None
+    """Rows of a batch that go through the model at once; None: all."""
+    evaluate_every: int = 0
+    """Steps between held-out evaluations, where there is one; another follows the last step. 0: only that one."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step measured; `tokens_per_second` covers this step alone."""
+    """What one step measured; `tokens_per_second` covers this step alone, without a held-out evaluation."""
 
     step: int
     steps: int
     loss: float
     lr_factor: float
     tokens_per_second: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """The objective's named parts."""
+    held_out: float | None = None
+    """Loss on held-out text after this step, where it was measured."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The step after which the held-out loss was lowest, and that loss."""
+
+    step: int
+    held_out: float
 
 
 class Trainer:
@@ -54,15 +70,41 @@ class Trainer:
     else (embeddings, norms, biases) by AdamW. The state after each `checkpoint_every` steps is one
     safetensors file, or nothing without a place for it; batches and dropout-free objectives are functions of the step, so that a resumed
     training takes the same path as an uninterrupted one.
+
+    Args:
+        model: to train.
+        objective: the mean loss over a batch, or over a part of one.
+        batches: from the number of a step to its batch.
+        settings: how long and how fast.
+        checkpoint: file that is resumed from and saved to; the best state is kept next to it. None: both only in memory.
+        held_out: loss on text that is not trained on, lower is better; called in evaluation mode and without gradients.
+        after_step: called without gradients after each change of the parameters, with the number of finished steps: to keep pruned weights at
+            zero, for example.
+        recompute: decoder blocks that keep only their inputs for the backward pass (gradient checkpointing).
     """
 
-    def __init__(self, model: nn.Module, objective: Objective, batches: Batches, settings: Settings, checkpoint: Path | None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        batches: Batches,
+        settings: Settings,
+        checkpoint: Path | None,
+        *,
+        held_out: Callable[[], float] | None = None,
+        after_step: Callable[[int], None] = lambda _step: None,
+        recompute: Iterable[nn.Module] = (),
+    ) -> None:
         self.model = model
         self.objective = objective
         self.batches = batches
         self.settings = settings
         self.checkpoint = checkpoint
         self.step = 0
+        self.best: Best | None = None
+        self._held_out, self._after_step, self._recompute = held_out, after_step, tuple(recompute)
+        self._best_file = None if checkpoint is None else checkpoint.with_suffix(".best.safetensors")
+        self._best_tensors: dict[str, Tensor] = {}
         self._named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         matrices = {name for name, parameter in self._named.items() if parameter.ndim == 2 and "embed" not in name and "lm_head" not in name}
         self._groups: list[tuple[list[str], torch.optim.Optimizer, float]] = []
@@ -84,59 +126,96 @@ class Trainer:
 
         Returns:
             True when all steps are done, False when `stop` asked for an end (the state is saved).
+
+        Raises:
+            RunFailed: a batch without a prediction that counts.
         """
         self._load()
-        for report in self._steps():
-            on_step(report)
-            asked = stop()
-            if asked or self.step % self.settings.checkpoint_every == 0 or self.step == self.settings.steps:
-                self._save()
-            if asked:
-                return False
+        with recomputed(self._recompute):
+            for report in self._steps():
+                on_step(report)
+                asked = stop()
+                if asked or self.step % self.settings.checkpoint_every == 0 or self.step == self.settings.steps:
+                    self._save()
+                if asked:
+                    return False
         return True
 
+    def restore_best(self) -> None:
+        """Give the parameters the values that they had after the `best` step; nothing where no held-out loss was measured."""
+        if self.best is not None:
+            self._put(self._best_tensors if self._best_file is None else load_tensors(self._best_file))
+
     def _steps(self) -> Iterator[Step]:
-        while self.step < self.settings.steps:
+        settings = self.settings
+        while self.step < settings.steps:
             began = time.perf_counter()
             batch = self.batches(self.step)
-            factor = warmup_stable_decay(self.step, self.settings.steps, self.settings.warmup, self.settings.decay_from)
-            with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=self.settings.autocast):
-                loss = self.objective(batch)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self._named.values(), self.settings.clip_norm)
+            factor = settings.schedule(self.step, settings.steps, settings.warmup)
+            loss = accumulate(self.objective, batch, settings.micro_rows, autocast=settings.autocast)
+            nn.utils.clip_grad_norm_(self._named.values(), settings.clip_norm)
             for _, optimizer, lr in self._groups:
                 for group in optimizer.param_groups:
                     group["lr"] = lr * factor
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
             self.step += 1
-            yield Step(self.step, self.settings.steps, loss.item(), factor, batch.numel() / (time.perf_counter() - began))
+            with torch.no_grad():
+                self._after_step(self.step)
+            total, parts = loss.total.item(), {name: part.item() for name, part in loss.parts.items()}
+            pace = batch.tokens.numel() / (time.perf_counter() - began)
+            yield Step(self.step, settings.steps, total, factor, pace, parts, self._evaluate())
+
+    def _evaluate(self) -> float | None:
+        """The held-out loss where it is due; parameters that are the best so far are kept."""
+        every = self.settings.evaluate_every
+        if self._held_out is None or not (self.step == self.settings.steps or (every and self.step % every == 0)):
+            return None
+        training = self.model.training
+        self.model.train(False)
+        with torch.no_grad():
+            found = self._held_out()
+        self.model.train(training)
+        if found == found and (self.best is None or found < self.best.held_out):
+            self.best = Best(self.step, found)
+            if self._best_file is None:
+                self._best_tensors = {name: tensor.clone() for name, tensor in self._parameters().items()}
+            else:
+                save_state(self._best_file, self._parameters(), {"step": self.step, "held_out": found})
+        return found
+
+    def _parameters(self) -> dict[str, Tensor]:
+        return {f"model.{name}": parameter.detach() for name, parameter in self._named.items()}
+
+    @torch.no_grad()
+    def _put(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, parameter in self._named.items():
+            parameter.copy_(tensors[f"model.{name}"])
 
     def _save(self) -> None:
         if self.checkpoint is None:
             return
-        tensors = {f"model.{name}": parameter.detach() for name, parameter in self._named.items()}
+        tensors = self._parameters()
         for names, optimizer, _ in self._groups:
             for name in names:
                 for key, value in optimizer.state[self._named[name]].items():
                     tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value).detach().clone()
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.checkpoint.with_suffix(".tmp")
-        save_file(tensors, temporary, metadata={"training": json.dumps({"step": self.step})})
-        temporary.replace(self.checkpoint)
+        save_state(self.checkpoint, tensors, {"step": self.step})
 
     def _load(self) -> None:
         if self.checkpoint is None or not self.checkpoint.exists():
             return
-        with self.checkpoint.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        self.step = json.loads(header["__metadata__"]["training"])["step"]
-        tensors = load_file(self.checkpoint)
-        with torch.no_grad():
-            for name, parameter in self._named.items():
-                parameter.copy_(tensors[f"model.{name}"])
+        self.step = int(load_record(self.checkpoint)["step"])
+        tensors = load_tensors(self.checkpoint)
+        self._put(tensors)
+        moments: dict[str, dict[str, Tensor]] = {}
+        for path, value in tensors.items():
+            kind, key, name = path.split(".", 2) if path.startswith("optimizer.") else ("", "", "")
+            if kind:
+                moments.setdefault(name, {})[key] = value
         for names, optimizer, _ in self._groups:
             for name in names:
-                optimizer.state[self._named[name]] = {
-                    key.split(".")[1]: value for key, value in tensors.items() if key.startswith("optimizer.") and key.split(".", 2)[2] == name
-                }
+                optimizer.state[self._named[name]] = dict(moments.get(name, {}))
+        if self._best_file is not None and self._best_file.exists():
+            record = load_record(self._best_file)
+            self.best = Best(int(record["step"]), record["held_out"])

@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,10 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.models.bundled import recipe
+from core.training.batches import Batch
 from core.training.divergences import forward_kl, total_variation
-from core.training.trainer import Objective, Settings, Step, Trainer
+from core.training.objective import Loss
+from core.training.trainer import Settings, Step, Trainer
 
 HERE = Path(__file__).parent
 
@@ -41,15 +44,16 @@ def main() -> int:
     stream = recipe.token_stream(tokenizer, arguments.work / "tokens.npy")
     torch.manual_seed(0)
     model = LlamaForCausalLM(LlamaConfig(**recipe.CONFIGS[arguments.model]))
-    objective = _language_modelling(model)
+    loss = _language_modelling(model)
     if arguments.model == "draft":
         base = _load_base(arguments.out)
         _begin_as(model, base)
-        objective = _distillation(model, base)
+        loss = _distillation(model, base)
     if arguments.compile:
-        objective = torch.compile(objective)
+        loss = torch.compile(loss)
     checkpoint = arguments.work / f"{arguments.model}.safetensors"
-    trainer = Trainer(model, objective, recipe.batches(stream, steps), Settings(steps=steps), checkpoint)
+    draw = recipe.batches(stream, steps)
+    trainer = Trainer(model, lambda batch: Loss(loss(batch.tokens)), lambda step: Batch(draw(step)), Settings(steps=steps), checkpoint)
 
     interrupted: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
@@ -62,27 +66,27 @@ def main() -> int:
     return 0
 
 
-def _language_modelling(model: nn.Module) -> Objective:
-    def objective(batch: Tensor) -> Tensor:
+def _language_modelling(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    def loss(batch: Tensor) -> Tensor:
         logits = model(input_ids=batch[:, :-1], use_cache=False).logits
         return nn.functional.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten())
 
-    return objective
+    return loss
 
 
-def _distillation(student: nn.Module, teacher: nn.Module) -> Objective:
+def _distillation(student: nn.Module, teacher: nn.Module) -> Callable[[Tensor], Tensor]:
     """KL divergence of the student from the teacher plus their total variation, both at temperature 1, the mean over tokens.
 
     One minus the total variation is the share of drafted tokens that speculative decoding accepts (DistillSpec, arXiv 2310.08461).
     """
 
-    def objective(batch: Tensor) -> Tensor:
+    def loss(batch: Tensor) -> Tensor:
         with torch.no_grad():
             target = teacher(input_ids=batch[:, :-1], use_cache=False).logits.float().log_softmax(-1)
         logits = student(input_ids=batch[:, :-1], use_cache=False).logits.float().log_softmax(-1)
         return forward_kl(target, logits).mean() + total_variation(target, logits).mean()
 
-    return objective
+    return loss
 
 
 def _begin_as(student: LlamaForCausalLM, teacher: LlamaForCausalLM) -> None:

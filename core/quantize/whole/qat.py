@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
@@ -28,9 +29,11 @@ from core.quantize.methods.qat import EXTRA_BYTES
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.qat_rounding import RoundedWeight
 from core.runs.steps import Steps
-from core.training.batches import batches
+from core.training.batches import Batch, window_batches
 from core.training.divergences import forward_kl
 from core.training.memory import rows_at_once, training_bytes
+from core.training.objective import Loss
+from core.training.schedule import warmup_stable_decay
 from core.training.trainer import Settings, Step, Trainer
 
 if TYPE_CHECKING:
@@ -127,24 +130,24 @@ def _begin_at_gptq(rounded: dict[str, nn.Linear], streamed: StreamedModel, spec:
 def _train(model: PreTrainedModel, rounded: list[nn.Linear], windows: Tensor, spec: QuantizeSpec, steps: Steps) -> None:
     rows = rows_at_once(windows.shape[1], model.config.get_text_config().vocab_size)
     device = model.device
-    draw = batches(windows, rows, spec.seed)
+    draw = window_batches(windows, rows, spec.seed)
     settings = Settings(
         steps=spec.train_steps,
         matrix_lr=spec.learning_rate,
         other_lr=spec.learning_rate * _SCALES_RATE,
         weight_decay=0.0,
         warmup=max(spec.train_steps // 20, 1),
-        decay_from=0.3,
+        schedule=partial(warmup_stable_decay, decay_from=0.3),
         checkpoint_every=_KEEP_EVERY,
         autocast=_fast_bfloat16(device),
         muon=False,
     )
 
-    def objective(tokens: Tensor) -> Tensor:
+    def objective(batch: Batch) -> Loss:
         with torch.no_grad(), _original(rounded):
-            target = model(input_ids=tokens, use_cache=False).logits.float().log_softmax(-1)
-        found = model(input_ids=tokens, use_cache=False).logits.float().log_softmax(-1)
-        return forward_kl(target, found).mean()
+            target = model(input_ids=batch.tokens, use_cache=False).logits.float().log_softmax(-1)
+        found = model(input_ids=batch.tokens, use_cache=False).logits.float().log_softmax(-1)
+        return Loss(forward_kl(target, found).mean())
 
     progress = _Progress(steps)
     trainer = Trainer(model, objective, lambda step: draw(step).to(device), settings, steps.store.path_for("training.safetensors"))

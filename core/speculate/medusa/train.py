@@ -6,8 +6,8 @@ Labels are the target's own likeliest tokens, not the text's: what is accepted i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,6 +22,9 @@ from core.speculate.medusa.place import HEADS, HIDDEN_BYTES, TRAINING_ROWS, TRAI
 from core.speculate.medusa.states import PROMPT, Clock, OnProgress, States, collect, said
 from core.speculate.medusa.tree import MISSED, UNASKED, CandidateTree, grow, top_k
 from core.text import Corpus, documents_of
+from core.training.batches import Batch, Batches
+from core.training.objective import Loss, Objective
+from core.training.schedule import warmup_stable_decay
 from core.training.trainer import Settings, Step, Trainer
 
 if TYPE_CHECKING:
@@ -160,16 +163,17 @@ def _fit(heads: MedusaHeads, states: States, settings: TrainSettings, clock: Clo
     device = next(heads.parameters()).device
     counts = [max(settings.rows >> min(head, _FEWEST), 1) for head in range(settings.heads)]
 
-    def batches(step: int) -> Tensor:
+    def batches(step: int) -> Batch:
         drawn = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        return places[torch.randint(len(places), (settings.rows,), generator=drawn)]
+        return Batch(places[torch.randint(len(places), (settings.rows,), generator=drawn)])
 
-    def objective(batch: Tensor) -> Tensor:
-        read, chosen = hidden[batch].to(device).float(), tokens[batch + 1].to(device)
+    def objective(batch: Batch) -> Loss:
+        rows = batch.tokens  # places in the text
+        read, chosen = hidden[rows].to(device).float(), tokens[rows + 1].to(device)
         logits = heads.output(torch.cat([heads.state(head, read[:count], chosen[:count]) for head, count in enumerate(counts)]))
-        wanted = torch.cat([labels[batch[:count] + 1 + head] for head, count in enumerate(counts)]).to(device)
+        wanted = torch.cat([labels[rows[:count] + 1 + head] for head, count in enumerate(counts)]).to(device)
         losses = functional.cross_entropy(logits.float(), wanted, reduction="none")
-        return torch.stack([each.mean() for each in losses.split(counts)]).mean()  # type: ignore[no-untyped-call]
+        return Loss(torch.stack([each.mean() for each in losses.split(counts)]).mean())  # type: ignore[no-untyped-call]
 
     steps = _steps(heads, objective, batches, settings, clock)
     trainer = Trainer(heads, objective, batches, _training(settings, steps), None)
@@ -188,7 +192,7 @@ def _fit(heads: MedusaHeads, states: States, settings: TrainSettings, clock: Clo
     return trainer.step, sum(last) / len(last) if last else None
 
 
-def _steps(heads: MedusaHeads, objective: Callable[[Tensor], Tensor], batches: Callable[[int], Tensor], settings: TrainSettings, clock: Clock) -> int:
+def _steps(heads: MedusaHeads, objective: Objective, batches: Batches, settings: TrainSettings, clock: Clock) -> int:
     """Steps that fit into what is left of the time, by the time of a few that are not kept."""
     before = {name: tensor.clone() for name, tensor in heads.state_dict().items()}
     trial = 6
@@ -202,9 +206,9 @@ def _steps(heads: MedusaHeads, objective: Callable[[Tensor], Tensor], batches: C
 
 
 def _training(settings: TrainSettings, steps: int) -> Settings:
-    rate = settings.learning_rate
+    rate, decay = settings.learning_rate, partial(warmup_stable_decay, decay_from=0.4)
     return Settings(
-        steps=steps, matrix_lr=rate, other_lr=rate, weight_decay=0.01, warmup=min(20, steps), decay_from=0.4, muon=False, checkpoint_every=steps + 1
+        steps=steps, matrix_lr=rate, other_lr=rate, weight_decay=0.01, warmup=min(20, steps), schedule=decay, muon=False, checkpoint_every=steps + 1
     )
 
 
