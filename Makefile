@@ -25,6 +25,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.words
 
 snapshots: $(VENV)/.installed-dev
 	$(BIN)/pytest tests/tui --snapshot-update
