@@ -87,11 +87,29 @@ class Result(Figures):
         """Of the command: 0 done, 3 a check fell short."""
         return 0
 
+    @property
+    def measured(self) -> dict[str, float | None]:
+        """Every figure: those of the part `metrics` where the result has one, else the numbers of the result itself.
+
+        Entries of a mapping inside `metrics` are told by dotted names.
+        """
+        document = self.model_dump(mode="json")
+        metrics = document.get("metrics")
+        return dict(_numbers(metrics)) if isinstance(metrics, dict) else {name: value for name, value in _numbers(document) if "." not in name}
+
     @classmethod
     @cache
     def figure_table(cls) -> Mapping[str, Figure]:
         """Every figure of the result and of its parts, by the name of its field."""
         return {**dict(_figures(cls, set())), **cls.figures}
+
+
+def _numbers(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | None]]:
+    for name, value in document.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            yield f"{prefix}{name}", value
 
 
 def _figures(model: type[BaseModel], seen: set[type]) -> Iterator[tuple[str, Figure]]:

@@ -76,7 +76,7 @@ def conclude(run: Run, state: State, *, as_json: bool) -> int:
         if as_json:
             print_document(run.capability, result)
         else:
-            print_result(result)
+            _print(run)
         return state.exit_code or 0
     reason = state.exit_reason or state.status
     narrate(f"llmopt: {reason}")
@@ -85,10 +85,18 @@ def conclude(run: Run, state: State, *, as_json: bool) -> int:
         if as_json:
             print_document(run.capability, result)
         else:
-            print_result(result)
+            _print(run)
         return state.exit_code or 1
     if resumable(run, state) and kept_bytes(run):
         narrate(f"finished blocks are kept: `llmopt runs resume {run.id}` goes on from there")
     if as_json:
         print_document("error", {"error": reason, "exit_code": state.exit_code or 1, "run": run.id, "status": state.status})
     return state.exit_code or 1
+
+
+def _print(run: Run) -> None:
+    result = run.typed_result()
+    if result is None:
+        narrate(f"the result is of another version of llmopt: `llmopt runs show {run.id} --json` prints it as it is")
+    else:
+        print_result(result)

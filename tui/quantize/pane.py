@@ -137,4 +137,4 @@ class QuantizePane(QuantizeControl):
 
     def _checkpoint(self) -> str:
         chosen = self.results.chosen
-        return chosen.checkpoint if self.bar.active == RESULTS and chosen is not None else ""
+        return chosen.result.out if self.bar.active == RESULTS and chosen is not None else ""

@@ -7,8 +7,11 @@ import os
 import time
 from typing import Any
 
+from core.evaluate.result import Convention
+from core.evaluate.verify.result import VerifyResult
 from core.quantize.compare.result import QuantizeCompareResult
 from core.quantize.compare.spec import QuantizeCompareSpec, Variant
+from core.quantize.result import LayerFigures, MixedFigures, QuantizeMetrics, QuantizeResult
 from core.quantize.spec import QuantizeSpec
 from core.runs.state import events, store
 from core.runs.state.files import write_json
@@ -98,30 +101,55 @@ def finish(
     run: Run,
     *,
     checkpoint: str = "/models/out",
-    evaluation: dict[str, Any] | None = None,
+    evaluation: Convention | None = None,
+    mixed: MixedFigures | None = None,
     layers: list[dict[str, Any]] | None = None,
     **metrics: Any,
 ) -> Run:
     """Give a run its result."""
+    asked = run.spec
+    assert isinstance(asked, QuantizeSpec)
+    found = result_of(asked, run.id, checkpoint=checkpoint, evaluation=evaluation, mixed=mixed, layers=layers, **metrics)
+    write_json(run.path / "result.json", found.model_dump(mode="json"))
+    return run
+
+
+def result_of(
+    asked: QuantizeSpec,
+    run_id: str,
+    *,
+    checkpoint: str = "/models/out",
+    evaluation: Convention | None = None,
+    mixed: MixedFigures | None = None,
+    layers: list[dict[str, Any]] | None = None,
+    **metrics: Any,
+) -> QuantizeResult:
+    """What a run of `asked` measured."""
     figures = {
         "ppl_before": 12.34, "ppl_after": 12.61, "ppl_ratio": 1.02188, "ln_ppl_ratio": 0.02164, "ln_ppl_ratio_se": 0.0011,
         "kl_mean": 0.01234, "kl_se": 0.0004, "top1_agreement": 0.9412, "top1_se": 0.0018, "bytes_before": 13_900_000, "bytes_after": 4_610_000,
         "bits_per_weight": 5.31, "bits_per_quantized_weight": 4.13, "layer_error_mean": 0.081, "seconds": 23.4, "seconds_quantizing": 12.2,
         "seconds_evaluating": 11.2, "peak_rss_bytes": 612_000_000,
     } | metrics  # fmt: skip
-    result = {
-        "schema": "llmopt.quantize/1",
-        "llmopt_version": "0",
-        "capability": "quantize",
-        "method": run.values.get("method"),
-        "out": checkpoint,
-        "metrics": figures,
-        "run": run.id,
-    }
-    write_json(
-        run.path / "result.json", result | {"evaluation": EVALUATION if evaluation is None else evaluation, "notes": [], "layers": layers or []}
+    return QuantizeResult(
+        llmopt_version="0",
+        run=run_id,
+        model=asked.model,
+        method=asked.method,
+        bits=asked.bits,
+        granularity=asked.granularity,
+        group_size=asked.group_size if asked.granularity in ("group", "block") else None,
+        symmetric=asked.symmetric,
+        format=asked.format,
+        out=checkpoint,
+        parameters=6_950_000,
+        calibration="python-stdlib/train, 32768 tokens" if asked.calibrates else None,
+        error_of="outputs" if asked.calibrates else "weights",
+        metrics=QuantizeMetrics.model_validate(figures),
+        evaluation=(Convention.model_validate(EVALUATION) if evaluation is None else evaluation) if asked.eval_tokens else None,
+        layers=tuple(LayerFigures.model_validate(layer) for layer in layers or []),
+        mixed=mixed,
     )
-    return run
 
 
 def verified(run: Run, zeros: str = "pass") -> Run:
@@ -134,9 +162,10 @@ def verified(run: Run, zeros: str = "pass") -> Run:
     ]
     result = {
         "schema": "llmopt.verify/1", "llmopt_version": "0", "model": run.values["model"], "verified": zeros != "fail", "format": "gptq",
-        "scheme": "v1", "linears": 70, "bytes": 4_610_000, "bits_per_weight": 5.31, "checks": checks, "ppl": None, "seconds": 3.1, "warnings": [],
+        "scheme": "v1", "rounds_inputs": False, "linears": 70, "bytes": 4_610_000, "bits_per_weight": 5.31, "bits_per_quantized_weight": 4.13,
+        "checks": checks, "ppl": None, "seconds": 3.1, "peak_rss_bytes": 600_000_000, "warnings": [],
     }  # fmt: skip
-    write_json(run.path / "result.json", result)
+    write_json(run.path / "result.json", VerifyResult.model_validate(result).model_dump(mode="json"))
     return run
 
 
@@ -170,8 +199,7 @@ def compared(run: Run) -> Run:
         "bytes_before": 13_900_000, "ppl_before": 12.34, "ppl_before_se": 0.21, "rows": rows, "charts": charts, "evaluation": EVALUATION,
         "set": asked.set, "calibration": "python-stdlib/train, 16384 tokens", "seconds": 41.2, "peak_rss_bytes": 640_000_000, "notes": [],
     }  # fmt: skip
-    QuantizeCompareResult.model_validate(result)
-    write_json(run.path / "result.json", result | {"run": run.id, "artifacts": []})
+    write_json(run.path / "result.json", QuantizeCompareResult.model_validate(result | {"run": run.id}).model_dump(mode="json"))
     return run
 
 

@@ -74,7 +74,7 @@ def show_run(run_id: Id, /, *, json: Json = False, log: Annotated[bool, Paramete
     if run.values:
         print()
         print_facts([(name.replace("_", "-"), _plain(value)) for name, value in run.values.items()])
-    if (result := run.result) is not None:
+    if (result := run.typed_result()) is not None:
         from tui.cli.printing.results import print_result
 
         print()

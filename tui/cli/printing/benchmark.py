@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from core.benchmark.compare.result import BenchmarkCompareResult
-from core.benchmark.documents import parse_result
 from core.benchmark.report.named import Named, targets
 from core.benchmark.report.tables import CLAIMS, SAID, errors, intervals, levels, percentiles, quality, server, thresholds, told_warnings
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, headline
@@ -19,9 +17,8 @@ _SPOKEN = ("throughput_tokens_per_second", "throughput_requests_per_second", "go
 _AFTER = ("model_bytes", "cost_per_million_tokens")
 
 
-def print_benchmark(document: dict[str, Any]) -> None:
+def print_benchmark(result: BenchmarkResult) -> None:
     """Figures, percentiles, levels of a sweep, thresholds, errors; of several targets a ranking, the recommendation and what is beyond noise."""
-    result = parse_result(document, "the run")
     if len(result.entries) == 1 and not isinstance(result, BenchmarkCompareResult):
         _print_entry(result.entries[0], result.load)
     else:

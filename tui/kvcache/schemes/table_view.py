@@ -129,4 +129,4 @@ class TableView(Vertical):
 
 
 def _text(found: KvRun) -> str:
-    return convention(found.result.evaluation.model_dump())
+    return convention(found.result.evaluation)

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from core.quantize.compare.result import Charts, CompareRow, QuantizeCompareResult
-from core.quantize.compare.spec import QuantizeCompareSpec
 from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
 
 _MEBI = 2**20
-_KNOWN = {info.alias or name for name, info in QuantizeCompareResult.model_fields.items()}
-"""The worker adds the run's id and its artifacts to what the comparison answers."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +25,8 @@ class Compared:
 def newest(runs: Iterable[Run], model: str, wanted: str | None = None) -> Compared | None:
     """The newest comparison of a model that can be read, or the one of a given run."""
     for run in runs:
-        if run.capability != QuantizeCompareSpec.capability or run.values.get("model") != model or (wanted is not None and run.id != wanted):
-            continue
-        try:
-            return Compared(run, QuantizeCompareResult.model_validate({name: value for name, value in (run.result or {}).items() if name in _KNOWN}))
-        except ValidationError:
-            continue
+        if run.model == model and wanted in (None, run.id) and (result := run.result_as(QuantizeCompareResult)) is not None:
+            return Compared(run, result)
     return None
 
 

@@ -136,6 +136,6 @@ class ComparisonView(Vertical):
             f"original: {words.size(result.bytes_before)}, perplexity {words.plus_minus(words.figure(result.ppl_before), result.ppl_before_se)}"
         )
         cost = f"took {words.duration(result.seconds)}, peak memory {words.size(result.peak_rss_bytes)}"
-        how = f"measured on {convention(result.evaluation.model_dump())}"
+        how = f"measured on {convention(result.evaluation)}"
         lines = [Content.assemble((title, "bold"), f"  {original}  ", (cost, "dim")), Content.styled(how, "dim")]
         return Content("\n").join([*lines, *(Content.styled(note, "dim") for note in result.notes)])

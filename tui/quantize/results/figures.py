@@ -13,31 +13,31 @@ from tui.widgets import words
 def lines(outcome: Outcome) -> list[tuple[str, str]]:
     """(name, text) of every figure of a result."""
     rows = [("perplexity", _perplexity(outcome)), ("KL divergence", _divergence(outcome)), ("top-1 agreement", _agreement(outcome))]
-    if not outcome.evaluation:
+    if outcome.result.evaluation is None:
         rows = [("quality", "not measured: eval tokens was 0")]
-    before, after = words.size(outcome.number("bytes_before")), words.size(outcome.number("bytes_after"))
+    before, after = words.size(outcome.metrics.bytes_before), words.size(outcome.metrics.bytes_after)
     return [
         *rows,
-        ("size", f"{before} to {after}{_ratio(outcome)}, {words.figure(outcome.number('bits_per_weight'), 3)} bits a weight"),
-        ("cost", f"{words.duration(outcome.number('seconds'))}, peak memory {words.size(outcome.number('peak_rss_bytes'))}{_estimated(outcome)}"),
-        *([("predicted", _predicted(outcome.predicted_kl))] if outcome.predicted_kl is not None else []),
-        *([("measured on", convention(outcome.evaluation))] if outcome.evaluation else []),
-        ("checkpoint", clean(outcome.checkpoint) or "none"),
-        *(("note", note) for note in outcome.notes),
+        ("size", f"{before} to {after}{_ratio(outcome)}, {words.figure(outcome.metrics.bits_per_weight, 3)} bits a weight"),
+        ("cost", f"{words.duration(outcome.metrics.seconds)}, peak memory {words.size(outcome.metrics.peak_rss_bytes)}{_estimated(outcome)}"),
+        *([("predicted", _predicted(outcome.result.mixed.predicted_kl))] if outcome.result.mixed is not None else []),
+        *([("measured on", convention(outcome.result.evaluation))] if outcome.result.evaluation is not None else []),
+        ("checkpoint", clean(outcome.result.out) or "none"),
+        *(("note", clean(note)) for note in outcome.result.notes),
     ]
 
 
 def _perplexity(outcome: Outcome) -> str:
-    before, after = outcome.number("ppl_before"), outcome.number("ppl_after")
-    ratio = words.figure(outcome.number("ppl_ratio"))
-    error = outcome.number("ln_ppl_ratio_se")
-    relative = outcome.number("ppl_ratio")
+    before, after = outcome.metrics.ppl_before, outcome.metrics.ppl_after
+    ratio = words.figure(outcome.metrics.ppl_ratio)
+    error = outcome.metrics.ln_ppl_ratio_se
+    relative = outcome.metrics.ppl_ratio
     spread = None if error is None or relative is None else relative * error
     return f"{words.figure(before)} to {words.figure(after)}, ratio {words.plus_minus(ratio, spread)}"
 
 
 def _divergence(outcome: Outcome) -> str:
-    return words.plus_minus(words.figure(outcome.number("kl_mean")), outcome.number("kl_se")) + " nats a token from the original"
+    return words.plus_minus(words.figure(outcome.metrics.kl_mean), outcome.metrics.kl_se) + " nats a token from the original"
 
 
 def _predicted(kl: float) -> str:
@@ -45,7 +45,7 @@ def _predicted(kl: float) -> str:
 
 
 def _agreement(outcome: Outcome) -> str:
-    share, error = outcome.number("top1_agreement"), outcome.number("top1_se")
+    share, error = outcome.metrics.top1_agreement, outcome.metrics.top1_se
     spread = f" ± {words.percent(error)}" if error is not None else ""
     return f"{words.percent(share)}{spread} of tokens keep the most likely next token"
 
@@ -55,5 +55,5 @@ def _estimated(outcome: Outcome) -> str:
 
 
 def _ratio(outcome: Outcome) -> str:
-    before, after = outcome.number("bytes_before"), outcome.number("bytes_after")
+    before, after = outcome.metrics.bytes_before, outcome.metrics.bytes_after
     return f" ({before / after:.2f} times smaller)" if before and after and math.isfinite(before / after) else ""

@@ -22,10 +22,10 @@ def cells(outcome: Outcome, reference: Outcome) -> tuple[str, ...]:
     foreign = "≠" if outcome.convention is not None and outcome.convention != reference.convention else ""
     return (
         outcome.recipe.replace(" bit ", " ").replace("per ", ""),
-        words.figure(outcome.number("bits_per_weight"), 3),
-        words.size(outcome.number("bytes_after")),
-        foreign + words.figure(outcome.number("ppl_after")),
-        words.figure(outcome.number("ppl_ratio")),
-        foreign + words.figure(outcome.number("kl_mean"), 2),
-        words.percent(outcome.number("top1_agreement"), 1),
+        words.figure(outcome.metrics.bits_per_weight, 3),
+        words.size(outcome.metrics.bytes_after),
+        foreign + words.figure(outcome.metrics.ppl_after),
+        words.figure(outcome.metrics.ppl_ratio),
+        foreign + words.figure(outcome.metrics.kl_mean, 2),
+        words.percent(outcome.metrics.top1_agreement, 1),
     )

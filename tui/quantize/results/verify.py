@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -12,6 +12,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from core.evaluate.verify.result import VerifyResult
+from core.formats.verify.checks import CheckResult
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from core.sanitize import clean
@@ -69,7 +71,7 @@ class VerifyScreen(ModalScreen[None]):
         if self._over:
             return
         state = services_of(self).runs.state(self._run)
-        text = described(self._run.values, state, self._run.result if state.is_over else None, max(self.size.width - 6, 40))
+        text = described(self._run.model, state, self._run.result_as(VerifyResult) if state.is_over else None, max(self.size.width - 6, 40))
         self.app.call_from_thread(self._show, text, state.is_over)
 
     def _show(self, text: Content, over: bool) -> None:
@@ -77,40 +79,38 @@ class VerifyScreen(ModalScreen[None]):
         self._text.update(text)
 
 
-def described(values: Mapping[str, Any], state: State, result: Mapping[str, Any] | None, width: int) -> Content:
+def described(model: str, state: State, result: VerifyResult | None, width: int) -> Content:
     """Progress, or the verdict with every check."""
-    head = Content.styled(clean(str(values.get("model", ""))), "bold")
+    head = Content.styled(model, "bold")
     if not state.is_over:
         done = state.progress.fraction if state.progress is not None else 0.0
         label = clean(state.progress.label, limit=width) if state.progress is not None else "the worker is starting"
         return Content("\n").join([head, Content.assemble(bar(done, 30), f" {done:4.0%}"), Content.styled(label, "dim")])
-    checks = result.get("checks") if result is not None else None
-    if result is None or not isinstance(checks, list):
+    if result is None:
         return Content("\n").join([head, Content.styled(f"! {clean(state.exit_reason or state.status)}", "$text-error")])
-    return Content("\n").join([head, _verdict(result), Content(""), *_checks(checks, width), Content(""), *_rest(result, width)])
+    return Content("\n").join([head, _verdict(result), Content(""), *_checks(result.checks, width), Content(""), *_rest(result, width)])
 
 
-def _verdict(result: Mapping[str, Any]) -> Content:
-    scheme = clean(" ".join(str(result.get(name) or "") for name in ("format", "scheme")), limit=80)
-    good = result.get("verified") is True
-    return Content.assemble(("verified" if good else "not as it should be", "bold $text-success" if good else "bold $text-error"), f"  {scheme}")
+def _verdict(result: VerifyResult) -> Content:
+    scheme = clean(f"{result.format} {result.scheme}", limit=80)
+    verdict = ("verified", "bold $text-success") if result.verified else ("not as it should be", "bold $text-error")
+    return Content.assemble(verdict, f"  {scheme}")
 
 
-def _checks(checks: list[Any], width: int) -> list[Content]:
+def _checks(checks: Sequence[CheckResult], width: int) -> list[Content]:
     lines: list[Content] = []
     for check in checks:
-        if isinstance(check, dict):
-            sign, style = _SIGNS.get(str(check.get("status")), ("?", ""))
-            rows = [("", clean(str(check.get("title", "")))), *([("", clean(str(check["found"])))] if check.get("found") else [])]
-            told = hanging(rows, max(width - 12, 20)).split("\n")
-            lines += [Content.assemble((f"{sign:<11}" if index == 0 else " " * 11, style), line) for index, line in enumerate(told)]
+        sign, style = _SIGNS[check.status]
+        rows = [("", clean(check.title)), *([("", clean(check.found))] if check.found else [])]
+        told = hanging(rows, max(width - 12, 20)).split("\n")
+        lines += [Content.assemble((f"{sign:<11}" if index == 0 else " " * 11, style), line) for index, line in enumerate(told)]
     return lines
 
 
-def _rest(result: Mapping[str, Any], width: int) -> list[Content]:
+def _rest(result: VerifyResult, width: int) -> list[Content]:
     rows = [
-        ("size", f"{words.size(result.get('bytes'))}, {words.figure(result.get('bits_per_weight'), 3)} bits a weight"),
-        ("perplexity", words.figure(result.get("ppl"))),
-        *(("note", clean(str(text))) for text in result.get("warnings") or ()),
+        ("size", f"{words.size(result.bytes)}, {words.figure(result.bits_per_weight, 3)} bits a weight"),
+        ("perplexity", words.figure(result.ppl)),
+        *(("note", clean(text)) for text in result.warnings),
     ]
     return [hanging(rows, width), Content.styled("esc close", "dim")]

@@ -113,7 +113,7 @@ class ResultsView(TableOrChart):
         self._figures.update(Content("\n").join([head, hanging(figures.lines(chosen), self.size.width or 60)]))
         self.set_class(chosen.is_mixed and self.figure == 0, "-map")
         self._map.show([(layer.name, layer.bits) for layer in chosen.layers])
-        self.chart.set_plot(layers.plot([(layer.name, layer.error) for layer in chosen.layers], of=chosen.error_of))
+        self.chart.set_plot(layers.plot([(layer.name, layer.error) for layer in chosen.layers], of=chosen.result.error_of))
 
     def _fill(self) -> None:
         assert self._chosen is not None

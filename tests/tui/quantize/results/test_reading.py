@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.evaluate.result import Convention
 from core.models.card import LinearShape
 from core.quantize.check import check
 from core.quantize.compare.spec import VARIANTS, QuantizeCompareSpec
 from core.quantize.methods import METHODS
-from core.quantize.result import LayerFigures
+from core.quantize.result import LayerFigures, QuantizeMetrics, QuantizeResult
 from core.runs.state.events import Artifact, Log, Metric, Progress
 from core.runs.state.store import list_runs
 from tests.tui.fakes import NOW
@@ -113,11 +114,11 @@ def test_outcomes_are_those_of_the_model_newest_first_and_only_finished_ones() -
     made.run_of(made.spec(), "20260101-100003-quantize-0004", "failed", created=NOW)
     found = outcome.of_model(list_runs(), "bundled:base")
     assert [each.values["bits"] for each in found] == [4, 3]
-    assert found[1].checkpoint == "/models/a"
+    assert found[1].result.out == "/models/a"
 
 
 def test_figures_of_another_convention_are_marked() -> None:
-    other = made.EVALUATION | {"context": 2048}
+    other = Convention.model_validate(made.EVALUATION | {"context": 2048})
     made.finish(made.run_of(made.spec(bits=3), "20260101-100000-quantize-0001", "done", created=NOW), evaluation=other)
     made.finish(made.run_of(made.spec(bits=8), "20260101-100001-quantize-0002", "done", created=NOW), bits_per_weight=8.6, kl_mean=0.001)
     made.finish(made.run_of(made.spec(bits=4), "20260101-100002-quantize-0003", "done", created=NOW))
@@ -171,7 +172,7 @@ def test_the_estimate_stands_beside_the_measured_memory_while_the_model_is_there
 
 def test_without_an_evaluation_no_quality_is_claimed() -> None:
     run = made.run_of(made.spec(eval_tokens=0), "20260101-100000-quantize-0001", "done", created=NOW)
-    found = outcome.read(made.finish(run, evaluation={}, ppl_before=None, ppl_after=None, ppl_ratio=None, kl_mean=None, kl_se=None))
+    found = outcome.read(made.finish(run, ppl_before=None, ppl_after=None, ppl_ratio=None, kl_mean=None, kl_se=None))
     assert found is not None
     lines = dict(figures.lines(found))
     assert lines["quality"] == "not measured: eval tokens was 0"
@@ -179,22 +180,21 @@ def test_without_an_evaluation_no_quality_is_claimed() -> None:
     assert "measured on" not in lines
 
 
-@given(st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.booleans(), st.text(max_size=5), st.floats(), st.lists(st.integers()))))
-def test_any_result_can_be_shown(metrics: dict[str, Any]) -> None:
-    names = [
-        "ppl_before",
-        "ppl_after",
-        "ppl_ratio",
-        "kl_mean",
-        "kl_se",
-        "top1_agreement",
-        "bytes_before",
-        "bytes_after",
-        "bits_per_weight",
-        "seconds",
-    ]
-    strange = dict(zip(names, metrics.values(), strict=False))
-    found = outcome.Outcome("id", "m", {}, strange, {"corpus": "\x1b[31m", "context": "x"})
+STRANGE = st.one_of(st.none(), st.booleans(), st.text(max_size=5), st.floats(), st.integers(), st.lists(st.integers()))
+
+
+@given(
+    st.dictionaries(st.sampled_from(list(QuantizeMetrics.model_fields)), STRANGE), st.dictionaries(st.sampled_from(list(made.EVALUATION)), STRANGE)
+)
+def test_any_result_is_shown_or_passed_over(metrics: dict[str, Any], evaluation: dict[str, Any]) -> None:
+    document = made.result_of(made.spec(), "id").model_dump(mode="json")
+    document["metrics"] |= metrics
+    document["evaluation"] |= evaluation | {"corpus": "\x1b[31m"}
+    document["notes"] = ["\x1b[2Jhello", 7]
+    result = QuantizeResult.read(document)
+    if result is None:
+        return
+    found = outcome.Outcome("id", {}, result)
     for _, text in figures.lines(found):
         assert "\x1b" not in text
         assert "nan" not in text.lower()

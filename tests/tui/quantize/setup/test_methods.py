@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +11,10 @@ from hypothesis import strategies as st
 from core.hardware.snapshot import GpuState
 from core.quantize.methods import METHODS
 from core.quantize.plan.levels import LEVELS
+from core.quantize.result import MixedFigures
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.events import Metric, Progress, StateChange
+from tests.tui.fakes import NOW
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import FakeModels, MadeUp
 from tui.quantize.live.arrivals import arrivals, short
@@ -169,29 +170,24 @@ def test_any_assignment_can_be_drawn(bits: list[tuple[str, float | None]], width
 
 
 @pytest.mark.parametrize(("bits", "group", "symmetric"), [(2, 128, True), (3, 32, True), (4, 128, False), (6, 64, True), (8, 128, True)])
-def test_the_bits_of_a_linear_follow_from_its_bytes(bits: int, group: int, symmetric: bool) -> None:
+def test_the_bits_of_a_linear_follow_from_its_bytes_where_the_result_does_not_state_them(bits: int, group: int, symmetric: bool) -> None:
     rows, columns = 256, 512
     size = rows * columns * bits // 8 + 2 * rows * (columns // group) + (0 if symmetric else rows * (columns // group) * bits // 8)
-    result = {"metrics": {}, "layers": [{"name": "m.layers.0.q", "error": 0.1, "bytes": size, "rows": rows, "columns": columns}]}
-    found = outcome.read(_Run(made.spec(bits=bits, group_size=group, symmetric=symmetric).model_dump(), result))  # type: ignore[arg-type]
+    layer = {"name": "m.layers.0.q", "error": 0.1, "weight_error": 0.1, "bytes": size, "rows": rows, "columns": columns}
+    spec = made.spec(bits=bits, group_size=group, symmetric=symmetric)
+    found = outcome.read(made.finish(made.run_of(spec, "20260101-100000-quantize-0001", "done", created=NOW), layers=[layer]))
     assert found is not None
     assert found.layers[0].bits == pytest.approx(bits, abs=1e-9)
     assert not found.is_mixed
 
 
 def test_the_bits_of_a_mixed_quantization_are_those_it_chose() -> None:
-    layers = [{"name": f"m.layers.{block}.q", "error": 0.1, "bytes": 9, "rows": 8, "columns": 8} for block in range(2)]
-    result = {"metrics": {}, "layers": layers, "mixed": {"widths": {"m.layers.0.q": 2, "m.layers.1.q": 8}, "predicted_kl": 0.02}}
-    found = outcome.read(_Run(made.spec(method="mixed").model_dump(), result))  # type: ignore[arg-type]
+    layers = [{"name": f"m.layers.{block}.q", "error": 0.1, "weight_error": 0.1, "bytes": 9, "rows": 8, "columns": 8} for block in range(2)]
+    chosen = {"m.layers.0.q": 2, "m.layers.1.q": 8}
+    mixed = MixedFigures(sensitivities=(), widths=chosen, predicted_kl=0.02, measured_kl=None, exact=True, conditions="")
+    run = made.run_of(made.spec(method="mixed"), "20260101-100000-quantize-0001", "done", created=NOW)
+    found = outcome.read(made.finish(run, layers=layers, mixed=mixed))
     assert found is not None
     assert [layer.bits for layer in found.layers] == [2, 8]
     assert found.is_mixed
     assert dict(figures.lines(found))["predicted"].startswith("KL 0.0200 nats a token on calibration text")
-    assert not replace(found, layers=()).is_mixed
-
-
-class _Run:
-    id, events = "run", ()
-
-    def __init__(self, values: dict[str, Any], result: dict[str, Any]) -> None:
-        self.values, self.result = values, result
