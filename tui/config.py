@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Le
 
@@ -23,7 +23,7 @@ FILE_NAME = "config.toml"
 class Settings:
     """What the settings file may say. Every field has a default; an unknown field is refused."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
     theme: str | None = None
     """Name of a theme; default: chosen from what the terminal can show."""

@@ -13,7 +13,7 @@ LeavesOut = Callable[[str], bool]
 _LISTS = ("modules_to_not_convert", "llm_int8_skip_modules")
 
 
-def left_out_by(config: Mapping[str, Any]) -> LeavesOut | None:
+def left_out_by(config: Mapping[str, object]) -> LeavesOut | None:
     """The rule of a `quantization_config`; None where its method has none, because loaders go by the tensors.
 
     Raises:
@@ -35,7 +35,7 @@ class _Names:
         return linear in self._exact or any(pattern.matches(linear) for pattern in self._patterns)
 
 
-def _compressed_tensors(config: Mapping[str, Any]) -> LeavesOut:
+def _compressed_tensors(config: Mapping[str, object]) -> LeavesOut:
     groups = config.get("config_groups")
     tables = [group for group in (groups.values() if isinstance(groups, Mapping) else ()) if isinstance(group, Mapping)]
     targets = [target for group in tables for target in _texts(group.get("targets", ["Linear"]))]
@@ -43,7 +43,7 @@ def _compressed_tensors(config: Mapping[str, Any]) -> LeavesOut:
     return lambda linear: ignored.mean(linear) or not (all_wanted or wanted.mean(linear))
 
 
-def _gptq(config: Mapping[str, Any]) -> LeavesOut:
+def _gptq(config: Mapping[str, object]) -> LeavesOut:
     dynamic = config.get("dynamic")
     rules = [
         (NamePattern(key.removeprefix("-:").removeprefix("+:")), key.startswith("-:"))
@@ -61,7 +61,7 @@ def _gptq(config: Mapping[str, Any]) -> LeavesOut:
     return rule
 
 
-def _listed(config: Mapping[str, Any]) -> LeavesOut:
+def _listed(config: Mapping[str, object]) -> LeavesOut:
     """As transformers reads such lists: a part of the name, full parts between dots."""
     names = [f".{name}." for key in _LISTS for name in _texts(config.get(key))]
     return lambda linear: linear == "lm_head" or any(name in f".{linear}." for name in names)
@@ -71,4 +71,4 @@ def _texts(value: Any) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
-_RULES: dict[str, Callable[[Mapping[str, Any]], LeavesOut]] = {"compressed-tensors": _compressed_tensors, "gptq": _gptq, "awq": _listed}
+_RULES: dict[str, Callable[[Mapping[str, object]], LeavesOut]] = {"compressed-tensors": _compressed_tensors, "gptq": _gptq, "awq": _listed}

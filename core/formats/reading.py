@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ T = TypeVar("T")
 SCALE_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
-def field(config: Mapping[str, Any], name: str, kind: type[T], default: T, *also: str) -> T:
+def field(config: Mapping[str, object], name: str, kind: type[T], default: T, *also: str) -> T:
     """A field of `quantization_config`; missing and null are the default.
 
     Args:
@@ -37,7 +37,7 @@ def field(config: Mapping[str, Any], name: str, kind: type[T], default: T, *also
     return value
 
 
-def group_size_of(config: Mapping[str, Any], default: int, *also: str) -> int | None:
+def group_size_of(config: Mapping[str, object], default: int, *also: str) -> int | None:
     """`group_size` of a `quantization_config`; None when it is -1, one scale a row.
 
     Raises:

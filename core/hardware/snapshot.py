@@ -240,7 +240,7 @@ class Snapshot:
     seconds: float | None = None
     """What taking this snapshot cost."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values for a JSON document; tuples become lists, figures not available are null."""
         return _plain(asdict(self))  # type: ignore[no-any-return]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from core.errors import RequestError
 from core.models.card import ModelCard
@@ -17,7 +16,7 @@ PREFIX = "size:"
 
 def _shape(
     family: str, hidden: int, wide: int, layers: int, heads: int, kv: int, vocabulary: int, context: int, *, tied: bool = False, head_dim: int = 128
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {
         "model_type": family,
         "architectures": [f"{family.capitalize()}ForCausalLM"],
@@ -36,7 +35,7 @@ def _shape(
     }
 
 
-CONFIGS: dict[str, dict[str, Any]] = {
+CONFIGS: dict[str, dict[str, object]] = {
     "tinyllama-1.1b": _shape("llama", 2048, 5632, 22, 32, 4, 32000, 2048, head_dim=64),
     "llama-2-7b": _shape("llama", 4096, 11008, 32, 32, 32, 32000, 4096),
     "llama-2-13b": _shape("llama", 5120, 13824, 40, 40, 40, 32000, 4096),

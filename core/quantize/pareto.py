@@ -48,7 +48,7 @@ class Pareto:
     by_size: Size
     by_quality: Quality
     points: tuple[Point, ...]
-    convention: dict[str, Any]
+    convention: dict[str, object]
     """How the quality of all of these was measured."""
     notes: tuple[str, ...] = ()
     """What was left out, and why."""
@@ -63,7 +63,7 @@ class Pareto:
         """The points that something beats."""
         return tuple(point for point in self.points if not point.on_frontier)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain data."""
         return {
             "model": self.model,
@@ -88,7 +88,7 @@ def pareto(model: str, by_size: Size = "bits_per_weight", by_quality: Quality = 
         by_quality: figure of the result that tells the quality.
         runs: where to look, newest first; default: all runs.
     """
-    found: list[tuple[tuple[Any, ...], Point, dict[str, Any]]] = []
+    found: list[tuple[tuple[Any, ...], Point, dict[str, object]]] = []
     unmeasured = 0
     for run in store.list_runs() if runs is None else runs:
         if run.capability not in {"quantize", "quantize-compare"} or model not in {run.model, run.values.get("model")} or run.state.status != "done":
@@ -132,7 +132,7 @@ def models() -> list[str]:
     return list(dict.fromkeys(run.model for run in runs))
 
 
-def _points(run: Run, result: dict[str, Any], by_size: Size, by_quality: Quality) -> Iterator[Point]:
+def _points(run: Run, result: dict[str, object], by_size: Size, by_quality: Quality) -> Iterator[Point]:
     rows = result.get("rows")
     if isinstance(rows, list):
         for row in rows:
@@ -144,7 +144,7 @@ def _points(run: Run, result: dict[str, Any], by_size: Size, by_quality: Quality
         yield from _point(run.id, result, _title(run, result), metrics, by_size, by_quality)
 
 
-def _point(run: str, made: dict[str, Any], title: str, figures: dict[str, Any], by_size: str, by_quality: Quality) -> Iterator[Point]:
+def _point(run: str, made: dict[str, object], title: str, figures: dict[str, object], by_size: str, by_quality: Quality) -> Iterator[Point]:
     size, quality = figures.get(by_size), figures.get(by_quality)
     if not _is_number(size) or not _is_number(quality):
         return
@@ -154,7 +154,7 @@ def _point(run: str, made: dict[str, Any], title: str, figures: dict[str, Any], 
     yield Point(run, clean(title, limit=80), clean(str(made.get("method", "")), limit=40), size, quality, error if _is_number(error) else None)
 
 
-def _title(run: Run, result: dict[str, Any]) -> str:
+def _title(run: Run, result: dict[str, object]) -> str:
     """By what was asked; a request that this version cannot read is called by its method and its bits."""
     try:
         spec = run.spec

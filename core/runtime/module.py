@@ -64,7 +64,7 @@ class ModuleDecoder:
         count = tokens.shape[1]
         placed = self.cache.positions(count)
         positions = self._rows.append(count, real, tree, pads=self.cache.pads)
-        arguments: dict[str, Any] = {"attention_mask": self._mask(count, tree)}
+        arguments: dict[str, object] = {"attention_mask": self._mask(count, tree)}
         if placed is not None:
             positions = placed.to(self.device).expand(self.batch, -1)
         captured: list[Tensor] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -77,11 +77,11 @@ class HardwarePane(Container):
         self.on_focus()
         self.refresh_bindings()
 
-    def prefill(self, values: Mapping[str, Any]) -> None:
+    def prefill(self, values: Mapping[str, object]) -> None:
         """Plan for a model: fields of the form, and which view to open (`view`, default Fit)."""
         self.call_later(self._fill, dict(values))
 
-    async def _fill(self, values: Mapping[str, Any]) -> None:
+    async def _fill(self, values: Mapping[str, object]) -> None:
         await self.open_view(str(values.get("view", FIT)))
         if self.plan is not None:
             self.plan.fill(values)

@@ -54,7 +54,7 @@ class PlanForm(FieldGrid):
                 return f"{_LABELS.get(name, name)} must be a whole number of at least 1."
         return Request(**values)
 
-    def put(self, values: Mapping[str, Any]) -> None:
+    def put(self, values: Mapping[str, object]) -> None:
         """Fill in some of the fields."""
         super().put(values)
         self.post_message(self.Changed(self, ""))

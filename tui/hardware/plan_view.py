@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -189,7 +189,7 @@ class PlanView(Vertical):
         """The table of the answer."""
         (self.fit.formats if self.view == "Fit" else self.advice.table).focus()
 
-    def fill(self, values: Mapping[str, Any]) -> None:
+    def fill(self, values: Mapping[str, object]) -> None:
         """Fill in the form."""
         self.waiting = True
         self.form.put(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     from textual.message_pump import MessagePump
@@ -24,7 +24,7 @@ class Shell(Protocol):
     def place(self) -> str:
         """Where this is, and whether it may change anything here."""
 
-    def open_pane(self, pane_id: str, prefill: dict[str, Any] | None = None) -> None:
+    def open_pane(self, pane_id: str, prefill: dict[str, object] | None = None) -> None:
         """Open a tab, its form filled in where `prefill` is given."""
 
     def notify_text(self, text: str, *, title: str = "", severity: SeverityLevel = "information") -> None:

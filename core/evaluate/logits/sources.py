@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ class ModelLogits:
         self._device = torch.device("cpu") if parameter is None else parameter.device
         self._chunk_bytes = chunk_bytes or _CHUNK_BYTES.get(self._device.type, _CHUNK_BYTES["cpu"])
         config = getattr(model, "config", None)
-        self._options: dict[str, Any] = {"use_cache": False} if hasattr(config, "model_type") else {}
+        self._options: dict[str, object] = {"use_cache": False} if hasattr(config, "model_type") else {}
         self._vocabulary: int | None = config.get_text_config().vocab_size if config is not None and self._options else None
 
     def logits(self, windows: Tensor) -> Iterator[Tensor]:

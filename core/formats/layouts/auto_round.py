@@ -6,7 +6,6 @@ Source: auto-round's `inference/backend.py`, which tells by `packing_format` whe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from core.errors import RequestError
 from core.formats.base import Format
@@ -31,7 +30,7 @@ class AutoRound:
     """Names the format that such a checkpoint really has."""
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Format:
+    def from_config(cls, config: Mapping[str, object]) -> Format:
         """GPTQ of version 1 or 2, or AWQ.
 
         Raises:
@@ -51,5 +50,5 @@ class AutoRound:
         return scheme.with_overrides(Overrides.from_extra(config.get("extra_config")))
 
 
-def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(config: Mapping[str, object]) -> dict[str, object]:
     return {name: config[name] for name in ("bits", "group_size", "sym") if name in config}

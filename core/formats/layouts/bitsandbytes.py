@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor
@@ -115,7 +115,7 @@ class BitsAndBytes:
             scales = NestedScales(codes, absmax, state.nested_offset, nested_grid, state.nested_block)
         return Nf4Tensor(packed, scales, state.shape, state.dtype, grid, self.kind, state.block)
 
-    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, Any]:
+    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
         """The `quantization_config` of config.json.
 
         Args:
@@ -154,7 +154,7 @@ class BitsAndBytes:
         return (*(f"{name}.{part}" for part in _FOUR_BIT_PARTS), f"{name}{_STATE}{self.kind}")
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, object]) -> Self:
         """The scheme that a `quantization_config` describes.
 
         Raises:

@@ -21,7 +21,7 @@ class Overrides:
 
     entries: tuple[tuple[NamePattern, tuple[tuple[str, Any], ...]], ...] = ()
 
-    def of(self, linear: str) -> Mapping[str, Any]:
+    def of(self, linear: str) -> Mapping[str, object]:
         """Fields of `quantization_config` that are different for a linear."""
         exact = (self._literal[linear[:end]] for end in range(len(linear), 0, -1) if linear[:end] in self._literal)
         first = min(exact, default=len(self.entries))
@@ -58,12 +58,12 @@ class Overrides:
         return cls._from_table({key: value for key, value in _table(extra).items() if not _left_out(value)})
 
     @staticmethod
-    def leaving_out(names: list[str]) -> dict[str, Any]:
+    def leaving_out(names: list[str]) -> dict[str, object]:
         """A `dynamic` that leaves linears in full precision."""
         return {f"-:^{re.escape(name)}$": {} for name in names}
 
     @classmethod
-    def _from_table(cls, table: Mapping[str, Any]) -> Overrides:
+    def _from_table(cls, table: Mapping[str, object]) -> Overrides:
         entries = []
         for key, changes in table.items():
             if not isinstance(changes, Mapping) or not all(isinstance(name, str) for name in changes):
@@ -76,7 +76,7 @@ class Overrides:
 NONE = Overrides()
 
 
-def _table(value: Any) -> Mapping[str, Any]:
+def _table(value: Any) -> Mapping[str, object]:
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, cast
+from typing import ClassVar, Self, cast
 
 import torch
 from torch import Tensor
@@ -79,7 +79,7 @@ class FineGrainedFp8:
             inputs = ActivationQuantizer("fp8-e4m3", stored_scales(f"{name}.{stored}", widened, [(1,), ()]))
         return Float8Tensor(codes, scales, self.granularity, E4M3, inputs)
 
-    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, Any]:
+    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
         """The `quantization_config` of config.json.
 
         Args:
@@ -104,7 +104,7 @@ class FineGrainedFp8:
         return tuple(f"{name}.{part}" for part in ("weight", "weight_scale_inv", "weight_scale", *_INPUT_SCALES))
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, object]) -> Self:
         """The scheme that a `quantization_config` describes.
 
         Raises:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from core.errors import RequestError
 from core.hardware.plan import recipes
@@ -54,7 +54,7 @@ class Recommendation:
     command: str
     prepare: tuple[str, ...] = ()
     """Commands of other programs that come before it."""
-    action: dict[str, Any] | None = None
+    action: dict[str, object] | None = None
     """Values that fill in the quantize form, when this version makes the checkpoint itself."""
     statement: str | None = None
     """Which step this version does not do itself."""
@@ -64,7 +64,7 @@ class Recommendation:
     tensor_parallel: int = 1
     label: str = "estimate"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values for a JSON document."""
         return asdict(self)
 

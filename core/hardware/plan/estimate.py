@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from core.errors import RequestError
 from core.hardware.plan.formats import KV_FORMATS, STORED, WEIGHT_FORMATS, KvFormat, WeightBytes, kv_format, weight_bytes
@@ -96,7 +96,7 @@ class Estimate:
         """An item by its name: weights, kv cache, activations, runtime."""
         return next(line for line in self.lines if line.name == name)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values for a JSON document."""
         return asdict(self)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from core.errors import RequestError
 from core.hardware.snapshot import MEBIBYTE, GpuState, Snapshot
@@ -161,7 +161,7 @@ class Machine:
             raise RequestError(f"{count} GPUs cannot be planned for: give a number of at least 1")
         return replace(self, name=f"{count} x {gpu.name}", gpus=(gpu,) * count, gpu_problem=None)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values for a JSON document."""
         plain = asdict(self)
         plain["gpus"] = [asdict(gpu) | {"fp8": gpu.fp8, "int8": gpu.int8, "bf16": gpu.bf16} for gpu in self.gpus]

@@ -31,7 +31,7 @@ _PARSING = Lock()
 class ConfigDefaults:
     """Default values of a configuration class, and its standard name -> own name table (`hidden_size` -> `n_embd`)."""
 
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
     attribute_map: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -68,7 +68,7 @@ def config_defaults(model_type: str) -> ConfigDefaults:
 
 
 def _class_defaults(path: Path, node: ast.ClassDef, bases_left: int) -> ConfigDefaults:
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     names: dict[str, str] = {}
     for base in node.bases if bases_left else []:
         if isinstance(base, ast.Name) and (found := _find_class(path, base.id)) is not None:
@@ -80,9 +80,9 @@ def _class_defaults(path: Path, node: ast.ClassDef, bases_left: int) -> ConfigDe
     return ConfigDefaults(values | own, names | (own_map if isinstance(own_map, dict) else {}))
 
 
-def _body_values(node: ast.ClassDef) -> dict[str, Any]:
+def _body_values(node: ast.ClassDef) -> dict[str, object]:
     """Literal class attributes, and literal defaults of `__init__`'s arguments."""
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value is not None:
             _put(values, statement.target.id, statement.value)
@@ -95,7 +95,7 @@ def _body_values(node: ast.ClassDef) -> dict[str, Any]:
     return values
 
 
-def _put(values: dict[str, Any], name: str, node: ast.expr) -> None:
+def _put(values: dict[str, object], name: str, node: ast.expr) -> None:
     try:
         values[name] = _literal(node)
     except (ValueError, TypeError, ArithmeticError):

@@ -30,11 +30,11 @@ _MAX_LAYERS = 100_000
 class NormalConfig:
     """The text decoder's part of a configuration, with what transformers fills in."""
 
-    raw: Mapping[str, Any]
+    raw: Mapping[str, object]
     """The whole file."""
-    text: Mapping[str, Any]
+    text: Mapping[str, object]
     """The part that describes the text decoder: the file, or its `text_config`."""
-    defaults: Mapping[str, Any]
+    defaults: Mapping[str, object]
     attribute_map: Mapping[str, str]
     model_type: str
     """`model_type` of the text decoder, fit to be shown."""
@@ -119,13 +119,13 @@ class NormalConfig:
         return None
 
 
-def normalize(config: Mapping[str, Any]) -> NormalConfig:
+def normalize(config: Mapping[str, object]) -> NormalConfig:
     """Find the text decoder in a configuration and what transformers would fill in.
 
     Raises:
         RequestError: no `model_type`, or it is not text.
     """
-    text: Mapping[str, Any] = config
+    text: Mapping[str, object] = config
     for key in _NESTED:
         nested = text.get(key)
         if isinstance(nested, dict) and "hidden_size" not in text and "num_hidden_layers" not in text:

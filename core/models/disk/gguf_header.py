@@ -44,7 +44,7 @@ class GgufHeader:
     """What a GGUF file says it holds. Of long arrays only the length is kept, as an int under `<key>.length`, unless they were asked for."""
 
     version: int
-    metadata: dict[str, Any]
+    metadata: dict[str, object]
     tensors: tuple[GgufTensor, ...]
     data_begin: int = 0
     """Position in the file that tensors' offsets are counted from."""
@@ -87,7 +87,7 @@ class _Reader:
         tensor_count, key_count = self._scalar("<Q"), self._scalar("<Q")
         if key_count > _MAX_KEYS or tensor_count > _MAX_TENSORS:
             raise self._damaged(f"it announces {tensor_count:,} tensors and {key_count:,} keys")
-        metadata: dict[str, Any] = {}
+        metadata: dict[str, object] = {}
         for _ in range(key_count):
             self._entry(metadata)
         tensors = tuple(self._tensor() for _ in range(tensor_count))
@@ -97,7 +97,7 @@ class _Reader:
         end = self._stream.tell()
         return GgufHeader(version, metadata, tensors, end + -end % alignment)
 
-    def _entry(self, metadata: dict[str, Any]) -> None:
+    def _entry(self, metadata: dict[str, object]) -> None:
         key = self._text()
         kind = self._scalar("<I")
         if kind != _ARRAY:

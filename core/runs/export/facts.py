@@ -58,5 +58,5 @@ def tables(exported: Exported) -> list[tuple[str, list[Row]]]:
     return found
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def _mapping(value: Any) -> dict[str, object]:
     return value if isinstance(value, dict) else {}

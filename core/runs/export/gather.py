@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from core.runs.compare.compare import metrics_of
 from core.runs.export.report import Report, report_of
@@ -35,16 +34,16 @@ class Exported:
     capability: str
     model: str
     state: State
-    document: dict[str, Any]
+    document: dict[str, object]
     """spec.json."""
-    result: dict[str, Any]
+    result: dict[str, object]
     """result.json, or empty."""
     series: tuple[Series, ...]
     report: Report | None = None
     """What the capability itself says of the result."""
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """The fields that were asked for."""
         values = self.document.get("spec")
         return values if isinstance(values, dict) else {}

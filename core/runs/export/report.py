@@ -29,11 +29,11 @@ class Report:
     """For CSV, the header first."""
     samples: Callable[[], Iterable[Values]]
     """Raw values for CSV, the header first."""
-    document: Callable[[], Mapping[str, Any]]
+    document: Callable[[], Mapping[str, object]]
     """For JSON, its schema first."""
 
 
-def report_of(capability: str, results: Sequence[tuple[str, Mapping[str, Any]]]) -> Report | None:
+def report_of(capability: str, results: Sequence[tuple[str, Mapping[str, object]]]) -> Report | None:
     """The report of results, each with the name of its run; None where the capability has none, or cannot read them."""
     reference = registry.CAPABILITIES[capability].report if capability in registry.CAPABILITIES else ""
     if not reference or not all(result for _, result in results):

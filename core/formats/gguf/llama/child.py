@@ -20,7 +20,7 @@ import numpy as np
 _PLAIN_CACHE = 0  # ggml's number of F32
 
 
-def quantize(model: str, threads: int, out: str, file_type: str) -> dict[str, Any]:
+def quantize(model: str, threads: int, out: str, file_type: str) -> dict[str, object]:
     """Quantize a file; stdin may hold an importance matrix in llama.cpp's older format."""
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.nthread, parameters.ftype = threads, int(file_type)
@@ -33,14 +33,14 @@ def quantize(model: str, threads: int, out: str, file_type: str) -> dict[str, An
     return {"code": int(llama_cpp.llama_model_quantize(model.encode(), out.encode(), ctypes.byref(parameters)))}
 
 
-def tokenize(model: str, _threads: int) -> dict[str, Any]:
+def tokenize(model: str, _threads: int) -> dict[str, object]:
     """Token ids of texts; special tokens in a text are recognized."""
     request = _request()
     llama = llama_cpp.Llama(model, vocab_only=True, verbose=True)
     return {"tokens": [llama.tokenize(text.encode(), add_bos=request["bos"], special=True) for text in request["texts"]]}
 
 
-def logits(model: str, threads: int) -> dict[str, Any]:
+def logits(model: str, threads: int) -> dict[str, object]:
     """Logits of one window of tokens."""
     tokens = _request()["tokens"]
     llama = _open(model, threads, len(tokens))
@@ -60,7 +60,7 @@ def stream(model: str, threads: int) -> None:
         sys.stdout.buffer.flush()
 
 
-def score(model: str, threads: int) -> dict[str, Any]:
+def score(model: str, threads: int) -> dict[str, object]:
     """Negative log-likelihood in nats of the tokens of each window from a position on, each given the tokens before it."""
     request = _request()
     windows, first = request["windows"], request["first"]
@@ -75,7 +75,7 @@ def score(model: str, threads: int) -> dict[str, Any]:
     return {"nll": found}
 
 
-def generate(model: str, threads: int) -> dict[str, Any]:
+def generate(model: str, threads: int) -> dict[str, object]:
     """The most likely next token, again and again."""
     request = _request()
     tokens: list[int] = list(request["tokens"])
@@ -136,7 +136,7 @@ def main(command: str, model: str, threads: str, *arguments: str) -> int:
     if command == "stream":
         stream(model, int(threads))
         return 0
-    commands: dict[str, Callable[..., dict[str, Any]]] = {
+    commands: dict[str, Callable[..., dict[str, object]]] = {
         "quantize": quantize,
         "tokenize": tokenize,
         "logits": logits,

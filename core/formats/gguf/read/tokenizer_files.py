@@ -46,7 +46,7 @@ def write_tokenizer(header: GgufHeader, folder: Path, what: str) -> None:
     specials = _special_texts(tokens, metadata)
     _add_post_processor(tokenizer, tokens, metadata)
     tokenizer.save(str(folder / "tokenizer.json"))
-    settings: dict[str, Any] = {f"{name}_token": text for name, text in specials.items()}
+    settings: dict[str, object] = {f"{name}_token": text for name, text in specials.items()}
     settings |= {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
     template = metadata.get("tokenizer.chat_template")
     if isinstance(template, str):
@@ -54,7 +54,7 @@ def write_tokenizer(header: GgufHeader, folder: Path, what: str) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
-def _strings(metadata: Mapping[str, Any], key: str, what: str, *, empty: bool = False) -> list[str]:
+def _strings(metadata: Mapping[str, object], key: str, what: str, *, empty: bool = False) -> list[str]:
     found = metadata.get(f"tokenizer.ggml.{key}", [] if empty else None)
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found) or len(found) > _MOST_TOKENS:
         raise RequestError(f"{what} has no tokenizer.ggml.{key}: its tokenizer is missing or damaged")
@@ -86,7 +86,7 @@ def _byte_level(tokens: Sequence[str], kinds: Sequence[int], merges: Sequence[st
     return tokenizer
 
 
-def _sentencepiece(tokens: list[str], kinds: Sequence[int], metadata: Mapping[str, Any], what: str) -> Tokenizer:
+def _sentencepiece(tokens: list[str], kinds: Sequence[int], metadata: Mapping[str, object], what: str) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, normalizers
 
     scores = metadata.get("tokenizer.ggml.scores")
@@ -134,12 +134,12 @@ def _add_specials(tokenizer: Tokenizer, tokens: Sequence[str], kinds: Sequence[i
         (tokenizer.add_special_tokens if special else tokenizer.add_tokens)(added)
 
 
-def _special_texts(tokens: Sequence[str], metadata: Mapping[str, Any]) -> dict[str, str]:
+def _special_texts(tokens: Sequence[str], metadata: Mapping[str, object]) -> dict[str, str]:
     ids = {name: metadata.get(f"tokenizer.ggml.{key}_token_id") for name, key in _NAMES.items()}
     return {name: tokens[index] for name, index in ids.items() if type(index) is int and 0 <= index < len(tokens)}
 
 
-def _add_post_processor(tokenizer: Tokenizer, tokens: Sequence[str], metadata: Mapping[str, Any]) -> None:
+def _add_post_processor(tokenizer: Tokenizer, tokens: Sequence[str], metadata: Mapping[str, object]) -> None:
     """BOS and EOS around a text, where the file says so; without a word from it as llama.cpp has it."""
     from tokenizers import processors
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,7 +68,7 @@ def plan_conversion(folder: Path, name: str) -> Conversion:
     Raises:
         RequestError: a family, configuration, tensor or tokenizer that GGUF has no place for.
     """
-    config: dict[str, Any] = load_config(folder).to_dict()
+    config: dict[str, object] = load_config(folder).to_dict()
     family = family_of(str(config.get("model_type")))
     layout = layout_of(family, config)
     locations: dict[str, TensorLocation] = {}

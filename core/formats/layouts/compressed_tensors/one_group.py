@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
 
 FOLLOWS = "0.20.0"
 """Version of the package compressed-tensors whose names and layouts are written."""
 
 
-def one_group(scheme: str, weights: dict[str, Any], inputs: dict[str, Any] | None, ignore: list[str], *, dequantize: bool) -> dict[str, Any]:
+def one_group(scheme: str, weights: dict[str, object], inputs: dict[str, object] | None, ignore: list[str], *, dequantize: bool) -> dict[str, object]:
     """The configuration.
 
     Args:
