@@ -133,7 +133,7 @@ def test_what_is_said_of_a_threshold_is_never_cut(
     words = "7.875 times (7.745 to 7.922): worse, beyond noise"
     held = Threshold(expression="ttft.p50 no worse than the baseline", value=345.8, unit="ms", passed=False, words=words)
     result = made(samples(0)).model_copy(update={"thresholds": (held,)})
-    print_benchmark(result.model_dump(mode="json"))
+    print_benchmark(result)
     told = capsys.readouterr().out.split("\n\n")[-1]
     assert told.count("\n") >= lines - 1
     assert all(word in told for word in (*words.split(), "345.8", "NOT MET"))

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from core.kvcache.result import KvCacheResult
 from core.runs.state import store
 from tests.tui.cli.conftest import Llmopt, process
+from tests.tui.kvcache.made import measured, refused
 from tui.cli.options import build_spec, command_line
 from tui.cli.printing.results import print_result
 
@@ -60,13 +62,15 @@ def test_names_with_commas_become_a_tuple_and_a_command_again(llmopt: Llmopt, mo
 
 
 def test_the_table_is_printed_and_what_is_missing_stays_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    row = {"name": "h2o", "bytes_held": 1048576, "bytes_per_token": 512.0, "ttft_ms": 1.5, "tpot_ms": 2.5, "ppl": 9.5, "ppl_ratio": 1.25}
-    refused = {"name": "snapkv", "refused": "no"}
-    print_result({"capability": "kv-cache", "rows": [row | {"top1_agreement": 0.5}, refused], "metrics": {"h2o": {"ppl": 9.5}}})
+    document = measured("schemes")
+    row = document["rows"][0] | {"bytes_held": 1048576, "top1_agreement": 0.5}
+    result = KvCacheResult.read(document | {"rows": [row, refused(document["rows"][-1])]})
+    assert result is not None
+    print_result(result)
     out = capsys.readouterr().out
     assert "1.0 MiB" in out
     assert "50.00 %" in out
-    assert "—" in out.splitlines()[-1]
+    assert "—" in next(line for line in out.splitlines() if line.split()[:1] == [refused(document["rows"][-1])["name"]])
     assert "{" not in out
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from core.kvcache.catalog.catalog import SCHEMES
+from core.kvcache.pages.result import PagesResult
 from core.runs.state import store
 from tests.tui.cli.conftest import Llmopt
+from tests.tui.kvcache.made import measured
 from tui.cli.printing.results import print_result
 
 
@@ -63,28 +65,11 @@ def test_what_cannot_be_done_is_said_before_anything_begins(
 
 
 def test_results_of_both_modes_are_told_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    sequence = {
-        "name": "prompt 1",
-        "prompt_tokens": 9,
-        "hit_tokens": 4,
-        "new_tokens": 3,
-        "blocks": 2,
-        "shared_blocks": 1,
-        "waited_steps": 0,
-        "text": "x",
-    }
-    print_result(
-        {"capability": "kv-cache-pages", "label": "measured", "block_size": 16, "blocks": 9, "metrics": {"waste_mean": 0.02}, "rows": [sequence]}
-    )
-    told = capsys.readouterr().out
-    assert "measured" in told
-    assert "2.00 %" in told
-    assert "text" not in told
-    policy = {"policy": "static", "throughput_tokens_per_second": 10.0, "latency_mean_s": 1.0, "refused": 0}
-    print_result(
-        {"capability": "kv-cache-pages", "label": "simulation", "block_size": 16, "blocks": 9, "metrics": {"speedup": 4.0}, "rows": [policy]}
-    )
-    told = capsys.readouterr().out
-    assert "simulation" in told
-    assert "tokens/s" in told
-    assert "prompt" not in told
+    for name, words in (("pages", ("measured", "prompt", "waited")), ("simulation", ("simulation", "tokens/s", "continuous"))):
+        result = PagesResult.read(measured(name))
+        assert result is not None
+        print_result(result)
+        told = capsys.readouterr().out
+        assert all(word in told for word in words)
+        assert "text" not in told
+        assert ("waited" in told) == (name == "pages")

@@ -44,7 +44,7 @@ RESULT = BenchmarkMachineResult(
 
 
 def test_every_part_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    print_result(RESULT.model_dump(mode="json") | {"capability": "benchmark-machine"})
+    print_result(RESULT)
     printed = capsys.readouterr()
     assert "cpu float32: GFLOP/s" in printed.out
     lines = [line.split() for line in printed.out.splitlines()]

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from core.evaluate.result import Convention
 from core.quantize.spec import QuantizeSpec
 from core.runs import registry
 from core.runs.state import store
@@ -19,7 +20,18 @@ from tests.core.runs.tick import TickSpec
 from tests.tui.cli.conftest import Llmopt
 from tui.cli.follow import ProgressLine
 
-CONVENTION = {"corpus": "text", "sha256": "b" * 64, "context": 512, "stride": 512, "scoring": "all-targets", "bos": "none", "tokens_scored": 1022}
+CONVENTION = Convention(
+    corpus="text",
+    sha256="b" * 64,
+    context=512,
+    stride=512,
+    scoring="all-targets",
+    bos="none",
+    windows=2,
+    tokens_scored=1022,
+    bytes=None,
+    dtype="float32",
+).model_dump()
 
 
 def quantized(bits: int, size: float, ratio: float) -> Run:

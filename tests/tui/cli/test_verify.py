@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.evaluate.verify.result import VerifyResult
 from tests.tui.cli.conftest import Llmopt
 from tui.cli.printing.results import print_result
 
@@ -27,7 +28,9 @@ def test_a_check_that_falls_short_is_exit_code_3(
     assert next(check["id"] for check in document["checks"] if check["status"] == "fail") == "configuration"
 
     monkeypatch.setenv("COLUMNS", "80")
-    print_result(document)
+    result = VerifyResult.read(document)
+    assert result is not None
+    print_result(result)
     shown = capfd.readouterr()
     assert "verified  no" in shown.out
     assert "FAILED    configuration" in shown.out

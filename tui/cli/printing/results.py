@@ -23,7 +23,7 @@ def print_result(result: Result) -> None:
     if isinstance(result, VerifyResult):
         _print_checks(result)
     _print_verdicts(result)
-    figures = {name: value for name, value in result.measured.items() if "." not in name}
+    figures = {} if result.capability in _IN_ROWS else result.measured
     paired = _print_pairs(figures)
     errors = {figure(name).error for name in figures}
     rest = [name for name in figures if name not in paired and name not in errors and figures[name] is not None]
@@ -63,6 +63,9 @@ def _print_pairs(figures: Mapping[str, float | None]) -> set[str]:
         print()
     return {f"{name}_{ending}" for name in names for ending in ("before", "after")}
 
+
+_IN_ROWS = ("kv-cache",)
+"""Capabilities whose every figure is in the rows of a table."""
 
 _STATUS = {"pass": "passed", "warn": "doubtful", "fail": "FAILED", "skip": "not made"}
 

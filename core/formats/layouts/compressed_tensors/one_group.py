@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 FOLLOWS = "0.20.0"
 """Version of the package compressed-tensors whose names and layouts are written."""
 

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from core.benchmark.compare.result import BenchmarkCompareResult, LeftOut, Recommendation
+from core.benchmark.compare.spec import BenchmarkCompareSpec
 from core.benchmark.metrics import RATES, SAMPLES
 from core.benchmark.report import report
 from core.benchmark.report.course import first_token, token_rate, under_way
@@ -68,8 +69,10 @@ def compared() -> BenchmarkCompareResult:
 
 
 def run_of(result: BenchmarkResult) -> Run:
-    run = store.create(BenchmarkSpec(model="http://127.0.0.1:1", served_model=HOSTILE))
-    write_json(run.path / "result.json", {"schema": "llmopt.benchmark/1", "run": run.id} | result.model_dump(mode="json"))
+    several = isinstance(result, BenchmarkCompareResult)
+    asked = BenchmarkCompareSpec(model="bundled:base") if several else BenchmarkSpec(model="http://127.0.0.1:1", served_model=HOSTILE)
+    run = store.create(asked)
+    write_json(run.path / "result.json", {"run": run.id} | result.model_dump(mode="json"))
     run.save_state(run.state.model_copy(update={"status": "done"}))
     return run
 

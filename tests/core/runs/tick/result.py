@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from core.result import Figures, Result
 
 
 class TickMetrics(Figures):
-    """Of a tick."""
+    """Of a tick, and whatever else a test claims was measured."""
 
-    ticks: int
-    nothing: float | None
-    seed: int
+    model_config = ConfigDict(extra="allow")
+
+    ticks: int = 0
+    nothing: float | None = None
+    seed: int = 0
 
 
 class TickResult(Result):
@@ -23,4 +25,4 @@ class TickResult(Result):
     schema_: str = Field("llmopt.tick/1", alias="schema")
     capability: Literal["tick"] = "tick"
     metrics: TickMetrics
-    spec: dict[str, object]
+    spec: dict[str, object] = Field(default_factory=dict)
