@@ -39,13 +39,25 @@ class Capability:
     """Whether a run can wait in its middle and go on."""
     report: str = ""
     """A function of named results that makes a `core.runs.export.report.Report`; none when empty: the figures alone are exported."""
+    pareto: str = ""
+    """A function of a finished run that gives `core.runs.pareto.Candidate`s; none when empty: it makes no model smaller."""
     differences: str = ""
     """A function of two results that says which figures differ beyond noise; none when empty."""
 
 
 CAPABILITIES: dict[str, Capability] = {
-    "quantize": Capability("core.quantize", "Quantize", "Quantize", check="core.quantize.check:check", needs_unquantized=True, resumable=True),
-    "quantize-compare": Capability("core.quantize.compare", "QuantizeCompare", "Compare quantizations", needs_unquantized=True),
+    "quantize": Capability(
+        "core.quantize",
+        "Quantize",
+        "Quantize",
+        check="core.quantize.check:check",
+        needs_unquantized=True,
+        resumable=True,
+        pareto="core.quantize.points:of_run",
+    ),
+    "quantize-compare": Capability(
+        "core.quantize.compare", "QuantizeCompare", "Compare quantizations", needs_unquantized=True, pareto="core.quantize.points:of_comparison"
+    ),
     "verify": Capability("core.evaluate.verify", "Verify", "Verify", needs_folder=False),
     "evaluate": Capability("core.evaluate", "Evaluate", "Evaluate", check="core.evaluate.check:check", needs_folder=False),
     "kv-cache": Capability("core.kvcache", "KvCache", "KV cache", check="core.kvcache.check:check", needs_folder=False),

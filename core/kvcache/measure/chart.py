@@ -6,15 +6,19 @@ import math
 from collections.abc import Sequence
 
 from core.kvcache.result import ChartPoint, KvRow
+from core.runs.pareto import on_front
 
 _NORMAL_95 = 1.959964
+_ROUNDING = 1e-6
+"""Perplexity ratios that differ by no more are equal."""
 
 
 def chart(rows: Sequence[KvRow]) -> tuple[ChartPoint, ...]:
     """A point for each row that was measured, smallest first, with the 95 % interval of its perplexity ratio."""
     points = [point for row in rows if (point := _point(row)) is not None]
     ordered = sorted(points, key=lambda point: (point.bytes_per_token, point.ppl_ratio))
-    return tuple(point.model_copy(update={"on_front": not any(_beats(other, point) for other in points)}) for point in ordered)
+    marks = on_front([(point.bytes_per_token, point.ppl_ratio) for point in ordered], tolerance=_ROUNDING)
+    return tuple(point.model_copy(update={"on_front": mark}) for point, mark in zip(ordered, marks, strict=True))
 
 
 def _point(row: KvRow) -> ChartPoint | None:
@@ -30,11 +34,3 @@ def _point(row: KvRow) -> ChartPoint | None:
         high=math.exp(row.ln_ppl_ratio + spread),
         on_front=False,
     )
-
-
-def _beats(one: ChartPoint, other: ChartPoint) -> bool:
-    """At least as good in both, better in one; perplexities that are equal to rounding are equal."""
-    better, equal = one.ppl_ratio < other.ppl_ratio - 1e-6, abs(one.ppl_ratio - other.ppl_ratio) <= 1e-6
-    if one.bytes_per_token < other.bytes_per_token:
-        return better or equal
-    return one.bytes_per_token == other.bytes_per_token and better

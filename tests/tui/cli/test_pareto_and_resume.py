@@ -8,43 +8,25 @@ from dataclasses import replace
 
 import pytest
 
-from core.evaluate.result import Convention
 from core.quantize.spec import QuantizeSpec
 from core.runs import registry
 from core.runs.state import store
 from core.runs.state.events import Progress, StateChange
-from core.runs.state.files import write_json
 from core.runs.state.store import Run
+from tests.core.quantize.results import quantized
 from tests.core.runs import tick
 from tests.core.runs.tick import TickSpec
 from tests.tui.cli.conftest import Llmopt
 from tui.cli.follow import ProgressLine
 
-CONVENTION = Convention(
-    corpus="text",
-    sha256="b" * 64,
-    context=512,
-    stride=512,
-    scoring="all-targets",
-    bos="none",
-    windows=2,
-    tokens_scored=1022,
-    bytes=None,
-    dtype="float32",
-).model_dump()
 
-
-def quantized(bits: int, size: float, ratio: float) -> Run:
-    run = store.create(QuantizeSpec(model="bundled:base", bits=bits))
-    metrics = {"bits_per_weight": size, "ppl_ratio": ratio, "kl_mean": ratio - 1}
-    write_json(run.path / "result.json", {"method": "gptq", "bits": bits, "evaluation": CONVENTION, "metrics": metrics})
-    run.save_state(run.state.model_copy(update={"status": "done"}))
-    return run
+def made(bits: int, size: float, ratio: float) -> Run:
+    return quantized(QuantizeSpec(model="bundled:base", bits=bits), bits_per_weight=size, ppl_ratio=ratio, kl_mean=ratio - 1)
 
 
 def test_what_nothing_beats_is_marked(llmopt: Llmopt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    runs = [quantized(4, 5.0, 1.02), quantized(3, 4.0, 1.05), quantized(5, 5.5, 1.03)]
+    runs = [made(4, 5.0, 1.02), made(3, 4.0, 1.05), made(5, 5.5, 1.03)]
     answer = llmopt("pareto", "bundled:base")
     assert answer.code == 0
     lines = [line.split() for line in answer.out.splitlines()[1:]]
@@ -58,7 +40,7 @@ def test_what_nothing_beats_is_marked(llmopt: Llmopt, monkeypatch: pytest.Monkey
 
 def test_a_model_without_runs_is_told_of_those_that_have_some(llmopt: Llmopt) -> None:
     assert "`llmopt quantize nothing`" in llmopt("pareto", "nothing").err
-    quantized(4, 5.0, 1.02)
+    made(4, 5.0, 1.02)
     assert "there are some of bundled:base" in llmopt("pareto", "nothing").err
 
 

@@ -6,10 +6,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from core.evaluate.result import Convention
-from core.quantize.pareto import Quality, Size, models
-from core.quantize.pareto import pareto as find
 from core.runs.figures import show
+from core.runs.pareto import Quality, Size, models
+from core.runs.pareto import pareto as find
 from tui.cli.printing.output import narrate, print_document, print_table
 from tui.cli.printing.results import convention
 
@@ -49,8 +48,8 @@ def pareto(
         ]
         print_table(cells, ("", "quantization", _HEADS[size], _HEADS[quality], "run"), right=(2, 3), shrink=(1,))
         narrate("* nothing that was tried is both smaller and better")
-        if (measured := Convention.read(found.convention)) is not None:
-            narrate(f"measured on {convention(measured)}")
+        if found.convention is not None:
+            narrate(f"measured on {convention(found.convention)}")
     else:
         others = ", ".join(name for name in models() if name != found.model)
         narrate(f"no finished quantization of {found.model}" + (f": there are some of {others}" if others else f": `llmopt quantize {found.model}`"))

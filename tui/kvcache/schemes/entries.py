@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from string import ascii_letters
 
 from core.kvcache.result import KvCacheResult, KvRow
+from core.runs.pareto import on_front
 from tui.experiment.finished import Finished
 
 KvRun = Finished[KvCacheResult]
@@ -76,12 +77,6 @@ def _machine(result: KvCacheResult) -> tuple[object, ...]:
 
 
 def _front(shown: Sequence[Entry]) -> set[tuple[str, str]]:
-    placed = [(entry.row.bytes_per_token, entry.row.ppl_ratio, entry) for entry in shown]
-    known = [(size, ratio, entry) for size, ratio, entry in placed if size is not None and ratio is not None]
-    beaten = {
-        entry.key
-        for size, ratio, entry in known
-        for other_size, other_ratio, _ in known
-        if other_size <= size and other_ratio <= ratio and (other_size, other_ratio) != (size, ratio)
-    }
-    return {entry.key for _, _, entry in known} - beaten
+    known = {entry.key: (entry.row.bytes_per_token, entry.row.ppl_ratio) for entry in shown}
+    placed = {key: (size, ratio) for key, (size, ratio) in known.items() if size is not None and ratio is not None}
+    return {key for key, mark in zip(placed, on_front(list(placed.values())), strict=True) if mark}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from core.result import Better
+from core.runs.pareto import on_front
 from core.sanitize import clean
 from tui.kvcache.schemes.entries import Entry
 from tui.kvcache.schemes.rows import FRONT, FULL
@@ -19,7 +21,7 @@ class Measure:
 
     name: str
     title: str
-    lower_is_better: bool
+    better: Better
     scale: float = 1.0
     unit: str = ""
     tell: Callable[[float], str] = lambda value: words.figure(value, 3)
@@ -32,11 +34,11 @@ class Measure:
 
 
 MEASURES = (
-    Measure("ppl_ratio", "perplexity ratio", True, tell=lambda value: f"{value:.4f}"),
-    Measure("kl_mean", "KL divergence", True, unit="nats"),
-    Measure("top1_agreement", "top-1 agreement", False, 100.0, "%", lambda value: f"{value:.1f} %"),
-    Measure("needle_rate", "needle found", False, 100.0, "%", lambda value: f"{value:.0f} %"),
-    Measure("tpot_ms", "time of a token", True, unit="ms", tell=lambda value: f"{words.figure(value, 3)} ms"),
+    Measure("ppl_ratio", "perplexity ratio", "lower", tell=lambda value: f"{value:.4f}"),
+    Measure("kl_mean", "KL divergence", "lower", unit="nats"),
+    Measure("top1_agreement", "top-1 agreement", "higher", 100.0, "%", lambda value: f"{value:.1f} %"),
+    Measure("needle_rate", "needle found", "higher", 100.0, "%", lambda value: f"{value:.0f} %"),
+    Measure("tpot_ms", "time of a token", "lower", unit="ms", tell=lambda value: f"{words.figure(value, 3)} ms"),
 )
 
 
@@ -44,16 +46,17 @@ def placed(entries: Sequence[Entry], measure: Measure) -> list[tuple[Entry, floa
     """(row, bytes of a token, figure) of those that have both, the smallest first."""
     found = [(entry, words.number(entry.row.bytes_per_token), measure.of(entry)) for entry in entries]
     known = [(entry, size, value) for entry, size, value in found if size is not None and value is not None]
-    return sorted(known, key=lambda each: (each[1], each[2] if measure.lower_is_better else -each[2]))
+    return sorted(known, key=lambda each: (each[1], each[2] if measure.better == "lower" else -each[2]))
 
 
 def front(points: Sequence[tuple[Entry, float, float]], measure: Measure) -> list[tuple[Entry, float, float]]:
-    """Those that none is both smaller than and better than, the smallest first."""
-    kept: list[tuple[Entry, float, float]] = []
-    for point in points:
-        if not kept or (point[2] < kept[-1][2] if measure.lower_is_better else point[2] > kept[-1][2]):
-            kept.append(point)
-    return kept
+    """Those that nothing beats, the smallest first; of equals the first."""
+    marks = on_front([(size, value) for _, size, value in points], measure.better)
+    kept: dict[tuple[float, float], tuple[Entry, float, float]] = {}
+    for point, mark in zip(points, marks, strict=True):
+        if mark:
+            kept.setdefault(point[1:], point)
+    return list(kept.values())
 
 
 def plot(entries: Sequence[Entry], measure: Measure) -> Plot:

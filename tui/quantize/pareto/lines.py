@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.evaluate.result import Convention
-from core.quantize.pareto import Pareto, Point, Quality
+from core.runs.pareto import Pareto, Point, Quality
 from core.sanitize import clean
 from tui.experiment.told import convention
 from tui.widgets import words
@@ -76,8 +75,7 @@ def explained(found: Pareto, point: Point, measure: Measure) -> str:
 
 def told(found: Pareto) -> list[tuple[str, str]]:
     """How the points were measured, and what was left out."""
-    measured = Convention.read(found.convention)
-    rows = [] if measured is None else [("measured on", convention(measured))]
+    rows = [("measured on", convention(found.convention))] if found.convention else []
     return [*rows, *(("", note) for note in found.notes)]
 
 

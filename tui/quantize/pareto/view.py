@@ -13,8 +13,8 @@ from textual.message import Message
 from textual.widgets import DataTable, Static
 from textual.worker import get_current_worker
 
-from core.quantize import pareto as core
 from core.quantize.spec import QuantizeSpec
+from core.runs import pareto as core
 from core.runs.state.store import Run
 from tui.experiment.names import model
 from tui.experiment.table_or_chart import TableOrChart

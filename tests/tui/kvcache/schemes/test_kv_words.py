@@ -114,7 +114,7 @@ def test_every_scheme_stands_in_the_chart_by_the_letter_of_the_list(measure: fro
 def test_the_staircase_only_ever_gets_better(measure: fronts.Measure) -> None:
     points = fronts.front(fronts.placed(entries([finished()]), measure), measure)
     values = [value for _, _, value in points]
-    assert values == sorted(values, reverse=measure.lower_is_better)
+    assert values == sorted(values, reverse=measure.better == "lower")
 
 
 def test_perplexity_so_far_is_shown_over_the_full_caches_at_the_same_token() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.quantize.pareto import Pareto, Point, with_frontier
+from core.runs.pareto import Pareto, Point, with_frontier
 from tui.quantize.pareto import lines as pareto
 
 KL = pareto.MEASURES[0]
@@ -13,7 +13,7 @@ KL = pareto.MEASURES[0]
 
 def found(*points: tuple[str, float, float]) -> Pareto:
     made = [Point(f"run-{title}", title, "mixed" if title.startswith("mixed") else "gptq", size, quality, 0.001) for title, size, quality in points]
-    return Pareto("bundled:base", "bits_per_weight", "kl_mean", with_frontier(made), {"corpus": "text"}, ("left out: 1 run",))
+    return Pareto("bundled:base", "bits_per_weight", "kl_mean", with_frontier(made), None, ("left out: 1 run",))
 
 
 SOME = found(("gptq-w3", 4.4, 0.085), ("rtn-w4-channel", 4.6, 0.091), ("mixed-4bit", 4.9, 0.03), ("rtn-w4", 5.3, 0.031), ("rtn-w8", 8.6, 0.001))

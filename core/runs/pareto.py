@@ -1,15 +1,15 @@
-"""What all finished runs of one model bought and paid: bits per weight against quality, and which of them nothing beats."""
+"""What all finished runs of one model bought and paid: size against quality, and which of them nothing beats."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeGuard
 
-from core.errors import LlmoptError
-from core.quantize.naming import scheme_name
-from core.quantize.spec import QuantizeSpec
+from core.evaluate.result import Convention
+from core.result import Better
+from core.runs.registry import CAPABILITIES, load
 from core.runs.state import store
 from core.runs.state.store import Run
 from core.sanitize import clean
@@ -18,12 +18,23 @@ Size = Literal["bits_per_weight", "bits_per_quantized_weight", "bytes_after"]
 Quality = Literal["ppl_ratio", "kl_mean"]
 
 _CONVENTION = ("corpus", "sha256", "context", "stride", "scoring", "bos", "tokens_scored")
-_ROW_FIGURES = {"bytes_after": "bytes"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One smaller form of a model, as the capability that made it describes it."""
+
+    title: str
+    method: str
+    figures: Mapping[str, Any]
+    """By name: those of `Size` and `Quality`, and `kl_se` and `ln_ppl_ratio_se`, their errors; what was not measured is None or not there."""
+    evaluation: Convention | None
+    """How the quality was measured."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One quantization of the model."""
+    """One smaller form of the model."""
 
     run: str
     """Id of the run that made it."""
@@ -48,8 +59,8 @@ class Pareto:
     by_size: Size
     by_quality: Quality
     points: tuple[Point, ...]
-    convention: dict[str, object]
-    """How the quality of all of these was measured."""
+    convention: Convention | None
+    """How the quality of all of these was measured; None without points."""
     notes: tuple[str, ...] = ()
     """What was left out, and why."""
 
@@ -63,13 +74,13 @@ class Pareto:
         """The points that something beats."""
         return tuple(point for point in self.points if not point.on_frontier)
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return {
             "model": self.model,
             "size": self.by_size,
             "quality": self.by_quality,
-            "evaluation": self.convention,
+            "evaluation": {name: clean(value) if isinstance(value, str) else value for name, value in _stated(self.convention)},
             "points": [asdict(point) for point in self.points],
             "frontier": [point.run for point in self.frontier],
             "notes": list(self.notes),
@@ -77,7 +88,7 @@ class Pareto:
 
 
 def pareto(model: str, by_size: Size = "bits_per_weight", by_quality: Quality = "ppl_ratio", runs: Iterable[Run] | None = None) -> Pareto:
-    """The points of all finished quantizations and comparisons of a model, each run read once.
+    """The points of all finished runs that made a model smaller, each run read once.
 
     Qualities that were measured on different text, windows or tokens cannot be set beside each other: those of the convention that most
     points share are kept, of equally many those of the newest run.
@@ -88,81 +99,78 @@ def pareto(model: str, by_size: Size = "bits_per_weight", by_quality: Quality = 
         by_quality: figure of the result that tells the quality.
         runs: where to look, newest first; default: all runs.
     """
-    found: list[tuple[tuple[Any, ...], Point, dict[str, object]]] = []
+    found: list[tuple[tuple[str, ...], Point, Convention]] = []
     unmeasured = 0
     for run in store.list_runs() if runs is None else runs:
-        if run.capability not in {"quantize", "quantize-compare"} or model not in {run.model, run.values.get("model")} or run.state.status != "done":
+        if model not in {run.model, run.values.get("model")} or (candidates := _candidates(run)) is None:
             continue
-        result = run.result or {}
-        evaluation = result.get("evaluation")
-        points = list(_points(run, result, by_size, by_quality)) if isinstance(evaluation, dict) else []
-        unmeasured += not points
-        if isinstance(evaluation, dict):
-            found += [(tuple(str(evaluation.get(name)) for name in _CONVENTION), point, evaluation) for point in points]
+        before = len(found)
+        for each in candidates(run):
+            point = _point(run.id, each, by_size, by_quality)
+            if point is not None and each.evaluation is not None:
+                found.append((tuple(str(getattr(each.evaluation, name)) for name in _CONVENTION), point, each.evaluation))
+        unmeasured += len(found) == before
     counts = Counter(key for key, _, _ in found)
     chosen = max(counts, key=lambda key: counts[key], default=None)
     points = [point for key, point, _ in found if key == chosen]
-    convention = next((evaluation for key, _, evaluation in found if key == chosen), {})
     return Pareto(
         model=clean(model, limit=200),
         by_size=by_size,
         by_quality=by_quality,
         points=with_frontier(points),
-        convention={name: clean(value) if isinstance(value, str) else value for name, value in convention.items()},
+        convention=next((evaluation for key, _, evaluation in found if key == chosen), None),
         notes=tuple(_notes(unmeasured, len(found) - len(points))),
     )
 
 
 def with_frontier(points: Sequence[Point]) -> tuple[Point, ...]:
-    """The points in order of size, each told whether it is on the frontier."""
+    """The points in order of size, each marked where it is on the frontier."""
     ordered = sorted(points, key=lambda point: (point.size, point.quality))
-    marked, best, at = [], float("inf"), float("-inf")
-    for point in ordered:
-        # Of points that are equal in both, all stand on the frontier.
-        beaten = point.quality > best or (point.quality == best and point.size > at)
-        if not beaten:
-            best, at = point.quality, point.size
-        marked.append(Point(**{**asdict(point), "on_frontier": not beaten}))
-    return tuple(marked)
+    marks = on_front([(point.size, point.quality) for point in ordered])
+    return tuple(replace(point, on_frontier=mark) for point, mark in zip(ordered, marks, strict=True))
+
+
+def on_front(points: Sequence[tuple[float, float]], better: Better = "lower", tolerance: float = 0.0) -> tuple[bool, ...]:
+    """For each (size, quality) whether nothing beats it: no other is as small and better, or smaller and as good. Equals do not beat each other.
+
+    Args:
+        points: smaller is better; of the quality, what `better` says.
+        better: direction of the quality.
+        tolerance: qualities that differ by no more are equal.
+    """
+    sign = -1 if better == "higher" else 1
+
+    def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+        gain = sign * (other[1] - one[1])
+        return (gain > tolerance and one[0] <= other[0]) or (gain >= -tolerance and one[0] < other[0])
+
+    return tuple(not any(beats(other, point) for other in points) for point in points)
 
 
 def models() -> list[str]:
-    """The models of which there are finished quantizations, the one of the newest run first."""
-    runs = [run for run in store.list_runs() if run.capability in {"quantize", "quantize-compare"} and run.state.status == "done"]
-    return list(dict.fromkeys(run.model for run in runs))
+    """The models that finished runs made smaller, the one of the newest run first."""
+    return list(dict.fromkeys(run.model for run in store.list_runs() if _candidates(run) is not None))
 
 
-def _points(run: Run, result: dict[str, object], by_size: Size, by_quality: Quality) -> Iterator[Point]:
-    rows = result.get("rows")
-    if isinstance(rows, list):
-        for row in rows:
-            if isinstance(row, dict):
-                yield from _point(run.id, row, str(row.get("title", "")), row, _ROW_FIGURES.get(by_size, by_size), by_quality)
-        return
-    metrics = result.get("metrics")
-    if isinstance(metrics, dict):
-        yield from _point(run.id, result, _title(run, result), metrics, by_size, by_quality)
+def _candidates(run: Run) -> Callable[[Run], Iterable[Candidate]] | None:
+    """What tells the candidates of a run; None for a run that is not done, or makes no model smaller."""
+    entry = CAPABILITIES.get(run.capability)
+    return load(entry.pareto) if entry is not None and entry.pareto and run.state.status == "done" else None
 
 
-def _point(run: str, made: dict[str, object], title: str, figures: dict[str, object], by_size: str, by_quality: Quality) -> Iterator[Point]:
+def _point(run: str, candidate: Candidate, by_size: str, by_quality: str) -> Point | None:
+    figures = candidate.figures
     size, quality = figures.get(by_size), figures.get(by_quality)
     if not _is_number(size) or not _is_number(quality):
-        return
+        return None
     error = figures.get("kl_se") if by_quality == "kl_mean" else figures.get("ln_ppl_ratio_se")
     if by_quality == "ppl_ratio" and _is_number(error):
         error *= quality  # of the ratio itself, to first order
-    yield Point(run, clean(title, limit=80), clean(str(made.get("method", "")), limit=40), size, quality, error if _is_number(error) else None)
+    return Point(run, clean(candidate.title, limit=80), clean(candidate.method, limit=40), size, quality, error if _is_number(error) else None)
 
 
-def _title(run: Run, result: dict[str, object]) -> str:
-    """By what was asked; a request that this version cannot read is called by its method and its bits."""
-    try:
-        spec = run.spec
-    except LlmoptError:
-        spec = None
-    if isinstance(spec, QuantizeSpec):
-        return scheme_name(spec)
-    return f"{result.get('method')}-w{result.get('bits')}"
+def _stated(convention: Convention | None) -> Iterator[tuple[str, Any]]:
+    yield from convention.model_dump(mode="json").items() if convention is not None else ()
 
 
 def _notes(unmeasured: int, otherwise: int) -> Iterator[str]:
