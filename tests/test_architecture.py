@@ -17,16 +17,9 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("core", "engines", "tui")
 
 KNOWN_CIRCLES: tuple[tuple[str, str], ...] = (
-    (
-        "files",
-        "core.quantize.pipeline.checkpoint core.quantize.pipeline.methods core.quantize.pipeline.stream "
-        "core.quantize.whole.gguf core.quantize.whole.mixed core.quantize.whole.qat",
-    ),
     ("core", "kvcache paging"),
     ("core.kvcache", "check measure run why"),
     ("core.kvcache.pages", "check schedule"),
-    ("core.quantize", "pipeline whole"),
-    ("core.quantize.pipeline", "checkpoint methods stream"),
     ("core.speculate", "check lossless"),
     ("tui", "experiment runs speculate"),
 )

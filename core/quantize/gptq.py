@@ -18,6 +18,7 @@ from core.errors import RunFailed
 from core.numerics.grid import Clipping, Granularity, Grid
 from core.numerics.products import product_nt
 from core.numerics.tensor import QuantizedTensor
+from core.quantize.linear.solver import LinearSolver
 
 _BLOCK = 128
 _LEAF = 16
@@ -235,3 +236,6 @@ class _Work:
             losses=losses,
             notes=self.factor.notes,
         )
+
+
+SOLVER = LinearSolver(quantize, lambda spec, grid, _name: GptqConfig(grid, spec.damp, spec.act_order, spec.static_groups))

@@ -22,8 +22,9 @@ from core.numerics.products import multiplies_bfloat16
 from core.quantize.check import check
 from core.quantize.methods import METHODS
 from core.quantize.naming import checkpoint_folder, described
-from core.quantize.pipeline.checkpoint import Written, check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
+from core.quantize.pipeline.checkpoint import check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
 from core.quantize.pipeline.readme import write_readme
+from core.quantize.pipeline.written import Written
 from core.quantize.result import MixedFigures, QuantizeMetrics, QuantizeResult
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.mixed import PLAN
@@ -63,7 +64,7 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
         context.log(warning)
 
     with StreamedModel.open(source, calibrating, context.device) as streamed:
-        written = finished_checkpoint(store, out)
+        written = finished_checkpoint(spec, store, out)
         if written is not None:
             steps.skip(quantizing)
         else:

@@ -32,7 +32,8 @@ from core.quantize.compare.charts import granularity_errors, histogram, memory_b
 from core.quantize.compare.result import Charts, CompareRow, Histogram, QuantizeCompareResult, Scatter
 from core.quantize.compare.scratch import write_e5m2
 from core.quantize.compare.spec import PICTURES, Pictures, QuantizeCompareSpec, Variant
-from core.quantize.pipeline.checkpoint import Written, check_weights, open_quantized, write_checkpoint
+from core.quantize.pipeline.checkpoint import check_weights, open_quantized, write_checkpoint
+from core.quantize.pipeline.written import Written
 from core.quantize.result import LayerFigures
 from core.quantize.run import arithmetic, calibration_windows_of
 from core.quantize.spec import INTEGER

@@ -10,8 +10,9 @@ from core.formats.writing.shards import ShardWriter
 from core.models.disk.files import read_object
 from core.models.stream.streaming import StreamedModel
 from core.numerics.fp8.codec import E5M2, Fp8Format
-from core.quantize.pipeline.checkpoint import Written, written_as
-from core.quantize.pipeline.stream import QuantizedLinear, quantized_linears
+from core.quantize.pipeline.items import QuantizedLinear
+from core.quantize.pipeline.stream import quantized_linears
+from core.quantize.pipeline.written import Written, written_as
 from core.quantize.progress import report_layer
 from core.quantize.spec import QuantizeSpec
 from core.runs.steps import Steps

@@ -17,11 +17,13 @@ from torch import Tensor
 from core.calibration.cholesky import NotPositiveDefinite, factorize
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
+from core.formats.layouts.aqlm import Aqlm
 from core.numerics.additive import AdditiveTensor
 from core.numerics.grid import Grid
 from core.numerics.products import product_nt
 from core.quantize.linear.additive_codebooks import fit_codebooks, fit_scales, initial_scales, residual_kmeans
 from core.quantize.linear.additive_codes import Objective, beam_search, sweep, weight_of
+from core.quantize.linear.solver import LinearSolver
 from core.quantize.plan.additive_shape import CodebookShape, shape_of
 from core.quantize.spec import QuantizeSpec
 
@@ -163,3 +165,12 @@ def _round_vectors(state: _State, config: AdditiveConfig) -> None:
     stored = [values.to(config.dtype).to(torch.float32) for values in (state.codebooks, state.scales)]
     state.take_vectors(stored[0], stored[1], always=True)
     state.take_codes(sweep(state.objective, state.codes, state.codebooks, state.scales))
+
+
+def scheme(spec: QuantizeSpec) -> Aqlm:
+    """Codes and codebooks as AQLM stores them."""
+    shape = shape_of(spec.request)
+    return Aqlm(shape.codebooks, shape.codebook_bits, shape.out_group, shape.in_group)
+
+
+SOLVER = LinearSolver(quantize, config, scheme=scheme)

@@ -23,6 +23,7 @@ from core.numerics.tensor import QuantizedTensor
 from core.quantize.linear import rtn
 from core.quantize.linear.grids import grid_of
 from core.quantize.linear.scaling import ParentLoss, family_of, fold, load_groups, rounded, stored_dtypes
+from core.quantize.linear.solver import LinearSolver
 from core.quantize.spec import QuantizeSpec
 from core.runs.steps import Steps
 
@@ -189,3 +190,6 @@ def _product_error(grouped: Tensor, scales: Tensor, zeros: Tensor | None, moment
     parts = difference.view(rows, len(moments), -1).transpose(0, 1)
     errors = (torch.bmm(parts, moments) * parts).sum(dim=-1)
     return errors.view(groups, -1, rows).sum(dim=1).t().unsqueeze(-1)
+
+
+SOLVER = LinearSolver(quantize, config, prepare)

@@ -15,10 +15,12 @@ from torch.nn.functional import pad
 
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
+from core.formats.layouts.compressed_tensors.floats import FloatQuantized
 from core.numerics.activations import ActivationKind, ActivationQuantizer, static_scale
 from core.numerics.fp8.codec import E4M3, FP8_FORMATS, Fp8Format, Fp8Name, cast
 from core.numerics.fp8.tensor import BLOCK, Float8Tensor, Fp8Granularity, GroupedInputs
 from core.numerics.grid import Grid
+from core.quantize.linear.solver import LinearSolver
 from core.quantize.spec import QuantizeSpec
 
 Inputs = Literal["dynamic", "static"]
@@ -99,3 +101,12 @@ def _inputs(statistics: InputStatistics | None, config: Fp8Config) -> tuple[Acti
         raise RunFailed("the calibration inputs hold NaN or infinity: the checkpoint is damaged, or its dtype overflows")
     scale = static_scale(largest, kind).to(config.scale_dtype)
     return ActivationQuantizer(kind, scale.clamp(min=torch.finfo(config.scale_dtype).tiny)), ()
+
+
+def scheme(spec: QuantizeSpec) -> FloatQuantized:
+    """Floats as compressed-tensors stores them."""
+    assert spec.granularity != "group"
+    return FloatQuantized(spec.granularity, spec.activation_scales if spec.activation_bits == 8 else None)
+
+
+SOLVER = LinearSolver(quantize, config, scheme=scheme)

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from core.errors import RunFailed
+from core.formats.layouts.bitsandbytes import BitsAndBytes
 from core.numerics.grid import Grid
 from core.numerics.llm_int8 import THRESHOLD, Int8Rows, quantize_rows
+from core.quantize.linear.solver import LinearSolver
 from core.quantize.spec import QuantizeSpec
 
 
@@ -32,3 +34,6 @@ def quantize(weight: Tensor, statistics: object, config: float = THRESHOLD) -> I
     if not torch.isfinite(weight).all():
         raise RunFailed("the weight holds NaN or infinity: the checkpoint is damaged, fetch it again")
     return quantize_rows(weight.to(torch.float32), config)
+
+
+SOLVER = LinearSolver(quantize, config, scheme=lambda _spec: BitsAndBytes("int8", double_quant=False))

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from core.errors import RunFailed
+from core.formats.layouts.bitsandbytes import BitsAndBytes
 from core.numerics.grid import Grid
 from core.numerics.nf4 import BLOCK, Nf4Tensor, quantize_nf4
+from core.quantize.linear.solver import LinearSolver
 from core.quantize.spec import QuantizeSpec
 
 
@@ -46,3 +48,6 @@ def quantize(weight: Tensor, statistics: object, config: Nf4Config) -> Nf4Tensor
     if not torch.isfinite(weight).all():
         raise RunFailed("the weight holds NaN or infinity: the checkpoint is damaged, fetch it again")
     return quantize_nf4(weight.to(torch.float32), nested=config.double_quant, dtype=config.dtype, block=config.block)
+
+
+SOLVER = LinearSolver(quantize, config, scheme=lambda spec: BitsAndBytes("nf4", spec.double_quant))

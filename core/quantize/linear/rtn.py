@@ -8,6 +8,7 @@ from torch import Tensor
 from core.errors import RunFailed
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
+from core.quantize.linear.solver import LinearSolver
 
 
 def quantize(weight: Tensor, statistics: object, config: Grid) -> QuantizedTensor:
@@ -61,3 +62,6 @@ def encoded(grouped: Tensor, scales: Tensor, zeros: Tensor | None, grid: Grid) -
         bits=grid.bits,
         granularity=grid.granularity,
     )
+
+
+SOLVER = LinearSolver(quantize, lambda _spec, grid, _name: grid)

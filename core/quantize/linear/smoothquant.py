@@ -23,6 +23,7 @@ from core.quantize.linear import rtn
 from core.quantize.linear.grids import grid_of
 from core.quantize.linear.rounded_inputs import with_rounded_inputs
 from core.quantize.linear.scaling import ParentLoss, RoundInputs, family_of, fold, load_groups, rounded, stored_dtypes
+from core.quantize.linear.solver import LinearSolver
 from core.quantize.spec import QuantizeSpec
 from core.runs.steps import Steps
 
@@ -154,3 +155,6 @@ def _on_scale(inputs: ActivationQuantizer, scales: Tensor) -> RoundInputs:
         return inputs(activations / factors) * factors
 
     return round_inputs
+
+
+SOLVER = LinearSolver(quantize, config, prepare)

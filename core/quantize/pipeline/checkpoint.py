@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from core.errors import RunFailed
@@ -14,55 +12,25 @@ from core.formats.base import Format
 from core.formats.layouts.awq import Awq
 from core.formats.layouts.compressed_tensors.mixed_widths import MixedWidths
 from core.formats.layouts.gptq import Gptq
-from core.formats.opening import Activations, round_inputs
+from core.formats.opening import round_inputs
 from core.formats.registry import read_format
-from core.formats.weights import QuantizedWeights
 from core.formats.writing.copy_rest import copy_rest
 from core.formats.writing.shards import ShardWriter
 from core.models.disk.files import read_object
 from core.models.source import ModelSource
 from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
-from core.quantize.pipeline.methods import METHODS
+from core.quantize.pipeline.items import BlockFacts, BlockPassed, ChangedTensor, Item, QuantizedLinear
 from core.quantize.pipeline.schemes import scheme_of
-from core.quantize.pipeline.stream import BlockFacts, BlockPassed, ChangedTensor, Item, QuantizedLinear, quantized_linears
+from core.quantize.pipeline.solvers import CheckpointWriter, ModelSolver, solver_of
+from core.quantize.pipeline.stream import quantized_linears
+from core.quantize.pipeline.written import Written, written_as
 from core.quantize.progress import report_layer
 from core.quantize.result import LayerFigures
 from core.quantize.spec import QuantizeSpec
-from core.quantize.whole import gguf
 from core.runs.identity import states
 from core.runs.resume_store import KeptBlock, ResumeStore
 from core.runs.steps import Steps
-
-Weights = Callable[[StreamedModel], tuple[Mapping[str, Tensor], Activations]]
-"""From the original to the dequantized parameters, by their names in the model, and the rounding of activations."""
-
-
-@dataclass
-class Written:
-    """A checkpoint on disk and what making it showed."""
-
-    folder: Path
-    format: str
-    """As the person calls it."""
-    scheme: str
-    """The kind of storage inside the format."""
-    weights: Weights
-    """Opens what was written."""
-    layers: list[LayerFigures] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    bytes: int = 0
-    """Of all tensors."""
-
-
-def written_as(folder: Path, scheme: Format) -> Written:
-    """A checkpoint folder of quantized linears, all stored in one format."""
-
-    def weights(original: StreamedModel) -> tuple[Mapping[str, Tensor], Activations]:
-        found = QuantizedWeights(folder, scheme, torch.float32, original.checkpoint_name)
-        return found, found.activations
-
-    return Written(folder, scheme.name, scheme.scheme, weights)
 
 
 def write_checkpoint(spec: QuantizeSpec, streamed: StreamedModel, windows: Tensor | None, out: Path, steps: Steps, *, whole: bool = True) -> Written:
@@ -76,15 +44,16 @@ def write_checkpoint(spec: QuantizeSpec, streamed: StreamedModel, windows: Tenso
         steps: told of every linear.
         whole: False leaves out the tensors that are not changed, for a checkpoint that is only measured.
     """
-    own = METHODS[spec.method].write
-    if own is not None:
-        return own(spec, streamed, windows, out, steps)
+    solver = solver_of(spec.method)
+    if isinstance(solver, CheckpointWriter):
+        return solver.write(spec, streamed, windows, out, steps)
+    items = solver.items if isinstance(solver, ModelSolver) else quantized_linears
     scheme = scheme_of(spec)
     written = written_as(out, scheme)
     check_weights(streamed, steps)
     steps.say("calibrating" if windows is not None else "reading")
     with ShardWriter(out) as writer:
-        done = _write_blocks(writer, written, quantized_linears(streamed, spec, windows, steps), scheme, steps)
+        done = _write_blocks(writer, written, items(streamed, spec, windows, steps), scheme, steps)
         if whole:
             copy_rest(writer, streamed, done, steps.check_cancelled)
         own_linears = any(type(linear) is not nn.Linear for block in streamed.blocks.modules for linear in find_linears(block).values())
@@ -165,13 +134,14 @@ def remember_checkpoint(store: ResumeStore, written: Written) -> None:
         store.put("checkpoint", {"files": states(written.folder), "layers": layers, "notes": written.notes, "bytes": written.bytes})
 
 
-def finished_checkpoint(store: ResumeStore, folder: Path) -> Written | None:
+def finished_checkpoint(spec: QuantizeSpec, store: ResumeStore, folder: Path) -> Written | None:
     """The checkpoint that the run had finished before it was stopped; None when there is none, or it was changed since."""
     kept = store.get("checkpoint")
     if kept is None or not folder.is_dir() or states(folder) != kept["files"]:
         return None
-    if (folder / gguf.FILE).is_file():
-        written = gguf.written_file(folder)
+    solver = solver_of(spec.method)
+    if isinstance(solver, CheckpointWriter):
+        written = solver.reopen(folder)
     else:
         written = written_as(folder, read_format(read_object(folder / "config.json")["quantization_config"], folder))
     written.layers, written.notes, written.bytes = [LayerFigures.model_validate(layer) for layer in kept["layers"]], kept["notes"], kept["bytes"]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor, nn
 
 from core.calibration.blocks import Block, CalibratedBlock, calibrated_blocks, plain_blocks
@@ -25,65 +24,13 @@ from core.numerics.tensor import QuantizedTensor
 from core.quantize.linear import rtn
 from core.quantize.linear.grids import grid_of
 from core.quantize.linear.rounded_inputs import with_rounded_inputs
-from core.quantize.methods import METHODS as FACTS
-from core.quantize.pipeline.methods import METHODS
+from core.quantize.methods import METHODS
+from core.quantize.pipeline.items import BlockDone, BlockFacts, BlockPassed, ChangedTensor, Item, QuantizedLinear
+from core.quantize.pipeline.solvers import linear_solver
 from core.quantize.result import LayerFigures
 from core.quantize.spec import QuantizeSpec
-from core.runs.resume_store import KeptBlock
 from core.runs.steps import Steps
 from core.sanitize import clean
-
-
-@dataclass(frozen=True)
-class QuantizedLinear:
-    """One finished linear."""
-
-    name: str
-    """Name in the checkpoint, without `.weight`."""
-    tensor: StoredWeight
-    figures: LayerFigures
-
-
-@dataclass(frozen=True)
-class ChangedTensor:
-    """Another parameter that a method changed: a norm's weight, a bias."""
-
-    name: str
-    """Name in the checkpoint."""
-    tensor: Tensor
-    """In the dtype that the checkpoint stores."""
-
-
-@dataclass(frozen=True)
-class BlockDone:
-    """Everything of a block was handed out; the changed block is still in memory."""
-
-    index: int
-
-
-@dataclass(frozen=True)
-class BlockPassed:
-    """The calibration text has passed a finished block."""
-
-    index: int
-    hidden: Tensor | None
-    """[N, T, H]: what the next block is given; None when it needs nothing."""
-    left: int
-    """Blocks still to come."""
-
-
-class BlockFacts(BaseModel):
-    """What is kept of a finished block along with its tensors."""
-
-    linears: list[str] = []
-    """Quantized linears by their name in the checkpoint, without `.weight`."""
-    changed: list[str] = []
-    """Other parameters that were changed; they are among the tensors under their own names."""
-    layers: list[LayerFigures] = []
-    notes: list[str] = []
-
-
-Item = QuantizedLinear | ChangedTensor | BlockDone | BlockPassed | KeptBlock[BlockFacts]
 
 
 def quantized_linears(
@@ -95,15 +42,12 @@ def quantized_linears(
 
     Args:
         streamed: the original model.
-        spec: the request.
+        spec: the request, for a method that rounds one linear at a time.
         windows: calibration tokens int64 [N, T]; None for a method that needs none, errors are then those of the weights.
         steps: told what is being done; may raise to cancel.
         spec_of: from a linear's name in the checkpoint, without `.weight`, to the request for it alone; default: `spec`.
     """
-    method = METHODS[spec.method]
-    if method.linears is not None:
-        yield from method.linears(streamed, spec, windows, steps)
-        return
+    prepare = linear_solver(spec.method).prepare
     stored, dtype = stored_dtypes(streamed)
     begin, hidden = steps.store.blocks, steps.store.hidden
     for index in range(begin):
@@ -112,8 +56,8 @@ def quantized_linears(
         prefix = streamed.block_prefix(block.index)
         if block.index > begin:
             yield BlockPassed(block.index - 1, block.hidden if isinstance(block, CalibratedBlock) else None, streamed.n_blocks - block.index)
-        if method.prepare is not None and isinstance(block, CalibratedBlock):
-            for inside in method.prepare(block, streamed, spec, steps):
+        if prepare is not None and isinstance(block, CalibratedBlock):
+            for inside in prepare(block, streamed, spec, steps):
                 name = streamed.checkpoint_name(f"{prefix}{inside}")
                 parameter = block.module.get_parameter(inside)
                 changed = parameter.detach().to(stored.get(name, dtype))
@@ -216,12 +160,11 @@ def solve(weight: Tensor, name: str, spec: QuantizeSpec, stored: torch.dtype, st
 
 
 def _rounded(weight: Tensor, name: str, spec: QuantizeSpec, stored: torch.dtype, statistics: InputStatistics | None) -> StoredWeight:
-    method, grid = METHODS[spec.method], grid_of(spec, stored)
-    assert method.quantize is not None
+    solver, grid = linear_solver(spec.method), grid_of(spec, stored)
     unreached = spec.calibrates and (statistics is None or not statistics.tokens)
-    if unreached and FACTS[spec.method].fallback:
+    if unreached and METHODS[spec.method].fallback:
         return replace(rtn.quantize(weight, None, grid), notes=("no calibration text ever reached it: rounded to nearest instead",))
     try:
-        return method.quantize(weight, None if unreached else statistics, method.config(spec, grid, name))
+        return solver.quantize(weight, None if unreached else statistics, solver.config(spec, grid, name))
     except NotPositiveDefinite as error:
         return replace(rtn.quantize(weight, None, grid), notes=(f"{error}; rounded to nearest instead",))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -27,15 +27,14 @@ from core.formats.writing.output import check_output, disk_sentence
 from core.models.card import ModelCard
 from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import weight_error
+from core.quantize.pipeline.solvers import CheckpointWriter
+from core.quantize.pipeline.written import Written
 from core.quantize.plan.levels import LevelRow, code_bits, level_row
 from core.quantize.progress import report_layer
 from core.quantize.result import LayerFigures
 from core.quantize.spec import QuantizeSpec
 from core.runs.steps import Steps
 from core.sanitize import clean
-
-if TYPE_CHECKING:
-    from core.quantize.pipeline.checkpoint import Written
 
 FILE = "model.gguf"
 IMATRIX = "imatrix.gguf"
@@ -81,8 +80,6 @@ def write(spec: QuantizeSpec, streamed: StreamedModel, windows: Tensor | None, o
 
 def written_file(folder: Path) -> Written:
     """A folder that `write` made, opened."""
-    from core.quantize.pipeline.checkpoint import Written
-
     found = GgufWeights(folder / FILE)
     kinds = Counter[str]()
     for name in found.file.tensors:
@@ -203,3 +200,6 @@ class _Folder:
                     parent.rmdir()
         if isinstance(error, OSError) and not isinstance(error, LlmoptError):
             raise RunFailed(disk_sentence(self.final, error)) from error
+
+
+SOLVER = CheckpointWriter(write, written_file)

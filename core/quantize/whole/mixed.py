@@ -19,11 +19,14 @@ from torch import Tensor, nn
 from core.calibration.blocks import calibrated_blocks
 from core.calibration.statistics import InputStatistics
 from core.errors import RequestError, RunFailed
+from core.formats.layouts.compressed_tensors.mixed_widths import MixedWidths
 from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.stored import StoredWeight
 from core.quantize.methods.mixed import BUDGET
-from core.quantize.pipeline.stream import BlockDone, Item, QuantizedLinear, quantized_linears, solve, stored_dtypes
+from core.quantize.pipeline.items import BlockDone, Item, QuantizedLinear
+from core.quantize.pipeline.solvers import ModelSolver
+from core.quantize.pipeline.stream import quantized_linears, solve, stored_dtypes
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.allocate import Assignment, Choice, least_loss, least_size
 from core.quantize.whole.reuse import conditions, measured_before
@@ -66,7 +69,7 @@ class Plan:
 
 
 def linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None, steps: Steps) -> Iterator[Item]:
-    """Measure, choose, quantize; see `core.quantize.pipeline.methods.MethodEntry.linears`.
+    """Measure, choose, quantize; see `core.quantize.pipeline.solvers.ModelSolver.items`.
 
     Raises:
         RequestError: the budget is below the smallest widths, or the linears are of a kind that loads with one width only.
@@ -270,3 +273,12 @@ def _quantized(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, ste
 def _by_width(spec: QuantizeSpec) -> dict[int, QuantizeSpec]:
     """The request for a linear by its width."""
     return {bits: spec.model_copy(update={"method": "gptq", "bits": bits}) for bits in sorted(spec.widths)}
+
+
+def scheme(spec: QuantizeSpec) -> MixedWidths:
+    """Packed integers, each linear with the width it got."""
+    assert spec.granularity == "group" or spec.granularity == "channel"
+    return MixedWidths(spec.symmetric, spec.granularity, spec.group_size if spec.granularity == "group" else None)
+
+
+SOLVER = ModelSolver(linears, scheme)

@@ -26,6 +26,9 @@ from core.models.structure import find_linears
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.linear.grids import grid_of
 from core.quantize.methods.qat import EXTRA_BYTES
+from core.quantize.pipeline.items import QuantizedLinear
+from core.quantize.pipeline.solvers import ModelSolver
+from core.quantize.pipeline.stream import figures_of, quantized_linears
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.qat_rounding import RoundedWeight
 from core.runs.steps import Steps
@@ -39,7 +42,6 @@ from core.training.trainer import Settings, Step, Trainer
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from core.quantize.pipeline.stream import QuantizedLinear
 
 _SCALES_RATE = 0.1
 """Learning rate of a scale's logarithm over that of weights."""
@@ -114,9 +116,6 @@ def _round_linears(model: nn.Module, streamed: StreamedModel, spec: QuantizeSpec
 @torch.no_grad()
 def _begin_at_gptq(rounded: dict[str, nn.Linear], streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps: Steps) -> None:
     """Put every weight where GPTQ puts it: training from there ends nearer to the original than training from the nearest values does."""
-    # The table of methods, which this module stands in, is below the stream of linears.
-    from core.quantize.pipeline.stream import QuantizedLinear, quantized_linears
-
     first = spec.model_copy(update={"method": "gptq"})
     for item in quantized_linears(streamed, first, windows[:_GPTQ_WINDOWS], steps.silent()):
         if isinstance(item, QuantizedLinear):
@@ -240,11 +239,11 @@ def _in_parts(names: list[str], size: int) -> Iterator[list[str]]:
 
 @torch.no_grad()
 def _finished(rounded: dict[str, nn.Linear], errors: dict[str, float]) -> Iterator[QuantizedLinear]:
-    # The table of methods, which this module stands in, is below the stream of linears.
-    from core.quantize.pipeline.stream import QuantizedLinear, figures_of
-
     for name, linear in rounded.items():
         rounding = _rounding(linear)
         tensor = rounding.quantized(_trained(linear))
         figures = figures_of(name, rounding.original.to(torch.float32), tensor.dequantize(), tensor.nbytes, tensor.bits, None)
         yield QuantizedLinear(name, tensor, figures.model_copy(update={"error": errors[name]}))
+
+
+SOLVER = ModelSolver(linears)

@@ -12,6 +12,7 @@ from core.calibration.sharing import devices_of, shared
 from core.calibration.statistics import InputStatistics
 from core.models.stream.streaming import StreamedModel
 from core.quantize.pipeline import stream
+from core.quantize.pipeline.items import QuantizedLinear
 from core.quantize.spec import QuantizeSpec
 from core.runs.steps import Steps
 from tests.core.quantize.conftest import RecordingContext
@@ -73,7 +74,7 @@ def test_a_model_quantized_by_two_devices_is_the_same(tiny_llama_dir: Path, tmp_
     def quantized() -> dict[str, torch.Tensor]:
         with StreamedModel.open(tiny_llama_dir, torch.float32) as streamed:
             items = stream.quantized_linears(streamed, spec, TOKENS if method == "gptq" else None, Steps(RecordingContext(tmp_path), 100))
-            return {item.name: item.tensor.dequantize() for item in items if isinstance(item, stream.QuantizedLinear)}
+            return {item.name: item.tensor.dequantize() for item in items if isinstance(item, QuantizedLinear)}
 
     alone = quantized()
     monkeypatch.setattr(stream, "devices_of", lambda _device: [CPU, CPU])

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from core.errors import Cancelled, RequestError
 from core.models.stream.streaming import StreamedModel
-from core.quantize.pipeline.checkpoint import open_quantized, written_as
+from core.quantize.pipeline.checkpoint import open_quantized
 from core.quantize.pipeline.schemes import scheme_of
+from core.quantize.pipeline.written import written_as
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from tests.core.quantize.conftest import RecordingContext

@@ -16,9 +16,10 @@ from core.models.resolve import resolve
 from core.models.stream.streaming import StreamedModel
 from core.quantize.check import check
 from core.quantize.linear.grids import grid_of
-from core.quantize.pipeline.checkpoint import open_quantized, written_as
-from core.quantize.pipeline.methods import METHODS
+from core.quantize.pipeline.checkpoint import open_quantized
 from core.quantize.pipeline.schemes import scheme_of
+from core.quantize.pipeline.solvers import linear_solver
+from core.quantize.pipeline.written import written_as
 from core.quantize.result import QuantizeResult
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
@@ -92,9 +93,8 @@ def test_bitsandbytes_checkpoints_are_read_back_as_evaluated(
     for name in read.linears:
         with StreamedModel.open(tiny_llama_dir, torch.float32) as original:
             weight = original.read_tensor(f"{name}.weight").float()
-        entry = METHODS[spec.method]
-        assert entry.quantize is not None
-        expected = entry.quantize(weight, None, entry.config(spec, grid_of(spec, torch.bfloat16), name))
+        solver = linear_solver(spec.method)
+        expected = solver.quantize(weight, None, solver.config(spec, grid_of(spec, torch.bfloat16), name))
         assert torch.equal(read[f"{name}.weight"], expected.dequantize())
     assert bits <= result.metrics.bits_per_quantized_weight
     assert result.metrics.ppl_ratio == pytest.approx(1, abs=0.05)

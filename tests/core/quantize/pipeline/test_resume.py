@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from core.errors import Cancelled, RequestError
-from core.quantize.pipeline.stream import BlockFacts
+from core.quantize.pipeline.items import BlockFacts
 from core.quantize.result import LayerFigures
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec

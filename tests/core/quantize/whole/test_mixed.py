@@ -46,7 +46,8 @@ def test_the_budget_is_kept_and_transformers_computes_what_was_measured(tiny_lla
     from core.formats.layouts.compressed_tensors.mixed_widths import MixedWidths
     from core.models.resolve import resolve
     from core.models.stream.streaming import StreamedModel
-    from core.quantize.pipeline.checkpoint import open_quantized, written_as
+    from core.quantize.pipeline.checkpoint import open_quantized
+    from core.quantize.pipeline.written import written_as
 
     result = quantized(tiny_llama_dir, context, budget=4.6)
     folder = Path(result.out)
