@@ -1,4 +1,4 @@
-"""One weight at a time, pure tensors: rounding, scales, clipping, codebooks.
+"""One weight at a time: rounding, scales, clipping, codebooks, and how the result is stored.
 
-May import `numerics`, `calibration` and faces. Never files, and never the walk over a model.
+May import `numerics`, `calibration`, `formats`, `core.runs.steps` and faces. Never the walk over a model.
 """

@@ -1,6 +1,6 @@
-"""What can be done to a model's weights: one object a method, free of torch, and the list of them in the order in which they are shown.
+"""What can be done to a model's weights: one object per method, and the list of them in the order in which they are shown.
 
-May import `core.quantize.plan` and rooms below quantization; solvers, the spec and the run are named or handed in, never imported.
+May import `plan`, and shared rooms without tensors. Never the spec, which is made from the list, and never a solver, which a method names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Before the run: sizes, levels, names, memory and the facts of each method.
+"""What methods are described with: the part of a request that they look at, integer grids, GGUF levels, shapes of codebooks, the form's sections.
 
-May import the spec, `core.models` and `core.formats`' data. Never tensors: forms and the command line read it.
+May import `core.models` and `core.formats`' data. Never a method or the spec, which stand above it, and never tensors.
 """
