@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from core.errors import RequestError
 from core.sanitize import clean
 
 Unit = Literal["bit", "weight", "token", "sequence", "step", "byte", "second", "percent", "nat", "1"]
+
+
+Values = Mapping[str, object]
+"""Fields of a spec by name, before they are validated: of a form, a command line or a file."""
+
+
+@dataclass(frozen=True)
+class FieldExtra:
+    """What a field of a spec says besides its type, bounds and description."""
+
+    unit: str = ""
+    applies: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    """It means something only beside these values of other fields."""
+
+
+def extra_of(info: FieldInfo) -> FieldExtra:
+    """What `unit` and `applies` said of a field."""
+    extra = info.json_schema_extra
+    if not isinstance(extra, dict):
+        return FieldExtra()
+    applies = extra.get("applies")
+    return FieldExtra(
+        unit=str(extra.get("unit", "")),
+        applies={other: tuple(allowed) for other, allowed in applies.items() if isinstance(allowed, list)} if isinstance(applies, dict) else {},
+    )
 
 
 def unit(name: Unit) -> dict[str, Any]:
@@ -38,7 +66,7 @@ class Spec(BaseModel):
     seed: Annotated[int, Field(description="Seed of every random draw", ge=0, lt=2**63)] = 0
 
     @classmethod
-    def parse(cls, values: dict[str, Any]) -> Spec:
+    def parse(cls, values: Values) -> Self:
         """Build a spec from plain values, for example a saved spec.json.
 
         Raises:
@@ -51,7 +79,7 @@ class Spec(BaseModel):
 
     def summary(self) -> str:
         """What was asked, in a line, safe to show; the model is named beside it."""
-        changed = (name for name, field in type(self).model_fields.items() if name not in _NOT_TOLD and getattr(self, name) != field.default)
+        changed = (name for name, info in type(self).model_fields.items() if name not in _NOT_TOLD and getattr(self, name) != info.default)
         return clean(", ".join(f"{name.replace('_', '-')} {getattr(self, name)}" for name in changed), limit=200)
 
 

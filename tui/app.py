@@ -107,7 +107,7 @@ class LlmoptApp(ResilientApp):
         host = clean(platform.node(), limit=24)
         return f"{host} · read-only" if self.services.read_only else host
 
-    def open_pane(self, pane_id: str, prefill: dict[str, Any] | None = None) -> None:
+    def open_pane(self, pane_id: str, prefill: dict[str, object] | None = None) -> None:
         """Open a tab, made on its first opening; `prefill` is handed to the pane's `prefill(values)`."""
         row = entry(pane_id)
         while len(self.screen_stack) > 1:
@@ -119,7 +119,7 @@ class LlmoptApp(ResilientApp):
         """The widget of a tab, if it was opened before."""
         return next(iter(self.query_one("#panes").query_children(f"#{pane_id}")), None)
 
-    async def _show(self, row: PaneEntry, prefill: dict[str, Any] | None) -> None:
+    async def _show(self, row: PaneEntry, prefill: dict[str, object] | None) -> None:
         switcher = self.query_one("#panes", ContentSwitcher)
         async with self._opening:
             pane = self.pane(row.id)

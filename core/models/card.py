@@ -85,6 +85,11 @@ class ModelCard(BaseModel):
     chat_template: bool = False
     linears: tuple[LinearShape, ...] = ()
 
+    @property
+    def quant_method(self) -> str:
+        """How the weights are quantized, in the checkpoint's own word; empty when they are plain numbers."""
+        return "" if self.quantization is None else str(self.quantization.get("quant_method", "an unnamed method"))
+
     @classmethod
     def from_folder(cls, path: Path, name: str | None = None) -> Self:
         """Read the card of a Hugging Face model folder.

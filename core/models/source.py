@@ -58,5 +58,5 @@ def require_unquantized(card: ModelCard) -> None:
         RequestError: the checkpoint is quantized already.
     """
     if card.quantization is not None:
-        method = card.quantization.get("quant_method", "an unnamed method")
+        method = card.quant_method
         raise RequestError(f"{card.name} is already quantized ({method}): give the original model, with bf16, fp16 or fp32 weights")

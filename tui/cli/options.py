@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -15,7 +15,7 @@ from core.errors import RequestError
 from core.runs.registry import spec_class
 from core.runs.state import saved
 from core.sanitize import clean
-from core.spec import Spec
+from core.spec import Spec, Values, extra_of
 
 _OPERATORS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _RUN = Group("Run", sort_key=99)
@@ -55,13 +55,13 @@ def from_spec(command: Callable[..., int], spec_type: type[Spec], explanation: s
     return wrapper
 
 
-def build_spec(spec_type: type[Spec], model: str | None, given: dict[str, Any], saved_file: Path | None) -> Spec:
+def build_spec(spec_type: type[Spec], model: str | None, given: dict[str, object], saved_file: Path | None) -> Spec:
     """The spec of a command: the saved file's fields, then what was given.
 
     Raises:
         RequestError: the file is not a saved spec of this command, or a value cannot be used.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     if saved_file is not None:
         spec = saved.load(saved_file)
         if not isinstance(spec, spec_type):
@@ -74,26 +74,24 @@ def build_spec(spec_type: type[Spec], model: str | None, given: dict[str, Any], 
     return spec_type.parse(values | given)
 
 
-def without_effect(spec: Spec, given: Mapping[str, Any]) -> list[str]:
+def without_effect(spec: Spec, given: Values) -> list[str]:
     """A sentence for each option that was given and means nothing beside the others."""
     sentences = []
     for name in given:
-        extra = type(spec).model_fields[name].json_schema_extra
-        applies: Any = extra.get("applies", {}) if isinstance(extra, dict) else {}
-        for other, allowed in applies.items():
+        for other, allowed in extra_of(type(spec).model_fields[name]).applies.items():
             if getattr(spec, other) not in allowed:
                 sentences.append(f"--{name.replace('_', '-')} has no effect beside {other.replace('_', '-')} {getattr(spec, other)}")
                 break
     return sentences
 
 
-def _chosen(spec: Spec) -> dict[str, Any]:
+def _chosen(spec: Spec) -> dict[str, object]:
     """What departs from what the method of a spec fills in by itself: all that counts beside another method."""
     usual = type(spec).parse({"model": spec.model, "method": getattr(spec, "method", None)})
     return {name: value for name, value in spec.model_dump().items() if name == "model" or value != getattr(usual, name)}
 
 
-def command_line(key: str, values: dict[str, Any]) -> str:
+def command_line(key: str, values: dict[str, object]) -> str:
     """The command that asks for these values of a capability's spec; what is as by default is left out."""
     fields = spec_class(key).model_fields
     words = ["llmopt", key, str(values.get("model", ""))]
@@ -164,8 +162,7 @@ def _bounds(field: FieldInfo) -> str:
     """For example `(2 to 8 bits)`, `(at least 1 token)`, `(more than 0, at most 1)`."""
     limits = {name: getattr(constraint, name) for constraint in field.metadata for name in _OPERATORS if getattr(constraint, name, None) is not None}
     limits = {name: limit for name, limit in limits.items() if limit < 2**31}
-    extra = field.json_schema_extra
-    unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+    unit = extra_of(field).unit
     words = f"{limits['ge']} to {limits['le']}" if {"ge", "le"} <= set(limits) else ", ".join(f"{_OPERATORS[name]} {limits[name]}" for name in limits)
     if unit not in {"", "1"} and get_origin(field.annotation) is not Literal:
         words = f"{words} {unit if words.endswith(' 1') else _plural(unit)}".strip()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any
 
 from core.sanitize import clean
+from core.spec import Values
 
 SETUP, LIVE = "Setup", "Live"
 """The views that every tab of an experiment has."""
 
 
-def model(values: Mapping[str, Any], field: str = "model") -> str:
+def model(values: Values, field: str = "model") -> str:
     """The model of a spec's values: last part of a path, or the name as it is."""
     name = str(values.get(field) or "")
     return clean(PurePath(name).name if name.startswith(("/", "./", "../", "~")) else name, limit=60)

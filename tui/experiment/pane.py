@@ -14,6 +14,7 @@ from textual.widgets import ContentSwitcher, DataTable
 
 from core.runs.state.state import State
 from core.runs.state.store import Run
+from core.spec import Values
 from tui.experiment.control import RunControl
 from tui.experiment.live import LiveRun
 from tui.experiment.names import LIVE, SETUP
@@ -95,7 +96,7 @@ class ExperimentPane(RunControl):
     def reload(self) -> None:
         """A run began or ended elsewhere: read the results again."""
 
-    def values_shown(self) -> Mapping[str, Any] | None:
+    def values_shown(self) -> Values | None:
         """The spec's values of the run that is shown, None where none is that a form could ask for."""
         follower = self.live.follower
         return follower.run.values if follower is not None and self.view_of(self.live) == self.bar.active and self._asks(follower.run) else None
@@ -178,7 +179,7 @@ class ExperimentPane(RunControl):
                 return self.values_shown() is not None
         return True
 
-    def prefill(self, values: Mapping[str, Any]) -> None:
+    def prefill(self, values: Values) -> None:
         """Fill the form, for example from a recommendation."""
         unknown = self.setup.prefill(values)
         if unknown:
@@ -212,7 +213,7 @@ class ExperimentPane(RunControl):
             self.show_view(self.view_of(self.live_of(on)))
         if first and chosen:
             newest = on or max(chosen, key=lambda run: run.id)
-            self.setup.begin_with(newest.values.get("model"))
+            self.setup.begin_with(newest.asked_model)
 
     def on_run_event(self, event: RunEvent) -> None:
         """A run began or ended, perhaps from another terminal."""

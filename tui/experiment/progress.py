@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from core.runs.state.events import Artifact, Detail, Event, Log, Metric, Progress, StateChange
+from core.spec import Values
 
 _LOG_LINES = 200
 _DETAILS = 500
@@ -24,7 +24,7 @@ class RunProgress:
     """The last value of each metric without a label; None where it was not finite."""
     curves: dict[str, dict[str, dict[int, float | None]]] = field(default_factory=dict)
     """Metrics with a label: name -> label -> step -> value, in the order of arrival."""
-    details: dict[str, deque[Mapping[str, Any]]] = field(default_factory=dict)
+    details: dict[str, deque[Values]] = field(default_factory=dict)
     """The last 500 details of each kind, oldest first."""
     heard: dict[str, int] = field(default_factory=dict)
     """How many details of each kind there were."""

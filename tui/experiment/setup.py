@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.worker import get_current_worker
 
-from core.spec import Spec
+from core.spec import Spec, Values
 from tui.experiment.fit import Fit, FitPanel
 from tui.widgets.form.fields.describe import FieldView
 from tui.widgets.form.fields.editor import Editor
@@ -60,7 +60,7 @@ class SetupView(Vertical, Generic[S]):
         sections: Sections | None = None,
         editors: Mapping[str, Callable[[FieldView], Editor]] | None = None,
         guide: Guide = no_guide,
-        first: Mapping[str, Any] | None = None,
+        first: Values | None = None,
         *,
         id: str | None = None,  # noqa: A002
     ) -> None:
@@ -104,10 +104,10 @@ class SetupView(Vertical, Generic[S]):
         """The first complaint of the form."""
         return next(iter(self.form.problems.values()), "the form is not complete")
 
-    def prefill(self, values: Mapping[str, Any]) -> list[str]:
+    def prefill(self, values: Values) -> list[str]:
         """Fill the form; answers the fields that this version does not have, which are left out."""
         known = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in self.spec_class.model_fields}
-        self.form.set_values({"model": self.form.values().get("model", FIRST_MODEL)} | known)
+        self.form.set_values({"model": self.form.model or FIRST_MODEL} | known)
         return sorted(set(values) - set(known))
 
     def begin_with(self, model: object) -> None:

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import ContentSwitcher
 
-from core.spec import Spec
+from core.spec import Spec, Values
 from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
 from tui.widgets.form.fields.choice import ChoiceEditor
@@ -106,7 +106,7 @@ class Setups(Vertical):
         """What is foreseen of a request, by the form that makes such requests. Runs in a thread."""
         return next((view.probe(spec) for view in self.views.values() if isinstance(spec, view.spec_class)), Fit())
 
-    def prefill(self, values: Mapping[str, Any]) -> list[str]:
+    def prefill(self, values: Values) -> list[str]:
         """Fill the first form that has all these fields, the chosen one before others; answers the fields that no form has."""
         fitting = (name for name, view in self.views.items() if set(values) <= set(view.spec_class.model_fields))
         chosen = set(values) <= set(self.current.spec_class.model_fields)
@@ -130,12 +130,12 @@ class Setups(Vertical):
     @on(SetupView.ModelChanged)
     def _same_model(self, event: SetupView.ModelChanged) -> None:
         """The other forms follow the chosen one; the tab is told once. What another form was checked with before is no news."""
-        if event.model == self._model or event.model != self.form.values().get("model"):
+        if event.model == self._model or event.model != self.form.model:
             event.stop()
             return
         self._model = event.model
         for view in self.views.values():
-            if view.takes(event.model) and view.form.values().get("model") != event.model:
+            if view.takes(event.model) and view.form.model != event.model:
                 view.form.set_value("model", event.model)
 
     @on(Edited)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
@@ -11,6 +10,7 @@ from textual.binding import Binding, BindingType
 from core.quantize.compare.spec import QuantizeCompareSpec
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.store import Run
+from core.spec import Values
 from tui.experiment.names import LIVE, SETUP
 from tui.quantize.compare.view import ComparisonView
 from tui.quantize.control import QuantizeControl
@@ -95,13 +95,13 @@ class QuantizePane(QuantizeControl):
 
     def show_result(self, run: Run, *, follow: bool) -> None:
         """Load the result of a run, and with `follow` go to it."""
-        compared, model = run.capability == COMPARISON, str(run.values.get("model", ""))
+        compared, model = run.capability == COMPARISON, run.asked_model
         (self.comparison if compared else self.results).load(model, run.id)
         self.pareto.load(model)
         if follow:
             self.show_view(COMPARE if compared else RESULTS)
 
-    def values_shown(self) -> Mapping[str, Any] | None:
+    def values_shown(self) -> Values | None:
         """The values of the run, the result or the row that is shown."""
         match self.bar.active:
             case "Results":

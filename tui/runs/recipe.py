@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from core.quantize.methods import METHODS
 from core.quantize.spec import fill, unchecked
 from core.sanitize import clean
+from core.spec import Values
 
 
-def recipe(values: Mapping[str, Any]) -> str:
+def recipe(values: Values) -> str:
     """`gptq 4 bit g128`, `fp8 e4m3 per channel a8`, `gguf Q4_K_M`: the method, what belongs to it, and what departs from the usual."""
     name = str(values.get("method", ""))
     method = METHODS.get(name)

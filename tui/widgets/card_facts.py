@@ -24,7 +24,7 @@ def facts(card: ModelCard) -> list[tuple[str, str]]:
         ("KV cache", f"{card.kv_bytes_per_token() / 1024:.4g} KiB a token at 16 bit"),
     ]
     if card.quantization is not None:
-        rows.append(("quantized", str(card.quantization.get("quant_method", "yes"))))
+        rows.append(("quantized", card.quant_method))
     return rows
 
 

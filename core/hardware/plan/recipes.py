@@ -148,7 +148,7 @@ def llama_cpp(job: Job, kind: str) -> Recipe:
 
 def as_stored(job: Job) -> Recipe:
     """A checkpoint that is quantized already, served as it is."""
-    method = str((job.card.quantization or {}).get("quant_method", "an unnamed method"))
+    method = job.card.quant_method
     statement = f"The checkpoint is quantized already ({clean(method, limit=40)}): another format starts from the original model."
     if method == "gguf":
         return Recipe(_llama_server(job, job.served), statement=statement)

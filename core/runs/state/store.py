@@ -93,6 +93,12 @@ class Run:
         return values if isinstance(values, dict) else {}
 
     @property
+    def asked_model(self) -> str:
+        """The model exactly as it was asked for; `model` is safe to show."""
+        model = self.values.get("model")
+        return model if isinstance(model, str) else ""
+
+    @property
     def model(self) -> str:
         """The model as asked for, safe to show."""
         return clean(str(self.values.get("model", "")), limit=200)

@@ -16,7 +16,7 @@ from core.runs.launch.admission import admit
 from core.runs.registry import spec_class
 from core.runs.state import store
 from core.runs.state.store import Run
-from core.spec import Spec
+from core.spec import Spec, Values
 from tui.cli import experiment, follow
 from tui.cli.keys import ask_for_key
 from tui.cli.options import from_spec
@@ -29,7 +29,7 @@ _EXPLANATION = (
 _HELP = (
     "Formats that are made and compared, of int8, int4 (llmopt runtime), f16, q8_0, q4_k_m (llama.cpp), or none; default: all, none with --targets"
 )
-_QUICK: Final[Mapping[str, Any]] = {"eval_tokens": 0}
+_QUICK: Final[Values] = {"eval_tokens": 0}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class _Format:
 
     label: str
     engine: str
-    values: Mapping[str, Any]
+    values: Values
     """Fields of the spec of quantize."""
 
 
@@ -62,16 +62,15 @@ def _run(model: str | None, **given: Any) -> int:
     return experiment.experiment("benchmark-compare", model, given)
 
 
-def _with_formats(model: str, formats: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+def _with_formats(model: str, formats: Sequence[str], given: Values) -> dict[str, object]:
     """Targets and reasons, after the formats are made; the rest of the request is looked at first, as making takes long."""
-    from core.benchmark.compare.spec import PLAIN
+    from core.benchmark.compare.spec import PLAIN, BenchmarkCompareSpec
 
-    kind = spec_class("benchmark-compare")
     flags = {"json", "detach", "spec"}
-    asked = kind.parse({"model": model} | {name: value for name, value in given.items() if name not in flags})
+    asked = BenchmarkCompareSpec.parse({"model": model} | {name: value for name, value in given.items() if name not in flags})
     ask_for_key(asked)
     admit(asked)
-    targets, reasons = list(given.get("targets") or PLAIN), list(given.get("not_made") or ())
+    targets, reasons = list(asked.targets or PLAIN), list(asked.not_made)
     for name in formats:
         chosen = FORMATS[name]
         try:
@@ -84,7 +83,7 @@ def _with_formats(model: str, formats: Sequence[str], given: Mapping[str, Any]) 
     return {"targets": tuple(targets), "not_made": tuple(reasons)}
 
 
-def _checkpoint(model: str, chosen: _Format, given: Mapping[str, Any]) -> Path:
+def _checkpoint(model: str, chosen: _Format, given: Values) -> Path:
     """What quantize makes of the model, or has made of it before.
 
     Raises:
@@ -130,9 +129,10 @@ def _earlier(spec: Spec) -> Run | None:
 
 def _file(run: Run) -> Path | None:
     """The checkpoint of a run of quantize: its folder, or the GGUF file in it."""
-    for artifact in (run.result or {}).get("artifacts") or []:
-        folder = Path(str(artifact.get("path", ""))) if artifact.get("kind") == "checkpoint" else None
-        if folder is not None and folder.is_dir():
+    result = run.typed_result()
+    for artifact in result.artifacts if result is not None else ():
+        folder = Path(artifact.path)
+        if artifact.kind == "checkpoint" and folder.is_dir():
             return next(iter(sorted(folder.glob("model*.gguf"))), folder)
     return None
 

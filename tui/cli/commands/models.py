@@ -37,13 +37,12 @@ def models(*, json: Annotated[bool, Parameter(help="Print one JSON document", ne
 
 def _row(source: ModelSource) -> dict[str, Any]:
     card = source.card()
-    quantized = (card.quantization or {}).get("quant_method")
     return {
         "name": source.name,
         "path": str(source.path),
         "kind": source.kind,
         "origin": source.origin,
-        "format": str(quantized) if quantized else card.dtype,
+        "format": card.quant_method or card.dtype,
         "parameters": card.parameters,
         "file_bytes": card.file_bytes,
         "card": card.model_dump(mode="json"),

@@ -25,7 +25,7 @@ class Compared:
 def newest(runs: Iterable[Run], model: str, wanted: str | None = None) -> Compared | None:
     """The newest comparison of a model that can be read, or the one of a given run."""
     for run in runs:
-        if run.model == model and wanted in (None, run.id) and (result := run.result_as(QuantizeCompareResult)) is not None:
+        if run.asked_model == model and wanted in (None, run.id) and (result := run.result_as(QuantizeCompareResult)) is not None:
             return Compared(run, result)
     return None
 

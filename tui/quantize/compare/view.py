@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from pydantic import ValidationError
 from rich.text import Text
 from textual.app import ComposeResult
@@ -14,6 +11,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from core.quantize.compare.spec import SETS, QuantizeCompareSpec
+from core.spec import Values
 from tui.experiment.names import model
 from tui.experiment.told import convention
 from tui.quantize.compare.charts import COLUMNS, Compared, cells, newest, plots
@@ -96,7 +94,7 @@ class ComparisonView(Vertical):
         """Where the charts take turns: the next one."""
         self._choose((self._chart + 1) % len(self._charts))
 
-    def values(self) -> Mapping[str, Any] | None:
+    def values(self) -> Values | None:
         """The form's values that carry out the highlighted quantization."""
         if self._compared is None:
             return None

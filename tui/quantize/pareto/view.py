@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich.text import Text
 from textual import on
@@ -16,6 +15,7 @@ from textual.worker import get_current_worker
 from core.quantize.spec import QuantizeSpec
 from core.runs import pareto as core
 from core.runs.state.store import Run
+from core.spec import Values
 from tui.experiment.names import model
 from tui.experiment.table_or_chart import TableOrChart
 from tui.quantize.pareto import lines as pareto
@@ -95,7 +95,7 @@ class ParetoView(TableOrChart):
         points = self._found[self.figure].points if self._found else ()
         return points[self.table.cursor_row] if 0 <= self.table.cursor_row < len(points) else None
 
-    def values(self) -> Mapping[str, Any] | None:
+    def values(self) -> Values | None:
         """The form's values of the run under the cursor; None for a row of a comparison."""
         run = self._run()
         return run.values if run is not None and run.capability == QuantizeSpec.capability else None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,6 +13,7 @@ from core.quantize.check import check
 from core.quantize.result import LayerFigures, QuantizeMetrics, QuantizeResult
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.store import Run
+from core.spec import Values
 from tui.runs.recipe import recipe
 
 _COMPARABLE = ("sha256", "context", "stride", "scoring", "bos")
@@ -36,7 +36,7 @@ class Outcome:
     """One finished quantization."""
 
     run_id: str
-    values: Mapping[str, Any]
+    values: Values
     result: QuantizeResult
     estimated_memory: int | None = None
     """Bytes at the peak, as they were predicted; None when the model is gone."""
@@ -77,7 +77,7 @@ def read(run: Run) -> Outcome | None:
 
 def of_model(runs: Iterable[Run], model: str, card: ModelCard | None = None) -> list[Outcome]:
     """Outcomes of the quantizations of a model, newest first; with its card the estimates stand next to what was measured."""
-    wanted = (run for run in runs if run.capability == "quantize" and run.model == model)
+    wanted = (run for run in runs if run.capability == "quantize" and run.asked_model == model)
     return [
         Outcome(run.id, run.values, result, None if card is None else _estimate(run, card))
         for run in wanted

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from core.quantize.methods import METHODS
 from core.quantize.spec import QuantizeSpec, fill, unchecked
+from core.spec import Values
 from tui.widgets.form.fields.guide import Guidance
 
 _OPEN = ("method", "grid", "budget", "activations", "solver")
@@ -25,7 +23,7 @@ def sections() -> list[tuple[str, list[str]]]:
     return [("", top), ("details", details), *((title, list(names)) for title, names in QuantizeSpec.sections if title not in _OPEN)]
 
 
-def guide(given: Mapping[str, Any]) -> Guidance:
+def guide(given: Values) -> Guidance:
     """What follows from the fields that were given."""
     method = METHODS.get(str(given.get("method", _DEFAULT_METHOD)))
     if method is None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from core.quantize.compare.spec import SETS, VariantSet
 from core.quantize.methods import METHODS
 from core.quantize.plan.levels import LevelRow, level_table
+from core.spec import Values
 from tui.services.services import Models
 from tui.widgets import words
 from tui.widgets.form.table_picker import Options, Row
@@ -27,7 +25,7 @@ def method_options() -> Options:
     return Options((("method", 13), ("bits", 10), ("text", 10), ("formats", 40)), rows, "text: whether calibration text is read")
 
 
-def level_options(models: Models, values: Mapping[str, Any]) -> Options:
+def level_options(models: Models, values: Values) -> Options:
     """Every GGUF level as it would turn out for the form's model. Reads the model's card: off the event loop.
 
     Raises:

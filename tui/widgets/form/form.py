@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from core.sanitize import clean
-from core.spec import Spec, sentences
+from core.spec import Spec, Values, sentences
 from tui.widgets.form.fields import BY_KIND
 from tui.widgets.form.fields.describe import FieldView, describe
 from tui.widgets.form.fields.editor import Edited, Editor, Finished
@@ -73,7 +73,7 @@ class SpecForm(Widget):
     def __init__(
         self,
         spec_class: type[Spec],
-        values: Mapping[str, Any] | None = None,
+        values: Values | None = None,
         sections: Sections | None = None,
         editors: Mapping[str, Callable[[FieldView], Editor]] | None = None,
         guide: Guide = no_guide,
@@ -136,7 +136,7 @@ class SpecForm(Widget):
             fold.folded = lines > height
         self._arrange()
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> dict[str, object]:
         """What is asked for: everything that was filled in and applies."""
         return self._filled.given()
 
@@ -144,7 +144,12 @@ class SpecForm(Widget):
         """The valid request, or None while something is wrong."""
         return self._spec
 
-    def set_values(self, values: Mapping[str, Any]) -> None:
+    @property
+    def model(self) -> str:
+        """The model that is filled in; empty while there is none."""
+        return str(self.values().get("model") or "")
+
+    def set_values(self, values: Values) -> None:
         """Begin anew with these values, the defaults for all others."""
         self._filled.begin(values)
         self._told()

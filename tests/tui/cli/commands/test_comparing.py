@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from core.errors import RequestError
+from core.result import Artifact
 from core.runs.registry import spec_class
 from core.runs.state import store
 from core.runs.state.files import write_json
 from core.runs.state.store import Run
 from tests.core.benchmark.report.test_report import compared, run_of, sweep
 from tests.tui.cli.conftest import Llmopt
+from tests.tui.quantize.made import result_of
 from tui.cli.commands import compare_engines as comparing
 
 MODEL = "bundled:base"
@@ -43,7 +45,8 @@ def finished(spec: Any, folder: str = "checkpoint", gguf: bool = False) -> Run:
     if gguf:
         (out / "model.gguf").write_bytes(b"GGUF")
         (out / "imatrix.gguf").write_bytes(b"GGUF")
-    write_json(run.path / "result.json", {"artifacts": [{"path": str(out), "kind": "checkpoint"}]})
+    found = result_of(spec, run.id, checkpoint=str(out)).model_copy(update={"artifacts": (Artifact(path=str(out), kind="checkpoint"),)})
+    write_json(run.path / "result.json", found.model_dump(mode="json"))
     run.save_state(run.state.model_copy(update={"status": "done", "exit_code": 0}))
     return run
 

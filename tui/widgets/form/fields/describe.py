@@ -12,7 +12,7 @@ import annotated_types
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from core.spec import Spec
+from core.spec import Spec, Values, extra_of
 
 Kind = Literal["choice", "flag", "integer", "number", "integers", "numbers", "names", "text"]
 
@@ -79,7 +79,7 @@ class FieldView:
             lines.append(f"counts only beside {other.replace('_', ' ')} {' or '.join(map(shown, allowed))}")
         return "\n".join(lines)
 
-    def applies_to(self, values: Mapping[str, Any]) -> bool:
+    def applies_to(self, values: Values) -> bool:
         """Whether the field means anything beside these values of the other fields."""
         return all(values.get(name) in allowed for name, allowed in self.applies.items())
 
@@ -101,10 +101,9 @@ def shown(value: Any) -> str:
 def _view(name: str, info: FieldInfo) -> FieldView:
     annotation, optional = _without_none(info.annotation)
     choices = get_args(annotation) if get_origin(annotation) is Literal else ()
-    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    extra = extra_of(info)
     default = info.get_default(call_default_factory=True, validated_data={})
-    applies: Any = extra.get("applies", {})
-    unit = str(extra.get("unit", "1"))
+    unit = extra.unit or "1"
     return FieldView(
         name=name,
         kind="choice" if choices else _kind(annotation),
@@ -115,7 +114,7 @@ def _view(name: str, info: FieldInfo) -> FieldView:
         unit=_UNITS.get(unit, f"{unit}s"),
         choices=choices,
         bounds=_bounds(info),
-        applies={other: tuple(allowed) for other, allowed in applies.items()},
+        applies=extra.applies,
     )
 
 
@@ -134,7 +133,7 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
 
 def _bounds(info: FieldInfo) -> str:
     """The numeric range in words, for example `2 to 8` or `above 0, at most 1`."""
-    limits: dict[str, Any] = {}
+    limits: dict[str, object] = {}
     for item in info.metadata:
         for kind, attribute in ((annotated_types.Ge, "ge"), (annotated_types.Gt, "gt"), (annotated_types.Le, "le"), (annotated_types.Lt, "lt")):
             if isinstance(item, kind) and abs(getattr(item, attribute)) < _NO_REAL_LIMIT:

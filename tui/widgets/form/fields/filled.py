@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from core.spec import Values
 from tui.widgets.form.fields.describe import FieldView
 from tui.widgets.form.fields.editor import UNSET
 from tui.widgets.form.fields.guide import Guidance, Guide
@@ -17,8 +18,8 @@ class Filled:
 
     def __init__(self, views: Mapping[str, FieldView], rows: Mapping[str, FieldRow], guide: Guide) -> None:
         self._views, self._rows, self._guide = views, rows, guide
-        self._typed: dict[str, Any] = {}
-        self._fixed: dict[str, Any] = {}
+        self._typed: dict[str, object] = {}
+        self._fixed: dict[str, object] = {}
         self._emptied = ""
         self._guidance = Guidance()
         self.shown: frozenset[str] = frozenset()
@@ -26,7 +27,7 @@ class Filled:
         self.changed: frozenset[str] = frozenset()
         """Those of them that are not as by default."""
 
-    def begin(self, values: Mapping[str, Any]) -> None:
+    def begin(self, values: Values) -> None:
         """Begin anew with these values; what is as it would be without being given counts as not touched."""
         self._emptied = ""
         self._fixed = {name: value for name, value in values.items() if name not in self._rows}
@@ -51,7 +52,7 @@ class Filled:
             name, self._emptied = self._emptied, ""
             self._rows[name].editor.put(self._value(name))
 
-    def given(self) -> dict[str, Any]:
+    def given(self) -> dict[str, object]:
         """What is asked for: everything that was filled in and applies."""
         return self._fixed | {name: value for name, value in self._typed.items() if name in self.shown and self._offered(name, value)}
 
@@ -92,10 +93,10 @@ class Filled:
             description=guidance.help.get(name, view.description),
         )
 
-    def _default(self, name: str, values: Mapping[str, Any]) -> Any:
+    def _default(self, name: str, values: Values) -> Any:
         """What a field would be beside the others if it were not given."""
         others = {each: value for each, value in values.items() if each != name}
         return self._guide(others).defaults.get(name, self._views[name].default)
 
-    def _effective(self, given: Mapping[str, Any], guidance: Guidance) -> dict[str, Any]:
+    def _effective(self, given: Values, guidance: Guidance) -> dict[str, object]:
         return {name: view.default for name, view in self._views.items()} | dict(guidance.defaults) | dict(given)

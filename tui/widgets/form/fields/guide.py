@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.spec import Values
+
 
 @dataclass(frozen=True)
 class Guidance:
     """Where a spec's own defaults and choices do not say everything."""
 
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Values = field(default_factory=dict)
     """Values of fields that nobody has filled in, where they differ from the spec's defaults."""
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Choices that are left of a field's."""
@@ -21,10 +23,10 @@ class Guidance:
     """Explanations in place of the spec's descriptions."""
 
 
-Guide = Callable[[Mapping[str, Any]], Guidance]
+Guide = Callable[[Values], Guidance]
 """From what was filled in to what that means for all fields."""
 
 
-def no_guide(_given: Mapping[str, Any]) -> Guidance:
+def no_guide(_given: Values) -> Guidance:
     """The spec says everything."""
     return Guidance()
