@@ -6,7 +6,7 @@ LOCKED := -c constraints.txt
 # A build of llama.cpp that runs on every x86-64 machine of the last ten years; it takes some minutes and is kept by pip.
 export CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON
 
-.PHONY: run test test-all test-engines lint snapshots bench clean
+.PHONY: run test test-all test-engines lint snapshots bench docs clean
 
 run: $(VENV)/.installed
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/llmopt-tui; else exec $(BIN)/llmopt quantize bundled:base; fi
@@ -32,6 +32,9 @@ snapshots: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.benchmarks
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.benchmarks.page
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "llmopt-tui needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'

@@ -116,9 +116,7 @@ def test_every_folder_with_modules_is_a_room() -> None:
 def test_the_page_on_architecture_names_what_is_there() -> None:
     named_paths = re.findall(r"`((?:core|engines|tui|tests|docs)/[\w./-]*)`", (ROOT / "ARCHITECTURE.md").read_text())
     assert len(named_paths) > 30
-    coming = tuple(
-        f"core/{room}/" for room in ("checklist", "distill", "pipeline", "prune") if not (ROOT / "core" / room).exists()
-    )
+    coming = tuple(f"core/{room}/" for room in ("checklist", "distill", "pipeline", "prune") if not (ROOT / "core" / room).exists())
     missing = {path for path in named_paths if not (ROOT / path).exists() and "NAME" not in path and not path.startswith(coming)}
     assert missing == set()
     folders = {Path(path).parent for path in named_paths if "NAME" in path and path.startswith(ROOMS) and not path.startswith(coming)}

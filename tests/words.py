@@ -1,7 +1,7 @@
 """Idioms that we no longer write: `python -m tests.words` fails when a change brings one in.
 
-Looks at strings, docstrings and comments of core, engines and tui, and at the pages in Markdown. How many of each are left from earlier is kept in
-`words.json`, a ratchet: more than that fails, fewer are written down at once.
+Looks at strings, docstrings and comments of core, engines and tui, at the pages in Markdown, and at what docs/ is made from. How many of each are
+left from earlier is kept in `words.json`, a ratchet: more than that fails, fewer are written down at once.
 
     python -m tests.words           check
     python -m tests.words told      list every place of the idioms whose name contains a text
@@ -48,7 +48,7 @@ _FORMATTED, _FIELDS = re.compile(r"[rR]?[fF]"), re.compile(r"\{[^{}\n]*\}")
 def sources() -> list[Path]:
     """The files whose words count."""
     code = (path for room in ("core", "engines", "tui") for suffix in ("py", "md") for path in (ROOT / room).rglob(f"*.{suffix}"))
-    return sorted([*code, *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+    return sorted([*code, *ROOT.glob("*.md"), *ROOT.glob("tests/benchmarks/*.toml")])
 
 
 def prose(path: Path) -> Iterator[tuple[int, str]]:
