@@ -15,7 +15,8 @@ test: $(VENV)/.installed-dev lint
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 test-all: $(VENV)/.installed-dev lint
-	$(BIN)/pytest -n 2 --dist loadgroup -m 'not engines and not gpu'
+	$(BIN)/pytest -n 2 --dist loadgroup -m 'not engines and not gpu' --cov --cov-report=
+	@echo "lines that the tests ran, not counting workers and servers in processes of their own: $$($(BIN)/coverage report --format=total) %"
 
 test-engines: $(VENV)/.installed-dev
 	$(BIN)/pytest -m engines
