@@ -18,8 +18,3 @@ def checkpoint_folder(source: ModelSource, spec: QuantizeSpec) -> str:
     """Name of the folder that a run writes when none was asked for, for example `base-gptq-w4-g128`."""
     model = re.sub(r"[^A-Za-z0-9._]+", "-", source.name.removeprefix("bundled:").rstrip("/").rpartition("/")[2]).strip("-.")
     return f"{model[:80] or 'model'}-{scheme_name(spec)}"
-
-
-def described(spec: QuantizeSpec) -> str:
-    """The grid of a spec in words, for example `4 bits by GPTQ: symmetric integer grid, one scale for 128 neighbouring weights of a row`."""
-    return METHODS[spec.method].description(spec.request)

@@ -21,7 +21,7 @@ from core.models.stream.streaming import StreamedModel, load_tokenizer
 from core.numerics.products import multiplies_bfloat16
 from core.quantize.check import check
 from core.quantize.methods import METHODS
-from core.quantize.naming import checkpoint_folder, described
+from core.quantize.naming import checkpoint_folder
 from core.quantize.pipeline.checkpoint import check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
 from core.quantize.pipeline.readme import write_readme
 from core.quantize.pipeline.written import Written
@@ -88,7 +88,7 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
         symmetric=spec.symmetric,
         format=written.format,
         scheme=written.scheme,
-        description=described(spec),
+        description=method.description(request),
         out=str(out.absolute()),
         parameters=card.parameters,
         calibration=calibration,

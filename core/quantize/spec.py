@@ -14,7 +14,7 @@ from core.quantize.methods import METHODS, using
 from core.quantize.plan.integers import WIDTHS
 from core.quantize.plan.request import Clipping, Float8, Granularity, Inputs, Request
 from core.quantize.plan.sections import SECTIONS
-from core.spec import Spec, applies, unit
+from core.spec import Spec, Unit, applies, unit
 
 if TYPE_CHECKING:
     Method = str
@@ -29,6 +29,11 @@ CALIBRATION = tuple(method.name for when in ("yes", "if asked") for method in ME
 """Methods that read calibration text, always or when asked to."""
 
 
+def _of(field: str, description: str, unit: Unit | None = None, /, *, beside: Mapping[str, tuple[Any, ...]] | None = None, **bounds: Any) -> Any:
+    """A field that means something to those methods only that list it, and only beside certain values of other fields where these are given."""
+    return Field(description=description, json_schema_extra=applies(unit, method=using(field), **(beside or {})), **bounds)
+
+
 class QuantizeSpec(Spec):
     """Quantize the linears of every decoder block, measure the cost, write a checkpoint."""
 
@@ -36,153 +41,77 @@ class QuantizeSpec(Spec):
     sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = SECTIONS
 
     method: Annotated[Method, Field(description="How to quantize")] = "gptq"
-    bits: Annotated[int, Field(description="Bits of a weight", ge=2, le=8, json_schema_extra=applies("bit", method=using("bits")))] = 4
-    granularity: Annotated[
-        Granularity,
-        Field(
-            description="What shares a scale: a group of a row, an output channel, the whole matrix, a block",
-            json_schema_extra=applies(method=using("granularity")),
-        ),
-    ] = "group"
+    bits: Annotated[int, _of("bits", "Bits of a weight", "bit", ge=2, le=8)] = 4
+    granularity: Annotated[Granularity, _of("granularity", "What shares a scale: a group of a row, an output channel, the whole matrix, a block")] = (
+        "group"
+    )
     group_size: Annotated[
         int,
         Field(description="Weights that share a scale", ge=8, le=65536, json_schema_extra=applies("weight", granularity=("group", "block"))),
     ] = 128
-    symmetric: Annotated[
-        bool,
-        Field(description="Grid symmetric around zero; otherwise each scale has a zero point", json_schema_extra=applies(method=using("symmetric"))),
-    ] = True
-    clipping: Annotated[
-        Clipping,
-        Field(
-            description="Range of the grid: the largest magnitude, or the range with the least squared error",
-            json_schema_extra=applies(method=using("clipping")),
-        ),
-    ] = "absmax"
-    act_order: Annotated[
-        bool, Field(description="gptq: quantize columns with the largest activations first", json_schema_extra=applies(method=using("act_order")))
-    ] = False
-    static_groups: Annotated[
-        bool,
-        Field(
-            description="gptq with act-order: keep groups contiguous in the file",
-            json_schema_extra=applies(method=using("static_groups"), act_order=(True,)),
-        ),
-    ] = True
-    damp: Annotated[
-        float,
-        Field(
-            description="gptq, additive: damping as a share of the Hessian's mean diagonal",
-            gt=0,
-            le=1,
-            json_schema_extra=applies("1", method=using("damp")),
-        ),
-    ] = 0.01
+    symmetric: Annotated[bool, _of("symmetric", "Grid symmetric around zero; otherwise each scale has a zero point")] = True
+    clipping: Annotated[Clipping, _of("clipping", "Range of the grid: the largest magnitude, or the range with the least squared error")] = "absmax"
+    act_order: Annotated[bool, _of("act_order", "gptq: quantize columns with the largest activations first")] = False
+    static_groups: Annotated[bool, _of("static_groups", "gptq with act-order: keep groups contiguous in the file", beside={"act_order": (True,)})] = (
+        True
+    )
+    damp: Annotated[float, _of("damp", "gptq, additive: damping as a share of the Hessian's mean diagonal", "1", gt=0, le=1)] = 0.01
     alpha: Annotated[
-        float | None,
-        Field(
-            description="smoothquant: share of the difficulty that moves to the weights; searched when not given",
-            ge=0,
-            le=1,
-            json_schema_extra=applies("1", method=using("alpha")),
-        ),
+        float | None, _of("alpha", "smoothquant: share of the difficulty that moves to the weights; searched when not given", "1", ge=0, le=1)
     ] = None
     activation_bits: Annotated[
-        Literal[8, 16],
-        Field(
-            description="8: activations are rounded too, at run time (integers need 8-bit channels)",
-            json_schema_extra=applies("bit", method=using("activation_bits")),
-        ),
+        Literal[8, 16], _of("activation_bits", "8: activations are rounded too, at run time (integers need 8-bit channels)", "bit")
     ] = 16
     activation_scales: Annotated[
         Inputs,
-        Field(
-            description="Scales of rounded activations: one a token at run time, or one found by calibration",
-            json_schema_extra=applies(method=using("activation_scales"), activation_bits=(8,)),
+        _of(
+            "activation_scales",
+            "Scales of rounded activations: one a token at run time, or one found by calibration",
+            beside={"activation_bits": (8,)},
         ),
     ] = "dynamic"
-    fp8_format: Annotated[
-        Float8,
-        Field(description="fp8: e4m3 has finer steps, e5m2 a wider range", json_schema_extra=applies(method=using("fp8_format"))),
-    ] = "e4m3"
-    double_quant: Annotated[
-        bool, Field(description="nf4: round the scales of blocks too", json_schema_extra=applies(method=using("double_quant")))
-    ] = True
+    fp8_format: Annotated[Float8, _of("fp8_format", "fp8: e4m3 has finer steps, e5m2 a wider range")] = "e4m3"
+    double_quant: Annotated[bool, _of("double_quant", "nf4: round the scales of blocks too")] = True
     codebooks: Annotated[
-        int | None,
-        Field(
-            description="additive: codebooks that are summed; chosen by the model's matrices when not given",
-            ge=1,
-            le=8,
-            json_schema_extra=applies("1", method=using("codebooks")),
-        ),
+        int | None, _of("codebooks", "additive: codebooks that are summed; chosen by the model's matrices when not given", "1", ge=1, le=8)
     ] = None
     codebook_bits: Annotated[
-        int | None,
-        Field(
-            description="additive: bits of a code; chosen by the model's matrices when not given",
-            ge=2,
-            le=16,
-            json_schema_extra=applies("bit", method=using("codebook_bits")),
-        ),
+        int | None, _of("codebook_bits", "additive: bits of a code; chosen by the model's matrices when not given", "bit", ge=2, le=16)
     ] = None
     codebook_vector: Annotated[
         int | None,
-        Field(
-            description="additive: neighbouring weights of a row that one code stands for; chosen by the model's matrices when not given",
+        _of(
+            "codebook_vector",
+            "additive: neighbouring weights of a row that one code stands for; chosen by the model's matrices when not given",
+            "weight",
             ge=1,
             le=64,
-            json_schema_extra=applies("weight", method=using("codebook_vector")),
         ),
     ] = None
     codebook_rows: Annotated[
         int | None,
-        Field(
-            description="additive: neighbouring rows that share a code; 1, which AQLM's kernels take, unless the codebooks would weigh too much",
+        _of(
+            "codebook_rows",
+            "additive: neighbouring rows that share a code; 1, which AQLM's kernels take, unless the codebooks would weigh too much",
+            "1",
             ge=1,
             le=64,
-            json_schema_extra=applies("1", method=using("codebook_rows")),
         ),
     ] = None
-    train_steps: Annotated[
-        int, Field(description="qat: steps of training", ge=1, le=1_000_000, json_schema_extra=applies("step", method=using("train_steps")))
-    ] = 300
+    train_steps: Annotated[int, _of("train_steps", "qat: steps of training", "step", ge=1, le=1_000_000)] = 300
     learning_rate: Annotated[
-        float,
-        Field(
-            description="qat: highest learning rate of a weight, as a share of the grid's step",
-            gt=0,
-            le=1,
-            json_schema_extra=applies("1", method=using("learning_rate")),
-        ),
+        float, _of("learning_rate", "qat: highest learning rate of a weight, as a share of the grid's step", "1", gt=0, le=1)
     ] = 0.015
     budget: Annotated[
         float | None,
-        Field(
-            description="mixed: bits a quantized weight may take on average, scales counted; 4.25 unless max-kl is given",
-            gt=0,
-            le=16,
-            json_schema_extra=applies("bit", method=using("budget")),
-        ),
+        _of("budget", "mixed: bits a quantized weight may take on average, scales counted; 4.25 unless max-kl is given", "bit", gt=0, le=16),
     ] = None
     max_kl: Annotated[
-        float | None,
-        Field(
-            description="mixed: divergence on calibration text that must not be passed; the size is then made least",
-            gt=0,
-            le=10,
-            json_schema_extra=applies("nat", method=using("max_kl")),
-        ),
+        float | None, _of("max_kl", "mixed: divergence on calibration text that must not be passed; the size is then made least", "nat", gt=0, le=10)
     ] = None
-    widths: Annotated[
-        tuple[int, ...],
-        Field(description="mixed: widths to choose from", min_length=1, max_length=7, json_schema_extra=applies("bit", method=using("widths"))),
-    ] = (2, 3, 4, 6, 8)
-    level: Annotated[Level, Field(description="gguf: type of the file's weights", json_schema_extra=applies(method=using("level")))] = "Q4_K_M"
-    imatrix: Annotated[
-        bool,
-        Field(description="gguf: weigh errors by an importance matrix from calibration text", json_schema_extra=applies(method=using("imatrix"))),
-    ] = False
+    widths: Annotated[tuple[int, ...], _of("widths", "mixed: widths to choose from", "bit", min_length=1, max_length=7)] = (2, 3, 4, 6, 8)
+    level: Annotated[Level, _of("level", "gguf: type of the file's weights")] = "Q4_K_M"
+    imatrix: Annotated[bool, _of("imatrix", "gguf: weigh errors by an importance matrix from calibration text")] = False
     calibration: Annotated[str, Field(description="Calibration text: builtin or a UTF-8 file", json_schema_extra=applies(method=CALIBRATION))] = (
         "builtin"
     )

@@ -19,7 +19,6 @@ from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.formats.layouts.aqlm import Aqlm
 from core.numerics.additive import AdditiveTensor
-from core.numerics.grid import Grid
 from core.numerics.products import product_nt
 from core.quantize.linear.additive_codebooks import fit_codebooks, fit_scales, initial_scales, residual_kmeans
 from core.quantize.linear.additive_codes import Objective, beam_search, sweep, weight_of
@@ -45,11 +44,6 @@ class AdditiveConfig:
     seed: int = 0
     dtype: torch.dtype = torch.bfloat16
     """Of codebooks and scales in the file."""
-
-
-def config(spec: QuantizeSpec, grid: Grid, _name: str) -> AdditiveConfig:
-    """From a settled request; codebooks and scales get the dtype that scales of a grid would have."""
-    return AdditiveConfig(shape_of(spec.request), damp=spec.damp, seed=spec.seed, dtype=grid.scale_dtype)
 
 
 @dataclass
@@ -173,4 +167,8 @@ def scheme(spec: QuantizeSpec) -> Aqlm:
     return Aqlm(shape.codebooks, shape.codebook_bits, shape.out_group, shape.in_group)
 
 
-SOLVER = LinearSolver(quantize, config, scheme=scheme)
+SOLVER = LinearSolver(
+    quantize,
+    lambda spec, grid, _name: AdditiveConfig(shape_of(spec.request), damp=spec.damp, seed=spec.seed, dtype=grid.scale_dtype),
+    scheme=scheme,
+)

@@ -120,12 +120,6 @@ def scales_of(mean_abs: Tensor, ratio: float) -> Tensor:
     return torch.where(seen, powers / middle, 1.0)
 
 
-def config(spec: QuantizeSpec, grid: Grid, name: str) -> AwqConfig:
-    """Configuration of one linear by its name."""
-    del spec
-    return AwqConfig(grid, clip=not makes_scores(name))
-
-
 def quantize(weight: Tensor, statistics: InputStatistics, config: AwqConfig) -> QuantizedTensor:
     """Clip and round one weight whose scales are in place already.
 
@@ -192,4 +186,4 @@ def _product_error(grouped: Tensor, scales: Tensor, zeros: Tensor | None, moment
     return errors.view(groups, -1, rows).sum(dim=1).t().unsqueeze(-1)
 
 
-SOLVER = LinearSolver(quantize, config, prepare)
+SOLVER = LinearSolver(quantize, lambda _spec, grid, name: AwqConfig(grid, clip=not makes_scores(name)), prepare)

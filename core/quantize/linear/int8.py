@@ -7,16 +7,8 @@ from torch import Tensor
 
 from core.errors import RunFailed
 from core.formats.layouts.bitsandbytes import BitsAndBytes
-from core.numerics.grid import Grid
 from core.numerics.llm_int8 import THRESHOLD, Int8Rows, quantize_rows
 from core.quantize.linear.solver import LinearSolver
-from core.quantize.spec import QuantizeSpec
-
-
-def config(spec: QuantizeSpec, grid: Grid, name: str) -> float:
-    """The threshold of outliers: the paper's, whatever the request."""
-    del spec, grid, name
-    return THRESHOLD
 
 
 def quantize(weight: Tensor, statistics: object, config: float = THRESHOLD) -> Int8Rows:
@@ -36,4 +28,4 @@ def quantize(weight: Tensor, statistics: object, config: float = THRESHOLD) -> I
     return quantize_rows(weight.to(torch.float32), config)
 
 
-SOLVER = LinearSolver(quantize, config, scheme=lambda _spec: BitsAndBytes("int8", double_quant=False))
+SOLVER = LinearSolver(quantize, lambda _spec, _grid, _name: THRESHOLD, scheme=lambda _spec: BitsAndBytes("int8", double_quant=False))

@@ -9,10 +9,8 @@ from torch import Tensor
 
 from core.errors import RunFailed
 from core.formats.layouts.bitsandbytes import BitsAndBytes
-from core.numerics.grid import Grid
 from core.numerics.nf4 import BLOCK, Nf4Tensor, quantize_nf4
 from core.quantize.linear.solver import LinearSolver
-from core.quantize.spec import QuantizeSpec
 
 
 @dataclass(frozen=True)
@@ -25,12 +23,6 @@ class Nf4Config:
     """Of the weight in its checkpoint."""
     block: int = BLOCK
     """Weights that share a scale."""
-
-
-def config(spec: QuantizeSpec, grid: Grid, name: str) -> Nf4Config:
-    """What a request asks for; the dtype of the checkpoint is that of the grid's scales."""
-    del name
-    return Nf4Config(spec.double_quant, grid.scale_dtype, spec.group_size)
 
 
 def quantize(weight: Tensor, statistics: object, config: Nf4Config) -> Nf4Tensor:
@@ -50,4 +42,9 @@ def quantize(weight: Tensor, statistics: object, config: Nf4Config) -> Nf4Tensor
     return quantize_nf4(weight.to(torch.float32), nested=config.double_quant, dtype=config.dtype, block=config.block)
 
 
-SOLVER = LinearSolver(quantize, config, scheme=lambda spec: BitsAndBytes("nf4", spec.double_quant))
+SOLVER = LinearSolver(
+    quantize,
+    # Scales of a grid have the dtype of the weight in its checkpoint.
+    lambda spec, grid, _name: Nf4Config(spec.double_quant, grid.scale_dtype, spec.group_size),
+    scheme=lambda spec: BitsAndBytes("nf4", spec.double_quant),
+)

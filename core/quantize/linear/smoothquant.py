@@ -127,12 +127,6 @@ def scales_of(absmax: Tensor, weights: Sequence[Tensor], alpha: float) -> Tensor
     return (absmax.pow(alpha) / largest.pow(1 - alpha)).clamp(min=_FLOOR)
 
 
-def config(spec: QuantizeSpec, grid: Grid, name: str) -> SmoothConfig:
-    """Configuration of one linear."""
-    del name
-    return SmoothConfig(grid, static=spec.activation_scales == "static")
-
-
 def quantize(weight: Tensor, statistics: InputStatistics, config: SmoothConfig) -> QuantizedTensor:
     """Round one weight that is smoothed already, and say how its inputs are rounded.
 
@@ -157,4 +151,4 @@ def _on_scale(inputs: ActivationQuantizer, scales: Tensor) -> RoundInputs:
     return round_inputs
 
 
-SOLVER = LinearSolver(quantize, config, prepare)
+SOLVER = LinearSolver(quantize, lambda spec, grid, _name: SmoothConfig(grid, static=spec.activation_scales == "static"), prepare)

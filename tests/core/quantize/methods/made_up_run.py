@@ -19,7 +19,7 @@ def main(model: str, artifacts: str) -> None:
     from core.errors import RequestError
     from core.models.card import ModelCard
     from core.quantize.check import check
-    from core.quantize.naming import described, scheme_name
+    from core.quantize.naming import scheme_name
     from core.quantize.run import run
     from core.quantize.spec import QuantizeSpec
     from tests.core.quantize.conftest import RecordingContext
@@ -43,7 +43,7 @@ def main(model: str, artifacts: str) -> None:
         "refusal": refusal,
         "calibrates": spec.calibrates,
         "name": scheme_name(spec),
-        "words": described(spec),
+        "words": EVEN.description(spec.request),
         "recipe": recipe(spec.model_dump()),
         "linear_bytes": [EVEN.stored_bytes(spec.request, linear) * linear.count for linear in card.linears],
         "fit": fit.model_dump(mode="json"),
