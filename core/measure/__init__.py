@@ -1,4 +1,4 @@
-"""Statistics for measured figures: percentiles with a sample rule, intervals, significance.
+"""Statistics for measured figures: percentiles with a sample rule, intervals, significance, threshold expressions; peak memory.
 
-Imports numpy and the standard library. Never a metric, a unit or a run: those belong to the capability that measures.
+Imports numpy, the standard library, errors and sanitize. Never a metric or a run: what can be named, and in which units, is passed in.
 """
