@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from torch import Tensor
 
-from core.errors import LlmoptError, RequestError, RunFailed
-from core.formats.writing.output import check_output, disk_sentence
+from core.errors import RequestError
+from core.formats.writing.output import check_output
+from core.formats.writing.partial_folder import PartialFolder, sync
 from core.formats.writing.safetensors_file import SafetensorsFile, stored_bytes
-from core.models.disk.files import shown
 from core.models.disk.headers import INDEX_FILE, SINGLE_FILE
 from core.sanitize import clean
 
@@ -54,17 +52,13 @@ class ShardWriter:
     """
 
     def __init__(self, folder_final: Path, max_shard_bytes: float = MAX_SHARD_BYTES) -> None:
-        check_output(folder_final)
-        self.folder = folder_final.absolute()
-        self.partial = self.folder.with_name(f"{self.folder.name}.partial-{os.getpid()}")
         self._limit = int(max_shard_bytes)
         self._shard: SafetensorsFile | None = None
         self._files: list[Path] = []
         self._where: dict[str, int] = {}
         self._bytes = 0
-        self._finished = False
-        self._made: list[Path] = []
-        self._own(self._begin)
+        self._folder = PartialFolder(folder_final, self._discard_shard)
+        self.folder, self.partial = self._folder.final, self._folder.partial
 
     def add(self, name: str, tensor: Tensor) -> None:
         """Append a tensor; it is on its way to the disk and no longer held when this returns.
@@ -74,7 +68,8 @@ class ShardWriter:
         """
         if name in self._where:
             raise RequestError(f"the tensor {clean(name, limit=200)!r} was written twice: the model's tensors do not have different names")
-        self._own(lambda: self._append(name, tensor))
+        with self._folder.guarded():
+            self._append(name, tensor)
 
     @property
     def nbytes(self) -> int:
@@ -91,40 +86,19 @@ class ShardWriter:
         Returns:
             The final folder.
         """
-        self._own(lambda: self._complete(config, carry_from))
-        self._finished = True
+        with self._folder.guarded():
+            self._complete(config, carry_from)
         return self.folder
 
     def abort(self) -> None:
         """Remove what was written, and folders made for it; nothing once finished."""
-        if not self._finished:
-            if self._shard is not None:
-                self._shard.discard()
-                self._shard = None
-            shutil.rmtree(self.partial, ignore_errors=True)
-            with suppress(OSError):
-                for parent in self._made:
-                    parent.rmdir()
+        self._folder.abort()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.abort()
-
-    def _own(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except BaseException as error:
-            self.abort()
-            if isinstance(error, OSError) and not isinstance(error, LlmoptError):
-                raise RunFailed(disk_sentence(self.folder, error)) from error
-            raise
-
-    def _begin(self) -> None:
-        self._made = [parent for parent in self.folder.parents if not parent.exists()]
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self.partial.mkdir()
 
     def _append(self, name: str, tensor: Tensor) -> None:
         size = stored_bytes(tensor)
@@ -142,6 +116,11 @@ class ShardWriter:
             self._shard.close()
             self._shard = None
 
+    def _discard_shard(self) -> None:
+        if self._shard is not None:
+            self._shard.discard()
+            self._shard = None
+
     def _complete(self, config: Mapping[str, Any], carry_from: Path) -> None:
         self._close_shard()
         names = self._shard_names()
@@ -152,11 +131,7 @@ class ShardWriter:
             _write_json(self.partial / INDEX_FILE, {"metadata": {"total_size": self._bytes}, "weight_map": dict(sorted(weight_map.items()))})
         _write_json(self.partial / "config.json", config)
         self._carry(carry_from)
-        _sync(self.partial)
-        if os.path.lexists(self.folder):
-            raise RunFailed(f"the output {shown(self.folder)} was made by someone else meanwhile: choose another path")
-        self.partial.rename(self.folder)
-        _sync(self.folder.parent)
+        self._folder.finish()
 
     def _shard_names(self) -> list[str]:
         count = len(self._files)
@@ -168,7 +143,7 @@ class ShardWriter:
                 target = self.partial / file.name
                 if file.is_file() and not target.exists() and file.suffix not in {".safetensors", ".bin", ".pt", ".pth", ".py"}:
                     shutil.copyfile(file, target)
-                    _sync(target)
+                    sync(target)
                 elif file.is_dir() and file.name == "chat_templates" and not target.exists():
                     shutil.copytree(file, target)
 
@@ -179,18 +154,3 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
         stream.write("\n")
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync(path: Path) -> None:
-    """Make a file's, or a folder's entries', way to the disk certain, where the file system can."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
-            raise
-    finally:
-        os.close(descriptor)

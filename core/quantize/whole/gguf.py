@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import torch
 from torch import Tensor
 
 from core.calibration.blocks import calibrated_blocks
-from core.errors import LlmoptError, RunFailed
 from core.formats.gguf.blocks import BLOCK_BITS, WRITTEN_HERE
 from core.formats.gguf.families import tensor_name
 from core.formats.gguf.llama.process import quantize_file, require_llama_cpp
 from core.formats.gguf.read.weights import GgufWeights
 from core.formats.gguf.write.convert import Conversion, convert, plan_conversion
 from core.formats.gguf.write.imatrix import legacy_bytes, write_imatrix
-from core.formats.writing.output import check_output, disk_sentence
+from core.formats.writing.partial_folder import PartialFolder
 from core.models.card import ModelCard
 from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import weight_error
@@ -60,7 +55,8 @@ def write(spec: QuantizeSpec, streamed: StreamedModel, windows: Tensor | None, o
     card = ModelCard.from_folder(streamed.folder)
     conversion = plan_conversion(streamed.folder, Path(clean(spec.model, limit=200)).name.removeprefix("bundled:"))
     predicted = level_row(card, spec.level, imatrix=windows is not None)
-    with _Folder(out) as folder:
+    folder = PartialFolder(out)
+    with folder.guarded():
         importance = {} if windows is None else importance_of(streamed, conversion, windows, steps)
         if windows is not None:
             write_imatrix(folder.partial / IMATRIX, importance, clean(spec.calibration, limit=200), len(windows), windows.shape[1])
@@ -167,39 +163,6 @@ def _layers(streamed: StreamedModel, conversion: Conversion, found: GgufWeights,
         report_layer(steps, len(layers), figures)
         layers.append(figures)
     return layers
-
-
-class _Folder:
-    """A folder under construction: under a temporary name until it is whole, gone when that fails."""
-
-    def __init__(self, final: Path) -> None:
-        check_output(final)
-        self.final = final.absolute()
-        self.partial = self.final.with_name(f"{self.final.name}.partial-{os.getpid()}")
-
-    def __enter__(self) -> Self:
-        try:
-            self._made = [parent for parent in self.final.parents if not parent.exists()]
-            self.final.parent.mkdir(parents=True, exist_ok=True)
-            self.partial.mkdir()
-        except OSError as error:
-            raise RunFailed(disk_sentence(self.final, error)) from error
-        return self
-
-    def finish(self) -> None:
-        """Give the folder its name."""
-        if os.path.lexists(self.final):
-            raise RunFailed(f"the output {clean(str(self.final), limit=400)} was made by someone else meanwhile: choose another path")
-        self.partial.rename(self.final)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is not None:
-            shutil.rmtree(self.partial, ignore_errors=True)
-            with suppress(OSError):
-                for parent in self._made:
-                    parent.rmdir()
-        if isinstance(error, OSError) and not isinstance(error, LlmoptError):
-            raise RunFailed(disk_sentence(self.final, error)) from error
 
 
 SOLVER = CheckpointWriter(write, written_file)
