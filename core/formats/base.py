@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from torch import Tensor
 
@@ -43,7 +43,7 @@ class Format(Protocol):
         """
         ...
 
-    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, Any]:
+    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
         """The `quantization_config` of config.json.
 
         Args:
@@ -61,7 +61,7 @@ class Format(Protocol):
         ...
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, object]) -> Self:
         """The format that a `quantization_config`, ours or anybody's, describes.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +93,7 @@ def open_packed(source: ModelSource, dtype: torch.dtype | None = None, device: s
     return model, use_packed(model, {name: weights.stored(name) for name in weights.linears if name in names})
 
 
-def can_read(config: Mapping[str, Any]) -> bool:
+def can_read(config: Mapping[str, object]) -> bool:
     """Whether the method of a `quantization_config`, or of a GGUF file's card, is one that is dequantized here."""
     return config.get("quant_method") in (*FORMATS, "gguf")
 

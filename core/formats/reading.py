@@ -37,6 +37,18 @@ def field(config: Mapping[str, object], name: str, kind: type[T], default: T, *a
     return value
 
 
+def section(config: object, name: str) -> Mapping[str, object]:
+    """A part of `quantization_config` that holds fields itself.
+
+    Raises:
+        RequestError: it is missing or something else.
+    """
+    part = config.get(name) if isinstance(config, Mapping) else None
+    if not isinstance(part, Mapping):
+        raise RequestError(f"quantization_config has no {name}, or it is no set of fields: fetch config.json again")
+    return part
+
+
 def group_size_of(config: Mapping[str, object], default: int, *also: str) -> int | None:
     """`group_size` of a `quantization_config`; None when it is -1, one scale a row.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from core.errors import RequestError
 from core.formats.base import Format
@@ -34,7 +34,7 @@ def format_class(quant_method: str) -> type[Format]:
     return cast("type[Format]", getattr(import_module(module), name))
 
 
-def read_format(config: Mapping[str, Any], folder: Path) -> Format:
+def read_format(config: Mapping[str, object], folder: Path) -> Format:
     """The format of a checkpoint by its `quantization_config`.
 
     Raises:

@@ -66,7 +66,7 @@ _SAME = {
 _ALIASES = {alias: name for name, aliases in _SAME.items() for alias in aliases}
 
 
-def name_of(tokens: Sequence[int], tokenizer: Mapping[str, Any]) -> str | None:
+def name_of(tokens: Sequence[int], tokenizer: Mapping[str, object]) -> str | None:
     """llama.cpp's name for a byte-level tokenizer; None when it has none.
 
     Args:
@@ -84,7 +84,7 @@ def name_by_hash(tokens: Sequence[int]) -> str | None:
     return NAMES.get(hashlib.sha256(str(list(tokens)).encode()).hexdigest()[:16])
 
 
-def name_by_rule(tokenizer: Mapping[str, Any]) -> str | None:
+def name_by_rule(tokenizer: Mapping[str, object]) -> str | None:
     """llama.cpp's name for the rule in a tokenizer.json; None when it has none.
 
     Args:
@@ -92,7 +92,8 @@ def name_by_rule(tokenizer: Mapping[str, Any]) -> str | None:
     """
     if tokenizer.get("normalizer") is not None:
         return None
-    rule = _rule_in(tokenizer.get("pre_tokenizer"), ignore_merges=bool((tokenizer.get("model") or {}).get("ignore_merges")))
+    model = tokenizer.get("model")
+    rule = _rule_in(tokenizer.get("pre_tokenizer"), ignore_merges=isinstance(model, Mapping) and bool(model.get("ignore_merges")))
     return next((name for name, known in _RULES.items() if known == rule), None)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeGuard
+from typing import ClassVar, Self, TypeGuard
 
 import torch
 from torch import Tensor
@@ -76,7 +76,7 @@ class Aqlm:
                 raise RequestError(f"{clean(name, limit=200)}.{kind} holds NaN or infinity: the checkpoint is damaged, fetch it again")
         return AdditiveTensor(codes.to(torch.int32) % (1 << self.codebook_bits), codebooks, scales)
 
-    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, Any]:
+    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
         """The `quantization_config` of config.json.
 
         Args:
@@ -103,20 +103,23 @@ class Aqlm:
         return tuple(f"{name}.{kind}" for kind in _KINDS)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, object]) -> Self:
         """The shape that a `quantization_config` states; a missing field has the default of transformers.
 
         Raises:
             RequestError: a field that is no size.
         """
         values = {"num_codebooks": 1, "nbits_per_codebook": 16, "out_group_size": 1, "in_group_size": 8}
-        values |= {field: config[field] for field in values if config.get(field) is not None}
-        for field, value in values.items():
+        for field in values:
+            value = config.get(field)
+            if value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LIMITS[field]:
                 raise RequestError(
                     f"the quantization_config states {field} = {clean(repr(value), limit=40)}, which is no whole number from 1 to {_LIMITS[field]}: "
                     "the checkpoint is damaged, fetch it again"
                 )
+            values[field] = value
         return cls(values["num_codebooks"], values["nbits_per_codebook"], values["out_group_size"], values["in_group_size"])
 
     @property

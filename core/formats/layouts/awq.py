@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -108,7 +108,7 @@ class Awq:
         """Names of all tensors that the linear `name` may consist of."""
         return tuple(f"{name}.{part}" for part in _PARTS)
 
-    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, Any]:
+    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
         """The `quantization_config` of config.json.
 
         Args:
@@ -126,7 +126,7 @@ class Awq:
         }
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, object]) -> Self:
         """The scheme that a `quantization_config`, or AutoAWQ's older `quant_config.json`, describes.
 
         Raises:

@@ -76,7 +76,7 @@ class ShardWriter:
         """Bytes of tensor data added so far."""
         return self._bytes
 
-    def finish(self, config: Mapping[str, Any], carry_from: Path) -> Path:
+    def finish(self, config: Mapping[str, object], carry_from: Path) -> Path:
         """Write index and config, copy tokenizer, generation settings, chat template and licence, and give the folder its name.
 
         Args:
@@ -121,7 +121,7 @@ class ShardWriter:
             self._shard.discard()
             self._shard = None
 
-    def _complete(self, config: Mapping[str, Any], carry_from: Path) -> None:
+    def _complete(self, config: Mapping[str, object], carry_from: Path) -> None:
         self._close_shard()
         names = self._shard_names()
         for file, name in zip(self._files, names, strict=True):
@@ -148,7 +148,7 @@ class ShardWriter:
                     shutil.copytree(file, target)
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+def _write_json(path: Path, value: Mapping[str, object]) -> None:
     with path.open("w", encoding="utf-8") as stream:
         json.dump(value, stream, indent=2, ensure_ascii=True)
         stream.write("\n")

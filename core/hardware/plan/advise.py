@@ -12,7 +12,7 @@ asked context and concurrency, activations, runtime) fits, not when a multiple o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
@@ -54,7 +54,7 @@ class Recommendation:
     command: str
     prepare: tuple[str, ...] = ()
     """Commands of other programs that come before it."""
-    action: dict[str, object] | None = None
+    action: Mapping[str, object] | None = None
     """Values that fill in the quantize form, when this version makes the checkpoint itself."""
     statement: str | None = None
     """Which step this version does not do itself."""

@@ -6,8 +6,8 @@ Flags are those of vLLM, llama.cpp, TensorRT-LLM and NVIDIA's Model Optimizer as
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from core.errors import LlmoptError
 from core.formats.gguf.blocks import WRITTEN_HERE
@@ -49,7 +49,7 @@ class Recipe:
     command: str
     prepare: tuple[str, ...] = ()
     """Commands of other programs that come first."""
-    action: dict[str, Any] | None = None
+    action: Mapping[str, object] | None = None
     """Values that fill in the quantize form."""
     statement: str | None = None
     """What this version does not do itself."""
@@ -85,7 +85,7 @@ def vllm_int4(job: Job) -> Recipe:
     """GPTQ 4 bit, made here."""
     group = group_size(job.card)
     out = f"{job.stem}-gptq-w4g{group}" if group else f"{job.stem}-gptq-w4"
-    action: dict[str, Any] = {"model": job.model, "method": "gptq", "bits": 4, "symmetric": True, "format": "compressed-tensors", "out": out}
+    action: dict[str, object] = {"model": job.model, "method": "gptq", "bits": 4, "symmetric": True, "format": "compressed-tensors", "out": out}
     action |= {"granularity": "group", "group_size": group} if group else {"granularity": "channel"}
     return Recipe(
         _vllm(job, out),

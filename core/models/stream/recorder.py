@@ -22,7 +22,7 @@ class BlockCall:
     keyword: str | None
     """Name under which the hidden state is given, None when it is the first positional argument."""
     args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
+    kwargs: Mapping[str, object]
 
     def __call__(self, block: nn.Module, hidden: Tensor) -> Any:
         """What a block returns for a hidden state [n, T, H]."""
@@ -147,12 +147,12 @@ class _WantsTuple(Exception):
     pass
 
 
-def _hidden_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Tensor, str | None]:
+def _hidden_of(args: tuple[Any, ...], kwargs: Mapping[str, object]) -> tuple[Tensor, str | None]:
     if args and isinstance(args[0], Tensor):
         return args[0], None
     for name in ("hidden_states", "x", "hidden"):
-        if isinstance(kwargs.get(name), Tensor):
-            return kwargs[name], name
+        if isinstance(hidden := kwargs.get(name), Tensor):
+            return hidden, name
     raise RequestError("this architecture's blocks take no hidden state that could be recognized, so it cannot be worked on block by block")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from torch import Tensor
 
@@ -14,6 +14,7 @@ from core.formats.base import Format
 from core.formats.layouts.compressed_tensors.floats import FloatQuantized
 from core.formats.layouts.compressed_tensors.integers import CompressedTensors
 from core.formats.patterns import NamePattern
+from core.formats.reading import section
 from core.numerics.stored import StoredWeight
 from core.sanitize import clean
 
@@ -91,15 +92,16 @@ class ConfigGroups:
         """Undo `compress`; errors as of the group's scheme."""
         return self.of(name).decompress(name, tensors)
 
-    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, Any]:
+    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
         """The `quantization_config` of config.json; arguments as of `Format`."""
-        groups: dict[str, Any] = {}
-        shared: dict[str, Any] = {}
+        groups: dict[str, dict[str, object]] = {}
+        shared: dict[str, object] = {}
         schemes = {id(target.scheme): target.scheme for target in (*self.targets, *self.classes)}
         for index, (key, scheme) in enumerate(schemes.items()):
             config = scheme.config(ignore, dequantize=dequantize)
-            (group,) = config["config_groups"].values()
-            groups[f"group_{index}"] = group | {"targets": [target.text for target in (*self.targets, *self.classes) if id(target.scheme) == key]}
+            (group,) = section(config, "config_groups").values()
+            targets = [target.text for target in (*self.targets, *self.classes) if id(target.scheme) == key]
+            groups[f"group_{index}"] = {**cast("dict[str, object]", group), "targets": targets}
             shared = {**config, **({"dequantize": True} if shared.get("dequantize") else {})}
         formats = {group["format"] for group in groups.values()}
         return shared | {"config_groups": groups, "format": formats.pop() if len(formats) == 1 else "mixed-precision"}
@@ -113,7 +115,7 @@ class ConfigGroups:
         return CompressedTensors(4, True, "channel", None).parts(name)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, object]) -> Self:
         """From a `quantization_config` of any version of the package.
 
         Raises:
@@ -144,7 +146,7 @@ class ConfigGroups:
         return cls(tuple(sorted(named, key=lambda target: target.rank)), tuple(classes))
 
 
-def scheme_of_group(group: Mapping[str, Any], storage: Any = None) -> Format:
+def scheme_of_group(group: Mapping[str, object], storage: Any = None) -> Format:
     """The scheme of one entry of `config_groups`.
 
     Args:
@@ -154,7 +156,7 @@ def scheme_of_group(group: Mapping[str, Any], storage: Any = None) -> Format:
     Raises:
         RequestError: one that cannot be read.
     """
-    weights = group["weights"]
+    weights = section(group, "weights")
     kind = str(weights.get("type", "int")).lower()
     if kind == "float":
         if weights.get("num_bits") != 8:
@@ -164,7 +166,7 @@ def scheme_of_group(group: Mapping[str, Any], storage: Any = None) -> Format:
     return CompressedTensors.from_group(group, storage)
 
 
-def _refuse_what_is_beyond_a_weight(config: Mapping[str, Any]) -> None:
+def _refuse_what_is_beyond_a_weight(config: Mapping[str, object]) -> None:
     sparsity = config.get("sparsity_config")
     sparse = sparsity.get("format") if isinstance(sparsity, Mapping) else None
     if sparse not in (None, "dense"):

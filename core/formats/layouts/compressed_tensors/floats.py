@@ -76,7 +76,7 @@ class FloatQuantized:
             return ActivationQuantizer("fp8-e4m3", stored_scales(f"{name}.input_scale", tensors, [(1,), ()]))
         return GroupedInputs("fp8-e4m3") if self.granularity == "block" else ActivationQuantizer("fp8-e4m3")
 
-    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, Any]:
+    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
         """The `quantization_config` of config.json.
 
         Args:
@@ -101,7 +101,7 @@ class FloatQuantized:
         return tuple(f"{name}.{part}" for part in ("weight", "weight_scale", "input_scale"))
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, object]) -> Self:
         """The scheme that a `quantization_config` describes.
 
         Raises:
@@ -122,8 +122,9 @@ class FloatQuantized:
         Raises:
             RequestError: it is not one of 8-bit floats, or one that is not known.
         """
-        found: Mapping[str, Any] = group if isinstance(group, Mapping) else {}
-        weights, inputs = found.get("weights") or {}, found.get("input_activations")
+        found: Mapping[str, object] = group if isinstance(group, Mapping) else {}
+        stated, inputs = found.get("weights"), found.get("input_activations")
+        weights: Mapping[str, object] = stated if isinstance(stated, Mapping) else {}
         granularity = _strategy(weights)
         if granularity not in _GRANULARITIES:
             raise RequestError(
@@ -161,7 +162,7 @@ def _strategy(arguments: Any) -> str:
     return str(arguments.get("strategy"))
 
 
-def _arguments(strategy: str, *, dynamic: bool) -> dict[str, Any]:
+def _arguments(strategy: str, *, dynamic: bool) -> dict[str, object]:
     return {"num_bits": 8, "type": "float", "symmetric": True, "strategy": strategy, "dynamic": dynamic, "group_size": None}
 
 

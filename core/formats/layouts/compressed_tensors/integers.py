@@ -26,6 +26,7 @@ from core.formats.reading import (
     group_index,
     group_size_of,
     required,
+    section,
     sequential_index,
 )
 from core.numerics.activations import ActivationQuantizer
@@ -183,7 +184,7 @@ class CompressedTensors:
         kinds = ("weight", "weight_packed", "weight_scale", "weight_shape", "weight_zero_point", "weight_g_idx", "input_scale", "input_zero_point")
         return tuple(f"{name}.{kind}" for kind in kinds)
 
-    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, Any]:
+    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
         """The `quantization_config` of config.json.
 
         Args:
@@ -200,7 +201,7 @@ class CompressedTensors:
         return one_group(self.scheme, weights, inputs, ignore, dequantize=dequantize)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, object]) -> Self:
         """The scheme of a checkpoint whose linears all share one.
 
         Raises:
@@ -213,7 +214,7 @@ class CompressedTensors:
         return cls.from_group(group, config.get("format"))
 
     @classmethod
-    def from_group(cls, group: Mapping[str, Any], storage: Any = None) -> Self:
+    def from_group(cls, group: Mapping[str, object], storage: Any = None) -> Self:
         """The scheme of one entry of `config_groups`.
 
         Args:
@@ -223,7 +224,7 @@ class CompressedTensors:
         Raises:
             RequestError: one that cannot be read.
         """
-        weights = group["weights"]
+        weights = section(group, "weights")
         bits, strategy = field(weights, "num_bits", int, 8), _strategy(weights)
         if weights.get("type", "int") != "int" or not 2 <= bits <= 8 or strategy not in ("group", "channel", "tensor"):
             what = f"{bits}-bit {weights.get('type')} by {strategy}"
@@ -245,11 +246,11 @@ class CompressedTensors:
         )
 
     @staticmethod
-    def _arguments(bits: int, strategy: str, *, symmetric: bool, dynamic: bool) -> dict[str, Any]:
+    def _arguments(bits: int, strategy: str, *, symmetric: bool, dynamic: bool) -> dict[str, object]:
         return {"num_bits": bits, "type": "int", "symmetric": symmetric, "strategy": strategy, "dynamic": dynamic, "group_size": None}
 
 
-def _strategy(arguments: Mapping[str, Any]) -> Any:
+def _strategy(arguments: Mapping[str, object]) -> Any:
     """What shares a scale; older configs leave it to the group size."""
     strategy, size = arguments.get("strategy"), arguments.get("group_size")
     if strategy is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self, cast
 
 from torch import Tensor
 
 from core.errors import RequestError
 from core.formats.layouts.compressed_tensors.config_groups import ConfigGroups
 from core.formats.layouts.compressed_tensors.integers import CompressedTensors
+from core.formats.reading import section
 from core.numerics.grid import Granularity
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor
@@ -64,18 +65,19 @@ class MixedWidths:
         """What `compress` may make."""
         return self.of(4).parts(name)
 
-    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, Any]:
+    def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
         """The `quantization_config` of config.json; arguments as of `CompressedTensors`."""
-        groups: dict[str, Any] = {}
-        shared: dict[str, Any] = {}
+        groups: dict[str, object] = {}
+        shared: dict[str, object] = {}
         for index, bits in enumerate(sorted(set(self.widths.values()))):
             shared = self.of(bits).config(ignore, dequantize=dequantize)
-            (group,) = shared["config_groups"].values()
-            groups[f"group_{index}"] = group | {"targets": [name for name, width in self.widths.items() if width == bits]}
+            (group,) = section(shared, "config_groups").values()
+            targets = [name for name, width in self.widths.items() if width == bits]
+            groups[f"group_{index}"] = {**cast("dict[str, object]", group), "targets": targets}
         return shared | {"config_groups": groups}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, object]) -> Self:
         """From a `quantization_config` that `config` made.
 
         Raises:
