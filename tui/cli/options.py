@@ -91,7 +91,7 @@ def _chosen(spec: Spec) -> dict[str, object]:
     return {name: value for name, value in spec.model_dump().items() if name == "model" or value != getattr(usual, name)}
 
 
-def command_line(key: str, values: dict[str, object]) -> str:
+def command_line(key: str, values: Values) -> str:
     """The command that asks for these values of a capability's spec; what is as by default is left out."""
     fields = spec_class(key).model_fields
     words = ["llmopt", key, str(values.get("model", ""))]

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from core.errors import RequestError
 from core.sanitize import clean
+
+TransformersConfig = dict[str, Any]
+"""What `config.to_dict()` of transformers gives, and what makes one: its values are of the types that the family's class declares."""
 
 OUTER = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight", "lm_head.weight": "output.weight"}
 """Parameter -> tensor, outside the blocks."""

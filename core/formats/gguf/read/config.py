@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.errors import RequestError
-from core.formats.gguf.families import GgufFamily, family_in_file
+from core.formats.gguf.families import GgufFamily, TransformersConfig, family_in_file
 from core.models.disk.gguf_header import GgufHeader
 from core.sanitize import clean
 
@@ -21,7 +21,7 @@ _MOST = 2**31
 _DEFAULT_WINDOWS = {"gemma2": 4096}
 
 
-def config_of(header: GgufHeader, what: str) -> tuple[GgufFamily, dict[str, Any]]:
+def config_of(header: GgufHeader, what: str) -> tuple[GgufFamily, TransformersConfig]:
     """The family and the contents of its config.json.
 
     Args:
@@ -36,7 +36,7 @@ def config_of(header: GgufHeader, what: str) -> tuple[GgufFamily, dict[str, Any]
         raise RequestError(f"{what} does not say its general.architecture: it is not a language model")
     family = family_in_file(architecture)
     fields = _Fields(header.metadata, family, what)
-    config: dict[str, Any] = {"model_type": family.model_type, "architectures": [family.transformers], "dtype": "float32"}
+    config: TransformersConfig = {"model_type": family.model_type, "architectures": [family.transformers], "dtype": "float32"}
     config |= {name: fields.count(key) for name, key in _COUNTS.items()}
     heads = config["num_attention_heads"]
     config["num_key_value_heads"] = fields.count("attention.head_count_kv", heads)
@@ -59,7 +59,7 @@ def config_of(header: GgufHeader, what: str) -> tuple[GgufFamily, dict[str, Any]
     return family, config | _rope(fields, family, config) | _attention(fields, family, config)
 
 
-def _check_shapes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], what: str) -> None:
+def _check_shapes(config: TransformersConfig, shapes: Mapping[str, tuple[int, ...]], what: str) -> None:
     """Believe sizes only when the tensors have them, so that nothing is built after a figure that somebody made up."""
     hidden, width = config["hidden_size"], config["num_attention_heads"] * config["head_dim"]
     keys = 2 * config["num_key_value_heads"] * config["head_dim"]
@@ -81,7 +81,7 @@ def _check_shapes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...
 class _Fields:
     """Metadata under the prefix of the file's architecture."""
 
-    def __init__(self, metadata: Mapping[str, Any], family: GgufFamily, what: str) -> None:
+    def __init__(self, metadata: TransformersConfig, family: GgufFamily, what: str) -> None:
         self._metadata, self._prefix, self._what = metadata, family.architecture, what
 
     def get(self, key: str) -> Any:
@@ -102,13 +102,13 @@ class _Fields:
         return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
 
 
-def _token(metadata: Mapping[str, Any], name: str) -> int | None:
+def _token(metadata: TransformersConfig, name: str) -> int | None:
     value = metadata.get(f"tokenizer.ggml.{name}_token_id")
     return value if type(value) is int and 0 <= value < _MOST else None
 
 
-def _rope(fields: _Fields, family: GgufFamily, config: Mapping[str, Any]) -> dict[str, Any]:
-    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": fields.number("rope.freq_base", 10000.0)}
+def _rope(fields: _Fields, family: GgufFamily, config: TransformersConfig) -> TransformersConfig:
+    rope: TransformersConfig = {"rope_type": "default", "rope_theta": fields.number("rope.freq_base", 10000.0)}
     kind = fields.get("rope.scaling.type")
     if kind in ("linear", "yarn"):
         rope |= {"rope_type": kind, "factor": fields.number("rope.scaling.factor", 1.0)}
@@ -117,7 +117,7 @@ def _rope(fields: _Fields, family: GgufFamily, config: Mapping[str, Any]) -> dic
     rotated = fields.count("rope.dimension_count", config["head_dim"])
     if rotated != config["head_dim"]:
         rope["partial_rotary_factor"] = rotated / config["head_dim"]
-    found: dict[str, Any] = {"rope_parameters": rope}
+    found: TransformersConfig = {"rope_parameters": rope}
     if family.model_type == "gemma3_text":
         local = {"rope_type": "default", "rope_theta": fields.number("rope.freq_base_swa", 10000.0)}
         found["rope_parameters"] = {"full_attention": rope, "sliding_attention": local}
@@ -126,11 +126,11 @@ def _rope(fields: _Fields, family: GgufFamily, config: Mapping[str, Any]) -> dic
     return found
 
 
-def _attention(fields: _Fields, family: GgufFamily, config: Mapping[str, Any]) -> dict[str, Any]:
+def _attention(fields: _Fields, family: GgufFamily, config: TransformersConfig) -> TransformersConfig:
     """Windows, caps and the scale of scores, as llama.cpp's model of the family has them."""
     window = fields.get("attention.sliding_window")
     window = window if type(window) is int and 0 < window < _MOST else _DEFAULT_WINDOWS.get(family.model_type)
-    found: dict[str, Any] = {"sliding_window": window if family.sliding_window or family.model_type == "phi3" else None}
+    found: TransformersConfig = {"sliding_window": window if family.sliding_window or family.model_type == "phi3" else None}
     blocks = config["num_hidden_layers"]
     if family.sliding_window:
         period, pattern = family.sliding_period or 1, fields.get("attention.sliding_window_pattern")

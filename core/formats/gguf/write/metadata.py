@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import RequestError
-from core.formats.gguf.families import GgufFamily
+from core.formats.gguf.families import GgufFamily, TransformersConfig
 from core.formats.gguf.write.entries import Entry, Kind
 from core.sanitize import clean
 
@@ -35,7 +35,7 @@ class Layout:
     tied: bool
 
 
-def layout_of(family: GgufFamily, config: Mapping[str, Any]) -> Layout:
+def layout_of(family: GgufFamily, config: TransformersConfig) -> Layout:
     """The sizes in a configuration as transformers states it (`config.to_dict()`)."""
     heads = int(config["num_attention_heads"])
     return Layout(
@@ -50,7 +50,7 @@ def layout_of(family: GgufFamily, config: Mapping[str, Any]) -> Layout:
     )
 
 
-def model_entries(layout: Layout, config: Mapping[str, Any]) -> list[Entry]:
+def model_entries(layout: Layout, config: TransformersConfig) -> list[Entry]:
     """Everything llama.cpp must know to compute with the weights.
 
     Raises:
@@ -77,7 +77,7 @@ def model_entries(layout: Layout, config: Mapping[str, Any]) -> list[Entry]:
     return entries + _rope(layout, config) + _sliding(layout, config)
 
 
-def notes_on(layout: Layout, config: Mapping[str, Any]) -> list[str]:
+def notes_on(layout: Layout, config: TransformersConfig) -> list[str]:
     """What llama.cpp does otherwise than transformers without being wrong on shorter texts."""
     window = int(config.get("sliding_window") or 0)
     slides = window and (layout.family.model_type == "mistral" or "sliding_attention" in (config.get("layer_types") or ()))
@@ -86,14 +86,14 @@ def notes_on(layout: Layout, config: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def rope_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def rope_of(config: TransformersConfig) -> TransformersConfig:
     """The rotary embedding of blocks that attend to everything."""
     rope = config.get("rope_parameters") or {}
     full = rope.get("full_attention", rope)
-    return full if isinstance(full, Mapping) else {}
+    return dict(full) if isinstance(full, Mapping) else {}
 
 
-def rope_factors(layout: Layout, config: Mapping[str, Any]) -> dict[str, list[float]]:
+def rope_factors(layout: Layout, config: TransformersConfig) -> dict[str, list[float]]:
     """Tensors of factors by which wavelengths are divided: `rope_freqs.weight` of Llama 3.1, long and short ones of Phi-3."""
     rope = rope_of(config)
     if rope.get("rope_type") == "llama3":
@@ -113,11 +113,11 @@ def _entry(family: GgufFamily, key: str, value: Any) -> Entry:
     return Entry(f"{family.architecture}.{key}", value, kind)
 
 
-def _rotated(layout: Layout, rope: Mapping[str, Any]) -> int:
+def _rotated(layout: Layout, rope: TransformersConfig) -> int:
     return int(float(rope.get("partial_rotary_factor") or 1.0) * layout.head_dim)
 
 
-def _rope(layout: Layout, config: Mapping[str, Any]) -> list[Entry]:
+def _rope(layout: Layout, config: TransformersConfig) -> list[Entry]:
     family, rope = layout.family, rope_of(config)
     kind, factor = str(rope.get("rope_type", "default")), rope.get("factor")
     entries = [
@@ -144,7 +144,7 @@ def _rope(layout: Layout, config: Mapping[str, Any]) -> list[Entry]:
     return entries
 
 
-def _sliding(layout: Layout, config: Mapping[str, Any]) -> list[Entry]:
+def _sliding(layout: Layout, config: TransformersConfig) -> list[Entry]:
     family, window = layout.family, config.get("sliding_window")
     if family.model_type == "phi3":
         return [_entry(family, "attention.sliding_window", int(window or 0))]
@@ -159,7 +159,7 @@ def _sliding(layout: Layout, config: Mapping[str, Any]) -> list[Entry]:
     return entries
 
 
-def _llama3_factors(layout: Layout, rope: Mapping[str, Any]) -> list[float]:
+def _llama3_factors(layout: Layout, rope: TransformersConfig) -> list[float]:
     """Llama 3.1's smooth change from unscaled to scaled wavelengths."""
     import torch
 
@@ -175,7 +175,7 @@ def _llama3_factors(layout: Layout, rope: Mapping[str, Any]) -> list[float]:
     return factors
 
 
-def _refuse_what_llama_cpp_cannot_do(layout: Layout, config: Mapping[str, Any]) -> None:
+def _refuse_what_llama_cpp_cannot_do(layout: Layout, config: TransformersConfig) -> None:
     family, rope = layout.family, rope_of(config)
     activation = config.get("hidden_activation") or config.get("hidden_act") or "silu"
     expected = _ACTIVATIONS.get(family.architecture, ("silu",))
