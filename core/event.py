@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Protocol, Self
+from typing import Annotated, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -26,7 +26,7 @@ class Message(Protocol):
     def kind(self) -> str:
         """Name in events.jsonl."""
 
-    def data(self) -> Mapping[str, Any]:
+    def data(self) -> Mapping[str, object]:
         """JSON data."""
 
 
@@ -37,12 +37,12 @@ class DetailEvent(BaseModel):
 
     kind: ClassVar[str]
 
-    def data(self) -> dict[str, Any]:
+    def data(self) -> dict[str, object]:
         """The JSON data that `RunContext.detail` keeps."""
         return self.model_dump(mode="json")
 
     @classmethod
-    def parse(cls, data: Mapping[str, Any]) -> Self | None:
+    def parse(cls, data: Mapping[str, object]) -> Self | None:
         """The event of a detail's data; None for what is none. Its texts are safe to show."""
         try:
             return cls.model_validate(data)

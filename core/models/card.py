@@ -81,7 +81,7 @@ class ModelCard(BaseModel):
     dtype: str
     file_bytes: int
     """Bytes of all weight files, 0 without weights."""
-    quantization: dict[str, Any] | None = None
+    quantization: dict[str, object] | None = None
     chat_template: bool = False
     linears: tuple[LinearShape, ...] = ()
 
@@ -111,7 +111,7 @@ class ModelCard(BaseModel):
             raise RequestError(f"{shown(path)}: {error}") from error
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], parameters: int | None = None, name: str = "") -> Self:
+    def from_config(cls, config: Mapping[str, object], parameters: int | None = None, name: str = "") -> Self:
         """The card of a model that is only known by its configuration.
 
         Args:
@@ -126,7 +126,7 @@ class ModelCard(BaseModel):
         return card if parameters is None else card.model_copy(update={"parameters": parameters})
 
     @classmethod
-    def _build(cls, config: Mapping[str, Any], name: str, tensors: Mapping[str, TensorLocation], file_bytes: int, template: bool) -> Self:
+    def _build(cls, config: Mapping[str, object], name: str, tensors: Mapping[str, TensorLocation], file_bytes: int, template: bool) -> Self:
         normal = normalize(config)
         kinds = attention_kinds(normal)
         quantization = quantization_of(config)
@@ -182,7 +182,7 @@ class ModelCard(BaseModel):
         return 2 * self.kv_heads * self.head_dim
 
 
-def _architecture(config: Mapping[str, Any]) -> str:
+def _architecture(config: Mapping[str, object]) -> str:
     names = config.get("architectures")
     return clean(names[0], limit=80) if isinstance(names, list) and names and isinstance(names[0], str) else ""
 
@@ -209,7 +209,7 @@ def _count(tensors: Mapping[str, TensorLocation], tied: bool) -> int:
     return sum(counted.values()) or sum(location.info.numel for location in tensors.values())
 
 
-def _dtype(config: Mapping[str, Any], normal: NormalConfig, tensors: Mapping[str, TensorLocation]) -> str:
+def _dtype(config: Mapping[str, object], normal: NormalConfig, tensors: Mapping[str, TensorLocation]) -> str:
     """The dtype that holds most of the weights, else the one the configuration states."""
     held = Counter[str]()
     for location in tensors.values():

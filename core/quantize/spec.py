@@ -188,7 +188,7 @@ class QuantizeSpec(Spec):
 _LOOKED_AT = tuple(one.name for one in fields(Request))
 
 
-def fill(values: Mapping[str, Any]) -> dict[str, Any]:
+def fill(values: Mapping[str, object]) -> dict[str, object]:
     """Values of a request with those of the method put in where none were given."""
     given = {name: value for name, value in values.items() if value is not None or name != "format"}
     method = METHODS.get(str(given.get("method", "gptq")))

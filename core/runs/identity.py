@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 
 def identity_of(
-    spec: Mapping[str, Any], model: Path, windows: Tensor | None, dtype: torch.dtype, device: str, versions: Mapping[str, Any]
-) -> dict[str, Any]:
+    spec: Mapping[str, object], model: Path, windows: Tensor | None, dtype: torch.dtype, device: str, versions: Mapping[str, object]
+) -> dict[str, object]:
     """As plain data, which JSON gives back as it was but for tuples.
 
     Args:
@@ -33,13 +32,13 @@ def identity_of(
     }
 
 
-def states(folder: Path) -> dict[str, Any]:
+def states(folder: Path) -> dict[str, object]:
     """Size in bytes, modification time and hash of the first MiB of a model's weight files and config.json, by file name."""
     files = sorted(file for file in folder.iterdir() if file.suffix == ".safetensors" or file.name == "config.json")
     return {file.name: _state_of(file) for file in files}
 
 
-def _state_of(file: Path) -> dict[str, Any]:
+def _state_of(file: Path) -> dict[str, object]:
     """A safetensors file lists its tensors in its beginning."""
     status = file.stat()
     with file.open("rb") as stream:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from core.models.disk.files import read_object
 
@@ -14,7 +13,7 @@ _BESIDE = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
 """Files of older tools beside config.json, and the method that they mean when they name none."""
 
 
-def quantization_of(config: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any] | None:
+def quantization_of(config: Mapping[str, object], folder: Path | None = None) -> dict[str, object] | None:
     """The `quantization_config` of a model; None when its weights are plain numbers.
 
     Args:
@@ -24,10 +23,10 @@ def quantization_of(config: Mapping[str, Any], folder: Path | None = None) -> di
     Raises:
         RequestError: such a file is damaged.
     """
-    for part in (config, *(config[key] for key in _NESTED if isinstance(config.get(key), dict))):
+    for part in (config, *(config.get(key) for key in _NESTED)):
         for key in _KEYS:
-            if isinstance(part.get(key), dict) and part[key]:
-                found: dict[str, Any] = part[key]
+            found = part.get(key) if isinstance(part, Mapping) else None
+            if isinstance(found, dict) and found:
                 return found if key == _KEYS[0] else {"quant_method": "compressed-tensors", **found}
     for file, method in _BESIDE.items():
         if folder is not None and (folder / file).is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from core.calibration.norm_groups import recipe_of
 from core.models.card import LinearShape, ModelCard
@@ -59,7 +59,7 @@ class Method:
     """What became of all other tensors, for the README, where they did not stay as they were."""
     compared_in: Literal["integers", "floats"] = "integers"
     """The set of `llmopt quantize-compare` that is of interest next to it."""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, object] = field(default_factory=dict)
     """Values of fields that were not given, where they differ from the spec's own defaults."""
 
     @property
@@ -90,7 +90,7 @@ class Method:
         if self.moves_scales:
             recipe_of(card.model_type, self.name)
 
-    def settled(self, request: Request, card: ModelCard) -> dict[str, Any]:
+    def settled(self, request: Request, card: ModelCard) -> dict[str, object]:
         """Fields that depend on the model and were not given, with the values they get.
 
         Raises:

@@ -21,7 +21,7 @@ _INPUTS = ("model", "reference", "draft", "text", "calibration")
 _MEASURED_WITH = ("torch", "transformers")
 
 
-def document(spec: Spec) -> dict[str, Any]:
+def document(spec: Spec) -> dict[str, object]:
     """The content of spec.json."""
     return {
         "schema": SCHEMA,
@@ -70,7 +70,7 @@ def parse(saved: Any, where: str) -> Spec:
         raise RequestError(f"{where}: {clean(str(error))}") from error
 
 
-def _moved(values: dict[str, Any], folder: Any) -> Iterator[tuple[str, str]]:
+def _moved(values: dict[str, object], folder: Any) -> Iterator[tuple[str, str]]:
     """Relative paths that are not found from here and were found from the folder in which the run was asked for."""
     if not isinstance(folder, str):
         return

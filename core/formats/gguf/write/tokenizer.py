@@ -89,7 +89,7 @@ def _text(key: str, value: str) -> Entry:
     return _entry(key, value, "string")
 
 
-def _is_byte_level(definition: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
+def _is_byte_level(definition: Mapping[str, object], model: Mapping[str, object]) -> bool:
     decoder = definition.get("decoder")
     return model.get("type") == "BPE" and not model.get("byte_fallback") and isinstance(decoder, Mapping) and "ByteLevel" in str(decoder)
 
@@ -100,7 +100,7 @@ def _looks_special(text: str) -> bool:
     return text in _LOOK_SPECIAL or any(text.startswith(left) and text.endswith(right) for left, right in brackets)
 
 
-def _byte_level(tokenizer: PreTrainedTokenizerBase, model: Mapping[str, Any], vocabulary: int) -> _Vocabulary:
+def _byte_level(tokenizer: PreTrainedTokenizerBase, model: Mapping[str, object], vocabulary: int) -> _Vocabulary:
     texts = [f"[PAD{index}]" for index in range(vocabulary)]
     kinds = [UNUSED] * vocabulary
     added = tokenizer.added_tokens_decoder
@@ -113,7 +113,7 @@ def _byte_level(tokenizer: PreTrainedTokenizerBase, model: Mapping[str, Any], vo
     return _Vocabulary(texts, kinds, merges=_merges(model))
 
 
-def _merges(model: Mapping[str, Any]) -> list[str]:
+def _merges(model: Mapping[str, object]) -> list[str]:
     """Merges as GGUF has them, two parts with a space between; spaces inside parts cannot occur in byte-level tokens."""
     found = model.get("merges")
     merges = found if isinstance(found, list) else []
@@ -122,7 +122,7 @@ def _merges(model: Mapping[str, Any]) -> list[str]:
     return [merge if isinstance(merge, str) else " ".join(part.replace(" ", chr(ord(" ") + 256)) for part in merge) for merge in merges]
 
 
-def _sentencepiece(folder: Path, definition: Mapping[str, Any], model: Mapping[str, Any], vocabulary: int) -> _Vocabulary:
+def _sentencepiece(folder: Path, definition: Mapping[str, object], model: Mapping[str, object], vocabulary: int) -> _Vocabulary:
     texts = [f"[PAD{index}]" for index in range(vocabulary)]
     kinds, scores = [UNUSED] * vocabulary, [_ABSENT_SCORE] * vocabulary
     if (folder / "tokenizer.model").is_file():
@@ -141,7 +141,7 @@ def _sentencepiece(folder: Path, definition: Mapping[str, Any], model: Mapping[s
     return _Vocabulary(texts, kinds, scores)
 
 
-def _from_merges(model: Mapping[str, Any], texts: list[str], kinds: list[int], scores: list[float]) -> None:
+def _from_merges(model: Mapping[str, object], texts: list[str], kinds: list[int], scores: list[float]) -> None:
     """Scores of a SentencePiece vocabulary of which only the merges are left: a token is the better the earlier it is merged."""
     vocab = model.get("vocab")
     if not isinstance(vocab, Mapping) or not all(isinstance(index, int) and 0 <= index < len(texts) for index in vocab.values()):
@@ -156,7 +156,7 @@ def _from_merges(model: Mapping[str, Any], texts: list[str], kinds: list[int], s
         scores[index] = -float(rank[text]) if text in rank else 0.0 if kind != NORMAL else -float(len(rank) + index)
 
 
-def _added_tokens(folder: Path, definition: Mapping[str, Any]) -> list[tuple[int, str, bool]]:
+def _added_tokens(folder: Path, definition: Mapping[str, object]) -> list[tuple[int, str, bool]]:
     """(id, text, special) of every token that was added to the vocabulary, by all the files that may name one; later ones count."""
     found: dict[int, tuple[str, bool]] = {}
     if (folder / "added_tokens.json").is_file():
@@ -166,13 +166,14 @@ def _added_tokens(folder: Path, definition: Mapping[str, Any]) -> list[tuple[int
         for index, row in decoder.items() if isinstance(decoder, dict) else ():
             if index.isdecimal() and isinstance(row, dict):
                 found[int(index)] = str(row.get("content")), bool(row.get("special"))
-    for row in definition.get("added_tokens") or ():
+    added = definition.get("added_tokens")
+    for row in added if isinstance(added, list) else ():
         if isinstance(row, Mapping) and isinstance(row.get("id"), int):
             found[row["id"]] = str(row.get("content")), bool(row.get("special"))
     return [(index, text, special) for index, (text, special) in sorted(found.items())]
 
 
-def _adds_space(folder: Path, family: GgufFamily, definition: Mapping[str, Any]) -> bool:
+def _adds_space(folder: Path, family: GgufFamily, definition: Mapping[str, object]) -> bool:
     """Whether the first word of a text is treated as if a space stood before it."""
     if family.adds_space is not None:
         return family.adds_space
