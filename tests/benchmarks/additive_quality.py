@@ -43,7 +43,7 @@ def main() -> bool:
     }
     bars: dict[str, Bar] = {}
     for name, values in GPTQ.items():
-        found = measured(method="gptq", bits=2, **values)
+        found = measured(method="gptq", bits=2, **values)  # type: ignore[arg-type]
         assert additive.ppl_after is not None
         assert additive.ppl_before is not None
         assert found.ppl_after is not None

@@ -54,7 +54,7 @@ def figures(found: KvCacheWhyResult) -> dict[str, object]:
     lengths = {f"at_{row.tokens}": row.model_dump() for row in found.rows}
     parts = {f"{'with' if part.cached else 'without'}_parts": part.model_dump() for part in found.parts}
     machine = {"path": found.path, "threads": found.threads, "dtype": found.dtype, "repeats": found.repeats}
-    return found.metrics | {"projections_off_the_formula": off} | intervals | tails | parts | machine | lengths
+    return found.metrics | {"projections_off_the_formula": off} | intervals | tails | parts | machine | lengths  # type: ignore[operator]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from core.runtime.generate import generate
 from tests.benchmarks.__main__ import CANNOT_RUN_HERE
 from tests.benchmarks.report import Bar, record
 
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "vocab_size": 128256,
     "hidden_size": 4096,
     "intermediate_size": 14336,

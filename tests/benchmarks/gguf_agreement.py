@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from core import text
 from core.calibration.windows import calibration_windows
@@ -72,7 +73,7 @@ def same_greedy_text(one: Path, two: Path, prompt: list[int]) -> bool:
 
 def from_llama_cpp_s_converter(root: Path, script: Path, python: str, program: str | None) -> dict[str, float]:
     """A random model through both chains, converter and quantizer, ours and llama.cpp's."""
-    sizes = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 4, "num_hidden_layers": 6, "head_dim": 64}
+    sizes: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 4, "num_hidden_layers": 6, "head_dim": 64}
     folder = make_model(root / "random", "llama", attention_bias=False, **sizes)
     convert(plan_conversion(folder, "m"), root / "plain.gguf", "BF16")
     timed(theirs(script, python, folder, root / "their-plain.gguf", "BF16"))
@@ -108,7 +109,7 @@ def main() -> bool:
         conversion = plan_conversion(folder, "base")
         calibration = calibration_windows(text.builtin("train"), tokenizer, 64, 512, 0)
         with StreamedModel.open(folder) as streamed:
-            importance = importance_of(streamed, conversion, calibration, Steps(RecordingContext(root), 1, told=False))
+            importance = importance_of(streamed, conversion, calibration, Steps(RecordingContext(root), 1, quiet=True))
         write_imatrix(root / "imatrix.gguf", importance, "builtin", 64, 512)
         data = legacy_bytes(importance)
         convert(conversion, root / "plain.gguf", conversion.stored)

@@ -33,7 +33,7 @@ from tests.peers.environments import interpreter, variable
 CANNOT_RUN_HERE = 77
 SAMPLES, LENGTH, SEED = 32, 512, 0
 PEER = Path(__file__).with_name("_llmcompressor_gptq.py")
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "vocab_size": 32000,
     "hidden_size": 768,
     "intermediate_size": 2048,

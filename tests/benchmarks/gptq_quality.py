@@ -20,7 +20,9 @@ ORDER = ("rtn-w8-channel", "rtn-w4-group", "rtn-w4-channel", "rtn-w3-group")
 class SilentContext:
     """A run's context that keeps nothing but a word on progress."""
 
-    device, seed, kept = "cpu", 0, None
+    device: str = "cpu"
+    seed: int = 0
+    kept: Path | None = None
 
     def __init__(self, artifacts: Path) -> None:
         self.artifacts = artifacts

@@ -38,7 +38,7 @@ def problem(size: int) -> tuple[Tensor, Tensor]:
 def with_the_original(modules: tuple[Any, Any], weight: Tensor, hessian: Tensor) -> tuple[float, Tensor]:
     """Seconds and the dequantized weight of the original."""
     original, grids = modules
-    linear = torch.nn.Linear(*weight.shape[::-1], bias=False)
+    linear = torch.nn.Linear(*weight.shape[::-1], bias=False)  # type: ignore[misc]
     linear.weight.data = weight.clone()
     solver = original.GPTQ(linear)
     solver.H = hessian.clone()

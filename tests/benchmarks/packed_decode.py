@@ -11,6 +11,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,7 +23,7 @@ from core.runtime.fused.decoder import FusedDecoder
 from core.runtime.generate import generate as decode
 from tests.benchmarks.report import Bar, record
 
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "vocab_size": 32000,
     "hidden_size": 2048,
     "intermediate_size": 5632,
@@ -72,10 +73,10 @@ def main() -> bool:
         with torch.inference_mode():
             model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=count, min_new_tokens=count, do_sample=False)
 
-    def looped(decoder: FusedDecoder) -> Callable[[int], None]:
-        return lambda count: decode(decoder, prompt, max_new_tokens=count) and None
+    def looped(decoder: FusedDecoder) -> Callable[[int], object]:
+        return lambda count: decode(decoder, prompt, max_new_tokens=count)
 
-    ways: dict[str, Callable[[int], None]] = {"generate_bf16": generate} | {name: looped(decoder) for name, decoder in decoders.items()}
+    ways: dict[str, Callable[[int], object]] = {"generate_bf16": generate} | {name: looped(decoder) for name, decoder in decoders.items()}
     seconds = measure(ways, tokens, arguments.repeats)
     figures: dict[str, object] = {"parameters": model.num_parameters(), "threads": torch.get_num_threads(), "tokens": tokens}
     for name, decoder in decoders.items():
@@ -87,7 +88,7 @@ def main() -> bool:
     return record("packed_decode", figures, BARS)
 
 
-def measure(ways: dict[str, Callable[[int], None]], tokens: int, repeats: int) -> dict[str, float]:
+def measure(ways: dict[str, Callable[[int], object]], tokens: int, repeats: int) -> dict[str, float]:
     """Best seconds a token of each way; the prompt's share is taken out by decoding two lengths."""
     best: dict[str, tuple[float, float]] = {}
     short = max(tokens // 4, 1)
@@ -101,7 +102,7 @@ def measure(ways: dict[str, Callable[[int], None]], tokens: int, repeats: int) -
     return {name: (long_time - short_time) / (tokens - short) for name, (long_time, short_time) in best.items()}
 
 
-def _timed(way: Callable[[int], None], count: int) -> float:
+def _timed(way: Callable[[int], object], count: int) -> float:
     began = time.perf_counter()
     way(count)
     return time.perf_counter() - began

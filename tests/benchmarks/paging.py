@@ -18,6 +18,7 @@ import random
 import sys
 import time
 from statistics import fmean
+from typing import Any
 
 import torch
 
@@ -104,7 +105,7 @@ def decode(model: torch.nn.Module, geometry: Geometry, system: tuple[int, ...], 
     """All at once, beside contiguous caches fed the same tokens."""
     longest = len(system) + max(len(request.tokens) + request.new_tokens for request in requests)
     made = PagedDecode(
-        model,
+        model,  # type: ignore[arg-type]
         geometry,
         (system, requests),
         blocks=SEQUENCES * -(-longest // BLOCK),
@@ -124,9 +125,9 @@ def decode(model: torch.nn.Module, geometry: Geometry, system: tuple[int, ...], 
 def layer(model: torch.nn.Module, tokens: list[int], count: int) -> dict[str, float]:
     """The plug-in of one batch against the static cache: four rows of 400 tokens, greedy."""
     prompts = torch.tensor([tokens[row * 500 : row * 500 + 400] for row in range(4)])
-    found, seconds = {}, {}
+    found, seconds = dict[str, Any](), dict[str, float]()
     for name in ("static", "paged", "static", "paged"):
-        cache = build_cache(model, name, SchemeSettings(block=BLOCK), 400 + count, 4)
+        cache = build_cache(model, name, SchemeSettings(block=BLOCK), 400 + count, 4)  # type: ignore[arg-type]
         began = time.perf_counter()
         found[name] = generate(model, prompts, cache=cache, max_new_tokens=count).tokens
         seconds[name] = min(time.perf_counter() - began, seconds.get(name, math.inf))

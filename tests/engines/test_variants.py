@@ -240,7 +240,7 @@ def test_the_token_behind_an_echo_is_not_scored() -> None:
         found = engine.score(Endpoint(server.url, "m"), "ab", [1, 2], 1)
         assert [(score.text, score.logprob) for score in found] == [("b", -0.5)]
         assert server.asked[0][2] == {"model": "m", "prompt": "ab", "max_tokens": 1, "echo": True, "logprobs": 1, "temperature": 0}
-    for damaged in ([], {"choices": []}, {"choices": [5], "usage": {}}, {"choices": [{"logprobs": 3}], "usage": {"completion_tokens": 1}}):
+    for damaged in ([], {"choices": []}, {"choices": [5], "usage": {}}, {"choices": [{"logprobs": 3}], "usage": {"completion_tokens": 1}}):  # type: ignore[var-annotated]
         with documented({"/v1/completions": damaged}) as server, pytest.raises(RequestError, match="gives no log-probabilities"):
             engine.score(Endpoint(server.url, "m"), "ab", None, 1)
 

@@ -21,7 +21,7 @@ SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
 SIZES = ((80, 24), (120, 36), (60, 20))
 
 
-class SvgInSnapshots(pytest_textual_snapshot.SVGImageExtension):
+class SvgInSnapshots(pytest_textual_snapshot.SVGImageExtension):  # type: ignore[misc]
     """Keep the screens of `test_x.py` in `snapshots/test_x/`, where the README finds them."""
 
     _file_extension = "svg"

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from textual.pilot import Pilot
 
+from tui.app import LlmoptApp
+
 PATIENCE = 60.0
 """Seconds after which a test gives up: far more than anything takes, so that only a mistake runs into it."""
 
@@ -20,3 +22,9 @@ async def until(pilot: Pilot[None], true: Callable[[], object], seconds: float =
         await pilot.pause()
         await asyncio.sleep(0.01)
     raise AssertionError("did not happen in time")
+
+
+def app_of(pilot: Pilot[None]) -> LlmoptApp:
+    """The workstation that a pilot drives."""
+    assert isinstance(pilot.app, LlmoptApp)
+    return pilot.app

@@ -179,7 +179,7 @@ def test_a_report_has_every_figure_and_both_charts(result: tuple[BenchmarkMachin
     head, *lines = made.values()
     assert len(lines) == len(found.squares) + len(found.bandwidths) + len(found.rows)
     assert lines[0][head.index("gflops")] == found.squares[0].gflops
-    assert BenchmarkMachineResult.model_validate(made.document()["results"][0]["result"]) == found
+    assert BenchmarkMachineResult.model_validate(made.document()["results"][0]["result"]) == found  # type: ignore[index]
     with pytest.raises(RequestError, match="run-2 holds no result"):
         report([("run-2", {"model": "x"})])
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from core.benchmark.client.outcome import Outcome, Piece, Status, Usage
-from core.benchmark.metrics import RATES, SAMPLES, Goodput, SampleMetric, Window
+from core.benchmark.metrics import RATES, SAMPLES, Goodput, RateMetric, SampleMetric, Window
+
+EVERY: tuple[SampleMetric | RateMetric, ...] = (*SAMPLES, *RATES)
+
 
 MS = 1_000_000
 
@@ -116,9 +119,9 @@ def test_goodput_counts_requests_that_meet_every_objective() -> None:
 
 
 def test_every_metric_says_what_it_is() -> None:
-    tags = [each.tag for each in (*SAMPLES, *RATES)]
+    tags = [each.tag for each in EVERY]
     assert len(set(tags)) == len(tags)
-    for each in (*SAMPLES, *RATES):
+    for each in EVERY:
         assert each.title
         assert each.unit
         assert "=" in (type(each).__doc__ or "") or "/" in (type(each).__doc__ or "")

@@ -61,7 +61,7 @@ def test_later_linears_and_blocks_see_the_changes_made_before_them(tiny_llama_di
                 torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
                 for name in group.names:
                     block.linears[name].weight.data *= 1.5
-                    model.get_submodule(f"{prefix}{name}").weight.data *= 1.5
+                    model.get_parameter(f"{prefix}{name}.weight").data *= 1.5
 
 
 def test_plain_blocks_hold_every_linear_once(tiny_llama_dir: Path) -> None:

@@ -97,8 +97,8 @@ def test_a_sample_is_what_modules_are_given_for_the_first_windows(tokens: int, w
         assert [len(found) for found in calls.values()] == [1, 1, 1]
         assert calls["mlp"][0].args[0].shape == (windows, 48, 64)
         with torch.no_grad():
-            torch.testing.assert_close(calls["mlp"][0](block.module.mlp), seen[0])
-            whole, attention = calls[""][0](block.module), calls["self_attn"][0](block.module.self_attn)
+            torch.testing.assert_close(calls["mlp"][0](block.module.mlp), seen[0])  # type: ignore[arg-type]
+            whole, attention = calls[""][0](block.module), calls["self_attn"][0](block.module.self_attn)  # type: ignore[arg-type]
         inputs = streamed.capture(TOKENS[:windows])
         torch.testing.assert_close(whole, streamed.run_block(block.module, inputs.hidden, 0, inputs))
         assert attention.shape == whole.shape

@@ -28,7 +28,7 @@ def walk(folder: Path, dtype: torch.dtype | None = None, change: str = "") -> tu
                 for name in group.names:
                     block.linears[name].weight.data *= 1.25
                 if change and group.names[0] == "self_attn.o_proj":
-                    block.module.get_submodule(change).weight.data *= 1.5
+                    block.module.get_parameter(f"{change}.weight").data *= 1.5
     return found, runs
 
 

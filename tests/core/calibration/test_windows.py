@@ -26,7 +26,7 @@ def test_windows_are_repeatable_and_depend_on_the_seed(tiny_llama_dir: Path) -> 
 def test_windows_of_a_long_text_do_not_overlap(tiny_llama_dir: Path) -> None:
     tokenizer = load_tokenizer(tiny_llama_dir)
     windows = calibration_windows(LONG, tokenizer, 20, 32, 0)
-    places = sorted(LONG.text.index(tokenizer.decode(window[1:])) for window in windows)
+    places = sorted(LONG.text.index(tokenizer.decode(window[1:])) for window in windows)  # type: ignore[arg-type]
     assert all(later - earlier >= 31 for earlier, later in itertools.pairwise(places))
 
 

@@ -17,7 +17,7 @@ from core.text import Corpus
 
 @pytest.fixture(scope="module")
 def byte_level(tiny_llama_dir: Path) -> PreTrainedTokenizerFast:
-    return AutoTokenizer.from_pretrained(tiny_llama_dir)
+    return AutoTokenizer.from_pretrained(tiny_llama_dir)  # type: ignore[return-value]
 
 
 @pytest.fixture(scope="module")

@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_named(case: str, tiny_llama_dir: Path, tmp_path:
     assert "\x1b" not in str(caught.value)
 
 
-MOE = {
+MOE: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 64,
     "moe_intermediate_size": 64,

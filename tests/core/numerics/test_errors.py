@@ -42,6 +42,6 @@ def test_large_tensors_are_compared_in_parts_that_add_up(monkeypatch: pytest.Mon
     monkeypatch.setattr(errors, "_AT_ONCE", 100)
     parts = weight_error(weight, other), output_error(weight, other, hessian)
     for one, another in zip(whole, parts, strict=True):
-        assert asdict(one) == pytest.approx(asdict(another), rel=1e-5)
+        assert asdict(one) == pytest.approx(asdict(another), rel=1e-5)  # type: ignore[call-overload]
     other[20, 3] = float("nan")
     assert math.isnan(weight_error(weight, other).maximum_absolute)

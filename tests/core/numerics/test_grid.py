@@ -58,7 +58,7 @@ def test_mse_clipping_never_has_more_squared_error_than_absmax(bits: int, symmet
     values[0, 0] = 12.0
 
     def squared(clipping: str) -> torch.Tensor:
-        grid = Grid(bits, symmetric, clipping=clipping)
+        grid = Grid(bits, symmetric, clipping=clipping)  # type: ignore[arg-type]
         scales, zeros = grid.fit(values, dim=1)
         return (grid.decode(grid.encode(values, scales, zeros), scales, zeros) - values).square().sum(1)
 

@@ -1,5 +1,7 @@
 """A quantized tensor gives back what its codes say and counts every byte."""
 
+from typing import Any
+
 import pytest
 import torch
 from compressed_tensors.quantization import QuantizationArgs
@@ -9,7 +11,11 @@ from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.linear.rtn import quantize
 
-GRANULARITIES = {"group": {"strategy": "group", "group_size": 16}, "channel": {"strategy": "channel"}, "tensor": {"strategy": "tensor"}}
+GRANULARITIES: dict[str, dict[str, Any]] = {
+    "group": {"strategy": "group", "group_size": 16},
+    "channel": {"strategy": "channel"},
+    "tensor": {"strategy": "tensor"},
+}
 
 
 @pytest.mark.parametrize("bits", range(2, 9))
@@ -17,7 +23,7 @@ GRANULARITIES = {"group": {"strategy": "group", "group_size": 16}, "channel": {"
 @pytest.mark.parametrize("granularity", GRANULARITIES)
 def test_dequantizing_agrees_with_compressed_tensors(bits: int, symmetric: bool, granularity: str) -> None:
     weight = torch.randn(24, 64, generator=torch.Generator().manual_seed(bits))
-    quantized = quantize(weight, None, Grid(bits, symmetric, granularity, 16))
+    quantized = quantize(weight, None, Grid(bits, symmetric, granularity, 16))  # type: ignore[arg-type]
     arguments = QuantizationArgs(num_bits=bits, symmetric=symmetric, **GRANULARITIES[granularity])
     expected = dequantize(quantized.codes, quantized.scales, quantized.zeros, arguments)
     assert torch.equal(quantized.dequantize(), expected)

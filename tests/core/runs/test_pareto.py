@@ -75,7 +75,7 @@ def test_rows_of_a_comparison_are_points_too() -> None:
     path = run.path.rename(run.path.with_name(run.path.name.replace("-quantize-", "-quantize-compare-")))
     figures = {"bits_per_weight": 4.5, "bytes": 10, "ppl_ratio": 1.02, "kl_mean": 0.02, "kl_se": 0.001}
     row = {name: figures.get(name, 1.0) for name, field in CompareRow.model_fields.items() if field.annotation is float} | figures
-    row |= {"name": "rtn", "title": "INT4 g128 RTN", "method": "rtn", "bits": 4, "granularity": "group", "group_size": 128}
+    row |= {"name": "rtn", "title": "INT4 g128 RTN", "method": "rtn", "bits": 4, "granularity": "group", "group_size": 128}  # type: ignore[dict-item]
     charts = {
         "histogram": {"linear": "a", "edges": [], "original": [], "dequantized": [], "dequantized_title": "b"},
         "scatter": {"linear": "a", "original": [], "dequantized": []},

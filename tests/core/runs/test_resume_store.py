@@ -36,7 +36,7 @@ def test_what_is_kept_comes_back_as_it_was(tmp_path: Path) -> None:
     assert list(last.tensors) == ["b", "a"]
     assert torch.equal(last.tensors["b"], torch.full((3,), 8))
     assert last.facts == Facts(names=["x"], figures={"error": 0.1})
-    assert torch.equal(found.hidden, torch.full((1, 2, 3), 2.0))
+    assert torch.equal(found.hidden, torch.full((1, 2, 3), 2.0))  # type: ignore[arg-type]
     assert found.get("plan") == {"a": [1, 2]}
     assert found.get("nothing") is None
     assert sorted(file.name for file in (tmp_path / "kept").iterdir()) == [
@@ -100,7 +100,7 @@ def test_what_is_kept_leaves_room_for_the_checkpoint(tmp_path: Path, monkeypatch
     said: list[str] = []
     store = ResumeStore(tmp_path / "kept", {}, said.append)
     size = 3 * 8 + 2 * 2
-    monkeypatch.setattr(resume_store.shutil, "disk_usage", lambda _path: SimpleNamespace(free=5 * size))
+    monkeypatch.setattr("core.runs.resume_store.shutil.disk_usage", lambda _path: SimpleNamespace(free=5 * size))
     store.save_block(0, block(1), None, left=2)
     assert store.blocks == 1
     store.save_block(1, block(1), None, left=3)

@@ -31,7 +31,7 @@ def by_transformers(logits: Tensor, text: Tensor, sampling: Sampling) -> Tensor:
         chain.append(TopKLogitsWarper(min(sampling.top_k, VOCABULARY)))
     chain.append(TopPLogitsWarper(sampling.top_p))
     chain.append(MinPLogitsWarper(sampling.min_p))
-    return chain(text, logits.clone()).softmax(-1)
+    return chain(text, logits.clone()).softmax(-1)  # type: ignore[arg-type]
 
 
 @given(SAMPLINGS, st.integers(0, 2**32 - 1))

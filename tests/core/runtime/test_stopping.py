@@ -13,7 +13,7 @@ from core.models.resolve import resolve
 from core.runtime.stopping import TextStream
 
 TOKENIZER = load_tokenizer(resolve("bundled:base"))
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)  # type: ignore[arg-type]
 
 
 def streamed(text: str, stops: tuple[str, ...] = ()) -> tuple[str, list[str], bool]:

@@ -67,10 +67,10 @@ def test_every_setting_is_measured_beside_plain_decoding(finished: tuple[Specula
 def test_the_live_view_is_told_texts_and_rounds(finished: tuple[SpeculateResult, RecordingContext]) -> None:
     result, context = finished
     prompts = [found for kind, data in context.details if kind == PromptEvent.kind and (found := PromptEvent.parse(data))]
-    rounds = [found for kind, data in context.details if kind == RoundEvent.kind and (found := RoundEvent.parse(data))]
+    rounds = [found for kind, data in context.details if kind == RoundEvent.kind and (found := RoundEvent.parse(data))]  # type: ignore[assignment]
     assert len(prompts) == 2 * len(result.rows)
     assert len(rounds) == sum(row.rounds for row in result.rows)
-    for found in rounds:
+    for found in rounds:  # type: ignore[assignment]
         assert 1 <= len(found.emitted) <= found.gamma + 1
         assert (found.corrected is None) != (found.bonus is None) or found.ended
         assert (found.rejected is not None) == (found.corrected is not None)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from core.runtime.sampling import Sampling, warp
-from core.speculate import verify as rules
 from core.speculate.lossless.toy import Toy
 from core.speculate.verify import accept, acceptance, longest_match, residual, verify, verify_rows
 
@@ -95,7 +94,7 @@ def test_a_one_hot_draft_is_the_same_as_no_distribution(seed: int) -> None:
 
 
 def test_a_token_of_probability_zero_never_passes_even_for_a_draw_of_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules.torch, "rand", lambda shape, **_: torch.zeros(shape, dtype=torch.float64))
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.zeros(shape, dtype=torch.float64))
     p = torch.tensor([[[0.0, 1.0], [0.5, 0.5]]], dtype=torch.float64)
     q = torch.tensor([[[1.0, 0.0]]], dtype=torch.float64)
     tokens = torch.tensor([[0]])

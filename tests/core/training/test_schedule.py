@@ -54,7 +54,7 @@ def test_after_the_warmup_cosine_and_line_are_those_of_transformers(schedule: Sc
 
 @given(STEPS, st.integers(0, 100), st.floats(0, 1), st.sampled_from([cosine, linear]))
 def test_they_rise_to_one_fall_to_their_floor_and_never_rise_again(steps: int, warmup: int, floor: float, schedule: Schedule) -> None:
-    factors = [partial(schedule, floor=floor)(step, steps, warmup) for step in range(steps)]
+    factors = [partial(schedule, floor=floor)(step, steps, warmup) for step in range(steps)]  # type: ignore[call-arg]
     assert factors[:warmup] == [(step + 1) / warmup for step in range(min(warmup, steps))]
     assert all(max(floor, 1e-9) - 1e-9 <= factor <= 1 for factor in factors[warmup:])
     assert all(later <= earlier + 1e-12 for earlier, later in pairwise(factors[warmup:]))

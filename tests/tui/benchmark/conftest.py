@@ -9,7 +9,6 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from core import engine_paths
-from engines.variants.local import LocalServer
 from tests.tui.benchmark import made
 from tests.tui.fakes import FakeServices
 from tests.tui.kvcache.conftest import shown
@@ -40,7 +39,6 @@ def stated_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_paths, "program", lambda *_: None)
     monkeypatch.setattr("engines.common.probing.package_version", lambda _python, package: VERSIONS.get(package.replace("-", "_"), ""))
     monkeypatch.setattr(PaneEntry, "load", lambda self: BenchmarkPane if self.id == "benchmark" else Static)
-    assert LocalServer
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from core.runs.state.files import write_json
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
 from tests.tui.fakes import NOW, FakeServices
+from tests.tui.waiting import app_of
 from tui.benchmark.pane import LIVE, MACHINE, RESULTS, SERVERS, SETUP, BenchmarkPane
 from tui.experiment.setup import SetupView
 from tui.shell.confirm import Confirm
@@ -29,7 +30,7 @@ async def test_key_7_opens_the_tab_which_tells_what_will_be_started_and_y_copies
         await settle(pilot)
         await pilot.press("7")
         await settle(pilot)
-        pane = pilot.app.pane("benchmark")
+        pane = app_of(pilot).pane("benchmark")
         assert isinstance(pane, BenchmarkPane)
         assert pane.bar.active == SETUP
         assert "llmopt runtime 0.1.0" in shown(pilot)

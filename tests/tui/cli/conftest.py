@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ class Answer:
     err: str
 
     @property
-    def document(self) -> dict[str, object]:
+    def document(self) -> dict[str, Any]:
         """stdout as exactly one JSON document that begins as every document does."""
         document = json.loads(self.out)
         assert list(document)[:2] == ["schema", "llmopt_version"]

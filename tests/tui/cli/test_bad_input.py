@@ -95,7 +95,7 @@ def test_the_exit_code_says_how_it_went(llmopt: Llmopt) -> None:
         failed = llmopt("benchmark", server.url, *LOAD, "--json")
     assert failed.code == 1
     assert "none of 4 requests was answered" in failed.err
-    assert failed.document["entries"][0]["requests"] == {"scheduled": 4, "done": 0, "failed": 4, "timed_out": 0, "unsent": 0, "cancelled": 0}  # type: ignore[index]
+    assert failed.document["entries"][0]["requests"] == {"scheduled": 4, "done": 0, "failed": 4, "timed_out": 0, "unsent": 0, "cancelled": 0}
     poor = llmopt("benchmark", URL, *LOAD, "--baseline", str(failed.document["run"]))
     assert poor.code == 2
     assert "has no request that was answered" in poor.err

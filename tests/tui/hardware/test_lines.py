@@ -21,7 +21,7 @@ def text(line):
 def test_every_line_fits_and_no_python_shows(shape, width):
     sampler = sampled(shape, 3)
     snapshot = sampler.latest
-    lines = [*host_lines.compact(snapshot, sampler.history, width), *host_lines.full(snapshot, sampler.history, width, 20)]
+    lines = [*host_lines.compact(snapshot, sampler.history, width), *host_lines.full(snapshot, sampler.history, width, 20)]  # type: ignore[arg-type]
     for gpu in snapshot.gpus:
         lines += gpu_facts.lines(gpu, sampler.history, width, 30)
     for line in lines:

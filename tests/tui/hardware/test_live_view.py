@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -47,7 +48,7 @@ async def test_without_a_gpu_the_processes_have_the_focus_and_one_line_says_why(
 async def test_a_reading_repaints_only_cells_and_lays_nothing_out(on_machine: OnMachine, services: FakeServices, monkeypatch):
     async with on_machine("eight").run_test(size=(120, 36)) as pilot:
         pane = await opened(pilot)
-        painted, laid_out = [], []
+        painted, laid_out = list[Any](), list[Any]()
         refresh = LiveLines.refresh
 
         def watched(self, *regions, layout=False, **options):

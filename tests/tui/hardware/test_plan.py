@@ -58,7 +58,7 @@ def test_what_is_wrong_is_said_in_a_sentence(services: FakeServices, request_, p
 @pytest.mark.parametrize("request_", [Request(LLAMA), Request("Meta-Llama-3-70B"), Request("Qwen2.5-0.5B", context=32768, concurrency=200)])
 def test_the_budget_fits_its_width_and_says_that_it_is_an_estimate(services: FakeServices, width, request_):
     answer = Planner(services).answer(request_).estimate
-    lines = fit_lines.budget(answer, width)
+    lines = fit_lines.budget(answer, width)  # type: ignore[arg-type]
     assert all(len(text(line)) <= width for line in lines)
     assert text(lines[0]).startswith("estimate: fits" if answer.fits else "estimate: does not fit")
     assert len(text(lines[1])) == width
@@ -67,14 +67,14 @@ def test_the_budget_fits_its_width_and_says_that_it_is_an_estimate(services: Fak
 
 def test_the_bar_is_to_scale(services: FakeServices):
     answer = Planner(services).answer(Request(LLAMA, concurrency=1)).estimate
-    bar = text(fit_lines.budget(answer, 100)[1])
+    bar = text(fit_lines.budget(answer, 100)[1])  # type: ignore[arg-type]
     assert bar.count("█") == pytest.approx(100 * answer.line("weights").bytes / answer.capacity, abs=1)
     assert bar.count("·") == pytest.approx(100 * answer.left / answer.capacity, abs=1)
 
 
 def test_every_format_has_a_row_that_says_whether_it_fits(services: FakeServices):
     answer = Planner(services).answer(Request("Meta-Llama-3-70B", machine="h100")).estimate
-    rows = dict(fit_lines.format_rows(answer, 120))
+    rows = dict(fit_lines.format_rows(answer, 120))  # type: ignore[arg-type]
     assert " no " in text(rows["weights", "bf16"])
     assert " yes " in text(rows["weights", "w4a16"])
     assert ("kv", "fp8") in rows

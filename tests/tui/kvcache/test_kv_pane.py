@@ -18,6 +18,7 @@ from core.runs.state.store import list_runs
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.kvcache import made
 from tests.tui.kvcache.conftest import RecordingRuns, open_tab, settle, shown, until
+from tests.tui.waiting import app_of
 from tui.app import LlmoptApp
 from tui.experiment.fit import FitPanel
 from tui.kvcache.fit.view import FitView
@@ -39,7 +40,7 @@ async def test_key_5_opens_the_tab_with_the_form_and_what_a_run_will_take(make_a
         await settle(pilot)
         await pilot.press("5")
         await settle(pilot)
-        pane = pilot.app.pane("kv-cache")
+        pane = app_of(pilot).pane("kv-cache")
         assert isinstance(pane, KvCachePane)
         assert pane.bar.active == SETUP
         assert "cache 40.0 MiB when full" in foreseen(pilot) or "MiB when full" in foreseen(pilot)

@@ -81,7 +81,7 @@ async def test_a_second_run_beside_a_first_asks_first(make_app: MakeApp, runs: R
 
 
 async def test_an_unforeseen_error_is_told_and_the_next_start_works(make_app: MakeApp, runs: RecordingRuns, llmopt_home: Path) -> None:
-    start, runs.start = runs.start, lambda _: 1 / 0  # type: ignore[assignment]
+    start, runs.start = runs.start, lambda _: 1 / 0  # type: ignore[assignment, return-value]
     async with make_app().run_test(size=(80, 24)) as pilot:
         await open_quantize(pilot)
         await pilot.press("f5")

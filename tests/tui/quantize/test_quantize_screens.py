@@ -41,7 +41,7 @@ def finished() -> None:
         asked = made.spec(method=method, bits=bits, granularity=granularity)
         run = made.run_of(asked, f"20260101-1100{number:02}-quantize-00a{number}", "done", created=NOW - 3600 + 30 * number)
         figures = {"ppl_after": ppl, "ppl_ratio": ppl / 12.34, "kl_mean": kl, "top1_agreement": top1, "bits_per_weight": width}
-        made.finish(run, **figures, bytes_after=int(width * 868_000), checkpoint=f"/home/ada/models/base-{method}-w{bits}")
+        made.finish(run, **figures, bytes_after=int(width * 868_000), checkpoint=f"/home/ada/models/base-{method}-w{bits}")  # type: ignore[arg-type]
 
 
 async def at_rest(pilot: Pilot[None]) -> None:

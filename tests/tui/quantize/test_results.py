@@ -77,11 +77,11 @@ async def test_v_verifies_the_checkpoint_of_the_result(make_app: MakeApp, runs: 
         await pilot.press("v")
         await until(pilot, lambda: isinstance(pilot.app.screen, VerifyScreen))
         assert runs.started == [VerifySpec(model=str(tmp_path))]
-        run = pilot.app.screen._run
+        run = pilot.app.screen._run  # type: ignore[attr-defined]
         made.verified(run, "fail")
         run.save_state(run.state.model_copy(update={"status": "done", "ended": NOW, "exit_code": 3}))
-        await until(pilot, lambda: "not as it should be" in str(pilot.app.screen._text.render()))
-        text = str(pilot.app.screen._text.render())
+        await until(pilot, lambda: "not as it should be" in str(pilot.app.screen._text.render()))  # type: ignore[attr-defined]
+        text = str(pilot.app.screen._text.render())  # type: ignore[attr-defined]
         assert "✗ failed" in text
         assert "zero points are inside the grid" in text
         await pilot.press("escape")

@@ -14,7 +14,7 @@ from textual.widgets import Input, Log, Static
 
 from tests.tui.fakes import FakeServices, write_run
 from tests.tui.shell.test_shell import FirstPane, SecondPane, settle
-from tests.tui.waiting import until
+from tests.tui.waiting import app_of, until
 from tui.app import LlmoptApp
 from tui.runs.screen import RunsScreen
 from tui.services.live_runs import LiveRuns
@@ -178,8 +178,8 @@ async def test_again_fills_in_the_tab_of_the_capability(make_app: MakeApp, runs:
         await go_to(pilot, OTHER)
         await pilot.press("a")
         await settle(pilot)
-        assert pilot.app.open_tab == "quantize"
-        pane = pilot.app.pane("quantize")
+        assert app_of(pilot).open_tab == "quantize"
+        pane = app_of(pilot).pane("quantize")
         assert isinstance(pane, SecondPane)
         assert pane.prefilled is not None
         assert (pane.prefilled["method"], pane.prefilled["bits"]) == ("rtn", 3)

@@ -19,7 +19,7 @@ def test_only_running_workers_are_ours_and_what_is_over_is_read_once(monkeypatch
     workers = OurWorkers()
     assert workers() == {os.getpid(): runs[0].id}
     read: list[str] = []
-    whole = Run.state.fget
+    whole = Run.state.fget  # type: ignore[attr-defined]
     assert whole is not None
     monkeypatch.setattr(Run, "state", property(lambda run: (read.append(run.id), whole(run))[1]))
     workers()

@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from textual.widgets import ContentSwitcher, Input, OptionList, Static
 
 from tests.tui.fakes import FakeServices, write_run
+from tests.tui.waiting import app_of
 from tui.app import LlmoptApp
 from tui.config import Settings
 from tui.runs.watcher import RunEnded, RunEvent, RunStarted
@@ -71,7 +72,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def settle(pilot: Pilot[None]) -> None:
     switcher = pilot.app.query_one("#panes", ContentSwitcher)
-    await wait_until(pilot, lambda: pilot.app.open_tab != "" and switcher.current == pilot.app.open_tab)
+    await wait_until(pilot, lambda: app_of(pilot).open_tab != "" and switcher.current == app_of(pilot).open_tab)
     await pilot.app.workers.wait_for_complete()
     await pilot.pause()
 
@@ -80,7 +81,7 @@ async def test_the_first_tab_opens_by_itself_and_no_other_is_loaded(make_app: Ma
     async with make_app().run_test() as pilot:
         await settle(pilot)
         assert loaded == ["hardware"]
-        assert pilot.app.open_tab == "hardware"
+        assert app_of(pilot).open_tab == "hardware"
 
 
 async def test_a_digit_opens_its_tab_once(make_app: MakeApp, loaded: list[str]) -> None:
@@ -90,8 +91,8 @@ async def test_a_digit_opens_its_tab_once(make_app: MakeApp, loaded: list[str]) 
             await pilot.press(key)
             await settle(pilot)
         assert loaded == ["hardware", "quantize"]
-        assert pilot.app.pane("quantize").display
-        assert not pilot.app.pane("hardware").display
+        assert app_of(pilot).pane("quantize").display
+        assert not app_of(pilot).pane("hardware").display
 
 
 async def test_digits_typed_into_a_field_stay_there_and_esc_gives_them_back(make_app: MakeApp, loaded: list[str]) -> None:
@@ -100,10 +101,10 @@ async def test_digits_typed_into_a_field_stay_there_and_esc_gives_them_back(make
         field = pilot.app.query_one("#upper", Input)
         field.focus()
         await pilot.press("2")
-        assert (field.value, pilot.app.open_tab) == ("2", "hardware")
+        assert (field.value, app_of(pilot).open_tab) == ("2", "hardware")
         await pilot.press("escape", "2")
         await settle(pilot)
-        assert pilot.app.open_tab == "quantize"
+        assert app_of(pilot).open_tab == "quantize"
 
 
 async def test_a_click_on_a_title_opens_the_tab(make_app: MakeApp, loaded: list[str]) -> None:
@@ -111,15 +112,15 @@ async def test_a_click_on_a_title_opens_the_tab(make_app: MakeApp, loaded: list[
         await settle(pilot)
         await pilot.click(TopBar, offset=(15, 0))
         await settle(pilot)
-        assert pilot.app.open_tab == "quantize"
+        assert app_of(pilot).open_tab == "quantize"
 
 
 async def test_a_prefill_reaches_a_pane_that_was_never_opened(make_app: MakeApp, loaded: list[str]) -> None:
     async with make_app().run_test() as pilot:
         await settle(pilot)
-        pilot.app.open_pane("quantize", {"bits": 3})
+        app_of(pilot).open_pane("quantize", {"bits": 3})
         await settle(pilot)
-        assert pilot.app.pane("quantize").prefilled == {"bits": 3}
+        assert app_of(pilot).pane("quantize").prefilled == {"bits": 3}
 
 
 async def test_a_pane_that_cannot_be_imported_is_a_sentence(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, llmopt_home: Any) -> None:
@@ -129,7 +130,7 @@ async def test_a_pane_that_cannot_be_imported_is_a_sentence(make_app: MakeApp, m
     monkeypatch.setattr(PaneEntry, "load", broken)
     async with make_app().run_test() as pilot:
         await settle(pilot)
-        text = str(pilot.app.pane("hardware").render())
+        text = str(app_of(pilot).pane("hardware").render())
         assert text.startswith("Hardware cannot be opened: unexpected error (ImportError: no module named [bold]nothing")
         assert "\x1b" not in text
     assert "Traceback" in (llmopt_home / "crash.log").read_text()
@@ -143,7 +144,7 @@ async def test_jump_mode_focuses_by_letter_and_opens_tabs_by_digit(make_app: Mak
         assert pilot.app.focused is pilot.app.query_one("#lower", Input)
         await pilot.press("ctrl+o", "2")
         await settle(pilot)
-        assert pilot.app.open_tab == "quantize"
+        assert app_of(pilot).open_tab == "quantize"
 
 
 async def test_jump_mode_ends_with_any_other_key(make_app: MakeApp, loaded: list[str]) -> None:
@@ -195,7 +196,7 @@ async def test_the_palette_lists_what_keys_do_here_and_runs_it(make_app: MakeApp
         found = pilot.app.screen.query_one(OptionList)
         await wait_until(pilot, lambda: found.option_count > 0 and "Go (g)" in str(found.get_option_at_index(0).prompt))
         await pilot.press("enter")
-        await wait_until(pilot, lambda: pilot.app.pane("hardware").gone == 1)
+        await wait_until(pilot, lambda: app_of(pilot).pane("hardware").gone == 1)
 
 
 async def test_keys_can_be_renamed_by_binding_id(make_app: MakeApp, loaded: list[str], services: FakeServices) -> None:
@@ -203,10 +204,10 @@ async def test_keys_can_be_renamed_by_binding_id(make_app: MakeApp, loaded: list
     async with make_app().run_test() as pilot:
         await settle(pilot)
         await pilot.press("h", "g")
-        assert pilot.app.pane("hardware").gone == 1
+        assert app_of(pilot).pane("hardware").gone == 1
         await pilot.press("f9")
         await settle(pilot)
-        assert pilot.app.open_tab == "quantize"
+        assert app_of(pilot).open_tab == "quantize"
 
 
 async def test_a_key_for_a_binding_that_does_not_exist_is_a_note(make_app: MakeApp, loaded: list[str], services: FakeServices) -> None:
@@ -228,17 +229,17 @@ async def test_a_run_that_begins_and_ends_elsewhere_is_noticed(make_app: MakeApp
     write_run("20260101-110000-quantize-aaaa", status="done")
     async with make_app().run_test() as pilot:
         await settle(pilot)
-        pane = pilot.app.pane("hardware")
+        pane = app_of(pilot).pane("hardware")
         assert pane.heard == []
         folder = write_run("20260101-115000-quantize-bbbb", status="running", host="elsewhere", progress={"done": 2, "total": 8})
-        await wait_until(pilot, lambda: pilot.app.activity == "● quantize 25%")
+        await wait_until(pilot, lambda: app_of(pilot).activity == "● quantize 25%")
         assert [(type(event), event.run_id) for event in pane.heard] == [(RunStarted, folder.name)]
         (folder / "state.json").write_text('{"status": "failed", "created": 1, "exit_reason": "killed by SIGKILL"}')
         await wait_until(pilot, lambda: len(pane.heard) == 2)
         ended = pane.heard[1]
         assert isinstance(ended, RunEnded)
         assert (ended.status, ended.summary) == ("failed", "quantize of bundled:base failed: killed by SIGKILL")
-        assert pilot.app.activity == ""
+        assert app_of(pilot).activity == ""
 
 
 async def wait_until(pilot: Pilot[None], condition: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -14,7 +14,7 @@ from core.runs.state.events import Detail, Metric
 from core.speculate.lossless.spec import SpeculateTestSpec
 from core.speculate.spec import SpeculateSpec
 from tests.tui.fakes import NOW, FakeServices
-from tests.tui.quantize.test_pane import RecordingRuns, answer
+from tests.tui.quantize.conftest import RecordingRuns, answer
 from tests.tui.speculate import made
 from tests.tui.speculate.conftest import open_speculate, settle, until
 from tui.app import LlmoptApp
@@ -308,7 +308,7 @@ async def test_a_start_that_is_refused_is_told(make_app: MakeApp, runs: Recordin
     def refuse(_: Any) -> Any:
         raise RequestError("this machine runs enough: wait")
 
-    runs.start = refuse  # type: ignore[method-assign]
+    runs.start = refuse  # type: ignore[method-assign, assignment]
     async with make_app().run_test(size=(80, 24)) as pilot:
         await open_speculate(pilot)
         await pilot.press("f5")

@@ -33,7 +33,7 @@ def test_the_span_that_is_painted_again_covers_every_difference(old, new):
 
 def test_only_the_run_that_changed_is_painted_again():
     old = (("GPU 0 ", ""), (" 64%", "bar"), ("  idle", "muted"))
-    assert changed_span(old, (old[0], (" 65%", "bar"), old[2]), 80) == (6, 10)
+    assert changed_span(old, (old[0], (" 65%", "bar"), old[2]), 80) == (6, 10)  # type: ignore[arg-type]
 
 
 @given(LINES, st.integers(0, 20))
@@ -143,7 +143,7 @@ async def test_colours_of_another_theme_are_painted_at_once():
 
 def test_neighbours_of_one_tone_are_told_to_the_terminal_once():
     line = (("a", "bar"), ("b", "bar"), ("  ", ""), ("c", "bar"), ("d", ""), ("", "bad"))
-    assert joined(line) == [("ab  c", "bar"), ("d", "")]
+    assert joined(line) == [("ab  c", "bar"), ("d", "")]  # type: ignore[arg-type]
 
 
 @given(LINES)

@@ -82,7 +82,7 @@ def test_a_worse_perplexity_falls_short_of_the_baseline_and_stands_in_comparison
     found = {each.name: each for each in differences(bad.model_dump(mode="json"), good.model_dump(mode="json")).found}
     assert found["perplexity"].beyond_noise is True
     document = report([("one", good.model_dump(mode="json")), ("two", bad.model_dump(mode="json"))]).document()
-    assert document["comparison"][0]["aspects"]["perplexity"]["verdict"] == "worse"
+    assert document["comparison"][0]["aspects"]["perplexity"]["verdict"] == "worse"  # type: ignore[index]
 
 
 MARGINS = {1.0: "as good as", 1.0004: "as good as", 1.0065: "0.65 % better than", 1.26: "26 % better than", 2.0: "2.00 times as good as"}

@@ -101,7 +101,7 @@ def test_requests_add_up_and_connections_are_as_many_as_the_concurrency(server: 
 
 def test_no_more_than_the_concurrency_is_under_way(server: ScriptedServer) -> None:
     outcomes = sent(server, ["ok"] * 60, concurrency=5, workers=2)
-    edges = sorted(edge for outcome in outcomes for edge in ((outcome.sent, 1), (outcome.pieces[-1].t, -1)))  # type: ignore[type-var]
+    edges = sorted(edge for outcome in outcomes for edge in ((outcome.sent, 1), (outcome.pieces[-1].t, -1)))
     under_way = most = 0
     for _, change in edges:
         under_way += change

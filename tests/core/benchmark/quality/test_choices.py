@@ -72,5 +72,5 @@ def test_the_first_letter_of_an_answer_counts(said: str, chosen: int | None) -> 
 
 def test_a_question_is_asked_with_letters() -> None:
     asked: list[str] = []
-    by_letter(QUESTIONS[:1], lambda prompt: asked.append(prompt) or "A")  # type: ignore[func-returns-value]
+    by_letter(QUESTIONS[:1], lambda prompt: asked.append(prompt) or "A")
     assert asked == ["one\nA. a\nB. bb\nAnswer with the letter of the right answer alone.\nAnswer:"]

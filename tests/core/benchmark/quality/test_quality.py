@@ -196,7 +196,7 @@ def test_questions_are_scored_by_probability(own: Own, tiny_llama_dir: Path, con
     model = open_whole(resolve(str(tiny_llama_dir)), torch.float32)
     questions = [{"question": f"def f{number}(x):", "choices": ["return x", "raise", "while True"]} for number in range(4)]
     for question in questions:
-        question["answer"] = likeliest(model, tokenizer, str(question["question"]), list(question["choices"]))
+        question["answer"] = likeliest(model, tokenizer, str(question["question"]), list(question["choices"]))  # type: ignore[assignment]
     (tmp_path / "questions.jsonl").write_text("\n".join(json.dumps(question) for question in questions))
     found = measured(own, spec, context)
     assert (found.correct, found.questions, found.accuracy) == (4, 4, 1.0)

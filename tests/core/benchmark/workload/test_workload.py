@@ -80,7 +80,7 @@ def test_a_file_gives_texts_lengths_and_times(tmp_path: Path) -> None:
     file = tmp_path / "trace.jsonl"
     lines = [{"prompt": "hello"}, {"input_tokens": 9, "output_tokens": 3, "timestamp": 1.5}, {"input_tokens": 9}]
     file.write_text("\n".join(map(json.dumps, lines)) + "\n\n")
-    prompts = file_prompts(file, Words(), 16)
+    prompts = file_prompts(file, Words(), 16)  # type: ignore[arg-type]
     assert [(prompt.input_tokens, prompt.output_tokens, prompt.at) for prompt in prompts] == [(5, 16, None), (9, 3, 1.5), (9, 16, None)]
     assert prompts[1].text != prompts[2].text
     assert len(prompts[1].text) == 9

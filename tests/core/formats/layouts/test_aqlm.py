@@ -69,7 +69,7 @@ def test_transformers_reads_the_config_and_leaves_the_named_linears_alone() -> N
     quantizers = pytest.importorskip("transformers.quantizers.quantizers_utils")
     from transformers import AqlmConfig
 
-    config = AqlmConfig(**Aqlm(1, 7, 2, 2).config(["lm_head", "model.layers.1.mlp.gate"]))
+    config = AqlmConfig(**Aqlm(1, 7, 2, 2).config(["lm_head", "model.layers.1.mlp.gate"]))  # type: ignore[arg-type]
     assert (config.num_codebooks, config.nbits_per_codebook, config.out_group_size, config.in_group_size) == (1, 7, 2, 2)
     kept = config.linear_weights_not_to_quantize
     assert not quantizers.should_convert_module("lm_head", kept)

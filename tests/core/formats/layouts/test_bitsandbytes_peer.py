@@ -93,7 +93,7 @@ def test_their_tensors_read_by_us_dequantize_to_their_weights(reference: tuple[i
             assert isinstance(read, Nf4Tensor)
             assert read.dtype == weight.dtype
             close = {"rtol": 2e-6, "atol": 1e-9} if weight.dtype == torch.float32 else {"rtol": 2**-7, "atol": 1e-9}
-            torch.testing.assert_close(read.dequantize(weight.dtype), theirs[f"{prefix}.dequantized"], **close)
+            torch.testing.assert_close(read.dequantize(weight.dtype), theirs[f"{prefix}.dequantized"], **close)  # type: ignore[arg-type]
 
 
 def test_int8_rows_are_equal_and_the_product_with_outliers_agrees(reference: tuple[int, dict[str, Tensor], dict[str, Tensor]]) -> None:
@@ -112,7 +112,7 @@ def test_int8_rows_are_equal_and_the_product_with_outliers_agrees(reference: tup
 
 @pytest.mark.parametrize("values", [{"method": "nf4"}, {"method": "nf4", "double_quant": False}, {"method": "int8"}], ids=str)
 def test_our_checkpoint_reloads_with_equal_weights(values: dict[str, object], tiny_llama_dir: Path, tmp_path: Path) -> None:
-    result = run(QuantizeSpec(model=str(tiny_llama_dir), eval_tokens=0, **values), RecordingContext(tmp_path))  # type: ignore[arg-type]
+    result = run(QuantizeSpec(model=str(tiny_llama_dir), eval_tokens=0, **values), RecordingContext(tmp_path))
     folder = Path(result.out)
     peers.run("bitsandbytes", "bitsandbytes_weights", str(folder), str(tmp_path / "out.safetensors"))
     theirs = load_file(tmp_path / "out.safetensors")

@@ -42,7 +42,7 @@ def test_an_unpacker_written_from_the_specification_reads_our_files(bits: int, s
     quantized = made(bits, symmetric=symmetric, group=group)
     scheme = Gptq(bits, symmetric, group, version=version)
     tensors = scheme.compress("l", quantized)
-    found = gptq_weight(*(tensors[f"l.{part}"] for part in ("qweight", "qzeros", "scales", "g_idx")), bits, stored_less_one=version == 1)
+    found = gptq_weight(*(tensors[f"l.{part}"] for part in ("qweight", "qzeros", "scales", "g_idx")), bits, stored_less_one=version == 1)  # type: ignore[arg-type, misc]
     assert torch.equal(found, quantized.dequantize())
     assert torch.equal(scheme.decompress("l", tensors).dequantize(), quantized.dequantize())
     assert scheme.linear_of("l.qweight") == "l"
@@ -134,7 +134,7 @@ def test_the_size_of_a_linear_is_foretold(format_: str, symmetric: bool) -> None
 # Files of others
 
 
-OTHERS = {
+OTHERS: dict[str, dict[str, Any]] = {
     "AutoGPTQ 0.2, quantize_config.json": {
         "bits": 4,
         "group_size": 32,

@@ -230,7 +230,7 @@ machines = st.one_of(
 
 @given(st.sampled_from(sorted(CONFIGS)).map(card), machines, st.sampled_from(USE_CASES))
 @settings(max_examples=80, deadline=None)
-def test_whatever_the_machine_the_first_answer_may_be_followed_and_its_figures_hold(model, machine, use_case) -> None:  # type: ignore[no-untyped-def]
+def test_whatever_the_machine_the_first_answer_may_be_followed_and_its_figures_hold(model, machine, use_case) -> None:
     rows = recommend(model, machine, use_case)
     assert rows[0].why_not is None
     refused = [row.why_not is not None for row in rows]

@@ -93,7 +93,7 @@ def test_quantized_caches_serve_blocks_that_slide(name: str) -> None:
 
     torch.manual_seed(0)
     sliding = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"], "query_pre_attn_scalar": 16}
-    model: Any = Gemma2ForCausalLM(Gemma2Config(**CONFIG, **sliding)).eval()
+    model: Any = Gemma2ForCausalLM(Gemma2Config(**CONFIG, **sliding)).eval()  # type: ignore[arg-type]
     model.requires_grad_(False)
     tokens = torch.randint(2, 64, (1, 40), generator=torch.Generator().manual_seed(1))
     sizes = SchemeSettings(group=8, residual=32)

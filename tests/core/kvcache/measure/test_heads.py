@@ -32,7 +32,7 @@ def test_more_heads_are_copies_and_change_nothing(model: Any, tokens: torch.Tens
 def test_one_head_is_the_mean_of_all(model: Any, tokens: torch.Tensor) -> None:
     one = with_groups(model, 1)
     own, pooled = (m.get_submodule("model.layers.1.self_attn.v_proj").weight for m in (model, one))
-    torch.testing.assert_close(pooled, (own[:16] + own[16:]) / 2)
+    torch.testing.assert_close(pooled, (own[:16] + own[16:]) / 2)  # type: ignore[index]
     with torch.inference_mode():
         assert not torch.allclose(one(tokens).logits, model(tokens).logits, atol=1e-3)
 
@@ -56,7 +56,7 @@ def test_biases_are_pooled_like_their_rows(tokens: torch.Tensor) -> None:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     torch.manual_seed(0)
-    config = Qwen2Config(
+    config = Qwen2Config(  # type: ignore[call-arg]
         hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4, vocab_size=320, head_dim=8
     )
     model: Any = Qwen2ForCausalLM(config).eval()

@@ -80,7 +80,7 @@ def test_every_text_is_the_one_that_transformers_generates(model: torch.nn.Modul
         prompt = torch.tensor([sequence.tokens[: sequence.prompt]])
         new = len(sequence.tokens) - sequence.prompt
         assert new == sequence.request.new_tokens
-        expected = model.generate(prompt, do_sample=False, max_new_tokens=new, min_new_tokens=new, eos_token_id=None, pad_token_id=0)
+        expected = model.generate(prompt, do_sample=False, max_new_tokens=new, min_new_tokens=new, eos_token_id=None, pad_token_id=0)  # type: ignore[operator]
         assert sequence.tokens == expected[0].tolist()
 
 
@@ -126,7 +126,7 @@ def test_the_run_tells_of_every_change_and_keeps_its_figures(tiny_llama_dir: Pat
     assert (last.phase, last.used, last.totals["finished"]) == ("done", 0, len(result.rows))
     figures = result.metrics
     assert figures.identical
-    assert figures.tokens == sum(row.new_tokens for row in result.rows)  # type: ignore[union-attr]
+    assert figures.tokens == sum(row.new_tokens for row in result.rows)  # type: ignore[misc]
     assert figures.waste_mean is not None
     assert figures.waste_contiguous_mean is not None
     assert 0 < figures.waste_mean < figures.waste_contiguous_mean < 1

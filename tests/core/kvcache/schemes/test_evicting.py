@@ -239,7 +239,7 @@ def test_rows_and_their_scores_can_be_reordered() -> None:
             found = cache.append(keys[picked][:, :, token : token + 1], values[picked][:, :, token : token + 1])
             cache.observe(queries[picked][:, :, at : at + 1], found[0], 0.25)
         if at == 19:
-            caches[0].reorder_cache(order)
+            caches[0].reorder_cache(order)  # type: ignore[arg-type]
     last = states(geometry(), 1, 2, batch=3)
     for got, wanted in zip(caches[0].append(*last), caches[1].append(*last), strict=True):
         assert torch.equal(got, wanted)

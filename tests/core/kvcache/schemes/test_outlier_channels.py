@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from tests.core.kvcache.schemes.making import cache_for, cache_with, tiny_llama
 from tests.core.kvcache.schemes.outliers import TokenKeysLayer, add_outlier_channels
 
 SIZES = SchemeSettings(group=16, residual=16)
-CHANGES = {"num_hidden_layers": 1, "initializer_range": 0.1}
+CHANGES: dict[str, Any] = {"num_hidden_layers": 1, "initializer_range": 0.1}
 
 
 def outputs(model: torch.nn.Module, tokens: Tensor, *, by_token: bool) -> Tensor:

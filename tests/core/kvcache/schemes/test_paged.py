@@ -71,18 +71,18 @@ def test_every_operation_leaves_what_the_contiguous_cache_has(block: int, batch:
         elif name == "forget":
             last = 0
             count = draw % (plain.seen + 1)
-            both(pages, plain, lambda layer, count=count: layer.forget(count))
+            both(pages, plain, lambda layer, count=count: layer.forget(count))  # type: ignore[misc]
         elif name == "select" and last and plain.seen >= last:
             slots = torch.arange(last)[torch.randperm(last, generator=generator)[: draw % last + 1].sort().values]
-            both(pages, plain, lambda layer, slots=slots, last=last: layer.select(slots, last))
+            both(pages, plain, lambda layer, slots=slots, last=last: layer.select(slots, last))  # type: ignore[misc]
             last = 0
         elif name == "reset":
             last = 0
             both(pages, plain, lambda layer: layer.reset())
         elif name == "reorder" and plain.seen:
             rows = torch.randint(0, batch, (batch,), generator=generator)
-            both(pages, plain, lambda layer, rows=rows: layer.reorder_cache(rows))
-        pages.layers[0].pages.pool.check()
+            both(pages, plain, lambda layer, rows=rows: layer.reorder_cache(rows))  # type: ignore[misc]
+        pages.layers[0].pages.pool.check()  # type: ignore[attr-defined]
         assert pages.seen == plain.seen
         assert pages.held == plain.held
 
@@ -103,10 +103,10 @@ def test_beams_share_their_blocks_until_they_write() -> None:
     generator = torch.Generator().manual_seed(0)
     for layer in cache.layers:
         layer.append(*states(2, 10, generator))
-    pool = cache.layers[0].pages.pool
+    pool = cache.layers[0].pages.pool  # type: ignore[attr-defined]
     assert pool.used_blocks == 6
     for layer in cache.layers:
-        layer.reorder_cache(torch.tensor([0, 0]))
+        layer.reorder_cache(torch.tensor([0, 0]))  # type: ignore[arg-type]
     assert pool.used_blocks == 3
     for layer in cache.layers:
         layer.append(*states(2, 1, generator))
@@ -125,7 +125,7 @@ def test_a_layer_may_run_ahead_of_the_others_and_come_back() -> None:
     for index in range(LAYERS):
         fresh = states(1, 4, generator)
         assert torch.equal(cache.layers[index].append(*fresh)[0], plain.layers[index].append(*fresh)[0])
-    cache.layers[0].pages.pool.check()
+    cache.layers[0].pages.pool.check()  # type: ignore[attr-defined]
 
 
 def test_another_batch_after_a_reset() -> None:
@@ -137,7 +137,7 @@ def test_another_batch_after_a_reset() -> None:
             assert torch.equal(layer.append(*new)[0], new[0])
         for layer in cache.layers:
             layer.reset()
-    cache.layers[0].pages.pool.check()
+    cache.layers[0].pages.pool.check()  # type: ignore[attr-defined]
 
 
 def test_more_tokens_than_asked_for_are_refused_before_anything_is_written() -> None:
@@ -147,4 +147,4 @@ def test_more_tokens_than_asked_for_are_refused_before_anything_is_written() -> 
     with pytest.raises(RequestError, match="holds 6 tokens and 7 are needed"):
         cache.layers[0].append(*states(1, 1, generator))
     assert cache.layers[0].seen == 6
-    cache.layers[0].pages.pool.check()
+    cache.layers[0].pages.pool.check()  # type: ignore[attr-defined]

@@ -133,7 +133,7 @@ def test_rows_can_be_reordered_for_beam_search(name: str) -> None:
     order = torch.tensor([2, 0, 0])
     cache, fresh = layer(name, SETTINGS, shape), layer(name, SETTINGS, shape)
     fill(cache, keys, values, [36])
-    cache.reorder_cache(order)
+    cache.reorder_cache(order)  # type: ignore[arg-type]
     fill(fresh, keys[order], values[order], [36])
     new = states(shape, 1, 9, batch=3)
     for got, wanted in zip(cache.append(*new), fresh.append(*new), strict=True):

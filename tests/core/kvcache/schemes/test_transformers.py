@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from tests.core.kvcache.schemes.making import MINE, cache_for, tiny_llama
 
 ASKED = {"max_new_tokens": 24, "eos_token_id": None, "do_sample": False, "pad_token_id": 0}
 QUANTIZED = MINE[:6]
-SHARP = {"initializer_range": 0.2}
+SHARP: dict[str, Any] = {"initializer_range": 0.2}
 
 
 @pytest.mark.parametrize("name", [*QUANTIZED, "sliding"])

@@ -221,7 +221,7 @@ def test_rows_of_a_ring_can_be_reordered() -> None:
     for name in ("sliding", "streaming"):
         cache, fresh = layer(name, sizes, shape), layer(name, sizes, shape)
         fill(cache, keys, values, [6])
-        cache.reorder_cache(order)
+        cache.reorder_cache(order)  # type: ignore[arg-type]
         fill(fresh, keys[order], values[order], [6])
         new = states(shape, 1, 3, batch=3)
         for got, wanted in zip(cache.append(*new), fresh.append(*new), strict=True):

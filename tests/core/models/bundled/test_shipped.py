@@ -37,9 +37,9 @@ def test_both_fit_in_the_package_and_share_one_tokenizer() -> None:
 
 def test_a_chat_opens_with_bos_and_ends_where_the_assistant_speaks() -> None:
     tokenizer = load_tokenizer(PACKAGE / "base")
-    ids = tokenizer.apply_chat_template([{"role": "user", "content": "sort a list"}], add_generation_prompt=True)["input_ids"]
+    ids = tokenizer.apply_chat_template([{"role": "user", "content": "sort a list"}], add_generation_prompt=True)["input_ids"]  # type: ignore[call-overload, index]
     assert ids[0] == tokenizer.bos_token_id
-    assert tokenizer.decode(ids) == "<|begin_of_text|><|user|>\nsort a list\n<|assistant|>\n"
+    assert tokenizer.decode(ids) == "<|begin_of_text|><|user|>\nsort a list\n<|assistant|>\n"  # type: ignore[arg-type]
 
 
 def test_base_predicts_unseen_text_far_better_than_xz_and_draft_follows_it() -> None:

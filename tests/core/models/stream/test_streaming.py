@@ -58,7 +58,7 @@ def test_streamed_logits_equal_the_whole_models_in_bfloat16(family: str, tmp_pat
 @pytest.mark.parametrize("family", ["llama", "falcon", "bloom"])
 def test_a_single_block_and_a_single_window_stream_as_well(family: str, tmp_path: Path) -> None:
     depth = "n_layer" if family == "bloom" else "num_hidden_layers"
-    folder = save(family, tmp_path / "model", **{depth: 1})
+    folder = save(family, tmp_path / "model", **{depth: 1})  # type: ignore[arg-type]
     with StreamedModel.open(folder, torch.float32) as streamed, torch.no_grad():
         expected = load_model(folder, torch.float32)(input_ids=windows_of(1)).logits
         torch.testing.assert_close(stream(streamed, windows_of(1)), expected, rtol=1e-5, atol=1e-5)

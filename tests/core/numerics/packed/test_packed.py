@@ -54,7 +54,7 @@ def test_int4_products_equal_those_of_the_dequantized_weight(
 ) -> None:
     granularity, size = (span, 128) if isinstance(span, str) else ("group", span)
     columns = size * repeats
-    weight = quantize(weight_of(rows, columns), None, Grid(bits, symmetric, granularity, size, scale_dtype=dtype))
+    weight = quantize(weight_of(rows, columns), None, Grid(bits, symmetric, granularity, size, scale_dtype=dtype))  # type: ignore[arg-type]
     linear = pack(weight, "cpu", dtype)
     assert linear.kernel == "int4 (torch, CPU)"
     inputs = inputs_of(count, columns, dtype)
@@ -85,7 +85,7 @@ def test_in_bfloat16_the_int4_grid_moves_by_at_most_a_fraction_of_a_step() -> No
 @pytest.mark.parametrize("granularity", ["channel", "tensor"])
 @pytest.mark.parametrize("bits", [5, 8])
 def test_int8_products_equal_those_of_the_dequantized_weight(dtype: torch.dtype, granularity: str, bits: int) -> None:
-    weight = quantize(weight_of(48, 160), None, Grid(bits, True, granularity, scale_dtype=dtype))
+    weight = quantize(weight_of(48, 160), None, Grid(bits, True, granularity, scale_dtype=dtype))  # type: ignore[arg-type]
     linear = pack(weight, "cpu", dtype)
     assert linear.kernel == "int8 (torch, CPU)"
     for count in (1, 7, Int8.many_rows):
@@ -180,13 +180,13 @@ def test_stacked_weights_multiply_like_each_alone() -> None:
 def test_linears_of_a_model_are_replaced_and_a_tied_head_stays() -> None:
     model = nn.ModuleDict({"embed": nn.Embedding(64, 32), "block": nn.ModuleDict({"up": nn.Linear(32, 64)}), "head": nn.Linear(32, 64, bias=False)})
     model["head"].weight = model["embed"].weight
-    names = {"block.up": model["block"]["up"], "head": model["head"]}
+    names = {"block.up": model["block"]["up"], "head": model["head"]}  # type: ignore[index]
     weights = {name: quantize(linear.weight.detach(), None, Grid(4, True, "group", 32)) for name, linear in names.items()}
-    bias = model["block"]["up"].bias.detach().clone()
+    bias = model["block"]["up"].bias.detach().clone()  # type: ignore[index]
     assert use_packed(model, weights) == {"block.up": "int4 (torch, CPU)"}
     assert isinstance(model["head"], nn.Linear)
     inputs = inputs_of(2, 32)
-    torch.testing.assert_close(model["block"]["up"](inputs), inputs @ weights["block.up"].dequantize().t() + bias)
+    torch.testing.assert_close(model["block"]["up"](inputs), inputs @ weights["block.up"].dequantize().t() + bias)  # type: ignore[index]
     with pytest.raises(ValueError, match=r"head is no linear of the shape \[64, 64\]"):
         use_packed(model, {"head": quantize(weight_of(64, 64), None, Grid(4, True, "group", 32))})
 

@@ -39,7 +39,7 @@ def test_unpack_undoes_pack(bits: int, shape: tuple[int, int], seed: int) -> Non
 
 def test_first_value_is_in_the_lowest_bits() -> None:
     codes = torch.tensor([[-8, -7, -6, -5, -4, -3, -2, 7]], dtype=torch.int8)
-    assert pack(codes, 4).item() & 0xFFFFFFFF == 0xF6543210
+    assert int(pack(codes, 4).item()) & 0xFFFFFFFF == 0xF6543210
 
 
 def test_many_rows_are_packed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

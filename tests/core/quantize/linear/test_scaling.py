@@ -209,10 +209,10 @@ def test_the_loss_of_a_module_is_that_of_its_outputs_and_leaves_the_weights_alon
         found = loss(changed)
         assert all(torch.equal(old, reader.weight) for old, reader in zip(before, group.readers, strict=True))
         with torch.no_grad():
-            right = calls[0](block.module.self_attn)
+            right = calls[0](block.module.self_attn)  # type: ignore[arg-type]
             for reader, weight in zip(group.readers, changed, strict=True):
                 reader.weight.data = weight
-            assert found == pytest.approx(float((calls[0](block.module.self_attn) - right).square().sum()), rel=1e-4)
+            assert found == pytest.approx(float((calls[0](block.module.self_attn) - right).square().sum()), rel=1e-4)  # type: ignore[arg-type]
 
 
 def test_inputs_of_readers_are_rounded_once_and_in_their_place(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_k_quants_with_importance(tmp_path: Path, context: RecordingContext) -> 
     ],
 )
 def test_llama_cpp_chooses_the_types_that_were_foretold(family: str, sizes: dict[str, int], level: str, tmp_path: Path) -> None:
-    folder = make_model(tmp_path / "m", family, **sizes)
+    folder = make_model(tmp_path / "m", family, **sizes)  # type: ignore[arg-type]
     conversion = plan_conversion(folder, "m")
     convert(conversion, tmp_path / "plain.gguf", conversion.stored)
     quantize_file(tmp_path / "plain.gguf", tmp_path / "q.gguf", level)

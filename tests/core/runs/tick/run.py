@@ -57,7 +57,7 @@ def _crash() -> None:
 def _segfault() -> None:
     import faulthandler
 
-    faulthandler._sigsegv()
+    faulthandler._sigsegv()  # type: ignore[attr-defined]
 
 
 def _full() -> None:

@@ -26,7 +26,7 @@ def test_every_family_writes_the_text_of_transformers(name: str) -> None:
     model, prompt = model_of(config_of(name)), prompts(14, 2)
     decoder = FusedDecoder(model, 50, batch=2)
     used = []
-    decoder.use_fixed(FixedStep(lambda run, batch: used.append(batch) or run))  # type: ignore[func-returns-value]
+    decoder.use_fixed(FixedStep(lambda run, batch: used.append(batch) or run))
     assert generate(decoder, prompt, max_new_tokens=20).tokens == by_transformers(model, prompt, 20)
     assert generate(decoder, prompt[:1], max_new_tokens=20).tokens == by_transformers(model, prompt[:1], 20)
     assert used == [2, 1]
@@ -85,7 +85,7 @@ def test_a_compiled_step_writes_the_same_text(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_cuda_graph_writes_the_same_text(name: str) -> None:
-    model, prompt = model_of(config_of(name)).cuda(), prompts(14, 2).cuda()
+    model, prompt = model_of(config_of(name)).cuda(), prompts(14, 2).cuda()  # type: ignore[call-arg]
     decoder = FusedDecoder(model, 50, batch=2)
     assert use_cuda_graph(decoder) is None
     for _ in range(2):

@@ -119,10 +119,10 @@ def test_products_are_those_of_float64(dtype: torch.dtype, bias: bool, blocked: 
         rows = torch.randn(count, 32, generator=generator).to(dtype)
         expected = rows.double() @ weight.double().t() + (0 if offset is None else offset.double())
         within = {"rtol": 0.0, "atol": 40 * torch.finfo(dtype).eps}
-        torch.testing.assert_close(product(rows).double(), expected, **within)
+        torch.testing.assert_close(product(rows).double(), expected, **within)  # type: ignore[arg-type]
         out = torch.full((count, 48), 3.0, dtype=dtype)
         product.bind(rows, out)()
-        torch.testing.assert_close(out.double(), expected, **within)
+        torch.testing.assert_close(out.double(), expected, **within)  # type: ignore[arg-type]
         product.bind(rows, out, add=True)()
         torch.testing.assert_close(out.double(), 2 * expected, rtol=0, atol=3 * within["atol"])
 
@@ -193,10 +193,10 @@ def test_models_without_a_fused_path_take_their_own_modules() -> None:
     class Odd(nn.Linear):
         pass
 
-    llama.lm_head.half()  # type: ignore[operator]
+    llama.lm_head.half()
     with pytest.raises(RequestError, match="lm_head is in float16 and the embedding in float32"):
         open_decoder(llama, 24, fused=True)
-    llama.lm_head = Odd(64, 320, bias=False)  # type: ignore[assignment]
+    llama.lm_head = Odd(64, 320, bias=False)
     with pytest.raises(RequestError, match="lm_head is a Odd"):
         open_decoder(llama, 24, fused=True)
     llama.config.rope_parameters = {"rope_type": "dynamic"}
@@ -207,7 +207,7 @@ def test_models_without_a_fused_path_take_their_own_modules() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", FUSED)
 def test_on_a_gpu_the_text_is_that_of_transformers(name: str) -> None:
-    model, prompt = model_of(config_of(name)).cuda(), PROMPT.cuda()
+    model, prompt = model_of(config_of(name)).cuda(), PROMPT.cuda()  # type: ignore[call-arg]
     decoder = FusedDecoder(model, 60)
     assert generate(decoder, prompt, max_new_tokens=30).tokens == by_transformers(model, prompt, 30)
     assert generate(decoder, prompt.expand(3, -1), max_new_tokens=8).tokens == by_transformers(model, prompt.expand(3, -1), 8)

@@ -29,7 +29,7 @@ def passes(target: PreTrainedModel, draft: PreTrainedModel, drafting: Sampling =
     small = open_decoder(draft, 120, batch=ROWS)
     way = LinearSpeculator(decoder, lambda _sampling, generator: ModelDrafter(small, drafting, 40, generator), "")
     prompts = torch.randint(2, 40, (4, 6), generator=torch.Generator().manual_seed(0))
-    found, tally, _ = model_comparison(way, decoder, prompts, gamma=3, sampling=SAMPLING, draws=6000, seed=0, error=0.001, batch=ROWS)
+    found, tally, _ = model_comparison(way, decoder, prompts, gamma=3, sampling=SAMPLING, draws=6000, seed=0, error=0.001, batch=ROWS)  # type: ignore[arg-type]
     assert tally.alpha is not None
     return found.passed
 

@@ -29,7 +29,7 @@ def heads(target: Any) -> MedusaHeads:
     torch.manual_seed(0)
     made = MedusaHeads.on(target, 3, 32)
     for linear in made.second:
-        torch.nn.init.normal_(linear.weight, std=0.3)
+        torch.nn.init.normal_(linear.weight, std=0.3)  # type: ignore[arg-type]
     return made.requires_grad_(False).train(False)
 
 

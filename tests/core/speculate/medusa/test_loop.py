@@ -1,4 +1,5 @@
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
@@ -44,7 +45,7 @@ def test_with_the_same_seed_a_text_is_the_one_that_plain_decoding_draws(target, 
 def test_perfect_heads_are_accepted_whole(target, tree):
     heads = Perfect(target)
     chain = CandidateTree(((0,), (0, 0), (0, 0, 0)), (1.0, 1.0, 1.0))
-    done = decode(open_decoder(target, 128), heads, chain, PROMPTS[1], max_new_tokens=41)
+    done = decode(open_decoder(target, 128), heads, chain, PROMPTS[1], max_new_tokens=41)  # type: ignore[arg-type]
     assert done.tokens[0] == plain(target, PROMPTS[1], 41).tokens[0]
     assert [len(each.emitted[0]) for each in done.rounds] == [1] + [4] * 10
 
@@ -59,7 +60,7 @@ def test_the_distribution_is_the_targets_own(target, heads, tree):
         tuple(decode(decoder, heads, tree, prompt, sampling=sampling, max_new_tokens=2, generator=generator).tokens[0]) for _ in range(draws)
     )
     first = warp(target(input_ids=prompt[None]).logits[0, -1], sampling)
-    exact = {}
+    exact: dict[Any, Any] = {}
     for one in first.nonzero()[:, 0].tolist():
         second = warp(target(input_ids=torch.cat((prompt, torch.tensor([one])))[None]).logits[0, -1], sampling)
         exact |= {(one, other): float(first[one] * second[other]) for other in second.nonzero()[:, 0].tolist()}
@@ -73,7 +74,7 @@ def test_a_stop_token_inside_an_accepted_path_ends_the_text(target):
     chain = CandidateTree(((0,), (0, 0), (0, 0, 0)), (1.0, 1.0, 1.0))
     text = plain(target, PROMPTS[1], 30).tokens[0]
     stop = next(token for place, token in enumerate(text) if place in (6, 7, 10) and token not in text[:place])
-    done = decode(open_decoder(target, 128), heads, chain, PROMPTS[1], max_new_tokens=30, stop_tokens=[stop])
+    done = decode(open_decoder(target, 128), heads, chain, PROMPTS[1], max_new_tokens=30, stop_tokens=[stop])  # type: ignore[arg-type]
     assert done.tokens[0] == text[: text.index(stop) + 1]
     assert done.finish == ["stop"]
     assert done.rounds[-1].over == ["stop"]

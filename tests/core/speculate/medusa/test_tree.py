@@ -19,7 +19,7 @@ def test_every_beginning_of_a_grown_tree_is_a_tree(rows, nodes):
     for path in grown.paths:
         assert path[:-1] in known
         assert path not in known
-        known.add(path)
+        known.add(path)  # type: ignore[arg-type]
     assert list(grown.gains) == sorted(grown.gains, reverse=True)
     assert len(grown.paths) <= nodes
 

@@ -352,7 +352,7 @@ def test_a_ready_event_that_is_none_is_passed_over() -> None:
 @pytest.mark.parametrize("width", [56, 60, 80, 120])
 def test_a_row_of_a_server_is_as_wide_as_its_head(width: int) -> None:
     run = made.server()
-    row = server_lines.ServerRow(run, run.state, "http://127.0.0.1:48901", "bundled:base", "runtime", 1, 2, 2**30)
+    row = server_lines.ServerRow(run, run.state, "http://127.0.0.1:48901", "bundled:base", "runtime", 1, 2, 2**30)  # type: ignore[attr-defined]
     line = server_lines.line(row, NOW, width)
     assert len(text(line)) == len(text(server_lines.head(width))) - 1, "the cursor's sign stands before it"
     assert len(text(line)) < width

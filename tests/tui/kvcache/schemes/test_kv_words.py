@@ -62,8 +62,8 @@ def test_the_front_is_what_no_scheme_is_both_smaller_and_better_than() -> None:
     known = [entry for entry in shown if entry.row.ppl_ratio is not None]
     for entry in known:
         beaten = any(
-            other.row.bytes_per_token <= entry.row.bytes_per_token
-            and other.row.ppl_ratio <= entry.row.ppl_ratio
+            other.row.bytes_per_token <= entry.row.bytes_per_token  # type: ignore[operator]
+            and other.row.ppl_ratio <= entry.row.ppl_ratio  # type: ignore[operator]
             and (other.row.bytes_per_token, other.row.ppl_ratio) != (entry.row.bytes_per_token, entry.row.ppl_ratio)
             for other in known
         )
@@ -119,7 +119,7 @@ def test_the_staircase_only_ever_gets_better(measure: fronts.Measure) -> None:
 
 def test_perplexity_so_far_is_shown_over_the_full_caches_at_the_same_token() -> None:
     told = {"dynamic": {10: 8.0, 20: 10.0}, "int4": {10: 8.0, 20: 11.0, 30: 5.0}, "h2o": {10: None, 20: 20.0}}
-    plot = curves.against_full(told)
+    plot = curves.against_full(told)  # type: ignore[arg-type]
     assert [(series.label, series.x, series.y) for series in plot.series] == [("int4", (10.0, 20.0), (1.0, 1.1)), ("h2o", (20.0,), (2.0,))]
     assert curves.against_full({"dynamic": {10: 8.0}}).title == "perplexity so far"
     assert curves.against_full({}).series == ()

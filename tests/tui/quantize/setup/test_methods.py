@@ -92,7 +92,7 @@ def test_a_level_that_falls_back_says_so() -> None:
             return card.model_copy(update={"linears": tuple(linear.model_copy(update={"in_features": 320}) for linear in card.linears)})
 
     models = FakeModels()
-    models.resolve = Narrow  # type: ignore[method-assign, assignment]
+    models.resolve = Narrow  # type: ignore[method-assign]
     row = next(row for row in level_options(models, {"model": "bundled:base"}).rows if row.value == "Q4_K_M")
     assert "do not fill blocks of Q4_K" in row.detail
 

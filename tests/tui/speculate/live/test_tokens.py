@@ -85,7 +85,7 @@ def test_the_window_ends_with_the_last_block_and_moves_seldom(sizes: list[int], 
     blocks = [tuple((((f"{at}.{row}", ""),)) for row in range(size)) for at, size in enumerate(sizes)]
     moves, before = 0, ""
     for count in range(1, len(blocks) + 1):
-        shown = tokens.window(blocks[:count], height)
+        shown = tokens.window(blocks[:count], height)  # type: ignore[arg-type]
         assert len(shown) <= height
         assert shown[-len(blocks[count - 1]) :] == list(blocks[count - 1])
         moves += plain(shown[0]) != before

@@ -161,7 +161,7 @@ def test_the_rows_of_a_batch_share_their_time() -> None:
         for n, emitted in enumerate((3, 1) if row else (2, 2, 2)):
             drafted = ("a",) * (emitted - 1)
             event = RoundEvent(n, drafted, len(drafted), bonus="b", prompt=4 + row, row=row, gamma=4, draft_ms=10.0, verify_ms=90.0)
-            tape.take(Detail(0.0, RoundEvent.kind, event.data()))
+            tape.apply(Detail(0.0, RoundEvent.kind, event.data()))
     assert tape.tally is not None
     assert tape.tally.tokens_per_second == pytest.approx(10 / 0.3)
     assert len(tape.rounds) == 3, "the first row is shown"

@@ -2,6 +2,7 @@ import io
 import math
 import sys
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -86,7 +87,7 @@ def test_the_gap_of_a_missing_value_is_not_bridged_and_is_counted():
 def test_series_differ_in_shape_as_well_as_in_role(kind):
     plot = Plot(kind, tuple(Series.of([k, k], label=name) for k, name in ((1, "gptq"), (2, "rtn"), (3, "awq"))))
     picture = draw(plot, 60, 12)
-    drawn = {}
+    drawn: dict[Any, Any] = {}
     for line in picture[1:]:
         for text, role in line:
             if role >= SERIES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from textual.app import App, ComposeResult
+from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tui.widgets.form.field_grid import FieldGrid, GridField
@@ -32,19 +33,24 @@ class Host(App[None]):
         self.heard.append(event.name)
 
 
+def app_of(pilot: Pilot[None]) -> Host:
+    assert isinstance(pilot.app, Host)
+    return pilot.app
+
+
 @pytest.mark.parametrize(("width", "rows"), [(40, 3), (60, 3), (100, 2)])
 async def test_it_takes_as_many_lines_as_it_says(width: int, rows: int) -> None:
     async with Host().run_test(size=(width, 12)) as pilot:
         await pilot.pause()
-        assert pilot.app.grid.rows == rows
-        assert pilot.app.grid.size.height == rows
+        assert app_of(pilot).grid.rows == rows
+        assert app_of(pilot).grid.size.height == rows
 
 
 @pytest.mark.parametrize(("width", "path"), [(40, "sort a c last"), (60, "sort b d last"), (100, "sort c last")])
 async def test_down_goes_through_a_column_and_out_below(width: int, path: str) -> None:
     async with Host().run_test(size=(width, 12)) as pilot:
         await pilot.pause()
-        app = pilot.app
+        app = app_of(pilot)
         widgets = {name: editor.as_widget() for name, editor in app.grid.editors.items()} | {"last": app.last}
         app.grid.focus_first()
         await pilot.pause()
@@ -56,7 +62,7 @@ async def test_down_goes_through_a_column_and_out_below(width: int, path: str) -
 
 async def test_every_edit_of_a_person_is_told_and_what_a_program_puts_is_not() -> None:
     async with Host().run_test(size=(60, 12)) as pilot:
-        app = pilot.app
+        app = app_of(pilot)
         app.grid.put({"a": 7.5, "nothing": 1})
         await pilot.pause()
         assert app.heard == []

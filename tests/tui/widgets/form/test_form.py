@@ -54,6 +54,11 @@ class Host(App[None]):
         self.heard.append(event)
 
 
+def app_of(pilot: Pilot[None]) -> Host:
+    assert isinstance(pilot.app, Host)
+    return pilot.app
+
+
 def fields(*names: str) -> list[tuple[str, list[str]]]:
     return [("", list(names))]
 
@@ -72,14 +77,14 @@ def shown(form: SpecForm) -> list[str]:
 
 async def test_it_begins_with_the_defaults_and_the_values_it_was_given() -> None:
     async with Host().run_test() as pilot:
-        assert pilot.app.form.spec() == BakeSpec(model="rye")
+        assert app_of(pilot).form.spec() == BakeSpec(model="rye")
 
 
 async def test_what_a_field_is_stands_in_the_help_line() -> None:
     async with Host().run_test(size=(100, 24)) as pilot:
-        pilot.app.form.focus_field("loaves")
+        app_of(pilot).form.focus_field("loaves")
         await pilot.pause()
-        assert str(pilot.app.form._help.render()) == "--loaves  How many · 1 to 12 · default 2"
+        assert str(app_of(pilot).form._help.render()) == "--loaves  How many · 1 to 12 · default 2"
 
 
 @pytest.mark.parametrize(
@@ -91,23 +96,23 @@ async def test_a_wrong_value_gets_the_sentence_of_the_command_line(name: str, ty
         BakeSpec.model_validate({"model": "rye", name: value})
     async with Host().run_test(size=(100, 24)) as pilot:
         await type_into(pilot, name, typed)
-        assert row_text(pilot.app.form, name)[1] == f"! {sentence(refused.value)}"
-        assert row_text(pilot.app.form, name)[0].startswith("!")
-        assert pilot.app.form.spec() is None
-        assert pilot.app.heard[-1].spec is None
+        assert row_text(app_of(pilot).form, name)[1] == f"! {sentence(refused.value)}"
+        assert row_text(app_of(pilot).form, name)[0].startswith("!")
+        assert app_of(pilot).form.spec() is None
+        assert app_of(pilot).heard[-1].spec is None
 
 
 async def test_a_long_complaint_takes_the_lines_it_needs_and_gives_them_back() -> None:
     async with Host(sections=fields("model", "loaves")).run_test(size=(40, 24)) as pilot:
         await type_into(pilot, "loaves", "none")
-        assert pilot.app.form.rows["loaves"].size.height > 2
-        assert row_text(pilot.app.form, "loaves")[1].endswith("unable to parse string as an integer")
+        assert app_of(pilot).form.rows["loaves"].size.height > 2
+        assert row_text(app_of(pilot).form, "loaves")[1].endswith("unable to parse string as an integer")
         await type_into(pilot, "loaves", "3")
-        assert pilot.app.form.rows["loaves"].size.height == 1
+        assert app_of(pilot).form.rows["loaves"].size.height == 1
 
 
 async def type_into(pilot: Pilot[None], name: str, text: str) -> None:
-    pilot.app.form.focus_field(name)
+    app_of(pilot).form.focus_field(name)
     await pilot.press("ctrl+u", *(key if key != "." else "full_stop" for key in text))
     await pilot.pause()
 
@@ -115,34 +120,34 @@ async def type_into(pilot: Pilot[None], name: str, text: str) -> None:
 async def test_a_right_value_is_part_of_the_request_and_marked_as_changed() -> None:
     async with Host().run_test() as pilot:
         await type_into(pilot, "loaves", "7")
-        assert pilot.app.form.spec() == BakeSpec(model="rye", loaves=7)
-        assert row_text(pilot.app.form, "loaves") == ("*loaves", "")
+        assert app_of(pilot).form.spec() == BakeSpec(model="rye", loaves=7)
+        assert row_text(app_of(pilot).form, "loaves") == ("*loaves", "")
 
 
 async def test_an_empty_field_means_its_default() -> None:
     async with Host().run_test() as pilot:
         await type_into(pilot, "loaves", "")
-        assert "loaves" not in pilot.app.form.values()
-        assert pilot.app.form.spec() == BakeSpec(model="rye")
+        assert "loaves" not in app_of(pilot).form.values()
+        assert app_of(pilot).form.spec() == BakeSpec(model="rye")
 
 
 async def test_a_missing_model_is_named() -> None:
     async with Host().run_test(size=(100, 24)) as pilot:
         await type_into(pilot, "model", "")
-        assert row_text(pilot.app.form, "model")[1] == "! model is missing: it has no default"
+        assert row_text(app_of(pilot).form, "model")[1] == "! model is missing: it has no default"
 
 
 async def test_a_rule_over_several_fields_stands_above_the_help() -> None:
     async with Host().run_test() as pilot:
-        pilot.app.form.set_values({"model": "rye", "loaves": 12, "heat": 1.0})
+        app_of(pilot).form.set_values({"model": "rye", "loaves": 12, "heat": 1.0})
         await pilot.pause()
-        assert str(pilot.app.form._whole.render()) == "! loaves times heat is above 6: lower one of them"
-        assert pilot.app.form._whole.display
+        assert str(app_of(pilot).form._whole.render()) == "! loaves times heat is above 6: lower one of them"
+        assert app_of(pilot).form._whole.display
 
 
 async def test_fields_that_mean_nothing_are_not_shown_and_keep_their_default() -> None:
     async with Host().run_test() as pilot:
-        form = pilot.app.form
+        form = app_of(pilot).form
         assert shown(form) == ["model", "device", "seed", "method", "loaves", "heat", "note"]
         form.set_value("heat", 0.9)
         form.set_value("method", "pan")
@@ -159,7 +164,7 @@ async def test_fields_that_mean_nothing_are_not_shown_and_keep_their_default() -
 
 async def test_the_keyboard_goes_through_the_fields_and_the_choices() -> None:
     async with Host(sections=fields("model", "method", "loaves", "lid")).run_test() as pilot:
-        form = pilot.app.form
+        form = app_of(pilot).form
         form.focus()
         await pilot.press("down", "right")
         assert form.values()["method"] == "pan"
@@ -173,7 +178,7 @@ async def test_the_keyboard_goes_through_the_fields_and_the_choices() -> None:
 
 async def test_down_goes_to_the_next_field_also_where_the_form_is_longer_than_the_window() -> None:
     async with Host().run_test(size=(60, 6)) as pilot:
-        form = pilot.app.form
+        form = app_of(pilot).form
         form.focus()
         await pilot.press("down", "down", "down", "down", "down", "down")
         await pilot.pause()
@@ -187,7 +192,7 @@ SECTIONS = [("", ["model", "method", "loaves", "heat", "lid", "turns", "note"]),
 
 async def test_a_folded_section_tells_what_it_holds_and_what_is_wrong() -> None:
     async with Host(sections=SECTIONS).run_test(size=(80, 10)) as pilot:
-        form = pilot.app.form
+        form = app_of(pilot).form
         fold = form.folds["machine"]
         assert "seed" not in shown(form)
         assert str(fold.render()) == " ▸ machine           seed 0 · auto"
@@ -204,12 +209,12 @@ async def test_a_folded_section_tells_what_it_holds_and_what_is_wrong() -> None:
 
 async def test_sections_are_open_as_far_as_they_fit() -> None:
     async with Host(sections=SECTIONS).run_test(size=(80, 40)) as pilot:
-        assert {"seed", "device"} <= set(shown(pilot.app.form))
+        assert {"seed", "device"} <= set(shown(app_of(pilot).form))
     async with Host(sections=[*SECTIONS, ("rest", [])]).run_test(size=(80, 10)) as pilot:
-        assert not {"seed", "device"} & set(shown(pilot.app.form))
-        pilot.app.form.toggle_folds()
+        assert not {"seed", "device"} & set(shown(app_of(pilot).form))
+        app_of(pilot).form.toggle_folds()
         await pilot.pause()
-        assert {"seed", "device"} <= set(shown(pilot.app.form))
+        assert {"seed", "device"} <= set(shown(app_of(pilot).form))
 
 
 def in_a_pan(given: Mapping[str, Any]) -> Guidance:
@@ -221,10 +226,10 @@ def in_a_pan(given: Mapping[str, Any]) -> Guidance:
 
 async def test_fields_that_nobody_touched_follow_the_default_of_the_method() -> None:
     async with Host(guide=in_a_pan).run_test(size=(100, 24)) as pilot:
-        form = pilot.app.form
+        form = app_of(pilot).form
         form.set_value("method", "pan")
         await pilot.pause()
-        assert form.rows["loaves"].editor.value == "3"
+        assert form.rows["loaves"].editor.value == "3"  # type: ignore[attr-defined]
         assert form.values() == {"model": "rye", "method": "pan"}, "what follows from the method is not asked for apart"
         assert row_text(form, "loaves") == (" loaves", ""), "and is no change of the person's"
         await type_into(pilot, "loaves", "4")
@@ -234,23 +239,23 @@ async def test_fields_that_nobody_touched_follow_the_default_of_the_method() -> 
         await type_into(pilot, "loaves", "2")
         form.set_value("method", "pan")
         await pilot.pause()
-        assert form.rows["loaves"].editor.value == "3", "typing the default again is taking it back"
+        assert form.rows["loaves"].editor.value == "3", "typing the default again is taking it back"  # type: ignore[attr-defined]
 
 
 async def test_a_field_that_was_emptied_shows_its_default_when_it_is_left() -> None:
     async with Host(guide=in_a_pan).run_test(size=(100, 24)) as pilot:
-        form = pilot.app.form
+        form = app_of(pilot).form
         await type_into(pilot, "loaves", "")
-        assert form.rows["loaves"].editor.value == "", "not while the cursor is in it"
-        assert form.rows["loaves"].editor.placeholder == "2"
+        assert form.rows["loaves"].editor.value == "", "not while the cursor is in it"  # type: ignore[attr-defined]
+        assert form.rows["loaves"].editor.placeholder == "2"  # type: ignore[attr-defined]
         await pilot.press("down")
         await pilot.pause()
-        assert form.rows["loaves"].editor.value == "2"
+        assert form.rows["loaves"].editor.value == "2"  # type: ignore[attr-defined]
 
 
 async def test_fields_and_explanations_follow_the_guide() -> None:
     async with Host(guide=in_a_pan).run_test(size=(100, 24)) as pilot:
-        form = pilot.app.form
+        form = app_of(pilot).form
         assert "note" in shown(form)
         form.set_value("method", "pan")
         form.focus_field("loaves")
@@ -275,8 +280,8 @@ async def test_choices_that_do_not_go_with_the_others_are_not_offered_and_come_b
         return Guidance(choices={"shape": ("round", "plait")}, defaults={"shape": "round"}) if given.get("kind", "rye") == "rye" else Guidance()
 
     async with Host(spec=LoafSpec, guide=rye_is_round).run_test(size=(100, 24)) as pilot:
-        form = pilot.app.form
-        assert form.rows["shape"].editor.choices == ("round", "plait")
+        form = app_of(pilot).form
+        assert form.rows["shape"].editor.choices == ("round", "plait")  # type: ignore[attr-defined]
         assert form.rows["shape"].editor.get() == "round"
         form.set_value("kind", "wheat")
         form.set_value("shape", "long")
@@ -286,16 +291,16 @@ async def test_choices_that_do_not_go_with_the_others_are_not_offered_and_come_b
         assert form.values()["shape"] == "plait"
         form.set_value("kind", "wheat")
         form.set_value("shape", "long")
-        assert form.rows["shape"].editor.choices == ("round", "long", "plait")
+        assert form.rows["shape"].editor.choices == ("round", "long", "plait")  # type: ignore[attr-defined]
         form.set_value("kind", "rye")
         assert form.rows["shape"].editor.get() == "round"
 
 
 async def test_lists_and_open_fields_are_typed_values() -> None:
     async with Host(spec=LoafSpec).run_test(size=(100, 24)) as pilot:
-        form = pilot.app.form
-        assert form.rows["cuts"].editor.value == "2, 4"
-        assert form.rows["salt"].editor.placeholder == "tasted"
+        form = app_of(pilot).form
+        assert form.rows["cuts"].editor.value == "2, 4"  # type: ignore[attr-defined]
+        assert form.rows["salt"].editor.placeholder == "tasted"  # type: ignore[attr-defined]
         form.focus_field("cuts")
         await pilot.press("ctrl+u", *"1,3", "space", "5")
         await pilot.pause()
@@ -308,30 +313,30 @@ async def test_lists_and_open_fields_are_typed_values() -> None:
 
 async def test_values_without_a_field_of_their_own_are_kept() -> None:
     async with Host(sections=fields("model")).run_test() as pilot:
-        pilot.app.form.set_values({"model": "rye", "loaves": 5})
-        assert pilot.app.form.spec() == BakeSpec(model="rye", loaves=5)
+        app_of(pilot).form.set_values({"model": "rye", "loaves": 5})
+        assert app_of(pilot).form.spec() == BakeSpec(model="rye", loaves=5)
 
 
 async def test_putting_values_is_told_once_and_typing_each_time() -> None:
     async with Host().run_test() as pilot:
         await pilot.pause()
-        assert pilot.app.heard == []
-        pilot.app.form.set_values({"model": "rye", "loaves": 5})
+        assert app_of(pilot).heard == []
+        app_of(pilot).form.set_values({"model": "rye", "loaves": 5})
         await pilot.pause()
-        assert len(pilot.app.heard) == 1
+        assert len(app_of(pilot).heard) == 1
         await type_into(pilot, "note", "ab")
-        assert [event.spec.note for event in pilot.app.heard[1:]] == ["a", "ab"]
+        assert [event.spec.note for event in app_of(pilot).heard[1:]] == ["a", "ab"]
 
 
 async def test_a_name_that_cannot_be_shown_is_still_the_name_that_is_asked_for() -> None:
     async with Host().run_test() as pilot:
         nasty = "/models/\x1b[31mred"
-        pilot.app.form.set_value("model", nasty)
+        app_of(pilot).form.set_value("model", nasty)
         await pilot.pause()
-        assert pilot.app.form.spec().model == nasty
-        assert "\x1b" not in pilot.app.form.rows["model"].editor.value
+        assert app_of(pilot).form.spec().model == nasty
+        assert "\x1b" not in app_of(pilot).form.rows["model"].editor.value  # type: ignore[attr-defined]
         await type_into(pilot, "model", "blue")
-        assert pilot.app.form.spec().model == "blue"
+        assert app_of(pilot).form.spec().model == "blue"
 
 
 async def test_choices_that_do_not_fit_stand_between_arrows() -> None:
@@ -363,7 +368,7 @@ class SeveralSpec(Spec):
 
 async def test_a_field_of_several_values_reads_whole_numbers_decimals_or_names() -> None:
     async with Host(spec=SeveralSpec).run_test() as pilot:
-        form = pilot.app.form
+        form = app_of(pilot).form
         for name, text in (("sizes", "2, 4"), ("heats", "0 0.7"), ("tins", "round, square")):
             form.set_value(name, text)
         assert form.spec() == SeveralSpec(model="rye", sizes=(2, 4), heats=(0.0, 0.7), tins=("round", "square"))

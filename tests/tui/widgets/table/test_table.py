@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from textual.app import App, ComposeResult
+from textual.pilot import Pilot
 from textual.widgets import DataTable
 
 from core.errors import RequestError
@@ -31,10 +32,15 @@ class Host(App[None]):
         return self.table
 
 
+def app_of(pilot: Pilot[None]) -> Host:
+    assert isinstance(pilot.app, Host)
+    return pilot.app
+
+
 async def test_a_table_that_was_scrolled_before_it_is_shown_has_its_thumb_in_place() -> None:
     async with Host().run_test(size=(40, 10)) as pilot:
         await pilot.pause()
-        table = pilot.app.fill()
+        table = app_of(pilot).fill()
         table.move_cursor(row=99, animate=False)
         await until(pilot, lambda: table.scroll_y > 0)
         assert table.vertical_scrollbar.position == table.scroll_y
@@ -42,7 +48,7 @@ async def test_a_table_that_was_scrolled_before_it_is_shown_has_its_thumb_in_pla
 
 async def test_home_and_end_go_to_the_first_and_the_last_row() -> None:
     async with Host().run_test(size=(40, 10)) as pilot:
-        table = pilot.app.fill()
+        table = app_of(pilot).fill()
         table.focus()
         await pilot.press("end")
         assert table.cursor_row == 99
@@ -52,7 +58,7 @@ async def test_home_and_end_go_to_the_first_and_the_last_row() -> None:
 
 async def test_the_cursor_stays_in_sight_when_a_bar_appears_below_the_rows() -> None:
     async with Host().run_test(size=(40, 10)) as pilot:
-        table = pilot.app.fill()
+        table = app_of(pilot).fill()
         table.move_cursor(row=99, animate=False)
         await until(pilot, lambda: table.scroll_y > 0)
         await pilot.pause()
@@ -83,27 +89,32 @@ class Shop(App[None]):
         self.heard.append(event.editor.get())
 
 
+def shop_of(pilot: Pilot[None]) -> Shop:
+    assert isinstance(pilot.app, Shop)
+    return pilot.app
+
+
 @pytest.mark.parametrize(
     ("keys", "chosen"), [(("enter",), "pear"), (("down", "enter"), "plum"), (("home", "enter"), "apple"), (("up", "escape"), "pear")]
 )
 async def test_enter_chooses_the_highlighted_row_and_escape_none(keys: tuple[str, ...], chosen: str) -> None:
     async with Shop().run_test(size=(40, 12)) as pilot:
-        pilot.app.editor.focus()
+        shop_of(pilot).editor.focus()
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, TablePicker) and pilot.app.screen.query_one(DataTable).row_count == 3)
         assert pilot.app.screen.query_one(DataTable).cursor_row == 1, "it begins with what is chosen"
         await pilot.press(*keys)
         await until(pilot, lambda: not isinstance(pilot.app.screen, TablePicker))
-        assert pilot.app.editor.get() == chosen
-        assert pilot.app.heard == ([] if chosen == "pear" else [chosen])
+        assert shop_of(pilot).editor.get() == chosen
+        assert shop_of(pilot).heard == ([] if chosen == "pear" else [chosen])
 
 
 async def test_a_table_that_cannot_be_read_is_a_sentence() -> None:
     async with Shop(None).run_test(size=(40, 12)) as pilot:
-        pilot.app.editor.focus()
+        shop_of(pilot).editor.focus()
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, TablePicker))
         await until(pilot, lambda: "closed" in str(pilot.app.screen.query_one(".picker--detail").render()))
         await pilot.press("enter", "escape")
         await until(pilot, lambda: not isinstance(pilot.app.screen, TablePicker))
-        assert pilot.app.editor.get() == "pear"
+        assert shop_of(pilot).editor.get() == "pear"

@@ -117,7 +117,7 @@ def test_gemma_s_norms_are_stored_with_one_added(family_dirs: dict[str, Path], t
 )  # fmt: skip
 def test_scaled_rotary_embeddings_come_back(name: str, rope: dict[str, object], tmp_path: Path) -> None:
     extra = {"original_max_position_embeddings": 32} if name == "phi3" else {}
-    folder = make_model(tmp_path / name, name, rope_parameters=rope, **extra)
+    folder = make_model(tmp_path / name, name, rope_parameters=rope, **extra)  # type: ignore[arg-type]
     path = written(folder, tmp_path / "m.gguf")
     torch.testing.assert_close(logits_of_file(path, tmp_path), logits_of(folder), rtol=1e-4, atol=1e-4)
 
@@ -153,7 +153,7 @@ def test_what_llama_cpp_cannot_do_is_refused(family_dirs: dict[str, Path], tmp_p
     }
     for name, (model, changes, message) in cases.items():
         with pytest.raises(RequestError, match=message):
-            plan_conversion(altered(family_dirs[model], tmp_path / name, **changes), "m")
+            plan_conversion(altered(family_dirs[model], tmp_path / name, **changes), "m")  # type: ignore[arg-type]
 
 
 def test_weights_that_overflow_half_precision_are_named(tmp_path: Path, family_dirs: dict[str, Path]) -> None:

@@ -83,7 +83,8 @@ def test_transformers_reloads_the_weights_we_meant(scheme: CompressedTensors, ti
     folder = tmp_path / "model"
     shutil.copytree(tiny_llama_dir, folder)
     rounded_by_loader = torch.bfloat16 if "dequantize" in scheme.config([]) else torch.float32
-    tensors, expected = {}, {}
+    tensors: dict[str, torch.Tensor] = {}
+    expected: dict[str, torch.Tensor] = {}
     for name, tensor in load_file(folder / "model.safetensors").items():
         if "_proj.weight" in name:
             quantized = quantize(tensor, None, grid_of(scheme))

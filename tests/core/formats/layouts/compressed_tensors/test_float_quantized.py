@@ -107,7 +107,7 @@ def test_damage_is_named(change: object, what: str) -> None:
 
 
 def group(weights: dict[str, object] | None = None, inputs: dict[str, object] | None = None) -> dict[str, object]:
-    found = FloatQuantized("channel", "dynamic").config([])["config_groups"]["group_0"]
+    found = FloatQuantized("channel", "dynamic").config([])["config_groups"]["group_0"]  # type: ignore[index]
     return found | {"weights": found["weights"] | (weights or {}), "input_activations": found["input_activations"] | (inputs or {})}
 
 
@@ -159,7 +159,7 @@ def test_transformers_own_dequantization_of_blocks_is_ours() -> None:
     from transformers.integrations.finegrained_fp8 import _dequantize_fp8_weight
 
     weight = stored("block", "dynamic", 256, 384)
-    theirs = _dequantize_fp8_weight(weight.codes, weight.scales.float(), (128, 128), torch.float32)
+    theirs = _dequantize_fp8_weight(weight.codes, weight.scales.float(), (128, 128), torch.float32)  # type: ignore[arg-type]
     assert torch.equal(theirs, weight.dequantize())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +25,7 @@ arrivals = st.lists(st.builds(Arrival, st.floats(0, 2), st.integers(1, 400), st.
 
 def naive(trace: list[Arrival], server: Server) -> list[float]:
     """Latencies with memory without end: same policy, written token by token."""
-    now, done, waiting, live = 0.0, [], list(trace), []
+    now, done, waiting, live = 0.0, list[Any](), list(trace), list[Any]()
     while waiting or live:
         if not live and waiting[0].time > now:
             now = waiting[0].time

@@ -113,9 +113,9 @@ def test_a_simulation_says_that_it_is_one(context: RecordingContext) -> None:
     assert result.step is not None
     assert "2 x parameters x tokens" in result.step.how[0]
     first, second = result.rows
-    assert (first.policy, second.policy) == ("continuous", "static")  # type: ignore[union-attr]
-    assert first.finished == second.finished == 30  # type: ignore[union-attr]
-    assert first.latency_mean_s <= first.latency_p95_s  # type: ignore[union-attr]
+    assert (first.policy, second.policy) == ("continuous", "static")
+    assert first.finished == second.finished == 30
+    assert first.latency_mean_s <= first.latency_p95_s
     assert result.metrics.speedup is not None
     assert result.metrics.speedup > 1
     events = [parse(data) for kind, data in context.details if kind == KIND]
