@@ -232,3 +232,22 @@ def test_micro_batches_and_recomputed_blocks_train_alike() -> None:
         assert micro.loss == pytest.approx(one.loss, rel=1e-6)
         assert micro.parts["size"] == pytest.approx(one.parts["size"], rel=1e-5)
         assert recomputed.loss == one.loss
+
+
+def test_a_best_state_that_is_newer_than_the_last_checkpoint_survives_a_kill(tmp_path: Path) -> None:
+    def run(name: str, killed_at: int = 0) -> Trainer:
+        def on_step(step: Step) -> None:
+            if step.step == killed_at:
+                raise KeyboardInterrupt
+
+        toy = Toy(seed=0)
+        made = trainer(tmp_path / name, toy, settings={"evaluate_every": 2}, held_out=wavy(toy))
+        made.fit(on_step)
+        return made
+
+    whole = run("whole.safetensors")
+    with pytest.raises(KeyboardInterrupt):
+        run("killed.safetensors", killed_at=8)
+    assert run("killed.safetensors").best == whole.best == Best(6, 0.0)
+    assert_same(tmp_path / "whole.safetensors", tmp_path / "killed.safetensors")
+    assert_same(tmp_path / "whole.best.safetensors", tmp_path / "killed.best.safetensors")
