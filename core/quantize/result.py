@@ -9,7 +9,7 @@ from pydantic import Field
 
 from core.evaluate.result import Convention, Kl, KlError, LnPplRatio, LnPplRatioError, PplRatio, Top1, Top1Error
 from core.quantize.plan.request import Granularity
-from core.quantize.spec import Method
+from core.quantize.spec import MethodName
 from core.result import Figure, Figures, PeakMemory, Result, Seconds
 
 
@@ -95,7 +95,7 @@ class QuantizeResult(Result):
     schema_: str = Field("llmopt.quantize/1", alias="schema")
     capability: Literal["quantize"] = "quantize"
     model: str
-    method: Method
+    method: MethodName
     bits: int
     granularity: Granularity
     group_size: int | None

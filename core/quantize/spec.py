@@ -17,11 +17,11 @@ from core.quantize.plan.sections import SECTIONS
 from core.spec import Spec, Unit, applies, unit
 
 if TYPE_CHECKING:
-    Method = str
-    Format = str
+    MethodName = str
+    FormatName = str
 else:
-    Method = Literal[tuple(METHODS)]
-    Format = Literal[tuple(dict.fromkeys(name for method in METHODS.values() for name in method.formats))]
+    MethodName = Literal[tuple(METHODS)]
+    FormatName = Literal[tuple(dict.fromkeys(name for method in METHODS.values() for name in method.formats))]
 
 INTEGER = using("bits")
 """Methods whose result is an integer grid of the width that is asked for."""
@@ -40,7 +40,7 @@ class QuantizeSpec(Spec):
     capability: ClassVar[str] = "quantize"
     sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = SECTIONS
 
-    method: Annotated[Method, Field(description="How to quantize")] = "gptq"
+    method: Annotated[MethodName, Field(description="How to quantize")] = "gptq"
     bits: Annotated[int, _of("bits", "Bits of a weight", "bit", ge=2, le=8)] = 4
     granularity: Annotated[Granularity, _of("granularity", "What shares a scale: a group of a row, an output channel, the whole matrix, a block")] = (
         "group"
@@ -126,7 +126,7 @@ class QuantizeSpec(Spec):
     eval_tokens: Annotated[
         int, Field(description="Tokens to evaluate on; 0 skips the evaluation", ge=0, le=2**31, json_schema_extra=unit("token"))
     ] = 16384
-    format: Annotated[Format, Field(description="Checkpoint format; default: the one that the method's results are usually kept in")] = (
+    format: Annotated[FormatName, Field(description="Checkpoint format; default: the one that the method's results are usually kept in")] = (
         "compressed-tensors"
     )
     out: Annotated[str | None, Field(description="Folder to write the checkpoint to; default: the run's artifacts folder")] = None

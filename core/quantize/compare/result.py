@@ -8,7 +8,7 @@ from pydantic import Field
 
 from core.evaluate.result import Convention, Kl, KlError, Ppl, PplRatio, Top1, Top1Error
 from core.quantize.plan.request import Granularity
-from core.quantize.spec import Method
+from core.quantize.spec import MethodName
 from core.result import Figure, Figures, PeakMemory, Result, Seconds
 
 
@@ -17,7 +17,7 @@ class CompareRow(Figures):
 
     name: str
     title: str
-    method: Method
+    method: MethodName
     bits: int
     granularity: Granularity
     group_size: int | None

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from core.quantize.plan.request import Clipping, Granularity
-from core.quantize.spec import INTEGER, Method, QuantizeSpec
+from core.quantize.spec import INTEGER, MethodName, QuantizeSpec
 from core.spec import Spec, unit
 
 VariantSet = Literal["integers", "floats"]
@@ -18,7 +18,7 @@ VariantSet = Literal["integers", "floats"]
 class Variant:
     """One quantization of a comparison."""
 
-    method: Method
+    method: MethodName
     bits: int
     granularity: Granularity
     fp8_format: Literal["e4m3", "e5m2"] | None = None
