@@ -17,10 +17,6 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("core", "engines", "tui")
 
 KNOWN_CIRCLES: tuple[tuple[str, str], ...] = (
-    ("core", "kvcache paging"),
-    ("core.kvcache", "check measure run why"),
-    ("core.kvcache.pages", "check schedule"),
-    ("core.speculate", "check lossless"),
     ("tui", "experiment runs speculate"),
 )
 """Circles of today, a room and which of its files and folders import each other. This list may only become shorter."""

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import psutil
 
 from core.errors import RequestError
-from core.kvcache.catalog.catalog import REFERENCE, refusal_on, scheme
+from core.kvcache.catalog.catalog import refusal_on, scheme
 from core.kvcache.catalog.head_names import groups_of, name_of
-from core.kvcache.spec import Dtype, KvCacheSpec
-from core.kvcache.why.spec import KvCacheWhySpec
+from core.kvcache.catalog.refusals import check_positions
+from core.kvcache.catalog.sizes import value_bytes
+from core.kvcache.spec import KEPT_BYTES, KvCacheSpec
 from core.measure.units import size
 from core.models.card import ModelCard
 from core.models.kv_geometry import Geometry
 from core.runs.worker.device import resolves_to_cpu
 from core.sanitize import clean
 
-_DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 _LOGIT_COPIES = 6
 """Rows of logits in float32 that are held at once when a step is scored: the reference's, the scheme's, what their softmax needs."""
 _WEIGHT_COPIES = 3
@@ -25,8 +25,6 @@ _CHUNK = 512
 """Tokens of a prompt that are read at once (`core.runtime.prefill.CHUNK`)."""
 _KEYS = ("k_proj", "attn_k")
 """How the projection of keys is called in a folder and in a GGUF file."""
-KEPT_BYTES = 2**30
-"""Most bytes of the reference's predictions that are kept; where they need more they are computed again beside each scheme."""
 
 
 @dataclass(frozen=True)
@@ -96,31 +94,6 @@ def check(spec: KvCacheSpec, card: ModelCard, *, memory_available: int | None = 
     if free is not None and peak > free:
         raise RequestError(_does_not_fit(spec, tokens, memory, peak, free))
     return KvCheck(tokens, prompt, rows, variants, memory, peak, tuple(refusals))
-
-
-def check_why(spec: KvCacheWhySpec, card: ModelCard) -> None:
-    """Nothing, when the model has positions for the longest length, and keeps keys and values.
-
-    Raises:
-        RequestError: it has not.
-    """
-    check_positions(card, spec.lengths[-1])
-    refused = refusal_on(REFERENCE, card, KvCacheSpec(model=spec.model, schemes=(REFERENCE,)).settings(), "cpu")
-    if refused is not None:
-        raise RequestError(refused)
-
-
-def check_positions(card: ModelCard, tokens: int) -> None:
-    """Nothing, when the model has positions for so many tokens. Raises RequestError otherwise."""
-    if card.context and tokens > card.context:
-        raise RequestError(f"{tokens} tokens are more than the {card.context} positions of {clean(card.name)}: ask for {card.context} or fewer")
-
-
-def value_bytes(dtype: Dtype, card: ModelCard, device: str) -> int:
-    """Bytes of a key or value in the arithmetic that was asked for; `auto` is float32 on a CPU, the checkpoint's own elsewhere."""
-    if dtype != "auto":
-        return _DTYPE_BYTES[dtype]
-    return 4 if device == "cpu" else _DTYPE_BYTES.get(card.dtype, 2)
 
 
 def _memory(

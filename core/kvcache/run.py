@@ -18,19 +18,18 @@ from core.formats.opening import open_whole, tokenizer_of
 from core.kvcache.catalog.catalog import REFERENCE
 from core.kvcache.catalog.head_names import groups_of, name_of
 from core.kvcache.check import KvCheck, check
+from core.kvcache.measure.arithmetic import arithmetic
 from core.kvcache.measure.chart import chart
 from core.kvcache.measure.heads import with_groups
 from core.kvcache.measure.needle import Needles, make_needles
 from core.kvcache.measure.progress import Steps
 from core.kvcache.measure.rows import Bench, refused_row
 from core.kvcache.result import KvCacheResult, KvRow
-from core.kvcache.spec import Dtype, KvCacheSpec
+from core.kvcache.spec import KvCacheSpec
 from core.measure.peak_memory import peak_rss_bytes
-from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.text import Corpus
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _UNTRAINED = (
     "Fewer heads of keys and values than the model was trained with are means of its own (arXiv 2305.13245) and were not trained afterwards, "
     "as the paper does for 5 % of pre-training: their perplexity is that of the conversion alone."
@@ -90,13 +89,6 @@ def run(spec: KvCacheSpec, context: RunContext) -> KvCacheResult:
         peak_rss_bytes=peak_rss_bytes(),
         notes=tuple(notes),
     )
-
-
-def arithmetic(dtype: Dtype, card: ModelCard, device: str) -> torch.dtype:
-    """What was asked for; `auto` is float32 on a CPU and the checkpoint's own elsewhere."""
-    if dtype != "auto":
-        return _DTYPES[dtype]
-    return torch.float32 if device == "cpu" else _DTYPES.get(card.dtype, torch.bfloat16)
 
 
 def free_memory(device: str) -> int | None:

@@ -12,6 +12,8 @@ from core.kvcache.catalog.settings import SchemeSettings
 from core.spec import Spec, unit
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+KEPT_BYTES = 2**30
+"""Most bytes of the full cache's predictions that a run keeps; where they need more they are computed again next to each scheme."""
 DEFAULT_SCHEMES = tuple(facts.name for facts in SCHEMES.values() if not facts.needs_cuda)
 
 

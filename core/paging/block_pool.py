@@ -10,10 +10,26 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from core.errors import RequestError, RunFailed
-from core.kvcache.pages.events import Change
 from core.paging.prefix_index import PrefixIndex
+
+ChangeKind = Literal["arrive", "hit", "take", "reuse", "fork", "copy", "free", "finish"]
+
+
+class PoolChange(NamedTuple):
+    """What happened to a block or a sequence; -1 is none.
+
+    arrive: `sequence` was admitted. hit: it shares `block`, found by its hash. take: it took `block`, which held nothing. reuse: it took `block`,
+    and what was cached in it is lost. fork: it shares every block of sequence `other`. copy: before it wrote, it copied block `other`, which was
+    shared, to `block`. free: the last reference to `block` is gone. finish: `sequence` let its blocks go.
+    """
+
+    kind: ChangeKind
+    sequence: int = -1
+    block: int = -1
+    other: int = -1
 
 
 class OutOfBlocks(RunFailed):
@@ -63,13 +79,13 @@ class BlockPool:
         blocks: how many there are.
         block_size: tokens of each.
         sharing: whether full blocks are found again by their tokens; without, only forks share.
-        on_change: is told of every change.
+        on_change: called with every change.
 
     Raises:
         RequestError: a block size below 1, or no blocks.
     """
 
-    def __init__(self, blocks: int, block_size: int, *, sharing: bool = True, on_change: Callable[[Change], None] | None = None) -> None:
+    def __init__(self, blocks: int, block_size: int, *, sharing: bool = True, on_change: Callable[[PoolChange], None] | None = None) -> None:
         if block_size < 1:
             raise RequestError(f"a block of {block_size} tokens holds nothing: give a block size of at least 1")
         if blocks < 0:
@@ -329,9 +345,9 @@ class BlockPool:
             first, before = len(table.hashes) * size, table.hashes[-1] if table.hashes else None
             table.hashes.append(self._index.remember(table.blocks[len(table.hashes)], before, table.tokens[first : first + size]))
 
-    def _tell(self, kind: str, sequence: int, block: int = -1, other: int = -1) -> None:
+    def _tell(self, kind: ChangeKind, sequence: int, block: int = -1, other: int = -1) -> None:
         if self._on_change is not None:
-            self._on_change(Change(kind, sequence, block, other))
+            self._on_change(PoolChange(kind, sequence, block, other))
 
 
 def _hold(condition: bool, invariant: str) -> None:

@@ -62,8 +62,8 @@ CAPABILITIES: dict[str, Capability] = {
     "evaluate": Capability("core.evaluate", "Evaluate", "Evaluate", check="core.evaluate.check:check", needs_folder=False),
     "kv-cache": Capability("core.kvcache", "KvCache", "KV cache", check="core.kvcache.check:check", needs_folder=False),
     "speculate": Capability("core.speculate", "Speculate", "Speculate", check="core.speculate.check:check"),
-    "speculate-test": Capability("core.speculate.lossless", "SpeculateTest", "Test losslessness", check="core.speculate.check:check"),
-    "kv-cache-why": Capability("core.kvcache.why", "KvCacheWhy", "Why a KV cache", check="core.kvcache.check:check_why", needs_folder=False),
+    "speculate-test": Capability("core.speculate.lossless", "SpeculateTest", "Test losslessness", check="core.speculate.lossless.check:check"),
+    "kv-cache-why": Capability("core.kvcache.why", "KvCacheWhy", "Why a KV cache", check="core.kvcache.why.check:check", needs_folder=False),
     "kv-cache-pages": Capability("core.kvcache.pages", "Pages", "Pages of a KV cache", check="core.kvcache.pages.check:check", needs_folder=False),
     "benchmark": Capability(
         "core.benchmark",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from core.errors import RequestError
 from core.kvcache.catalog.settings import SchemeSettings
 from core.models.card import ModelCard
+from core.sanitize import clean
 
 TURNED_BY_HALVES = frozenset(
     (
@@ -20,6 +22,12 @@ _VARYING = ("dynamic", "longrope")
 
 _BY_DISTANCE = ("bloom", "mpt")
 """Families whose attention weighs tokens by their distance (ALiBi, arXiv 2108.12409), counted over all that there are."""
+
+
+def check_positions(card: ModelCard, tokens: int) -> None:
+    """Nothing when the model has positions for so many tokens. Raises RequestError otherwise."""
+    if card.context and tokens > card.context:
+        raise RequestError(f"{tokens} tokens are more than the {card.context} positions of {clean(card.name)}: ask for {card.context} or fewer")
 
 
 def any_cache(card: ModelCard, _settings: SchemeSettings) -> str | None:

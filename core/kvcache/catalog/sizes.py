@@ -7,7 +7,17 @@ points and indices; buffers of fixed size count whole (`settings.capacity`, as m
 from __future__ import annotations
 
 from core.kvcache.catalog.settings import SchemeSettings
+from core.models.card import ModelCard
 from core.models.kv_geometry import Geometry
+
+_DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
+
+
+def value_bytes(dtype: str, card: ModelCard, device: str) -> int:
+    """Bytes of a key or value in the arithmetic that was asked for; `auto` is float32 on a CPU, the checkpoint's own elsewhere."""
+    if dtype != "auto":
+        return _DTYPE_BYTES[dtype]
+    return 4 if device == "cpu" else _DTYPE_BYTES.get(card.dtype, 2)
 
 
 def slots(settings: SchemeSettings, tokens: int) -> int:

@@ -12,13 +12,12 @@ from torch import Tensor
 from core.evaluate.result import Divergence
 from core.evaluate.summary import divergence_of, perplexity_of
 from core.kvcache.catalog.catalog import REFERENCE, scheme
-from core.kvcache.check import KEPT_BYTES
 from core.kvcache.measure.needle import Needles, retrieve
 from core.kvcache.measure.progress import Steps
 from core.kvcache.measure.quality import Kept, Live, Reference, Track, keep, measure
 from core.kvcache.measure.speed import WARM, Times, in_turns
 from core.kvcache.result import KvRow, NeedleFigure, Path
-from core.kvcache.spec import KvCacheSpec
+from core.kvcache.spec import KEPT_BYTES, KvCacheSpec
 from core.kvcache.storage.build import build_cache, card_of
 from core.models.kv_geometry import Geometry
 from core.runtime.decoder import Decoder

@@ -10,13 +10,12 @@ from core.errors import RequestError
 from core.kvcache.catalog import refusals, sizes
 from core.kvcache.catalog.settings import SchemeSettings
 from core.kvcache.pages.requests import default_blocks, longest
-from core.kvcache.pages.schedule.roofline import roofline_of
+from core.kvcache.pages.schedule.roofline import roofline_of, simulated
 from core.kvcache.pages.schedule.traces import trace_of
 from core.kvcache.pages.spec import PagesSpec
 from core.measure.units import size
 from core.models.card import ModelCard
 from core.models.kv_geometry import Geometry
-from core.models.well_known import well_known
 from core.sanitize import clean
 
 _VALUE_BYTES = {"float64": 8, "float32": 4}
@@ -61,11 +60,6 @@ def check(spec: PagesSpec, card: ModelCard, *, memory_available: int | None = No
     if spec.mode == "simulate":
         return _simulation(spec, card, context)
     return _decode(spec, card, context, memory_available)
-
-
-def simulated(spec: PagesSpec, card: ModelCard) -> ModelCard:
-    """The card of the model that a request is about. Raises RequestError for a size that is not known."""
-    return well_known(spec.size) if spec.mode == "simulate" and spec.size is not None else card
 
 
 def value_bytes(spec: PagesSpec, card: ModelCard) -> int:

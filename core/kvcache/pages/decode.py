@@ -112,7 +112,7 @@ class PagedDecode:
         on_step: Callable[[PagedDecode], None],
     ) -> None:
         self.changes: list[Change] = []
-        self.pool = BlockPool(blocks, block_size, on_change=self.changes.append)
+        self.pool = BlockPool(blocks, block_size, on_change=lambda change: self.changes.append(Change(*change)))
         self.pages = Pages(geometry, blocks, block_size, model.dtype, model.device)
         self.rows = Rows(geometry, at_once, longest, model.dtype, model.device) if compare else None
         self.system = tuple(requests[0])

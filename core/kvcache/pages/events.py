@@ -32,7 +32,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from core.sanitize import clean
 
@@ -77,14 +77,8 @@ class Sequence:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What happened to a block or a sequence.
-
-    arrive: `sequence` was admitted. hit: it shares `block`, found by its hash. take: it took `block`, which held nothing. reuse: it took `block`,
-    and what was cached in it is lost. fork: it shares every block of sequence `other`. copy: before it wrote, it copied block `other`, which was
-    shared, to `block`. free: the last reference to `block` is gone. preempt: it must wait again. finish: it is done, or waits.
-    """
+class Change(NamedTuple):
+    """What happened to a block or a sequence, as `core.paging.block_pool.PoolChange` says; preempt: the sequence must wait again."""
 
     kind: str
     sequence: int = -1

@@ -47,6 +47,7 @@ def run(spec: PagesSpec, context: RunContext) -> PagesResult:
     """
     source = resolve(spec.model)
     if spec.mode == "simulate":
+        check(spec, source.card())
         return simulate(spec, source.card(), context)
     return _decode(spec, source, context)
 

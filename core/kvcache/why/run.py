@@ -18,10 +18,10 @@ from core.evaluate.logits.threads import torch_threads
 from core.formats.opening import open_whole, tokenizer_of
 from core.kvcache.catalog import sizes
 from core.kvcache.catalog.settings import SchemeSettings
-from core.kvcache.check import check_why
+from core.kvcache.measure.arithmetic import arithmetic
 from core.kvcache.measure.progress import Steps
-from core.kvcache.run import arithmetic
 from core.kvcache.storage.build import card_of
+from core.kvcache.why.check import check
 from core.kvcache.why.growth import fit, parts, tail_exponent
 from core.kvcache.why.projections import counted
 from core.kvcache.why.result import CostParts, GrowthFit, KvCacheWhyResult, LengthFigures
@@ -71,7 +71,7 @@ def run(spec: KvCacheWhySpec, context: RunContext) -> KvCacheWhyResult:
     began = time.monotonic()
     source = resolve(spec.model)
     card = source.card()
-    check_why(spec, card)
+    check(spec, card)
     longest = spec.lengths[-1]
     tokens = encode(text.load(spec.text), tokenizer_of(source), longest).tokens
     tokens = tokens[torch.arange(longest) % len(tokens)].to(context.device)[None]

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from core.errors import RequestError
-from core.kvcache.check import check, check_why, value_bytes
+from core.kvcache.catalog.sizes import value_bytes
+from core.kvcache.check import check
 from core.kvcache.spec import KvCacheSpec
+from core.kvcache.why.check import check as check_why
 from core.kvcache.why.spec import KvCacheWhySpec
 from core.models.card import ModelCard
 from tests.conftest import TINY_LLAMA

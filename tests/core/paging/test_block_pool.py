@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule, run_state_machine_as_test
 
 from core.errors import RequestError
-from core.kvcache.pages.events import Change
-from core.paging.block_pool import BlockPool, OutOfBlocks, Writes
+from core.paging.block_pool import BlockPool, OutOfBlocks, PoolChange, Writes
 
 VOCABULARY = 3
 OPERATIONS = 10_000
@@ -25,7 +24,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @initialize(blocks=st.integers(1, 40), size=st.integers(1, 5))
     def begin(self, blocks: int, size: int) -> None:
-        self.changes: list[Change] = []
+        self.changes: list[PoolChange] = []
         self.pool = BlockPool(blocks, size, on_change=self.changes.append)
         self.memory: list[int | None] = [None] * (blocks * size)
         self.texts: dict[int, list[int]] = {}
@@ -194,7 +193,7 @@ def test_freed_blocks_are_found_again_until_they_are_taken_the_longest_unused_fi
 
 
 def test_a_fork_is_copied_by_the_first_of_the_two_that_writes() -> None:
-    changes: list[Change] = []
+    changes: list[PoolChange] = []
     pool = BlockPool(8, 4, on_change=changes.append)
     pool.admit(1, [1, 2, 3, 4, 5])
     pool.fork(1, 2)
@@ -203,7 +202,7 @@ def test_a_fork_is_copied_by_the_first_of_the_two_that_writes() -> None:
     assert writes.copies == [(tail, pool.table(2)[-1])]
     assert pool.append(1, [7]).copies == [], "the other has the block to itself now"
     assert pool.table(1)[0] == pool.table(2)[0]
-    assert Change("copy", 2, pool.table(2)[-1], tail) in changes
+    assert PoolChange("copy", 2, pool.table(2)[-1], tail) in changes
 
 
 def test_a_block_that_was_known_is_not_found_with_other_tokens_in_it() -> None:

@@ -12,6 +12,7 @@ import pytest
 from core.errors import RequestError
 from core.models.resolve import resolve
 from core.speculate.check import check
+from core.speculate.lossless.check import check as check_test
 from core.speculate.lossless.spec import SpeculateTestSpec
 from core.speculate.spec import SpeculateSpec
 
@@ -103,7 +104,7 @@ def test_the_same_number_of_other_words_is_refused_too(tiny_llama_dir: Path, tmp
 def test_a_test_is_judged_alike() -> None:
     spec = SpeculateTestSpec.parse(BASE | {"prompt_tokens": 1020, "tokens": 64})
     with pytest.raises(RequestError, match="do not fit"):
-        check(spec, resolve(spec.model).card())
+        check_test(spec, resolve(spec.model).card())
     with pytest.raises(RequestError, match="temperature"):
         SpeculateTestSpec.parse(BASE | {"temperature": 0})
 

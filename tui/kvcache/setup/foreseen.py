@@ -10,9 +10,11 @@ from core.errors import LlmoptError
 from core.kvcache.catalog.catalog import REFERENCE, SCHEMES, refusal_on, scheme
 from core.kvcache.catalog.head_names import head_names
 from core.kvcache.catalog.settings import SchemeSettings
-from core.kvcache.check import check, check_why, value_bytes
+from core.kvcache.catalog.sizes import value_bytes
+from core.kvcache.check import check
 from core.kvcache.pages.spec import PagesSpec
 from core.kvcache.spec import KvCacheSpec
+from core.kvcache.why.check import check as check_why
 from core.kvcache.why.spec import KvCacheWhySpec
 from core.models.card import ModelCard
 from core.models.kv_geometry import Geometry

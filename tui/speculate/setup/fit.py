@@ -5,8 +5,11 @@ from __future__ import annotations
 import psutil
 
 from core.errors import LlmoptError
-from core.speculate.check import ASSUMED_ALPHA, SpeculateFit, check
-from core.speculate.spec import DraftingSpec
+from core.speculate.check import check
+from core.speculate.forecast import ASSUMED_ALPHA, SpeculateFit
+from core.speculate.lossless.check import check as check_test
+from core.speculate.lossless.spec import SpeculateTestSpec
+from core.speculate.spec import DraftingSpec, SpeculateSpec
 from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
 from tui.services.services import Models
 from tui.widgets import words
@@ -14,14 +17,14 @@ from tui.widgets import words
 _GPU = "cuda"
 
 
-def probe(models: Models, spec: DraftingSpec) -> Fit:
+def probe(models: Models, spec: SpeculateSpec | SpeculateTestSpec) -> Fit:
     """Read the cards of the models and check the request against them. Touches the disk: call it off the event loop."""
     if must_be_fetched(spec.model) or (spec.draft is not None and must_be_fetched(spec.draft)):
         return NOT_HERE
     free = psutil.virtual_memory().available
     try:
         card = models.resolve(spec.model).card()
-        found = check(spec, card, free)
+        found = check_test(spec, card, free) if isinstance(spec, SpeculateTestSpec) else check(spec, card, free)
     except LlmoptError as error:
         return Fit(refusal=str(error))
     return Fit(lines=lines(spec, found, free), warnings=found.warnings)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.speculate.spec import BUNDLED_PAIRS, DraftingSpec, SpeculateSpec
+from core.speculate.lossless.spec import SpeculateTestSpec
+from core.speculate.spec import BUNDLED_PAIRS, SpeculateSpec
 from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
 from tui.services.services import services_of
@@ -46,6 +47,6 @@ class SpeculateSetup(SetupView[SpeculateSpec]):
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(SpeculateSpec, sections(), {"draft": ModelEditor}, guide, id=id)
 
-    def probe(self, spec: DraftingSpec) -> Fit:
+    def probe(self, spec: SpeculateSpec | SpeculateTestSpec) -> Fit:
         """What is foreseen of a request of either kind."""
         return probe(services_of(self).models, spec)

@@ -15,6 +15,7 @@ from core.hardware.snapshot import GIBIBYTE
 from core.kvcache.pages.spec import PagesSpec
 from core.measure.units import size
 from core.models.card import ModelCard
+from core.models.well_known import well_known
 from core.sanitize import clean
 
 TFLOPS: dict[str, float] = {
@@ -71,6 +72,11 @@ class Roofline:
         """
         memory = (self.weight_bytes + kv_tokens * self.kv_bytes_per_token) / self.bandwidth
         return memory if self.flops is None else max(memory, 2 * self.parameters * tokens / self.flops)
+
+
+def simulated(spec: PagesSpec, card: ModelCard) -> ModelCard:
+    """The card of the model that a request is about. Raises RequestError for a size that is not known."""
+    return well_known(spec.size) if spec.mode == "simulate" and spec.size is not None else card
 
 
 def roofline_of(spec: PagesSpec, card: ModelCard) -> Roofline:

@@ -7,10 +7,9 @@ from statistics import fmean
 
 from core.context import RunContext
 from core.errors import RequestError
-from core.kvcache.pages.check import check, simulated
 from core.kvcache.pages.result import PagesMetrics, PagesResult, PolicyRow, Series, StepEstimate
 from core.kvcache.pages.schedule.events import ScheduleEvent
-from core.kvcache.pages.schedule.roofline import Roofline, roofline_of
+from core.kvcache.pages.schedule.roofline import Roofline, roofline_of, simulated
 from core.kvcache.pages.schedule.simulate import Outcome, Server, continuous, percentile, static
 from core.kvcache.pages.schedule.traces import Arrival, described, trace_of
 from core.kvcache.pages.series import thinned
@@ -24,12 +23,11 @@ _EVERY = 0.1
 
 
 def simulate(spec: PagesSpec, card: ModelCard, context: RunContext) -> PagesResult:
-    """Carry both simulations out.
+    """Carry both simulations of a request that was checked out.
 
     Raises:
         RequestError: a trace that cannot be used, a model that does not fit, no request that could be served.
     """
-    check(spec, card)
     card = simulated(spec, card)
     line, arrivals = roofline_of(spec, card), trace_of(spec, card.context)
     row = spec.context or min(max(arrival.prompt + arrival.output for arrival in arrivals), card.context)

@@ -11,6 +11,7 @@ import pytest
 from core.errors import RequestError
 from core.hardware.plan.estimate import estimate
 from core.hardware.plan.machine import NAMED, Machine
+from core.kvcache.pages.check import check
 from core.kvcache.pages.schedule.events import KIND, parse
 from core.kvcache.pages.schedule.roofline import TFLOPS, roofline_of
 from core.kvcache.pages.schedule.run import simulate
@@ -138,9 +139,9 @@ def test_a_simulation_says_that_it_is_one(context: RecordingContext) -> None:
         ("Phi-3-mini", {}, "slide over 2047 tokens"),
     ],
 )
-def test_what_cannot_be_simulated_is_refused(context: RecordingContext, name: str, more: dict[str, object], sentence: str) -> None:
+def test_what_cannot_be_simulated_is_refused(name: str, more: dict[str, object], sentence: str) -> None:
     with pytest.raises(RequestError, match=sentence):
-        simulate(spec(**more), card(name), context)
+        check(spec(**more), card(name))
 
 
 def test_a_trace_that_no_memory_holds_is_refused(tmp_path: Path, context: RecordingContext) -> None:

@@ -1,0 +1,17 @@
+"""The arithmetic that a model is run in."""
+
+from __future__ import annotations
+
+import torch
+
+from core.kvcache.spec import Dtype
+from core.models.card import ModelCard
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def arithmetic(dtype: Dtype, card: ModelCard, device: str) -> torch.dtype:
+    """What was asked for; `auto` is float32 on a CPU and the checkpoint's own elsewhere."""
+    if dtype != "auto":
+        return _DTYPES[dtype]
+    return torch.float32 if device == "cpu" else _DTYPES.get(card.dtype, torch.bfloat16)

@@ -1,0 +1,14 @@
+"""Whether a test of losslessness fits its models and this machine."""
+
+from __future__ import annotations
+
+from core.models.card import ModelCard
+from core.speculate.forecast import SpeculateFit, forecast
+from core.speculate.lossless.spec import SpeculateTestSpec
+
+_BATCH = 32
+
+
+def check(spec: SpeculateTestSpec, card: ModelCard, memory_available: int | None = None) -> SpeculateFit:
+    """Judge a test against the card of its model; arguments and errors as of `core.speculate.forecast.forecast`."""
+    return forecast(spec, card, prompt=spec.prompt_tokens, new=spec.tokens, batch=_BATCH, apart=True, memory_available=memory_available)
