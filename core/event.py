@@ -15,6 +15,11 @@ def shown(limit: int, *, multiline: bool = False) -> BeforeValidator:
     return BeforeValidator(lambda text: clean(text, limit=limit, multiline=multiline) if isinstance(text, str) else text)
 
 
+def at_most(count: int) -> BeforeValidator:
+    """Metadata of a list: its first `count` entries are kept."""
+    return BeforeValidator(lambda values: values[:count] if isinstance(values, list | tuple) else values)
+
+
 Label = Annotated[str, shown(80)]
 """A short text that is safe to show."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from core.context import RunContext
 from core.kvcache.pages.decode import PagedDecode, Running
-from core.kvcache.pages.events import TEXT, Block, PageEvent, Sequence
+from core.kvcache.pages.events import MOST_BLOCKS, TEXT, Block, PageEvent, Sequence, Totals
 from core.kvcache.pages.requests import Request
 from core.sanitize import clean
 
@@ -55,7 +55,7 @@ class Live:
             seconds=time.monotonic() - self._began,
             phase=decode.phase,
             block_size=pool.block_size,
-            blocks=tuple(Block(pool.references[block], pool.filled[block], pool.cached(block)) for block in range(pool.blocks)),
+            blocks=tuple(Block(pool.references[block], pool.filled[block], pool.cached(block)) for block in range(min(pool.blocks, MOST_BLOCKS))),
             sequences=(*(self._running(decode, sequence) for sequence in decode.running), *(self._waiting(entry) for entry in decode.waiting)),
             changes=tuple(decode.changes),
             used=used,
@@ -65,14 +65,15 @@ class Live:
             reserved=reserved,
             reserved_each=self._reserved_each,
             waste_contiguous=waste(tokens, reserved),
-            totals={
-                "hit_tokens": pool.hit_tokens,
-                "copies": pool.copies,
-                "reused": pool.reused,
-                "finished": len(decode.finished),
-                "waiting": len(decode.waiting),
-                "preempted": decode.preemptions,
-            },
+            totals=Totals(
+                hit_tokens=pool.hit_tokens,
+                copies=pool.copies,
+                reused=pool.reused,
+                finished=len(decode.finished),
+                waiting=len(decode.waiting),
+                preempted=decode.preemptions,
+            ),
+            total=pool.blocks,
         )
 
     def text(self, tokens: list[int]) -> str:
@@ -81,21 +82,21 @@ class Live:
 
     def _running(self, decode: PagedDecode, sequence: Running) -> Sequence:
         return Sequence(
-            sequence.id,
-            sequence.name,
-            "running",
-            decode.pool.length(sequence.id),
-            sequence.prompt,
-            sequence.hits,
-            sequence.parent,
-            tuple(decode.pool.table(sequence.id)),
-            self.text(sequence.tokens),
+            id=sequence.id,
+            name=sequence.name,
+            state="running",
+            tokens=decode.pool.length(sequence.id),
+            prompt=sequence.prompt,
+            hits=sequence.hits,
+            parent=sequence.parent,
+            table=tuple(decode.pool.table(sequence.id)),
+            text=self.text(sequence.tokens),
         )
 
     def _waiting(self, entry: Running | Request) -> Sequence:
         if isinstance(entry, Running):
-            return Sequence(entry.id, entry.name, "waiting", len(entry.tokens), entry.prompt, 0, entry.parent, ())
-        return Sequence(-1, f"prompt {entry.index + 1}", "waiting", 0, len(entry.tokens), 0, None, ())
+            return Sequence(id=entry.id, name=entry.name, state="waiting", tokens=len(entry.tokens), prompt=entry.prompt, parent=entry.parent)
+        return Sequence(id=-1, name=f"prompt {entry.index + 1}", state="waiting", tokens=0, prompt=len(entry.tokens))
 
 
 def waste(tokens: int, slots: int) -> float:

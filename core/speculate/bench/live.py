@@ -52,8 +52,11 @@ class LiveRounds:
             for row, prompt in enumerate(prompts if self._told <= _MOST_ROUNDS else ()):
                 text = str(self._tokenizer.decode(prompt))[-_PROMPT_TAIL:]
                 first = self._text(rounds[0].emitted[row][0])
-                event = PromptEvent(first_number + row, row, text, gamma, temperature, self._drafter, first)
-                self._context.detail(event)
+                self._context.detail(
+                    PromptEvent(
+                        prompt=first_number + row, row=row, text=text, gamma=gamma, temperature=temperature, drafter=self._drafter, first=first
+                    )
+                )
         for row in range(len(prompts)):
             for count in range(self._heard, len(rounds)):
                 if rounds[count].emitted[row] and self._told <= _MOST_ROUNDS:

@@ -16,23 +16,38 @@ WORDS = st.text(max_size=12).map(token_text)
 
 @given(st.lists(WORDS, max_size=8), st.integers(0, 8), st.one_of(st.none(), WORDS), st.one_of(st.none(), WORDS))
 def test_a_round_comes_back_through_json(drafted: list[str], accepted: int, corrected: str | None, bonus: str | None) -> None:
-    event = RoundEvent(3, tuple(drafted), min(accepted, len(drafted)), corrected, bonus, 1, 2, 4, 0.5, "model", 9, "stop", 1.5, 2.5)
+    event = RoundEvent(
+        n=3,
+        drafted=tuple(drafted),
+        accepted=min(accepted, len(drafted)),
+        corrected=corrected,
+        bonus=bonus,
+        prompt=1,
+        row=2,
+        gamma=4,
+        temperature=0.5,
+        drafter="model",
+        candidates=9,
+        ended="stop",
+        draft_ms=1.5,
+        verify_ms=2.5,
+    )
     assert RoundEvent.parse(json.loads(json.dumps(event.data()))) == event
 
 
 def test_a_prompt_comes_back_with_its_lines() -> None:
-    event = PromptEvent(0, 0, "def f():\n\treturn", 4, 0.0, "lookup", " 1")
+    event = PromptEvent(prompt=0, row=0, text="def f():\n\treturn", gamma=4, temperature=0.0, drafter="lookup", first=" 1")
     assert PromptEvent.parse(json.loads(json.dumps(event.data()))) == event
 
 
 def test_what_a_round_adds_and_refuses() -> None:
-    event = RoundEvent(0, ("a", "b", "c"), 1, corrected="x")
+    event = RoundEvent(n=0, drafted=("a", "b", "c"), accepted=1, corrected="x")
     assert event.emitted == ("a", "x")
     assert event.rejected == "b"
-    whole = RoundEvent(0, ("a", "b"), 2, bonus="c")
+    whole = RoundEvent(n=0, drafted=("a", "b"), accepted=2, bonus="c")
     assert whole.emitted == ("a", "b", "c")
     assert whole.rejected is None
-    assert RoundEvent(0, ("a", "b"), 1, ended="stop").rejected is None
+    assert RoundEvent(n=0, drafted=("a", "b"), accepted=1, ended="stop").rejected is None
 
 
 def test_texts_are_fit_to_be_shown() -> None:

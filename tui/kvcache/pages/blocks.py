@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from core.kvcache.pages import events as page_event
 from core.kvcache.pages.events import Block, PageEvent
-from core.kvcache.pages.schedule import events as schedule_event
 from core.kvcache.pages.schedule.events import ScheduleEvent
 from core.runs.state.events import Detail, Event
 from tui.experiment.progress import RunProgress
@@ -50,11 +48,11 @@ class PagesProgress(RunProgress):
     def apply(self, event: Event) -> None:
         """Take in one event."""
         match event:
-            case Detail(kind=page_event.KIND):
-                if (found := page_event.parse(event.data)) is not None:
+            case Detail(kind=PageEvent.kind):
+                if (found := PageEvent.parse(event.data)) is not None:
                     self._pages(found)
-            case Detail(kind=schedule_event.KIND):
-                if (state := schedule_event.parse(event.data)) is not None:
+            case Detail(kind=ScheduleEvent.kind):
+                if (state := ScheduleEvent.parse(event.data)) is not None:
                     self.schedules[state.policy] = state
                     self._keep(self.loads.setdefault(state.policy, []), 100 * state.utilization)
             case _:
@@ -184,8 +182,8 @@ def figures(event: PageEvent, tape: PagesProgress, width: int) -> list[Line]:
         text = fit(told, 40) if past else told
         lines.append(clip(((f"{name:<12}", "muted"), (meter(percent, bar), "bar"), (f" {percent:5.1f} %  {text}", ""), *past), width))
     told = (
-        f"{words.count(totals.get('hit_tokens', 0))} prompt tokens found, {words.count(totals.get('copies', 0))} copies, "
-        f"{words.count(totals.get('reused', 0))} reused, {words.count(totals.get('finished', 0))} sequences done"
+        f"{words.count(totals.hit_tokens)} prompt tokens found, {words.count(totals.copies)} copies, "
+        f"{words.count(totals.reused)} reused, {words.count(totals.finished)} sequences done"
     )
     lines.append(clip((("so far      ", "muted"), (told, "")), width))
     return lines

@@ -1,81 +1,55 @@
-"""What the live view of a scheduler simulation reads.
-
-Detail event of kind "schedule" (mode simulate; every figure is a simulation), `data`:
-
-    policy      str     continuous | static
-    time        float   simulated seconds since the first arrival could be
-    step        int     model steps so far
-    running, waiting, finished, preempted   int     requests (preempted: how often, so far)
-    blocks, used  int   KV blocks of the memory, and those in use (static: set aside)
-    utilization float   used / blocks
-    filled      float   share of the used blocks' slots that hold a token
-    tokens      int     tokens generated so far
-    rate        float   tokens generated / time
-    requests    [[id, state, prompt, generated, output, blocks], ...]
-                          at most 64 of those running, then waiting; state: prefill | decode | waiting
-"""
+"""What the live view of a scheduler simulation reads. Every figure is a simulation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
-from core.sanitize import clean
+from core.event import DetailEvent, at_most, shown
 
-KIND = "schedule"
 MOST_REQUESTS = 64
-_FIGURES: dict[str, type[int] | type[float]] = dict.fromkeys(("step", "running", "waiting", "finished", "preempted", "blocks", "used", "tokens"), int)
-_FIGURES |= dict.fromkeys(("time", "utilization", "filled", "rate"), float)
+_Name = Annotated[str, shown(20)]
 
 
-@dataclass(frozen=True, slots=True)
-class RequestState:
-    """One request of a simulation."""
+class RequestState(NamedTuple):
+    """One request of a simulation; a list in JSON."""
 
     id: int
-    state: str
+    state: _Name
+    """prefill, decode or waiting."""
     prompt: int
     generated: int
     output: int
     blocks: int
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleEvent:
-    """The state of a simulated scheduler; the fields are told at the head of this module."""
+class ScheduleEvent(DetailEvent):
+    """The state of a simulated scheduler."""
 
-    kind: ClassVar[str] = KIND
-    policy: str
+    kind: ClassVar[str] = "schedule"
+
+    policy: _Name
+    """continuous or static."""
     time: float
+    """Simulated seconds since the simulation began."""
     step: int
+    """Model steps so far."""
     running: int
+    """Requests, as `waiting` and `finished`."""
     waiting: int
     finished: int
     preempted: int
+    """How often, so far."""
     blocks: int
+    """KV blocks of the memory."""
     used: int
+    """Of them in use, or set aside by static batching."""
     utilization: float
+    """used / blocks."""
     filled: float
+    """Share of the used blocks' slots that hold a token."""
     tokens: int
+    """Generated so far."""
     rate: float
-    requests: tuple[RequestState, ...] = ()
-
-    def data(self) -> dict[str, Any]:
-        """Plain values."""
-        plain = asdict(self)
-        plain["requests"] = [list(asdict(request).values()) for request in self.requests[:MOST_REQUESTS]]
-        return plain
-
-
-def parse(data: Mapping[str, Any]) -> ScheduleEvent | None:
-    """The event of a Detail's data; None for what no version of this program wrote. Its texts are safe to show."""
-    try:
-        figures: dict[str, Any] = {name: cast(data[name]) for name, cast in _FIGURES.items()}
-        return ScheduleEvent(
-            policy=clean(str(data["policy"]), limit=20),
-            **figures,
-            requests=tuple(RequestState(int(id_), clean(str(state), limit=20), *map(int, rest)) for id_, state, *rest in data["requests"]),
-        )
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
+    """tokens / time."""
+    requests: Annotated[tuple[RequestState, ...], at_most(MOST_REQUESTS)] = ()
+    """Those running, then those waiting."""

@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from core.errors import RequestError
 from core.kvcache.pages.spec import PagesSpec
@@ -103,7 +102,7 @@ def _parsed(line: bytes, where: str) -> Arrival:
     return Arrival(float(time), int(lengths[0]), int(lengths[1]))
 
 
-def _number(entry: dict[str, Any], name: str, where: str) -> int | float:
+def _number(entry: dict[str, object], name: str, where: str) -> int | float:
     value = entry.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RequestError(f"{where} has no number {name}: give arrival_s, prompt_tokens and output_tokens")

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from core.errors import Cancelled, RequestError
 from core.kvcache.pages.check import check
 from core.kvcache.pages.decode import PagedDecode
-from core.kvcache.pages.events import KIND, parse
+from core.kvcache.pages.events import PageEvent
 from core.kvcache.pages.requests import Request, default_blocks, longest, requests_of
 from core.kvcache.pages.run import run
 from core.kvcache.pages.spec import PagesSpec
@@ -116,14 +116,14 @@ def test_a_pool_that_is_too_small_makes_sequences_wait_and_changes_no_token(mode
 def test_the_run_tells_of_every_change_and_keeps_its_figures(tiny_llama_dir: Path, context: RecordingContext) -> None:
     spec = PagesSpec.parse({"model": str(tiny_llama_dir), **SMALL})
     result = run(spec, context)
-    events = [parse(data) for kind, data in context.details if kind == KIND]
+    events = [PageEvent.parse(data) for kind, data in context.details if kind == PageEvent.kind]
     assert events
     assert all(event is not None for event in events)
     kinds = {change.kind for event in events if event is not None for change in event.changes}
     assert {"arrive", "hit", "take", "fork", "copy", "free", "finish"} <= kinds
     last = events[-1]
     assert last is not None
-    assert (last.phase, last.used, last.totals["finished"]) == ("done", 0, len(result.rows))
+    assert (last.phase, last.used, last.totals.finished) == ("done", 0, len(result.rows))
     figures = result.metrics
     assert figures.identical
     assert figures.tokens == sum(row.new_tokens for row in result.rows)  # type: ignore[misc]

@@ -19,7 +19,7 @@ def plain(line: Line) -> str:
 
 def round_of(drafted: tuple[str, ...], accepted: int, n: int = 0) -> RoundEvent:
     refused = accepted < len(drafted)
-    return RoundEvent(n, drafted, accepted, corrected="C" if refused else None, bonus=None if refused else "B")
+    return RoundEvent(n=n, drafted=drafted, accepted=accepted, corrected="C" if refused else None, bonus=None if refused else "B")
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Cf")), min_size=1, max_size=6)
@@ -37,7 +37,7 @@ def test_every_token_of_a_round_is_told_with_what_became_of_it() -> None:
 
 
 def test_drafts_behind_the_end_of_the_text_were_not_judged() -> None:
-    ended = RoundEvent(0, ("a", "b", "c"), 1, ended="length")
+    ended = RoundEvent(n=0, drafted=("a", "b", "c"), accepted=1, ended="length")
     assert [token.kind for token in tokens.tokens_of(ended)] == ["accepted", "dropped", "dropped"]
 
 

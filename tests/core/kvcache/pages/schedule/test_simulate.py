@@ -12,7 +12,7 @@ from core.errors import RequestError
 from core.hardware.plan.estimate import estimate
 from core.hardware.plan.machine import NAMED, Machine
 from core.kvcache.pages.check import check
-from core.kvcache.pages.schedule.events import KIND, parse
+from core.kvcache.pages.schedule.events import ScheduleEvent
 from core.kvcache.pages.schedule.roofline import TFLOPS, roofline_of
 from core.kvcache.pages.schedule.run import simulate
 from core.kvcache.pages.schedule.traces import Arrival, trace_of
@@ -119,7 +119,7 @@ def test_a_simulation_says_that_it_is_one(context: RecordingContext) -> None:
     assert first.latency_mean_s <= first.latency_p95_s
     assert result.metrics.speedup is not None
     assert result.metrics.speedup > 1
-    events = [parse(data) for kind, data in context.details if kind == KIND]
+    events = [ScheduleEvent.parse(data) for kind, data in context.details if kind == ScheduleEvent.kind]
     assert {event.policy for event in events if event is not None} == {"continuous", "static"}
     assert context.steps[-1][:2] == (60, 60)
     for series in result.series:
