@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 from core.errors import RequestError
 from core.hardware.plan.recipes import served_name
@@ -20,7 +20,8 @@ from core.speculate.spec import DrafterName
 
 DRAFTERS: tuple[str, ...] = get_args(DrafterName)
 """A smaller model; n-grams of the text so far; the target's own first layers; heads on the target's last hidden state."""
-_LOOKUP_MIN, _LOOKUP_MAX = 2, 5
+LOOKUP = (2, 5)
+"""Shortest and longest n-gram that is looked up where nothing else is asked."""
 _TARGET, _DRAFT = "MODEL", "DRAFT"
 _LEVEL = "Q8_0"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -34,8 +35,8 @@ class Wish:
     drafter: str
     gamma: int
     draft: str = _DRAFT
-    lookup_min: int = _LOOKUP_MIN
-    lookup_max: int = _LOOKUP_MAX
+    lookup_min: int = LOOKUP[0]
+    lookup_max: int = LOOKUP[1]
 
     @property
     def target(self) -> str:
@@ -64,7 +65,7 @@ class Advice:
     """Lines that come first."""
     note: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values."""
         return {
             "engine": self.engine,
@@ -77,9 +78,7 @@ class Advice:
         }
 
 
-def advise(
-    model: str | None, drafter: str, gamma: int, draft: str | None = None, lookup: tuple[int, int] = (_LOOKUP_MIN, _LOOKUP_MAX)
-) -> tuple[Advice, ...]:
+def advise(model: str | None, drafter: str, gamma: int, draft: str | None = None, lookup: tuple[int, int] = LOOKUP) -> tuple[Advice, ...]:
     """One advice for each engine, those that can first.
 
     Args:
@@ -105,7 +104,7 @@ def advise(
 
 def _vllm(wish: Wish) -> Advice:
     engine, version = "vLLM", "0.32"
-    settings: dict[str, dict[str, Any]] = {
+    settings: dict[str, dict[str, str | int]] = {
         "model": {"method": "draft_model", "model": wish.drafting, "num_speculative_tokens": wish.gamma},
         "lookup": {
             "method": "ngram",
@@ -181,7 +180,7 @@ def _llama_cpp(wish: Wish) -> Advice:
 
 def _tensorrt(wish: Wish) -> Advice:
     engine, version = "TensorRT-LLM", "1.3"
-    settings: dict[str, dict[str, Any]] = {
+    settings: dict[str, dict[str, str | int]] = {
         "model": {"decoding_type": "DraftTarget", "max_draft_len": wish.gamma, "speculative_model": wish.drafting},
         "lookup": {"decoding_type": "NGram", "max_draft_len": wish.gamma, "max_matching_ngram_size": wish.lookup_max},
     }

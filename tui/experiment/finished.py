@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
 from rich.text import Text
 from textual import events
 
+from core.result import Result
 from core.runs.state.store import Run
 from tui.widgets.table.table import Table
 
-R = TypeVar("R", bound=BaseModel)
+R = TypeVar("R", bound=Result)
 Item = TypeVar("Item")
 
 
@@ -25,19 +25,20 @@ class Finished(Generic[R]):
     result: R
 
 
-def read(run: Run, result_class: type[R]) -> R | None:
-    """The result of a run; None while it has none, or one of another version. Touches the disk: call it off the event loop."""
-    known = {info.alias or name for name, info in result_class.model_fields.items()}
-    try:
-        return result_class.model_validate({name: value for name, value in (run.result or {}).items() if name in known})
-    except ValidationError:
-        return None
+def asked_model(run: Run) -> str:
+    """The model that a run was asked for, as it was written."""
+    name = run.values.get("model")
+    return name if isinstance(name, str) else ""
 
 
-def of_model(runs: Iterable[Run], capability: str, model: str, result_class: type[R]) -> list[Finished[R]]:
-    """The finished runs of a capability on a model that can be read, newest first. Touches the disk: call it off the event loop."""
-    ours = (run for run in runs if run.capability == capability and run.values.get("model") == model)
-    return [Finished(run, result) for run in ours if (result := read(run, result_class)) is not None]
+def runs_of_model(runs: Iterable[Run], capability: str, model: str) -> Iterator[Run]:
+    """The runs of a capability on a model."""
+    return (run for run in runs if run.capability == capability and asked_model(run) == model)
+
+
+def of_model(runs: Iterable[Run], capability: str, model: str, kind: type[R]) -> list[Finished[R]]:
+    """The finished runs of a capability on a model that can be read, in their order. Touches the disk: call it off the event loop."""
+    return [Finished(run, result) for run in runs_of_model(runs, capability, model) if (result := run.result_as(kind)) is not None]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
@@ -12,9 +12,11 @@ from textual.widget import Widget
 from core.errors import LlmoptError
 from core.runs.state.store import Run
 from core.speculate.spec import SpeculateSpec
+from tui.experiment.finished import asked_model
 from tui.experiment.names import LIVE, SETUP
 from tui.experiment.pane import ExperimentPane, common_bindings
 from tui.services.services import services_of
+from tui.speculate.advice.lines import Drafting
 from tui.speculate.advice.view import AdviceView
 from tui.speculate.live.view import SpeculateLive
 from tui.speculate.lossless.view import LosslessView
@@ -78,16 +80,16 @@ class SpeculatePane(ExperimentPane):
 
     def show_result(self, run: Run, *, follow: bool) -> None:
         """Load the result of a run, and with `follow` go to it."""
-        model = str(run.values.get("model", ""))
+        model = asked_model(run)
         tested = run.capability == TEST
         (self.lossless if tested else self.results).load(model, run.id)
         if follow:
             self.show_view(LOSSLESS if tested else RESULTS)
 
-    def values_shown(self) -> Mapping[str, Any] | None:
+    def values_shown(self) -> Mapping[str, object] | None:
         """The spec's values of the run that is shown."""
         if self.bar.active == RESULTS:
-            return self.results.chosen.values if self.results.chosen is not None else None
+            return self.results.chosen.run.values if self.results.chosen is not None else None
         return super().values_shown()
 
     @on(SpeculateResults.Chosen)
@@ -111,14 +113,14 @@ class SpeculatePane(ExperimentPane):
     def _advise(self) -> None:
         """The advice on the form as it stands, with the gamma that was measured to be the fastest."""
         form = self.form_view.form
-        values = {name: row.editor.get() for name, row in form.rows.items() if name in _ADVISED} | form.values()
+        asked = Drafting.read({name: form.rows[name].editor.get() for name in Drafting.model_fields} | form.values()) or Drafting()
         chosen = self.results.chosen
         known = [*([] if chosen is None else [chosen]), *self.results.entries]
-        if (found := next((each for each in known if _asked_alike(each.values, values)), None)) is not None:
+        if (found := next((each for each in known if each.spec is not None and asked.was_measured(each.spec)), None)) is not None:
             best = max(found.siblings, key=lambda each: each.row.speedup).row
-            self.advice.tell(values, best.gamma, f"γ {best.gamma} was the fastest of {found.run_id}: {best.speedup:.2f} times plain decoding here")
+            self.advice.tell(asked, best.gamma, f"γ {best.gamma} was the fastest of {found.run_id}: {best.speedup:.2f} times plain decoding here")
         else:
-            self.advice.tell(values, None, "γ of the form; nothing was measured with this model and drafter yet")
+            self.advice.tell(asked, None, "γ of the form; nothing was measured with this model and drafter yet")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done now."""
@@ -181,15 +183,3 @@ class SpeculatePane(ExperimentPane):
             self.simulator.fields.focus_first()
         else:
             super().action_enter()
-
-
-_ADVISED = ("model", "drafter", "draft", "gamma", "ngram_min", "ngram_max")
-"""Fields of the form that the advice depends on."""
-
-
-def _asked_alike(run: Mapping[str, Any], form: Mapping[str, Any]) -> bool:
-    """Whether a run had the form's model and drafter."""
-    drafter = form.get("drafter", "model")
-    return (run.get("model"), run.get("drafter", "model")) == (form.get("model"), drafter) and (
-        drafter != "model" or run.get("draft") == form.get("draft")
-    )

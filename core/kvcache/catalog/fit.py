@@ -6,7 +6,6 @@ Every figure is an estimate and, with tensor parallelism, one GPU's: KV heads ar
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from core.errors import RequestError
 from core.hardware.plan.estimate import MEMORY_SHARE, MOST_SEQUENCES, CacheRoom, Place, cache_room, largest
@@ -80,13 +79,13 @@ class Fit:
     kv_heads_per_gpu: int
     rows: tuple[FitRow, ...]
     grids: tuple[FitGrid, ...]
-    settings: dict[str, Any]
+    settings: SchemeSettings
     notes: tuple[str, ...] = ()
     label: str = "estimate"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values for a JSON document."""
-        return asdict(self)
+        return asdict(self) | {"settings": self.settings.model_dump()}
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,7 @@ def fit(
         kv_heads_per_gpu=question.geometry.kv_heads,
         rows=rows,
         grids=tuple(_grid(question, row.scheme) for row in rows if row.refused is None),
-        settings=question.settings.model_dump(),
+        settings=question.settings,
         notes=_notes(card, room),
     )
 

@@ -25,6 +25,7 @@ from core.sanitize import clean
 from core.spec import Spec
 
 R = TypeVar("R", bound=Result)
+S = TypeVar("S", bound=Spec)
 
 _ID = re.compile(r"(?P<date>\d{8}-\d{6})-(?P<capability>[a-z0-9-]+)-(?P<fraction>[0-9a-f]{4})")
 
@@ -127,10 +128,19 @@ class Run:
 
     def typed_result(self) -> Result | None:
         """The result as the model of its capability; None while there is none, or none that this version understands."""
+        document = self.result
         try:
-            return registry.result_class(self.capability).read(self.result) if self.result else None
+            return registry.result_class(self.capability).read(document) if document else None
         except RequestError:
             return None
+
+    def spec_as(self, kind: type[S]) -> S | None:
+        """What was asked where it is of `kind` and this version can read it, else None."""
+        try:
+            spec = self.spec
+        except RequestError:
+            return None
+        return spec if isinstance(spec, kind) else None
 
     def result_as(self, kind: type[R]) -> R | None:
         """The result where it is of `kind`, else None."""

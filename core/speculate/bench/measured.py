@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from pydantic import ValidationError
 
 from core.errors import RequestError
 from core.runs.state.store import Run
@@ -13,8 +10,6 @@ from core.speculate.result import SpeculateResult, SpeculateRow
 from core.speculate.simulate.simulate import Costs, Prediction, agrees, alpha_of, predict_by_position, speedup_of_rounds
 
 _LARGEST = 16
-_KNOWN = {info.alias or name for name, info in SpeculateResult.model_fields.items()}
-"""The worker adds the run's id and its artifacts to what the run answers."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +46,14 @@ class Measured:
         best = max((self.predict(gamma, costs) for gamma in range(1, largest + 1)), key=lambda found: (found.speedup, -found.gamma))
         return best.gamma if best.speedup > 1 else 0
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def predicted_speedup(self) -> float | None:
+        """The speed-up to expect at the measured gamma; None when nothing was drafted."""
+        return self.predict().speedup if self.row.acceptance_by_position else None
+
+    def to_json(self) -> dict[str, object]:
         """Plain values."""
-        row = self.row
-        predicted = self.predict().speedup if row.acceptance_by_position else None
+        row, predicted = self.row, self.predicted_speedup
         return {
             "gamma": row.gamma,
             "temperature": row.temperature,
@@ -76,13 +75,11 @@ def rows_of(run: Run) -> tuple[Measured, ...]:
     """
     if run.capability != "speculate":
         raise RequestError(f"run {run.id} is no `llmopt speculate`: give one whose acceptance was measured")
-    document = run.result
-    if document is None:
+    result = run.result_as(SpeculateResult)
+    if result is None and run.result is None:
         raise RequestError(f"run {run.id} has no result ({run.state.status}): wait for it, or give another")
-    try:
-        result = SpeculateResult.model_validate({name: value for name, value in document.items() if name in _KNOWN})
-    except ValidationError as error:
-        raise RequestError(f"the result of run {run.id} cannot be read by this version: measure again") from error
+    if result is None:
+        raise RequestError(f"the result of run {run.id} cannot be read by this version: measure again")
     if not result.rows:
         raise RequestError(f"run {run.id} measured no setting: give another")
     return tuple(Measured(result, row) for row in result.rows)

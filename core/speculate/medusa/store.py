@@ -6,7 +6,6 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -147,7 +146,7 @@ def _fill(folder: Path, heads: MedusaHeads, facts: HeadFacts) -> None:
         tensors = load_file(file)
     except (OSError, SafetensorError) as error:
         raise _damaged(folder, f"{_WEIGHTS} cannot be read") from error
-    expected: Mapping[str, Any] = heads.state_dict()
+    expected = heads.state_dict()
     if tensors.keys() != expected.keys() or any(tensors[name].shape != expected[name].shape for name in expected):
         raise _damaged(folder, "its tensors do not fit what it says they are")
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from core.errors import RequestError
 
@@ -95,7 +94,7 @@ class Prediction:
     speedup: float
     """S: against plain decoding; below 1 a slowdown."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values."""
         return {"alpha": self.alpha, "gamma": self.gamma, "expected_tokens": self.tokens, "speedup": self.speedup}
 

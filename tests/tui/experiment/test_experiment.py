@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
+import pytest
 from textual.app import App, ComposeResult
 
+from core.runs import registry
 from core.runs.state.events import Artifact, Detail, Log, Metric, Progress, StateChange
 from core.runs.state.files import write_json
+from tests.core.runs import tick
+from tests.core.runs.tick.result import TickResult
 from tests.tui.fakes import write_run
 from tui.experiment.finished import Column, ResultTable, of_model
 from tui.experiment.progress import RunProgress
@@ -50,19 +53,13 @@ def test_time_left_is_told_by_the_pace_since_the_run_was_last_started() -> None:
     assert tape.seconds_left(510.0) == 10.0, "what was done before it was stopped says nothing of the pace"
 
 
-class Answer(BaseModel):
-    """The result of a made-up capability."""
-
-    model_config = ConfigDict(extra="forbid")
-    score: float
-
-
-def test_finished_runs_of_a_model_are_read_and_others_left_out() -> None:
-    for number, (model, result) in enumerate((("a", {"score": 1.0}), ("b", {"score": 2.0}), ("a", {"points": 3}), ("a", {"score": 4.0, "run": "x"}))):
-        folder = write_run(f"20260101-11000{number}-thing-000{number}", spec={"model": model})
-        write_json(folder / "result.json", result)
-    found = of_model(LiveRuns().list_runs(), "thing", "a", Answer)
-    assert [each.result.score for each in found] == [4.0, 1.0], "newest first, without the one of another version"
+def test_finished_runs_of_a_model_are_read_and_others_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.CAPABILITIES, "tick", tick.CAPABILITY)
+    for number, (model, ticks) in enumerate((("a", 1), ("b", 2), ("a", None), ("a", 4))):
+        folder = write_run(f"20260101-11000{number}-tick-000{number}", spec={"model": model})
+        write_json(folder / "result.json", {"capability": "tick", "run": "x"} | ({} if ticks is None else {"metrics": {"ticks": ticks}, "spec": {}}))
+    found = of_model(LiveRuns().list_runs(), "tick", "a", TickResult)
+    assert [each.result.metrics.ticks for each in found] == [4, 1], "newest first, without the one of another version"
 
 
 @dataclass(frozen=True)

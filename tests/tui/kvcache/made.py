@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from core.event import DetailEvent
+from core.kvcache.pages.events import PageEvent
+from core.kvcache.pages.result import PagesResult
+from core.kvcache.pages.schedule.events import ScheduleEvent
 from core.kvcache.pages.spec import PagesSpec
+from core.kvcache.result import KvCacheResult, KvRow
 from core.kvcache.spec import KvCacheSpec
+from core.kvcache.why.result import KvCacheWhyResult
 from core.kvcache.why.spec import KvCacheWhySpec
+from core.result import Result
 from core.runs.state import events
 from core.runs.state.files import write_json
 from core.runs.state.state import Status
@@ -23,10 +30,33 @@ DATA = Path(__file__).parent / "data"
 MODEL = {"model": "bundled:base"}
 
 
-def measured(name: str) -> dict[str, Any]:
-    """A result as it was written."""
-    found: dict[str, Any] = json.loads((DATA / f"{name}.json").read_text())
-    return found
+EVENTS: tuple[type[DetailEvent], ...] = (PageEvent, ScheduleEvent)
+R = TypeVar("R", bound=Result)
+
+
+def measured(name: str, kind: type[R]) -> R:
+    """A result as it was written. A file that does not hold all that its model requires is refused."""
+    return kind.model_validate_json((DATA / f"{name}.json").read_bytes())
+
+
+def schemes() -> KvCacheResult:
+    """A comparison of 13 schemes."""
+    return measured("schemes", KvCacheResult)
+
+
+def why() -> KvCacheWhyResult:
+    """With and without a cache."""
+    return measured("why", KvCacheWhyResult)
+
+
+def pages() -> PagesResult:
+    """A decode through pages."""
+    return measured("pages", PagesResult)
+
+
+def simulation() -> PagesResult:
+    """A simulated scheduler."""
+    return measured("simulation", PagesResult)
 
 
 def told(name: str, begin: float, every: float = 1.0) -> list[events.Event]:
@@ -34,14 +64,21 @@ def told(name: str, begin: float, every: float = 1.0) -> list[events.Event]:
     lines = [json.loads(line) for line in (DATA / f"{name}_events.jsonl").read_text().splitlines()]
     found = [events.parse(json.dumps(line | {"t": begin + every * at}).encode()) for at, line in enumerate(lines)]
     assert all(event is not None for event in found)
+    for event in found:
+        if isinstance(event, events.Detail):
+            assert any(kind.parse(event.data) for kind in EVENTS if kind.kind == event.kind), event.kind
     return [event for event in found if event is not None]
 
 
-def done(spec: Spec, run_id: str, result: dict[str, Any], *, created: float = NOW - 3600, seconds: float = 42.0) -> Run:
-    """A finished run with a result."""
-    run = run_of(spec, run_id, "done", created=created, seconds=seconds)
-    write_json(run.path / "result.json", result | {"run": run.id, "artifacts": []})
+def finish(run: Run, result: Result) -> Run:
+    """Give a run its result."""
+    write_json(run.path / "result.json", result.model_copy(update={"run": run.id, "artifacts": ()}).model_dump(mode="json"))
     return run
+
+
+def done(spec: Spec, run_id: str, result: Result, *, created: float = NOW - 3600, seconds: float = 42.0) -> Run:
+    """A finished run with a result."""
+    return finish(run_of(spec, run_id, "done", created=created, seconds=seconds), result)
 
 
 def going(spec: Spec, run_id: str, status: Status = "running") -> Run:
@@ -51,26 +88,34 @@ def going(spec: Spec, run_id: str, status: Status = "running") -> Run:
 
 def schemes_done(run_id: str = "20260101-110000-kv-cache-0a01", **changes: Any) -> Run:
     """A comparison of 13 schemes, and one that was refused."""
-    result = measured("schemes")
-    result["rows"] = [*result["rows"], refused(result["rows"][0])]
-    return done(KvCacheSpec(**MODEL), run_id, result | changes, seconds=451)
+    result = schemes()
+    rows = (*result.rows, refused(result.rows[0]))
+    return done(KvCacheSpec(**MODEL), run_id, result.model_copy(update={"rows": rows} | changes), seconds=451)
 
 
-def refused(like: dict[str, Any]) -> dict[str, Any]:
+def refused(like: KvRow) -> KvRow:
     """The row of a scheme that needs a GPU, on a machine without one."""
     reason = "offload moves keys and values between GPU and main memory, and there is no GPU in use: choose another scheme"
-    kept = {name: like[name] for name in ("heads", "own_heads")}
-    return kept | {"name": "offload", "scheme": "offload", "title": "offloaded", "refused": reason, "lossless": True, "evicts": False}
+    return KvRow(
+        name="offload",
+        scheme="offload",
+        title="offloaded",
+        heads=like.heads,
+        own_heads=like.own_heads,
+        refused=reason,
+        lossless=True,
+        evicts=False,
+    )
 
 
 def why_done() -> Run:
     """With and without a cache."""
-    return done(KvCacheWhySpec(**MODEL), "20260101-111000-kv-cache-why-0b01", measured("why"), seconds=271)
+    return done(KvCacheWhySpec(**MODEL), "20260101-111000-kv-cache-why-0b01", why(), seconds=271)
 
 
 def pages_done() -> Run:
     """A decode through pages that is over, with the end of its events."""
-    run = done(PagesSpec(**MODEL), "20260101-112000-kv-cache-pages-0c01", measured("pages"), seconds=17)
+    run = done(PagesSpec(**MODEL), "20260101-112000-kv-cache-pages-0c01", pages(), seconds=17)
     said = told("pages", NOW - 2400)
     last = said[-1]
     assert isinstance(last, events.Detail)
@@ -80,7 +125,7 @@ def pages_done() -> Run:
 
 def simulation_done() -> Run:
     """A simulation that is over."""
-    run = done(PagesSpec(**MODEL, mode="simulate"), "20260101-113000-kv-cache-pages-0d01", measured("simulation"), seconds=4)
+    run = done(PagesSpec(**MODEL, mode="simulate"), "20260101-113000-kv-cache-pages-0d01", simulation(), seconds=4)
     say(run, *told("simulation", NOW - 1800))
     return run
 

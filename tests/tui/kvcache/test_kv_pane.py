@@ -196,7 +196,7 @@ async def test_a_run_that_ends_goes_over_into_the_table(make_app: MakeApp, runs:
         await pilot.press("f5")
         await until(pilot, lambda: pane.live.follower is not None)
         run = list_runs()[0]
-        write_json(run.path / "result.json", made.measured("schemes") | {"run": run.id})
+        made.finish(run, made.schemes())
         run.save_state(run.state.model_copy(update={"status": "done", "ended": NOW}))
         await until(pilot, lambda: pane.bar.active == TABLE and pane.table.table.row_count == 13)
 
@@ -326,11 +326,11 @@ async def test_results_of_another_version_are_left_out(make_app: MakeApp) -> Non
 
 async def test_escape_sequences_in_results_never_reach_the_screen(make_app: MakeApp) -> None:
     nasty = "\x1b[31mred\x07"
-    result = made.measured("schemes")
-    result["rows"][1] |= {"refused": nasty, "title": nasty}
+    result, pages = made.schemes(), made.pages()
+    bad = result.rows[1].model_copy(update={"refused": nasty, "title": nasty})
+    result = result.model_copy(update={"rows": (result.rows[0], bad, *result.rows[2:])})
     made.done(KvCacheSpec(model="bundled:base"), "20260101-110000-kv-cache-0a01", result)
-    pages = made.measured("pages")
-    pages["notes"], pages["rows"][0]["text"] = [nasty], nasty
+    pages = pages.model_copy(update={"notes": (nasty,), "rows": (pages.rows[0].model_copy(update={"text": nasty}), *pages.rows[1:])})
     made.done(PagesSpec(model="bundled:base"), "20260101-112000-kv-cache-pages-0c01", pages)
     async with make_app().run_test(size=(120, 36)) as pilot:
         pane = await open_tab(pilot, TABLE)

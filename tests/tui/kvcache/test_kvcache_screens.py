@@ -134,8 +134,7 @@ def test_the_growth_in_words(snap_compare: Any, make_app: MakeApp, size: Size) -
 
 def test_why_in_progress(snap_compare: Any, make_app: MakeApp) -> None:
     run = made.going(KvCacheWhySpec(model="bundled:base"), "20260101-115900-kv-cache-why-4f1d")
-    rows = made.measured("why")["rows"]
-    said = [Metric(NOW - 20, "token_ms", row["with_ms"], row["tokens"], "with a cache") for row in rows]
+    said = [Metric(NOW - 20, "token_ms", row.with_ms, row.tokens, "with a cache") for row in made.why().rows]
     made.say(run, Progress(NOW - 58, 0, 900, "with a cache"), *said, Progress(NOW - 1, 400, 900, "without a cache, once of 3 times"))
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=view(WHY))
 

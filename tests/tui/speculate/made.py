@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from core.event import DetailEvent
+from core.result import Result
 from core.runs.state import events
 from core.runs.state.files import write_json
 from core.runs.state.state import Status
 from core.runs.state.store import Run
+from core.speculate.events import PromptEvent, RoundEvent
 from core.speculate.lossless.result import SpeculateTestResult
 from core.speculate.lossless.spec import SpeculateTestSpec
 from core.speculate.result import SpeculateResult
@@ -29,44 +32,49 @@ def spec(**values: Any) -> SpeculateSpec:
     return SpeculateSpec.model_validate({"model": "bundled:base"} | values)
 
 
-def measured(name: str) -> dict[str, Any]:
-    """A result that a run of the bundled pair left."""
-    found: dict[str, Any] = json.loads((DATA / f"{name}.json").read_text())
-    return found
+EVENTS: tuple[type[DetailEvent], ...] = (PromptEvent, RoundEvent)
+R = TypeVar("R", bound=Result)
 
 
-def finish(run: Run, result: dict[str, Any]) -> Run:
-    """Give a run its result."""
-    write_json(run.path / "result.json", result | {"run": run.id, "artifacts": []})
+def measured(name: str, kind: type[R], **changes: Any) -> R:
+    """A result that a run of the bundled pair left. A file that does not hold all that its model requires is refused, so are wrong changes."""
+    found = kind.model_validate_json((DATA / f"{name}.json").read_bytes())
+    return kind.model_validate(found.model_dump() | changes)
+
+
+def finish(run: Run, result: Result | Mapping[str, object]) -> Run:
+    """Give a run its result, or one that is none."""
+    document = result.model_dump(mode="json") if isinstance(result, Result) else result
+    write_json(run.path / "result.json", {**document, "run": run.id, "artifacts": []})
     return run
 
 
 def pair(run_id: str = PAIR, **changes: Any) -> Run:
     """Draft model, three gammas, two temperatures."""
-    result = measured("pair") | changes
-    SpeculateResult.model_validate(result)
+    result = measured("pair", SpeculateResult, **changes)
     return finish(run_of(spec(gamma=(2, 4, 8), temperature=(0.0, 0.8)), run_id, "done", created=NOW - 1800, seconds=62.0), result)
 
 
 def lookup(run_id: str = LOOKUP, **row: Any) -> Run:
     """N-grams on an editing task; `row` changes its only setting."""
-    result = measured("lookup")
-    result["rows"] = [result["rows"][0] | row]
-    result |= {name: value for name, value in row.items() if name in result}
-    SpeculateResult.model_validate(result)
+    found = measured("lookup", SpeculateResult)
+    changes = {name: value for name, value in row.items() if name in SpeculateResult.model_fields}
+    result = measured("lookup", SpeculateResult, rows=[found.rows[0].model_dump() | row], **changes)
     return finish(run_of(spec(drafter="lookup", task="edit"), run_id, "done", created=NOW - 2400, seconds=21.0), result)
 
 
 def losslessness(run_id: str = TEST, **changes: Any) -> Run:
     """A test of losslessness with the draft model."""
-    result = measured("lossless") | changes
-    SpeculateTestResult.model_validate(result)
+    result = measured("lossless", SpeculateTestResult, **changes)
     return finish(run_of(SpeculateTestSpec(model="bundled:base"), run_id, "done", created=NOW - 1200, seconds=24.0), result)
 
 
 def said(upto: int | None = None) -> list[events.Event]:
     """What a run said: settings that were done, a text, its rounds; of the rounds the first `upto`."""
     heard = [event for line in (DATA / "rounds.jsonl").read_bytes().splitlines() if (event := events.parse(line)) is not None]
+    for detail in heard:
+        if isinstance(detail, events.Detail):
+            assert any(kind.parse(detail.data) for kind in EVENTS if kind.kind == detail.kind), detail.kind
     rounds = [event for event in heard if isinstance(event, events.Detail) and event.kind == "round"]
     return [event for event in heard if event not in rounds[len(rounds) if upto is None else upto :]]
 

@@ -12,6 +12,7 @@ from textual.widgets import DataTable
 from core.errors import RequestError
 from core.runs.state.events import Detail, Metric
 from core.speculate.lossless.spec import SpeculateTestSpec
+from core.speculate.result import SpeculateResult
 from core.speculate.spec import SpeculateSpec
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.quantize.conftest import RecordingRuns, answer
@@ -182,7 +183,7 @@ async def test_a_run_that_ends_shows_its_result(make_app: MakeApp) -> None:
     async with make_app().run_test(size=(80, 24)) as pilot:
         pane = await open_speculate(pilot)
         await until(pilot, lambda: pane.live.going)
-        made.finish(run, made.measured("pair"))
+        made.finish(run, made.measured("pair", SpeculateResult))
         run.save_state(run.state.model_copy(update={"status": "done", "ended": NOW}))
         await until(pilot, lambda: pane.bar.active == RESULTS)
         await settle(pilot)
@@ -282,7 +283,7 @@ async def test_y_copies_the_command_of_the_engine_under_the_cursor(make_app: Mak
         assert copied[0].startswith("vllm serve ")
         assert "speculative.yaml" in copied[1]
         assert copied[1].count("\n") >= 4, "the configuration file comes with it"
-        best = made.measured("pair")["gamma"]
+        best = made.measured("pair", SpeculateResult).gamma
         assert f'"num_speculative_tokens": {best}' in copied[0], "the gamma that was measured to be the fastest"
         for model, gamma in (("bundled:base", 4), ("bundled:draft", 7)):
             pane.prefill({"model": model, "drafter": "lookup", "gamma": (7,)})

@@ -16,7 +16,7 @@ from core.sanitize import clean
 from tui.benchmark.machine import rows
 from tui.benchmark.machine.progress import MachineProgress
 from tui.benchmark.names import MACHINE, title
-from tui.experiment.finished import ResultTable, read
+from tui.experiment.finished import ResultTable
 from tui.experiment.follower import Follower
 from tui.experiment.live import LiveRun
 from tui.services.services import Runs, services_of
@@ -38,7 +38,7 @@ class MachineFollower(Follower[MachineProgress]):
         """Read what is new."""
         super().look(runs)
         if self.state.status == "done" and self.tape.result is None:
-            self.tape.result = read(self.run, BenchmarkMachineResult)
+            self.tape.result = self.run.result_as(BenchmarkMachineResult)
 
 
 class MachineView(LiveRun[MachineProgress]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -42,7 +42,7 @@ class _Question:
     measured: tuple[Measured, ...]
     best: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         costs = self.costs
         return {
             "simulation": True,
@@ -181,7 +181,7 @@ def _print(question: _Question) -> None:
 def _print_measured(rows: Sequence[Measured]) -> None:
     cells = []
     for each in rows:
-        row, predicted = each.row, each.to_json()["predicted_speedup"]
+        row, predicted = each.row, each.predicted_speedup
         off = "—" if predicted is None else f"{predicted / row.speedup - 1:+.0%}"
         shown = "—" if predicted is None else f"{predicted:.2f}"
         alpha = "—" if row.alpha is None else f"{row.alpha:.3f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from textual import on
 from textual.app import ComposeResult
@@ -45,6 +45,18 @@ _LOW = 32
 """Lines below which table and grid take turns."""
 
 
+@dataclass(frozen=True)
+class FitRequest:
+    """What the fields ask."""
+
+    size: str = OURS
+    machine: str = HERE
+    gpus: int = 1
+    weights: str = "bf16"
+    context: int | None = None
+    concurrency: int = 1
+
+
 class FitView(Vertical):
     """Fields, words, a row a scheme, the grid of the scheme under the cursor."""
 
@@ -72,6 +84,7 @@ class FitView(Vertical):
         self._told = Static("reading ...", classes="fit--told", markup=False)
         self._grid = LiveLines()
         self._model = ""
+        self._asked = FitRequest()
         self._answer: Fit | None = None
 
     def compose(self) -> ComposeResult:
@@ -100,19 +113,17 @@ class FitView(Vertical):
         if wrong is not None:
             self._refuse(wrong)
         else:
-            self._fit(self._model, values)
+            self._asked = FitRequest(**values)
+            self._fit(self._model, self._asked)
 
     @in_thread(group="fit", description="calculate what fits", exclusive=True)
-    def _fit(self, model_name: str, values: dict[str, Any]) -> None:
+    def _fit(self, model_name: str, asked: FitRequest) -> None:
         try:
-            size = str(values.get("size", OURS))
-            card = services_of(self).models.resolve(model_name).card() if size == OURS else well_known(size)
+            card = services_of(self).models.resolve(model_name).card() if asked.size == OURS else well_known(asked.size)
             latest = services_of(self).sampler.latest
             here = Machine.from_snapshot(latest) if latest is not None else Machine.here()
-            gpus, name = int(values.get("gpus", 1)), str(values.get("machine", HERE))
-            machine = here if name == HERE else here.with_gpus(name, gpus)
-            context, concurrency = values.get("context"), int(values.get("concurrency", 1))
-            answer = fit(card, machine, context=context, concurrency=concurrency, weights=str(values.get("weights", "bf16")), tensor_parallel=gpus)
+            machine = here if asked.machine == HERE else here.with_gpus(asked.machine, asked.gpus)
+            answer = fit(card, machine, context=asked.context, concurrency=asked.concurrency, weights=asked.weights, tensor_parallel=asked.gpus)
         except LlmoptError as error:
             if not get_current_worker().is_cancelled:
                 self.app.call_from_thread(self._refuse, str(error))
@@ -157,7 +168,7 @@ class FitView(Vertical):
         answer, width = self._answer, self.size.width
         if answer is None or not width:
             return
-        rows = fit_lines.told(answer, model({"model": self._model}) if self.fields.values().get("size", OURS) == OURS else answer.model)
+        rows = fit_lines.told(answer, model({"model": self._model}) if self._asked.size == OURS else answer.model)
         current = self.table.current
         if current is not None and current.refused is not None:
             rows.append(("refused", clean(current.refused)))
@@ -166,5 +177,5 @@ class FitView(Vertical):
         self._grid.show_all([] if chosen is None else fit_lines.grid(chosen, width, answer.tensor_parallel))
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: object) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool))

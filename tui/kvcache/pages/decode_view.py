@@ -11,7 +11,6 @@ from core.kvcache.pages.events import PageEvent
 from core.kvcache.pages.result import PagesResult
 from core.runs.state.store import Run
 from core.sanitize import clean
-from tui.experiment.finished import read
 from tui.experiment.live import LiveRun
 from tui.experiment.names import model
 from tui.kvcache.pages import blocks, scheduling
@@ -111,7 +110,7 @@ class DecodeView(LiveRun[PagesProgress]):
 
     @in_thread(group="pages", description="read a result", exclusive=True)
     def _load(self, run: Run) -> None:
-        self.app.call_from_thread(self._loaded, run, read(run, PagesResult))
+        self.app.call_from_thread(self._loaded, run, run.result_as(PagesResult))
 
     def _loaded(self, run: Run, result: PagesResult | None) -> None:
         self.result = result

@@ -8,7 +8,6 @@ from textual.widgets import Static
 
 from core.kvcache.pages.result import PagesResult, PolicyRow
 from core.runs.state.store import Run
-from tui.experiment.finished import read
 from tui.experiment.live import LiveRun
 from tui.experiment.names import model
 from tui.kvcache.pages import scheduling
@@ -105,7 +104,7 @@ class SimulationView(LiveRun[PagesProgress]):
 
     @in_thread(group="simulation", description="read a result", exclusive=True)
     def _load(self, run: Run) -> None:
-        self.app.call_from_thread(self._loaded, run, read(run, PagesResult))
+        self.app.call_from_thread(self._loaded, run, run.result_as(PagesResult))
 
     def _loaded(self, run: Run, result: PagesResult | None) -> None:
         self.result = result

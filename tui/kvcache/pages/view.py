@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
+from core.kvcache.pages.spec import PagesSpec
 from core.runs.state.store import Run
 from tui.kvcache.pages.decode_view import DecodeView
 from tui.kvcache.pages.simulation_view import SimulationView
@@ -15,7 +16,8 @@ _TALL = 44
 
 def is_simulation(run: Run) -> bool:
     """Whether a run of pages only simulates a scheduler."""
-    return run.values.get("mode") == "simulate"
+    spec = run.spec_as(PagesSpec)
+    return spec is not None and spec.mode == "simulate"
 
 
 class PagesView(Vertical):

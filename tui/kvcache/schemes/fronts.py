@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.result import Better
+from core.kvcache.result import KvCacheResult
+from core.result import Better, Figure
 from core.runs.pareto import on_front
 from core.sanitize import clean
 from tui.kvcache.schemes.entries import Entry
@@ -20,25 +21,44 @@ class Measure:
     """A figure of quality or speed to draw against the bytes of a token."""
 
     name: str
-    title: str
-    better: Better
-    scale: float = 1.0
-    unit: str = ""
+    """Of the figure in a row."""
     tell: Callable[[float], str] = lambda value: words.figure(value, 3)
+    called: str = ""
+    """Where the chart has another name for it than the result."""
+
+    @property
+    def figure(self) -> Figure:
+        """What the result says of it."""
+        return KvCacheResult.figure_table()[self.name]
+
+    @property
+    def title(self) -> str:
+        """Its name in the chart."""
+        return self.called or self.figure.quantity
+
+    @property
+    def better(self) -> Better:
+        """Which direction is better."""
+        return self.figure.better
+
+    @property
+    def unit(self) -> str:
+        """Of the axis; a share is drawn in percent."""
+        return {"share": "%", "nat": "nats"}.get(self.figure.unit, self.figure.unit)
 
     def of(self, entry: Entry) -> float | None:
         """The figure of a row; None where it cannot be compared with the others."""
         unlike = entry.elsewhere if self.name == "tpot_ms" else entry.foreign
         value = words.number(getattr(entry.row, self.name))
-        return None if value is None or unlike else self.scale * value
+        return None if value is None or unlike else value * (100 if self.figure.unit == "share" else 1)
 
 
 MEASURES = (
-    Measure("ppl_ratio", "perplexity ratio", "lower", tell=lambda value: f"{value:.4f}"),
-    Measure("kl_mean", "KL divergence", "lower", unit="nats"),
-    Measure("top1_agreement", "top-1 agreement", "higher", 100.0, "%", lambda value: f"{value:.1f} %"),
-    Measure("needle_rate", "needle found", "higher", 100.0, "%", lambda value: f"{value:.0f} %"),
-    Measure("tpot_ms", "time of a token", "lower", unit="ms", tell=lambda value: f"{words.figure(value, 3)} ms"),
+    Measure("ppl_ratio", lambda value: f"{value:.4f}"),
+    Measure("kl_mean"),
+    Measure("top1_agreement", lambda value: f"{value:.1f} %"),
+    Measure("needle_rate", lambda value: f"{value:.0f} %", "needle found"),
+    Measure("tpot_ms", lambda value: f"{words.figure(value, 3)} ms", "time of a token"),
 )
 
 

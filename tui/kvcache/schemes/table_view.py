@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -84,7 +83,7 @@ class TableView(Vertical):
         self.table.show([(entry.key, entry) for entry in entries(runs)])
         self._tell()
 
-    def values(self) -> Mapping[str, Any] | None:
+    def values(self) -> Mapping[str, object] | None:
         """What was asked for in the run under the cursor."""
         current = self.table.current
         return None if current is None or not self._runs else current.found.run.values

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from core.kvcache.catalog.catalog import SCHEMES
 from core.kvcache.spec import DEFAULT_SCHEMES
@@ -31,9 +30,10 @@ def sections(spec_class: type[Spec], open_: tuple[str, ...]) -> list[tuple[str, 
     return [("", top), *folded, *([("details", rest)] if rest else [])]
 
 
-def guide(given: Mapping[str, Any]) -> Guidance:
+def guide(given: Mapping[str, object]) -> Guidance:
     """Sizes that none of the chosen schemes reads are hidden, and the needle's settings when it is not looked for."""
-    chosen = given.get("schemes") or DEFAULT_SCHEMES
-    names = tuple(SCHEMES) if "all" in chosen else tuple(map(str, chosen))
+    chosen = given.get("schemes")
+    names = tuple(map(str, chosen)) if isinstance(chosen, list | tuple) and chosen else DEFAULT_SCHEMES
+    names = tuple(SCHEMES) if "all" in names else names
     unread = {name for name, reads in _READERS.items() if not any(map(reads, names))}
     return Guidance(hidden=frozenset(unread | (set(_NEEDLE) if given.get("needle") is False else set())))

@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from core.kvcache.why.result import KvCacheWhyResult
 from core.runs.state.store import Run
-from tui.experiment.finished import ResultTable, read
+from tui.experiment.finished import ResultTable
 from tui.experiment.live import LiveRun
 from tui.experiment.names import model
 from tui.experiment.progress import RunProgress
@@ -18,6 +18,8 @@ from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
 from tui.widgets.threads import in_thread
 
+_TOKEN_MS = "token_ms"
+"""A metric by length, labelled with a cache or without one."""
 _TALL = 46
 """Lines from which on both charts, the table and the words stand together."""
 _LOW = 28
@@ -98,14 +100,14 @@ class WhyView(LiveRun[RunProgress]):
             if done:
                 self._load(run)
         if self.result is None:
-            told = tape.curves.get("token_ms", {})
+            told = tape.curves.get(_TOKEN_MS, {})
             self.set_class(True, "-going")
             self.set_class(not told, "-nothing")
             self._time.set_plot(growth.going_plot(told))
 
     @in_thread(group="why", description="read a result", exclusive=True)
     def _load(self, run: Run) -> None:
-        self.app.call_from_thread(self.show, read(run, KvCacheWhyResult))
+        self.app.call_from_thread(self.show, run.result_as(KvCacheWhyResult))
 
     def show(self, result: KvCacheWhyResult | None) -> None:
         """Show what was found."""

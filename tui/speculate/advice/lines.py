@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from textual.content import Content
 
 from core.errors import LlmoptError
+from core.result import Figures
 from core.sanitize import clean
-from core.speculate.advice import Advice, advise
-from core.speculate.spec import BUNDLED_PAIRS
+from core.speculate.advice import LOOKUP, Advice, advise
+from core.speculate.spec import BUNDLED_PAIRS, SpeculateSpec
 from tui.widgets.hanging import hanging
 from tui.widgets.live import Line, fit
 
-_ENGINE = 14
+_ENGINE, _GAMMA = 14, 4
 
 
-def advice_of(values: Mapping[str, Any], gamma: int | None = None) -> tuple[tuple[Advice, ...], str]:
+class Drafting(Figures):
+    """Who drafts for what, as far as a form is filled in: read it with `Drafting.read`."""
+
+    model: str = ""
+    drafter: str = "model"
+    draft: str | None = None
+    gamma: tuple[int, ...] = ()
+    ngram_min: int = LOOKUP[0]
+    ngram_max: int = LOOKUP[1]
+
+    @property
+    def draft_model(self) -> str | None:
+        """The draft model that was named, or that goes with the target."""
+        return self.draft or BUNDLED_PAIRS.get(self.model)
+
+    def was_measured(self, spec: SpeculateSpec) -> bool:
+        """Whether a run had the same model and drafter."""
+        alike = (spec.model, spec.drafter) == (self.model, self.drafter)
+        return alike and (self.drafter != "model" or spec.draft == self.draft_model)
+
+
+def advice_of(asked: Drafting, gamma: int | None = None) -> tuple[tuple[Advice, ...], str]:
     """The advice on a request, and what is wrong with it if there is none.
 
     Args:
-        values: of the form.
+        asked: of the form.
         gamma: drafted tokens a round; default: the first of the form.
     """
-    model = str(values.get("model") or "")
-    gammas = values.get("gamma")
-    if gamma is None:
-        gamma = gammas[0] if isinstance(gammas, tuple | list) and gammas and isinstance(gammas[0], int) else 4
-    lookup = tuple(value if isinstance(value := values.get(name), int) else usual for name, usual in (("ngram_min", 2), ("ngram_max", 5)))
-    draft = values.get("draft") or BUNDLED_PAIRS.get(model)
+    gamma = gamma if gamma is not None else next(iter(asked.gamma), _GAMMA)
     try:
-        found = advise(model or None, str(values.get("drafter", "model")), gamma, str(draft) if draft else None, (lookup[0], lookup[1]))
+        return advise(asked.model or None, asked.drafter, gamma, asked.draft_model, (asked.ngram_min, asked.ngram_max)), ""
     except LlmoptError as error:
         return (), str(error)
-    return found, ""
 
 
 def head() -> Line:

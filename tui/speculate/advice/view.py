@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
@@ -14,6 +11,7 @@ from textual.widgets import Static
 from core.sanitize import clean
 from core.speculate.advice import Advice
 from tui.speculate.advice import lines as advice_lines
+from tui.speculate.advice.lines import Drafting
 from tui.widgets.table.live_table import LiveTable
 
 
@@ -48,15 +46,15 @@ class AdviceView(Vertical):
         with VerticalScroll():
             yield self.detail
 
-    def tell(self, values: Mapping[str, Any], gamma: int | None, why: str) -> None:
+    def tell(self, asked: Drafting, gamma: int | None, why: str) -> None:
         """Advise on a request.
 
         Args:
-            values: of the form.
+            asked: by the form.
             gamma: drafted tokens a round; None: the form's.
             why: where gamma comes from.
         """
-        self._found, self._problem = advice_lines.advice_of(values, gamma)
+        self._found, self._problem = advice_lines.advice_of(asked, gamma)
         self._head.update(Content.styled(why, "dim"))
         self._draw()
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from textual.content import Content
 
 from core.runs.state.store import Run
 from core.sanitize import clean
 from core.speculate.lossless.result import Comparison, SpeculateTestResult
-from tui.experiment.finished import Column, read
+from tui.experiment.finished import Column, runs_of_model
 from tui.experiment.names import model
 from tui.speculate.names import TEST, number, setting
 from tui.widgets import words
@@ -34,19 +33,14 @@ COLUMNS: tuple[Column[Comparison], ...] = (
 class Tested:
     """A finished test and the run it came from."""
 
-    run_id: str
-    values: Mapping[str, Any]
+    run: Run
     result: SpeculateTestResult
 
 
 def newest(runs: Iterable[Run], model_name: str, wanted: str | None = None) -> Tested | None:
     """The newest finished test of a model that can be read, or that of a given run."""
-    for run in runs:
-        if run.capability == TEST and run.values.get("model") == model_name and wanted in (None, run.id):
-            result = read(run, SpeculateTestResult)
-            if result is not None:
-                return Tested(run.id, run.values, result)
-    return None
+    wanted_runs = (run for run in runs_of_model(runs, TEST, model_name) if wanted in (None, run.id))
+    return next((Tested(run, result) for run in wanted_runs if (result := run.result_as(SpeculateTestResult)) is not None), None)
 
 
 def verdict(tested: Tested) -> Content:
@@ -67,7 +61,7 @@ def lines(tested: Tested, *, notes: bool) -> list[tuple[str, str]]:
     within = f"{len(outside)} of {count} comparisons outside" if outside else f"all {count} comparisons within"
     sampling = f"top-p {number(result.top_p)}{f', top-k {result.top_k}' if result.top_k else ''}"
     return [
-        ("tested", f"{setting(result.drafter, result.gamma, result.temperature)}, {sampling}{named and ':'}{named} for {model(tested.values)}"),
+        ("tested", f"{setting(result.drafter, result.gamma, result.temperature)}, {sampling}{named and ':'}{named} for {model(tested.run.values)}"),
         (
             "distribution",
             f"total variation {words.figure(result.total_variation, 3)} of the toy, bound {words.figure(result.total_variation_bound, 3)}; {within}",
@@ -89,5 +83,5 @@ def _greedy(result: SpeculateTestResult) -> str:
 
 def describe(tested: Tested, width: int, *, notes: bool = True) -> Content:
     """The whole head."""
-    head = Content.assemble(verdict(tested), ("  " + tested.run_id, "dim"))
+    head = Content.assemble(verdict(tested), ("  " + tested.run.id, "dim"))
     return Content("\n").join([head, hanging(lines(tested, notes=notes), width)])

@@ -93,10 +93,6 @@ class LosslessView(Vertical):
         self.set_class(tested is None, "-nothing")
         self._draw()
 
-    def values(self) -> dict[str, object] | None:
-        """The spec's values of the test that is shown."""
-        return None if self._tested is None else dict(self._tested.values)
-
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
         event.stop()

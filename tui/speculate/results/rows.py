@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from core.errors import LlmoptError
 from core.runs.state.store import Run
 from core.sanitize import clean
 from core.speculate.bench.measured import Measured, rows_of
 from core.speculate.result import SpeculateResult, SpeculateRow
-from tui.experiment.finished import Column
+from core.speculate.spec import SpeculateSpec
+from tui.experiment.finished import Column, runs_of_model
 from tui.speculate.names import SPECULATE, number
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
@@ -26,12 +26,17 @@ _SHORT: Mapping[str, str] = {"model": "draft"}
 class Entry:
     """One measured setting of one run."""
 
-    run_id: str
-    values: Mapping[str, Any]
-    """Of the run's spec."""
+    run: Run
+    spec: SpeculateSpec | None
+    """What was asked; None where this version cannot read it."""
     measured: Measured
     siblings: tuple[Measured, ...]
     """All settings of the run, this one among them."""
+
+    @property
+    def run_id(self) -> str:
+        """Of the run."""
+        return self.run.id
 
     @property
     def key(self) -> tuple[str, int, float]:
@@ -62,15 +67,13 @@ class Entry:
 def of_model(runs: Iterable[Run], model: str) -> list[Entry]:
     """Every setting of the finished runs of a model, newest run first, within a run by temperature and gamma."""
     found: list[Entry] = []
-    for run in runs:
-        if run.capability != SPECULATE or (model and run.values.get("model") != model):
-            continue
+    for run in runs_of_model(runs, SPECULATE, model):
         try:
             rows = rows_of(run)
         except LlmoptError:
             continue
         ordered = sorted(rows, key=lambda each: (each.row.temperature, each.row.gamma))
-        found += [Entry(run.id, run.values, each, rows) for each in ordered]
+        found += [Entry(run, run.spec_as(SpeculateSpec), each, rows) for each in ordered]
     return found
 
 

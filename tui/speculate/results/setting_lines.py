@@ -15,7 +15,7 @@ def head(entry: Entry) -> str:
     """Drafter, setting and model."""
     row = entry.row
     named = clean(entry.result.draft or "", limit=50)
-    return f"{entry.drafter}{f' {named}' if named else ''}, γ {row.gamma}, T {number(row.temperature)}: {model(entry.values)}"
+    return f"{entry.drafter}{f' {named}' if named else ''}, γ {row.gamma}, T {number(row.temperature)}: {model(entry.run.values)}"
 
 
 def lines(entry: Entry, *, notes: bool = True) -> list[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from core.speculate.lossless.spec import SpeculateTestSpec
 from core.speculate.spec import BUNDLED_PAIRS, SpeculateSpec
@@ -30,7 +29,7 @@ def sections() -> list[tuple[str, list[str]]]:
     return [("", ["model", *_OPEN]), *((title, names) for title, names in rest if names)]
 
 
-def guide(given: Mapping[str, Any]) -> Guidance:
+def guide(given: Mapping[str, object]) -> Guidance:
     """What follows from the fields that were given."""
     drafter = str(given.get("drafter", "model"))
     paired = BUNDLED_PAIRS.get(str(given.get("model")))

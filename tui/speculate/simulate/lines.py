@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from core.errors import RequestError
 from core.speculate.simulate import simulate
@@ -44,33 +43,41 @@ class Setting:
         return simulate.predict(self.alpha, self.gamma, self.costs)
 
 
-_KINDS: Mapping[str, tuple[type, str]] = {
-    "alpha": (float, "acceptance must be a number from 0 to 1, 0.8 for 80 %"),
-    "gamma": (int, f"gamma must be a whole number from 1 to {simulate.LARGEST_GAMMA}"),
-    "cost_ratio": (float, "cost ratio must be a number: the time of a drafted token over that of a step of the target"),
-    "verification": (float, "verification must be a number: the time to verify gamma + 1 tokens over that of a step of the target"),
-    "batch": (int, "batch must be a whole number of at least 1"),
+_COMPLAINTS = {
+    "alpha": "acceptance must be a number from 0 to 1, 0.8 for 80 %",
+    "gamma": f"gamma must be a whole number from 1 to {simulate.LARGEST_GAMMA}",
+    "cost_ratio": "cost ratio must be a number: the time of a drafted token over that of a step of the target",
+    "verification": "verification must be a number: the time to verify gamma + 1 tokens over that of a step of the target",
+    "batch": "batch must be a whole number of at least 1",
 }
 
 
-def setting_of(values: Mapping[str, Any]) -> Setting:
+def setting_of(values: Mapping[str, object]) -> Setting:
     """The setting that a form asks for; what is missing keeps its default.
 
     Raises:
         RequestError: a figure that cannot be.
     """
-    found: dict[str, Any] = {}
-    for name, (kind, complaint) in _KINDS.items():
-        value = values.get(name, getattr(Setting, name))
-        if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
-            raise RequestError(complaint)
-        found[name] = kind(value)
-    setting = Setting(**found)
+    given = {name: values.get(name, getattr(Setting, name)) for name in _COMPLAINTS}
+
+    def number(name: str) -> float:
+        value = given[name]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RequestError(_COMPLAINTS[name])
+        return float(value)
+
+    def whole(name: str) -> int:
+        value = given[name]
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise RequestError(_COMPLAINTS[name])
+        return value
+
+    setting = Setting(number("alpha"), whole("gamma"), number("cost_ratio"), number("verification"), whole("batch"))
     setting.prediction  # noqa: B018 - refuses what cannot be
     return setting
 
 
-def of_scenario(name: str) -> dict[str, Any]:
+def of_scenario(name: str) -> dict[str, float]:
     """What a scenario puts into the form."""
     scenario = SCENARIOS.get(name)
     return {} if scenario is None else {"alpha": scenario.alpha, "gamma": scenario.gamma}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -68,7 +67,7 @@ class SimulatorView(Vertical):
         self._measured: Measured | None = None
         self._lines = 0
         self._curve: tuple[tuple[int, float], ...] = ()
-        self._exact: dict[str, Any] = {}
+        self._exact: dict[str, float] = {}
 
     def compose(self) -> ComposeResult:
         """Fields, words, table, chart."""
@@ -136,7 +135,7 @@ class SimulatorView(Vertical):
         self.table.show(lines)
         self.chart.set_plot(simulation.plot(setting, self._curve))
 
-    def _values(self) -> dict[str, Any]:
+    def _values(self) -> dict[str, object]:
         """What the fields hold; a measured figure that stands there in few digits counts with all of them."""
         exact = self._exact
         return {name: exact[name] if name in exact and value == _short(exact[name]) else value for name, value in self.fields.values().items()}
@@ -146,7 +145,7 @@ class SimulatorView(Vertical):
         event.stop()
         values = self.fields.values()
         if event.name == "scenario":
-            name = str(values.get("scenario"))
+            name = str(values[event.name])
             self.fields.put(simulation.of_scenario(name))
             self._origins = self._origins.by_scenario(name)
         else:
@@ -167,6 +166,6 @@ class SimulatorView(Vertical):
         return Content("\n").join([head, hanging(rows, width)])
 
 
-def _short(value: Any) -> Any:
-    """A measured figure with the digits that count."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+def _short(value: float) -> float:
+    """A measured figure with the digits that count; a whole number stays one."""
+    return value if isinstance(value, int) else float(f"{value:.4g}")

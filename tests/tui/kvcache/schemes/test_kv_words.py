@@ -10,15 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.kvcache.catalog import fit as calculator
-from core.kvcache.pages.events import Block, Change, PageEvent, Sequence
+from core.kvcache.pages.events import Block, Change, PageEvent, Sequence, Totals
 from core.kvcache.pages.result import PagesResult
 from core.kvcache.result import KvCacheResult
-from core.kvcache.why.result import KvCacheWhyResult
 from core.models.card import ModelCard
 from core.runs.state.events import Detail
 from tests.tui.kvcache import made
 from tests.tui.quantize.conftest import CONFIG
-from tui.experiment.finished import Finished, read
+from tui.experiment.finished import Finished
 from tui.kvcache.fit import lines as fit_lines
 from tui.kvcache.pages import blocks, scheduling
 from tui.kvcache.pages import words as pages_words
@@ -32,14 +31,9 @@ from tui.widgets.live import line_width
 
 def finished(**changes: Any) -> Finished[KvCacheResult]:
     run = made.schemes_done(**changes)
-    result = read(run, KvCacheResult)
+    result = run.result_as(KvCacheResult)
     assert result is not None
     return Finished(run, result)
-
-
-def bare(name: str) -> dict[str, Any]:
-    """A result without what the worker adds to it."""
-    return {field: value for field, value in made.measured(name).items() if field not in ("run", "artifacts", "metrics" if name == "why" else "")}
 
 
 def of(name: str, shown: list[Entry]) -> Entry:
@@ -126,9 +120,7 @@ def test_perplexity_so_far_is_shown_over_the_full_caches_at_the_same_token() -> 
 
 
 def test_the_growth_is_drawn_as_points_with_the_fitted_line_in_the_same_colour() -> None:
-    result = KvCacheWhyResult.model_validate(
-        {name: value for name, value in made.measured("why").items() if name not in ("run", "artifacts", "metrics")}
-    )
+    result = made.why()
     plot = growth.time_plot(result)
     exponents = [fit.exponent for fit in result.fits if fit.quantity == "token ms"]
     assert [series.like for series in plot.series] == [None, None, 0, 1]
@@ -147,9 +139,12 @@ def event(*references: int, step: int = 1, phase: str = "decode", changes: tuple
     table = tuple(number for number, count in enumerate(references) if count)
     return PageEvent(
         step=step, seconds=1.0, phase=phase, block_size=16, blocks=tuple(Block(count, 16 if count else 0, count == 0) for count in references),
-        sequences=(Sequence(0, "first", "running", 30, 20, 16, None, table), Sequence(1, "second", "waiting", 0, 20, 0, None, ())),
+        sequences=(
+            Sequence(id=0, name="first", state="running", tokens=30, prompt=20, hits=16, table=table),
+            Sequence(id=1, name="second", state="waiting", tokens=0, prompt=20),
+        ),
         changes=changes, used=len(table), tokens=30, stored=30, waste=0.1, reserved=1024, reserved_each=1024, waste_contiguous=0.9,
-        totals={"hits": 1, "hit_tokens": 16, "copies": 1, "reused": 0, "finished": 0, "waiting": 1},
+        totals=Totals(hit_tokens=16, copies=1, waiting=1),
     )  # fmt: skip
 
 
@@ -205,7 +200,7 @@ def test_lines_of_sequences_and_figures_keep_to_the_window(width: int, height: i
 
 
 def test_a_finished_decode_says_whether_its_tokens_are_those_of_contiguous_caches() -> None:
-    result = PagesResult.model_validate(bare("pages"))
+    result = made.pages()
     assert dict(pages_words.told(result))["outputs"].startswith("identical")
     differs = result.model_copy(update={"metrics": result.metrics.model_copy(update={"identical": False})})
     assert dict(pages_words.told(differs))["outputs"].startswith("not identical")
@@ -216,7 +211,7 @@ def test_a_finished_decode_says_whether_its_tokens_are_those_of_contiguous_cache
 
 
 def simulated(**metrics: Any) -> PagesResult:
-    found = PagesResult.model_validate(bare("simulation"))
+    found = made.simulation()
     return found.model_copy(update={"metrics": found.metrics.model_copy(update=metrics)})
 
 

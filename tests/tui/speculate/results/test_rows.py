@@ -66,7 +66,7 @@ def test_the_charts_hold_what_was_measured() -> None:
     assert acceptance.series[0].label == "γ 4"
     assert acceptance.series[0].y == pytest.approx([100 * share for share in entry.row.acceptance_by_position])
     measured = next(series for series in speedup.series if series.label == "measured")
-    wanted = {row["gamma"]: row["speedup"] for row in made.measured("pair")["rows"] if row["temperature"] == 0}
+    wanted = {row.gamma: row.speedup for row in made.measured("pair", SpeculateResult).rows if row.temperature == 0}
     assert dict(zip(measured.x or (), measured.y, strict=True)) == wanted
     assert rows.by_position(found[-1]).series
     beside = rows.side_by_side(entry, found)
@@ -92,35 +92,34 @@ def test_a_slowdown_and_a_departed_text_are_said_in_words() -> None:
     length=st.floats(0.2, 1),
 )
 def test_the_simulator_answers_a_run_as_the_run_is_predicted(alpha: float, gamma: int, c: float, v: float, share: float, length: float) -> None:
-    document = made.measured("pair")
+    result = made.measured("pair", SpeculateResult)
     accepted = share * sum(alpha**power for power in range(1, gamma + 1))
     changes = {
         "gamma": gamma, "cost_ratio": c, "verification_ratio": v, "drafted_share": share, "drafted_per_round": max(length * gamma, 1.0),
         "accepted_per_round": accepted, "tokens_per_round": 1 + accepted, "acceptance_by_position": (alpha,) * gamma,
     }  # fmt: skip
-    row = SpeculateRow.model_validate(document["rows"][0] | changes)
-    measured = Measured(SpeculateResult.model_validate(document), row)
+    measured = Measured(result, SpeculateRow.model_validate(result.rows[0].model_dump() | changes))
     setting = feed.setting_of(measured)
     assert setting.prediction.speedup == pytest.approx(measured.predict().speedup, rel=1e-6)
     assert "times as fast" in feed.beside(measured)
 
 
 def test_a_run_that_drafted_nothing_cannot_be_simulated_and_says_so() -> None:
-    result = SpeculateResult.model_validate(made.measured("lookup"))
+    result = made.measured("lookup", SpeculateResult)
     row = result.rows[0].model_copy(update={"acceptance_by_position": (), "alpha": None})
     assert "nothing was drafted" in feed.beside(Measured(result, row))
     assert feed.curve(Measured(result, result.rows[0]), [Measured(result, result.rows[0])]) == ((4, result.rows[0].speedup),)
 
 
 def test_a_test_says_passed_or_failed_in_words_with_its_bounds() -> None:
-    result = SpeculateTestResult.model_validate(made.measured("lossless"))
-    text = lossless_lines.describe(lossless_lines.Tested("id", {"model": "bundled:base"}, result), 100).plain
+    run, result = made.losslessness(), made.measured("lossless", SpeculateTestResult)
+    text = lossless_lines.describe(lossless_lines.Tested(run, result), 100).plain
     assert "✓ passed" in text
     assert "99 %" in text
     assert f"all {len(result.comparisons)} comparisons within" in text
     wrong = result.comparisons[0].model_copy(update={"passed": False})
     failed = result.model_copy(update={"lossless": False, "comparisons": (wrong, *result.comparisons[1:])})
-    text = lossless_lines.describe(lossless_lines.Tested("id", {"model": "bundled:base"}, failed), 100).plain
+    text = lossless_lines.describe(lossless_lines.Tested(run, failed), 100).plain
     assert "✗ failed" in text
     assert f"1 of {len(result.comparisons)} comparisons outside" in text
 
@@ -160,7 +159,9 @@ def test_the_rows_of_a_batch_share_their_time() -> None:
     for row in (0, 1):
         for n, emitted in enumerate((3, 1) if row else (2, 2, 2)):
             drafted = ("a",) * (emitted - 1)
-            event = RoundEvent(n, drafted, len(drafted), bonus="b", prompt=4 + row, row=row, gamma=4, draft_ms=10.0, verify_ms=90.0)
+            event = RoundEvent(
+                n=n, drafted=drafted, accepted=len(drafted), bonus="b", prompt=4 + row, row=row, gamma=4, draft_ms=10.0, verify_ms=90.0
+            )
             tape.apply(Detail(0.0, RoundEvent.kind, event.data()))
     assert tape.tally is not None
     assert tape.tally.tokens_per_second == pytest.approx(10 / 0.3)
@@ -168,8 +169,8 @@ def test_the_rows_of_a_batch_share_their_time() -> None:
 
 
 def test_the_words_of_a_result_hold_no_control_characters() -> None:
-    result = made.measured("lookup") | {"draft": "\x1b[31mevil", "corpus": "\x1b]0;x\x07", "warnings": ["\u202ew"], "notes": ["\x07n"]}
-    made.finish(made.lookup(), result)
+    hostile = {"draft": "\x1b[31mevil", "corpus": "\x1b]0;x\x07", "warnings": ["\u202ew"], "notes": ["\x07n"]}
+    made.finish(made.lookup(), made.measured("lookup", SpeculateResult, **hostile))
     (entry,) = rows.of_model(list_runs(), "bundled:base")
     text = told.head(entry) + "".join(name + line for name, line in told.lines(entry))
     assert not set("\x1b\x07\u202e") & set(Content(text).plain)
