@@ -23,7 +23,7 @@ from core.kvcache.measure.chart import chart
 from core.kvcache.measure.heads import with_groups
 from core.kvcache.measure.needle import Needles, make_needles
 from core.kvcache.measure.progress import Steps
-from core.kvcache.measure.rows import Bench, refused_row
+from core.kvcache.measure.scheme_bench import Bench, refused_row
 from core.kvcache.result import KvCacheResult, KvRow
 from core.kvcache.spec import KvCacheSpec
 from core.measure.peak_memory import peak_rss_bytes

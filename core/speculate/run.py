@@ -13,10 +13,10 @@ from core.formats.opening import tokenizer_of
 from core.measure.peak_memory import peak_rss_bytes
 from core.models.resolve import resolve
 from core.runtime.sampling import Sampling
-from core.speculate.bench.live import LiveRounds
 from core.speculate.bench.loop import Round
 from core.speculate.bench.measure import Bench
 from core.speculate.bench.prompts import Prompts, prompts_of
+from core.speculate.bench.round_reporter import RoundReporter
 from core.speculate.bench.shape import slots_needed
 from core.speculate.bench.speculator import PLAIN_STEPS, TIMED_ROUNDS, Speculator, Target, open_speculator
 from core.speculate.bench.target import open_target, threads
@@ -63,7 +63,7 @@ def _prompts(spec: SpeculateSpec) -> Prompts:
 def _measured(spec: SpeculateSpec, context: RunContext, target: Target, way: Speculator, prompts: Prompts) -> Iterator[SpeculateRow]:
     batches = torch.split(prompts.tokens, spec.batch)
     bench = Bench(target, way, batches, spec.tokens, context.seed)
-    live = LiveRounds(context, target.tokenizer, spec.drafter)
+    reporter = RoundReporter(context, target.tokenizer, spec.drafter)
     settings = list(itertools.product(spec.gamma, spec.temperature))
     total = len(settings) * spec.repeats * len(batches)
     for number, (gamma, temperature) in enumerate(settings):
@@ -75,7 +75,7 @@ def _measured(spec: SpeculateSpec, context: RunContext, target: Target, way: Spe
         def told(repeat: int, batch: int, rounds: Sequence[Round], over: bool, gamma: int = gamma, label: str = label, first: int = number) -> None:
             context.check_cancelled()
             if repeat == 0:
-                live.tell(batches[batch], batch * spec.batch, rounds, gamma, spec.temperature[first % len(spec.temperature)])
+                reporter.report(batches[batch], batch * spec.batch, rounds, gamma, spec.temperature[first % len(spec.temperature)])
             if over:
                 context.progress((first * spec.repeats + repeat) * len(batches) + batch + 1, total, label)
 

@@ -22,7 +22,7 @@ from tui.kvcache.fit.view import FitView
 from tui.kvcache.pages.view import PagesView
 from tui.kvcache.schemes.chart_view import ChartView
 from tui.kvcache.schemes.entries import KvRun
-from tui.kvcache.schemes.live import LiveView
+from tui.kvcache.schemes.in_progress import SchemesInProgress
 from tui.kvcache.schemes.table_view import TableView
 from tui.kvcache.setup.setup import setups
 from tui.kvcache.why.view import WhyView
@@ -58,7 +58,7 @@ class KvCachePane(ExperimentPane):
     FORMS: ClassVar[Mapping[str, str]] = {TABLE: KvCacheSpec.capability, CHART: KvCacheSpec.capability}
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        self.schemes = LiveView(id=LIVE)
+        self.schemes = SchemesInProgress(id=LIVE)
         self.table, self.chart = TableView(id=TABLE), ChartView(id=CHART)
         self.why, self.pages, self.calculator = WhyView(id=WHY), PagesView(id=PAGES), FitView(id=FIT)
         lives: dict[str, LiveRun[Any]] = {
@@ -160,7 +160,7 @@ class KvCachePane(ExperimentPane):
 
     def action_next_chart(self) -> None:
         """The next figure of the view."""
-        views: dict[str, LiveView | ChartView | WhyView | PagesView | FitView] = {
+        views: dict[str, SchemesInProgress | ChartView | WhyView | PagesView | FitView] = {
             LIVE: self.schemes,
             CHART: self.chart,
             WHY: self.why,

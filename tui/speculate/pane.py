@@ -18,10 +18,10 @@ from tui.experiment.pane import ExperimentPane, common_bindings
 from tui.services.services import services_of
 from tui.speculate.advice.lines import Drafting
 from tui.speculate.advice.view import AdviceView
-from tui.speculate.live.view import SpeculateLive
 from tui.speculate.lossless.view import LosslessView
 from tui.speculate.names import SPECULATE, TEST
 from tui.speculate.results.view import SpeculateResults
+from tui.speculate.rounds.view import SpeculateLive
 from tui.speculate.setup.requests import test_of
 from tui.speculate.setup.setup import SpeculateSetup
 from tui.speculate.simulate.view import SimulatorView
@@ -118,9 +118,11 @@ class SpeculatePane(ExperimentPane):
         known = [*([] if chosen is None else [chosen]), *self.results.entries]
         if (found := next((each for each in known if each.spec is not None and asked.was_measured(each.spec)), None)) is not None:
             best = max(found.siblings, key=lambda each: each.row.speedup).row
-            self.advice.tell(asked, best.gamma, f"γ {best.gamma} was the fastest of {found.run_id}: {best.speedup:.2f} times plain decoding here")
+            self.advice.show_advice(
+                asked, best.gamma, f"γ {best.gamma} was the fastest of {found.run_id}: {best.speedup:.2f} times plain decoding here"
+            )
         else:
-            self.advice.tell(asked, None, "γ of the form; nothing was measured with this model and drafter yet")
+            self.advice.show_advice(asked, None, "γ of the form; nothing was measured with this model and drafter yet")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done now."""

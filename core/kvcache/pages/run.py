@@ -17,7 +17,7 @@ from core.evaluate.logits.threads import one_thread
 from core.formats.opening import open_whole, tokenizer_of
 from core.kvcache.pages.check import PagesCheck, check
 from core.kvcache.pages.decode import PagedDecode, Running
-from core.kvcache.pages.live import Live, waste
+from core.kvcache.pages.reporter import DecodeReporter, waste
 from core.kvcache.pages.requests import requests_of, text_tokens
 from core.kvcache.pages.result import PagesMetrics, PagesResult, SequenceRow, Series
 from core.kvcache.pages.schedule.run import simulate
@@ -75,7 +75,7 @@ def _decode(spec: PagesSpec, source: ModelSource, context: RunContext) -> PagesR
         stops=frozenset(eos_tokens(model)),
         longest=found.longest,
         compare=spec.compare,
-        on_step=Live(context, tokenizer, found.context, total),
+        on_step=DecodeReporter(context, tokenizer, found.context, total),
     )
     with one_thread() if on_one_thread(card, context.device) else nullcontext():
         decode.run()

@@ -12,8 +12,8 @@ from core.measure.peak_memory import peak_rss_bytes
 from core.models.resolve import resolve
 from core.runtime.generate import generate
 from core.runtime.sampling import Sampling
-from core.speculate.bench.live import LiveRounds
 from core.speculate.bench.prompts import prompts_of
+from core.speculate.bench.round_reporter import RoundReporter
 from core.speculate.bench.shape import slots_needed
 from core.speculate.bench.speculator import Speculator, Target, open_speculator
 from core.speculate.bench.tally import Tally
@@ -102,9 +102,9 @@ def _from_model(
         batch=batch,
         on_draws=drawn,
     )
-    live = LiveRounds(steps.context, target.tokenizer, spec.drafter)
+    reporter = RoundReporter(steps.context, target.tokenizer, spec.drafter)
     for number, (prompt, every) in enumerate(shown):
-        live.tell(prompt, number, every, gamma, spec.temperature)
+        reporter.report(prompt, number, every, gamma, spec.temperature)
     return found, tally
 
 
@@ -112,13 +112,13 @@ def _greedy(spec: SpeculateTestSpec, steps: _Steps, target: Target, way: Specula
     """Every prompt by itself, with the penalty that was asked for."""
     sampling = Sampling(repetition_penalty=spec.repetition_penalty)
     identical, tokens, difference = 0, 0, None
-    live = LiveRounds(steps.context, target.tokenizer, spec.drafter)
+    reporter = RoundReporter(steps.context, target.tokenizer, spec.drafter)
     for number, prompt in enumerate(prompts):
         named = {"max_new_tokens": spec.tokens, "sampling": sampling, "stop_tokens": target.stops}
         plain = generate(target.decoder, prompt[None], **named).tokens[0]  # type: ignore[arg-type]
         every = list(way.rounds(prompt[None], gamma=spec.gamma[0], **named))  # type: ignore[arg-type]
         fast = [token for done in every for token in done.emitted[0]]
-        live.tell(prompt[None], number, every, spec.gamma[0], 0.0)
+        reporter.report(prompt[None], number, every, spec.gamma[0], 0.0)
         tokens += len(fast)
         identical += plain == fast
         if plain != fast and difference is None:

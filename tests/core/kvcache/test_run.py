@@ -72,7 +72,7 @@ def test_the_result_has_what_the_command_line_promises(found: tuple[KvCacheResul
 def test_predictions_that_take_too_much_memory_are_computed_again(
     tiny_llama_dir: Path, found: tuple[KvCacheResult, RecordingContext], context: RecordingContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.kvcache.measure.rows.KEPT_BYTES", 0)
+    monkeypatch.setattr("core.kvcache.measure.scheme_bench.KEPT_BYTES", 0)
     again = run(asked(tiny_llama_dir, schemes=("kivi-2", "h2o")), context)
     kept = {row.name: (row.ppl, row.kl_mean, row.top1_agreement) for row in found[0].rows}
     for row in again.rows:

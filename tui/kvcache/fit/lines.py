@@ -40,7 +40,7 @@ COLUMNS: tuple[Column[FitRow], ...] = (
 )
 
 
-def told(answer: Fit, model: str) -> list[tuple[str, str]]:
+def in_words(answer: Fit, model: str) -> list[tuple[str, str]]:
     """On what, what is left for the cache, what the columns mean."""
     each = f", each of {answer.tensor_parallel} GPUs" if answer.tensor_parallel > 1 else ""
     room = (

@@ -81,7 +81,7 @@ class FitView(Vertical):
         super().__init__(id=id, classes="-table -wrong")
         self.fields = FieldGrid(_FIELDS, columns=1, wide=(70, 2))
         self.table: ResultTable[FitRow] = ResultTable(fit_lines.COLUMNS)
-        self._told = Static("reading ...", classes="fit--told", markup=False)
+        self._words = Static("reading ...", classes="fit--told", markup=False)
         self._grid = LiveLines()
         self._model = ""
         self._asked = FitRequest()
@@ -90,7 +90,7 @@ class FitView(Vertical):
     def compose(self) -> ComposeResult:
         """Fields, words, table, grid."""
         yield self.fields
-        yield self._told
+        yield self._words
         yield self.table
         yield self._grid
 
@@ -162,17 +162,17 @@ class FitView(Vertical):
     def _refuse(self, reason: str) -> None:
         self._answer = None
         self.set_class(True, "-wrong")
-        self._told.update(Content.styled(f"! {clean(reason)}", "$text-error"))
+        self._words.update(Content.styled(f"! {clean(reason)}", "$text-error"))
 
     def _draw(self) -> None:
         answer, width = self._answer, self.size.width
         if answer is None or not width:
             return
-        rows = fit_lines.told(answer, model({"model": self._model}) if self._asked.size == OURS else answer.model)
+        rows = fit_lines.in_words(answer, model({"model": self._model}) if self._asked.size == OURS else answer.model)
         current = self.table.current
         if current is not None and current.refused is not None:
             rows.append(("refused", clean(current.refused)))
-        self._told.update(hanging(rows, width))
+        self._words.update(hanging(rows, width))
         chosen = next((grid for grid in answer.grids if current is not None and grid.scheme == current.scheme), None)
         self._grid.show_all([] if chosen is None else fit_lines.grid(chosen, width, answer.tensor_parallel))
 

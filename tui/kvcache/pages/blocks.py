@@ -65,10 +65,10 @@ class PagesProgress(RunProgress):
                 self.copied.add(change.block)
             elif change.kind in ("take", "reuse", "free", "hit"):
                 self.copied.discard(change.block)
-            if (told := _TOLD.get(change.kind)) is not None:
+            if (sentence := _SENTENCES.get(change.kind)) is not None:
                 name = names.get(change.sequence, f"sequence {change.sequence}")
                 other = names.get(change.other, str(change.other))
-                self.happened.append(told.format(name=name, block=change.block, other=other))
+                self.happened.append(sentence.format(name=name, block=change.block, other=other))
         del self.happened[:-40]
         self.event = event
         if self.fullest is None or event.used > self.fullest.used:
@@ -84,7 +84,7 @@ class PagesProgress(RunProgress):
         del values[:-_KEPT]
 
 
-_TOLD = {
+_SENTENCES = {
     "arrive": "{name} came in",
     "hit": "{name} shares block {block}, found by its hash",
     "reuse": "{name} took block {block}; what was cached in it is lost",
@@ -165,16 +165,16 @@ def sequences(event: PageEvent, copied: Iterable[int], width: int, height: int) 
     return lines
 
 
-def figures(event: PageEvent, tape: PagesProgress, width: int) -> list[Line]:
+def figures(event: PageEvent, progress: PagesProgress, width: int) -> list[Line]:
     """Utilization and waste of a state, beside caches that are allocated in advance, each with its history."""
     bar = 16 if width >= 90 else 8
     strip = min(width - 64 - bar, 40)
     totals = event.totals
     reserved = f"empty, were {words.count(event.reserved_each)} tokens set aside each"
     rows: list[tuple[str, float, str, Sequence[float | None]]] = [
-        ("in use", 100 * event.utilization, f"{words.count(event.used)} of {words.count(event.pool)} blocks, step {event.step}", tape.used),
-        ("empty slots", 100 * event.waste, f"{words.count(event.stored)} tokens stored, {words.count(event.tokens)} with shares", tape.wasted),
-        ("contiguous", 100 * event.waste_contiguous, reserved, tape.contiguous),
+        ("in use", 100 * event.utilization, f"{words.count(event.used)} of {words.count(event.pool)} blocks, step {event.step}", progress.used),
+        ("empty slots", 100 * event.waste, f"{words.count(event.stored)} tokens stored, {words.count(event.tokens)} with shares", progress.wasted),
+        ("contiguous", 100 * event.waste_contiguous, reserved, progress.contiguous),
     ]
     lines: list[Line] = []
     for name, percent, told, values in rows:

@@ -48,7 +48,7 @@ class DecodeView(LiveRun[PagesProgress]):
         super().__init__(id=id)
         self._figures, self._grid = LiveLines(), LiveLines()
         self._legend, self._sequences = LiveLines(classes="pages--legend"), LiveLines()
-        self._told = Static(classes="pages--told", markup=False)
+        self._words = Static(classes="pages--told", markup=False)
         self._chart = Chart()
         self.result: PagesResult | None = None
         self._of = ""
@@ -60,7 +60,7 @@ class DecodeView(LiveRun[PagesProgress]):
         yield self._figures
         yield self._grid
         yield self._legend
-        yield self._told
+        yield self._words
         yield self._sequences
         yield self._chart
         yield self.log_lines
@@ -68,7 +68,7 @@ class DecodeView(LiveRun[PagesProgress]):
     def on_resize(self) -> None:
         """As many blocks in a line as fit."""
         self.set_class(self.size.height < _CHART_FROM, "-low")
-        self._tell()
+        self._draw_words()
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
 
@@ -77,10 +77,10 @@ class DecodeView(LiveRun[PagesProgress]):
         return f"pages of a decode: {model(run.values)}"
 
     def new_progress(self) -> PagesProgress:
-        """A tape that hears of blocks."""
+        """Nothing heard yet."""
         return PagesProgress()
 
-    def draw(self, run: Run, tape: PagesProgress) -> None:
+    def draw(self, run: Run, progress: PagesProgress) -> None:
         """The last state of the blocks; when all is decoded the fullest one, and the result."""
         done = self.follower is not None and self.follower.state.status == "done"
         if self._of != run.id:
@@ -88,15 +88,15 @@ class DecodeView(LiveRun[PagesProgress]):
             if done:
                 self._load(run)
         self.set_class(self.result is None, "-going")
-        self.set_class(tape.event is None, "-nothing")
-        if tape.event is not None and tape.fullest is not None and self.size.width:
-            over = tape.event.phase in ("done", "verify")
-            self._draw_blocks(tape, tape.fullest if over else tape.event, tape.copied_then if over else tape.copied)
+        self.set_class(progress.event is None, "-nothing")
+        if progress.event is not None and progress.fullest is not None and self.size.width:
+            over = progress.event.phase in ("done", "verify")
+            self._draw_blocks(progress, progress.fullest if over else progress.event, progress.copied_then if over else progress.copied)
 
-    def _draw_blocks(self, tape: PagesProgress, event: PageEvent, copied: Collection[int]) -> None:
+    def _draw_blocks(self, progress: PagesProgress, event: PageEvent, copied: Collection[int]) -> None:
         width, height = self.size
         grid = blocks.grid(event.blocks, copied, width, max((height - _AROUND) // 2, 3))
-        self._figures.show_all(blocks.figures(event, tape, width))
+        self._figures.show_all(blocks.figures(event, progress, width))
         self._grid.show_all(grid)
         self._legend.show_all(blocks.legend(width))
         left = max(height - _AROUND - len(grid), 3)
@@ -104,7 +104,7 @@ class DecodeView(LiveRun[PagesProgress]):
             self._sequences.show_all(pages_words.sequences(self.result, width)[: max(left - 5, 3)])
             return
         rows = blocks.sequences(event, copied, width, left)
-        happened: list[Line] = [clip(((f"· {clean(text)}", "muted"),), width) for text in tape.happened]
+        happened: list[Line] = [clip(((f"· {clean(text)}", "muted"),), width) for text in progress.happened]
         room = max(left - len(rows), 0)
         self._sequences.show_all([*rows, *(happened[-room:] if room else [])])
 
@@ -116,11 +116,11 @@ class DecodeView(LiveRun[PagesProgress]):
         self.result = result
         if result is not None:
             self._chart.set_plot(scheduling.waste_plot(result))
-        self._tell()
+        self._draw_words()
         if self.follower is not None and self.follower.run.id == run.id:
             self.draw(run, self.follower.tape)
 
-    def _tell(self) -> None:
+    def _draw_words(self) -> None:
         if self.result is not None and self.size.width:
-            rows = pages_words.told(self.result)
-            self._told.update(hanging(rows[:_FIGURES] if self.has_class("-low") else rows, self.size.width))
+            rows = pages_words.in_words(self.result)
+            self._words.update(hanging(rows[:_FIGURES] if self.has_class("-low") else rows, self.size.width))

@@ -38,13 +38,13 @@ def brief(seconds: float) -> str:
     return f"{words.figure(1000 * seconds, 3)} ms" if seconds < 1 else words.duration(seconds)
 
 
-def going(tape: PagesProgress, width: int) -> list[Line]:
+def in_progress(progress: PagesProgress, width: int) -> list[Line]:
     """The simulated schedulers as they go: a line of figures and the history of the blocks in use each."""
     lines: list[Line] = []
     for policy in POLICIES:
-        state = tape.schedules.get(policy)
+        state = progress.schedules.get(policy)
         if state is not None:
-            lines += _state(state, tape.loads.get(policy, []), width)
+            lines += _state(state, progress.loads.get(policy, []), width)
     return lines
 
 

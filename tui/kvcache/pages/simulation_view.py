@@ -77,10 +77,10 @@ class SimulationView(LiveRun[PagesProgress]):
         return f"{scheduling.LABEL} of a scheduler: {model(run.values)}"
 
     def new_progress(self) -> PagesProgress:
-        """A tape that hears of schedules."""
+        """Nothing heard yet."""
         return PagesProgress()
 
-    def draw(self, run: Run, tape: PagesProgress) -> None:
+    def draw(self, run: Run, progress: PagesProgress) -> None:
         """Both schedulers as they go, and their figures when they are done."""
         done = self.follower is not None and self.follower.state.status == "done"
         if self._of != run.id:
@@ -88,12 +88,12 @@ class SimulationView(LiveRun[PagesProgress]):
             if done:
                 self._load(run)
         self.set_class(self.result is None, "-going")
-        self.set_class(not tape.schedules and self.result is None, "-nothing")
+        self.set_class(not progress.schedules and self.result is None, "-nothing")
         width = self.size.width
         if not width:
             return
         rows = [] if self.result is None else [row for row in self.result.rows if isinstance(row, PolicyRow)]
-        lines = scheduling.table(rows, width) if rows else scheduling.going(tape, width)
+        lines = scheduling.table(rows, width) if rows else scheduling.in_progress(progress, width)
         self._lines.show_all(lines)
         if self.result is not None:
             self._verdict.update(

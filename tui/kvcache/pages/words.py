@@ -8,7 +8,7 @@ from tui.widgets import words
 from tui.widgets.live import Line, clip, fit
 
 
-def told(result: PagesResult) -> list[tuple[str, str]]:
+def in_words(result: PagesResult) -> list[tuple[str, str]]:
     """What a decode showed, in words."""
     found = result.metrics
     same = {True: "identical to contiguous caches'", False: "not identical to contiguous caches'", None: "not compared"}[found.identical]

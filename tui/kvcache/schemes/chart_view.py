@@ -11,8 +11,8 @@ from textual.widgets import Static
 
 from tui.experiment.names import model
 from tui.kvcache.schemes import fronts
+from tui.kvcache.schemes.columns import FRONT, FULL
 from tui.kvcache.schemes.entries import KvRun, entries
-from tui.kvcache.schemes.rows import FRONT, FULL
 from tui.widgets.chart.chart import Chart
 from tui.widgets.live import Line, LiveLines
 

@@ -9,8 +9,8 @@ from core.kvcache.result import KvCacheResult
 from core.result import Better, Figure
 from core.runs.pareto import on_front
 from core.sanitize import clean
+from tui.kvcache.schemes.columns import FRONT, FULL
 from tui.kvcache.schemes.entries import Entry
-from tui.kvcache.schemes.rows import FRONT, FULL
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
 from tui.widgets.live import Line, fit

@@ -15,7 +15,7 @@ from core.sanitize import clean
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
 from tui.experiment.told import convention
-from tui.kvcache.schemes import rows
+from tui.kvcache.schemes import columns
 from tui.kvcache.schemes.entries import Entry, KvRun, entries, refused
 from tui.widgets import words
 from tui.widgets.hanging import hanging
@@ -54,9 +54,9 @@ class TableView(Vertical):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="-nothing")
-        self.table: ResultTable[Entry] = ResultTable(rows.COLUMNS)
+        self.table: ResultTable[Entry] = ResultTable(columns.COLUMNS)
         self._head = Static(classes="table--head", markup=False)
-        self._told = Static(markup=False)
+        self._words = Static(markup=False)
         self._model = ""
         self._runs: Sequence[KvRun] = ()
 
@@ -65,12 +65,12 @@ class TableView(Vertical):
         yield self._head
         yield self.table
         with VerticalScroll(can_focus=False):
-            yield self._told
+            yield self._words
 
     def on_resize(self) -> None:
         """Words wrap anew."""
         self.set_class(self.size.height < _LOW, "-low")
-        self._tell()
+        self._draw_words()
 
     def show(self, model_name: str, runs: Sequence[KvRun]) -> None:
         """Show the rows of runs of a model, the first of which the others are compared with."""
@@ -79,9 +79,9 @@ class TableView(Vertical):
         if not runs:
             self._head.update(f"No comparison of cache schemes of {model({'model': model_name})} yet. F5 starts one with the settings of the form.")
             return
-        self.table.use_columns(rows.BESIDE if len(runs) > 1 else rows.COLUMNS)
+        self.table.use_columns(columns.BESIDE if len(runs) > 1 else columns.COLUMNS)
         self.table.show([(entry.key, entry) for entry in entries(runs)])
-        self._tell()
+        self._draw_words()
 
     def values(self) -> Mapping[str, object] | None:
         """What was asked for in the run under the cursor."""
@@ -91,7 +91,7 @@ class TableView(Vertical):
     @on(DataTable.RowHighlighted)
     def _moved(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
-        self._tell()
+        self._draw_words()
 
     @on(DataTable.RowSelected)
     def _opened(self, event: DataTable.RowSelected) -> None:
@@ -100,12 +100,12 @@ class TableView(Vertical):
         if current is not None and len(self._runs) > 1:
             self.post_message(self.Alone(current.found.run.id))
 
-    def _tell(self) -> None:
+    def _draw_words(self) -> None:
         current = self.table.current
         if current is None or not self._runs or not self.size.width:
             return
         self._head.update(self._heading())
-        self._told.update(hanging(rows.told(current), self.size.width - 1))
+        self._words.update(hanging(columns.in_words(current), self.size.width - 1))
 
     def _heading(self) -> Content:
         first = self._runs[0].result
@@ -115,10 +115,10 @@ class TableView(Vertical):
         lines = [Content.assemble((title, "bold"), "  ", (how, "dim"))]
         if not self.has_class("-low"):
             lines.append(Content.styled(f"prompts of {words.count(first.prompt)} tokens: {_text(self._runs[0])}", "dim"))
-        lines.append(Content.styled(rows.SIGNS, "dim"))
+        lines.append(Content.styled(columns.SIGNS, "dim"))
         without = refused(self.table_entries())
         if without:
-            lines.append(Content.styled(f"{rows.REFUSED} " + "; ".join(clean(reason) for _, reason in without), "$text-warning"))
+            lines.append(Content.styled(f"{columns.REFUSED} " + "; ".join(clean(reason) for _, reason in without), "$text-warning"))
         width = self.size.width
         return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
 

@@ -38,7 +38,7 @@ def time_plot(result: KvCacheWhyResult) -> Plot:
     )
 
 
-def going_plot(curves: Mapping[str, Mapping[int, float | None]]) -> Plot:
+def progress_plot(curves: Mapping[str, Mapping[int, float | None]]) -> Plot:
     """What a run that goes on has told: time of the token at each length, a line each way."""
     series = [
         Series.of([nan if value is None else value for value in curve.values()], list(curve), label=clean(name), mark="×+"[at % 2])

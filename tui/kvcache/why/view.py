@@ -89,10 +89,10 @@ class WhyView(LiveRun[RunProgress]):
         return f"with and without a cache: {model(run.values)}"
 
     def new_progress(self) -> RunProgress:
-        """A plain tape."""
+        """Nothing heard yet."""
         return RunProgress()
 
-    def draw(self, run: Run, tape: RunProgress) -> None:
+    def draw(self, run: Run, progress: RunProgress) -> None:
         """Times as they are told, and the result when the run is done."""
         done = self.follower is not None and self.follower.state.status == "done"
         if self._of != run.id:
@@ -100,10 +100,10 @@ class WhyView(LiveRun[RunProgress]):
             if done:
                 self._load(run)
         if self.result is None:
-            told = tape.curves.get(_TOKEN_MS, {})
+            told = progress.curves.get(_TOKEN_MS, {})
             self.set_class(True, "-going")
             self.set_class(not told, "-nothing")
-            self._time.set_plot(growth.going_plot(told))
+            self._time.set_plot(growth.progress_plot(told))
 
     @in_thread(group="why", description="read a result", exclusive=True)
     def _load(self, run: Run) -> None:

@@ -46,7 +46,7 @@ class AdviceView(Vertical):
         with VerticalScroll():
             yield self.detail
 
-    def tell(self, asked: Drafting, gamma: int | None, why: str) -> None:
+    def show_advice(self, asked: Drafting, gamma: int | None, why: str) -> None:
         """Advise on a request.
 
         Args:

@@ -85,9 +85,9 @@ class LosslessView(Vertical):
     def _read(self, model_name: str, run_id: str | None) -> None:
         found = lossless_lines.newest(services_of(self).runs.list_runs(), model_name, run_id)
         if not get_current_worker().is_cancelled:
-            self.app.call_from_thread(self.tell, found)
+            self.app.call_from_thread(self.show_test, found)
 
-    def tell(self, tested: Tested | None) -> None:
+    def show_test(self, tested: Tested | None) -> None:
         """Show a test, or how to get one."""
         self._tested = tested
         self.set_class(tested is None, "-nothing")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.sanitize import clean
 from tui.experiment.names import model
 from tui.speculate.names import number
-from tui.speculate.results.rows import Entry
+from tui.speculate.results.settings import Entry
 from tui.widgets import words
 
 _TASKS = {"continue": "going on with a text", "edit": "writing a text again with one change"}

@@ -15,9 +15,8 @@ from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
 from tui.experiment.table_or_chart import TableOrChart
 from tui.services.services import services_of
-from tui.speculate.results import rows
-from tui.speculate.results import setting_lines as told
-from tui.speculate.results.rows import Entry, Shown
+from tui.speculate.results import setting_lines, settings
+from tui.speculate.results.settings import Entry, Shown
 from tui.widgets.hanging import hanging
 from tui.widgets.threads import in_thread
 
@@ -45,7 +44,7 @@ class SpeculateResults(TableOrChart):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self.settings: ResultTable[Shown] = ResultTable(rows.COLUMNS)
+        self.settings: ResultTable[Shown] = ResultTable(settings.COLUMNS)
         self.table = self.settings
         self._figures = Static(classes="results--figures turns--head", markup=False)
         self.entries: list[Entry] = []
@@ -72,16 +71,16 @@ class SpeculateResults(TableOrChart):
 
     @in_thread(group="results", description="read results", exclusive=True)
     def _read(self, model_name: str, run_id: str | None) -> None:
-        found = rows.of_model(services_of(self).runs.list_runs(), model_name)
+        found = settings.of_model(services_of(self).runs.list_runs(), model_name)
         if not get_current_worker().is_cancelled:
-            self.app.call_from_thread(self.tell, found, model_name, run_id)
+            self.app.call_from_thread(self.show_settings, found, model_name, run_id)
 
-    def tell(self, entries: Sequence[Entry], model_name: str, run_id: str | None = None) -> None:
+    def show_settings(self, entries: Sequence[Entry], model_name: str, run_id: str | None = None) -> None:
         """Show the settings of a model."""
         self.entries = list(entries)
         wanted = [entry for entry in self.entries if entry.run_id == run_id]
         kept = next((entry for entry in self.entries if self.chosen is not None and entry.key == self.chosen.key), None)
-        self.chosen = rows.fastest(wanted) or kept or rows.fastest(self.entries)
+        self.chosen = settings.fastest(wanted) or kept or settings.fastest(self.entries)
         self.set_class(self.chosen is None, "-nothing")
         if self.chosen is None:
             self._figures.update(
@@ -92,17 +91,17 @@ class SpeculateResults(TableOrChart):
 
     def figures(self) -> int:
         """Acceptance by position, speed-up over gamma, all settings side by side."""
-        return rows.FIGURES
+        return settings.FIGURES
 
     def draw(self) -> None:
         """Figures, table and chart of the chosen row."""
         chosen, width = self.chosen, self.size.width
         if chosen is None or not width:
             return
-        self.settings.show(rows.shown(self.entries, chosen), chosen.key)
-        head = Content.assemble((told.head(chosen), "bold"), ("  " + chosen.run_id, "dim"))
-        self._figures.update(Content("\n").join([head, hanging(told.lines(chosen, notes=self.size.height >= _TALL), width)]))
-        self.chart.set_plot(rows.figures(chosen, self.entries)[min(self.figure, self.figures() - 1)])
+        self.settings.show(settings.shown(self.entries, chosen), chosen.key)
+        head = Content.assemble((setting_lines.head(chosen), "bold"), ("  " + chosen.run_id, "dim"))
+        self._figures.update(Content("\n").join([head, hanging(setting_lines.lines(chosen, notes=self.size.height >= _TALL), width)]))
+        self.chart.set_plot(settings.figures(chosen, self.entries)[min(self.figure, self.figures() - 1)])
 
     @on(DataTable.RowHighlighted)
     def _moved(self, event: DataTable.RowHighlighted) -> None:

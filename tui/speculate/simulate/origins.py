@@ -35,7 +35,7 @@ class Origins:
         """A run measured some of them."""
         return replace(self, known={**self.known, **dict.fromkeys(names, ("measured", where))})
 
-    def told(self) -> list[tuple[str, str]]:
+    def in_words(self) -> list[tuple[str, str]]:
         """(assumed or measured, which fields and by what), in the order of the form."""
         found: dict[Origin, list[str]] = {}
         for name, sign in NAMES.items():

@@ -62,7 +62,7 @@ class SimulatorView(Vertical):
         self.fields = FieldGrid(FIELDS, columns=2, wide=(90, 3))
         self.table = LiveLines()
         self.chart = Chart()
-        self._told = Static(classes="simulator--told", markup=False)
+        self._answer = Static(classes="simulator--told", markup=False)
         self._origins = Origins()
         self._measured: Measured | None = None
         self._lines = 0
@@ -72,7 +72,7 @@ class SimulatorView(Vertical):
     def compose(self) -> ComposeResult:
         """Fields, words, table, chart."""
         yield self.fields
-        yield self._told
+        yield self._answer
         with Container():
             yield self.table
             yield self.chart
@@ -122,12 +122,12 @@ class SimulatorView(Vertical):
             setting = simulation.setting_of(self._values())
         except LlmoptError as error:
             self.set_class(True, "-wrong")
-            self._told.update(Content.styled(f"! {clean(str(error))}", "$text-error"))
+            self._answer.update(Content.styled(f"! {clean(str(error))}", "$text-error"))
             return
         self.set_class(False, "-wrong")
-        told = self._words(setting, width)
-        self._told.update(told)
-        room = height - self.fields.rows - told.plain.count("\n") - (1 if self.has_class("-low") else 2)
+        answer = self._words(setting, width)
+        self._answer.update(answer)
+        room = height - self.fields.rows - answer.plain.count("\n") - (1 if self.has_class("-low") else 2)
         lines = simulation.table(setting, min(width, _TABLE), room)
         if self._lines != len(lines):
             self._lines = len(lines)
@@ -157,7 +157,7 @@ class SimulatorView(Vertical):
     def _words(self, setting: Setting, width: int) -> Content:
         sentence, slower = simulation.verdict(setting)
         mark = ("↓ " if slower else "") + sentence
-        rows = self._origins.told()
+        rows = self._origins.in_words()
         if self._measured is not None:
             rows.append(("measured", feed.beside(self._measured)))
         if setting.batch > 1 and setting.verification <= 1:

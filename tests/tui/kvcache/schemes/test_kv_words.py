@@ -21,7 +21,7 @@ from tui.experiment.finished import Finished
 from tui.kvcache.fit import lines as fit_lines
 from tui.kvcache.pages import blocks, scheduling
 from tui.kvcache.pages import words as pages_words
-from tui.kvcache.schemes import curves, fronts, rows
+from tui.kvcache.schemes import columns, curves, fronts
 from tui.kvcache.schemes.entries import Entry, entries, refused
 from tui.kvcache.setup.guide import guide
 from tui.kvcache.why import growth
@@ -45,10 +45,10 @@ def of(name: str, shown: list[Entry]) -> Entry:
 
 def test_the_full_cache_is_marked_and_a_refused_scheme_gives_its_reason() -> None:
     shown = entries([finished()])
-    assert rows.COLUMNS[0].cell(of("dynamic", shown)) == "a●"
-    assert rows.COLUMNS[0].cell(of("offload", shown)) == " ✗"
+    assert columns.COLUMNS[0].cell(of("dynamic", shown)) == "a●"
+    assert columns.COLUMNS[0].cell(of("offload", shown)) == " ✗"
     assert [name for name, _ in refused(shown)] == ["offload"]
-    assert rows.told(of("offload", shown))[1][0] == "refused"
+    assert columns.in_words(of("offload", shown))[1][0] == "refused"
 
 
 def test_the_front_is_what_no_scheme_is_both_smaller_and_better_than() -> None:
@@ -73,20 +73,20 @@ def test_another_text_makes_quality_foreign_and_other_threads_make_times_so() ->
         shown = entries([first, other])
         assert [(entry.foreign, entry.elsewhere) for entry in shown[:2]] == [(False, False), (foreign, elsewhere)]
         assert not (foreign and shown[1].on_front), "what cannot be compared is on no front"
-    ratio = next(column for column in rows.COLUMNS if column.title == "ppl ratio")
+    ratio = next(column for column in columns.COLUMNS if column.title == "ppl ratio")
     assert str(ratio.cell(entries([first, text])[1])).startswith("≠")
 
 
 @given(st.integers(54, 250))
 def test_the_columns_of_a_table_fit_the_window(width: int) -> None:
-    for columns, least in ((rows.COLUMNS, 54), (rows.BESIDE, 60)):
+    for shown, least in ((columns.COLUMNS, 54), (columns.BESIDE, 60)):
         if width >= least:
-            assert sum(column.width for column in columns if column.needs <= width < column.below) <= width
+            assert sum(column.width for column in shown if column.needs <= width < column.below) <= width
 
 
 def test_every_cell_keeps_to_its_column() -> None:
     for entry in entries([finished()]):
-        for column in rows.BESIDE:
+        for column in columns.BESIDE:
             assert len(str(column.cell(entry))) < column.width, (entry.row.name, column.title)
 
 
@@ -148,9 +148,9 @@ def event(*references: int, step: int = 1, phase: str = "decode", changes: tuple
     )  # fmt: skip
 
 
-def heard(tape: blocks.PagesProgress, *events: PageEvent) -> blocks.PagesProgress:
-    tape.add(Detail(float(at), "pages", each.data()) for at, each in enumerate(events))
-    return tape
+def heard(progress: blocks.PagesProgress, *events: PageEvent) -> blocks.PagesProgress:
+    progress.add(Detail(float(at), "pages", each.data()) for at, each in enumerate(events))
+    return progress
 
 
 def test_a_block_is_told_by_its_sign() -> None:
@@ -163,19 +163,19 @@ def test_a_block_is_told_by_its_sign() -> None:
 
 
 def test_a_block_counts_as_copied_until_it_is_given_back() -> None:
-    tape = heard(blocks.PagesProgress(), event(2, 1, 0), event(1, 1, 1, changes=(Change("copy", 0, 2, 0),)))
-    assert tape.copied == {2}
-    assert any("wrote a copy, block 2" in text for text in tape.happened)
-    heard(tape, event(1, 1, 0, changes=(Change("free", 0, 2),)))
-    assert tape.copied == set()
-    assert tape.fullest is not None
-    assert (tape.fullest.used, tape.copied_then) == (3, {2}), "the fullest state is kept with its copies"
+    progress = heard(blocks.PagesProgress(), event(2, 1, 0), event(1, 1, 1, changes=(Change("copy", 0, 2, 0),)))
+    assert progress.copied == {2}
+    assert any("wrote a copy, block 2" in text for text in progress.happened)
+    heard(progress, event(1, 1, 0, changes=(Change("free", 0, 2),)))
+    assert progress.copied == set()
+    assert progress.fullest is not None
+    assert (progress.fullest.used, progress.copied_then) == (3, {2}), "the fullest state is kept with its copies"
 
 
 def test_details_that_no_version_wrote_are_left_out() -> None:
-    tape = blocks.PagesProgress()
-    tape.add([Detail(0.0, "pages", {"step": "x"}), Detail(0.0, "schedule", {}), Detail(0.0, "other", {"a": 1})])
-    assert (tape.event, tape.schedules) == (None, {})
+    progress = blocks.PagesProgress()
+    progress.add([Detail(0.0, "pages", {"step": "x"}), Detail(0.0, "schedule", {}), Detail(0.0, "other", {"a": 1})])
+    assert (progress.event, progress.schedules) == (None, {})
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=300), st.integers(20, 160), st.integers(2, 20))
@@ -192,18 +192,22 @@ def test_the_grid_shows_every_block_or_says_how_many_it_leaves_out(references: l
 
 @given(st.integers(30, 160), st.integers(2, 12))
 def test_lines_of_sequences_and_figures_keep_to_the_window(width: int, height: int) -> None:
-    tape = heard(blocks.PagesProgress(), event(2, 1, 0, 1))
-    assert tape.event is not None
-    for line in (*blocks.sequences(tape.event, tape.copied, width, height), *blocks.figures(tape.event, tape, width), *blocks.legend(width)):
+    progress = heard(blocks.PagesProgress(), event(2, 1, 0, 1))
+    assert progress.event is not None
+    for line in (
+        *blocks.sequences(progress.event, progress.copied, width, height),
+        *blocks.figures(progress.event, progress, width),
+        *blocks.legend(width),
+    ):
         assert line_width(line) <= max(width, 30)
-    assert ("1 waiting", "muted") in [part for line in blocks.sequences(tape.event, (), 80, 9) for part in line]
+    assert ("1 waiting", "muted") in [part for line in blocks.sequences(progress.event, (), 80, 9) for part in line]
 
 
 def test_a_finished_decode_says_whether_its_tokens_are_those_of_contiguous_caches() -> None:
     result = made.pages()
-    assert dict(pages_words.told(result))["outputs"].startswith("identical")
+    assert dict(pages_words.in_words(result))["outputs"].startswith("identical")
     differs = result.model_copy(update={"metrics": result.metrics.model_copy(update={"identical": False})})
-    assert dict(pages_words.told(differs))["outputs"].startswith("not identical")
+    assert dict(pages_words.in_words(differs))["outputs"].startswith("not identical")
     assert len(pages_words.sequences(result, 80)) == len(result.rows) + 1
 
 

@@ -79,13 +79,13 @@ def test_a_scenario_fills_in_acceptance_and_gamma() -> None:
 
 def test_every_figure_says_whether_it_was_assumed_or_measured() -> None:
     begin = Origins()
-    assert begin.told() == [("assumed", "α, γ, c, v, batch")]
+    assert begin.in_words() == [("assumed", "α, γ, c, v, batch")]
     scenario = begin.by_scenario("chat")
-    assert scenario.told()[0][1].startswith("α, γ for chat")
+    assert scenario.in_words()[0][1].startswith("α, γ for chat")
     measured = scenario.by_run(("alpha", "cost_ratio"), "in 2026-x")
-    assert ("measured", "α, c in 2026-x") in measured.told()
-    assert ("assumed", "α, v, batch") not in measured.told()
-    assert ("measured", "c in 2026-x") in measured.edited("alpha").told(), "what a person changes is assumed again"
+    assert ("measured", "α, c in 2026-x") in measured.in_words()
+    assert ("assumed", "α, v, batch") not in measured.in_words()
+    assert ("measured", "c in 2026-x") in measured.edited("alpha").in_words(), "what a person changes is assumed again"
     assert Origins().by_scenario(simulation.OWN) == Origins()
 
 

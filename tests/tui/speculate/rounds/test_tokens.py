@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from core.speculate.events import PromptEvent, RoundEvent
-from tui.speculate.live import tokens
+from tui.speculate.rounds import tokens
 from tui.widgets.live import Line
 
 PROMPT = PromptEvent(prompt=0, row=0, text="def f(x):\n    '''Do.'''", gamma=4, temperature=0.0, drafter="model", first="\N{RETURN SYMBOL}")

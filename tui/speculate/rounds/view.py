@@ -7,11 +7,10 @@ from textual.app import ComposeResult
 
 from core.runs.state.store import Run
 from tui.experiment.live import LiveRun
-from tui.speculate.live import lines as live_lines
-from tui.speculate.live import tokens
-from tui.speculate.live.progress import SpeculateProgress
-from tui.speculate.live.token_view import TokenView
 from tui.speculate.names import title
+from tui.speculate.rounds import figures, tokens
+from tui.speculate.rounds.progress import SpeculateProgress
+from tui.speculate.rounds.token_view import TokenView
 from tui.widgets.live import LiveLines
 
 _FEW = 16
@@ -71,15 +70,15 @@ class SpeculateLive(LiveRun[SpeculateProgress]):
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
 
-    def draw(self, run: Run, tape: SpeculateProgress) -> None:  # noqa: ARG002
-        """Show what the tape holds."""
-        self.set_class(not tape.curves, "-nothing")
-        self.set_class(tape.tally is None, "-textless")
-        done = live_lines.finished(tape, max((self.size.height - _FEW) // 5, 0), self.size.width)
+    def draw(self, run: Run, progress: SpeculateProgress) -> None:  # noqa: ARG002
+        """Show what was heard."""
+        self.set_class(not progress.curves, "-nothing")
+        self.set_class(progress.tally is None, "-textless")
+        done = figures.finished(progress, max((self.size.height - _FEW) // 5, 0), self.size.width)
         self.done.styles.height = len(done)
         self.done.show(done)
-        self.figures.show(live_lines.figures(tape, self.size.width)[1 if self.has_class("-low") else 0 :])
-        self.text.tell(tape.begin, tape.rounds)
+        self.figures.show(figures.figures(progress, self.size.width)[1 if self.has_class("-low") else 0 :])
+        self.text.show_rounds(progress.begin, progress.rounds)
 
     def turn(self) -> None:
         """From the text to the rounds and back."""

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from core.speculate.bench import measure
-from core.speculate.bench.live import LiveRounds
 from core.speculate.bench.loop import Round
+from core.speculate.bench.round_reporter import RoundReporter
 from tests.core.conftest import RecordingContext
 
 
@@ -33,9 +33,9 @@ ROUNDS = [
 
 
 def told(context: RecordingContext, *lengths: int) -> list[tuple[str, dict[str, Any]]]:
-    live = LiveRounds(context, Letters(), "model")  # type: ignore[arg-type]
+    reporter = RoundReporter(context, Letters(), "model")  # type: ignore[arg-type]
     for length in lengths:
-        live.tell(PROMPTS, 4, ROUNDS[:length], 2, 0.0)
+        reporter.report(PROMPTS, 4, ROUNDS[:length], 2, 0.0)
     return context.details
 
 
@@ -53,10 +53,10 @@ def test_a_text_that_is_told_piece_by_piece_is_the_one_that_is_told_whole(tmp_pa
 
 def test_the_next_setting_is_told_from_its_beginning(tmp_path: Path) -> None:
     context = RecordingContext(tmp_path)
-    live = LiveRounds(context, Letters(), "model")  # type: ignore[arg-type]
-    live.tell(PROMPTS, 0, ROUNDS, 2, 0.0)
+    reporter = RoundReporter(context, Letters(), "model")  # type: ignore[arg-type]
+    reporter.report(PROMPTS, 0, ROUNDS, 2, 0.0)
     count = len(context.details)
-    live.tell(PROMPTS, 0, ROUNDS, 2, 0.8)
+    reporter.report(PROMPTS, 0, ROUNDS, 2, 0.8)
     assert len(context.details) == 2 * count
 
 

@@ -1,4 +1,4 @@
-"""Rounds as events that a live view shows."""
+"""Reports rounds to the live view, as events."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _PROMPT_TAIL = 1200
 _MOST_ROUNDS = 4000
 
 
-class LiveRounds:
-    """Tells a run's context of rounds, of some thousands at most.
+class RoundReporter:
+    """Sends the rounds of a run as events, some thousands at most.
 
     Args:
         context: of the run.
@@ -30,13 +30,13 @@ class LiveRounds:
 
     def __init__(self, context: RunContext, tokenizer: PreTrainedTokenizerBase, drafter: str) -> None:
         self._context, self._tokenizer, self._drafter = context, tokenizer, drafter
-        self._told = 0
+        self._sent = 0
         self._batch: tuple[int, int, float] | None = None
-        self._heard = 0
+        self._reported = 0
         self._text = lru_cache(maxsize=65536)(self._decoded)
 
-    def tell(self, prompts: Tensor, first_number: int, rounds: Sequence[Round], gamma: int, temperature: float) -> None:
-        """The texts of a batch, whole or as far as they are: what was told of the same batch before is not told again.
+    def report(self, prompts: Tensor, first_number: int, rounds: Sequence[Round], gamma: int, temperature: float) -> None:
+        """The texts of a batch, whole or as far as they are: what was sent of the same batch before is not sent again.
 
         Args:
             prompts: int64 [B, n].
@@ -48,8 +48,8 @@ class LiveRounds:
         if not rounds:
             return
         if self._batch != (first_number, gamma, temperature):
-            self._batch, self._heard = (first_number, gamma, temperature), 1
-            for row, prompt in enumerate(prompts if self._told <= _MOST_ROUNDS else ()):
+            self._batch, self._reported = (first_number, gamma, temperature), 1
+            for row, prompt in enumerate(prompts if self._sent <= _MOST_ROUNDS else ()):
                 text = str(self._tokenizer.decode(prompt))[-_PROMPT_TAIL:]
                 first = self._text(rounds[0].emitted[row][0])
                 self._context.detail(
@@ -58,12 +58,12 @@ class LiveRounds:
                     )
                 )
         for row in range(len(prompts)):
-            for count in range(self._heard, len(rounds)):
-                if rounds[count].emitted[row] and self._told <= _MOST_ROUNDS:
+            for count in range(self._reported, len(rounds)):
+                if rounds[count].emitted[row] and self._sent <= _MOST_ROUNDS:
                     event_of_round = self._event(count - 1, row, first_number + row, rounds[count], gamma, temperature)
                     self._context.detail(event_of_round)
-                    self._told += 1
-        self._heard = max(self._heard, len(rounds))
+                    self._sent += 1
+        self._reported = max(self._reported, len(rounds))
 
     def _event(self, count: int, row: int, number: int, done: Round, gamma: int, temperature: float) -> RoundEvent:
         drafted, accepted, emitted = done.drafted[row], done.accepted[row], done.emitted[row]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual import events
 
 from core.speculate.events import PromptEvent, RoundEvent
-from tui.speculate.live import tokens
+from tui.speculate.rounds import tokens
 from tui.widgets.live import LiveLines
 
 
@@ -25,7 +25,7 @@ class TokenView(LiveLines):
         self._begin: PromptEvent | None = None
         self._rounds: Sequence[RoundEvent] = ()
 
-    def tell(self, begin: PromptEvent | None, rounds: Sequence[RoundEvent]) -> None:
+    def show_rounds(self, begin: PromptEvent | None, rounds: Sequence[RoundEvent]) -> None:
         """Show the text so far. May be called at any rate: what stays the same costs nothing."""
         self._begin, self._rounds = begin, rounds
         self._draw()

@@ -79,7 +79,7 @@ BESIDE: tuple[Column[Entry], ...] = (*COLUMNS[:2], _RUN, *map(_later, COLUMNS[2:
 """Of several runs."""
 
 
-def told(entry: Entry) -> list[tuple[str, str]]:
+def in_words(entry: Entry) -> list[tuple[str, str]]:
     """Everything that was measured of a scheme, in words."""
     row = entry.row
     facts = SCHEMES.get(row.scheme)

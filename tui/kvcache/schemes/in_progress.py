@@ -18,7 +18,7 @@ _RATIO = "ppl_ratio"
 """A metric that is told of every scheme when it is done."""
 
 
-class LiveView(LiveRun[RunProgress]):
+class SchemesInProgress(LiveRun[RunProgress]):
     """Chart and table between head and last words."""
 
     HELP = (
@@ -27,9 +27,9 @@ class LiveView(LiveRun[RunProgress]):
         "The run does not need this program: it goes on when the terminal closes."
     )
     DEFAULT_CSS = """
-    LiveView Chart { height: 3fr; min-height: 6; }
-    LiveView GrowingTable { height: 2fr; min-height: 4; }
-    LiveView.-nothing Chart, LiveView.-nothing GrowingTable { display: none; }
+    SchemesInProgress Chart { height: 3fr; min-height: 6; }
+    SchemesInProgress GrowingTable { height: 2fr; min-height: 4; }
+    SchemesInProgress.-nothing Chart, SchemesInProgress.-nothing GrowingTable { display: none; }
     """
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
@@ -50,7 +50,7 @@ class LiveView(LiveRun[RunProgress]):
         return title(run)
 
     def new_progress(self) -> RunProgress:
-        """A plain tape: curves are metrics with labels, rows are details."""
+        """Nothing heard yet."""
         return RunProgress()
 
     def next_chart(self) -> None:
@@ -59,10 +59,10 @@ class LiveView(LiveRun[RunProgress]):
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
 
-    def draw(self, run: Run, tape: RunProgress) -> None:
+    def draw(self, run: Run, progress: RunProgress) -> None:
         """What has been measured so far."""
-        found = tape.curves.get(curves.PPL, {})
-        rows = arrived(tape)
+        found = progress.curves.get(curves.PPL, {})
+        rows = arrived(progress)
         self.set_class(not found and not rows, "-nothing")
         self._chart.set_plot((curves.absolute if self._absolute else curves.against_full)(found))
         self._table.fill(run.id, _COLUMNS, rows)
@@ -76,28 +76,28 @@ def title(run: Run) -> str:
     return f"{what}: {model(run.values)}"
 
 
-def arrived(tape: RunProgress) -> list[Row]:
+def arrived(progress: RunProgress) -> list[Row]:
     """Cells of the schemes that are done, in the order of arrival."""
-    names = list(tape.curves.get(_RATIO, {}))
-    full = _told(tape, "bytes_per_token", names[0]) if names else None
-    return [_cells(tape, name, full) for name in names]
+    names = list(progress.curves.get(_RATIO, {}))
+    full = _told(progress, "bytes_per_token", names[0]) if names else None
+    return [_cells(progress, name, full) for name in names]
 
 
-def _told(tape: RunProgress, figure: str, name: str) -> float | None:
+def _told(progress: RunProgress, figure: str, name: str) -> float | None:
     """The last value of a figure of a scheme."""
-    values = list(tape.curves.get(figure, {}).get(name, {}).values())
+    values = list(progress.curves.get(figure, {}).get(name, {}).values())
     return values[-1] if values else None
 
 
-def _cells(tape: RunProgress, name: str, full: float | None) -> Row:
-    held, ratio = _told(tape, "bytes_per_token", name), _told(tape, _RATIO, name)
+def _cells(progress: RunProgress, name: str, full: float | None) -> Row:
+    held, ratio = _told(progress, "bytes_per_token", name), _told(progress, _RATIO, name)
     return (
         clean(name),
         words.count(held),
         f"{full / held:.2f}x" if full and held else words.NOTHING,
-        words.figure(_told(tape, "ttft_ms", name), 3),
-        words.figure(_told(tape, "tpot_ms", name), 3),
+        words.figure(_told(progress, "ttft_ms", name), 3),
+        words.figure(_told(progress, "tpot_ms", name), 3),
         words.NOTHING if ratio is None else f"{ratio:.4f}",
-        words.percent(_told(tape, "top1_agreement", name), 1),
-        words.percent(_told(tape, "needle_rate", name), 0),
+        words.percent(_told(progress, "top1_agreement", name), 1),
+        words.percent(_told(progress, "needle_rate", name), 0),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.sanitize import clean
-from tui.speculate.live.progress import SpeculateProgress, Tally
 from tui.speculate.names import setting
+from tui.speculate.rounds.progress import SpeculateProgress, Tally
 from tui.widgets import words
 from tui.widgets.chart.strip import history
 from tui.widgets.live import Line, Run, clip
@@ -22,18 +22,18 @@ LINES = 4
 """Of `figures`."""
 
 
-def figures(tape: SpeculateProgress, width: int) -> list[Line]:
+def figures(progress: SpeculateProgress, width: int) -> list[Line]:
     """Setting, acceptance so far, its course, speeds: always as many lines, so that nothing below them moves."""
-    tally = tape.tally
-    if tally is None or tape.setting is None:
+    tally = progress.tally
+    if tally is None or progress.setting is None:
         return [()] * LINES
-    drafter, gamma, temperature = tape.setting
-    text = f"text {tape.begin.prompt + 1}, " if tape.begin is not None else ""
+    drafter, gamma, temperature = progress.setting
+    text = f"text {progress.begin.prompt + 1}, " if progress.begin is not None else ""
     lines: list[Line] = [
         ((setting(drafter, gamma, temperature), "strong"), (f"  {text}{words.count(tally.rounds)} rounds so far", "muted")),
         _acceptance(tally),
-        _course(tape.recent, tally, width),
-        _speed(tape, tally),
+        _course(progress.recent, tally, width),
+        _speed(progress, tally),
     ]
     return [clip(line, width) for line in lines]
 
@@ -55,9 +55,9 @@ def _course(recent: Sequence[float | None], tally: Tally, width: int) -> Line:
     return ((told, "muted"), ("course ", "muted"), (history(recent, room), "bar")) if room > 0 else ((told, "muted"),)
 
 
-def _speed(tape: SpeculateProgress, tally: Tally) -> Line:
+def _speed(progress: SpeculateProgress, tally: Tally) -> Line:
     speed = tally.tokens_per_second
-    plain = _plain(tape) if tape.setting is not None else None
+    plain = _plain(progress) if progress.setting is not None else None
     line: list[Run] = [(f"{words.figure(speed, 3)} tokens/s", "strong")] if speed else []
     if speed and plain:
         gain = speed / plain
@@ -65,23 +65,25 @@ def _speed(tape: SpeculateProgress, tally: Tally) -> Line:
     return tuple(line)
 
 
-def _plain(tape: SpeculateProgress) -> float | None:
+def _plain(progress: SpeculateProgress) -> float | None:
     """Tokens a second of plain decoding in the newest setting of the same temperature; another one takes another time."""
-    assert tape.setting is not None
-    ending = f"temperature {tape.setting[2]:g}"
-    found = [steps for label, steps in tape.curves.get(PLAIN, {}).items() if label.endswith(ending)]
+    assert progress.setting is not None
+    ending = f"temperature {progress.setting[2]:g}"
+    found = [steps for label, steps in progress.curves.get(PLAIN, {}).items() if label.endswith(ending)]
     values = [value for steps in found for value in steps.values() if value is not None]
     return values[-1] if values else None
 
 
-def finished(tape: SpeculateProgress, most: int, width: int) -> list[Line]:
+def finished(progress: SpeculateProgress, most: int, width: int) -> list[Line]:
     """The last settings that are done, or the last comparisons of a test, one a line."""
-    lines = [_finished(tape, label) for label in tape.curves.get(GAIN, {})] or [_compared(tape, label) for label in tape.curves.get(VARIATION, {})]
+    lines = [_finished(progress, label) for label in progress.curves.get(GAIN, {})] or [
+        _compared(progress, label) for label in progress.curves.get(VARIATION, {})
+    ]
     return [clip(line, width) for line in lines[-most:]] if most > 0 else []
 
 
-def _finished(tape: SpeculateProgress, label: str) -> Line:
-    gain, predicted, alpha, speed, plain = (_of(tape, name, label) for name in (GAIN, PREDICTED, ALPHA, SPEED, PLAIN))
+def _finished(progress: SpeculateProgress, label: str) -> Line:
+    gain, predicted, alpha, speed, plain = (_of(progress, name, label) for name in (GAIN, PREDICTED, ALPHA, SPEED, PLAIN))
     slower = gain is not None and gain < 1
     named = clean(label, limit=40).replace("gamma", "γ").replace("temperature", "T")
     return (
@@ -96,8 +98,8 @@ def _times(gain: float | None) -> str:
     return words.NOTHING if gain is None else f"{gain:.2f}"
 
 
-def _compared(tape: SpeculateProgress, label: str) -> Line:
-    found, bound = _of(tape, VARIATION, label), _of(tape, BOUND, label)
+def _compared(progress: SpeculateProgress, label: str) -> Line:
+    found, bound = _of(progress, VARIATION, label), _of(progress, BOUND, label)
     within = found is not None and bound is not None and found <= bound
     return (
         (f"{clean(label, limit=28):<28}", "muted"),
@@ -106,6 +108,6 @@ def _compared(tape: SpeculateProgress, label: str) -> Line:
     )
 
 
-def _of(tape: SpeculateProgress, name: str, label: str) -> float | None:
-    values = list(tape.curves.get(name, {}).get(label, {}).values())
+def _of(progress: SpeculateProgress, name: str, label: str) -> float | None:
+    values = list(progress.curves.get(name, {}).get(label, {}).values())
     return values[-1] if values else None

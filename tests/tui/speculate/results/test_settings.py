@@ -17,19 +17,18 @@ from core.speculate.lossless.result import SpeculateTestResult
 from core.speculate.result import SpeculateResult, SpeculateRow
 from tests.tui.speculate import made
 from tui.runs.rows import what
-from tui.speculate.live.progress import SpeculateProgress
 from tui.speculate.lossless import lines as lossless_lines
 from tui.speculate.names import title
-from tui.speculate.results import rows
-from tui.speculate.results import setting_lines as told
+from tui.speculate.results import setting_lines, settings
+from tui.speculate.rounds.progress import SpeculateProgress
 from tui.speculate.setup import requests
 from tui.speculate.simulate import feed
 
 
-def entries() -> list[rows.Entry]:
+def entries() -> list[settings.Entry]:
     made.lookup()
     made.pair()
-    return rows.of_model(list_runs(), "bundled:base")
+    return settings.of_model(list_runs(), "bundled:base")
 
 
 def test_the_newest_run_comes_first_and_its_settings_stand_in_order() -> None:
@@ -38,38 +37,42 @@ def test_the_newest_run_comes_first_and_its_settings_stand_in_order() -> None:
         *(("model", gamma, temperature) for temperature in (0.0, 0.8) for gamma in (2, 4, 8)),
         ("lookup", 4, 0.0),
     ]
-    best = rows.fastest(found)
+    best = settings.fastest(found)
     assert best is not None
     assert best.row.speedup == max(entry.row.speedup for entry in found if entry.result.drafter == "model")
-    assert rows.of_model(list_runs(), "/models/other") == []
-    assert rows.fastest([]) is None
+    assert settings.of_model(list_runs(), "/models/other") == []
+    assert settings.fastest([]) is None
 
 
 def test_speeds_of_other_work_are_marked_and_those_of_the_same_are_not() -> None:
     found = entries()
-    shown = dict(rows.shown(found, found[0]))
-    cells = {key: [str(column.cell(item)) for column in rows.COLUMNS] for key, item in shown.items()}
+    shown = dict(settings.shown(found, found[0]))
+    cells = {key: [str(column.cell(item)) for column in settings.COLUMNS] for key, item in shown.items()}
     assert not any("≠" in cell for cell in cells[found[1].key])
-    assert [column.title for column, cell in zip(rows.COLUMNS, cells[found[-1].key], strict=True) if "≠" in cell] == ["speed-up", "tokens/s", "plain"]
+    assert [column.title for column, cell in zip(settings.COLUMNS, cells[found[-1].key], strict=True) if "≠" in cell] == [
+        "speed-up",
+        "tokens/s",
+        "plain",
+    ]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_columns_fit_every_window(width: int) -> None:
-    for columns in (rows.COLUMNS, lossless_lines.COLUMNS):
+    for columns in (settings.COLUMNS, lossless_lines.COLUMNS):
         assert sum(column.width for column in columns if width >= column.needs) <= width
 
 
 def test_the_charts_hold_what_was_measured() -> None:
     found = entries()
     entry = next(entry for entry in found if entry.key[1:] == (4, 0.0))
-    acceptance, speedup = rows.by_position(entry), rows.over_gamma(entry)
+    acceptance, speedup = settings.by_position(entry), settings.over_gamma(entry)
     assert acceptance.series[0].label == "γ 4"
     assert acceptance.series[0].y == pytest.approx([100 * share for share in entry.row.acceptance_by_position])
     measured = next(series for series in speedup.series if series.label == "measured")
     wanted = {row.gamma: row.speedup for row in made.measured("pair", SpeculateResult).rows if row.temperature == 0}
     assert dict(zip(measured.x or (), measured.y, strict=True)) == wanted
-    assert rows.by_position(found[-1]).series
-    beside = rows.side_by_side(entry, found)
+    assert settings.by_position(found[-1]).series
+    beside = settings.side_by_side(entry, found)
     assert len(beside.categories) == 6, "the lookup was measured on other work"
     assert list(beside.series[0].y) == sorted(beside.series[0].y, reverse=True)
 
@@ -77,8 +80,8 @@ def test_the_charts_hold_what_was_measured() -> None:
 def test_a_slowdown_and_a_departed_text_are_said_in_words() -> None:
     difference = "prompt 3, token 17"
     made.lookup("20260101-112500-speculate-51de", speedup=0.8, identical=False, first_difference=difference)
-    (entry,) = rows.of_model(list_runs(), "bundled:base")
-    text = dict(told.lines(entry))
+    (entry,) = settings.of_model(list_runs(), "bundled:base")
+    text = dict(setting_lines.lines(entry))
     assert "0.80 times plain decoding, a slowdown" in text["speed-up"]
     assert text["text"] == f"NOT plain greedy decoding's: {difference}"
 
@@ -139,38 +142,38 @@ def test_runs_are_called_by_what_they_tried() -> None:
 
 
 def test_the_tape_counts_what_the_run_measured() -> None:
-    tape = SpeculateProgress()
-    tape.add(made.said())
-    assert tape.tally is not None
-    rounds = tape.rounds
-    assert tape.tally.rounds == len(rounds)
-    assert tape.tally.accepted == sum(event.accepted for event in rounds)
-    assert tape.tally.emitted == sum(len(event.emitted) for event in rounds)
+    progress = SpeculateProgress()
+    progress.add(made.said())
+    assert progress.tally is not None
+    rounds = progress.rounds
+    assert progress.tally.rounds == len(rounds)
+    assert progress.tally.accepted == sum(event.accepted for event in rounds)
+    assert progress.tally.emitted == sum(len(event.emitted) for event in rounds)
     judged = sum(event.accepted + (event.corrected is not None) for event in rounds)
-    assert tape.tally.acceptance == pytest.approx(tape.tally.accepted / judged)
-    assert tape.tally.by_position[0][0] == sum(bool(event.drafted) and (event.accepted > 0 or event.corrected is not None) for event in rounds)
+    assert progress.tally.acceptance == pytest.approx(progress.tally.accepted / judged)
+    assert progress.tally.by_position[0][0] == sum(bool(event.drafted) and (event.accepted > 0 or event.corrected is not None) for event in rounds)
     seconds = sum((event.draft_ms or 0) + (event.verify_ms or 0) for event in rounds) / 1000
-    assert tape.tally.tokens_per_second == pytest.approx(tape.tally.emitted / seconds)
-    assert math.isclose(tape.tally.positions[0], tape.tally.by_position[0][1] / tape.tally.by_position[0][0])
+    assert progress.tally.tokens_per_second == pytest.approx(progress.tally.emitted / seconds)
+    assert math.isclose(progress.tally.positions[0], progress.tally.by_position[0][1] / progress.tally.by_position[0][0])
 
 
 def test_the_rows_of_a_batch_share_their_time() -> None:
-    tape = SpeculateProgress()
+    progress = SpeculateProgress()
     for row in (0, 1):
         for n, emitted in enumerate((3, 1) if row else (2, 2, 2)):
             drafted = ("a",) * (emitted - 1)
             event = RoundEvent(
                 n=n, drafted=drafted, accepted=len(drafted), bonus="b", prompt=4 + row, row=row, gamma=4, draft_ms=10.0, verify_ms=90.0
             )
-            tape.apply(Detail(0.0, RoundEvent.kind, event.data()))
-    assert tape.tally is not None
-    assert tape.tally.tokens_per_second == pytest.approx(10 / 0.3)
-    assert len(tape.rounds) == 3, "the first row is shown"
+            progress.apply(Detail(0.0, RoundEvent.kind, event.data()))
+    assert progress.tally is not None
+    assert progress.tally.tokens_per_second == pytest.approx(10 / 0.3)
+    assert len(progress.rounds) == 3, "the first row is shown"
 
 
 def test_the_words_of_a_result_hold_no_control_characters() -> None:
     hostile = {"draft": "\x1b[31mevil", "corpus": "\x1b]0;x\x07", "warnings": ["\u202ew"], "notes": ["\x07n"]}
     made.finish(made.lookup(), made.measured("lookup", SpeculateResult, **hostile))
-    (entry,) = rows.of_model(list_runs(), "bundled:base")
-    text = told.head(entry) + "".join(name + line for name, line in told.lines(entry))
+    (entry,) = settings.of_model(list_runs(), "bundled:base")
+    text = setting_lines.head(entry) + "".join(name + line for name, line in setting_lines.lines(entry))
     assert not set("\x1b\x07\u202e") & set(Content(text).plain)

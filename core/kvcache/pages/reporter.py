@@ -1,4 +1,4 @@
-"""What a view is told of a decode, no more often than a person can read."""
+"""Reports a decode to its live view, no more often than anybody can read."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _TAIL = 24
 """Tokens of which the end of a text is shown."""
 
 
-class Live:
-    """Events of a run's decode.
+class DecodeReporter:
+    """Sends the state of a decode as events.
 
     Args:
         context: of the run.
@@ -31,14 +31,14 @@ class Live:
 
     def __init__(self, context: RunContext, tokenizer: PreTrainedTokenizerBase, reserved_each: int, total: int) -> None:
         self._context, self._tokenizer, self._reserved_each, self._total = context, tokenizer, reserved_each, total
-        self._began, self._told = time.monotonic(), 0.0
+        self._began, self._reported = time.monotonic(), 0.0
 
     def __call__(self, decode: PagedDecode) -> None:
         """After each admission and step. Raises `core.errors.Cancelled` when the person has cancelled the run."""
         self._context.check_cancelled()
-        if time.monotonic() - self._told < _EVERY and decode.phase != "done":
+        if time.monotonic() - self._reported < _EVERY and decode.phase != "done":
             return
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
         self._context.detail(self.event(decode))
         decode.changes.clear()
         done = sum(len(sequence.tokens) - sequence.prompt for sequence in (*decode.running, *decode.finished))
