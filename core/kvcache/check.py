@@ -46,7 +46,7 @@ class KvCheck:
     rows: tuple[tuple[str, int, str | None], ...]
     """(scheme, bytes of its cache by the formula, why it is refused or None), the full cache first."""
     variants: tuple[str, ...]
-    """Head variants beside the model's own."""
+    """Head variants other than the model's own."""
     memory: tuple[MemoryLine, ...]
     peak_memory_bytes: int
     warnings: tuple[str, ...] = ()

@@ -162,4 +162,4 @@ COMPARED = (
     "ttft_ms",
     "tpot_ms",
 )
-"""Figures of a row that are set beside those of another run."""
+"""Figures of a row that are compared with those of another run."""

@@ -1,4 +1,4 @@
-"""Bytes that a scheme holds, by formula: one small function a scheme, to stand beside what is measured.
+"""Bytes that a scheme holds, by formula: one small function a scheme, to compare with what is measured.
 
 Each takes the geometry, the settings, the tokens appended so far and the sequences, and counts what lives between two steps: codes, scales, zero
 points and indices; buffers of fixed size count whole (`settings.capacity`, as many slots as tokens when it is not given).

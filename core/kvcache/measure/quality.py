@@ -57,7 +57,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Live:
-    """Predictions that are computed again beside each scheme, where keeping them would take too much memory."""
+    """Predictions that are computed again next to each scheme, where keeping them would take too much memory."""
 
     open: Callable[[], Decoder]
     windows: Tensor

@@ -128,7 +128,7 @@ def _decode(decoder: Decoder, tokens: Tensor, cached: bool, steps: Steps) -> lis
 
 
 def _step(decoder: Decoder, tokens: Tensor, position: int, cached: bool) -> None:
-    """Predict what follows the token at `position`: by it alone beside the cache, or by the whole text up to it."""
+    """Predict what follows the token at `position`: from it and the cache alone, or by the whole text up to it."""
     if not cached:
         decoder.reset(1)
     first = position if cached else 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from core.errors import RequestError
 
 TREE_SLOTS = 64
-"""Slots that a cache has beside prompt and answer, for the candidates of a tree."""
+"""Slots that a cache has in addition to prompt and answer, for the candidates of a tree."""
 
 
 def slots_needed(prompt: int, new: int, gamma: int, batch: int) -> int:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TIMED_ROUNDS = 12
 """Rounds over which a cost is measured by itself; the caches have room for them."""
 PLAIN_STEPS = 48
-"""Steps of plain decoding beside them. The first are left out: they read weights anew that other work has pushed out of the processor's caches,
+"""Steps of plain decoding next to them. The first are left out: they read weights anew that other work has pushed out of the processor's caches,
 which a whole text does once and a short sample would all the time."""
 _COLD = 8
 
@@ -65,7 +65,7 @@ class Speculator(Protocol):
     title: str
     """What drafts, in words fit to be shown."""
     parameters: int | None
-    """Of what drafts beside the target; None where nothing does."""
+    """Of what drafts apart from the target; None where nothing does."""
     calls: int
     """Forwards of what drafts since the last `rounds` began."""
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from core.errors import RequestError
 
 _WIDEST = 1024
-"""Heads of a large target stay small beside it."""
+"""Heads of a large target stay small compared with it."""
 
 
 @dataclass(frozen=True)

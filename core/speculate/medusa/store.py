@@ -1,4 +1,4 @@
-"""Trained heads on disk: safetensors and a JSON beside it, bound to the target by its hash."""
+"""Trained heads on disk: safetensors and a JSON next to it, bound to the target by its hash."""
 
 from __future__ import annotations
 

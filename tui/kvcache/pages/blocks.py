@@ -166,7 +166,7 @@ def sequences(event: PageEvent, copied: Iterable[int], width: int, height: int) 
 
 
 def figures(event: PageEvent, progress: PagesProgress, width: int) -> list[Line]:
-    """Utilization and waste of a state, beside caches that are allocated in advance, each with its history."""
+    """Utilization and waste of a state, compared with caches that are allocated in advance, each with its history."""
     bar = 16 if width >= 90 else 8
     strip = min(width - 64 - bar, 40)
     totals = event.totals

@@ -22,7 +22,7 @@ _ROOMY = 30
 
 
 class SimulationView(LiveRun[PagesProgress]):
-    """Two simulated schedulers beside each other."""
+    """Two simulated schedulers side by side."""
 
     NOTHING = "No simulation yet. Set mode to simulate in the form of the pages: continuous against static batching at the size of a model."
     DEFAULT_CSS = """

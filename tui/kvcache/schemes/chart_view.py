@@ -17,7 +17,7 @@ from tui.widgets.chart.chart import Chart
 from tui.widgets.live import Line, LiveLines
 
 _BESIDE = 96
-"""Columns from which on the list stands beside the chart."""
+"""Columns from which the list is next to the chart."""
 _LIST = 44
 
 
@@ -58,7 +58,7 @@ class ChartView(Vertical):
             yield self._legend
 
     def on_resize(self) -> None:
-        """The list beside the chart where there is room."""
+        """The list next to the chart where there is room."""
         self.set_class(self.size.width >= _BESIDE, "-beside")
         self.draw()
 

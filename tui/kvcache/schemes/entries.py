@@ -1,4 +1,4 @@
-"""The rows of finished comparisons beside each other: which are comparable, which nothing beats. Pure."""
+"""The rows of finished comparisons next to each other: which are comparable, which nothing beats. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fields of the forms mean beside each other. Pure."""
+"""What the fields of the forms mean together. Pure."""
 
 from __future__ import annotations
 

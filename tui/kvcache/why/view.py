@@ -25,7 +25,7 @@ _TALL = 46
 _LOW = 28
 """Lines below which the charts take turns too."""
 _BROAD = 92
-"""Columns from which on the charts stand beside each other."""
+"""Columns from which the charts are next to each other."""
 
 
 class WhyView(LiveRun[RunProgress]):

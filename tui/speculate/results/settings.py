@@ -1,4 +1,4 @@
-"""Finished runs as rows that can be set beside each other. Pure: reads what the worker wrote, draws nothing."""
+"""Finished runs as rows that can be compared. Pure: reads what the worker wrote, draws nothing."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def over_gamma(entry: Entry) -> Plot:
 
 
 def side_by_side(entry: Entry, entries: Sequence[Entry]) -> Plot:
-    """Measured beside predicted speed-up of every setting that was measured on the same work, whatever the drafter; the fastest first."""
+    """Measured next to predicted speed-up of every setting that was measured on the same work, whatever the drafter; the fastest first."""
     alike = sorted((each for each in entries if each.comparable(entry)), key=lambda each: -each.row.speedup)
     return Plot(
         kind="bar",
@@ -178,7 +178,7 @@ def side_by_side(entry: Entry, entries: Sequence[Entry]) -> Plot:
 
 
 def figures(entry: Entry, entries: Sequence[Entry]) -> tuple[Plot, ...]:
-    """The charts of a row beside the others, in turns."""
+    """The charts of a row next to the others, in turns."""
     return by_position(entry), over_gamma(entry), side_by_side(entry, entries)
 
 

@@ -1,4 +1,4 @@
-"""What finished runs measured: one setting in full, all settings of the model beside it, its charts."""
+"""What finished runs measured: one setting in full, all settings of the model next to it, its charts."""
 
 from __future__ import annotations
 

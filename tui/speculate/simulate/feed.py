@@ -31,7 +31,7 @@ def setting_of(measured: Measured) -> Setting:
 
 
 def beside(measured: Measured) -> str:
-    """The measured speed-up beside the one that is predicted from measured acceptance and costs."""
+    """The measured speed-up next to the one that is predicted from measured acceptance and costs."""
     row = measured.row
     what = setting(measured.result.drafter, row.gamma, row.temperature)
     try:

@@ -27,7 +27,7 @@ from tui.widgets.live import LiveLines
 _LOW = 27
 """Lines below which table and chart take turns."""
 _BROAD = 108
-"""Columns from which on they stand beside each other."""
+"""Columns from which they are next to each other."""
 _TABLE = 68
 """Columns of the whole table."""
 
@@ -95,7 +95,7 @@ class SimulatorView(Vertical):
         self.set_class(not chart, "-table")
 
     def take(self, run_id: str, measured: Measured, rows: Sequence[Measured]) -> None:
-        """Fill in what a run measured, and show the simulated speed-up beside the measured one.
+        """Fill in what a run measured, and show the simulated speed-up next to the measured one.
 
         Args:
             run_id: of the run.

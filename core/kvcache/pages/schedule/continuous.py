@@ -12,7 +12,7 @@ from core.kvcache.pages.schedule.clock import Job, Outcome, Server, Simulation, 
 from core.kvcache.pages.schedule.traces import Arrival
 
 WATERMARK = 0.01
-"""Share of the blocks that an admission leaves free beside running sequences, so that they are not preempted at once (vLLM's)."""
+"""Share of the blocks that an admission leaves free while sequences run, so that they are not preempted at once (vLLM's)."""
 
 
 class Continuous(Simulation):
