@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from core.kvcache.result import KvCacheResult
 from core.runs.state import store
 from tests.tui.cli.conftest import Llmopt, process
-from tests.tui.kvcache.made import measured, refused
+from tests.tui.kvcache.made import refused, schemes
 from tui.cli.options import build_spec, command_line
 from tui.cli.printing.results import print_result
 
@@ -62,15 +61,13 @@ def test_names_with_commas_become_a_tuple_and_a_command_again(llmopt: Llmopt, mo
 
 
 def test_the_table_is_printed_and_what_is_missing_stays_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    document = measured("schemes")
-    row = document["rows"][0] | {"bytes_held": 1048576, "top1_agreement": 0.5}
-    result = KvCacheResult.read(document | {"rows": [row, refused(document["rows"][-1])]})
-    assert result is not None
-    print_result(result)
+    result = schemes()
+    row, without = result.rows[0].model_copy(update={"bytes_held": 1048576, "top1_agreement": 0.5}), refused(result.rows[-1])
+    print_result(result.model_copy(update={"rows": (row, without)}))
     out = capsys.readouterr().out
     assert "1.0 MiB" in out
     assert "50.00 %" in out
-    assert "—" in next(line for line in out.splitlines() if line.split()[:1] == [refused(document["rows"][-1])["name"]])
+    assert "—" in next(line for line in out.splitlines() if line.split()[:1] == [without.name])
     assert "{" not in out
 
 

@@ -220,14 +220,14 @@ async def test_f6_feeds_the_simulator_and_sets_the_simulated_beside_the_measured
         await pilot.press("f6")
         await settle(pilot)
         assert pane.bar.active == SIMULATOR
-        told = str(pane.simulator._told.render())
+        told = str(pane.simulator._answer.render())
         assert f"measured  α, γ, c, v, batch in {made.PAIR}" in told
         assert f"{chosen.row.speedup:.2f} times as fast; simulated {chosen.measured.predict().speedup:.2f} times" in told
         assert f"would be {chosen.measured.predict().speedup:.2f} times" in told, "the fields answer what the run lets expect"
         pane.simulator.fields.editors["alpha"].as_widget().focus()
         await pilot.press("end", "backspace", "backspace")
         await settle(pilot)
-        assert "assumed   α" in str(pane.simulator._told.render()), "what a person changes is assumed again"
+        assert "assumed   α" in str(pane.simulator._answer.render()), "what a person changes is assumed again"
 
 
 async def test_the_simulator_answers_every_edit_and_says_what_cannot_be(make_app: MakeApp) -> None:
@@ -237,20 +237,20 @@ async def test_the_simulator_answers_every_edit_and_says_what_cannot_be(make_app
         await settle(pilot)
         await pilot.press("enter", "right")
         await settle(pilot)
-        told = str(pane.simulator._told.render())
+        told = str(pane.simulator._answer.render())
         assert "for code completion" in told
         pane.simulator.fields.editors["gamma"].as_widget().focus()
         await pilot.press("end", "backspace", "0")
         await settle(pilot)
-        assert "gamma 0 cannot be" in str(pane.simulator._told.render())
+        assert "gamma 0 cannot be" in str(pane.simulator._answer.render())
         await pilot.press("backspace", "4")
         await settle(pilot)
         assert "›4" in pane.simulator.table.plain
-        assert "the batch changes nothing" not in str(pane.simulator._told.render())
+        assert "the batch changes nothing" not in str(pane.simulator._answer.render())
         pane.simulator.fields.editors["batch"].as_widget().focus()
         await pilot.press("end", "6")
         await settle(pilot)
-        assert "the batch changes nothing" in str(pane.simulator._told.render()), "v 1 says that arithmetic is free"
+        assert "the batch changes nothing" in str(pane.simulator._answer.render()), "v 1 says that arithmetic is free"
 
 
 async def test_up_and_down_go_through_the_simulators_fields(make_app: MakeApp) -> None:
