@@ -29,9 +29,9 @@ CALIBRATION = tuple(method.name for when in ("yes", "if asked") for method in ME
 """Methods that read calibration text, always or when asked to."""
 
 
-def _of(field: str, description: str, unit: Unit | None = None, /, *, beside: Mapping[str, tuple[Any, ...]] | None = None, **bounds: Any) -> Any:
-    """A field that means something to those methods only that list it, and only beside certain values of other fields where these are given."""
-    return Field(description=description, json_schema_extra=applies(unit, method=using(field), **(beside or {})), **bounds)
+def _of(field: str, description: str, unit: Unit | None = None, /, *, alongside: Mapping[str, tuple[Any, ...]] | None = None, **bounds: Any) -> Any:
+    """A field that means something to those methods only that list it, and only alongside certain values of other fields where these are given."""
+    return Field(description=description, json_schema_extra=applies(unit, method=using(field), **(alongside or {})), **bounds)
 
 
 class QuantizeSpec(Spec):
@@ -52,9 +52,9 @@ class QuantizeSpec(Spec):
     symmetric: Annotated[bool, _of("symmetric", "Grid symmetric around zero; otherwise each scale has a zero point")] = True
     clipping: Annotated[Clipping, _of("clipping", "Range of the grid: the largest magnitude, or the range with the least squared error")] = "absmax"
     act_order: Annotated[bool, _of("act_order", "gptq: quantize columns with the largest activations first")] = False
-    static_groups: Annotated[bool, _of("static_groups", "gptq with act-order: keep groups contiguous in the file", beside={"act_order": (True,)})] = (
-        True
-    )
+    static_groups: Annotated[
+        bool, _of("static_groups", "gptq with act-order: keep groups contiguous in the file", alongside={"act_order": (True,)})
+    ] = True
     damp: Annotated[float, _of("damp", "gptq, additive: damping as a share of the Hessian's mean diagonal", "1", gt=0, le=1)] = 0.01
     alpha: Annotated[
         float | None, _of("alpha", "smoothquant: share of the difficulty that moves to the weights; searched when not given", "1", ge=0, le=1)
@@ -67,7 +67,7 @@ class QuantizeSpec(Spec):
         _of(
             "activation_scales",
             "Scales of rounded activations: one a token at run time, or one found by calibration",
-            beside={"activation_bits": (8,)},
+            alongside={"activation_bits": (8,)},
         ),
     ] = "dynamic"
     fp8_format: Annotated[Float8, _of("fp8_format", "fp8: e4m3 has finer steps, e5m2 a wider range")] = "e4m3"
