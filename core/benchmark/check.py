@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from core.benchmark.drive.admission import check_load
-from core.benchmark.server.formats import check_format
+from core.benchmark.serve.check import ServerCheck
+from core.benchmark.serve.check import check as check_server
+from core.benchmark.server.target import serve_spec
 from core.benchmark.spec import BenchmarkSpec
-from core.engine import look_up
 from core.models.card import ModelCard
-from core.models.resolve import resolve
+
+_TEMPLATE = 64
+"""Tokens that a chat template may add."""
 
 
-def check(spec: BenchmarkSpec, card: ModelCard | None) -> None:
-    """What can be known of a load without its server; `card` is None for an address.
+def check(spec: BenchmarkSpec, card: ModelCard | None) -> ServerCheck | None:
+    """What can be known of a load without its server, and the server that is started for it; `card` is None for an address.
 
     Raises:
-        RequestError: as `check_load`, and an engine that does not read the model's format.
+        RequestError: as `check_load`, and of a server that is started as its own check.
     """
     check_load(spec, card)
-    if card is not None:
-        check_format(look_up(spec.engine_name).facts, resolve(spec.model).kind)
+    if card is None:
+        return None
+    return check_server(serve_spec(spec, min(spec.input_tokens + spec.output_tokens + _TEMPLATE, card.context)), card)

@@ -49,6 +49,8 @@ class KvCheck:
     """Head variants other than the model's own."""
     memory: tuple[MemoryLine, ...]
     peak_memory_bytes: int
+    memory_available: int | None
+    """Bytes that are free where the model runs; None for a GPU that was not looked at."""
     warnings: tuple[str, ...] = ()
 
 
@@ -93,7 +95,7 @@ def check(spec: KvCacheSpec, card: ModelCard, *, memory_available: int | None = 
     free = memory_available if memory_available is not None else int(psutil.virtual_memory().available) if device == "cpu" else None
     if free is not None and peak > free:
         raise RequestError(_does_not_fit(spec, tokens, memory, peak, free))
-    return KvCheck(tokens, prompt, rows, variants, memory, peak, tuple(refusals))
+    return KvCheck(tokens, prompt, rows, variants, memory, peak, free, tuple(refusals))
 
 
 def _memory(

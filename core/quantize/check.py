@@ -5,10 +5,12 @@ Every figure here is an estimate and says how it was reached; the run measures t
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from math import gcd
 from pathlib import Path
 
+import psutil
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import RequestError
@@ -17,6 +19,7 @@ from core.models.source import require_unquantized
 from core.quantize.methods import METHODS
 from core.quantize.plan.request import FitLine
 from core.quantize.spec import QuantizeSpec
+from core.runs.state.home import runs_folder
 from core.sanitize import clean
 
 _BASE_BYTES = 450 * 2**20
@@ -39,6 +42,8 @@ class FitCheck(BaseModel):
     peak_memory_bytes: int
     memory: tuple[FitLine, ...]
     """Parts of the peak memory."""
+    memory_available: int
+    """Bytes of RAM that are free."""
     warnings: tuple[str, ...] = ()
 
 
@@ -48,13 +53,17 @@ def check(spec: QuantizeSpec, card: ModelCard, *, memory_available: int | None =
     Args:
         spec: the request.
         card: the model's.
-        memory_available: bytes of RAM that are free; None when not known.
-        disk_free: bytes free where the checkpoint will stand; None when not known.
+        memory_available: bytes of RAM that are free; by default this machine's.
+        disk_free: bytes free where the checkpoint will stand; by default this machine's.
 
     Raises:
         RequestError: the request cannot be carried out on this model, in one sentence.
     """
     require_unquantized(card)
+    if memory_available is None:
+        memory_available = int(psutil.virtual_memory().available)
+    if disk_free is None:
+        disk_free = _disk_free(spec)
     spec = spec.settled(card)
     method, request = METHODS[spec.method], spec.request
     _refuse_what_cannot_be(spec, card)
@@ -65,7 +74,7 @@ def check(spec: QuantizeSpec, card: ModelCard, *, memory_available: int | None =
     before = card.file_bytes or card.parameters * width
     memory = _memory(spec, card, width)
     peak = sum(line.bytes for line in memory)
-    if method.holds_model and memory_available is not None and peak > memory_available:
+    if method.holds_model and peak > memory_available:
         raise RequestError(
             f"training takes about {_gib(peak)} and {_gib(memory_available)} of memory are free: choose gptq or awq, which work block by block"
         )
@@ -78,8 +87,19 @@ def check(spec: QuantizeSpec, card: ModelCard, *, memory_available: int | None =
         weights_kept=kept,
         peak_memory_bytes=peak,
         memory=memory,
+        memory_available=memory_available,
         warnings=tuple(_warnings(spec, card, peak, after, memory_available, disk_free)),
     )
+
+
+def _disk_free(spec: QuantizeSpec) -> int | None:
+    """Bytes free where the checkpoint will stand; None when the system does not say."""
+    folder = Path(spec.out).expanduser().absolute() if spec.out else runs_folder()
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    try:
+        return None if existing is None else shutil.disk_usage(existing).free
+    except OSError:
+        return None
 
 
 def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
@@ -140,8 +160,8 @@ def _memory(spec: QuantizeSpec, card: ModelCard, width: int) -> tuple[FitLine, .
     return tuple(lines)
 
 
-def _warnings(spec: QuantizeSpec, card: ModelCard, peak: int, after: int, memory_available: int | None, disk_free: int | None) -> Iterator[str]:
-    if memory_available is not None and peak > memory_available:
+def _warnings(spec: QuantizeSpec, card: ModelCard, peak: int, after: int, memory_available: int, disk_free: int | None) -> Iterator[str]:
+    if peak > memory_available:
         yield f"the estimated peak of {_gib(peak)} is above the {_gib(memory_available)} of memory that are free"
     if disk_free is not None and after > disk_free:
         yield f"the checkpoint of about {_gib(after)} does not fit in the {_gib(disk_free)} that are free on the disk"

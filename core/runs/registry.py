@@ -56,7 +56,12 @@ CAPABILITIES: dict[str, Capability] = {
         pareto="core.quantize.points:of_run",
     ),
     "quantize-compare": Capability(
-        "core.quantize.compare", "QuantizeCompare", "Compare quantizations", needs_unquantized=True, pareto="core.quantize.points:of_comparison"
+        "core.quantize.compare",
+        "QuantizeCompare",
+        "Compare quantizations",
+        check="core.quantize.compare.check:check",
+        needs_unquantized=True,
+        pareto="core.quantize.points:of_comparison",
     ),
     "verify": Capability("core.evaluate.verify", "Verify", "Verify", needs_folder=False),
     "evaluate": Capability("core.evaluate", "Evaluate", "Evaluate", check="core.evaluate.check:check", needs_folder=False),

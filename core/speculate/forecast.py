@@ -39,6 +39,8 @@ class SpeculateFit(BaseModel):
     predicted_speedup: float
     """At the first gamma, with `ASSUMED_ALPHA` and a forward bound by reading weights."""
     peak_memory_bytes: int
+    memory_available: int | None
+    """Bytes of RAM that are free; None for a GPU, which was not looked at."""
     slots: int
     """Of a sequence's cache."""
     warnings: tuple[str, ...] = ()
@@ -66,8 +68,9 @@ def forecast(
     if spec.drafter == "layers":
         kept = len(kept_blocks(card.layers, spec.keep_layers, spec.skip_layers))
     peak = _memory(spec, card, draft, batch, slots)
+    free = None
     if spec.device in ("cpu", "auto"):
-        free = psutil.virtual_memory().available if memory_available is None else memory_available
+        free = int(psutil.virtual_memory().available) if memory_available is None else memory_available
         if peak > free:
             raise RequestError(
                 f"a batch of {batch} with {slots} slots a sequence takes about {_gib(peak)}, and {_gib(free)} of memory are free: "
@@ -80,6 +83,7 @@ def forecast(
         cost_ratio=ratio,
         predicted_speedup=prediction.speedup,
         peak_memory_bytes=peak,
+        memory_available=free,
         slots=slots,
         warnings=tuple(_warnings(spec, card, draft, costs)),
     )

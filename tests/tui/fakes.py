@@ -45,9 +45,16 @@ class FakeServices:
     settings: Settings = field(default_factory=Settings)
     read_only: bool = False
     sampler: Any = field(default_factory=NoSampler)
-    runs: Any = field(default_factory=LiveRuns)
+    runs: Any = None
     models: Any = field(default_factory=NoModels)
     clock: Callable[[], float] = lambda: NOW
+
+    def __post_init__(self) -> None:
+        self.runs = self.runs or LiveRuns(self.find)
+
+    def find(self, name: str) -> Any:
+        """A model as admission looks it up."""
+        return self.models.resolve(name)
 
 
 def write_run(

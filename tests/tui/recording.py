@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from core.runs.launch.admission import Find
 from core.runs.state.store import Run
 from core.spec import Spec
 from tui.services.live_runs import LiveRuns
@@ -14,16 +15,18 @@ class RecordingRuns(LiveRuns):
     """Starts nothing: notes what was asked for, and leaves a run that goes on.
 
     Args:
+        find: looks models up.
         going: makes a run that goes on out of a request and an id.
     """
 
-    def __init__(self, going: Callable[[Spec, str], Run]) -> None:
-        super().__init__()
+    def __init__(self, find: Find, going: Callable[[Spec, str], Run]) -> None:
+        super().__init__(find)
         self.started: list[Spec] = []
         self.cancelled: list[str] = []
         self._going = going
 
     def start(self, spec: Spec) -> Any:
+        self.admit(spec)
         self.started.append(spec)
         return self._going(spec, f"20260101-1159{len(self.started):02}-{spec.capability}-00ff")
 

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from core.runs import registry
-from core.runs.launch.admission import admit
+from core.runs.launch.begin import begin
 from core.runs.launch.launch import Launcher, LocalLauncher
 from core.runs.launch.resume import kept_bytes, resumable
-from core.runs.state import store
 from core.runs.state.state import State
 from core.runs.state.store import Run
-from core.spec import Spec
 from tui.cli import follow
 from tui.cli.keys import ask_for_key
 from tui.cli.options import build_spec, without_effect
@@ -31,21 +29,11 @@ def experiment(key: str, model: str | None, given: dict[str, Any]) -> int:
     saved_file: Path | None = given.pop("spec", None)
     spec = build_spec(registry.spec_class(key), model, given, saved_file)
     ask_for_key(spec)
-    admit(spec)
+    chosen = launcher()
+    run = begin(spec, chosen)
     for sentence in without_effect(spec, given):
         narrate(f"note: {sentence}")
-    return start(spec, as_json=as_json, detach=detach)
-
-
-def start(spec: Spec, *, as_json: bool, detach: bool) -> int:
-    """Start a run of an admitted spec and, unless detached, see it through."""
-    run = store.create(spec)
-    chosen = launcher()
-    try:
-        state = chosen.start(run)
-    except KeyboardInterrupt:
-        return conclude(run, follow.cancel(run, chosen), as_json=as_json)
-    return see_through(run, state, chosen, as_json=as_json, detach=detach)
+    return see_through(run, run.state, chosen, as_json=as_json, detach=detach)
 
 
 def see_through(run: Run, state: State, chosen: Launcher, *, as_json: bool, detach: bool, heard: int = 0) -> int:

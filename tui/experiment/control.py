@@ -46,10 +46,6 @@ class RunControl(Container):
         """Bring a view to the front."""
         raise NotImplementedError
 
-    def refusal(self, spec: Spec) -> str:
-        """Why a request cannot be started, empty when it can. Runs in a thread: it may touch the disk."""
-        return self.setup.probe(spec).refusal
-
     def live_of(self, run: Run) -> LiveRun[Any]:
         """The view that follows a run of this tab."""
         return self.lives[run.capability]
@@ -103,10 +99,7 @@ class RunControl(Container):
 
     def _start_now(self, spec: Spec) -> None:
         if self.begin("starting ..."):
-            self.launch(lambda: self._make(spec), self.started)
-
-    def _make(self, spec: Spec) -> Run | str:
-        return self.refusal(spec) or services_of(self).runs.start(spec)
+            self.launch(lambda: services_of(self).runs.start(spec), self.started)
 
     def begin(self, note: str) -> bool:
         """Say that something is being started; False when something is already."""
@@ -117,22 +110,19 @@ class RunControl(Container):
         return True
 
     @in_thread(group="start", description="start a run")
-    def launch(self, make: Callable[[], Run | str], then: Callable[[Run], None], what: str = "Not started") -> None:
+    def launch(self, make: Callable[[], Run], then: Callable[[Run], None], what: str = "Not started") -> None:
         """After `begin`: make a run in a thread.
 
         Args:
-            make: answers the run, or why there is none.
+            make: answers the run.
             then: is told of the run on the event loop.
             what: title of the note that says why there is none.
         """
         try:
             made = make()
-        except LlmoptError as error:
-            made = str(error)
         except Exception as error:
-            made = crash.record(error)
-        if isinstance(made, str):
-            self.app.call_from_thread(self.not_started, made, what)
+            reason = str(error) if isinstance(error, LlmoptError) else crash.record(error)
+            self.app.call_from_thread(self.not_started, reason, what)
         else:
             self.app.call_from_thread(self._over, then, made)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
 from textual.content import Content
 from textual.widgets import Static
 
-from core.models.find.hub_cache import cached_snapshot, is_model_id, is_offline
+from core.errors import LlmoptError
+from core.runs.launch.admission import Admission
 from core.sanitize import clean
+from core.spec import Spec
+from tui.services.services import Runs
 from tui.widgets.hanging import hanging
 
 
@@ -21,15 +25,30 @@ class Fit:
     lines: tuple[tuple[str, str], ...] = ()
     """(name, text)."""
     warnings: tuple[str, ...] = ()
+    command: str = ""
+    """What can be copied of it, for example the command of a server."""
 
 
 NOT_HERE = Fit(warnings=("the model is not on this machine: the run fetches it first, and nothing can be foreseen before that",))
 """The verdict on a model that must be fetched."""
 
 
-def must_be_fetched(name: str) -> bool:
-    """Whether a model has to come from the network first."""
-    return is_model_id(name) and not Path(name).expanduser().exists() and not is_offline() and cached_snapshot(name) is None
+S = TypeVar("S", bound=Spec)
+
+
+def judge(runs: Runs, spec: S, foresee: Callable[[S, Admission], Fit]) -> Fit:
+    """The verdict of admission on a valid request. Reads files: off the event loop.
+
+    Args:
+        runs: that admit it.
+        spec: the request.
+        foresee: puts into words what was found out about a request that is admitted.
+    """
+    try:
+        found = runs.admit(spec)
+        return NOT_HERE if found.unseen else foresee(spec, found)
+    except LlmoptError as error:
+        return Fit(refusal=str(error))
 
 
 class FitPanel(Static):
@@ -43,10 +62,17 @@ class FitPanel(Static):
         super().__init__("checking ...", markup=False)
         self._fit: Fit | None = None
 
+    @property
+    def command(self) -> str:
+        """What can be copied of the verdict."""
+        return self._fit.command if self._fit is not None else ""
+
     def show(self, fit: Fit) -> None:
         """Another verdict."""
-        self._fit = fit
+        before, self._fit = self.command, fit
         self._draw()
+        if fit.command != before:
+            self.refresh_bindings()
 
     def on_resize(self) -> None:
         """Wrap anew."""

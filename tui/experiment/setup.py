@@ -13,8 +13,10 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.worker import get_current_worker
 
+from core.runs.launch.admission import Admission
 from core.spec import Spec, Values
-from tui.experiment.fit import Fit, FitPanel
+from tui.experiment.fit import Fit, FitPanel, judge
+from tui.services.services import services_of
 from tui.widgets.form.fields.describe import FieldView
 from tui.widgets.form.fields.editor import Editor
 from tui.widgets.form.fields.guide import Guide, no_guide
@@ -34,7 +36,7 @@ S = TypeVar("S", bound=Spec)
 class SetupView(Vertical, Generic[S]):
     """The form and its fit check, which runs in a thread whenever the form comes to rest.
 
-    A subclass says in `probe` what is foreseen of a valid request.
+    A subclass says in `foreseen` what a request that is admitted will take.
 
     Args:
         spec_class: whose fields to edit.
@@ -76,8 +78,8 @@ class SetupView(Vertical, Generic[S]):
         self._wanted: object = None
         """Model to begin with as soon as the form is there."""
 
-    def probe(self, spec: S) -> Fit:
-        """What is foreseen of a valid request. Runs in a thread: it may touch the disk."""
+    def foreseen(self, spec: S, found: Admission) -> Fit:
+        """What a request that was admitted will take, in words. Runs in a thread."""
         raise NotImplementedError
 
     def takes(self, model: object) -> bool:  # noqa: ARG002
@@ -154,7 +156,7 @@ class SetupView(Vertical, Generic[S]):
     @in_thread(group="check", description="check whether the model fits", exclusive=True)
     def _check(self, spec: S) -> None:
         worker = get_current_worker()
-        found = self.probe(spec)
+        found = judge(services_of(self).runs, spec, self.foreseen)
         if not worker.is_cancelled:
             self.app.call_from_thread(self._checked, spec, found)
 

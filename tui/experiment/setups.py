@@ -11,7 +11,6 @@ from textual.containers import Vertical
 from textual.widgets import ContentSwitcher
 
 from core.spec import Spec, Values
-from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
 from tui.widgets.form.fields.choice import ChoiceEditor
 from tui.widgets.form.fields.describe import FieldView
@@ -101,10 +100,6 @@ class Setups(Vertical):
     def problem(self) -> str:
         """The first complaint of the chosen form."""
         return self.current.problem()
-
-    def probe(self, spec: Any) -> Fit:
-        """What is foreseen of a request, by the form that makes such requests. Runs in a thread."""
-        return next((view.probe(spec) for view in self.views.values() if isinstance(spec, view.spec_class)), Fit())
 
     def prefill(self, values: Values) -> list[str]:
         """Fill the first form that has all these fields, the chosen one before others; answers the fields that no form has."""

@@ -7,23 +7,16 @@ from core.evaluate.verify.spec import VerifySpec
 from core.quantize.compare.spec import VariantSet
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.store import Run
-from core.spec import Spec
 from tui.experiment.pane import ExperimentPane
 from tui.quantize.results.verify import VerifyScreen
-from tui.quantize.setup.fit import probe
 from tui.quantize.setup.options import comparison_options, usual_set
-from tui.quantize.setup.requests import comparison_of, parts
+from tui.quantize.setup.requests import comparison_of
 from tui.services.services import services_of
 from tui.widgets.form.table_picker import TablePicker
 
 
 class QuantizeControl(ExperimentPane):
     """Comparisons and verifications as runs of their own."""
-
-    def refusal(self, spec: Spec) -> str:
-        """Why a quantization, or one of a comparison's, cannot be started."""
-        models = services_of(self).models
-        return next((fit.refusal for fit in (probe(models, each) for each in parts(spec)) if fit.refusal), "")
 
     def action_compare(self) -> None:
         """Ask what to compare on the form's model, then start it."""

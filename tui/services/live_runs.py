@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from core.runs.launch.admission import Admission, Find
     from core.runs.launch.launch import Launcher
     from core.runs.state.state import State
     from core.runs.state.store import Run
@@ -13,7 +14,14 @@ if TYPE_CHECKING:
 
 
 class LiveRuns:
-    """`core.runs`, imported when it is first needed."""
+    """`core.runs`, imported when it is first needed.
+
+    Args:
+        find: looks up the models of requests, without fetching them: only a run may take that time.
+    """
+
+    def __init__(self, find: Find) -> None:
+        self._find = find
 
     @cached_property
     def _launcher(self) -> Launcher:
@@ -37,13 +45,17 @@ class LiveRuns:
         """The state of a run, after a look whether its worker still lives."""
         return self._launcher.refresh(run)
 
-    def start(self, spec: Spec) -> Run:
-        """Create the run and start its worker."""
-        from core.runs.state import store
+    def admit(self, spec: Spec) -> Admission:
+        """Look at everything that the run would stumble over."""
+        from core.runs.launch.admission import admit
 
-        run = store.create(spec)
-        self._launcher.start(run)
-        return run
+        return admit(spec, self._find)
+
+    def start(self, spec: Spec) -> Run:
+        """Admit the request, create the run and start its worker."""
+        from core.runs.launch.begin import begin
+
+        return begin(spec, self._launcher, self._find)
 
     def cancel(self, run: Run) -> State:
         """SIGTERM to the worker's group, SIGKILL after its grace; returns when the run is over."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from core.hardware.live.sampler import Sampler
     from core.models.find.listing import ModelListing
     from core.models.resolve import ModelSource
+    from core.runs.launch.admission import Admission
     from core.runs.state.state import State
     from core.runs.state.store import Run
     from core.spec import Spec
@@ -35,8 +36,11 @@ class Runs(Protocol):
     def state(self, run: Run) -> State:
         """The state of a run, after a look whether its worker still lives."""
 
+    def admit(self, spec: Spec) -> Admission:
+        """What is known of a request before it is started; RequestError says why it cannot be."""
+
     def start(self, spec: Spec) -> Run:
-        """Create a run and its worker, which outlives this process."""
+        """Admit a request, create a run and its worker, which outlives this process; RequestError as `admit`, and then there is no run."""
 
     def cancel(self, run: Run) -> State:
         """Stop the worker of a run; returns when it is over."""
@@ -118,7 +122,7 @@ class LiveServices:
         """Runs on this machine."""
         from tui.services.live_runs import LiveRuns
 
-        return LiveRuns()
+        return LiveRuns(self.models.resolve)
 
     @cached_property
     def models(self) -> Models:

@@ -32,6 +32,11 @@ def is_offline() -> bool:
     return any(os.environ.get(variable, "").lower() not in _FALSE for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
 
 
+def must_be_fetched(name: str) -> bool:
+    """Whether a model has to come from the network first."""
+    return is_model_id(name) and not Path(name).expanduser().exists() and not is_offline() and cached_snapshot(name) is None
+
+
 def cached_snapshot(model_id: str) -> Path | None:
     """The folder of a cached model: what `main` points to, else its newest snapshot with a config.json."""
     repository = cache_folder() / f"models--{model_id.replace('/', '--')}"

@@ -27,8 +27,8 @@ from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.errors import OutputError, WeightError, output_error, weight_error
 from core.numerics.widths import packed_words
-from core.quantize.check import check
 from core.quantize.compare.charts import granularity_errors, histogram, memory_bars, scatter
+from core.quantize.compare.check import check
 from core.quantize.compare.result import Charts, CompareRow, Histogram, QuantizeCompareResult, Scatter
 from core.quantize.compare.scratch import write_e5m2
 from core.quantize.compare.spec import PICTURES, Pictures, QuantizeCompareSpec, Variant
@@ -63,7 +63,7 @@ def run(spec: QuantizeCompareSpec, context: RunContext) -> QuantizeCompareResult
     source = resolve(spec.model)
     card, folder = source.card(), require_folder(source)
     variants = spec.variants
-    linears = max(check(spec.of(variant), card).linears for variant in variants)
+    linears = max(fit.linears for fit in check(spec, card))
     evaluation = Evaluation.prepare(source, spec.text, spec.eval_tokens, spec.context)
     windows, calibration = calibration_windows_of(spec.of(variants[0]), source)
     steps = Steps(context, linears * (len(variants) + 1) + evaluation.steps(len(variants) + 1, card.layers))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
 from core import engine_paths
+from core.runs.launch.admission import Admission
+from core.spec import Spec
+from engines.variants.local import LocalServer
 from tests.tui.benchmark import made
 from tests.tui.fakes import FakeServices
 from tests.tui.kvcache.conftest import shown
@@ -16,10 +20,12 @@ from tests.tui.quantize.conftest import FakeModels, settle, until
 from tests.tui.recording import RecordingRuns
 from tui.app import LlmoptApp
 from tui.benchmark.pane import BenchmarkPane
+from tui.experiment.fit import Fit, judge
 from tui.shell.panes import PaneEntry
 
-__all__ = ["MakeApp", "RecordingRuns", "open_tab", "settle", "shown", "until"]
+__all__ = ["MakeApp", "RecordingRuns", "judged", "open_tab", "settle", "shown", "until"]
 
+S = TypeVar("S", bound=Spec)
 MakeApp = Callable[..., LlmoptApp]
 PYTHON = "/opt/llmopt/bin/python"
 VERSIONS = {"transformers": "5.23.0", "llama_cpp_python": "0.3.36"}
@@ -43,8 +49,13 @@ def stated_engines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def runs(services: FakeServices) -> RecordingRuns:
-    services.runs = RecordingRuns(made.going)
+    services.runs = RecordingRuns(services.find, made.going)
     return services.runs
+
+
+def judged(spec: S, foresee: Callable[[S, Admission], Fit]) -> Fit:
+    """What the fit panel shows of a request."""
+    return judge(FakeServices(models=FakeModels()).runs, spec, foresee)
 
 
 async def open_tab(pilot: Pilot[None], view: str = "") -> BenchmarkPane:

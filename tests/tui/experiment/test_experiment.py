@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 from textual.app import App, ComposeResult
 
+from core.models.resolve import resolve
 from core.runs import registry
 from core.runs.state.events import Artifact, Detail, Log, Metric, Progress, StateChange
 from core.runs.state.files import write_json
@@ -58,7 +59,7 @@ def test_finished_runs_of_a_model_are_read_and_others_left_out(monkeypatch: pyte
     for number, (model, ticks) in enumerate((("a", 1), ("b", 2), ("a", None), ("a", 4))):
         folder = write_run(f"20260101-11000{number}-tick-000{number}", spec={"model": model})
         write_json(folder / "result.json", {"capability": "tick", "run": "x"} | ({} if ticks is None else {"metrics": {"ticks": ticks}, "spec": {}}))
-    found = of_model(LiveRuns().list_runs(), "tick", "a", TickResult)
+    found = of_model(LiveRuns(resolve).list_runs(), "tick", "a", TickResult)
     assert [each.result.metrics.ticks for each in found] == [4, 1], "newest first, without the one of another version"
 
 

@@ -31,7 +31,7 @@ def services() -> FakeServices:
 @pytest.fixture(autouse=True)
 def stated_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """6 GiB of 8 are free and there is no GPU; only the KV-cache tab is real."""
-    monkeypatch.setattr("tui.kvcache.setup.foreseen.psutil.virtual_memory", lambda: SimpleNamespace(available=6 * GIBIBYTE))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=6 * GIBIBYTE))
     machine = Machine("workstation", (), 8 * GIBIBYTE, 8, "CPU of the test")
     monkeypatch.setattr("tui.kvcache.fit.view.Machine.here", lambda: machine)
     monkeypatch.setattr(PaneEntry, "load", lambda self: KvCachePane if self.id == "kv-cache" else Static)
@@ -39,7 +39,7 @@ def stated_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def runs(services: FakeServices) -> RecordingRuns:
-    services.runs = RecordingRuns(made.going)
+    services.runs = RecordingRuns(services.find, made.going)
     return services.runs
 
 

@@ -18,6 +18,7 @@ from core.errors import RequestError
 from core.models.card import ModelCard
 from core.models.find.listing import ModelListing, ModelProblem
 from core.models.source import ModelSource
+from core.runs.launch.admission import Find
 from core.runs.state.store import Run
 from core.spec import Spec
 from tests.tui.fakes import NOW, FakeServices
@@ -87,8 +88,8 @@ def services() -> FakeServices:
 class RecordingRuns(LiveRuns):
     """Starts nothing: remembers what should have been started or cancelled."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, find: Find) -> None:
+        super().__init__(find)
         self.started: list[Spec] = []
         self.cancelled: list[str] = []
         self.resumed: list[str] = []
@@ -97,6 +98,7 @@ class RecordingRuns(LiveRuns):
 
     def start(self, spec: Spec) -> Run:
         self.gate.wait(5)
+        self.admit(spec)
         self.started.append(spec)
         return made.run_of(spec, f"20260101-115959-{spec.capability}-000{len(self.started)}", created=NOW - 1)
 
@@ -113,15 +115,15 @@ class RecordingRuns(LiveRuns):
 
 @pytest.fixture
 def runs(services: FakeServices) -> RecordingRuns:
-    services.runs = RecordingRuns()
+    services.runs = RecordingRuns(services.find)
     return services.runs
 
 
 @pytest.fixture(autouse=True)
 def stated_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """6 GiB of memory and 80 GiB of disk are free; only the Quantize tab is real."""
-    monkeypatch.setattr("tui.quantize.setup.fit.psutil.virtual_memory", lambda: SimpleNamespace(available=6 * 2**30))
-    monkeypatch.setattr("tui.quantize.setup.fit.shutil.disk_usage", lambda _: SimpleNamespace(free=80 * 2**30))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=6 * 2**30))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=80 * 2**30))
     monkeypatch.setattr(PaneEntry, "load", lambda self: QuantizePane if self.id == "quantize" else Static)
 
 

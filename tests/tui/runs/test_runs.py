@@ -232,7 +232,7 @@ async def test_a_stopped_run_goes_on_and_a_done_one_says_why_not(make_app: MakeA
             self.resumed.append(run.id)
             return run.state
 
-    services.runs = Resuming()
+    services.runs = Resuming(services.find)
     write_run("20260101-115600-quantize-0ddd", status="cancelled", exit_reason="cancelled")
     async with make_app().run_test(size=(120, 36)) as pilot:
         await open_runs(pilot)

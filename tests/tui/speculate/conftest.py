@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -22,14 +23,14 @@ __all__ = ["open_speculate", "settle", "until"]
 
 
 class Pair(FakeModels):
-    """The bundled models as they are, and a folder of which only the card is made up."""
+    """The bundled models and what is on the disk as they are, and a folder of which only the card is made up."""
 
     def __init__(self) -> None:
         super().__init__()
         self.names = ["bundled:base", "bundled:draft", "/models/story-llama"]
 
     def resolve(self, name: str) -> ModelSource | MadeUp:
-        if name.startswith("bundled:"):
+        if name.startswith("bundled:") or Path(name).exists():
             return resolve(name, allow_download=False)
         if name not in self.names:
             raise RequestError(f"no such path: {name}; give bundled:base, an existing folder or .gguf file, or a Hugging Face id")

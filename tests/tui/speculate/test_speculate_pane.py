@@ -29,7 +29,7 @@ MakeApp = Callable[..., LlmoptApp]
 
 @pytest.fixture
 def runs(services: FakeServices) -> RecordingRuns:
-    services.runs = RecordingRuns()
+    services.runs = RecordingRuns(services.find)
     return services.runs
 
 

@@ -1,109 +1,49 @@
-"""What a request will do, told before it starts. Reads models' cards and asks engines for their version: off the event loop."""
+"""What a request will do, told before it starts. Asks engines for their version: off the event loop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from core.benchmark import check
-from core.benchmark.compare import check as compare_check
 from core.benchmark.compare.spec import BenchmarkCompareSpec, CompareTarget
 from core.benchmark.machine.shapes import has_experts, products_of
 from core.benchmark.machine.spec import BenchmarkMachineSpec
-from core.benchmark.serve import check as serve_check
-from core.benchmark.server.target import serve_spec
+from core.benchmark.serve.check import ServerCheck
 from core.benchmark.spec import PACED, BenchmarkSpec
 from core.engine import Found, ServeSpec, look_up
-from core.errors import LlmoptError
-from core.models.card import ModelCard
+from core.runs.launch.admission import Admission
 from tui.benchmark.names import is_url
-from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
-from tui.services.services import Models
+from tui.experiment.fit import Fit
 from tui.widgets import words
 
-_TEMPLATE = 64
-"""Tokens that a chat template may add."""
 
-
-@dataclass(frozen=True)
-class Foreseen:
-    """The verdict, and what can be copied of it."""
-
-    fit: Fit
-    command: str = ""
-    """Of the server that would be started."""
-
-
-def benchmark(models: Models, spec: BenchmarkSpec) -> Foreseen:
+def benchmark(spec: BenchmarkSpec, admission: Admission) -> Fit:
     """Which server, which requests, and how long they take."""
-    if spec.is_url:
-        return _judged(lambda: _attached(spec))
-    if must_be_fetched(spec.model):
-        return Foreseen(NOT_HERE)
-    return _judged(lambda: _started(spec, models.resolve(spec.model).card()))
-
-
-def comparison(models: Models, spec: BenchmarkCompareSpec) -> Foreseen:
-    """Which targets are measured, and which are left out."""
-    if must_be_fetched(spec.model):
-        return Foreseen(NOT_HERE)
-    return _judged(lambda: _compared(spec, models.resolve(spec.model).card()))
-
-
-def server(models: Models, spec: ServeSpec) -> Foreseen:
-    """The server's version and command."""
-    if must_be_fetched(spec.model):
-        return Foreseen(NOT_HERE)
-
-    def judge() -> Foreseen:
-        serve_check.check(spec, models.resolve(spec.model).card())
-        lines, command = _command(spec)
-        warnings = (
-            () if spec.host in ("127.0.0.1", "localhost", "::1") else (f"other machines can reach it: it listens on {spec.host}, without a key",)
-        )
-        return Foreseen(Fit(lines=lines, warnings=warnings), command)
-
-    return _judged(judge)
-
-
-def machine(models: Models, spec: BenchmarkMachineSpec) -> Foreseen:
-    """Which products are measured."""
-    if must_be_fetched(spec.model):
-        return Foreseen(NOT_HERE)
-    return _judged(lambda: _products(spec, models.resolve(spec.model).card()))
-
-
-def _judged(judge: Callable[[], Foreseen]) -> Foreseen:
-    try:
-        return judge()
-    except LlmoptError as error:
-        return Foreseen(Fit(refusal=str(error)))
-
-
-def _attached(spec: BenchmarkSpec) -> Foreseen:
-    check.check(spec, None)
-    facts = look_up(spec.engine_name).facts
+    found: ServerCheck | None = admission.answer
+    if found is not None:
+        first, *rest = _started(found)
+        return Fit(lines=(first, *_load(spec), *rest), command=found.command.shown())
+    title = look_up(spec.engine_name).facts.title
     key = f", key from {spec.key_env}" if spec.key_env else ", key from OPENAI_API_KEY if set" if spec.model.startswith("https://") else ""
-    lines = (("attaches to", f"{facts.title} at {spec.model}{key}; nothing is started"), *_load(spec))
+    lines = (("attaches to", f"{title} at {spec.model}{key}; nothing is started"), *_load(spec))
     warnings = ("the server's certificate is not checked",) if spec.insecure else ()
-    return Foreseen(Fit(lines=lines, warnings=warnings))
+    return Fit(lines=lines, warnings=warnings, command=spec.model)
 
 
-def _started(spec: BenchmarkSpec, card: ModelCard) -> Foreseen:
-    check.check(spec, card)
-    asked = serve_spec(spec, min(spec.input_tokens + spec.output_tokens + _TEMPLATE, card.context))
-    serve_check.check(asked, card)
-    lines, command = _command(asked)
-    return Foreseen(Fit(lines=(lines[0], *_load(spec), *lines[1:])), command)
-
-
-def _compared(spec: BenchmarkCompareSpec, card: ModelCard) -> Foreseen:
-    compare_check.check(spec, card)
+def comparison(spec: BenchmarkCompareSpec, _admission: Admission) -> Fit:
+    """Which targets are measured, and which are left out."""
     rows = [(target.label, _installed(target)) for target in spec.chosen]
-    return Foreseen(Fit(lines=(*rows, *_load(spec))))
+    return Fit(lines=(*rows, *_load(spec)))
 
 
-def _products(spec: BenchmarkMachineSpec, card: ModelCard) -> Foreseen:
+def server(spec: ServeSpec, admission: Admission) -> Fit:
+    """The server's version and command."""
+    found: ServerCheck = admission.answer
+    local = spec.host in ("127.0.0.1", "localhost", "::1")
+    warnings = () if local else (f"other machines can reach it: it listens on {spec.host}, without a key",)
+    return Fit(lines=_started(found, spec.port), warnings=warnings, command=found.command.shown())
+
+
+def machine(spec: BenchmarkMachineSpec, admission: Admission) -> Fit:
+    """Which products are measured."""
+    card = admission.require_card()
     products = products_of(card)
     prefill = sum(product.prefill for product in products)
     each = len(spec.dtypes) * (len(spec.sizes) + len(spec.batches) * len(products) + prefill)
@@ -116,7 +56,7 @@ def _products(spec: BenchmarkMachineSpec, card: ModelCard) -> Foreseen:
         ("in all", f"{words.count(each)} products of {words.count(spec.repeats)} repeats on each device, copying and reading"),
     )
     warnings = ("products of experts are left out: how many rows each gets is the router's choice",) if has_experts(card) else ()
-    return Foreseen(Fit(lines=lines, warnings=warnings))
+    return Fit(lines=lines, warnings=warnings)
 
 
 def _installed(target: CompareTarget) -> str:
@@ -128,20 +68,15 @@ def _installed(target: CompareTarget) -> str:
     return f"{engine.facts.title} {found.version}" if isinstance(found, Found) else f"is left out: {found.reason}"
 
 
-def _command(spec: ServeSpec) -> tuple[tuple[tuple[str, str], ...], str]:
-    """What is told of a server that is started, and its command. The engine is known to be installed."""
-    engine = look_up(spec.engine)
-    found = engine.find()
-    assert isinstance(found, Found)
-    port = spec.port or engine.facts.port
-    command = engine.command(spec.model_copy(update={"port": port}), found, port)
-    place = "" if spec.port else f", on a free port instead of {port}"
-    lines = [
-        ("engine", f"{engine.facts.title} {found.version}, {'run for real' if engine.facts.tried == 'for real' else 'tested against its protocol'}"),
-        ("starts", f"{command.shown()}{place}"),
-        *(("note", note) for note in command.notes),
-    ]
-    return tuple(lines), command.shown()
+def _started(found: ServerCheck, port: int = 0) -> tuple[tuple[str, str], ...]:
+    """What is told of a server that is started; `port` is the one that was asked for."""
+    place = "" if port else f", on a free port instead of {found.facts.port}"
+    tried = "run for real" if found.facts.tried == "for real" else "tested against its protocol"
+    return (
+        ("engine", f"{found.facts.title} {found.version}, {tried}"),
+        ("starts", f"{found.command.shown()}{place}"),
+        *(("note", note) for note in found.command.notes),
+    )
 
 
 def _load(spec: BenchmarkSpec) -> tuple[tuple[str, str], ...]:

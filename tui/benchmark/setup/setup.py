@@ -7,18 +7,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from textual.worker import get_current_worker
-
 from core.benchmark.compare.spec import BenchmarkCompareSpec
 from core.benchmark.machine.spec import DTYPES, BenchmarkMachineSpec
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec, all_names
+from core.runs.launch.admission import Admission
 from tui.benchmark.names import is_url
 from tui.benchmark.setup import engines, foreseen
 from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
 from tui.experiment.setups import Setups
-from tui.services.services import services_of
 from tui.widgets.form.fields.describe import FieldView
 from tui.widgets.form.fields.editor import Editor
 from tui.widgets.form.fields.entry import EntryEditor
@@ -48,13 +46,10 @@ class BenchmarkSetup(SetupView[BenchmarkSpec]):
             "thresholds": EntryEditor,
         }
         super().__init__(BenchmarkSpec, sections(), editors, guide)
-        self.command = ""
 
-    def probe(self, spec: BenchmarkSpec) -> Fit:
+    def foreseen(self, spec: BenchmarkSpec, found: Admission) -> Fit:
         """Which server, which requests, how long."""
-        found = foreseen.benchmark(services_of(self).models, spec)
-        _keep(self, found.command or (spec.model if spec.is_url else ""))
-        return found.fit
+        return foreseen.benchmark(spec, found)
 
 
 class CompareSetup(SetupView[BenchmarkCompareSpec]):
@@ -73,11 +68,10 @@ class CompareSetup(SetupView[BenchmarkCompareSpec]):
         left = [name for name in BenchmarkCompareSpec.model_fields if name not in named]
         sections = [("", opened), *((_TITLES.get(title, title), fields) for title, fields in rest if fields), *([("details", left)] if left else [])]
         super().__init__(BenchmarkCompareSpec, sections, editors, compare_guide)
-        self.command = ""
 
-    def probe(self, spec: BenchmarkCompareSpec) -> Fit:
+    def foreseen(self, spec: BenchmarkCompareSpec, found: Admission) -> Fit:
         """Which engines are measured."""
-        return foreseen.comparison(services_of(self).models, spec).fit
+        return foreseen.comparison(spec, found)
 
     def takes(self, model: object) -> bool:
         """An address is one target, not a model of several."""
@@ -102,13 +96,10 @@ class ServerSetup(SetupView[ServeSpec]):
             lambda _given: Guidance(choices={"engine": all_names()}),
             {"engine": "runtime"},
         )
-        self.command = ""
 
-    def probe(self, spec: ServeSpec) -> Fit:
+    def foreseen(self, spec: ServeSpec, found: Admission) -> Fit:
         """The command."""
-        found = foreseen.server(services_of(self).models, spec)
-        _keep(self, found.command)
-        return found.fit
+        return foreseen.server(spec, found)
 
     def takes(self, model: object) -> bool:
         """An address is no model that could be served."""
@@ -131,9 +122,9 @@ class MachineSetup(SetupView[BenchmarkMachineSpec]):
         editors: dict[str, Callable[[FieldView], Editor]] = {"dtypes": lambda view: PickedNames(view, _formats)}
         super().__init__(BenchmarkMachineSpec, sections, editors)
 
-    def probe(self, spec: BenchmarkMachineSpec) -> Fit:
+    def foreseen(self, spec: BenchmarkMachineSpec, found: Admission) -> Fit:
         """Which products are measured."""
-        return foreseen.machine(services_of(self).models, spec).fit
+        return foreseen.machine(spec, found)
 
     def takes(self, model: object) -> bool:
         """An address tells no shapes."""
@@ -153,25 +144,13 @@ _FORMATS: Mapping[str, str] = {
 }
 
 
-def _keep(view: BenchmarkSetup | ServerSetup, command: str) -> None:
-    """From the thread of a check: what can be copied from now on, unless a newer check has begun."""
-    if not get_current_worker().is_cancelled and command != view.command:
-        view.command = command
-        view.app.call_from_thread(view.refresh_bindings)
-
-
 class BenchmarkSetups(Setups):
     """All forms."""
-
-    def probe(self, spec: Any) -> Fit:
-        """By the form of exactly such requests: a comparison is a load too."""
-        return next((view.probe(spec) for view in self.views.values() if type(spec) is view.spec_class), Fit())
 
     @property
     def command(self) -> str:
         """What can be copied: the command of the server that the chosen form starts, or the address it attaches to."""
-        current = self.current
-        return current.command if isinstance(current, BenchmarkSetup | CompareSetup | ServerSetup) else ""
+        return self.current.fit.command
 
 
 def setups(id: str) -> BenchmarkSetups:  # noqa: A002

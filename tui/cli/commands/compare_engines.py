@@ -13,6 +13,7 @@ from cyclopts import Group, Parameter, Token
 from core.errors import Cancelled, LlmoptError, RequestError
 from core.models.resolve import resolve
 from core.runs.launch.admission import admit
+from core.runs.launch.begin import begin
 from core.runs.registry import spec_class
 from core.runs.state import store
 from core.runs.state.store import Run
@@ -91,7 +92,6 @@ def _checkpoint(model: str, chosen: _Format, given: Values) -> Path:
     """
     values = {"model": model, **chosen.values, **_QUICK} | {name: given[name] for name in ("device", "seed") if name in given}
     spec = spec_class("quantize").parse(values)
-    admit(spec)
     run = _earlier(spec)
     if run is not None:
         narrate(f"{chosen.label} is that of run {run.id}")
@@ -105,8 +105,8 @@ def _checkpoint(model: str, chosen: _Format, given: Values) -> Path:
 
 
 def _made(spec: Spec) -> Run:
-    run, launcher = store.create(spec), experiment.launcher()
-    launcher.start(run)
+    launcher = experiment.launcher()
+    run = begin(spec, launcher)
     state = follow.until_over(run, launcher, cancel_on_interrupt=True)
     if state.status == "cancelled":
         raise Cancelled("cancelled")

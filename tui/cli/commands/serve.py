@@ -9,9 +9,8 @@ from typing import Any
 from core.benchmark.serve.events import ReadyEvent
 from core.engine import ServeSpec, names
 from core.errors import RequestError
-from core.runs.launch.admission import admit
+from core.runs.launch.begin import begin
 from core.runs.launch.launch import Launcher
-from core.runs.state import store
 from core.runs.state.events import Detail, Log
 from core.runs.state.store import Run
 from tui.cli.experiment import conclude, launcher
@@ -27,13 +26,12 @@ def _serve(engine: str | None, model: str | None, **given: Any) -> int:
     if saved_file is None and (engine is None or model is None):
         raise RequestError(f"give an ENGINE and a MODEL, for example `llmopt serve runtime bundled:base`; engines: {', '.join(names())}")
     spec = build_spec(ServeSpec, model, given | ({} if engine is None else {"engine": engine}), saved_file)
-    admit(spec)
-    run, chosen = store.create(spec), launcher()
+    chosen = launcher()
+    run = begin(spec, chosen)
+    if detach:
+        print_document("run", {"run": run.id, "path": str(run.path), "status": run.state.status}) if as_json else print(run.id)
+        return 0
     try:
-        chosen.start(run)
-        if detach:
-            print_document("run", {"run": run.id, "path": str(run.path), "status": run.state.status}) if as_json else print(run.id)
-            return 0
         ready = _wait(run, chosen)
     except KeyboardInterrupt:
         return conclude(run, cancel(run, chosen), as_json=as_json)

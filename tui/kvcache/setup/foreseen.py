@@ -1,43 +1,59 @@
-"""What a request will take, told before it starts. Reads models' cards: off the event loop."""
+"""What a request will take, told before it starts, and what can be chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import psutil
-
-from core.errors import LlmoptError
 from core.kvcache.catalog.catalog import REFERENCE, SCHEMES, refusal_on, scheme
 from core.kvcache.catalog.head_names import head_names
 from core.kvcache.catalog.settings import SchemeSettings
 from core.kvcache.catalog.sizes import value_bytes
-from core.kvcache.check import check
+from core.kvcache.check import KvCheck
 from core.kvcache.pages.spec import PagesSpec
 from core.kvcache.spec import KvCacheSpec
-from core.kvcache.why.check import check as check_why
 from core.kvcache.why.spec import KvCacheWhySpec
-from core.models.card import ModelCard
 from core.models.kv_geometry import Geometry
-from core.runs.registry import CAPABILITIES, load
-from tui.experiment.fit import NOT_HERE, Fit, must_be_fetched
+from core.runs.launch.admission import Admission
+from tui.experiment.fit import Fit
 from tui.services.services import Models
 from tui.widgets import words
 from tui.widgets.form.table_picker import Options, Row
 
 
-def schemes(models: Models, spec: KvCacheSpec) -> Fit:
+def schemes(spec: KvCacheSpec, admission: Admission) -> Fit:
     """Bytes of the caches and of everything."""
-    return _judged(models, spec.model, lambda card: _schemes(spec, card))
+    found: KvCheck = admission.answer
+    held = [held for _, held, refused in found.rows if refused is None]
+    free = "" if found.memory_available is None else f", {words.size(found.memory_available)} free"
+    lines = (
+        ("estimate", f"{words.count(spec.together)} windows of {words.count(found.tokens)} tokens, {words.count(found.prompt)} of them prompt"),
+        ("", f"cache {words.size(held[0])} when full, {words.size(min(held))} at least"),
+        ("", f"{words.size(found.peak_memory_bytes)} peak memory{free}"),
+    )
+    return Fit(lines=lines, warnings=_few(found.warnings))
 
 
-def why(models: Models, spec: KvCacheWhySpec) -> Fit:
+def why(spec: KvCacheWhySpec, admission: Admission) -> Fit:
     """Tokens that are generated, and what the cache holds at the end."""
-    return _judged(models, spec.model, lambda card: _why(spec, card))
+    card = admission.require_card()
+    longest = spec.lengths[-1]
+    per_token = Geometry.of(card, value_bytes(spec.dtype, card, spec.device))
+    held = longest * per_token.layers * 2 * per_token.row_bytes
+    lines = (
+        ("estimate", f"{words.count(longest)} tokens with and without a cache, {spec.repeats} times"),
+        ("", f"the cache holds {words.size(held)} at the end"),
+    )
+    return Fit(lines=lines)
 
 
-def pages(models: Models, spec: PagesSpec) -> Fit:
+def pages(spec: PagesSpec, admission: Admission) -> Fit:
     """Blocks and their bytes."""
-    return _judged(models, spec.model, lambda card: _pages(spec, card))
+    geometry = Geometry.of(admission.require_card(), 4 if spec.mode == "decode" else 2)
+    block = spec.block_size * geometry.layers * 2 * geometry.row_bytes
+    what = f"a block holds {spec.block_size} tokens in {words.size(block)}"
+    if spec.mode == "simulate":
+        return Fit(lines=(("simulation", f"{what}; step times are an estimate's, nothing is run"),))
+    return Fit(
+        lines=(("estimate", what), ("", f"{spec.requests} prompts, {spec.at_once} sequences at once, up to {spec.new_tokens} new tokens each"))
+    )
 
 
 def scheme_options(models: Models, model: str, settings: SchemeSettings) -> Options:
@@ -62,53 +78,6 @@ def head_options(models: Models, model: str) -> Options:
     names = head_names(("all",), card.heads, card.kv_heads)
     rows = [Row(name, (name,), "The trained heads are averaged or repeated, not trained anew: averaged ones lose quality") for name in names]
     return Options((("heads", 10),), rows, f"the model's own: {card.heads} query and {card.kv_heads} key/value heads")
-
-
-def _judged(models: Models, model: str, judge: Callable[[ModelCard], Fit]) -> Fit:
-    if must_be_fetched(model):
-        return NOT_HERE
-    try:
-        return judge(models.resolve(model).card())
-    except LlmoptError as error:
-        return Fit(refusal=str(error))
-
-
-def _schemes(spec: KvCacheSpec, card: ModelCard) -> Fit:
-    free = int(psutil.virtual_memory().available)
-    found = check(spec, card, memory_available=free if spec.device == "cpu" else None)
-    held = [held for _, held, refused in found.rows if refused is None]
-    lines = [
-        ("estimate", f"{words.count(spec.together)} windows of {words.count(found.tokens)} tokens, {words.count(found.prompt)} of them prompt"),
-        ("", f"cache {words.size(held[0])} when full, {words.size(min(held))} at least"),
-        ("", f"{words.size(found.peak_memory_bytes)} peak memory, {words.size(free)} free"),
-    ]
-    return Fit(lines=tuple(lines), warnings=_few(found.warnings))
-
-
-def _why(spec: KvCacheWhySpec, card: ModelCard) -> Fit:
-    check_why(spec, card)
-    longest = spec.lengths[-1]
-    per_token = Geometry.of(card, value_bytes(spec.dtype, card, spec.device))
-    held = longest * per_token.layers * 2 * per_token.row_bytes
-    lines = (
-        ("estimate", f"{words.count(longest)} tokens with and without a cache, {spec.repeats} times"),
-        ("", f"the cache holds {words.size(held)} at the end"),
-    )
-    return Fit(lines=lines)
-
-
-def _pages(spec: PagesSpec, card: ModelCard) -> Fit:
-    reference = CAPABILITIES[PagesSpec.capability].check if PagesSpec.capability in CAPABILITIES else ""
-    if reference:
-        load(reference)(spec, card)
-    geometry = Geometry.of(card, 4 if spec.mode == "decode" else 2)
-    block = spec.block_size * geometry.layers * 2 * geometry.row_bytes
-    what = f"a block holds {spec.block_size} tokens in {words.size(block)}"
-    if spec.mode == "simulate":
-        return Fit(lines=(("simulation", f"{what}; step times are an estimate's, nothing is run"),))
-    return Fit(
-        lines=(("estimate", what), ("", f"{spec.requests} prompts, {spec.at_once} sequences at once, up to {spec.new_tokens} new tokens each"))
-    )
 
 
 def _few(sentences: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from core.kvcache.catalog.settings import SchemeSettings
 from core.kvcache.pages.spec import PagesSpec
 from core.kvcache.spec import KvCacheSpec
 from core.kvcache.why.spec import KvCacheWhySpec
+from core.runs.launch.admission import Admission
 from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
 from tui.experiment.setups import Setups
@@ -27,9 +28,9 @@ class SchemesSetup(SetupView[KvCacheSpec]):
         editors = {"schemes": partial(PickedNames, read=self._schemes), "heads": partial(PickedNames, read=self._heads)}
         super().__init__(KvCacheSpec, sections(KvCacheSpec, ("schemes", "sizes", "text")), editors, guide)
 
-    def probe(self, spec: KvCacheSpec) -> Fit:
+    def foreseen(self, spec: KvCacheSpec, found: Admission) -> Fit:
         """Caches and memory."""
-        return foreseen.schemes(services_of(self).models, spec)
+        return foreseen.schemes(spec, found)
 
     def _schemes(self) -> Options:
         spec = self.spec()
@@ -50,9 +51,9 @@ class WhySetup(SetupView[KvCacheWhySpec]):
     def __init__(self) -> None:
         super().__init__(KvCacheWhySpec, sections(KvCacheWhySpec, ("lengths",)))
 
-    def probe(self, spec: KvCacheWhySpec) -> Fit:
+    def foreseen(self, spec: KvCacheWhySpec, found: Admission) -> Fit:
         """Tokens and the cache's bytes."""
-        return foreseen.why(services_of(self).models, spec)
+        return foreseen.why(spec, found)
 
 
 class PagesSetup(SetupView[PagesSpec]):
@@ -61,9 +62,9 @@ class PagesSetup(SetupView[PagesSpec]):
     def __init__(self) -> None:
         super().__init__(PagesSpec, sections(PagesSpec, ("what", "decode")))
 
-    def probe(self, spec: PagesSpec) -> Fit:
+    def foreseen(self, spec: PagesSpec, found: Admission) -> Fit:
         """Blocks and their bytes."""
-        return foreseen.pages(services_of(self).models, spec)
+        return foreseen.pages(spec, found)
 
 
 def setups(id: str) -> Setups:  # noqa: A002

@@ -7,9 +7,10 @@ from functools import partial
 
 from core.hardware.snapshot import GpuState
 from core.quantize.spec import QuantizeSpec
+from core.runs.launch.admission import Admission
 from tui.experiment import setup
 from tui.experiment.fit import Fit
-from tui.quantize.setup.fit import probe
+from tui.quantize.setup.fit import foreseen
 from tui.quantize.setup.guide import guide, sections
 from tui.quantize.setup.options import level_options, method_options
 from tui.services.services import services_of
@@ -23,9 +24,9 @@ class SetupView(setup.SetupView[QuantizeSpec]):
         editors = {"method": partial(PickedChoice, read=method_options), "level": partial(PickedChoice, read=self._levels)}
         super().__init__(QuantizeSpec, sections(), editors, guide, id=id)
 
-    def probe(self, spec: QuantizeSpec) -> Fit:
+    def foreseen(self, spec: QuantizeSpec, found: Admission) -> Fit:
         """Size, memory, disk, and on what the arithmetic runs."""
-        return probe(services_of(self).models, spec, self._gpus() if spec.method == "fp8" else None)
+        return foreseen(spec, found.answer, self._gpus() if spec.method == "fp8" else None)
 
     def _levels(self) -> Options:
         return level_options(services_of(self).models, self.form.values())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.speculate.lossless.spec import SpeculateTestSpec
-from core.speculate.spec import BUNDLED_PAIRS, SpeculateSpec
+from core.runs.launch.admission import Admission
+from core.speculate.spec import BUNDLED_PAIRS, DraftingSpec, SpeculateSpec
 from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
-from tui.services.services import services_of
-from tui.speculate.setup.fit import probe
+from tui.speculate.setup.fit import lines
 from tui.widgets.form.fields.guide import Guidance
 from tui.widgets.form.fields.model import ModelEditor
 
@@ -46,6 +45,6 @@ class SpeculateSetup(SetupView[SpeculateSpec]):
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(SpeculateSpec, sections(), {"draft": ModelEditor}, guide, id=id)
 
-    def probe(self, spec: SpeculateSpec | SpeculateTestSpec) -> Fit:
+    def foreseen(self, spec: DraftingSpec, found: Admission) -> Fit:
         """What is foreseen of a request of either kind."""
-        return probe(services_of(self).models, spec)
+        return Fit(lines=lines(spec, found.answer), warnings=found.answer.warnings)

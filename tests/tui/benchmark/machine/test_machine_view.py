@@ -9,9 +9,8 @@ from core.benchmark.machine.spec import BenchmarkMachineSpec
 from core.runs.state.events import Detail
 from core.runs.state.files import write_json
 from tests.tui.benchmark import made
-from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
+from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, judged, open_tab, settle, shown, until
 from tests.tui.fakes import NOW
-from tests.tui.quantize.conftest import FakeModels
 from tui.benchmark.machine import rows
 from tui.benchmark.machine.progress import MachineProgress
 from tui.benchmark.pane import LIVE, MACHINE
@@ -107,15 +106,15 @@ def test_the_roofline_is_logarithmic_and_marks_the_chosen_product() -> None:
 
 
 def test_the_products_are_foreseen_from_the_card() -> None:
-    found = dict(foreseen.machine(FakeModels(), BenchmarkMachineSpec(model="bundled:base")).fit.lines)
+    found = dict(judged(BenchmarkMachineSpec(model="bundled:base"), foreseen.machine).lines)
     assert found["squares"] == "256, 512, 1024, 2048, 4096 in float32, bfloat16, int8"
     assert "qkv" in found["model"]
     assert "head" in found["model"]
     assert found["rows"] == "1, 8, 64 while it decodes, 512 of a prompt"
     measured = BenchmarkMachineSpec(model="bundled:base", sizes=(256, 512, 1024), batches=(1, 64))
     count = len(RESULT.squares) + len(RESULT.rows)
-    assert dict(foreseen.machine(FakeModels(), measured).fit.lines)["in all"].startswith(f"{count} products of 5 repeats")
-    assert "no such path" in foreseen.machine(FakeModels(), BenchmarkMachineSpec(model="/nowhere")).fit.refusal
+    assert dict(judged(measured, foreseen.machine).lines)["in all"].startswith(f"{count} products of 5 repeats")
+    assert "no such path" in judged(BenchmarkMachineSpec(model="/nowhere"), foreseen.machine).refusal
 
 
 # -- on the screen

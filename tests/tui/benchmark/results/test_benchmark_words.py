@@ -15,8 +15,8 @@ from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec, all_names
 from core.runs.state.events import Detail, Log, Metric
 from tests.tui.benchmark import made
+from tests.tui.benchmark.conftest import judged
 from tests.tui.fakes import NOW
-from tests.tui.quantize.conftest import FakeModels
 from tui.benchmark.live import curves
 from tui.benchmark.live import lines as live_lines
 from tui.benchmark.live.progress import BenchmarkProgress
@@ -27,6 +27,7 @@ from tui.benchmark.servers.progress import MEMORY, ServerProgress
 from tui.benchmark.setup import engines, foreseen
 from tui.benchmark.setup.setup import guide, sections
 from tui.experiment.finished import Finished
+from tui.experiment.fit import Fit
 from tui.widgets.live import Line
 
 _NUMBERS = count()
@@ -247,13 +248,13 @@ def test_thresholds_are_told_by_sign_and_in_their_unit() -> None:
 # -- what is foreseen
 
 
-def words(found: foreseen.Foreseen) -> dict[str, str]:
-    assert not found.fit.refusal
-    return dict(found.fit.lines)
+def words(found: Fit) -> dict[str, str]:
+    assert not found.refusal
+    return dict(found.lines)
 
 
 def test_the_command_is_that_of_the_server_with_a_context_for_the_load() -> None:
-    found = foreseen.benchmark(FakeModels(), BenchmarkSpec(model="bundled:base", threads=2))
+    found = judged(BenchmarkSpec(model="bundled:base", threads=2), foreseen.benchmark)
     assert found.command.startswith("PYTHONUNBUFFERED=1 OMP_NUM_THREADS=2 /opt/llmopt/bin/python -m engines.server")
     assert "--context 256" in found.command
     assert words(found)["sends"] == "64 requests, 8 at once, 2 more to warm up, 128 tokens in, 64 out"
@@ -269,14 +270,14 @@ def test_the_command_is_that_of_the_server_with_a_context_for_the_load() -> None
     ],
 )
 def test_how_long_a_load_takes(values: dict[str, Any], told: str) -> None:
-    assert told in words(foreseen.benchmark(FakeModels(), BenchmarkSpec(model="bundled:base", **values)))["takes"]
+    assert told in words(judged(BenchmarkSpec(model="bundled:base", **values), foreseen.benchmark))["takes"]
 
 
 def test_a_comparison_tells_which_engines_are_left_out() -> None:
-    found = words(foreseen.comparison(FakeModels(), BenchmarkCompareSpec(model="bundled:base")))
+    found = words(judged(BenchmarkCompareSpec(model="bundled:base"), foreseen.comparison))
     assert found["transformers"] == "Transformers 5.23.0"
     assert found["vllm"].startswith("is left out: vLLM is not installed")
-    assert "no such" in foreseen.comparison(FakeModels(), BenchmarkCompareSpec(model="/nowhere")).fit.refusal
+    assert "no such" in judged(BenchmarkCompareSpec(model="/nowhere"), foreseen.comparison).refusal
 
 
 def test_what_a_comparison_recommends_is_told() -> None:
@@ -287,22 +288,22 @@ def test_what_a_comparison_recommends_is_told() -> None:
 
 
 def test_an_address_starts_nothing() -> None:
-    found = foreseen.benchmark(FakeModels(), BenchmarkSpec(model=made.URL))
+    found = judged(BenchmarkSpec(model=made.URL), foreseen.benchmark)
     assert words(found)["attaches to"] == f"OpenAI-compatible server at {made.URL}; nothing is started"
-    assert found.command == ""
+    assert found.command == made.URL
 
 
 def test_what_cannot_be_is_refused_in_a_sentence() -> None:
-    assert "context" in foreseen.benchmark(FakeModels(), BenchmarkSpec(model="bundled:base", input_tokens=1000, output_tokens=100)).fit.refusal
-    assert "vLLM is not installed" in foreseen.benchmark(FakeModels(), BenchmarkSpec(model="bundled:base", engine="vllm")).fit.refusal
-    assert "not started by this program" in foreseen.server(FakeModels(), ServeSpec(model="bundled:base", engine="tgi")).fit.refusal
-    assert "no such path" in foreseen.server(FakeModels(), ServeSpec(model="/nowhere", engine="runtime")).fit.refusal
+    assert "context" in judged(BenchmarkSpec(model="bundled:base", input_tokens=1000, output_tokens=100), foreseen.benchmark).refusal
+    assert "vLLM is not installed" in judged(BenchmarkSpec(model="bundled:base", engine="vllm"), foreseen.benchmark).refusal
+    assert "not started by this program" in judged(ServeSpec(model="bundled:base", engine="tgi"), foreseen.server).refusal
+    assert "no such path" in judged(ServeSpec(model="/nowhere", engine="runtime"), foreseen.server).refusal
 
 
 def test_a_server_that_others_can_reach_is_warned_of() -> None:
-    assert foreseen.server(FakeModels(), ServeSpec(model="bundled:base", engine="runtime")).fit.warnings == ()
-    open_ = foreseen.server(FakeModels(), ServeSpec(model="bundled:base", engine="runtime", host="0.0.0.0"))
-    assert "other machines can reach it" in open_.fit.warnings[0]
+    assert judged(ServeSpec(model="bundled:base", engine="runtime"), foreseen.server).warnings == ()
+    open_ = judged(ServeSpec(model="bundled:base", engine="runtime", host="0.0.0.0"), foreseen.server)
+    assert "other machines can reach it" in open_.warnings[0]
 
 
 def test_the_table_of_engines_tells_versions_and_reasons() -> None:

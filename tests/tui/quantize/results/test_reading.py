@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from core.evaluate.result import Convention
 from core.models.card import LinearShape
+from core.models.resolve import resolve
 from core.quantize.check import check
 from core.quantize.compare.spec import VARIANTS, QuantizeCompareSpec
 from core.quantize.methods import METHODS
@@ -28,7 +29,7 @@ from tui.quantize.compare import charts as comparison_data
 from tui.quantize.live.progress import RunProgress
 from tui.quantize.results import figures, history, layers, outcome
 from tui.quantize.results.artifact import describe, loading
-from tui.quantize.setup.requests import comparison_of, parts
+from tui.quantize.setup.requests import comparison_of
 from tui.runs.recipe import recipe
 from tui.services.live_runs import LiveRuns
 from tui.widgets import words
@@ -78,11 +79,11 @@ def test_a_follower_reads_on_where_it_stopped() -> None:
     follower = Follower(run, RunProgress())
     said = made.layer_errors(6, NOW - 18)
     made.say(run, *said[:5])
-    follower.look(LiveRuns())
+    follower.look(LiveRuns(resolve))
     assert len(follower.tape.errors) == 2
     made.say(run, *said[5:])
-    follower.look(LiveRuns())
-    follower.look(LiveRuns())
+    follower.look(LiveRuns(resolve))
+    follower.look(LiveRuns(resolve))
     assert len(follower.tape.errors) == 6
     assert not follower.over
 
@@ -219,8 +220,10 @@ def test_a_comparison_is_read_from_the_newest_run_that_holds_one() -> None:
 
 def test_a_comparison_asks_for_every_variant() -> None:
     spec = comparison_of(made.spec(group_size=64, bits=3, seed=7))
-    assert [(each.method, each.bits, each.granularity) for each in parts(spec)] == [(each.method, each.bits, each.granularity) for each in VARIANTS]
-    assert {(each.group_size, each.seed) for each in parts(spec)} == {(64, 7)}
+    assert isinstance(spec, QuantizeCompareSpec)
+    single = [spec.of(variant) for variant in spec.variants]
+    assert [(each.method, each.bits, each.granularity) for each in single] == [(each.method, each.bits, each.granularity) for each in VARIANTS]
+    assert {(each.group_size, each.seed) for each in single} == {(64, 7)}
 
 
 def test_the_head_of_a_failed_run_gives_the_reason() -> None:
