@@ -31,12 +31,6 @@ class RequestError(LlmoptError):
     exit_code = 2
 
 
-class CheckFellShort(LlmoptError):
-    """The work was done and a check or threshold was missed."""
-
-    exit_code = 3
-
-
 class Cancelled(LlmoptError):
     """The person stopped it."""
 

@@ -8,8 +8,6 @@ from typing import Any, ClassVar, Self
 
 from core.sanitize import clean
 
-_LIMITS = {"url": 200, "model": 200, "engine": 40, "version": 80, "command": 4000}
-
 
 @dataclass(frozen=True, slots=True)
 class ReadyEvent:
