@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeGuard
 
+from core.evaluate.comparable import convention_key
 from core.evaluate.result import Convention
 from core.result import Better
 from core.runs.registry import CAPABILITIES, load
@@ -16,9 +17,6 @@ from core.sanitize import clean
 
 Size = Literal["bits_per_weight", "bits_per_quantized_weight", "bytes_after"]
 Quality = Literal["ppl_ratio", "kl_mean"]
-
-_CONVENTION = ("corpus", "sha256", "context", "stride", "scoring", "bos", "tokens_scored")
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -108,7 +106,7 @@ def pareto(model: str, by_size: Size = "bits_per_weight", by_quality: Quality = 
         for each in candidates(run):
             point = _point(run.id, each, by_size, by_quality)
             if point is not None and each.evaluation is not None:
-                found.append((tuple(str(getattr(each.evaluation, name)) for name in _CONVENTION), point, each.evaluation))
+                found.append((convention_key(each.evaluation), point, each.evaluation))
         unmeasured += len(found) == before
     counts = Counter(key for key, _, _ in found)
     chosen = max(counts, key=lambda key: counts[key], default=None)

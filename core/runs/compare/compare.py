@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import RequestError
+from core.evaluate.comparable import incomparable_reasons
 from core.result import Better
 from core.runs.compare.differences import Difference, differences_of
 from core.runs.figures import figure, numbers
@@ -124,8 +125,4 @@ def _warnings(runs: Sequence[Run], results: list[dict[str, Any]]) -> Iterator[st
         if not result:
             yield f"run {run.id} has no result ({run.state.status})"
     conventions = [result["evaluation"] for result in results if isinstance(result.get("evaluation"), dict)]
-    for name in ("corpus", "sha256", "context", "stride", "tokens_scored", "scoring", "bos"):
-        values = {str(convention.get(name)) for convention in conventions}
-        if len(values) > 1:
-            yield f"the evaluations differ in {name.replace('_', ' ')} ({' and '.join(sorted(values))}): their perplexities are not comparable"
-            return
+    yield from incomparable_reasons(conventions)[:1]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_letters
 
+from core.evaluate.comparable import convention_key
 from core.kvcache.result import KvCacheResult, KvRow
 from core.runs.pareto import on_front
 from tui.experiment.finished import Finished
@@ -68,8 +69,7 @@ def refused(shown: Iterable[Entry]) -> list[tuple[str, str]]:
 
 
 def _convention(result: KvCacheResult) -> tuple[object, ...]:
-    found = result.evaluation
-    return found.sha256, found.context, found.stride, found.scoring, found.bos, found.tokens_scored, result.prompt
+    return *convention_key(result.evaluation), result.prompt
 
 
 def _machine(result: KvCacheResult) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from core.errors import LlmoptError
+from core.evaluate.comparable import convention_key
 from core.models.card import ModelCard
 from core.quantize.check import check
 from core.quantize.result import LayerFigures, QuantizeMetrics, QuantizeResult
@@ -15,9 +16,6 @@ from core.quantize.spec import QuantizeSpec
 from core.runs.state.store import Run
 from core.spec import Values
 from tui.runs.recipe import recipe
-
-_COMPARABLE = ("sha256", "context", "stride", "scoring", "bos")
-"""Parts of the convention that must agree before two perplexities may be compared."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Outcome:
     def convention(self) -> tuple[object, ...] | None:
         """What must be equal for figures to be comparable; None when nothing was measured."""
         found = self.result.evaluation
-        return None if found is None else tuple(getattr(found, name) for name in _COMPARABLE)
+        return None if found is None else convention_key(found)
 
     @property
     def layers(self) -> tuple[Layer, ...]:

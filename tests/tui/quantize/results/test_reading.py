@@ -18,6 +18,8 @@ from core.quantize.check import check
 from core.quantize.compare.spec import VARIANTS, QuantizeCompareSpec
 from core.quantize.methods import METHODS
 from core.quantize.result import LayerFigures, QuantizeMetrics, QuantizeResult
+from core.runs.compare.compare import compare
+from core.runs.pareto import pareto
 from core.runs.state.events import Artifact, Log, Metric, Progress
 from core.runs.state.store import list_runs
 from tests.tui.fakes import NOW
@@ -126,6 +128,17 @@ def test_figures_of_another_convention_are_marked() -> None:
     chosen, alike, foreign = outcome.of_model(list_runs(), "bundled:base")
     assert history.cells(foreign, chosen)[3].startswith("≠")
     assert not history.cells(alike, chosen)[3].startswith("≠")
+
+
+def test_runs_that_scored_other_tokens_are_compared_nowhere() -> None:
+    """The Results tab, the Pareto front and the comparison of runs decide alike."""
+    few = made.EVALUATION | {"tokens_scored": 4088}
+    one = made.finish(made.run_of(made.spec(bits=3), "20260101-100000-quantize-0001", "done", created=NOW), evaluation=few)
+    other = made.finish(made.run_of(made.spec(bits=4), "20260101-100001-quantize-0002", "done", created=NOW))
+    chosen, foreign = outcome.of_model(list_runs(), "bundled:base")
+    assert history.cells(foreign, chosen)[3].startswith("≠")
+    assert len(pareto("bundled:base").points) == 1
+    assert [warning for warning in compare([one, other]).warnings if "tokens scored (16352 and 4088)" in warning]
 
 
 def test_a_linear_of_few_rows_in_the_gptq_format_keeps_its_width() -> None:
