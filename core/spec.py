@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -81,6 +82,11 @@ class Spec(BaseModel):
         """What was asked, in a line, safe to show; the model is named beside it."""
         changed = (name for name, info in type(self).model_fields.items() if name not in _NOT_TOLD and getattr(self, name) != info.default)
         return clean(", ".join(f"{name.replace('_', '-')} {getattr(self, name)}" for name in changed), limit=200)
+
+
+def short_name(model: str) -> str:
+    """A model's name as a title shows it, safe to show: the last part of a path, or the name as it is."""
+    return clean(PurePath(model).name if model.startswith(("/", "./", "../", "~")) else model, limit=60)
 
 
 _NOT_TOLD = ("model", "device", "seed")

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from core.kvcache.catalog.catalog import REFERENCE, SCHEMES, unknown
 from core.kvcache.catalog.head_names import head_names, wrong_heads
 from core.kvcache.catalog.settings import SchemeSettings
+from core.sanitize import clean
 from core.spec import Spec, unit
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -110,6 +111,10 @@ class KvCacheSpec(Spec):
         if self.sinks >= self.budget:
             raise ValueError(f"sinks {self.sinks} leave nothing of a budget of {self.budget} tokens: lower sinks or raise the budget")
         return self
+
+    def summary(self) -> str:
+        """`cache scheme kivi-4`, `13 cache schemes`."""
+        return f"cache scheme {clean(str(self.schemes[0]), limit=60)}" if len(self.schemes) == 1 else f"{len(self.schemes)} cache schemes"
 
     def settings(self, capacity: int | None = None, prompted: int | None = None) -> SchemeSettings:
         """The sizes that schemes read; with `capacity` and `prompted` as formulas want them."""

@@ -14,6 +14,7 @@ from core.quantize.methods import METHODS, using
 from core.quantize.plan.integers import WIDTHS
 from core.quantize.plan.request import Clipping, Float8, Granularity, Inputs, Request
 from core.quantize.plan.sections import SECTIONS
+from core.sanitize import clean
 from core.spec import Spec, Unit, applies, unit
 
 if TYPE_CHECKING:
@@ -165,6 +166,14 @@ class QuantizeSpec(Spec):
         if 0 < self.eval_tokens < self.context:
             raise ValueError(f"eval-tokens {self.eval_tokens} do not fill one window of context {self.context}: raise eval-tokens or lower context")
         return self
+
+    def summary(self) -> str:
+        """`gptq 4 bit g128`, `fp8 e4m3 per channel a8`, `gguf Q4_K_M`: the method, what belongs to it, and what departs from the usual."""
+        method = METHODS.get(self.method)
+        if method is None:
+            return clean(str(self.method), limit=60)
+        stored = [] if self.format == method.formats[0] else [f"as {self.format}"]
+        return clean(" ".join(filter(None, [self.method, *method.recipe(self.request), *stored])), limit=60)
 
     @property
     def request(self) -> Request:

@@ -18,6 +18,7 @@ from core.sanitize import clean
 Size = Literal["bits_per_weight", "bits_per_quantized_weight", "bytes_after"]
 Quality = Literal["ppl_ratio", "kl_mean"]
 
+
 @dataclass(frozen=True)
 class Candidate:
     """One smaller form of a model, as the capability that made it describes it."""

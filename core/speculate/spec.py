@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.spec import Spec, applies, unit
+from core.sanitize import clean
+from core.spec import Spec, applies, short_name, unit
 from core.speculate.simulate.simulate import LARGEST_GAMMA
 
 DrafterName = Literal["model", "lookup", "layers", "medusa"]
@@ -15,6 +17,8 @@ Acceptance = Literal["exact", "typical"]
 Task = Literal["continue", "edit"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
+DRAFTERS: Mapping[str, str] = {"model": "draft model", "lookup": "n-gram lookup", "layers": "layer skipping", "medusa": "Medusa heads"}
+"""What drafters are called."""
 BUNDLED_PAIRS = {"bundled:base": "bundled:draft"}
 """Draft models that are taken by themselves."""
 MOST_BATCH = 1024
@@ -87,6 +91,15 @@ class DraftingSpec(Spec):
             le=4096,
         ),
     ] = 0
+
+    def summary(self) -> str:
+        """Drafter, gammas and temperatures: `bundled:draft, γ 2 4, T 0`."""
+        named = short_name(self.draft or "") if self.drafter == "model" else ""
+        parts = [named or DRAFTERS.get(self.drafter, clean(str(self.drafter), limit=20)), f"γ {' '.join(map(str, self.gamma))}"]
+        temperature: float | tuple[float, ...] | None = getattr(self, "temperature", None)
+        if temperature is not None:
+            parts.append(f"T {' '.join(f'{each:.3g}' for each in (temperature if isinstance(temperature, tuple | list) else (temperature,)))}")
+        return clean(", ".join(parts), limit=200)
 
     @model_validator(mode="before")
     @classmethod

@@ -19,6 +19,7 @@ from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.experiment.follower import Follower
 from tui.experiment.live_head import heading
+from tui.experiment.names import model
 from tui.experiment.progress import RunProgress
 from tui.services.services import services_of
 from tui.widgets.table.table import Table
@@ -64,7 +65,7 @@ class LiveRun(Vertical, Generic[T]):
 
     def title(self, run: Run) -> str:
         """What a run was asked to do, in a few words."""
-        raise NotImplementedError
+        return f"{run.summary}: {model(run.values)}"
 
     def new_progress(self) -> T:
         """An empty tape for a run."""

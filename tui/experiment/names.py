@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
-
-from core.sanitize import clean
-from core.spec import Values
+from core.spec import Values, short_name
 
 SETUP, LIVE = "Setup", "Live"
 """The views that every tab of an experiment has."""
@@ -13,5 +10,4 @@ SETUP, LIVE = "Setup", "Live"
 
 def model(values: Values, field: str = "model") -> str:
     """The model of a spec's values: last part of a path, or the name as it is."""
-    name = str(values.get(field) or "")
-    return clean(PurePath(name).name if name.startswith(("/", "./", "../", "~")) else name, limit=60)
+    return short_name(str(values.get(field) or ""))

@@ -9,10 +9,8 @@ from core.measure.units import duration
 from core.runs.compare.compare import metrics_of
 from core.runs.figures import show
 from core.sanitize import clean
-from tui.runs.recipe import recipe
 from tui.runs.words import MARKS, when
 from tui.services.over import Over
-from tui.speculate.names import recipe as speculation
 
 if TYPE_CHECKING:
     from core.runs.state.state import State
@@ -92,10 +90,8 @@ class RowReader:
 
 
 def what(run: Run) -> str:
-    """The capability and the choices that name an experiment: `quantize gptq 4 bit g128`, `speculate bundled:draft, γ 4, T 0`."""
-    values = run.values
-    told = recipe(values) if "method" in values else speculation(values) if "drafter" in values else ""
-    return clean(f"{run.capability} {told}".strip(), limit=60)
+    """The capability and what was asked of it: `quantize gptq 4 bit g128`, `speculate bundled:draft, γ 4, T 0`."""
+    return clean(f"{run.capability} {run.summary}".strip(), limit=60)
 
 
 def figures(result: dict[str, Any] | None) -> dict[str, float]:

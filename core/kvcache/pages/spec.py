@@ -167,3 +167,7 @@ class PagesSpec(Spec):
         if self.mode == "decode" and self.samples > self.at_once:
             raise ValueError(f"{self.samples} samples of a prompt are decoded together and at-once is {self.at_once}: raise at-once or lower samples")
         return self
+
+    def summary(self) -> str:
+        """What is shown; a simulation is labelled as one."""
+        return "pages of a decode" if self.mode == "decode" else "simulation of a scheduler"

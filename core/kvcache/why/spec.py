@@ -39,3 +39,7 @@ class KvCacheWhySpec(Spec):
         if any(length < 2 for length in self.lengths) or list(self.lengths) != sorted(set(self.lengths)):
             raise ValueError("lengths are different whole numbers from 2 on, ascending")
         return self
+
+    def summary(self) -> str:
+        """The same for all lengths."""
+        return "with and without a cache"

@@ -108,6 +108,10 @@ class QuantizeCompareSpec(Spec):
             raise ValueError(f"eval-tokens {self.eval_tokens} do not fill one window of context {self.context}: raise eval-tokens or lower context")
         return self
 
+    def summary(self) -> str:
+        """The same for all of them."""
+        return "comparison of methods"
+
     @property
     def variants(self) -> tuple[Variant, ...]:
         """What is compared."""

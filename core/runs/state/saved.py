@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from core import __version__
 from core.errors import RequestError
-from core.runs.registry import spec_class
+from core.runs.registry import CAPABILITIES, spec_class
 from core.runs.state.files import read_json
 from core.sanitize import clean
 from core.spec import Spec
@@ -51,6 +51,22 @@ def load(path: Path) -> Spec:
         RequestError: no such file, not JSON, another schema, an unknown field, or a value that its field refuses.
     """
     return parse(_read(path), clean(str(path)))
+
+
+def summary(key: str, values: Mapping[str, Any]) -> str:
+    """What values of a capability's spec ask for, in a line, safe to show; of values that this version cannot read, as far as it goes."""
+    if key not in CAPABILITIES:
+        return ""
+    kind = spec_class(key)
+    known = {name: value for name, value in values.items() if name in kind.model_fields}
+    try:
+        return kind.parse(known).summary()
+    except RequestError:
+        asked = kind.model_construct(None, **known)
+    try:
+        return asked.summary()
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return ""
 
 
 def parse(saved: Any, where: str) -> Spec:

@@ -94,6 +94,11 @@ class Run:
         return values if isinstance(values, dict) else {}
 
     @property
+    def summary(self) -> str:
+        """What was asked, in a line, safe to show; of a request that this version cannot read, as far as it goes."""
+        return saved.summary(self.capability, self.values)
+
+    @property
     def asked_model(self) -> str:
         """The model exactly as it was asked for; `model` is safe to show."""
         model = self.values.get("model")

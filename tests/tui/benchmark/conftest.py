@@ -12,7 +12,6 @@ from textual.widgets import Static
 from core import engine_paths
 from core.runs.launch.admission import Admission
 from core.spec import Spec
-from engines.variants.local import LocalServer
 from tests.tui.benchmark import made
 from tests.tui.fakes import FakeServices
 from tests.tui.kvcache.conftest import shown

@@ -12,7 +12,6 @@ from core.kvcache.pages.result import PagesResult
 from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.experiment.live import LiveRun
-from tui.experiment.names import model
 from tui.kvcache.pages import blocks, scheduling
 from tui.kvcache.pages import words as pages_words
 from tui.kvcache.pages.blocks import PagesProgress
@@ -71,10 +70,6 @@ class DecodeView(LiveRun[PagesProgress]):
         self._draw_words()
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
-
-    def title(self, run: Run) -> str:
-        """The model."""
-        return f"pages of a decode: {model(run.values)}"
 
     def new_progress(self) -> PagesProgress:
         """Nothing heard yet."""

@@ -9,7 +9,6 @@ from textual.widgets import Static
 from core.kvcache.pages.result import PagesResult, PolicyRow
 from core.runs.state.store import Run
 from tui.experiment.live import LiveRun
-from tui.experiment.names import model
 from tui.kvcache.pages import scheduling
 from tui.kvcache.pages.blocks import PagesProgress
 from tui.widgets.chart.chart import Chart
@@ -71,10 +70,6 @@ class SimulationView(LiveRun[PagesProgress]):
         self.set_class(chart, "-chart")
         self.set_class(not chart, "-table")
         return chart
-
-    def title(self, run: Run) -> str:
-        """Labelled as what it is."""
-        return f"{scheduling.LABEL} of a scheduler: {model(run.values)}"
 
     def new_progress(self) -> PagesProgress:
         """Nothing heard yet."""

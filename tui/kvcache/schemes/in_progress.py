@@ -7,7 +7,6 @@ from textual.app import ComposeResult
 from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.experiment.live import GrowingTable, LiveRun, Row
-from tui.experiment.names import model
 from tui.experiment.progress import RunProgress
 from tui.kvcache.schemes import curves
 from tui.widgets import words
@@ -45,10 +44,6 @@ class SchemesInProgress(LiveRun[RunProgress]):
         yield self._table
         yield self.log_lines
 
-    def title(self, run: Run) -> str:
-        """How many schemes on which model."""
-        return title(run)
-
     def new_progress(self) -> RunProgress:
         """Nothing heard yet."""
         return RunProgress()
@@ -66,14 +61,6 @@ class SchemesInProgress(LiveRun[RunProgress]):
         self.set_class(not found and not rows, "-nothing")
         self._chart.set_plot((curves.absolute if self._absolute else curves.against_full)(found))
         self._table.fill(run.id, _COLUMNS, rows)
-
-
-def title(run: Run) -> str:
-    """`13 cache schemes: bundled:base`."""
-    chosen = run.values.get("schemes")
-    count = len(chosen) if isinstance(chosen, list | tuple) else 0
-    what = f"cache scheme {clean(str(chosen[0]))}" if chosen and count == 1 else f"{count} cache schemes" if count else "cache schemes"
-    return f"{what}: {model(run.values)}"
 
 
 def arrived(progress: RunProgress) -> list[Row]:

@@ -11,7 +11,6 @@ from core.kvcache.why.result import KvCacheWhyResult
 from core.runs.state.store import Run
 from tui.experiment.finished import ResultTable
 from tui.experiment.live import LiveRun
-from tui.experiment.names import model
 from tui.experiment.progress import RunProgress
 from tui.kvcache.why import growth
 from tui.widgets.chart.chart import Chart
@@ -83,10 +82,6 @@ class WhyView(LiveRun[RunProgress]):
         self.set_class(broad, "-broad")
         self._show_turn()
         self._fill()
-
-    def title(self, run: Run) -> str:
-        """The model."""
-        return f"with and without a cache: {model(run.values)}"
 
     def new_progress(self) -> RunProgress:
         """Nothing heard yet."""

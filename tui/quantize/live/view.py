@@ -8,7 +8,6 @@ from core.runs.state.store import Run
 from tui.experiment.live import GrowingTable, LiveRun
 from tui.quantize.live.arrivals import arrivals
 from tui.quantize.live.progress import RunProgress
-from tui.quantize.title import title
 from tui.widgets.chart.chart import Chart
 
 
@@ -38,10 +37,6 @@ class LiveView(LiveRun[RunProgress]):
         yield self._chart
         yield self._table
         yield self.log_lines
-
-    def title(self, run: Run) -> str:
-        """Method, bits and model."""
-        return title(run)
 
     def new_progress(self) -> RunProgress:
         """A tape that hears of linears."""

@@ -15,7 +15,6 @@ from core.quantize.result import LayerFigures, QuantizeMetrics, QuantizeResult
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.store import Run
 from core.spec import Values
-from tui.runs.recipe import recipe
 
 
 @dataclass(frozen=True)
@@ -34,15 +33,12 @@ class Outcome:
     """One finished quantization."""
 
     run_id: str
+    recipe: str
+    """What was asked, in a few words."""
     values: Values
     result: QuantizeResult
     estimated_memory: int | None = None
     """Bytes at the peak, as they were predicted; None when the model is gone."""
-
-    @property
-    def recipe(self) -> str:
-        """What was asked, in a few words."""
-        return recipe(self.values)
 
     @property
     def metrics(self) -> QuantizeMetrics:
@@ -70,14 +66,14 @@ class Outcome:
 def read(run: Run) -> Outcome | None:
     """The outcome of a run, None while it has none."""
     result = run.result_as(QuantizeResult)
-    return None if result is None else Outcome(run.id, run.values, result)
+    return None if result is None else Outcome(run.id, run.summary, run.values, result)
 
 
 def of_model(runs: Iterable[Run], model: str, card: ModelCard | None = None) -> list[Outcome]:
     """Outcomes of the quantizations of a model, newest first; with its card the estimates stand next to what was measured."""
     wanted = (run for run in runs if run.capability == "quantize" and run.asked_model == model)
     return [
-        Outcome(run.id, run.values, result, None if card is None else _estimate(run, card))
+        Outcome(run.id, run.summary, run.values, result, None if card is None else _estimate(run, card))
         for run in wanted
         if (result := run.result_as(QuantizeResult)) is not None
     ]

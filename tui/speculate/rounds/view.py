@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 
 from core.runs.state.store import Run
 from tui.experiment.live import LiveRun
-from tui.speculate.names import title
+from tui.speculate.names import TEST
 from tui.speculate.rounds import figures, tokens
 from tui.speculate.rounds.progress import SpeculateProgress
 from tui.speculate.rounds.token_view import TokenView
@@ -45,8 +45,8 @@ class SpeculateLive(LiveRun[SpeculateProgress]):
         self.legend = LiveLines(classes="live--legend")
 
     def title(self, run: Run) -> str:
-        """Drafter, gammas, temperatures, model."""
-        return title(run)
+        """Drafter, gammas, temperatures, model; of a test that it is one."""
+        return f"{'test of ' if run.capability == TEST else ''}{super().title(run)}"
 
     def new_progress(self) -> SpeculateProgress:
         """Nothing heard yet."""

@@ -26,7 +26,6 @@ def main(model: str, artifacts: str) -> None:
     from tui.cli.help.quantize import quantizing
     from tui.quantize.setup.guide import guide
     from tui.quantize.setup.options import method_options
-    from tui.runs.recipe import recipe
 
     spec = QuantizeSpec(model=model, method="even", eval_tokens=0)
     try:
@@ -44,7 +43,7 @@ def main(model: str, artifacts: str) -> None:
         "calibrates": spec.calibrates,
         "name": scheme_name(spec),
         "words": EVEN.description(spec.request),
-        "recipe": recipe(spec.model_dump()),
+        "recipe": spec.summary(),
         "linear_bytes": [EVEN.stored_bytes(spec.request, linear) * linear.count for linear in card.linears],
         "fit": fit.model_dump(mode="json"),
         "result": result.model_dump(mode="json"),

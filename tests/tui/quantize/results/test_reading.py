@@ -32,7 +32,6 @@ from tui.quantize.live.progress import RunProgress
 from tui.quantize.results import figures, history, layers, outcome
 from tui.quantize.results.artifact import describe, loading
 from tui.quantize.setup.requests import comparison_of
-from tui.runs.recipe import recipe
 from tui.services.live_runs import LiveRuns
 from tui.widgets import words
 from tui.widgets.hanging import hanging
@@ -107,7 +106,7 @@ def test_errors_are_drawn_by_block_and_those_that_are_not_finite_are_left_out() 
     ],
 )
 def test_a_recipe_says_what_departs_from_the_defaults(values: dict[str, Any], words_: str) -> None:
-    assert recipe(made.spec(**values).model_dump()) == words_
+    assert made.spec(**values).summary() == words_
 
 
 def test_outcomes_are_those_of_the_model_newest_first_and_only_finished_ones() -> None:
@@ -132,7 +131,7 @@ def test_figures_of_another_convention_are_marked() -> None:
 
 def test_runs_that_scored_other_tokens_are_compared_nowhere() -> None:
     """The Results tab, the Pareto front and the comparison of runs decide alike."""
-    few = made.EVALUATION | {"tokens_scored": 4088}
+    few = Convention.model_validate(made.EVALUATION | {"tokens_scored": 4088})
     one = made.finish(made.run_of(made.spec(bits=3), "20260101-100000-quantize-0001", "done", created=NOW), evaluation=few)
     other = made.finish(made.run_of(made.spec(bits=4), "20260101-100001-quantize-0002", "done", created=NOW))
     chosen, foreign = outcome.of_model(list_runs(), "bundled:base")
@@ -208,7 +207,7 @@ def test_any_result_is_shown_or_passed_over(metrics: dict[str, Any], evaluation:
     result = QuantizeResult.read(document)
     if result is None:
         return
-    found = outcome.Outcome("id", {}, result)
+    found = outcome.Outcome("id", "", {}, result)
     for _, text in figures.lines(found):
         assert "\x1b" not in text
         assert "nan" not in text.lower()

@@ -14,6 +14,7 @@ from core.quantize.plan.levels import LEVELS
 from core.quantize.result import MixedFigures
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.events import Metric, Progress, StateChange
+from core.runs.state.saved import summary
 from tests.tui.fakes import NOW
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import FakeModels, MadeUp
@@ -24,7 +25,6 @@ from tui.quantize.results.assignment import assignment
 from tui.quantize.setup import fp8_units
 from tui.quantize.setup.guide import guide, sections
 from tui.quantize.setup.options import comparison_options, level_options, method_options, usual_set
-from tui.runs.recipe import recipe
 
 LINEAR = "model.layers.{}.mlp.up_proj"
 
@@ -49,7 +49,7 @@ def test_what_a_method_fills_in_is_what_the_spec_makes_of_it(method: str) -> Non
 def test_the_guide_takes_whatever_stands_in_the_form(values: dict[str, Any]) -> None:
     told = guide(values)
     assert set(told.defaults) <= set(QuantizeSpec.model_fields)
-    assert "\x1b" not in recipe(values)
+    assert "\x1b" not in summary("quantize", values)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_the_guide_takes_whatever_stands_in_the_form(values: dict[str, Any]) -> 
     ],
 )
 def test_every_method_has_a_name_that_tells_its_runs_apart(values: dict[str, Any], words: str) -> None:
-    assert recipe(made.spec(**values).model_dump()) == words
+    assert made.spec(**values).summary() == words
 
 
 def test_the_tables_list_every_method_level_and_set() -> None:

@@ -18,9 +18,9 @@ from core.speculate.result import SpeculateResult, SpeculateRow
 from tests.tui.speculate import made
 from tui.runs.rows import what
 from tui.speculate.lossless import lines as lossless_lines
-from tui.speculate.names import title
 from tui.speculate.results import setting_lines, settings
 from tui.speculate.rounds.progress import SpeculateProgress
+from tui.speculate.rounds.view import SpeculateLive
 from tui.speculate.setup import requests
 from tui.speculate.simulate import feed
 
@@ -136,6 +136,7 @@ def test_a_test_takes_drafter_and_sampling_from_the_form() -> None:
 
 def test_runs_are_called_by_what_they_tried() -> None:
     run = made.pair()
+    title = SpeculateLive().title
     assert title(run) == "bundled:draft, γ 2 4 8, T 0 0.8: bundled:base"
     assert what(run) == "speculate bundled:draft, γ 2 4 8, T 0 0.8"
     assert title(made.losslessness()).startswith("test of bundled:draft, γ 4, T 0.8")
