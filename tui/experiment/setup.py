@@ -41,9 +41,9 @@ class SetupView(Vertical, Generic[S]):
     Args:
         spec_class: whose fields to edit.
         sections: which fields to show and under which titles, as `SpecForm` takes them.
-        editors: for single fields by name, beside the one for `model`.
-        guide: what the fields mean beside each other.
-        first: values that the form begins with beside the defaults.
+        editors: for single fields by name, next to the one for `model`.
+        guide: what the fields mean together.
+        first: values that the form begins with, in place of defaults.
     """
 
     DEFAULT_CSS = """

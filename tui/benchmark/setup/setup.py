@@ -102,7 +102,7 @@ class ServerSetup(SetupView[ServeSpec]):
         return foreseen.server(spec, found)
 
     def takes(self, model: object) -> bool:
-        """An address is no model that could be served."""
+        """An address cannot be served."""
         return not is_url(model)
 
     def reset(self) -> None:
