@@ -45,7 +45,7 @@ def section(config: object, name: str) -> Mapping[str, object]:
     """
     part = config.get(name) if isinstance(config, Mapping) else None
     if not isinstance(part, Mapping):
-        raise RequestError(f"quantization_config has no {name}, or it is no set of fields: fetch config.json again")
+        raise RequestError(f"quantization_config has no {name}, or it is not an object: fetch config.json again")
     return part
 
 
