@@ -72,14 +72,14 @@ def _measured(spec: SpeculateSpec, context: RunContext, target: Target, way: Spe
         context.progress(number * spec.repeats * len(batches), total, label)
         bench.warm_up(gamma, sampling)
 
-        def told(repeat: int, batch: int, rounds: Sequence[Round], over: bool, gamma: int = gamma, label: str = label, first: int = number) -> None:
+        def report(repeat: int, batch: int, rounds: Sequence[Round], over: bool, gamma: int = gamma, label: str = label, first: int = number) -> None:
             context.check_cancelled()
             if repeat == 0:
                 reporter.report(batches[batch], batch * spec.batch, rounds, gamma, spec.temperature[first % len(spec.temperature)])
             if over:
                 context.progress((first * spec.repeats + repeat) * len(batches) + batch + 1, total, label)
 
-        row = bench.setting(gamma, sampling, spec.repeats, told)
+        row = bench.setting(gamma, sampling, spec.repeats, report)
         for name in ("speedup", "predicted_speedup", "alpha", "tokens_per_round", "tokens_per_second", "baseline_tokens_per_second"):
             value = getattr(row, name)
             if value is not None:

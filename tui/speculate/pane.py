@@ -16,8 +16,8 @@ from tui.experiment.finished import asked_model
 from tui.experiment.names import LIVE, SETUP
 from tui.experiment.pane import ExperimentPane, common_bindings
 from tui.services.services import services_of
-from tui.speculate.advice.lines import Drafting
 from tui.speculate.advice.view import AdviceView
+from tui.speculate.drafting import Drafting
 from tui.speculate.lossless.view import LosslessView
 from tui.speculate.names import SPECULATE, TEST
 from tui.speculate.results.view import SpeculateResults

@@ -50,7 +50,7 @@ def plain_attention(card: ModelCard, settings: SchemeSettings) -> str | None:
 
 
 def kivi(card: ModelCard, settings: SchemeSettings) -> str | None:
-    """Refuses also a residual that is no whole number of groups."""
+    """Refuses also a residual that is not a whole number of groups."""
     if not settings.residual or settings.residual % settings.group:
         return f"quantizes keys by groups of {settings.group} tokens, of which a residual of {settings.residual} is no multiple"
     return any_cache(card, settings)

@@ -27,10 +27,10 @@ class SchemeSettings(BaseModel):
     pooling: int = Field(7, ge=1)
     """SnapKV: width of the max-pooling over the chosen positions' scores (arXiv 2404.14469); odd."""
     capacity: int | None = Field(None, ge=1)
-    """Slots of buffers that are allocated in advance; None: as many as there are tokens. Formulas only: a cache is told its `max_tokens`."""
+    """Slots of buffers that are allocated in advance; None: as many as there are tokens. Formulas only: a cache is given its `max_tokens`."""
 
     prompted: int | None = Field(None, ge=1)
-    """SnapKV: tokens of the prompt, of which `budget` are kept; None: all tokens. Formulas only: a cache is told when its prompt is complete."""
+    """SnapKV: tokens of the prompt, of which `budget` are kept; None: all tokens. Formulas only: a cache learns when its prompt is complete."""
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

@@ -108,7 +108,7 @@ def retrieve(decoder_for: Callable[[int], Decoder], needles: Needles, batch: int
         decoder_for: a decoder for that many rows; it may be one that was used before.
         needles: the texts.
         batch: rows at a time.
-        on_text: told after each forward pass over how many texts it went.
+        on_text: called after each forward pass over how many texts it went.
     """
     ask = _Asker(decoder_for, needles.fed, batch, on_text)
     answers = torch.split(ask(torch.cat([needles.without, *needles.at_depth.values()])), len(needles.without))

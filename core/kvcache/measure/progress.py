@@ -1,4 +1,4 @@
-"""Progress of a run of many short steps, told no more often than a person can read."""
+"""Progress of a run of many short steps, reported no more often than anybody can read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Steps:
     def __init__(self, context: RunContext, total: int) -> None:
         self.context = context
         self._done, self._total = 0, total
-        self._label, self._told = "", 0.0
+        self._label, self._reported = "", 0.0
 
     def expect(self, total: int) -> None:
         """There will be so many passes."""
@@ -30,15 +30,15 @@ class Steps:
 
     def begin(self, label: str) -> None:
         """Say what comes next."""
-        self._label, self._told = label, 0.0
+        self._label, self._reported = label, 0.0
         self.step(0)
 
     def step(self, count: int = 1) -> None:
         """`count` passes are done. Raises `core.errors.Cancelled` when the person has cancelled the run."""
         self.context.check_cancelled()
         self._done = min(self._done + count, self._total)
-        if time.monotonic() - self._told >= _EVERY:
-            self._told = time.monotonic()
+        if time.monotonic() - self._reported >= _EVERY:
+            self._reported = time.monotonic()
             self.context.progress(self._done, self._total, self._label)
 
     def curve(self, label: str, scored: int) -> Curve:

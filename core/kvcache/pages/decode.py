@@ -92,7 +92,7 @@ class PagedDecode:
         stops: tokens that end a sequence.
         longest: tokens that a sequence can have at most.
         compare: whether the twin runs along.
-        on_step: told after each admission and each step.
+        on_step: called after each admission and each step.
     """
 
     def __init__(

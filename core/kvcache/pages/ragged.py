@@ -151,7 +151,7 @@ class Rows:
 def forward(model: PreTrainedModel, memory: Memory, tokens: Tensor, first: Sequence[int]) -> Tensor:
     """Append tokens int64 [B, n] to sequences with `first[b]` tokens each; logits float [B, V] of what follows.
 
-    The memory has been told where they go.
+    The memory was prepared for them.
     """
     positions = torch.tensor(first, device=tokens.device)[:, None] + torch.arange(tokens.shape[1], device=tokens.device)
     slots = torch.arange(max(first) + tokens.shape[1], device=tokens.device)

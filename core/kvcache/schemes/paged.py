@@ -2,7 +2,7 @@
 
 The cache of one batch. A block holds the bits that arrived, and attention reads them in the order and shape of the contiguous cache, so that its
 outputs are the same bits. A kernel that reads pages where they are would need no gather; here the pages of one decoder block at a time are gathered
-into working memory that all share, which is no part of the cache.
+into working memory that all share, which is not a part of the cache.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def rows_of(run: Run) -> tuple[Measured, ...]:
     """Every setting that a run measured.
 
     Raises:
-        RequestError: it is no finished run of `llmopt speculate`, or its result cannot be read.
+        RequestError: it is not a finished run of `llmopt speculate`, or its result cannot be read.
     """
     if run.capability != "speculate":
         raise RequestError(f"run {run.id} is no `llmopt speculate`: give one whose acceptance was measured")

@@ -30,7 +30,7 @@ def toy_comparisons(sampling: Sampling, gamma: int, draws: int, seed: int, error
     A text is one token longer than the longest round, so that accepted, corrected and bonus tokens and those of a second round are all compared.
 
     Args:
-        sampling: warps target and draft; greedy is no test.
+        sampling: warps target and draft; greedy is not a test.
         gamma: drafts a round.
         draws: texts of each kind of draft.
         seed: of all draws.
@@ -160,7 +160,7 @@ def model_comparison(
         seed: of all draws.
         error: chance that an exact implementation may be refused.
         batch: texts that are drawn at once behind one prompt.
-        on_draws: told after each batch how many tokens there are; may raise to cancel.
+        on_draws: called after each batch with how many tokens there are; may raise to cancel.
 
     Returns:
         The comparison, the counts of acceptance, and the rounds of the first row's texts with their prompts, for a live view.

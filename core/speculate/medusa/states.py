@@ -70,7 +70,7 @@ class Seen:
 
 
 class Clock:
-    """What part of the time is over, told as progress."""
+    """What part of the time is over, reported as progress."""
 
     def __init__(self, began: float, seconds: float, on_progress: OnProgress) -> None:
         self._began, self.seconds, self._on_progress = began, seconds, on_progress
@@ -80,7 +80,7 @@ class Clock:
         """Share of the time, 0 to 1 and beyond."""
         return (time.monotonic() - self._began) / self.seconds
 
-    def tell(self, share: float, label: str) -> None:
+    def report(self, share: float, label: str) -> None:
         """Say how much is done, 0 to 1, and what comes."""
         self._on_progress(min(int(_UNITS * share), _UNITS - 1), _UNITS, label)
 
@@ -103,7 +103,7 @@ def collect(model: PreTrainedModel, windows: Tensor, clock: Clock, until: float,
     began = min(clock.spent, until)
     try:
         for first in range(0, len(windows), rows):
-            clock.tell(began + (until - began) * first / len(windows), "compute the target's hidden states")
+            clock.report(began + (until - began) * first / len(windows), "compute the target's hidden states")
             with _fast(model):
                 logits = model(input_ids=windows[first : first + rows].to(model.device), use_cache=False).logits
             labels.append(logits.argmax(-1).cpu())
@@ -141,7 +141,7 @@ def said(decoder: Decoder, windows: Tensor, clock: Clock, until: float, seed: in
         sampling = Sampling(TEMPERATURES[number % len(TEMPERATURES)])
         steps = []
         for step in stream(decoder, prompts, sampling=sampling, max_new_tokens=length, seed=seed + number):
-            clock.tell(clock.spent, "let the target write")
+            clock.report(clock.spent, "let the target write")
             steps.append(torch.tensor(step.tokens))
             if clock.spent > until:
                 break

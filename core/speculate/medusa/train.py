@@ -103,7 +103,7 @@ def train(
         tokenizer: its own.
         text: to train on.
         settings: default: two minutes, everything included.
-        on_progress: told (done, total, label) at every step; what it raises ends the training.
+        on_progress: called with (done, total, label) at every step; what it raises ends the training.
         decoder: of the target; lets it write text of its own to train on, which heads are better for. Is reset.
 
     Raises:
@@ -118,7 +118,7 @@ def train(
     clock = Clock(began, settings.seconds, on_progress)
     kept, held = _states(model, tokenizer, text, decoder, settings, clock)
     steps, loss = _fit(heads, kept, settings, clock)
-    clock.tell(1, "measure the heads")
+    clock.report(1, "measure the heads")
     ranks = ranks_of(heads, held)
     clock.end()
     heads.requires_grad_(False)
@@ -184,7 +184,7 @@ def _fit(heads: MedusaHeads, states: States, settings: TrainSettings, clock: Clo
         if not step.loss < float("inf"):
             raise RunFailed(f"the loss of the heads is not a number at step {step.step}: train with a lower learning rate")
         share = _READING + (1 - _READING - _MEASURING) * step.step / steps
-        clock.tell(share, f"train {settings.heads} heads, step {step.step} of {steps}, loss {step.loss:.2f}")
+        clock.report(share, f"train {settings.heads} heads, step {step.step} of {steps}, loss {step.loss:.2f}")
 
     heads.train(True)
     trainer.fit(on_step, stop=lambda: clock.spent > 1)

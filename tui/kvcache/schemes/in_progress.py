@@ -14,7 +14,7 @@ from tui.widgets.chart.chart import Chart
 
 _COLUMNS = (("scheme", 11), ("B/token", 9), ("smaller", 9), ("TTFT ms", 9), ("TPOT ms", 9), ("ppl ratio", 11), ("top-1", 9), ("needle", 8))
 _RATIO = "ppl_ratio"
-"""A metric that is told of every scheme when it is done."""
+"""A metric that every scheme reports when it is done."""
 
 
 class SchemesInProgress(LiveRun[RunProgress]):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from core.kvcache.catalog.catalog import SCHEMES
 from core.kvcache.spec import DEFAULT_SCHEMES
+from core.result import Figures
 from core.spec import Spec
 from tui.widgets.form.fields.guide import Guidance
 
@@ -21,6 +22,13 @@ _READERS: Mapping[str, Callable[[str], bool]] = {
 _NEEDLE = ("needle_depths", "needle_trials")
 
 
+class _Asked(Figures):
+    """What decides which sizes count, as far as a form is filled in."""
+
+    schemes: tuple[str, ...] = ()
+    needle: bool = True
+
+
 def sections(spec_class: type[Spec], open_: tuple[str, ...]) -> list[tuple[str, list[str]]]:
     """A form's sections: those that are `open_` without a title, the rest behind folds; the model comes first."""
     top = [name for title, names in spec_class.sections if title in open_ for name in names]
@@ -32,8 +40,7 @@ def sections(spec_class: type[Spec], open_: tuple[str, ...]) -> list[tuple[str, 
 
 def guide(given: Mapping[str, object]) -> Guidance:
     """Sizes that none of the chosen schemes reads are hidden, and the needle's settings when it is not looked for."""
-    chosen = given.get("schemes")
-    names = tuple(map(str, chosen)) if isinstance(chosen, list | tuple) and chosen else DEFAULT_SCHEMES
-    names = tuple(SCHEMES) if "all" in names else names
+    asked = _Asked.read(given) or _Asked()
+    names = tuple(SCHEMES) if "all" in asked.schemes else asked.schemes or DEFAULT_SCHEMES
     unread = {name for name, reads in _READERS.items() if not any(map(reads, names))}
-    return Guidance(hidden=frozenset(unread | (set(_NEEDLE) if given.get("needle") is False else set())))
+    return Guidance(hidden=frozenset(unread | (set() if asked.needle else set(_NEEDLE))))

@@ -39,7 +39,7 @@ def time_plot(result: KvCacheWhyResult) -> Plot:
 
 
 def progress_plot(curves: Mapping[str, Mapping[int, float | None]]) -> Plot:
-    """What a run that goes on has told: time of the token at each length, a line each way."""
+    """What a run in progress has reported: time of the token at each length, a line each way."""
     series = [
         Series.of([nan if value is None else value for value in curve.values()], list(curve), label=clean(name), mark="×+"[at % 2])
         for at, (name, curve) in enumerate(curves.items())

@@ -88,17 +88,17 @@ class WhyView(LiveRun[RunProgress]):
         return RunProgress()
 
     def draw(self, run: Run, progress: RunProgress) -> None:
-        """Times as they are told, and the result when the run is done."""
+        """Times as they are reported, and the result when the run is done."""
         done = self.follower is not None and self.follower.state.status == "done"
         if self._of != run.id:
             self._of, self.result = run.id if done else "", None
             if done:
                 self._load(run)
         if self.result is None:
-            told = progress.curves.get(_TOKEN_MS, {})
+            curves = progress.curves.get(_TOKEN_MS, {})
             self.set_class(True, "-going")
-            self.set_class(not told, "-nothing")
-            self._time.set_plot(growth.progress_plot(told))
+            self.set_class(not curves, "-nothing")
+            self._time.set_plot(growth.progress_plot(curves))
 
     @in_thread(group="why", description="read a result", exclusive=True)
     def _load(self, run: Run) -> None:

@@ -7,35 +7,13 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from core.errors import LlmoptError
-from core.result import Figures
 from core.sanitize import clean
-from core.speculate.advice import LOOKUP, Advice, advise
-from core.speculate.spec import BUNDLED_PAIRS, SpeculateSpec
+from core.speculate.advice import Advice, advise
+from tui.speculate.drafting import Drafting
 from tui.widgets.hanging import hanging
 from tui.widgets.live import Line, fit
 
 _ENGINE, _GAMMA = 14, 4
-
-
-class Drafting(Figures):
-    """Who drafts for what, as far as a form is filled in: read it with `Drafting.read`."""
-
-    model: str = ""
-    drafter: str = "model"
-    draft: str | None = None
-    gamma: tuple[int, ...] = ()
-    ngram_min: int = LOOKUP[0]
-    ngram_max: int = LOOKUP[1]
-
-    @property
-    def draft_model(self) -> str | None:
-        """The draft model that was named, or that goes with the target."""
-        return self.draft or BUNDLED_PAIRS.get(self.model)
-
-    def was_measured(self, spec: SpeculateSpec) -> bool:
-        """Whether a run had the same model and drafter."""
-        alike = (spec.model, spec.drafter) == (self.model, self.drafter)
-        return alike and (self.drafter != "model" or spec.draft == self.draft_model)
 
 
 def advice_of(asked: Drafting, gamma: int | None = None) -> tuple[tuple[Advice, ...], str]:

@@ -11,7 +11,7 @@ from textual.widgets import Static
 from core.sanitize import clean
 from core.speculate.advice import Advice
 from tui.speculate.advice import lines as advice_lines
-from tui.speculate.advice.lines import Drafting
+from tui.speculate.drafting import Drafting
 from tui.widgets.table.live_table import LiveTable
 
 

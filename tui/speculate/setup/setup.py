@@ -8,7 +8,13 @@ from core.runs.launch.admission import Admission
 from core.speculate.spec import BUNDLED_PAIRS, DraftingSpec, SpeculateSpec
 from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
+<<<<<<< HEAD
 from tui.speculate.setup.fit import lines
+=======
+from tui.services.services import services_of
+from tui.speculate.drafting import Drafting
+from tui.speculate.setup.fit import probe
+>>>>>>> ccaa543 (Test typed specs, detail events and the pages of a large pool)
 from tui.widgets.form.fields.guide import Guidance
 from tui.widgets.form.fields.model import ModelEditor
 
@@ -30,12 +36,12 @@ def sections() -> list[tuple[str, list[str]]]:
 
 def guide(given: Mapping[str, object]) -> Guidance:
     """What follows from the fields that were given."""
-    drafter = str(given.get("drafter", "model"))
-    paired = BUNDLED_PAIRS.get(str(given.get("model")))
+    asked = Drafting.read(given) or Drafting()
+    paired = BUNDLED_PAIRS.get(asked.model)
     return Guidance(
-        defaults={"draft": paired} if drafter == "model" and paired else {},
-        hidden=frozenset({"prompt_tokens", "task"} if given.get("prompt") else ()),
-        help={"drafter": f"{drafter}: {_ABOUT[drafter]}"} if drafter in _ABOUT else {},
+        defaults={"draft": paired} if asked.drafter == "model" and paired else {},
+        hidden=frozenset({"prompt_tokens", "task"} if asked.prompt else ()),
+        help={"drafter": f"{asked.drafter}: {_ABOUT[asked.drafter]}"} if asked.drafter in _ABOUT else {},
     )
 
 

@@ -1,4 +1,4 @@
-"""What simulated schedulers have in common: the server, the requests, the clock, and what is told and kept of them."""
+"""What simulated schedulers have in common: the server, the requests, the clock, and what is reported and kept of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.kvcache.pages.schedule.roofline import Roofline
 from core.kvcache.pages.schedule.traces import Arrival
 
 Policy = Literal["continuous", "static"]
-Tell = Callable[[ScheduleEvent], None]
+OnEvent = Callable[[ScheduleEvent], None]
 
 _MOST_POINTS = 4096
 _MOST_EVENTS = 200
@@ -103,17 +103,17 @@ class Outcome:
 
 
 class Simulation:
-    """What both policies have in common: arrivals, the clock, what is told."""
+    """What both policies have in common: arrivals, the clock, what is reported."""
 
     policy: Policy
 
-    def __init__(self, arrivals: Sequence[Arrival], server: Server, tell: Tell | None) -> None:
+    def __init__(self, arrivals: Sequence[Arrival], server: Server, on_event: OnEvent | None) -> None:
         self.server, self.line = server, server.roofline
         self.outcome = Outcome(self.policy, began=arrivals[0].time if arrivals else 0.0)
         self.outcome.ended = self.now = self.outcome.began
         self.waiting: deque[Job] = deque()
         self.running: list[Job] = []
-        self._tell, self._told, self._every = tell, 0, max(len(arrivals) // _MOST_EVENTS, 1)
+        self._on_event, self._next, self._every = on_event, 0, max(len(arrivals) // _MOST_EVENTS, 1)
         jobs = [Job(index, arrival) for index, arrival in enumerate(arrivals)]
         self._to_come = deque(job for job in jobs if self.possible(job))
         self.outcome.refused = len(jobs) - len(self._to_come)
@@ -145,9 +145,9 @@ class Simulation:
         share, filled = used / blocks, tokens / (used * size) if used else 0.0
         self.outcome.track.add(self.now, seconds, share, filled, len(self.running), len(self.waiting))
         done = len(self.outcome.latencies)
-        if self._tell is not None and done >= self._told:
-            self._told = done + self._every
-            self._tell(self._event(used, filled))
+        if self._on_event is not None and done >= self._next:
+            self._next = done + self._every
+            self._on_event(self._event(used, filled))
 
     def _event(self, used: int, filled: float) -> ScheduleEvent:
         outcome, generated = self.outcome, self.outcome.tokens + sum(job.generated for job in self.running)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.kvcache.pages.schedule.clock import Job, Outcome, Server, Simulation, Tell
+from core.kvcache.pages.schedule.clock import Job, OnEvent, Outcome, Server, Simulation
 from core.kvcache.pages.schedule.traces import Arrival
 
 WATERMARK = 0.01
@@ -20,8 +20,8 @@ class Continuous(Simulation):
 
     policy = "continuous"
 
-    def __init__(self, arrivals: Sequence[Arrival], server: Server, tell: Tell | None) -> None:
-        super().__init__(arrivals, server, tell)
+    def __init__(self, arrivals: Sequence[Arrival], server: Server, on_event: OnEvent | None) -> None:
+        super().__init__(arrivals, server, on_event)
         self.free = self.line.blocks
         self._spare = int(WATERMARK * self.line.blocks)
 

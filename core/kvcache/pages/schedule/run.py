@@ -32,8 +32,8 @@ def simulate(spec: PagesSpec, card: ModelCard, context: RunContext) -> PagesResu
     line, arrivals = roofline_of(spec, card), trace_of(spec, card.context)
     row = spec.context or min(max(arrival.prompt + arrival.output for arrival in arrivals), card.context)
     server = Server(line, card.context, row, spec.most_sequences, spec.batch_tokens)
-    tell = _Teller(context, len(arrivals))
-    outcomes = [continuous(arrivals, server, tell), static(arrivals, server, tell)]
+    report = _Reporter(context, len(arrivals))
+    outcomes = [continuous(arrivals, server, report), static(arrivals, server, report)]
     if not outcomes[0].latencies:
         raise RequestError(
             f"none of the {len(arrivals)} requests can be served: the longest a sequence can be is {card.context:,} tokens by the model's context, "
@@ -43,18 +43,18 @@ def simulate(spec: PagesSpec, card: ModelCard, context: RunContext) -> PagesResu
     return _result(spec, card, server, arrivals, outcomes)
 
 
-class _Teller:
+class _Reporter:
     """Passes events and progress on, and a request to stop back."""
 
     def __init__(self, context: RunContext, requests: int) -> None:
         self._context, self._requests = context, requests
-        self._told = 0.0
+        self._reported = 0.0
 
     def __call__(self, event: ScheduleEvent) -> None:
         self._context.check_cancelled()
         self._context.detail(event)
-        if time.monotonic() - self._told >= _EVERY:
-            self._told = time.monotonic()
+        if time.monotonic() - self._reported >= _EVERY:
+            self._reported = time.monotonic()
             done = event.finished + (self._requests if event.policy == "static" else 0)
             self._context.progress(done, 2 * self._requests, f"simulating {event.policy} batching")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.kvcache.pages.schedule.clock import Outcome, Server, Tell
+from core.kvcache.pages.schedule.clock import OnEvent, Outcome, Server
 from core.kvcache.pages.schedule.continuous import Continuous
 from core.kvcache.pages.schedule.static import Static
 from core.kvcache.pages.schedule.traces import Arrival
@@ -12,14 +12,14 @@ from core.kvcache.pages.schedule.traces import Arrival
 __all__ = ["Outcome", "Server", "continuous", "percentile", "static"]
 
 
-def continuous(arrivals: Sequence[Arrival], server: Server, tell: Tell | None = None) -> Outcome:
-    """Simulate continuous batching; `tell` hears of it now and then, and may raise to stop it."""
-    return Continuous(arrivals, server, tell).run()
+def continuous(arrivals: Sequence[Arrival], server: Server, on_event: OnEvent | None = None) -> Outcome:
+    """Simulate continuous batching; `on_event` is called now and then, and may raise to stop it."""
+    return Continuous(arrivals, server, on_event).run()
 
 
-def static(arrivals: Sequence[Arrival], server: Server, tell: Tell | None = None) -> Outcome:
+def static(arrivals: Sequence[Arrival], server: Server, on_event: OnEvent | None = None) -> Outcome:
     """Simulate static batching; arguments as of `continuous`."""
-    return Static(arrivals, server, tell).run()
+    return Static(arrivals, server, on_event).run()
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from core.errors import Cancelled, RequestError
 from core.kvcache.pages.check import check
 from core.kvcache.pages.decode import PagedDecode
-from core.kvcache.pages.events import PageEvent
+from core.kvcache.pages.events import MOST_BLOCKS, PageEvent
 from core.kvcache.pages.requests import Request, default_blocks, longest, requests_of
 from core.kvcache.pages.run import run
 from core.kvcache.pages.spec import PagesSpec
@@ -134,6 +134,13 @@ def test_the_run_tells_of_every_change_and_keeps_its_figures(tiny_llama_dir: Pat
     assert figures.bytes_paged <= result.blocks * 4 * 2 * 2 * 2 * 16 * 4
     assert context.steps[-1][1] == sum(request_samples(spec))
     assert result.model_validate(result.model_dump()) == result
+
+
+def test_of_a_large_pool_only_the_first_blocks_are_shown(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    run(PagesSpec.parse({"model": str(tiny_llama_dir), **SMALL, "requests": 1, "samples": 1, "compare": False, "blocks": MOST_BLOCKS + 500}), context)
+    events = [PageEvent.parse(data) for kind, data in context.details if kind == PageEvent.kind]
+    assert events
+    assert all(event is not None and event.pool == MOST_BLOCKS + 500 and len(event.blocks) <= 1024 for event in events)
 
 
 def request_samples(spec: PagesSpec) -> list[int]:

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from core.errors import RequestError, RunFailed
+from core.kvcache.result import KvCacheResult
+from core.kvcache.spec import KvCacheSpec
 from core.runs.registry import CAPABILITIES, spec_class
 from core.runs.state import saved, store
+from core.runs.state.files import write_json
 from core.runs.state.home import home, runs_folder
 from tests.core.runs.tick import TickSpec
+from tests.core.runs.tick.result import TickResult
 
 SPEC = TickSpec(model="bundled:base", device="cpu", ticks=7)
 
@@ -31,6 +35,20 @@ def test_a_new_run_is_queued_and_can_be_found_again() -> None:
     assert run.model == "bundled:base"
     assert store.list_runs() == [run]
     assert {entry.name for entry in run.path.iterdir()} == {"spec.json", "state.json", "events.jsonl", "log.txt", "artifacts"}
+
+
+def test_what_was_asked_and_found_is_read_by_its_type() -> None:
+    run = store.create(SPEC)
+    assert run.spec_as(TickSpec) == SPEC
+    assert run.spec_as(KvCacheSpec) is None
+    assert run.result_as(TickResult) is None, "not done yet"
+    write_json(run.path / "result.json", {"capability": "tick", "metrics": {"ticks": 7}})
+    found = run.result_as(TickResult)
+    assert found is not None
+    assert found.metrics.ticks == 7
+    assert run.result_as(KvCacheResult) is None
+    run.spec_file.write_text("{")
+    assert run.spec_as(TickSpec) is None
 
 
 def test_ids_sort_by_the_time_they_were_asked_for() -> None:
