@@ -8,13 +8,8 @@ from core.runs.launch.admission import Admission
 from core.speculate.spec import BUNDLED_PAIRS, DraftingSpec, SpeculateSpec
 from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView
-<<<<<<< HEAD
-from tui.speculate.setup.fit import lines
-=======
-from tui.services.services import services_of
 from tui.speculate.drafting import Drafting
-from tui.speculate.setup.fit import probe
->>>>>>> ccaa543 (Test typed specs, detail events and the pages of a large pool)
+from tui.speculate.setup.fit import lines
 from tui.widgets.form.fields.guide import Guidance
 from tui.widgets.form.fields.model import ModelEditor
 
