@@ -48,7 +48,7 @@ def parse_result(document: object, name: str) -> BenchmarkResult:
     if kind is None:
         raise RequestError(f"{name} holds no result of `llmopt benchmark`")
     result = kind.read(document)
-    if result is None or not result.entries:
+    if result is None:
         raise RequestError(f"{name} holds a result that cannot be read: no target in it has the figures of this version ({__version__})")
     return result
 

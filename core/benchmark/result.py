@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, computed_field, model_validator
+from pydantic import Field, computed_field
 
+from core.benchmark.metrics import BY_TAG
 from core.evaluate.result import Kl, KlError, Ppl, PplError
+from core.hardware.surroundings import Surroundings
 from core.measure.percentiles import Distribution
 from core.measure.percentiles import Percentile as PercentileOf
 from core.result import Figure, Figures, Result, Seconds
 
 Counting = Literal["server", "tokenizer", "unknown"]
 EnergyOf = Literal["GPUs", "processors", ""]
-LATENCIES = {"ttft": "time to first token", "tpot": "time per output token", "itl": "inter-token latency", "e2el": "end-to-end latency"}
+_LATENCIES = ("ttft", "tpot", "itl", "e2el")
 
 
 class PercentileFigure(Figures):
@@ -39,12 +41,6 @@ class SampleFigure(Figures):
     least: float | None
     most: float | None
     percentiles: tuple[PercentileFigure, ...]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_what_follows(cls, value: Any) -> Any:
-        """A figure that was written can be read again: p50, p95 and p99 follow from the percentiles."""
-        return {name: held for name, held in value.items() if name not in cls.model_computed_fields} if isinstance(value, dict) else value
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -226,7 +222,7 @@ class BenchmarkEntry(Figures):
     throughput_tokens_per_second: Annotated[float | None, Figure("tokens a second", "", "higher")]
     throughput_requests_per_second: Annotated[float | None, Figure("requests a second", "", "higher")]
     goodput_requests_per_second: Annotated[float | None, Figure("requests a second that meet the objectives", "", "higher")] = None
-    levels: tuple[Level, ...]
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)]
     """One of an ordinary load, several of a sweep; the figures above are those of the best that meets the objectives, else of the last."""
     knee: float | None = None
     """Level of a sweep from which on more load brings less than it costs in latency."""
@@ -272,10 +268,6 @@ class Timeline(Figures):
     """Whether the latencies of the request are among the figures: it began within the window."""
 
 
-_AROUND = ("schema", "llmopt_version", "run", "capability", "artifacts")
-"""What stands in a run's result.json beside the result."""
-
-
 def headline(entry: BenchmarkEntry) -> dict[str, float | None]:
     """The main figures of a target."""
     return {
@@ -307,16 +299,16 @@ class BenchmarkResult(Result):
     """Of `llmopt benchmark`; of a comparison several entries."""
 
     figures: ClassVar[Mapping[str, Figure]] = {
-        **{f"{name}_{part}_ms": Figure(f"{title}, {part}", "ms", "lower") for name, title in LATENCIES.items() for part in ("p50", "p95")},
+        **{f"{name}_{part}_ms": Figure(f"{BY_TAG[f'{name}_ms'].title}, {part}", "ms", "lower") for name in _LATENCIES for part in ("p50", "p95")},
         "requests_done": Figure("requests done"),
         "requests_bad": Figure("requests failed or timed out", "", "lower"),
         "accuracy": Figure("questions answered right", "share", "higher"),
     }
     schema_: str = Field("llmopt.benchmark/1", alias="schema")
     capability: str = "benchmark"
-    entries: tuple[BenchmarkEntry, ...]
+    entries: Annotated[tuple[BenchmarkEntry, ...], Field(min_length=1)]
     thresholds: tuple[Threshold, ...] = ()
-    machine: dict[str, Any] = Field(default_factory=dict)
+    machine: Surroundings = Surroundings()
     """Host, processors, GPUs, versions."""
     load: str = ""
     """The load in words."""
@@ -328,14 +320,6 @@ class BenchmarkResult(Result):
     stopped: str = ""
     """Why the load ended before its end; empty when it did not."""
     seconds: Seconds = 0.0
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_what_a_run_adds(cls, value: Any) -> Any:
-        """A result that was written can be read again: what a run writes around it, and what follows from the rest, is passed over."""
-        return (
-            {name: held for name, held in value.items() if name not in (*_AROUND, *cls.model_computed_fields)} if isinstance(value, dict) else value
-        )
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import time
-from collections import Counter
+from collections.abc import Iterator
+from typing import Annotated
 
-import aiohttp
-import psutil
+from core.event import shown
+from core.measure.units import size
+from core.result import Figures
 
-from core import __version__
-from core.hardware.live.host import cpu_name
-from core.hardware.live.probe import GpuProbe
+Text = Annotated[str, shown(200)]
+_COMPARED = ("system", "processor", "cores", "memory_bytes", "gpus")
 
 
-def machine(probe: GpuProbe | None = None) -> dict[str, object]:
-    """The machine of this process; None where something is not known, no GPUs where no driver shows any.
+class Surroundings(Figures):
+    """A machine and its software; None where something is not known."""
 
-    Args:
-        probe: asks the driver of the GPUs; default: NVIDIA's own.
-    """
-    return {
-        "system": f"{platform.system()} {platform.release()}",
-        "processor": cpu_name() or platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-        **_gpus(probe or GpuProbe()),
-        "python": platform.python_version(),
-        "llmopt": __version__,
-        "aiohttp": aiohttp.__version__,
-        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-    }
+    system: Text | None = None
+    processor: Text | None = None
+    cores: int | None = None
+    memory_bytes: int | None = None
+    gpus: Text | None = None
+    """None where no driver shows any."""
+    nvidia_driver: Text | None = None
+    cuda: Text | None = None
+    python: Text | None = None
+    llmopt: Text | None = None
+    aiohttp: Text | None = None
+    load_average: float | None = None
+    """Of one minute."""
+    torch: Text | None = None
 
+    def differing(self, other: Surroundings) -> tuple[str, ...]:
+        """In what another machine differs, as far as that changes figures."""
+        return tuple(name.removesuffix("_bytes") for name in _COMPARED if getattr(self, name) != getattr(other, name))
 
-def _gpus(probe: GpuProbe) -> dict[str, object]:
-    try:
-        states, _, driver, _ = probe.read(time.monotonic())
-    finally:
-        probe.close()
-    if not states:
-        return {}
-    counted = Counter(state.name or "a GPU without a name" for state in states)
-    versions = {"nvidia_driver": driver.version, "cuda": driver.cuda} if driver is not None else {}
-    return {"gpus": ", ".join(f"{count} x {name}" for name, count in counted.items()), **versions}
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """What is known, as names and texts that are safe to show."""
+        for name, value in self:
+            if value is not None:
+                yield name.removesuffix("_bytes").replace("_", " "), size(value) if name.endswith("_bytes") else str(value)

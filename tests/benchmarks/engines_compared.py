@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from core.benchmark.documents import parse_result
 from core.runs.export.markdown import report_markdown
 from core.runs.export.page import report_html
 from core.runs.export.report import report_of
@@ -97,7 +98,7 @@ def figures_of(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Bar]
 
 def write_report(document: dict[str, Any], home: str) -> None:
     """Markdown and one page, without names of folders of this machine."""
-    report = report_of("benchmark-compare", [("comparison", document)])
+    report = report_of("benchmark-compare", [("comparison", parse_result(document, "the comparison"))])
     assert report is not None
     names = {home: "$LLMOPT_HOME", os.environ.get("LLMOPT_ENGINE_VLLM", ""): "$LLMOPT_ENGINE_VLLM", sys.executable: "python", str(ROOT): "."}
     for ending, text in (("md", report_markdown(report)), ("html", report_html(report))):

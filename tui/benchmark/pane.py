@@ -143,7 +143,7 @@ class BenchmarkPane(AsksForKey, PausesLoads):
     def show_result(self, run: Run, *, follow: bool) -> None:
         """A load that is done goes over into the results."""
         if run.capability in MEASURED:
-            self._model = str(run.values.get("model", "")) or self._model
+            self._model = run.model or self._model
             self._read(run.id)
             if follow:
                 self.show_view(RESULTS)
@@ -162,7 +162,7 @@ class BenchmarkPane(AsksForKey, PausesLoads):
         self.refresh_bindings()
 
     def _draw(self) -> None:
-        mine = [each for each in self._runs if each.run.values.get("model") == self._model]
+        mine = [each for each in self._runs if each.run.model == self._model]
         shown = self._runs if self._several else mine
         self.results.show(self._model, shown, everything=self._several, more=len(self._runs) - len(mine))
 

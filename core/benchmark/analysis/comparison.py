@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, exp, sqrt
 from statistics import NormalDist
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import numpy as np
 
-from core.benchmark.metrics import OF_REQUEST, SAMPLES
+from core.benchmark.metrics import BY_TAG
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Quality
 from core.measure.significance import ratio_of
 from core.sanitize import clean
@@ -34,15 +34,20 @@ class Aspect:
     level: float | None
     """Percentile; None: the mean."""
 
+    @classmethod
+    def of(cls, key: str, tag: str, level: float | None = None) -> Self:
+        """Of a metric."""
+        return cls(key, BY_TAG[tag].short + ("" if level is None else f" p{level:g}"), tag, level)
+
     @property
     def lower(self) -> bool:
         """Whether less is better."""
-        return _BETTER.get(self.tag, "higher" if self.tag == "accuracy" else "lower") == "lower"
+        return BY_TAG[self.tag].better == "lower" if self.tag in BY_TAG else self.tag != "accuracy"
 
     @property
     def unit(self) -> str:
         """Of its values."""
-        return _UNITS.get(self.tag, "")
+        return BY_TAG[self.tag].unit if self.tag in BY_TAG else ""
 
     @property
     def least(self) -> int:
@@ -50,18 +55,15 @@ class Aspect:
         return _LEAST if self.level is None else max(_LEAST, ceil(1 / (1 - self.level / 100) - 1e-9))
 
 
-_METRICS = (*SAMPLES, *OF_REQUEST)
-_BETTER: Final = {metric.tag: metric.better for metric in _METRICS}
-_UNITS: Final = {metric.tag: metric.unit for metric in _METRICS}
 ASPECTS: Final = (
-    Aspect("ttft.p50", "TTFT p50", "ttft_ms", 50.0),
-    Aspect("ttft.p95", "TTFT p95", "ttft_ms", 95.0),
-    Aspect("tpot.p50", "TPOT p50", "tpot_ms", 50.0),
-    Aspect("tpot.p95", "TPOT p95", "tpot_ms", 95.0),
-    Aspect("itl.mean", "ITL, mean of a request", "itl_of_request_ms", None),
-    Aspect("e2el.p50", "E2EL p50", "e2el_ms", 50.0),
-    Aspect("e2el.p95", "E2EL p95", "e2el_ms", 95.0),
-    Aspect("throughput", "token/s of a request", "request_tokens_per_second", None),
+    Aspect.of("ttft.p50", "ttft_ms", 50.0),
+    Aspect.of("ttft.p95", "ttft_ms", 95.0),
+    Aspect.of("tpot.p50", "tpot_ms", 50.0),
+    Aspect.of("tpot.p95", "tpot_ms", 95.0),
+    Aspect.of("itl.mean", "itl_of_request_ms"),
+    Aspect.of("e2el.p50", "e2el_ms", 50.0),
+    Aspect.of("e2el.p95", "e2el_ms", 95.0),
+    Aspect.of("throughput", "request_tokens_per_second"),
 )
 PERPLEXITY: Final = Aspect("perplexity", "perplexity", "", None)
 ANSWERS: Final = Aspect("accuracy", "questions answered right", "accuracy", None)
@@ -170,9 +172,8 @@ def unlike(result: BenchmarkResult, against: BenchmarkResult) -> tuple[str, ...]
     found = []
     if result.load != against.load:
         found.append(f"the loads differ: {clean(result.load, limit=120)}, against {clean(against.load, limit=120)}")
-    names = [name for name in ("system", "processor", "cores", "memory_bytes", "gpus") if result.machine.get(name) != against.machine.get(name)]
-    if names:
-        found.append(f"the machines differ in {', '.join(name.replace('_bytes', '') for name in names)}")
+    if names := result.machine.differing(against.machine):
+        found.append(f"the machines differ in {', '.join(names)}")
     for entry, other in pairs_of(result, against):
         if entry.shown.level != other.shown.level:
             found.append(f"{clean(entry.name, limit=80)} is shown at the level {entry.shown.level}, and was at {other.shown.level}")

@@ -96,7 +96,7 @@ class Calibration:
         last = self.steps[-1] if self.steps else None
         return "" if last is None or last.follows else "client" if last.judged else "server"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """For a document."""
         return {
             "ceiling_streams": self.ceiling,

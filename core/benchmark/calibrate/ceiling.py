@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from core import __version__
 from core.benchmark.calibrate.calibrate import LAG_SHARE, RATE, Calibration
 from core.benchmark.client.outcome import Outcome
+from core.result import Figures
 from core.runs.state.files import read_json, write_json
 from core.runs.state.home import home
 
@@ -43,6 +43,26 @@ class Ceiling:
         return next((lag for count, lag in self.lags if count >= streams), None)
 
 
+class _Host(Figures):
+    host: str
+    processor: str
+    cores: int | None
+
+
+class _Step(Figures):
+    streams: int
+    lag_p99_ms: float
+
+
+class _Kept(Figures):
+    """A calibration as it is kept."""
+
+    machine: _Host
+    measured: float
+    ceiling_streams: int | None
+    steps: tuple[_Step, ...]
+
+
 def calibration_file() -> Path:
     """Where calibrations are kept, one a machine, as several machines may share a home."""
     return home() / "calibration.json"
@@ -56,21 +76,17 @@ def keep(calibration: Calibration) -> Path:
     """
     path = calibration_file()
     path.parent.mkdir(parents=True, exist_ok=True)
-    entry = {"measured": time.time(), "llmopt_version": __version__, "machine": _machine(), **calibration.to_json()}
+    entry = {"measured": time.time(), "llmopt_version": __version__, "machine": _host().model_dump(), **calibration.to_json()}
     write_json(path, {"schema": SCHEMA, "machines": _machines(path) | {platform.node(): entry}})
     return path
 
 
 def known() -> Ceiling | None:
     """What is known of this machine; None where it was not calibrated, or has other processors by now."""
-    entry = _machines(calibration_file()).get(platform.node())
-    try:
-        if entry is None or entry["machine"] != _machine():
-            return None
-        lags = tuple((int(step["streams"]), float(step["lag_p99_ms"])) for step in entry["steps"])
-        return Ceiling(int(entry["ceiling_streams"] or 0), float(entry["measured"]), lags)
-    except (KeyError, TypeError, ValueError):
+    kept = _Kept.read(_machines(calibration_file()).get(platform.node()))
+    if kept is None or kept.machine != _host():
         return None
+    return Ceiling(kept.ceiling_streams or 0, kept.measured, tuple((step.streams, step.lag_p99_ms) for step in kept.steps))
 
 
 def most_at_once(outcomes: Sequence[Outcome]) -> int:
@@ -119,11 +135,11 @@ def ceiling_warnings(streams: int, tokens_per_second: float | None, found: Ceili
     return ()
 
 
-def _machine() -> dict[str, Any]:
-    return {"host": platform.node(), "processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+def _host() -> _Host:
+    return _Host(host=platform.node(), processor=platform.processor() or platform.machine(), cores=os.cpu_count())
 
 
-def _machines(path: Path) -> dict[str, Any]:
+def _machines(path: Path) -> dict[str, object]:
     try:
         document = read_json(path)
     except (OSError, ValueError):

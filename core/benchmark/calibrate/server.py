@@ -16,7 +16,6 @@ from itertools import pairwise
 from math import ceil
 from statistics import median
 from time import monotonic_ns
-from typing import Any
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _PIECE = (
@@ -37,7 +36,7 @@ class Calibrated:
         self.opened = 0
         """Connections on which a request came."""
 
-    def truth(self) -> dict[str, Any]:
+    def truth(self) -> dict[str, object]:
         """What a client that costs nothing would have measured, in milliseconds; None where there was nothing to measure.
 
         `ttft_p50_ms` is from the whole request to its first piece, `itl_p50_ms` a gap between pieces, `tpot_p50_ms` the mean gap of a request.
@@ -92,7 +91,7 @@ class _Connection(asyncio.Protocol):
             self._answer(head)
 
     def _answer(self, head: bytes) -> None:
-        document: dict[str, Any]
+        document: dict[str, object]
         if b" /lateness" in head:
             document = {"late": self._server.late}
         elif b" /truth" in head:

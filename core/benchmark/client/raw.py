@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 from core.benchmark.client.outcome import Outcome, Status
 from core.benchmark.client.replies import DIALECTS
@@ -68,7 +67,7 @@ class Raw:
 
     def packed(self) -> bytes:
         """Frame of a pipe: length of the head, head as JSON, the bytes of all reads."""
-        head: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
+        head: dict[str, object] = {name: getattr(self, name) for name in _PLAIN}
         head["times"] = [t for t, _ in self.reads]
         head["sizes"] = [len(data) for _, data in self.reads]
         text = json.dumps(head).encode()

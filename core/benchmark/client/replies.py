@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, Final
+from typing import Final
 
 from core.benchmark.client.outcome import Piece, Usage
 from core.benchmark.client.sse import Read, events
@@ -58,7 +58,7 @@ def openai(reads: Sequence[Read]) -> Reply:
     return reply
 
 
-def _take_choice(t: int, choice: Mapping[str, Any], reply: Reply) -> None:
+def _take_choice(t: int, choice: Mapping[str, object], reply: Reply) -> None:
     delta = choice.get("delta")
     delta = delta if isinstance(delta, dict) else {}
     parts = (delta.get("reasoning_content") or delta.get("reasoning"), delta.get("content"), choice.get("text"))
@@ -75,7 +75,7 @@ def _take_choice(t: int, choice: Mapping[str, Any], reply: Reply) -> None:
         reply.finish = clean(finish, limit=40)
 
 
-def _take_usage(usage: Any, reply: Reply) -> None:
+def _take_usage(usage: object, reply: Reply) -> None:
     if not isinstance(usage, dict):
         return
     details = usage.get("prompt_tokens_details")
@@ -146,7 +146,7 @@ def calibrated(reads: Sequence[Read]) -> Reply:
 DIALECTS: Final[Mapping[str, Dialect]] = {"openai": openai, "tgi": tgi, "ollama": ollama, "calibrated": calibrated}
 
 
-def _message(data: bytes, reply: Reply) -> dict[str, Any] | None:
+def _message(data: bytes, reply: Reply) -> dict[str, object] | None:
     """The JSON object of an event; None, with the problem noted, when it is none."""
     if not data.strip():
         return {}
@@ -164,13 +164,13 @@ def _message(data: bytes, reply: Reply) -> dict[str, Any] | None:
     return message
 
 
-def _error(message: Mapping[str, Any]) -> str:
+def _error(message: Mapping[str, object]) -> str:
     error = message.get("error", message)
     found = error.get("message", error) if isinstance(error, dict) else error
     return clean(str(found), limit=200)
 
 
-def _count(value: Any) -> int | None:
+def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 

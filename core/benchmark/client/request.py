@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from core.engine import Endpoint, Style
 
@@ -42,7 +41,7 @@ def body_of(target: Endpoint, prompt: str, max_tokens: int, *, temperature: floa
     return json.dumps(_BODIES[target.style](target, prompt, max_tokens, temperature, seed), ensure_ascii=False).encode()
 
 
-def _openai(target: Endpoint, asked: Mapping[str, Any], max_tokens: int, temperature: float, seed: int | None) -> dict[str, Any]:
+def _openai(target: Endpoint, asked: Mapping[str, object], max_tokens: int, temperature: float, seed: int | None) -> dict[str, object]:
     body = {
         "model": target.model,
         **asked,
@@ -54,20 +53,20 @@ def _openai(target: Endpoint, asked: Mapping[str, Any], max_tokens: int, tempera
     return body | ({"ignore_eos": True} if target.ignores_eos else {}) | ({} if seed is None else {"seed": seed})
 
 
-def _chat(target: Endpoint, prompt: str, max_tokens: int, temperature: float, seed: int | None) -> dict[str, Any]:
+def _chat(target: Endpoint, prompt: str, max_tokens: int, temperature: float, seed: int | None) -> dict[str, object]:
     return _openai(target, {"messages": [{"role": "user", "content": prompt}]}, max_tokens, temperature, seed)
 
 
-def _completions(target: Endpoint, prompt: str, max_tokens: int, temperature: float, seed: int | None) -> dict[str, Any]:
+def _completions(target: Endpoint, prompt: str, max_tokens: int, temperature: float, seed: int | None) -> dict[str, object]:
     return _openai(target, {"prompt": prompt}, max_tokens, temperature, seed)
 
 
-def _tgi(_target: Endpoint, prompt: str, max_tokens: int, temperature: float, seed: int | None) -> dict[str, Any]:
-    sampled: dict[str, Any] = {"do_sample": True, "temperature": temperature} if temperature > 0 else {}
+def _tgi(_target: Endpoint, prompt: str, max_tokens: int, temperature: float, seed: int | None) -> dict[str, object]:
+    sampled: dict[str, object] = {"do_sample": True, "temperature": temperature} if temperature > 0 else {}
     return {"inputs": prompt, "parameters": {"max_new_tokens": max_tokens, "details": True, **sampled, **({} if seed is None else {"seed": seed})}}
 
 
-def _ollama(target: Endpoint, prompt: str, max_tokens: int, temperature: float, seed: int | None) -> dict[str, Any]:
+def _ollama(target: Endpoint, prompt: str, max_tokens: int, temperature: float, seed: int | None) -> dict[str, object]:
     options = {"num_predict": max_tokens, "temperature": temperature} | ({} if seed is None else {"seed": seed})
     return {"model": target.model, "prompt": prompt, "stream": True, "options": options}
 

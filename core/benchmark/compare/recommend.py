@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from core.benchmark.analysis.comparison import ASPECTS, Compared, Samples, compare_answers, compare_quality, compare_samples
 from core.benchmark.compare.result import Goal, Recommendation
@@ -78,13 +79,13 @@ def _best(
 ) -> Recommendation:
     value, name = known[0]
     shown = f"{name} with {goal.show(value)}{goal.unit}"
-    fields: dict[str, Any] = {"goal": goal.goal, "title": goal.title, "name": name, "value": value, "figure": figure}
+    best = partial(Recommendation, goal=goal.goal, title=goal.title, name=name, value=value, figure=figure)
     if len(known) < 2:
-        return Recommendation(**fields, words=f"{shown}, the only one of which it is known")
+        return best(words=f"{shown}, the only one of which it is known")
     second, runner_up = known[1]
     margin = second / value if goal.lower else value / second
     if margin < 1 + _EQUAL:
-        return Recommendation(**fields, runner_up=runner_up, margin=margin, beyond_noise=False, words=f"{shown}, and {runner_up} as well")
+        return best(runner_up=runner_up, margin=margin, beyond_noise=False, words=f"{shown}, and {runner_up} as well")
     # So strictly that among all pairs with the best one false alarm is as rare as with two targets.
     confidence = 1 - _FALSE_ALARM / max(len(qualities) - 1, 1)
     if goal.by is not None:
@@ -95,9 +96,7 @@ def _best(
         beyond, why = _told(found)
     else:
         beyond, why = None, "measured once each, so that noise is not known"
-    return Recommendation(
-        **fields, runner_up=runner_up, margin=margin, beyond_noise=beyond, words=f"{shown}, {told_margin(margin)} {runner_up}: {why}"
-    )
+    return best(runner_up=runner_up, margin=margin, beyond_noise=beyond, words=f"{shown}, {told_margin(margin)} {runner_up}: {why}")
 
 
 def told_margin(margin: float) -> str:

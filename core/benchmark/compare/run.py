@@ -23,7 +23,7 @@ from core.benchmark.workload.prompts import prompts_of
 from core.context import RunContext
 from core.engine import Missing, look_up
 from core.errors import Cancelled, RequestError, RunFailed
-from core.hardware.surroundings import machine
+from core.hardware.live.surroundings import surroundings
 from core.models.resolve import resolve
 from core.runs.state.files import write_json
 from core.sanitize import clean
@@ -132,7 +132,7 @@ def _result(spec: BenchmarkCompareSpec, measured: Sequence[_Measured], left_out:
         thresholds=tuple(threshold for each in measured for threshold in each.thresholds),
         left_out=tuple(left_out),
         recommendations=recommend(entries, samples),
-        machine=machine(),
+        machine=surroundings(),
         load=spec.summary(),
         seconds=seconds,
     )

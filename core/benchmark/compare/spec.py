@@ -95,8 +95,8 @@ class BenchmarkCompareSpec(BenchmarkSpec):
     def of(self, target: CompareTarget, prompts: Path | None = None) -> BenchmarkSpec:
         """The benchmark of one target; `prompts` is the file with the texts that all of them get."""
         shared = {name: getattr(self, name) for name in BenchmarkSpec.model_fields}
-        chosen: dict[str, Any] = {"model": target.model, "engine": target.engine, "baseline": None}
-        return BenchmarkSpec(**(shared | chosen | ({} if prompts is None else {"prompts": str(prompts)})))
+        own = {"model": target.model, "engine": target.engine, "baseline": None} | ({} if prompts is None else {"prompts": str(prompts)})
+        return BenchmarkSpec.model_validate(shared | own)
 
 
 def _short(model: str) -> str:

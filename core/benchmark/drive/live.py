@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from core.benchmark.client.outcome import Outcome
-from core.benchmark.live_errors import ErrorsEvent
-from core.benchmark.live_second import SecondEvent
+from core.benchmark.events import ErrorsEvent, SecondEvent
 from core.benchmark.metrics.base import SampleMetric
 from core.benchmark.metrics.e2el import EndToEndLatency
 from core.benchmark.metrics.itl import InterTokenLatency

@@ -24,7 +24,7 @@ from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.workload.prompts import Prompt, Tokenizer, prompts_of
 from core.context import RunContext
 from core.errors import Cancelled, LlmoptError, RequestError, RunFailed
-from core.hardware.surroundings import machine
+from core.hardware.live.surroundings import surroundings
 from core.models.card import ModelCard
 
 
@@ -93,7 +93,7 @@ def _result(
     return BenchmarkResult(
         entries=(entry,),
         thresholds=judge(spec.thresholds, entry),
-        machine=machine(),
+        machine=surroundings(),
         load=spec.summary(),
         samples=_samples(entry.name, levels, bench.by_level),
         timelines={entry.name: _timeline(bench.by_level[_best(levels).level])},

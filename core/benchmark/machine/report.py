@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-from pydantic import ValidationError
+from collections.abc import Iterator, Sequence
 
 from core import __version__
-from core.benchmark.machine.result import BandwidthFigures, BenchmarkMachineResult, ProductRow, SquareFigures, roof_chart, size_chart
-from core.errors import RequestError
+from core.benchmark.machine.events import BandwidthFigures, ProductRow, SquareFigures
+from core.benchmark.machine.result import BenchmarkMachineResult, roof_chart, size_chart
 from core.measure.units import number, percent, size
 from core.runs.export.report import Cells, Report, Table, Values
 from core.runs.export.svg import Point, line_chart
@@ -20,13 +17,9 @@ SCHEMA = "llmopt.benchmark-machine-report/1"
 Named = Sequence[tuple[str, BenchmarkMachineResult]]
 
 
-def report(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> Report:
-    """The report of results as they stand in result.json, each with the name of its run.
-
-    Raises:
-        RequestError: one of them is not what `llmopt benchmark-machine` writes.
-    """
-    results = [(clean(name), _parsed(name, held)) for name, held in documents]
+def report(results: Named) -> Report:
+    """The report of results, each with the name of its run."""
+    results = [(clean(name), result) for name, result in results]
     return Report(
         title=f"Products and memory, and what bounds {', '.join(dict.fromkeys(clean(result.model, limit=80) for _, result in results))}",
         sentences=tuple(dict.fromkeys(clean(note, limit=400) for _, result in results for note in result.notes)),
@@ -47,13 +40,6 @@ def _before(name: str, results: Named) -> str:
     return f"{name}: " if len(results) > 1 else ""
 
 
-def _parsed(name: str, held: Mapping[str, Any]) -> BenchmarkMachineResult:
-    try:
-        return BenchmarkMachineResult.model_validate(held)
-    except ValidationError as error:
-        raise RequestError(f"run {clean(name)} holds no result of benchmark-machine that this version reads") from error
-
-
 def _tables(before: str, result: BenchmarkMachineResult) -> Iterator[Table]:
     devices: list[Cells] = [("device", "name", "threads", "last cache")]
     devices += [
@@ -65,7 +51,7 @@ def _tables(before: str, result: BenchmarkMachineResult) -> Iterator[Table]:
     squares += [(each.device, each.dtype, str(each.size), *_rate(each.gflops, each.deviation), each.reason or each.how) for each in result.squares]
     yield f"{before}square products, measured", _safe(squares)
     memory: list[Cells] = [("device", "memory", "bytes", "GB/s", "±", "")]
-    memory += [(each.device, each.kind, size(each.bytes), *_rate(each.gb_per_second, each.deviation), each.reason) for each in result.bandwidths]
+    memory += [(each.device, each.traffic, size(each.bytes), *_rate(each.gb_per_second, each.deviation), each.reason) for each in result.bandwidths]
     yield f"{before}memory beyond the caches, measured", _safe(memory)
     head = (
         *("device", "numbers", "product", "phase", "rows", "operations a byte", "bound by", "attainable, reckoned", "GFLOP/s, measured", "±"),
@@ -95,12 +81,7 @@ def _tables(before: str, result: BenchmarkMachineResult) -> Iterator[Table]:
         for each in result.roofs
     ]
     yield f"{before}roofs", _safe(roofs)
-    facts = [
-        (key.removesuffix("_bytes").replace("_", " "), size(value) if key.endswith("_bytes") and isinstance(value, int) else str(value))
-        for key, value in result.machine.items()
-        if value is not None
-    ]
-    yield f"{before}machine", _safe([("", ""), *facts])
+    yield f"{before}machine", _safe([("", ""), *result.machine.facts()])
 
 
 def _rate(value: float | None, deviation: float | None) -> tuple[str, str]:
@@ -145,14 +126,10 @@ def _logarithmic(xs: Sequence[float], ys: Sequence[float], labels: Sequence[str]
 
 
 def _values(results: Named) -> Iterator[Values]:
-    kinds: tuple[tuple[str, type[SquareFigures | BandwidthFigures | ProductRow]], ...] = (
-        ("square", SquareFigures),
-        ("bandwidth", BandwidthFigures),
-        ("product", ProductRow),
-    )
-    names = tuple(dict.fromkeys(field for _, kind in kinds for field in kind.model_fields))
+    kinds: tuple[type[SquareFigures | BandwidthFigures | ProductRow], ...] = (SquareFigures, BandwidthFigures, ProductRow)
+    names = tuple(dict.fromkeys(field.alias or name for kind in kinds for name, field in kind.model_fields.items()))
     yield ("run", "figure", *names)
     for run, result in results:
-        for kind, rows in (("square", result.squares), ("bandwidth", result.bandwidths), ("product", result.rows)):
-            for row in rows:
-                yield (run, kind, *(getattr(row, field, None) for field in names))
+        for row in (*result.squares, *result.bandwidths, *result.rows):
+            values = row.data()
+            yield (run, row.kind, *(values.get(name) for name in names))

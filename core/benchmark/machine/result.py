@@ -3,92 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, computed_field, model_validator
+from pydantic import Field, computed_field
 
+from core.benchmark.machine.events import BandwidthFigures, ProductRow, Roof, SquareFigures
+from core.hardware.surroundings import Surroundings
 from core.result import Figure, Figures, Result, Seconds
-
-Bound = Literal["memory", "arithmetic"]
-_AROUND = ("schema", "llmopt_version", "run", "capability", "artifacts")
-
-
-class SquareFigures(Figures):
-    """A product of two square matrices; measured."""
-
-    device: str
-    dtype: str
-    size: int
-    gflops: Annotated[float | None, Figure("GFLOP/s", "", "higher")]
-    """10^9 operations a second, a multiplication and an addition counted as two; mean over the repeats. None: see `reason`."""
-    deviation: float | None = None
-    """Standard deviation of the repeats."""
-    repeats: int = 0
-    how: str = ""
-    """What computed it."""
-    reason: str = ""
-    """Why there is no figure."""
-
-
-class BandwidthFigures(Figures):
-    """Memory beyond the caches; measured."""
-
-    device: str
-    kind: Literal["copy", "read"]
-    bytes: Annotated[int, Figure("size", "byte", "lower")]
-    """Of the array that is copied or read."""
-    gb_per_second: float | None
-    """10^9 bytes a second; a copy counts what is read and what is written."""
-    deviation: float | None = None
-    repeats: int = 0
-    reason: str = ""
-
-
-class Roof(Figures):
-    """What bounds products of one number format on one device: both sides measured, the balance reckoned from them."""
-
-    device: str
-    dtype: str
-    peak_gflops: float
-    """The best mean of the square products."""
-    peak_size: int
-    gb_per_second: float
-    """Of reading."""
-    balance: Annotated[float, Figure("operations a byte at which both bounds meet")]
-    """Operations a byte at which both take the same time: peak / bandwidth."""
-
-
-class ProductRow(Figures):
-    """One product of the model under one load: its shape counted, its speed measured, the rest reckoned from what was measured."""
-
-    device: str
-    dtype: str
-    product: str
-    """qkv, out, gate and up, down, head."""
-    phase: str
-    """decode or prefill."""
-    rows: int
-    """Tokens that go through it at once."""
-    outputs: int
-    inputs: int
-    flops: float
-    """2 x rows x outputs x inputs."""
-    bytes: Annotated[float, Figure("size", "byte", "lower")]
-    """Inputs and weights read, outputs written, each once."""
-    intensity: float
-    """Operations a byte."""
-    bound: Bound | None
-    """Memory where the intensity is below the machine's balance; None where that is not known."""
-    attainable_gflops: float | None
-    """Reckoned: the smaller of the peak and of intensity x bandwidth."""
-    gflops: Annotated[float | None, Figure("GFLOP/s", "", "higher")]
-    """Measured, mean; a weight comes back only after as many bytes as the whole model has, as in decoding."""
-    deviation: float | None = None
-    share: float | None = None
-    """Measured / attainable; above 1 where the weights stay in a cache, or a product does better than the best square."""
-    in_cache: bool | None = None
-    """Whether all of the model's weights fit into the device's last cache, so that memory does not bound them; None: its size is not known."""
-    reason: str = ""
 
 
 class DeviceFacts(Figures):
@@ -117,23 +38,16 @@ class BenchmarkMachineResult(Result):
     roofs: tuple[Roof, ...]
     rows: tuple[ProductRow, ...]
     repeats: int
-    machine: dict[str, Any]
+    machine: Surroundings = Surroundings()
     seconds: Seconds
     notes: tuple[str, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_what_a_run_adds(cls, value: Any) -> Any:
-        """A result that was written can be read again."""
-        left_out = (*_AROUND, *cls.model_computed_fields)
-        return {name: held for name, held in value.items() if name not in left_out} if isinstance(value, dict) else value
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def metrics(self) -> dict[str, float]:
         """Peaks and bandwidths by device."""
         found = {f"{roof.device} {roof.dtype}.gflops": roof.peak_gflops for roof in self.roofs}
-        found |= {f"{each.device}.{each.kind}_gb_per_second": each.gb_per_second for each in self.bandwidths if each.gb_per_second is not None}
+        found |= {f"{each.device}.{each.traffic}_gb_per_second": each.gb_per_second for each in self.bandwidths if each.gb_per_second is not None}
         return found | {f"{roof.device} {roof.dtype}.balance": roof.balance for roof in self.roofs}
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from core.benchmark.machine.events import BandwidthFigures, ProductRow, Roof, Row, SquareFigures
 from core.benchmark.machine.products import (
     DTYPES,
     array_bytes,
@@ -20,7 +21,7 @@ from core.benchmark.machine.products import (
     rotated,
     traffic_of,
 )
-from core.benchmark.machine.result import BandwidthFigures, BenchmarkMachineResult, DeviceFacts, ProductRow, Roof, SquareFigures
+from core.benchmark.machine.result import BenchmarkMachineResult, DeviceFacts
 from core.benchmark.machine.roofline import attainable, bound, operations, traffic
 from core.benchmark.machine.shapes import BlockProduct, has_experts, products_of
 from core.benchmark.machine.spec import BenchmarkMachineSpec
@@ -28,7 +29,7 @@ from core.benchmark.machine.stopwatch import Stopwatch
 from core.context import RunContext
 from core.evaluate.logits.threads import torch_threads
 from core.hardware.live.host import cpu_name
-from core.hardware.surroundings import machine
+from core.hardware.live.surroundings import surroundings
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.sanitize import clean
@@ -63,7 +64,7 @@ def run(spec: BenchmarkMachineSpec, context: RunContext) -> BenchmarkMachineResu
         roofs=tuple(roof for bench in benches for roof in bench.roofs()),
         rows=tuple(row for bench in benches for row in bench.rows),
         repeats=spec.repeats,
-        machine=machine() | {"torch": torch.__version__},
+        machine=surroundings().model_copy(update={"torch": torch.__version__}),
         seconds=time.monotonic() - began,
         notes=_notes(card, benches),
     )
@@ -99,7 +100,7 @@ class _Bench:
             self._bandwidth(kind)
         roofs = {roof.dtype: roof for roof in self.roofs()}
         for roof in roofs.values():
-            self.context.detail(_Row("roof", roof.model_dump()))
+            self.context.detail(roof)
         for dtype in self.spec.dtypes:
             for product, phase, rows in loads:
                 self._next(f"{dtype} {product.name}, {phase} of {rows} rows")
@@ -107,7 +108,7 @@ class _Bench:
 
     def roofs(self) -> list[Roof]:
         """Of every number format that was measured."""
-        read = next((each.gb_per_second for each in self.bandwidths if each.kind == "read"), None)
+        read = next((each.gb_per_second for each in self.bandwidths if each.traffic == "read"), None)
         measured = sorted((square.gflops, square.size, square.dtype) for square in self.squares if square.gflops is not None)
         best = {dtype: (gflops, size) for gflops, size, dtype in measured}
         if not read:
@@ -133,7 +134,7 @@ class _Bench:
                 reason=reason,
             )
         )
-        self._tell("square", self.squares[-1].model_dump(), f"{self.device} {dtype}", size, rate)
+        self._report(self.squares[-1], f"{self.device} {dtype}", size, rate)
 
     def _bandwidth(self, kind: Literal["copy", "read"]) -> None:
         n_bytes = array_bytes(self.spec.memory_bytes, self.device)
@@ -147,9 +148,9 @@ class _Bench:
         except (RuntimeError, MemoryError) as error:
             reason = _sentence(error)
         self.bandwidths.append(
-            BandwidthFigures(device=self.device, kind=kind, bytes=n_bytes, gb_per_second=rate, deviation=deviation, repeats=repeats, reason=reason)
+            BandwidthFigures(device=self.device, traffic=kind, bytes=n_bytes, gb_per_second=rate, deviation=deviation, repeats=repeats, reason=reason)
         )
-        self._tell("bandwidth", self.bandwidths[-1].model_dump(), f"{self.device} {kind}", n_bytes, rate)
+        self._report(self.bandwidths[-1], f"{self.device} {kind}", n_bytes, rate)
 
     def _product(self, dtype: str, product: BlockProduct, phase: str, rows: int, roof: Roof | None) -> None:
         item = DTYPES[dtype].itemsize
@@ -179,7 +180,7 @@ class _Bench:
                 reason=reason,
             )
         )
-        self._tell("product", self.rows[-1].model_dump(), f"{self.device} {dtype} {product.name}", rows, rate)
+        self._report(self.rows[-1], f"{self.device} {dtype} {product.name}", rows, rate)
 
     def _timed(self, dtype: str, rows: int, outputs: int, inputs: int, between: float) -> tuple[float | None, float | None, int, str]:
         """GFLOP/s of a product: mean, standard deviation, repeats, and why there is none."""
@@ -201,22 +202,10 @@ class _Bench:
         self.context.progress(self.done, self.total, f"{self.device}: {label}")
         self.done += 1
 
-    def _tell(self, kind: str, row: dict[str, object], label: str, step: int, rate: float | None) -> None:
-        self.context.detail(_Row(kind, row))
+    def _report(self, row: Row, label: str, step: int, rate: float | None) -> None:
+        self.context.detail(row)
         if rate is not None:
-            self.context.metric("gb_per_second" if kind == "bandwidth" else "gflops", rate, step, label)
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A finished row as a detail event."""
-
-    kind: str
-    row: dict[str, object]
-
-    def data(self) -> dict[str, object]:
-        """As it is."""
-        return self.row
+            self.context.metric("gb_per_second" if isinstance(row, BandwidthFigures) else "gflops", rate, step, label)
 
 
 def _phases(spec: BenchmarkMachineSpec) -> tuple[tuple[str, int], ...]:

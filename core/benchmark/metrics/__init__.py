@@ -5,6 +5,7 @@ One metric per file: name, unit, direction, formula. May import `client`'s outco
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from core.benchmark.metrics.base import RateMetric, SampleMetric, Window
@@ -29,6 +30,7 @@ SAMPLES: Final[tuple[SampleMetric, ...]] = (
 )
 OF_REQUEST: Final[tuple[SampleMetric, ...]] = (InterTokenLatencyOfRequest(), RequestSpeed())
 """Kept as raw values beside the others, so that results can be compared."""
+BY_TAG: Final[Mapping[str, SampleMetric]] = {metric.tag: metric for metric in (*SAMPLES, *OF_REQUEST)}
 RATES: Final[tuple[RateMetric, ...]] = (RequestThroughput(), TokenThroughput(), TotalTokenThroughput(), ErrorRate(), TimeoutRate())
 
-__all__ = ["OF_REQUEST", "RATES", "SAMPLES", "Goodput", "RateMetric", "SampleMetric", "Window"]
+__all__ = ["BY_TAG", "OF_REQUEST", "RATES", "SAMPLES", "Goodput", "RateMetric", "SampleMetric", "Window"]

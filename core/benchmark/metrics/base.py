@@ -18,6 +18,8 @@ class SampleMetric(ABC):
 
     tag: ClassVar[str]
     title: ClassVar[str]
+    short: ClassVar[str]
+    """Its name where there is no room for the title."""
     unit: ClassVar[Unit]
     better: ClassVar[Better] = "lower"
 

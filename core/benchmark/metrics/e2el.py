@@ -14,6 +14,7 @@ class EndToEndLatency(SampleMetric):
 
     tag: ClassVar[str] = "e2el_ms"
     title: ClassVar[str] = "end-to-end latency"
+    short: ClassVar[str] = "E2EL"
     unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:
@@ -26,6 +27,7 @@ class NormalizedLatency(SampleMetric):
 
     tag: ClassVar[str] = "normalized_ms"
     title: ClassVar[str] = "normalized latency"
+    short: ClassVar[str] = "normalized"
     unit: ClassVar[Unit] = "ms/token"
 
     def of(self, outcome: Outcome) -> Iterable[float]:

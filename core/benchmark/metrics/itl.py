@@ -18,6 +18,7 @@ class InterTokenLatency(SampleMetric):
 
     tag: ClassVar[str] = "itl_ms"
     title: ClassVar[str] = "inter-token latency"
+    short: ClassVar[str] = "ITL"
     unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:

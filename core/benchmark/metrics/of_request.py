@@ -17,6 +17,7 @@ class InterTokenLatencyOfRequest(SampleMetric):
 
     tag: ClassVar[str] = "itl_of_request_ms"
     title: ClassVar[str] = "inter-token latency, mean of a request"
+    short: ClassVar[str] = "ITL, mean of a request"
     unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:
@@ -30,6 +31,7 @@ class RequestSpeed(SampleMetric):
 
     tag: ClassVar[str] = "request_tokens_per_second"
     title: ClassVar[str] = "tokens a second of a request"
+    short: ClassVar[str] = "token/s of a request"
     unit: ClassVar[Unit] = "token/s"
     better: ClassVar[Better] = "higher"
 

@@ -14,6 +14,7 @@ class QueueTime(SampleMetric):
 
     tag: ClassVar[str] = "queue_ms"
     title: ClassVar[str] = "queue time in the client"
+    short: ClassVar[str] = "queue"
     unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:

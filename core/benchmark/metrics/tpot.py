@@ -17,6 +17,7 @@ class TimePerOutputToken(SampleMetric):
 
     tag: ClassVar[str] = "tpot_ms"
     title: ClassVar[str] = "time per output token"
+    short: ClassVar[str] = "TPOT"
     unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:

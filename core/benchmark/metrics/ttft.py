@@ -18,6 +18,7 @@ class TimeToFirstToken(SampleMetric):
 
     tag: ClassVar[str] = "ttft_ms"
     title: ClassVar[str] = "time to first token"
+    short: ClassVar[str] = "TTFT"
     unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:
@@ -30,6 +31,7 @@ class TimeToFirstTokenSent(SampleMetric):
 
     tag: ClassVar[str] = "ttft_sent_ms"
     title: ClassVar[str] = "time to first token, from sending"
+    short: ClassVar[str] = "TTFT, sent"
     unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:

@@ -5,26 +5,21 @@ May import results, `analysis`, `metrics` and `core.runs.export`. Never the netw
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from core.benchmark.documents import parse_result
 from core.benchmark.report.charts import charts
 from core.benchmark.report.document import document
 from core.benchmark.report.named import Named
 from core.benchmark.report.rows import rows, sample_rows
 from core.benchmark.report.tables import sentences, tables
+from core.benchmark.result import BenchmarkResult
 from core.runs.export.report import Report
 from core.sanitize import clean
 
 
-def report(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> Report:
-    """The report of results as they stand in result.json, each with the name of its run.
-
-    Raises:
-        RequestError: one of them is not that of a benchmark.
-    """
-    results = [Named(clean(name), parse_result(held, f"run {clean(name)}")) for name, held in documents]
+def report(named: Sequence[tuple[str, BenchmarkResult]]) -> Report:
+    """The report of results, each with the name of its run."""
+    results = [Named(clean(name), result) for name, result in named]
     return Report(
         title=_title(results),
         sentences=sentences(results),

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from core.benchmark.metrics import BY_TAG
 from core.benchmark.report.course import courses
 from core.benchmark.report.named import Named, Row, targets
 from core.benchmark.result import BenchmarkEntry
@@ -15,17 +16,25 @@ from core.runs.export.svg import Point, bar_chart, line_chart
 
 Chart = tuple[str, str]
 _SHARES = np.concatenate((np.linspace(0, 98, 50), [99.0]))
-_DISTRIBUTIONS: Final = (
-    ("ttft_ms", "Time to first token"),
-    ("tpot_ms", "Time per output token"),
-    ("itl_ms", "Inter-token latency"),
-    ("e2el_ms", "End-to-end latency"),
-)
+_DISTRIBUTIONS: Final = ("ttft_ms", "tpot_ms", "itl_ms", "e2el_ms")
+_OF_REQUESTS: Final = ("ttft_ms", "tpot_ms", "e2el_ms")
+
+
+def _title(tag: str) -> str:
+    title = BY_TAG[tag].title
+    return title[:1].upper() + title[1:]
+
+
+def _median(tag: str) -> Callable[[BenchmarkEntry], float | None]:
+    def read(entry: BenchmarkEntry) -> float | None:
+        return entry.shown.metrics[tag].p50 if tag in entry.shown.metrics else None
+
+    return read
+
+
 _RANKED: Final[tuple[tuple[str, str, Callable[[BenchmarkEntry], float | None], bool], ...]] = (
     ("Throughput, highest first", "token/s", lambda entry: entry.throughput_tokens_per_second, False),
-    ("Time to first token, p50, lowest first", "ms", lambda entry: entry.ttft_ms.p50, True),
-    ("Time per output token, p50, lowest first", "ms", lambda entry: entry.tpot_ms.p50, True),
-    ("End-to-end latency, p50, lowest first", "ms", lambda entry: entry.e2el_ms.p50, True),
+    *((f"{_title(tag)}, p50, lowest first", "ms", _median(tag), True) for tag in _OF_REQUESTS),
     ("Memory of the server, least first", "bytes", lambda entry: entry.server.gpu_bytes or entry.server.host_bytes, True),
     ("Weights on disk, smallest first", "bytes", lambda entry: entry.model_bytes, True),
     ("Goodput, highest first", "request/s", lambda entry: entry.goodput_requests_per_second, False),
@@ -48,7 +57,8 @@ def charts(results: Sequence[Named]) -> Iterator[Chart]:
 
 
 def _sweeps(rows: Sequence[Row]) -> Iterator[Chart]:
-    for tag, title in (("ttft_ms", "Time to first token"), ("tpot_ms", "Time per output token"), ("e2el_ms", "End-to-end latency")):
+    for tag in _OF_REQUESTS:
+        title = _title(tag)
         lines = [(f"{row.title}, {name}", _sweep(row.entry, tag, level)) for row in rows for name, level in (("p50", 50.0), ("p95", 95.0))]
         drawn = [(name, line) for name, line in lines if len(line) > 1]
         if drawn:
@@ -67,11 +77,11 @@ def _sweep(entry: BenchmarkEntry, tag: str, percentile: float) -> list[Point]:
 
 
 def _distributions(rows: Sequence[Row]) -> Iterator[Chart]:
-    for tag, title in _DISTRIBUTIONS:
+    for tag in _DISTRIBUTIONS:
         lines = [(row.title, _shares(row.samples[tag])) for row in rows if len(row.samples.get(tag, ())) > 1]
         if lines:
-            chart = line_chart(lines, x=f"{title}, ms", y="percent that took at most so long, to p99", show=number)
-            yield f"Distribution: {title[:1].lower()}{title[1:]}", chart
+            chart = line_chart(lines, x=f"{_title(tag)}, ms", y="percent that took at most so long, to p99", show=number)
+            yield f"Distribution: {BY_TAG[tag].title}", chart
 
 
 def _shares(values: Sequence[float]) -> list[Point]:

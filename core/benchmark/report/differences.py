@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from core.benchmark.analysis.comparison import BETWEEN_LOADS, compare_quality, compare_samples, pairs_of, unlike
-from core.benchmark.documents import parse_result
+from core.benchmark.result import BenchmarkResult
 from core.runs.compare.differences import Difference, Differences
 from core.sanitize import clean
 
 
-def differences(result: Mapping[str, Any], against: Mapping[str, Any]) -> Differences:
-    """Which latencies and speeds differ beyond noise, by the raw values of the requests.
-
-    Raises:
-        RequestError: one of them is not the result of a benchmark.
-    """
-    one, other = parse_result(result, "the run"), parse_result(against, "the run that it is compared with")
+def differences(one: BenchmarkResult, other: BenchmarkResult) -> Differences:
+    """Which latencies and speeds differ beyond noise, by the raw values of the requests."""
     pairs = pairs_of(one, other)
     found = [
         Difference(

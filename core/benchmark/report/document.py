@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from core import __version__
 from core.benchmark.analysis.comparison import Compared
@@ -12,7 +11,7 @@ from core.benchmark.report.named import Named, compare_rows, targets
 SCHEMA = "llmopt.benchmark-report/1"
 
 
-def document(results: Sequence[Named]) -> dict[str, Any]:
+def document(results: Sequence[Named]) -> dict[str, object]:
     """Every result with its raw values, and every target against the first."""
     first, *others = targets(results)
     return {
@@ -30,7 +29,7 @@ def document(results: Sequence[Named]) -> dict[str, Any]:
     }
 
 
-def _aspect(found: Compared) -> dict[str, Any]:
+def _aspect(found: Compared) -> dict[str, object]:
     return {
         "unit": found.aspect.unit,
         "value": found.value,

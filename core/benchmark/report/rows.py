@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from core.benchmark.metrics import OF_REQUEST, SAMPLES
+from core.benchmark.metrics import BY_TAG, SAMPLES
 from core.benchmark.report.named import Named
 from core.benchmark.result import BenchmarkEntry, Level, Quality, RequestCounts, SampleFigure, ServerReport
 from core.measure.percentiles import LEVELS
@@ -39,7 +39,6 @@ _OF_SERVER: Final = tuple(ServerReport.model_fields)
 _OF_QUALITY: Final = (*(name for name in Quality.model_fields if name not in {"words", "tokens", "losses"}), "accuracy")
 _OF_REQUEST: Final = ("due", "sent", "first", "last")
 _PERCENTILES: Final = tuple(f"p{level:g}{part}" for level in LEVELS for part in ("", "_low", "_high"))
-_UNITS: Final = {metric.tag: metric.unit for metric in (*SAMPLES, *OF_REQUEST)}
 
 
 def rows(results: Sequence[Named]) -> Iterator[tuple[Any, ...]]:
@@ -86,7 +85,7 @@ def sample_rows(results: Sequence[Named]) -> Iterator[tuple[Any, ...]]:
         for target, of_target in named.result.samples.items():
             for tag, values in of_target.items():
                 for index, value in enumerate(values):
-                    yield (named.run, target, tag, _UNITS.get(tag, ""), index, value)
+                    yield (named.run, target, tag, BY_TAG[tag].unit if tag in BY_TAG else "", index, value)
         for target, timeline in named.result.timelines.items():
             for name in _OF_REQUEST:
                 for index, moment in enumerate(getattr(timeline, name)):

@@ -11,7 +11,7 @@ from core.benchmark.compare.result import BenchmarkCompareResult
 from core.benchmark.metrics import SAMPLES
 from core.benchmark.report.definitions import definitions
 from core.benchmark.report.named import Named, Row, compare_rows, targets
-from core.benchmark.result import BenchmarkEntry, BenchmarkResult, PercentileFigure, Quality, RequestCounts, SampleFigure, Threshold
+from core.benchmark.result import BenchmarkEntry, PercentileFigure, Quality, RequestCounts, SampleFigure, Threshold
 from core.measure.percentiles import LEVELS
 from core.measure.units import number, percent, size
 from core.runs.export.report import Cells, Table
@@ -22,15 +22,6 @@ _NONE = "—"
 CLAIMS: Final = "a value followed by ? comes from fewer samples than it takes to claim that percentile at 99 % confidence"
 SAID: Final = (50.0, 95.0, 99.0)
 """Percentiles whose intervals fit into a terminal."""
-_SHORT: Final = {
-    "ttft_ms": "TTFT",
-    "ttft_sent_ms": "TTFT, sent",
-    "tpot_ms": "TPOT",
-    "itl_ms": "ITL",
-    "e2el_ms": "E2EL",
-    "normalized_ms": "normalized",
-    "queue_ms": "queue",
-}
 
 
 def sentences(results: Sequence[Named]) -> tuple[str, ...]:
@@ -88,7 +79,7 @@ def _tables(results: Sequence[Named], rows: Sequence[Row]) -> Iterator[Table]:
         yield f"Errors{of}", errors(row.entry)
         yield f"Server{of}", [("figure", "value"), *server(row.entry)]
         yield f"Quality{of}", [("figure", "value"), *quality(row.entry.quality)]
-    yield "Machine", [("", ""), *machine(results[0].result)]
+    yield "Machine", [("", ""), *results[0].result.machine.facts()]
     yield "Definitions", definitions()
 
 
@@ -135,7 +126,7 @@ def percentiles(entry: BenchmarkEntry, *, short: bool = False) -> list[Cells]:
     return [
         head,
         *(
-            _percentiles(f"{_SHORT[metric.tag] if short else metric.title}, {metric.unit}", figure)
+            _percentiles(f"{metric.short if short else metric.title}, {metric.unit}", figure)
             for metric, figure in found
             if figure is not None and figure.n
         ),
@@ -155,7 +146,7 @@ def intervals(entry: BenchmarkEntry, levels: Sequence[float] = LEVELS, *, short:
     return [
         head,
         *(
-            (f"{_SHORT[metric.tag] if short else metric.title}, {metric.unit}", *(_between(figure, level) for level in levels))
+            (f"{metric.short if short else metric.title}, {metric.unit}", *(_between(figure, level) for level in levels))
             for metric, figure in found
             if figure is not None and figure.n > 1
         ),
@@ -307,12 +298,6 @@ def against(rows: Sequence[Row]) -> list[Cells]:
                 values = (f"{_number(value)} {unit}".strip() for value in (each.value, each.against))
                 found.append((other.title, each.aspect.title, *values, each.words))
     return found
-
-
-def machine(result: BenchmarkResult) -> list[Cells]:
-    """Where it was measured."""
-    shown = {name: size(value) if name.endswith("_bytes") and isinstance(value, int) else str(value) for name, value in result.machine.items()}
-    return [(clean(name.removesuffix("_bytes").replace("_", " ")), clean(value, limit=200)) for name, value in shown.items() if value != "None"]
 
 
 def _recommended(result: BenchmarkCompareResult) -> Iterator[Cells]:

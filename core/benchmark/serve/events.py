@@ -1,38 +1,22 @@
-"""What a server's run tells when the server answers."""
+"""What a server's run reports when the server answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, ClassVar
 
-from core.sanitize import clean
+from core.event import DetailEvent, shown
+
+Text = Annotated[str, shown(200)]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyEvent:
+class ReadyEvent(DetailEvent):
     """A server that answers."""
 
     kind: ClassVar[str] = "ready"
-    url: str
-    model: str
+    url: Text
+    model: Text
     """Name that it knows the model by."""
-    engine: str
-    version: str
-    command: str
+    engine: Text
+    version: Text
+    command: Annotated[str, shown(4000)]
     pid: int
-
-    def data(self) -> dict[str, Any]:
-        """For `RunContext.detail(ReadyEvent.kind, ...)`."""
-        return asdict(self)
-
-    @classmethod
-    def parse(cls, data: Mapping[str, Any]) -> Self | None:
-        """The event of a detail's data; None for anything else. Its texts are safe to show."""
-        try:
-            texts = {
-                name: clean(str(data[name]), limit=4000 if name == "command" else 200) for name in ("url", "model", "engine", "version", "command")
-            }
-            return cls(**texts, pid=int(data["pid"]))
-        except (KeyError, TypeError, ValueError):
-            return None

@@ -29,7 +29,14 @@ def run(spec: ServeSpec, context: RunContext) -> ServeResult:
     log = context.artifacts.parent / "server.log"
     context.progress(0, 1, f"starting {engine.facts.title}")
     with served(engine, spec, log, say=context.log, check_cancelled=context.check_cancelled) as server:
-        ready = ReadyEvent(server.endpoint.url, server.endpoint.model, engine.facts.name, server.version, server.command.shown(), server.pid)
+        ready = ReadyEvent(
+            url=server.endpoint.url,
+            model=server.endpoint.model,
+            engine=engine.facts.name,
+            version=server.version,
+            command=server.command.shown(),
+            pid=server.pid,
+        )
         context.detail(ready)
         context.log(f"{engine.facts.title} {server.version} answers at {server.endpoint.url} after {server.seconds:.1f} s")
         context.progress(1, 2, "serving")

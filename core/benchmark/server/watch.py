@@ -105,12 +105,12 @@ class Watch:
         hits, queries = (_gain(first, last, name) for name in ("prefix_hits", "prefix_queries"))
         drafted, accepted = (_gain(first, last, name) for name in ("drafted", "accepted"))
         energy, energy_of = self._energy()
-        host = self._peaks.get("host_bytes")
-        gpu = self._peaks.get("gpu_bytes", self._peaks.get("memory"))
+        peak = self._peaks.get
+        host, gpu = peak("host_bytes"), peak("gpu_bytes", peak("memory"))
         return ServerReport(
-            peak_running=self._peaks.get("running"),
-            peak_waiting=self._peaks.get("waiting"),
-            peak_kv_usage=self._peaks.get("kv_usage"),
+            peak_running=peak("running"),
+            peak_waiting=peak("waiting"),
+            peak_kv_usage=peak("kv_usage"),
             mean_running=self._mean("running"),
             mean_waiting=self._mean("waiting"),
             mean_kv_usage=self._mean("kv_usage"),

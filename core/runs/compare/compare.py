@@ -85,8 +85,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         raise RequestError("compare needs two runs or more: `llmopt runs list` shows them")
     results = [run.result or {} for run in runs]
     others = [
-        differences_of(run.capability if run.capability == runs[0].capability else "", result, results[0])
-        for run, result in zip(runs[1:], results[1:], strict=True)
+        differences_of(run.capability if run.capability == runs[0].capability else "", run.typed_result(), runs[0].typed_result()) for run in runs[1:]
     ]
     return Comparison(
         ids=tuple(run.id for run in runs),

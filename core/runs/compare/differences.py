@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from core.errors import RequestError
+from core.result import Result
 from core.runs import registry
 
 
@@ -36,13 +35,10 @@ class Differences:
     warnings: tuple[str, ...] = ()
 
 
-def differences_of(capability: str, result: Mapping[str, Any], against: Mapping[str, Any]) -> Differences:
+def differences_of(capability: str, result: Result | None, against: Result | None) -> Differences:
     """Of two results of one capability; none where it does not tell, or a result cannot be read."""
     reference = registry.CAPABILITIES[capability].differences if capability in registry.CAPABILITIES else ""
-    if not reference or not result or not against:
+    if not reference or result is None or against is None:
         return Differences()
-    try:
-        found: Differences = registry.load(reference)(result, against)
-    except RequestError as error:
-        return Differences(warnings=(str(error),))
+    found: Differences = registry.load(reference)(result, against)
     return found

@@ -48,7 +48,7 @@ def export_runs(runs: Sequence[Run], to: Format) -> str:
         return export_run(runs[0], FORMATS[to])
     kinds = {run.capability for run in runs}
     together = {kind if not kind.endswith("-compare") else kind.removesuffix("-compare") for kind in kinds}
-    report = report_of(runs[0].capability, [(run.id, run.result or {}) for run in runs]) if len(together) == 1 else None
+    report = report_of(runs[0].capability, [(run.id, run.typed_result()) for run in runs]) if len(together) == 1 else None
     if report is None:
         raise RequestError("only results of benchmarks are exported together: give one run, or runs of `llmopt benchmark` that are done")
     return _REPORTS[to](report)

@@ -64,7 +64,7 @@ def gather(run: Run) -> Exported:
         document=run.document,
         result=run.result or {},
         series=_series(run.events),
-        report=report_of(run.capability, [(run.id, run.result or {})]),
+        report=report_of(run.capability, [(run.id, run.typed_result())]),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import RequestError
+from core.result import Result
 from core.runs import registry
 
 Cells = tuple[str, ...]
@@ -33,13 +33,10 @@ class Report:
     """For JSON, its schema first."""
 
 
-def report_of(capability: str, results: Sequence[tuple[str, Mapping[str, object]]]) -> Report | None:
-    """The report of results, each with the name of its run; None where the capability has none, or cannot read them."""
+def report_of(capability: str, results: Sequence[tuple[str, Result | None]]) -> Report | None:
+    """The report of results, each with the name of its run; None where the capability has none, or one of them cannot be read."""
     reference = registry.CAPABILITIES[capability].report if capability in registry.CAPABILITIES else ""
-    if not reference or not all(result for _, result in results):
+    if not reference or any(result is None for _, result in results):
         return None
-    try:
-        found: Report = registry.load(reference)(results)
-    except RequestError:
-        return None
+    found: Report = registry.load(reference)(results)
     return found

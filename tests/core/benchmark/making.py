@@ -9,6 +9,7 @@ import numpy as np
 
 from core.benchmark.metrics import SAMPLES
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, RequestCounts, SampleFigure
+from core.hardware.surroundings import Surroundings
 from core.measure.percentiles import distribution
 
 Samples = dict[str, list[float]]
@@ -67,7 +68,7 @@ def entry(values: Mapping[str, Sequence[float]], name: str = "base", levels: Seq
 def made(values: Mapping[str, Sequence[float]], name: str = "base", **more: Any) -> BenchmarkResult:
     return BenchmarkResult(
         entries=(entry(values, name, **more),),
-        machine={"system": "Linux", "processor": "x86_64", "cores": 2, "memory_bytes": 1 << 33},
+        machine=Surroundings(system="Linux", processor="x86_64", cores=2, memory_bytes=1 << 33),
         load="8 requests at once, 128 tokens in, 64 out",
         samples={name: {tag: list(held) for tag, held in values.items()}},
         seconds=12.5,

@@ -13,7 +13,7 @@ import pytest
 from core.benchmark.calibrate.calibrate import Calibration, Step
 from core.benchmark.calibrate.ceiling import keep
 from core.benchmark.check import check
-from core.benchmark.live_second import SecondEvent
+from core.benchmark.events import SecondEvent
 from core.benchmark.result import BenchmarkResult
 from core.benchmark.run import run
 from core.benchmark.spec import BenchmarkSpec

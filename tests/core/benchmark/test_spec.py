@@ -8,11 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.benchmark.live_second import SecondEvent
+from core.benchmark.events import SecondEvent
 from core.benchmark.spec import BenchmarkSpec
 from core.errors import RequestError
 
-EVENT = SecondEvent(1.5, 10, 4, 3, 1, 0, 2, 55.5, 3.0, 12.0, None, 80.0, None, 1.0, 0.0, 0.25, 4096)
+EVENT = SecondEvent(
+    t=1.5,
+    scheduled=10,
+    sent=4,
+    done=3,
+    failed=1,
+    timed_out=0,
+    running=2,
+    tokens_per_second=55.5,
+    requests_per_second=3.0,
+    ttft_ms=12.0,
+    e2el_ms=80.0,
+    server_running=1.0,
+    server_waiting=0.0,
+    kv_usage=0.25,
+    memory=4096,
+)
 
 
 def test_a_url_is_told_from_a_model() -> None:

@@ -180,7 +180,7 @@ async def test_a_load_that_ends_goes_over_into_the_results(make_app: MakeApp) ->
     async with make_app().run_test(size=(80, 24)) as pilot:
         pane = await open_tab(pilot)
         assert pane.bar.active == LIVE
-        write_json(run.path / "result.json", made.measured("runtime") | {"run": run.id, "artifacts": []})
+        made.write_result(run, made.result("runtime"))
         run.save_state(run.state.model_copy(update={"status": "done", "ended": NOW}))
         await until(pilot, lambda: pane.bar.active == RESULTS)
         await until(pilot, lambda: pane.results.chosen is not None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.benchmark.machine.result import BandwidthFigures, BenchmarkMachineResult, DeviceFacts, ProductRow, Roof, SquareFigures
+from core.benchmark.machine.events import BandwidthFigures, ProductRow, Roof, SquareFigures
+from core.benchmark.machine.result import BenchmarkMachineResult, DeviceFacts
 from tui.cli.printing.results import print_result
 
 RESULT = BenchmarkMachineResult(
@@ -14,7 +15,7 @@ RESULT = BenchmarkMachineResult(
         SquareFigures(device="cpu", dtype="float32", size=256, gflops=110.5, deviation=1.25, repeats=5),
         SquareFigures(device="cpu", dtype="int8", size=256, gflops=None, reason="no kernel\x1b[2J here"),
     ),
-    bandwidths=(BandwidthFigures(device="cpu", kind="read", bytes=1 << 28, gb_per_second=11.0, deviation=0.5, repeats=5),),
+    bandwidths=(BandwidthFigures(device="cpu", traffic="read", bytes=1 << 28, gb_per_second=11.0, deviation=0.5, repeats=5),),
     roofs=(Roof(device="cpu", dtype="float32", peak_gflops=110.5, peak_size=256, gb_per_second=11.0, balance=110.5 / 11),),
     rows=(
         ProductRow(
@@ -37,7 +38,6 @@ RESULT = BenchmarkMachineResult(
         ),
     ),
     repeats=5,
-    machine={},
     seconds=1.0,
     notes=("measured and reckoned",),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from core.benchmark.live_second import SecondEvent
+from core.benchmark.events import SecondEvent
 from tui.widgets.chart.plot import Plot, Series
 
 Seconds = Sequence[tuple[float, SecondEvent]]

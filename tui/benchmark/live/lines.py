@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.benchmark.live_second import SecondEvent
+from core.benchmark.events import SecondEvent
 from core.sanitize import clean
 from tui.benchmark.live.progress import BenchmarkProgress, Reason
 from tui.widgets import words

@@ -6,8 +6,7 @@ import re
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from core.benchmark.live_errors import ErrorsEvent
-from core.benchmark.live_second import SecondEvent
+from core.benchmark.events import ErrorsEvent, SecondEvent
 from core.runs.state.events import Detail, Event, Log
 from tui.experiment.progress import RunProgress
 

@@ -2,64 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
-from core.benchmark.machine.result import BandwidthFigures, BenchmarkMachineResult, ProductRow, Roof, SquareFigures
-from core.result import Figures
+from core.benchmark.machine.events import ROWS, BandwidthFigures, ProductRow, Roof, Row, SquareFigures
+from core.benchmark.machine.result import BenchmarkMachineResult
+from core.hardware.surroundings import Surroundings
 from core.runs.state.events import Detail, Event
 from tui.experiment.progress import RunProgress
-
-Row = TypeVar("Row", bound=Figures)
 
 
 @dataclass
 class MachineProgress(RunProgress):
     """What was measured so far; everything once the run is done and its result was read."""
 
-    squares: list[SquareFigures] = field(default_factory=list)
-    bandwidths: list[BandwidthFigures] = field(default_factory=list)
-    roofs: list[Roof] = field(default_factory=list)
-    rows: list[ProductRow] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     result: BenchmarkMachineResult | None = None
     """Of a run that is done."""
 
     def apply(self, event: Event) -> None:
         """Take in one event."""
-        if isinstance(event, Detail):
-            match event.kind:
-                case "square":
-                    self.squares += _read(SquareFigures, event.data)
-                case "bandwidth":
-                    self.bandwidths += _read(BandwidthFigures, event.data)
-                case "roof":
-                    self.roofs += _read(Roof, event.data)
-                case "product":
-                    self.rows += _read(ProductRow, event.data)
-            return
-        super().apply(event)
+        if not isinstance(event, Detail):
+            super().apply(event)
+        elif (kind := ROWS.get(event.kind)) is not None and (row := kind.parse(event.data)) is not None:
+            self.rows.append(row)
 
     def measured(self) -> BenchmarkMachineResult:
         """The result, or as much of it as there is."""
         return self.result or BenchmarkMachineResult(
             model="",
             devices=(),
-            squares=tuple(self.squares),
-            bandwidths=tuple(self.bandwidths),
-            roofs=tuple(self.roofs),
-            rows=tuple(self.rows),
+            squares=tuple(row for row in self.rows if isinstance(row, SquareFigures)),
+            bandwidths=tuple(row for row in self.rows if isinstance(row, BandwidthFigures)),
+            roofs=tuple(row for row in self.rows if isinstance(row, Roof)),
+            rows=tuple(row for row in self.rows if isinstance(row, ProductRow)),
             repeats=0,
-            machine={},
+            machine=Surroundings(),
             seconds=0.0,
         )
-
-
-def _read(kind: type[Row], data: Mapping[str, Any]) -> list[Row]:
-    """One row, none where it is of another version."""
-    try:
-        return [kind.model_validate(data)]
-    except ValidationError:
-        return []

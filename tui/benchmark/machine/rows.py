@@ -8,7 +8,8 @@ from functools import cache
 
 from rich.text import Text
 
-from core.benchmark.machine.result import BenchmarkMachineResult, ProductRow, Roof, SquareFigures, roof_chart, size_chart
+from core.benchmark.machine.events import ProductRow, Roof, SquareFigures
+from core.benchmark.machine.result import BenchmarkMachineResult, roof_chart, size_chart
 from core.sanitize import clean
 from tui.experiment.finished import Column
 from tui.widgets import words
@@ -165,9 +166,9 @@ def memory(result: BenchmarkMachineResult) -> list[tuple[str, str]]:
 
 def _moved(result: BenchmarkMachineResult, device: str) -> list[str]:
     return [
-        f"{each.kind} {words.plus_minus(words.figure(each.gb_per_second, 3), each.deviation)} GB/s ({words.size(each.bytes)})"
+        f"{each.traffic} {words.plus_minus(words.figure(each.gb_per_second, 3), each.deviation)} GB/s ({words.size(each.bytes)})"
         if each.gb_per_second is not None
-        else f"{each.kind} not measured: {clean(each.reason, limit=120)}"
+        else f"{each.traffic} not measured: {clean(each.reason, limit=120)}"
         for each in result.bandwidths
         if each.device == device
     ]

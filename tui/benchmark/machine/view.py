@@ -10,7 +10,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import DataTable, Static
 
-from core.benchmark.machine.result import BenchmarkMachineResult, ProductRow
+from core.benchmark.machine.events import ProductRow
+from core.benchmark.machine.result import BenchmarkMachineResult
 from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.benchmark.machine import rows

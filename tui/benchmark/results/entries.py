@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from core.benchmark.documents import parse_result
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, SampleFigure, Threshold
-from core.errors import LlmoptError
 from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.benchmark.names import COMPARE, MEASURED
@@ -17,7 +15,6 @@ from tui.experiment.finished import Finished
 BenchmarkRun = Finished[BenchmarkResult]
 Key = tuple[str, str, float | None]
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_MACHINE = ("system", "processor", "cores", "memory_bytes")
 
 
 @dataclass(frozen=True)
@@ -95,17 +92,7 @@ class Entry:
 
 def of_runs(runs: Iterable[Run]) -> list[BenchmarkRun]:
     """The finished loads that can be read, newest first. Touches the disk: call it off the event loop."""
-    found = [Finished(run, result) for run in runs if run.capability in MEASURED and (result := _read(run)) is not None]
-    return [each for each in found if each.result.entries and all(entry.levels for entry in each.result.entries)]
-
-
-def _read(run: Run) -> BenchmarkResult | None:
-    """The result of a run; None while it has none, or one of another version."""
-    document = run.result
-    try:
-        return None if document is None else parse_result(document, run.id)
-    except LlmoptError:
-        return None
+    return [Finished(run, result) for run in runs if run.capability in MEASURED and (result := run.result_as(BenchmarkResult)) is not None]
 
 
 def rows(runs: Sequence[BenchmarkRun], reference: str = "") -> list[Entry]:
@@ -130,4 +117,4 @@ def rows(runs: Sequence[BenchmarkRun], reference: str = "") -> list[Entry]:
 
 def alike(one: BenchmarkResult, other: BenchmarkResult) -> bool:
     """Whether two loads were the same, on the same machine."""
-    return one.load == other.load and all(one.machine.get(name) == other.machine.get(name) for name in _MACHINE)
+    return one.load == other.load and not one.machine.differing(other.machine)

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from core.benchmark.analysis.comparison import Compared
 from core.benchmark.compare.result import BenchmarkCompareResult
-from core.benchmark.result import BenchmarkResult, Level, PercentileFigure, Quality, SampleFigure, Threshold
+from core.benchmark.metrics import BY_TAG
+from core.benchmark.result import BenchmarkResult, Level, PercentileFigure, Quality, RequestCounts, SampleFigure, Threshold
 from core.measure.percentiles import samples_needed
 from core.sanitize import clean
 from tui.benchmark.results.entries import Entry
@@ -73,6 +74,10 @@ def _at(tag: str, level: float) -> Callable[[Entry], str | Text]:
     return cell
 
 
+def _median(tag: str, width: int, needs: int = 0) -> Column[Entry]:
+    return Column(f"{BY_TAG[tag].short} p50", width, _at(tag, 50.0), needs=needs)
+
+
 def _speed(entry: Entry) -> str:
     return f"{FOREIGN if entry.foreign else ''}{words.figure(entry.figures.throughput_tokens_per_second, 3)}"
 
@@ -105,13 +110,13 @@ _TARGET: tuple[Column[Entry], ...] = (
 SPEED: tuple[Column[Entry], ...] = (
     *_TARGET,
     Column("token/s", 8, _speed),
-    Column("TTFT p50", 9, _at("ttft_ms", 50.0)),
+    _median("ttft_ms", 9),
     Column("p95", 7, _at("ttft_ms", 95.0), needs=84),
     Column("p99", 7, _at("ttft_ms", 99.0)),
-    Column("TPOT p50", 9, _at("tpot_ms", 50.0)),
+    _median("tpot_ms", 9),
     Column("p95", 7, _at("tpot_ms", 95.0), needs=105),
     Column("p99", 7, _at("tpot_ms", 99.0), needs=91),
-    Column("ITL p50", 8, _at("itl_ms", 50.0), needs=70),
+    _median("itl_ms", 8, needs=70),
     Column("p95", 7, _at("itl_ms", 95.0), needs=98),
     Column("p99", 7, _at("itl_ms", 99.0), needs=77),
     Column("goodput", 8, lambda entry: words.figure(entry.figures.goodput_requests_per_second, 3), needs=113),
@@ -130,7 +135,7 @@ WORTH: tuple[Column[Entry], ...] = (
     Column("KL", 9, lambda entry: words.figure(entry.entry.quality.kl_mean, 2)),
     Column("right", 6, _share, needs=70),
     Column("goodput", 8, lambda entry: words.figure(entry.figures.goodput_requests_per_second, 3), needs=85),
-    Column("E2EL p50", 9, _at("e2el_ms", 50.0), needs=94),
+    _median("e2el_ms", 9, needs=94),
     Column("p95", 7, _at("e2el_ms", 95.0), needs=101),
     Column("p99", 7, _at("e2el_ms", 99.0), needs=108),
     Column("token/J", 8, lambda entry: words.figure(entry.entry.server.tokens_per_joule, 3), needs=116),
@@ -148,7 +153,7 @@ def told(entry: Entry) -> list[tuple[str, str]]:
     rows: list[tuple[str, str | None]] = [
         ("target", f"{' '.join(filter(None, (found.engine, found.engine_version)))} at {found.url}, model {found.served_model or found.model}"),
         ("load", f"{entry.result.load}{'' if level.level is None else f', level {level.level:g}'}"),
-        ("requests", _counts(counts.model_dump())),
+        ("requests", _counts(counts)),
         ("throughput", _throughput(entry)),
         *((name, _distribution(entry.sample(tag))) for name, tag in _METRICS),
         ("goodput", None if level.goodput_requests_per_second is None else _goodput(entry)),
@@ -181,11 +186,12 @@ _METRICS = (
 )
 
 
-def _counts(counts: dict[str, int]) -> str:
-    rest = [f"{words.count(counts[name])} {name.replace('_', ' ')}" for name in ("failed", "timed_out", "unsent") if counts[name]]
-    if 0 < counts["cancelled"] <= counts["unsent"]:
-        rest[-1] += f" ({words.count(counts['cancelled'])} of them cut off under way)"
-    return ", ".join([f"{words.count(counts['done'])} of {words.count(counts['scheduled'])} answered", *rest])
+def _counts(counts: RequestCounts) -> str:
+    bad = ((counts.failed, "failed"), (counts.timed_out, "timed out"), (counts.unsent, "unsent"))
+    rest = [f"{words.count(count)} {name}" for count, name in bad if count]
+    if 0 < counts.cancelled <= counts.unsent:
+        rest[-1] += f" ({words.count(counts.cancelled)} of them cut off under way)"
+    return ", ".join([f"{words.count(counts.done)} of {words.count(counts.scheduled)} answered", *rest])
 
 
 def _throughput(entry: Entry) -> str:
@@ -297,7 +303,7 @@ def _client(entry: Entry) -> str:
 
 def _machine(entry: Entry) -> str:
     machine = entry.result.machine
-    known = (("", machine.get("processor")), ("cores", machine.get("cores")), ("memory", words.size(machine.get("memory_bytes"))))
+    known = (("", machine.processor), ("cores", machine.cores), ("memory", words.size(machine.memory_bytes)))
     return ", ".join(f"{name} {value}".strip() for name, value in known if value is not None)
 
 

@@ -7,7 +7,7 @@ from threading import Lock
 
 from core.runs.state.state import State
 from core.runs.state.store import Run
-from tui.benchmark.names import SERVE
+from tui.benchmark.names import SERVE, engine
 from tui.benchmark.servers.progress import MEMORY, RUNNING, WAITING, ServerProgress
 from tui.experiment.follower import Follower
 from tui.services.services import Runs
@@ -77,14 +77,14 @@ class ServerList:
 
 
 def _row(follower: Follower[ServerProgress]) -> ServerRow:
-    tape, values = follower.tape, follower.run.values
+    tape = follower.tape
     ready = tape.ready
     return ServerRow(
         run=follower.run,
         state=follower.state,
         url=ready.url if ready is not None else "",
-        model=(ready.model if ready is not None else "") or str(values.get("model", "")),
-        engine=str(values.get("engine", "")),
+        model=(ready.model if ready is not None else "") or follower.run.model,
+        engine=engine(follower.run.values),
         running=tape.metrics.get(RUNNING),
         waiting=tape.metrics.get(WAITING),
         memory=tape.metrics.get(MEMORY),

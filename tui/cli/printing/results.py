@@ -219,7 +219,7 @@ _TABLES: dict[str, tuple[tuple[str, Columns], ...]] = {
             "bandwidths",
             (
                 ("device", "device"),
-                ("kind", "memory"),
+                ("traffic", "memory"),
                 ("bytes", "bytes"),
                 ("gb_per_second", "GB/s"),
                 ("deviation", "±"),

@@ -79,9 +79,9 @@ def test_a_worse_perplexity_falls_short_of_the_baseline_and_stands_in_comparison
     held = {each.expression: each.passed for each in compare_to_baseline(good, bad).thresholds}
     assert held["perplexity no worse than the baseline"] is False
     assert held["ttft.p50 no worse than the baseline"] is True
-    found = {each.name: each for each in differences(bad.model_dump(mode="json"), good.model_dump(mode="json")).found}
+    found = {each.name: each for each in differences(bad, good).found}
     assert found["perplexity"].beyond_noise is True
-    document = report([("one", good.model_dump(mode="json")), ("two", bad.model_dump(mode="json"))]).document()
+    document = report([("one", good), ("two", bad)]).document()
     assert document["comparison"][0]["aspects"]["perplexity"]["verdict"] == "worse"  # type: ignore[index]
 
 

@@ -15,8 +15,7 @@ import pytest
 
 from core.benchmark.client.outcome import Outcome
 from core.benchmark.drive.live import Live
-from core.benchmark.live_errors import ErrorsEvent
-from core.benchmark.live_second import SecondEvent
+from core.benchmark.events import ErrorsEvent, SecondEvent
 from core.benchmark.result import BenchmarkResult, RequestCounts
 from core.benchmark.run import run
 from core.benchmark.server.target import Target

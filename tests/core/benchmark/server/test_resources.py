@@ -13,8 +13,8 @@ from core.benchmark.server.watch import Watch
 from core.engine import Endpoint
 from core.hardware.live.gpu import RawProcess
 from core.hardware.live.probe import GpuProbe
+from core.hardware.live.surroundings import surroundings
 from core.hardware.snapshot import GpuState
-from core.hardware.surroundings import machine
 from engines.openai import OpenAi
 from tests.core.hardware.fake_machines import NOT_SUPPORTED, FakeProcess
 from tests.core.hardware.fake_nvml import FakeNvml, fake_nvml
@@ -130,7 +130,7 @@ def test_without_a_gpu_nothing_is_said() -> None:
 
 
 def test_a_machine_says_its_processor_and_gpus() -> None:
-    found = machine(GpuProbe(fake_nvml("one"), unread=tuple))
-    assert found["processor"]
-    assert found["gpus"] == f"1 x {fake_nvml('one').gpus[0].name}"
-    assert "gpus" not in machine(GpuProbe(fake_nvml("none"), unread=tuple))
+    found = surroundings(GpuProbe(fake_nvml("one"), unread=tuple))
+    assert found.processor
+    assert found.gpus == f"1 x {fake_nvml('one').gpus[0].name}"
+    assert surroundings(GpuProbe(fake_nvml("none"), unread=tuple)).gpus is None

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from core.benchmark.live_errors import ErrorsEvent
-from core.benchmark.live_second import SecondEvent
+from core.benchmark.events import ErrorsEvent, SecondEvent
 from core.runs.state import events
 from core.runs.state.files import write_json
 from core.runs.state.store import Run
@@ -33,7 +32,7 @@ def second(t: float, **changes: Any) -> events.Detail:
 
 
 def failures(t: float, **reasons: int) -> events.Detail:
-    told = ErrorsEvent(tuple(("failed", reason, count) for reason, count in reasons.items()))
+    told = ErrorsEvent(reasons=tuple(("failed", reason, count) for reason, count in reasons.items()))
     return events.Detail(NOW + t, ErrorsEvent.kind, told.data())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.benchmark.machine.result import BenchmarkMachineResult, ProductRow
+from core.benchmark.machine.events import ProductRow
 from core.benchmark.machine.spec import BenchmarkMachineSpec
 from core.runs.state.events import Detail
 from core.runs.state.files import write_json
@@ -17,7 +17,7 @@ from tui.benchmark.pane import LIVE, MACHINE
 from tui.benchmark.setup import foreseen
 from tui.shell.confirm import Confirm
 
-RESULT = BenchmarkMachineResult.model_validate(made.measured("machine"))
+RESULT = made.machine_result()
 
 
 def changed(row: ProductRow, **values: Any) -> ProductRow:
@@ -137,7 +137,7 @@ async def test_f5_in_its_form_measures_the_machine_and_shows_it_as_it_goes(make_
         made.say(run, *said[4:])
         await until(pilot, lambda: pane.machine.products.row_count == len(RESULT.rows))
         assert "fit into the last cache" not in str(pane.machine._words.render())
-        write_json(run.path / "result.json", made.measured("machine") | {"run": run.id, "artifacts": []})
+        made.write_result(run, RESULT)
         run.save_state(run.state.model_copy(update={"status": "done", "ended": NOW}))
         await until(pilot, lambda: pane.machine.follower is not None and pane.machine.follower.tape.result is not None)
         await settle(pilot)
@@ -200,7 +200,7 @@ async def test_a_measurement_that_goes_on_is_a_reason_to_ask_before_a_load(make_
 
 async def test_escape_sequences_of_a_measurement_never_reach_the_screen(make_app: MakeApp) -> None:
     nasty = "\x1b[31mred\x07"
-    held = made.measured("machine")
+    held = RESULT.model_dump(mode="json")
     for row in (*held["squares"], *held["bandwidths"], *held["roofs"], *held["rows"]):
         row |= {name: nasty for name in ("device", "dtype", "product", "phase", "how", "reason") if name in row}
     held |= {"model": nasty, "notes": [nasty], "devices": [{"device": nasty, "name": nasty}]}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import count
 from typing import Any
 
 import pytest
 
 from core.benchmark.compare.spec import BenchmarkCompareSpec
-from core.benchmark.live_second import SecondEvent
+from core.benchmark.events import SecondEvent
 from core.benchmark.result import BenchmarkResult, Threshold
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec, all_names
@@ -90,7 +89,7 @@ def test_what_a_server_does_not_tell_is_no_zero() -> None:
 
 
 def test_throughput_is_of_requests_where_tokens_are_not_known() -> None:
-    seconds = [(at, replace(told, tokens_per_second=None)) for at, told in heard("runtime").seconds]
+    seconds = [(at, told.model_copy(update={"tokens_per_second": None})) for at, told in heard("runtime").seconds]
     assert curves.throughput(seconds).y_unit == "request/s"
     assert curves.throughput(tuple(heard("runtime").seconds)).y_unit == "token/s"
 
@@ -129,7 +128,7 @@ def test_a_target_is_held_to_its_own_thresholds() -> None:
 def test_only_equal_loads_on_the_same_machine_are_set_against_each_other() -> None:
     one, other = finished("runtime"), finished("transformers")
     assert [entry.foreign for entry in entries.rows([one, other])] == [False, False]
-    elsewhere = finished("sweep", load=one.result.load, machine=dict(one.result.machine) | {"cores": 64})
+    elsewhere = finished("sweep", load=one.result.load, machine=one.result.machine.model_copy(update={"cores": 64}))
     assert entries.rows([one, elsewhere])[1].foreign
     assert [entry.foreign for entry in entries.rows([one, elsewhere], elsewhere.run.id)][:2] == [True, False]
 
