@@ -13,7 +13,7 @@ from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from time import monotonic_ns
 from typing import Any, cast
 
-from core.benchmark.client.refusal import of_tls, told
+from core.benchmark.client.refusal import of_tls, reason_in
 from core.engine import Endpoint
 from core.errors import RequestError
 from core.sanitize import clean
@@ -79,7 +79,7 @@ def _opened(endpoint: Endpoint, path: str, body: Mapping[str, Any] | None, timeo
         response = cast(HTTPResponse, opener.open(request, timeout=timeout))
     except urllib.error.HTTPError as error:
         with error:
-            words = clean(told(error.read(_READ).decode(errors="replace")), limit=_SHOWN)
+            words = clean(reason_in(error.read(_READ).decode(errors="replace")), limit=_SHOWN)
         raise StatusError(error.code, _status(endpoint, path, error.code, words)) from error
     except (urllib.error.URLError, OSError, HTTPException, ValueError) as error:
         raise RequestError(_unreachable(endpoint, error)) from error

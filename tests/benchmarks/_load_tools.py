@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.benchmark.calibrate.calibrate import asked, calibrated_server
+from core.benchmark.calibrate.calibrate import calibrated_server, query
 
 ROOT = Path(__file__).parents[2]
 TOKENIZER = ROOT / "core/models/bundled/base"
@@ -114,7 +114,7 @@ def run(tool: Tool, load: Streams) -> Measured:
     with tempfile.TemporaryDirectory() as scratch, calibrated_server() as url:
         folder = Path(scratch)
         _wait(tool, tool.command(url, load, folder), folder)
-        truth = asked(url, "truth")
+        truth = query(url, "truth")
         try:
             return Measured(tool.read(folder), truth, tool.version())
         except (OSError, ValueError, LookupError, TypeError) as error:

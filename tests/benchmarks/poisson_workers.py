@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from core.benchmark.calibrate.calibrate import asked, known_server
+from core.benchmark.calibrate.calibrate import known_server, query
 from core.benchmark.client.load import Load, LoadResult, run_load
 from core.benchmark.client.request import Request, body_of
 from core.benchmark.metrics.ttft import TimeToFirstToken, TimeToFirstTokenSent
@@ -65,7 +65,7 @@ def poisson(times: Sequence[float], workers: int) -> tuple[dict[str, Any], dict[
     """Arrivals as the server counts them."""
     with known_server(first_ms=1.0, rate=1000.0) as server:
         carried = _carried(server.url, times, workers, None)
-        arrivals = asked(server.url, "arrivals")["arrivals"]
+        arrivals = query(server.url, "arrivals")["arrivals"]
     late = distribution([(outcome.sent - outcome.due) / 1e6 for outcome in carried.outcomes if outcome.sent is not None])
     found = dispersion([(at - carried.begin) / 1e9 for at in arrivals])
     figures = {
@@ -96,7 +96,7 @@ def stalled() -> tuple[dict[str, Any], dict[str, Bar]]:
         carried = _carried(server.url, times, 4, CONNECTIONS)
         for timer in timers:
             timer.join()
-        truth = asked(server.url, "truth")
+        truth = query(server.url, "truth")
     due, sent = (distribution(metric.sample(carried.outcomes)) for metric in (TimeToFirstToken(), TimeToFirstTokenSent()))
     figures = {
         "stall_seconds": STALL,

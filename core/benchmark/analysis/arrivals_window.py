@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from core.benchmark.analysis.steady import before_cuts, but
+from core.benchmark.analysis.steady import before_cuts, pause_suffix
 from core.benchmark.client.load import Pause
 from core.benchmark.client.outcome import Outcome
 from core.benchmark.metrics.base import Window
@@ -27,7 +27,7 @@ def arrivals_window(outcomes: Sequence[Outcome], begin: int, end: int, pauses: S
         end: the last piece of all answers, or the end of the load.
         pauses: in which nothing new was sent, one after the other.
     """
-    whole = before_cuts(outcomes, Window(begin, end, tuple(pauses)), "the whole load" + but(pauses))
+    whole = before_cuts(outcomes, Window(begin, end, tuple(pauses)), "the whole load" + pause_suffix(pauses))
     spans = [outcome.pieces[-1].t - outcome.sent for outcome in outcomes if outcome.pieces and outcome.sent is not None]
     dues = [outcome.due for outcome in outcomes]
     if len(spans) < 3 or max(dues) <= min(dues):
@@ -36,7 +36,7 @@ def arrivals_window(outcomes: Sequence[Outcome], begin: int, end: int, pauses: S
     if usual > _LARGEST_LEAD * (last - first):
         return whole
     without = tuple((start, min(stop + usual, last)) for start, stop in pauses if start < last)
-    words = f"as long as requests came, from {usual / 1e9:.3g} s on, when the first would usually have been answered{but(pauses)}"
+    words = f"as long as requests came, from {usual / 1e9:.3g} s on, when the first would usually have been answered{pause_suffix(pauses)}"
     return before_cuts(outcomes, Window(first + usual, last, _apart(without)), words)
 
 

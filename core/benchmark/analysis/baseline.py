@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from core.benchmark.analysis.comparison import Compared, compare_quality, compare_samples, pairs_of, unlike
+from core.benchmark.analysis.comparison import Compared, compare_quality, compare_samples, incomparable_reasons, pairs_of
 from core.benchmark.result import BenchmarkResult, Threshold
 
 R = TypeVar("R", bound=BenchmarkResult)
@@ -27,7 +27,9 @@ def compare_to_baseline(baseline: BenchmarkResult | None, result: R) -> R:
         compared = compare_samples(result.samples.get(entry.name, {}), baseline.samples.get(before.name, {}))
         quality = compare_quality(entry.quality, before.quality)
         found += _thresholds((*compared, *(() if quality is None else (quality,))), entry.name if len(pairs) > 1 else "")
-    return result.model_copy(update={"thresholds": (*result.thresholds, *found), "warnings": (*result.warnings, *unlike(result, baseline))})
+    return result.model_copy(
+        update={"thresholds": (*result.thresholds, *found), "warnings": (*result.warnings, *incomparable_reasons(result, baseline))}
+    )
 
 
 def _thresholds(compared: Sequence[Compared], name: str) -> list[Threshold]:

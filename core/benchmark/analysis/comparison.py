@@ -139,9 +139,9 @@ def compare_answers(this: Quality, that: Quality, confidence: float = CONFIDENCE
     """
     if this.accuracy is None or that.accuracy is None or not that.accuracy or this.questions != that.questions:
         return None
-    asked = (this.questions or 0) + 2
-    shares = [((quality.correct or 0) + 1) / asked for quality in (this, that)]
-    reach = NormalDist().inv_cdf((1 + confidence) / 2) * sqrt(sum(share * (1 - share) for share in shares) / asked)
+    questions = (this.questions or 0) + 2
+    shares = [((quality.correct or 0) + 1) / questions for quality in (this, that)]
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * sqrt(sum(share * (1 - share) for share in shares) / questions)
     apart, ratio = shares[0] - shares[1], this.accuracy / that.accuracy
     if abs(apart) <= reach:
         return Compared(ANSWERS, this.accuracy, that.accuracy, ratio, None, None, False, "alike", f"{ratio:.3f} times: within noise")
@@ -167,7 +167,7 @@ def pairs_of(result: BenchmarkResult, against: BenchmarkResult) -> list[tuple[Be
     return found
 
 
-def unlike(result: BenchmarkResult, against: BenchmarkResult) -> tuple[str, ...]:
+def incomparable_reasons(result: BenchmarkResult, against: BenchmarkResult) -> tuple[str, ...]:
     """Why two results may not be set against each other: sentences."""
     found = []
     if result.load != against.load:

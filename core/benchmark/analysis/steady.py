@@ -32,7 +32,7 @@ def steady_window(outcomes: Sequence[Outcome], begin: int, end: int, pauses: Seq
         end: the last piece of all answers, or the end of the load.
         pauses: in which nothing new was sent, one after the other.
     """
-    whole = before_cuts(outcomes, Window(begin, end, tuple(pauses)), "the whole load" + but(pauses))
+    whole = before_cuts(outcomes, Window(begin, end, tuple(pauses)), "the whole load" + pause_suffix(pauses))
     spans = [(outcome.sent, outcome.pieces[-1].t if outcome.pieces else outcome.ended) for outcome in outcomes if outcome.sent is not None]
     known = [(first, last) for first, last in spans if first is not None and last is not None]
     if len(known) < 3 or end <= begin:
@@ -50,7 +50,7 @@ def steady_window(outcomes: Sequence[Outcome], begin: int, end: int, pauses: Seq
     window = Window(first, last, _until_full(pauses, edges[full, 0]))
     if window.seconds < _LEAST * whole[0].seconds:
         return whole
-    return before_cuts(outcomes, window, f"while at least 90 % of the usual {usual:g} requests were under way" + but(pauses))
+    return before_cuts(outcomes, window, f"while at least 90 % of the usual {usual:g} requests were under way" + pause_suffix(pauses))
 
 
 def before_cuts(outcomes: Sequence[Outcome], window: Window, words: str) -> tuple[Window, str]:
@@ -65,7 +65,7 @@ def before_cuts(outcomes: Sequence[Outcome], window: Window, words: str) -> tupl
     return window, f"{words}; tokens of answers that were cut off are in no rate"
 
 
-def but(pauses: Sequence[Pause]) -> str:
+def pause_suffix(pauses: Sequence[Pause]) -> str:
     """What is said of pauses behind the words for a window."""
     return f", but for {len(pauses)} pause{'s' if len(pauses) > 1 else ''}" if pauses else ""
 

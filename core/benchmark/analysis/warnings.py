@@ -91,9 +91,9 @@ def _of_answers(prompts: Sequence[Prompt], outcomes: Sequence[Outcome]) -> Itera
         yield f"{empty} of {len(done)} answers were empty: they have no time to first token"
     counted = [outcome for outcome in done if outcome.index < len(prompts)]
     known = [(outcome.tokens, prompts[outcome.index].output_tokens) for outcome in counted if outcome.tokens is not None]
-    given, asked = sum(tokens for tokens, _ in known), sum(wanted for _, wanted in known)
-    if known and given < _SHORTER * asked:
-        mean, wanted = given / len(known), asked / len(known)
+    given, requested = sum(tokens for tokens, _ in known), sum(wanted for _, wanted in known)
+    if known and given < _SHORTER * requested:
+        mean, wanted = given / len(known), requested / len(known)
         yield f"answers ended after {mean:.3g} of {wanted:.3g} tokens on average: set beside a load with longer answers this one looks better"
 
 

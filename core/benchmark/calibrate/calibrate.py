@@ -207,11 +207,11 @@ def calibrated_server(first_ms: float = FIRST_MS, rate: float = RATE) -> Iterato
 
 def lateness(url: str) -> list[float]:
     """Seconds that the server wrote each piece after it was due."""
-    found: list[float] = asked(url, "lateness")["late"]
+    found: list[float] = query(url, "lateness")["late"]
     return found
 
 
-def asked(url: str, about: str) -> dict[str, Any]:
+def query(url: str, about: str) -> dict[str, Any]:
     """What the server of known times says of itself at `/lateness`, `/truth` or `/arrivals`."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"{url}/{about}", timeout=30) as answer:

@@ -108,8 +108,8 @@ class _Connection(asyncio.Protocol):
         self._server.requests.append(self._stamps)
         self._server.opened += not self._asked
         self._asked = True
-        asked = json.loads(body)
-        self._pieces = int(asked.get("max_tokens") or asked.get("max_completion_tokens") or 16)
+        request = json.loads(body)
+        self._pieces = int(request.get("max_tokens") or request.get("max_completion_tokens") or 16)
         self._prompt = len(body) // 4
         self._timer = self._loop.call_at(self._start, self._send)
 

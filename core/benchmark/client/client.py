@@ -22,7 +22,7 @@ from typing import Any, Self
 import aiohttp
 
 from core.benchmark.client.raw import Raw
-from core.benchmark.client.refusal import of_tls, told
+from core.benchmark.client.refusal import of_tls, reason_in
 from core.benchmark.client.request import Request, address_of, headers_of
 from core.benchmark.client.stamping import Arrivals, StampingConnector
 from core.engine import Endpoint
@@ -80,12 +80,12 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
-    async def ask(self, request: Request, begin: int) -> Raw:
+    async def send(self, request: Request, begin: int) -> Raw:
         """One request, to its end or its time limit. Nothing is raised but the cancellation of the load."""
         raw = Raw(request.index, begin + request.due, free=monotonic_ns())
         try:
             async with asyncio.timeout(self._patience.total):
-                await self._ask(request, raw)
+                await self._with_retries(request, raw)
         except aiohttp.ConnectionTimeoutError as error:
             raw.status, raw.reason = "failed", _words(error, self._target)
         except aiohttp.SocketTimeoutError:
@@ -99,7 +99,7 @@ class Client:
         raw.ended = monotonic_ns()
         return raw
 
-    async def _ask(self, request: Request, raw: Raw) -> None:
+    async def _with_retries(self, request: Request, raw: Raw) -> None:
         for attempt in range(self._patience.retries + 1):
             raw.retries = attempt
             pause = await self._over_any(request, raw)
@@ -130,7 +130,7 @@ class Client:
             raw.http, raw.content_type = response.status, response.headers.get("Content-Type", "")
             if response.status != 200:
                 body = await response.content.read(_ERROR_BODY)
-                raw.status, raw.reason = "failed", f"HTTP {response.status}: {told(body.decode(errors='replace')) or response.reason or ''}"
+                raw.status, raw.reason = "failed", f"HTTP {response.status}: {reason_in(body.decode(errors='replace')) or response.reason or ''}"
                 return _retry_after(response) if response.status in (429, 503) else None
             await self._read(response, arrivals, raw)
         return None
@@ -173,13 +173,13 @@ def _socket(info: tuple[Any, ...]) -> socket.socket:
 
 def _retry_after(response: aiohttp.ClientResponse) -> float:
     """Seconds that the server asks for, as a number or as a date (RFC 9110, section 10.2.3); 1 where it asks for nothing that is understood."""
-    asked = response.headers.get("Retry-After", "1")
+    wait = response.headers.get("Retry-After", "1")
     try:
-        return max(0.0, float(asked))
+        return max(0.0, float(wait))
     except ValueError:
         pass
     try:
-        return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
+        return max(0.0, (parsedate_to_datetime(wait) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return 1.0
 

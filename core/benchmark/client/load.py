@@ -99,7 +99,7 @@ def run_load(
     """
     _check(load)
     tickets = _tickets(len(load.requests)) if load.closed else os.open(os.devnull, os.O_RDONLY)
-    heard: SimpleQueue[Outcome | None] = SimpleQueue()
+    reported: SimpleQueue[Outcome | None] = SimpleQueue()
     dialect = load.dialect or DIALECT_OF[load.target.style]
     workers: list[_Worker] = []
     try:
@@ -111,8 +111,8 @@ def run_load(
             sleep(_LOOK)
         begin = monotonic_ns() + _HEAD_START
         for worker in workers:
-            worker.begin(begin, heard, dialect)
-        gathering = _Gathering(len(load.requests), workers, heard, on_outcome, on_look)
+            worker.begin(begin, reported, dialect)
+        gathering = _Gathering(len(load.requests), workers, reported, on_outcome, on_look)
         outcomes = gathering.until_over(stopped, paused)
     finally:
         for worker in workers:
@@ -160,7 +160,7 @@ def _tickets(count: int) -> int:
 
 
 class _Worker:
-    """One process, the thread that reads what it reports, and when it was heard last."""
+    """One process, the thread that reads what it reports, and when it was last heard from."""
 
     def __init__(self, job: Job, tickets: int) -> None:
         self._process = subprocess.Popen(
@@ -191,17 +191,17 @@ class _Worker:
         finally:
             timer.cancel()
 
-    def begin(self, moment: int, heard: SimpleQueue[Outcome | None], dialect: str) -> None:
-        self.tell(moment.to_bytes(8, "little"))
-        threading.Thread(target=self._read, args=(heard, dialect), daemon=True).start()
+    def begin(self, moment: int, outcomes: SimpleQueue[Outcome | None], dialect: str) -> None:
+        self.send(moment.to_bytes(8, "little"))
+        threading.Thread(target=self._read, args=(outcomes, dialect), daemon=True).start()
 
-    def tell(self, order: bytes) -> None:
+    def send(self, order: bytes) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(framed(order))
             self._process.stdin.flush()
 
-    def _read(self, heard: SimpleQueue[Outcome | None], dialect: str) -> None:
+    def _read(self, outcomes: SimpleQueue[Outcome | None], dialect: str) -> None:
         assert self._process.stdout is not None
         _give_way()
         try:
@@ -211,10 +211,10 @@ class _Worker:
                 elif frame.startswith(UNDER_WAY):
                     self.under_way = int(frame.removeprefix(UNDER_WAY))
                 else:
-                    heard.put(Raw.unpacked(frame).outcome(dialect))
+                    outcomes.put(Raw.unpacked(frame).outcome(dialect))
         finally:
             self.under_way = 0
-            heard.put(None)
+            outcomes.put(None)
 
     def stop(self) -> None:
         with contextlib.suppress(OSError):
@@ -244,10 +244,10 @@ class _Gathering:
     """Takes in what the workers report until all of them are done, and passes on the wish to pause and to stop."""
 
     def __init__(
-        self, total: int, workers: Sequence[_Worker], heard: SimpleQueue[Outcome | None], on_outcome: OnOutcome | None, on_look: OnLook
+        self, total: int, workers: Sequence[_Worker], outcomes: SimpleQueue[Outcome | None], on_outcome: OnOutcome | None, on_look: OnLook
     ) -> None:
         self._total = total
-        self._workers, self._heard, self._on_outcome, self._on_look = workers, heard, on_outcome, on_look
+        self._workers, self._outcomes, self._on_outcome, self._on_look = workers, outcomes, on_outcome, on_look
         self._found: dict[int, Outcome] = {}
         self._paused_at: int | None = None
         self._stop_at: float | None = None
@@ -258,7 +258,7 @@ class _Gathering:
         open_workers, look_at = len(self._workers), 0.0
         while open_workers:
             try:
-                outcome = self._heard.get(timeout=_LOOK)
+                outcome = self._outcomes.get(timeout=_LOOK)
             except Empty:
                 pass
             else:
@@ -310,7 +310,7 @@ class _Gathering:
             first, last = self.pauses[-1]
             order = GO_ON + str(last - first).encode()
         for worker in self._workers:
-            worker.tell(order)
+            worker.send(order)
 
     def _end_pause(self) -> None:
         if self._paused_at is not None:

@@ -12,7 +12,7 @@ _PAGE = re.compile(r"\s*<(!doctype|html|head|body)\b", re.IGNORECASE)
 _MESSAGES = ("message", "detail", "error", "error_message")
 
 
-def told(body: str) -> str:
+def reason_in(body: str) -> str:
     """What the body of an error says in words: the message of a JSON object, the text of a web page, else all of it. Not made safe."""
     try:
         found: Any = json.loads(body)

@@ -41,10 +41,10 @@ def body_of(target: Endpoint, prompt: str, max_tokens: int, *, temperature: floa
     return json.dumps(_BODIES[target.style](target, prompt, max_tokens, temperature, seed), ensure_ascii=False).encode()
 
 
-def _openai(target: Endpoint, asked: Mapping[str, object], max_tokens: int, temperature: float, seed: int | None) -> dict[str, object]:
+def _openai(target: Endpoint, prompt: Mapping[str, object], max_tokens: int, temperature: float, seed: int | None) -> dict[str, object]:
     body = {
         "model": target.model,
-        **asked,
+        **prompt,
         "max_tokens": max_tokens,
         "temperature": temperature,
         "stream": True,

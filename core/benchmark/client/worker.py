@@ -33,7 +33,7 @@ UNDER_WAY = b"way "
 TICKET = 4
 _BREATH = 64
 _DRAW_AGAIN = 0.001
-_TELL_EVERY = 0.25
+_REPORT_EVERY = 0.25
 
 
 class _Reporter:
@@ -90,14 +90,14 @@ class _Share:
         self._begin_at += later
         self._going.set()
 
-    async def tell(self) -> None:
+    async def report_under_way(self) -> None:
         """Report how many requests are under way, when that has changed."""
-        told = 0
+        reported = 0
         while True:
-            await asyncio.sleep(_TELL_EVERY)
-            if told != self._under_way:
-                told = self._under_way
-                self._reporter.send(UNDER_WAY + str(told).encode())
+            await asyncio.sleep(_REPORT_EVERY)
+            if reported != self._under_way:
+                reported = self._under_way
+                self._reporter.send(UNDER_WAY + str(reported).encode())
 
     async def ended(self) -> None:
         """Wait for what is under way."""
@@ -135,12 +135,12 @@ class _Share:
     async def _send(self, request: Request) -> None:
         async with self._slots:
             await self._unpaused()
-            await self._ask(request, self._begin_at)
+            await self._send_one(request, self._begin_at)
 
-    async def _ask(self, request: Request, begin: int) -> None:
+    async def _send_one(self, request: Request, begin: int) -> None:
         self._under_way += 1
         try:
-            self._reporter.send(await self._client.ask(request, begin))
+            self._reporter.send(await self._client.send(request, begin))
         finally:
             self._under_way -= 1
 
@@ -152,7 +152,7 @@ class _Share:
     async def _user(self) -> None:
         while not self._stopped and (index := await self._ticket()) is not None:
             request = self._job.requests[index]
-            await self._ask(Request(request.index, 0, request.body), monotonic_ns())
+            await self._send_one(Request(request.index, 0, request.body), monotonic_ns())
 
     async def _ticket(self) -> int | None:
         while True:
@@ -188,7 +188,7 @@ async def _work(job: Job, reporter: _Reporter, tickets: int) -> None:
             main.cancel()
 
         loop.add_signal_handler(signal.SIGTERM, stop)
-        beside = [asyncio.create_task(_obey(orders, share, stop)), asyncio.create_task(share.tell())]
+        beside = [asyncio.create_task(_obey(orders, share, stop)), asyncio.create_task(share.report_under_way())]
         with contextlib.suppress(asyncio.CancelledError):
             await main
         await share.ended()

@@ -61,16 +61,16 @@ def recommend(entries: Sequence[BenchmarkEntry], samples: Mapping[str, Samples])
 
 def _recommended(entries: Sequence[BenchmarkEntry], samples: Mapping[str, Samples]) -> Iterator[Recommendation]:
     figures = {entry.name: headline(entry) for entry in entries}
-    told: set[str] = set()
+    done: set[str] = set()
     for goal in _GOALS:
-        if goal.instead and goal.goal in told:
+        if goal.instead and goal.goal in done:
             continue
         name = next((each for each in goal.figures if all(held[each] is not None for held in figures.values())), goal.figures[-1])
         known = sorted((value, entry) for entry, held in figures.items() if (value := held[name]) is not None and value > 0)
         if not goal.lower:
             known.reverse()
         if known:
-            told.add(goal.goal)
+            done.add(goal.goal)
             yield _best(goal, name, known, samples, {entry.name: entry.quality for entry in entries})
 
 
@@ -89,27 +89,27 @@ def _best(
     # So strictly that among all pairs with the best one false alarm is as rare as with two targets.
     confidence = 1 - _FALSE_ALARM / max(len(qualities) - 1, 1)
     if goal.by is not None:
-        beyond, why = _told(goal.by(qualities[name], qualities[runner_up], confidence), goal.otherwise)
+        beyond, why = _noise(goal.by(qualities[name], qualities[runner_up], confidence), goal.otherwise)
     elif goal.aspect:
         aspects = [aspect for aspect in ASPECTS if aspect.key == goal.aspect]
         (found,) = compare_samples(samples.get(name, {}), samples.get(runner_up, {}), aspects, confidence)
-        beyond, why = _told(found)
+        beyond, why = _noise(found)
     else:
         beyond, why = None, "measured once each, so that noise is not known"
-    return best(runner_up=runner_up, margin=margin, beyond_noise=beyond, words=f"{shown}, {told_margin(margin)} {runner_up}: {why}")
+    return best(runner_up=runner_up, margin=margin, beyond_noise=beyond, words=f"{shown}, {margin_words(margin)} {runner_up}: {why}")
 
 
-def told_margin(margin: float) -> str:
+def margin_words(margin: float) -> str:
     """How many times better, in words that the name of the second follows: as a share where it is little."""
     if margin < 1 + _EQUAL:
         return "as good as"
     return f"{100 * (margin - 1):.2g} % better than" if margin < _TWICE else f"{margin:.2f} times as good as"
 
 
-def _told(found: Compared | None, unlike: str = "") -> tuple[bool | None, str]:
+def _noise(found: Compared | None, otherwise: str = "") -> tuple[bool | None, str]:
     """Whether the best is beyond noise, and why."""
     if found is None:
-        return None, unlike
+        return None, otherwise
     if found.beyond_noise is None:
         return None, found.words
     return found.verdict == "better", "beyond noise" if found.verdict == "better" else "within noise"

@@ -43,7 +43,7 @@ def run(spec: BenchmarkCompareSpec, context: RunContext) -> BenchmarkCompareResu
     began = time.monotonic()
     baseline = None if spec.baseline is None else load_result(spec.baseline)
     prompts, counted = _prompts_file(spec, context.artifacts)
-    left_out = [LeftOut(target=label, reason=reason) for label, reason in map(_told, spec.not_made)]
+    left_out = [LeftOut(target=label, reason=reason) for label, reason in map(_label_and_reason, spec.not_made)]
     measured: list[_Measured] = []
     for number, target in enumerate(spec.chosen):
         part = SubContext(context, number, len(spec.chosen), target.label)
@@ -149,6 +149,6 @@ def _prompts_file(spec: BenchmarkCompareSpec, folder: Path) -> tuple[Path | None
     return file, tokenizer is not None
 
 
-def _told(text: str) -> tuple[str, str]:
+def _label_and_reason(text: str) -> tuple[str, str]:
     label, _, reason = text.partition(": ")
     return clean(label, limit=80), clean(reason or "it could not be made", limit=400)

@@ -71,7 +71,7 @@ class BenchmarkCompareSpec(BenchmarkSpec):
 
     @field_validator("not_made", mode="before")
     @classmethod
-    def _told(cls, value: Any) -> Any:
+    def _by_semicolon(cls, value: Any) -> Any:
         """Reasons have commas of their own: a form's entry has one a semicolon."""
         return tuple(part.strip() for part in value.split(";") if part.strip()) if isinstance(value, str) else value
 

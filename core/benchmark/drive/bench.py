@@ -14,7 +14,7 @@ from core.benchmark.client.client import Patience
 from core.benchmark.client.load import Load, LoadResult, run_load
 from core.benchmark.client.outcome import Outcome
 from core.benchmark.client.request import Request, body_of
-from core.benchmark.drive.live import Live
+from core.benchmark.drive.reporter import LoadReporter
 from core.benchmark.drive.trial import refuse
 from core.benchmark.metrics import SampleMetric
 from core.benchmark.result import Level
@@ -68,7 +68,7 @@ class Bench:
         if self.spec.warmup:
             self.context.progress(0, self._total, "warming up")
             first = [self.prompts[index % len(self.prompts)] for index in range(self.spec.warmup)]
-            refuse(self.spec, self.target, self._carry(first, None, live=None).outcomes)
+            refuse(self.spec, self.target, self._carry(first, None, reporter=None).outcomes)
 
     def levels(self) -> tuple[Level, ...]:
         """The load, or each level of a sweep.
@@ -84,9 +84,9 @@ class Bench:
         return len(self.prompts) * (max(len(self.spec.levels), 1) if self.spec.load == "sweep" else 1)
 
     def _measured(self, level: float | None) -> Level:
-        live = Live(self.context, len(self.prompts), self._total, len(self.outcomes), level, lambda: self.watch.latest)
-        carried = self._carry(self.prompts, level, live)
-        live.close()
+        reporter = LoadReporter(self.context, len(self.prompts), self._total, len(self.outcomes), level, lambda: self.watch.latest)
+        carried = self._carry(self.prompts, level, reporter)
+        reporter.close()
         found = level_of(carried, self.objectives, level)
         if any(outcome.status != "unsent" for outcome in carried.outcomes):
             self.by_level[level] = carried
@@ -96,11 +96,11 @@ class Bench:
             raise RunFailed(self._last_words())
         return found
 
-    def _carry(self, prompts: Sequence[Prompt], level: float | None, live: Live | None) -> LoadResult:
+    def _carry(self, prompts: Sequence[Prompt], level: float | None, reporter: LoadReporter | None) -> LoadResult:
         spec = self.spec
         closed: bool
         limit: int | None
-        if live is None:
+        if reporter is None:
             closed, limit, due = True, spec.in_flight or 2, [0.0] * len(prompts)
         elif level is not None:
             closed, limit, due = _of_level(spec, level, len(prompts))
@@ -116,9 +116,9 @@ class Bench:
             patience=Patience(spec.timeout, spec.silence, min(10.0, spec.timeout), spec.retries),
         )
         ending = _Ending(self, spec.duration)
-        if live is None:
+        if reporter is None:
             return run_load(load, None, ending, ending.paused)
-        return run_load(load, live.heard, ending, ending.paused, live.looked)
+        return run_load(load, reporter.on_outcome, ending, ending.paused, reporter.on_look)
 
     def _body(self, prompt: Prompt) -> bytes:
         return body_of(self.target.endpoint, prompt.text, prompt.output_tokens, temperature=self.spec.temperature)
@@ -169,7 +169,7 @@ class _Ending:
 
 
 def _ended(pid: int | None) -> tuple[str, int | None]:
-    """How a child that is not reaped yet ended, in words, and its exit code, minus the signal; None where that cannot be told."""
+    """How a child that is not reaped yet ended, in words, and its exit code, minus the signal; None where that cannot be found out."""
     try:
         found = os.waitid(os.P_PID, pid or 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except (OSError, AttributeError):

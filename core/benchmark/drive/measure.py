@@ -186,8 +186,8 @@ def _timeline(carried: LoadResult) -> Timeline:
 
 def _streams(spec: BenchmarkSpec, outcomes: Sequence[Outcome]) -> int:
     """Streams at once: asked for, as far as there are requests, or more where a schedule without limit brought more."""
-    asked = max(spec.levels, default=1.0) if spec.load == "sweep" and spec.sweep == "concurrency" else spec.in_flight or 1
-    return max(min(int(asked), spec.requests), most_at_once(outcomes))
+    wanted = max(spec.levels, default=1.0) if spec.load == "sweep" and spec.sweep == "concurrency" else spec.in_flight or 1
+    return max(min(int(wanted), spec.requests), most_at_once(outcomes))
 
 
 def _best(levels: Sequence[Level]) -> Level:

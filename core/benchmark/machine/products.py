@@ -79,9 +79,9 @@ def traffic_of(kind: str, n_bytes: int, device: str) -> tuple[Callable[[], objec
     return lambda: target.copy_(source), 8 * source.numel()
 
 
-def array_bytes(asked: int | None, device: str) -> int:
+def array_bytes(requested: int | None, device: str) -> int:
     """Bytes of the array whose traffic is measured: as asked, else four times the last cache and 256 MiB at least, as far as memory goes."""
-    wanted = asked or max(4 * (cache_bytes(device) or 0), 256 * 2**20)
+    wanted = requested or max(4 * (cache_bytes(device) or 0), 256 * 2**20)
     return max(4096, min(wanted, free_memory(device) // _SHARE))
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from core.benchmark.report.charts import charts
 from core.benchmark.report.document import document
 from core.benchmark.report.named import Named
-from core.benchmark.report.rows import rows, sample_rows
 from core.benchmark.report.tables import sentences, tables
+from core.benchmark.report.tidy import rows, sample_rows
 from core.benchmark.result import BenchmarkResult
 from core.runs.export.report import Report
 from core.sanitize import clean

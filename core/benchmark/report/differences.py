@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.benchmark.analysis.comparison import BETWEEN_LOADS, compare_quality, compare_samples, pairs_of, unlike
+from core.benchmark.analysis.comparison import BETWEEN_LOADS, compare_quality, compare_samples, incomparable_reasons, pairs_of
 from core.benchmark.result import BenchmarkResult
 from core.runs.compare.differences import Difference, Differences
 from core.sanitize import clean
@@ -27,4 +27,4 @@ def differences(one: BenchmarkResult, other: BenchmarkResult) -> Differences:
         )
         if each is not None and each.ratio is not None
     ]
-    return Differences(tuple(found), (*unlike(one, other), BETWEEN_LOADS) if found else unlike(one, other))
+    return Differences(tuple(found), (*incomparable_reasons(one, other), BETWEEN_LOADS) if found else incomparable_reasons(one, other))

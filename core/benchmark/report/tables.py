@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from core.benchmark.analysis.comparison import BETWEEN_LOADS, unlike
-from core.benchmark.compare.recommend import told_margin
+from core.benchmark.analysis.comparison import BETWEEN_LOADS, incomparable_reasons
+from core.benchmark.compare.recommend import margin_words
 from core.benchmark.compare.result import BenchmarkCompareResult
 from core.benchmark.metrics import SAMPLES
 from core.benchmark.report.definitions import definitions
@@ -31,9 +31,9 @@ def sentences(results: Sequence[Named]) -> tuple[str, ...]:
         if isinstance(named.result, BenchmarkCompareResult):
             found += [f"{clean(each.title)}: {clean(each.words, limit=300)}" for each in named.result.recommendations]
         found += [clean(warning, limit=300) for warning in named.result.warnings]
-        found += told_warnings(named.result.entries)
+        found += warnings_by_target(named.result.entries)
     for other in results[1:]:
-        found += [f"{other.run} against {results[0].run}: {sentence}" for sentence in unlike(other.result, results[0].result)]
+        found += [f"{other.run} against {results[0].run}: {sentence}" for sentence in incomparable_reasons(other.result, results[0].result)]
     if sum(len(named.result.entries) for named in results) > 1:
         found.append(BETWEEN_LOADS)
     if any(not figure.enough for row in targets(results) for sample in row.entry.shown.metrics.values() for figure in sample.percentiles):
@@ -41,7 +41,7 @@ def sentences(results: Sequence[Named]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def told_warnings(entries: Sequence[BenchmarkEntry]) -> list[str]:
+def warnings_by_target(entries: Sequence[BenchmarkEntry]) -> list[str]:
     """Warnings of targets, each once with the names of those that it is of, the gravest of each first."""
     held: dict[str, list[str]] = {}
     for entry in entries:
@@ -302,7 +302,7 @@ def against(rows: Sequence[Row]) -> list[Cells]:
 
 def _recommended(result: BenchmarkCompareResult) -> Iterator[Cells]:
     for each in result.recommendations:
-        margin = _NONE if each.margin is None else f"{told_margin(each.margin)} {clean(each.runner_up or '', limit=60)}"
+        margin = _NONE if each.margin is None else f"{margin_words(each.margin)} {clean(each.runner_up or '', limit=60)}"
         yield (clean(each.title), clean(each.name, limit=80), margin, {True: "yes", False: "no", None: "unknown"}[each.beyond_noise])
 
 

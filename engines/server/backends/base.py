@@ -63,7 +63,7 @@ class Backend(Protocol):
     def chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
         """Tokens of a conversation up to the answer, by the model's chat template, else as plain lines."""
 
-    def generate(self, asked: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:
+    def generate(self, request: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:
         """Answer, a step at a time; `stopped` is asked before each step."""
 
     def score(self, tokens: Sequence[int], top: int) -> list[TokenProbability]:

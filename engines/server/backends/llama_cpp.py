@@ -64,27 +64,27 @@ class LlamaCppBackend:
             raise RequestError(f"the chat template of {self.name} cannot be filled: {clean(str(error), limit=200)}") from error
         return self.encode(filled.prompt, special=not filled.prompt.startswith(begin or "\0"))
 
-    def generate(self, asked: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:
+    def generate(self, request: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:
         """Answer, a token at a time."""
         model = self._model
-        if asked.seed is not None:
-            model.set_seed(asked.seed)
-        stream = _Text(model, asked.stop)
+        if request.seed is not None:
+            model.set_seed(request.seed)
+        stream = _Text(model, request.stop)
         model.reset()
         sampled = {
-            "temp": asked.temperature,
-            "top_p": asked.top_p,
-            "top_k": asked.top_k or model.n_vocab(),
-            "min_p": asked.min_p,
-            "repeat_penalty": asked.repetition_penalty,
+            "temp": request.temperature,
+            "top_p": request.top_p,
+            "top_k": request.top_k or model.n_vocab(),
+            "min_p": request.min_p,
+            "repeat_penalty": request.repetition_penalty,
         }
-        for count, token in enumerate(model.generate(list(asked.prompt), **sampled), 1):
-            ended = token == model.token_eos() and not asked.ignore_eos
+        for count, token in enumerate(model.generate(list(request.prompt), **sampled), 1):
+            ended = token == model.token_eos() and not request.ignore_eos
             said = "" if ended else stream.add(token)
-            last = ended or stream.stopped or count == asked.max_tokens
+            last = ended or stream.stopped or count == request.max_tokens
             if last:
                 said += stream.finish()
-            found = tuple(_probabilities(model.scores[model.n_tokens - 1 : model.n_tokens], [token], asked.logprobs)) if asked.logprobs else ()
+            found = tuple(_probabilities(model.scores[model.n_tokens - 1 : model.n_tokens], [token], request.logprobs)) if request.logprobs else ()
             yield GenerationChunk(said, (token,), ("stop" if ended or stream.stopped else "length") if last else None, found)
             if last or stopped():
                 return

@@ -43,30 +43,30 @@ class RuntimeBackend(TorchModel):
         self._decoder: Decoder = open_decoder(loaded, self.context)
         self.words = f"{type(self._decoder).__name__} in {str(wanted).removeprefix('torch.')}, {how}"
 
-    def generate(self, asked: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:
+    def generate(self, request: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:
         """Answer, a token at a time."""
         decoder = self._decoder
-        sampling = Sampling(asked.temperature, asked.top_k, asked.top_p, asked.min_p, asked.repetition_penalty)
-        seed = torch.seed() & 0x7FFFFFFFFFFFFFFF if asked.seed is None else asked.seed
+        sampling = Sampling(request.temperature, request.top_k, request.top_p, request.min_p, request.repetition_penalty)
+        seed = torch.seed() & 0x7FFFFFFFFFFFFFFF if request.seed is None else request.seed
         generator = None if sampling.greedy else torch.Generator(decoder.device).manual_seed(seed)
-        prompt = torch.tensor([list(asked.prompt)], device=decoder.device)
-        text = TextStream(self.tokenizer, asked.stop)
+        prompt = torch.tensor([list(request.prompt)], device=decoder.device)
+        text = TextStream(self.tokenizer, request.stop)
         decoder.reset(1)
         seen = SeenTokens(prompt, decoder.vocabulary, sampling)
         logits = prefill(decoder, prompt)
-        for count in range(1, asked.max_tokens + 1):
+        for count in range(1, request.max_tokens + 1):
             if stopped():
                 return
             check_finite(logits, count)
             chosen = choose(logits, sampling, seen.mask, generator)
             seen.add(chosen[:, None])
             token = int(chosen)
-            ended = token in self.ends and not asked.ignore_eos
+            ended = token in self.ends and not request.ignore_eos
             said = "" if ended else text.add(token)
-            last = ended or text.stopped or count == asked.max_tokens
+            last = ended or text.stopped or count == request.max_tokens
             if last:
                 said += text.finish()
-            found = tuple(probabilities(logits, chosen, asked.logprobs)) if asked.logprobs else ()
+            found = tuple(probabilities(logits, chosen, request.logprobs)) if request.logprobs else ()
             finish = ("stop" if ended or text.stopped else "length") if last else None
             yield GenerationChunk(said, (token,), finish, found)
             if last:

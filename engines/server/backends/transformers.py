@@ -41,12 +41,12 @@ class TransformersBackend(TorchModel):
         super().__init__(model, loaded, context)
         self.words = f"transformers' generate in {str(loaded.dtype).removeprefix('torch.')}"
 
-    def generate(self, asked: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:
+    def generate(self, request: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:
         """Answer, a token at a time."""
         from transformers import StoppingCriteria, StoppingCriteriaList
 
         queue: SimpleQueue[_Step | BaseException | None] = SimpleQueue()
-        text = TextStream(self.tokenizer, asked.stop)
+        text = TextStream(self.tokenizer, request.stop)
         halted = [False]
         latest = [torch.empty(0)]
 
@@ -64,7 +64,7 @@ class TransformersBackend(TorchModel):
                     self.prompt = False
                     return
                 for token in value.reshape(-1).tolist():
-                    queue.put(_Step(token, tuple(probabilities(latest[0], value.reshape(-1), asked.logprobs)) if asked.logprobs else ()))
+                    queue.put(_Step(token, tuple(probabilities(latest[0], value.reshape(-1), request.logprobs)) if request.logprobs else ()))
 
             def end(self) -> None:
                 pass
@@ -73,9 +73,9 @@ class TransformersBackend(TorchModel):
             latest[0] = answer.logits[:, -1].detach()
 
         def work() -> None:
-            hook = self.model.register_forward_hook(keep) if asked.logprobs else None
+            hook = self.model.register_forward_hook(keep) if request.logprobs else None
             try:
-                self._generate(asked, Stream(), StoppingCriteriaList([Halt()]))
+                self._generate(request, Stream(), StoppingCriteriaList([Halt()]))
                 queue.put(None)
             except BaseException as error:
                 queue.put(error)
@@ -91,9 +91,9 @@ class TransformersBackend(TorchModel):
                 if isinstance(item, BaseException):
                     raise RunFailed(f"transformers failed: {clean(str(item), limit=200)}") from item
                 count += 1
-                ended = item.token in self.ends and not asked.ignore_eos
+                ended = item.token in self.ends and not request.ignore_eos
                 said = "" if ended else text.add(item.token)
-                last = ended or text.stopped or count == asked.max_tokens
+                last = ended or text.stopped or count == request.max_tokens
                 if last:
                     said += text.finish()
                 yield GenerationChunk(said, (item.token,), ("stop" if ended or text.stopped else "length") if last else None, item.probabilities)
@@ -104,21 +104,23 @@ class TransformersBackend(TorchModel):
             thread.join()
 
     @torch.inference_mode()
-    def _generate(self, asked: GenerationRequest, streamer: Any, halt: Any) -> None:
-        prompt = torch.tensor([list(asked.prompt)], device=self.model.device)
-        sampled = asked.temperature > 0
+    def _generate(self, request: GenerationRequest, streamer: Any, halt: Any) -> None:
+        prompt = torch.tensor([list(request.prompt)], device=self.model.device)
+        sampled = request.temperature > 0
         if sampled:
-            torch.manual_seed(torch.seed() if asked.seed is None else asked.seed)
-        warped = {"temperature": asked.temperature, "top_p": asked.top_p, "top_k": asked.top_k, "min_p": asked.min_p or None} if sampled else {}
+            torch.manual_seed(torch.seed() if request.seed is None else request.seed)
+        warped = (
+            {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.top_k, "min_p": request.min_p or None} if sampled else {}
+        )
         self.model.generate(
             prompt,
             attention_mask=torch.ones_like(prompt),
-            max_new_tokens=asked.max_tokens,
-            min_new_tokens=asked.max_tokens if asked.ignore_eos else None,
+            max_new_tokens=request.max_tokens,
+            min_new_tokens=request.max_tokens if request.ignore_eos else None,
             do_sample=sampled,
-            repetition_penalty=asked.repetition_penalty,
+            repetition_penalty=request.repetition_penalty,
             pad_token_id=self.ends[0] if self.ends else 0,
-            eos_token_id=None if asked.ignore_eos else list(self.ends) or None,
+            eos_token_id=None if request.ignore_eos else list(self.ends) or None,
             streamer=streamer,
             stopping_criteria=halt,
             **warped,

@@ -14,24 +14,24 @@ _NOTHING = "no request has been answered yet"
 
 def throughput(seconds: Seconds) -> Plot:
     """Tokens a second, or requests a second where the tokens are not known."""
-    tokens = any(told.tokens_per_second is not None for _, told in seconds)
-    read: Figure = (lambda told: told.tokens_per_second) if tokens else (lambda told: told.requests_per_second)
+    tokens = any(second.tokens_per_second is not None for _, second in seconds)
+    read: Figure = (lambda second: second.tokens_per_second) if tokens else (lambda second: second.requests_per_second)
     still = _still(seconds)
     return _plot("throughput", "token/s" if tokens else "request/s", [("", read)], seconds, still)
 
 
 def _still(seconds: Seconds) -> frozenset[float]:
     """Moments at which the load waited, or just went on: nothing was sent that could have been answered."""
-    before = [None, *(told.paused for _, told in seconds)]
-    return frozenset(at for (at, told), last in zip(seconds, before, strict=False) if told.paused is not None or last is not None)
+    before = [None, *(second.paused for _, second in seconds)]
+    return frozenset(at for (at, second), last in zip(seconds, before, strict=False) if second.paused is not None or last is not None)
 
 
 def latencies(seconds: Seconds) -> Plot:
     """Medians of the requests that ended in each second."""
     figures: list[tuple[str, Figure]] = [
-        ("TTFT", lambda told: told.ttft_ms),
-        ("end to end", lambda told: told.e2el_ms),
-        ("ITL", lambda told: told.itl_ms),
+        ("TTFT", lambda second: second.ttft_ms),
+        ("end to end", lambda second: second.e2el_ms),
+        ("ITL", lambda second: second.itl_ms),
     ]
     plot = _plot("medians", "ms", figures, seconds)
     values = [value for series in plot.series for value in series.y]
@@ -41,11 +41,11 @@ def latencies(seconds: Seconds) -> Plot:
 
 def concurrency(seconds: Seconds) -> Plot:
     """Requests that were sent and are not over, as the client counts them; those that the server computes, and those that wait in it."""
-    counted = any(told.running for _, told in seconds)
+    counted = any(second.running for _, second in seconds)
     figures: list[tuple[str, Figure]] = [
-        ("sent", lambda told: float(told.running) if counted else None),
-        ("computed by the server", lambda told: told.server_running),
-        ("waiting in it", lambda told: told.server_waiting),
+        ("sent", lambda second: float(second.running) if counted else None),
+        ("computed by the server", lambda second: second.server_running),
+        ("waiting in it", lambda second: second.server_waiting),
     ]
     return _plot("requests under way", "", figures, seconds)
 
@@ -61,7 +61,7 @@ COUNT = 3
 def _plot(title: str, unit: str, figures: Sequence[tuple[str, Figure]], seconds: Seconds, still: Collection[float] = ()) -> Plot:
     series = []
     for label, read in figures:
-        known = ((at, 0.0 if at in still else read(told)) for at, told in seconds)
+        known = ((at, 0.0 if at in still else read(second)) for at, second in seconds)
         points = [(at, value) for at, value in known if value is not None]
         if points:
             series.append(Series.of([value for _, value in points], [at for at, _ in points], label=label))

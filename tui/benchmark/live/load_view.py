@@ -6,8 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from core.runs.state.store import Run
-from tui.benchmark.live import curves
-from tui.benchmark.live import lines as live_lines
+from tui.benchmark.live import curves, load_words
 from tui.benchmark.live.follower import LoadFollower
 from tui.benchmark.live.progress import BenchmarkProgress
 from tui.benchmark.names import title
@@ -94,9 +93,9 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
         width, height = self.size
         if not width:
             return
-        errors = live_lines.errors(tape, min(_ERRORS, max(height - _AROUND - _A_CHART, 1)), width)
+        errors = load_words.errors(tape, min(_ERRORS, max(height - _AROUND - _A_CHART, 1)), width)
         now = services_of(self).clock()
-        self.figures.show(live_lines.figures(tape, width, now, wished=self.load is not None and self.load.wished))
+        self.figures.show(load_words.figures(tape, width, now, wished=self.load is not None and self.load.wished))
         self.errors.show_all(errors)
         if self.load is not None and self.load.wished != self._wished:
             self._wished = self.load.wished

@@ -22,7 +22,7 @@ class BenchmarkProgress(RunProgress):
     """What a load said, second by second."""
 
     seconds: deque[tuple[float, SecondEvent]] = field(default_factory=lambda: deque(maxlen=_KEPT))
-    """(seconds since the first load began, what was told), the last hour."""
+    """(seconds since the first load began, event), the last hour."""
     errors: list[str] = field(default_factory=list)
     """Of the first requests that failed."""
     last_at: float | None = None
@@ -53,8 +53,8 @@ class BenchmarkProgress(RunProgress):
 
     def paused(self, now: float) -> float | None:
         """Seconds since the load waits; None while it goes on."""
-        told = self.last
-        return None if told is None or told.paused is None or self.last_at is None else told.paused + max(now - self.last_at, 0.0)
+        second = self.last
+        return None if second is None or second.paused is None or self.last_at is None else second.paused + max(now - self.last_at, 0.0)
 
     def seconds_left(self, now: float) -> float | None:
         """By the pace without the pauses; not known in a pause."""
@@ -74,17 +74,17 @@ class BenchmarkProgress(RunProgress):
         super().apply(event)
 
     def _second(self, event: Detail) -> None:
-        told = SecondEvent.parse(event.data)
-        if told is None:
+        second = SecondEvent.parse(event.data)
+        if second is None:
             return
         before = self.last
-        if before is not None and told.t < before.t:
+        if before is not None and second.t < before.t:
             self._next_load()
             before = None
-        self._paused += (told.paused_before or 0.0) - ((before.paused_before or 0.0) if before is not None else 0.0)
-        self._zero = event.t - told.t if self._zero is None else self._zero
+        self._paused += (second.paused_before or 0.0) - ((before.paused_before or 0.0) if before is not None else 0.0)
+        self._zero = event.t - second.t if self._zero is None else self._zero
         self.last_at = event.t
-        self.seconds.append((event.t - self._zero, told))
+        self.seconds.append((event.t - self._zero, second))
 
     def _next_load(self) -> None:
         for status, reason, count in self._now.reasons if self._now is not None else ():

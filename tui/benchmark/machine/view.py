@@ -14,7 +14,7 @@ from core.benchmark.machine.events import ProductRow
 from core.benchmark.machine.result import BenchmarkMachineResult
 from core.runs.state.store import Run
 from core.sanitize import clean
-from tui.benchmark.machine import rows
+from tui.benchmark.machine import machine_words
 from tui.benchmark.machine.progress import MachineProgress
 from tui.benchmark.names import MACHINE, title
 from tui.experiment.finished import ResultTable
@@ -72,7 +72,7 @@ class MachineView(LiveRun[MachineProgress]):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self.sizes: ResultTable[rows.SizeRow] = ResultTable((), id="sizes")
+        self.sizes: ResultTable[machine_words.SizeRow] = ResultTable((), id="sizes")
         self.products: ResultTable[ProductRow] = ResultTable(())
         self.chart = Chart()
         self._words = Static(markup=False)
@@ -152,23 +152,23 @@ class MachineView(LiveRun[MachineProgress]):
         width = self.size.width
         if not width:
             return
-        self.sizes.use_columns(rows.size_columns(found, width))
-        self.sizes.show([((row.device, row.size), row) for row in rows.sizes(found)])
-        self.products.use_columns(rows.product_columns(found))
-        self.products.show([(rows.product_key(row), row) for row in found.rows])
+        self.sizes.use_columns(machine_words.size_columns(found, width))
+        self.sizes.show([((row.device, row.size), row) for row in machine_words.sizes(found)])
+        self.products.use_columns(machine_words.product_columns(found))
+        self.products.show([(machine_words.product_key(row), row) for row in found.rows])
         self._draw_chosen(found, width)
 
     def _draw_chosen(self, found: BenchmarkMachineResult, width: int) -> None:
         chosen = self.products.current
         of_sizes = self.stop.startswith("sizes")
-        self.chart.set_plot(rows.size_plot(found) if of_sizes else rows.roof_plot(found, chosen))
-        self.put(self._words, self._told(found, chosen, width - 2), wraps=True)
+        self.chart.set_plot(machine_words.size_plot(found) if of_sizes else machine_words.roof_plot(found, chosen))
+        self.put(self._words, self._described(found, chosen, width - 2), wraps=True)
 
-    def _told(self, found: BenchmarkMachineResult, chosen: ProductRow | None, width: int) -> Content:
+    def _described(self, found: BenchmarkMachineResult, chosen: ProductRow | None, width: int) -> Content:
         """Of what is in turn."""
         if self.stop.startswith("sizes"):
-            return hanging([*rows.memory(found), *rows.peaks(found), *rows.facts(found)], max(width, 20))
-        parts = [] if chosen is None else [("product", rows.product(chosen)), *rows.verdict(found, chosen.device, chosen.dtype)]
+            return hanging([*machine_words.memory(found), *machine_words.peaks(found), *machine_words.facts(found)], max(width, 20))
+        parts = [] if chosen is None else [("product", machine_words.product(chosen)), *machine_words.verdict(found, chosen.device, chosen.dtype)]
         return hanging([*parts, *(("note", clean(note, limit=600)) for note in reversed(found.notes))], max(width, 20))
 
     def _again(self) -> None:

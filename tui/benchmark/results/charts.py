@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.sanitize import clean
 from tui.benchmark.results.entries import Entry, alike
-from tui.benchmark.results.rows import percentile
+from tui.benchmark.results.target_words import percentile
 from tui.widgets.chart.plot import Plot, Series
 
 _MOST = 6

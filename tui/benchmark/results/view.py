@@ -15,7 +15,7 @@ from textual.worker import get_current_worker
 
 from core.benchmark.analysis.comparison import Compared, compare_quality, compare_samples
 from core.sanitize import clean
-from tui.benchmark.results import charts, entries, ranked, rows
+from tui.benchmark.results import charts, entries, ranked, target_words
 from tui.benchmark.results.entries import BenchmarkRun, Entry, Key
 from tui.experiment.finished import ResultTable
 from tui.experiment.names import model
@@ -67,7 +67,7 @@ class ResultsView(Vertical):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="-nothing -table")
-        self.table = ResultTable(rows.SPEED)
+        self.table = ResultTable(target_words.SPEED)
         self.chart = Chart()
         self._head = Static(classes="results--head", markup=False)
         self._signs = Static(classes="results--signs", markup=False)
@@ -135,7 +135,7 @@ class ResultsView(Vertical):
         """Rows under a head that names the columns which are not shown."""
         if self._entries:
             head, hint = self._title
-            other = rows.SETS[(self._set + 1) % len(rows.SETS)][0]
+            other = target_words.SETS[(self._set + 1) % len(target_words.SETS)][0]
             self._head.update(Content.assemble((head, "bold"), (f"{hint}; {other}: v", "dim")))
         self.table.show([(entry.key, entry) for entry in self._entries], cursor)
 
@@ -159,9 +159,9 @@ class ResultsView(Vertical):
 
     def _arrange(self) -> None:
         self._entries = entries.rows(self._runs, self._reference[0] if self._reference is not None else "")
-        told = rows.signs(self._entries, self.reference)
-        self._signs.update(told)
-        self.set_class(not told, "-unsigned")
+        signs = target_words.signs(self._entries, self.reference)
+        self._signs.update(signs)
+        self.set_class(not signs, "-unsigned")
 
     def go_to(self, run_id: str) -> None:
         """Put the cursor on the first row of a run."""
@@ -186,7 +186,7 @@ class ResultsView(Vertical):
         return (*charts.charts(self._entries, entry), *ranked.ranked(charts.beside(self._entries, entry)))
 
     def _against(self, entry: Entry) -> tuple[Entry, Sequence[Compared]] | None:
-        """How a row differs from the reference; None where that cannot be told, or not yet."""
+        """How a row differs from the reference; None where that is not known, or not yet."""
         reference = self._opposite(entry)
         if reference is None or reference.key == entry.key or entry.foreign:
             return None
@@ -237,8 +237,8 @@ class ResultsView(Vertical):
             for turn in _TURNS:
                 self.set_class(turn == _TURNS[0], f"-{turn}")
         else:
-            self._set = (self._set + 1) % len(rows.SETS)
-        self.table.use_columns(rows.SETS[self._set][1])
+            self._set = (self._set + 1) % len(target_words.SETS)
+        self.table.use_columns(target_words.SETS[self._set][1])
         self._list()
         self.draw()
 
@@ -260,11 +260,11 @@ class ResultsView(Vertical):
 def described(entry: Entry, width: int, against: tuple[Entry, Sequence[Compared]] | None = None) -> Content:
     """Verdicts, warnings, differences from the reference, figures of one row."""
     lines = [Content.styled(f"{entry.letter} {entry.title}".strip(), "bold")]
-    if best := rows.recommended(entry.result):
+    if best := target_words.recommended(entry.result):
         lines.append(hanging(best, width))
-    lines += [Content.styled(rows.threshold(each), rows.STYLES[each.passed]) for each in entry.thresholds]
-    lines += [Content.styled(f"{rows.WARNED} {clean(text, limit=500)}", "$text-warning") for text in entry.warnings]
-    if against is not None and (differences := rows.compared(against[1])):
+    lines += [Content.styled(target_words.threshold(each), target_words.STYLES[each.passed]) for each in entry.thresholds]
+    lines += [Content.styled(f"{target_words.WARNED} {clean(text, limit=500)}", "$text-warning") for text in entry.warnings]
+    if against is not None and (differences := target_words.compared(against[1])):
         lines.append(Content.styled(f"against {against[0].letter} {against[0].title}", "bold"))
         lines.append(hanging(differences, width))
-    return Content("\n").join([*lines, hanging(rows.told(entry), width)])
+    return Content("\n").join([*lines, hanging(target_words.facts(entry), width)])

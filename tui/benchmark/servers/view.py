@@ -12,7 +12,7 @@ from textual.widgets import Static
 from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.benchmark.names import title
-from tui.benchmark.servers import lines as server_lines
+from tui.benchmark.servers import server_words
 from tui.benchmark.servers.progress import ServerProgress
 from tui.benchmark.servers.servers import ServerList, ServerRow
 from tui.experiment.live import LiveRun
@@ -43,11 +43,11 @@ class ServersView(LiveRun[ServerProgress]):
     ServersView .live--head { display: none; }
     ServersView.-nothing .live--head { display: block; }
     ServersView > LiveTable { height: auto; max-height: 9; }
-    ServersView .servers--told { height: auto; max-height: 14; margin-top: 1; }
+    ServersView .servers--words { height: auto; max-height: 14; margin-top: 1; }
     ServersView Chart { height: 1fr; min-height: 5; margin-top: 1; }
-    ServersView.-low .servers--told, ServersView.-low Chart { margin-top: 0; }
-    ServersView.-quiet Chart, ServersView.-low.-words Chart, ServersView.-low.-chart .servers--told { display: none; }
-    ServersView.-nothing LiveTable, ServersView.-nothing .servers--told, ServersView.-nothing Chart { display: none; }
+    ServersView.-low .servers--words, ServersView.-low Chart { margin-top: 0; }
+    ServersView.-quiet Chart, ServersView.-low.-words Chart, ServersView.-low.-chart .servers--words { display: none; }
+    ServersView.-nothing LiveTable, ServersView.-nothing .servers--words, ServersView.-nothing Chart { display: none; }
     """
 
     class Chosen(Message):
@@ -57,7 +57,7 @@ class ServersView(LiveRun[ServerProgress]):
         super().__init__(id=id)
         self.table = LiveTable(id="servers", empty="no server")
         self.rows: Sequence[ServerRow] = ()
-        self._told = Static(classes="servers--told", markup=False)
+        self._words = Static(classes="servers--words", markup=False)
         self._chart = Chart()
         self._list = ServerList()
         self._wanted = ""
@@ -69,7 +69,7 @@ class ServersView(LiveRun[ServerProgress]):
         """Head, list, what is known of one, its chart, last words."""
         yield self.head
         yield self.table
-        yield self._told
+        yield self._words
         yield self._chart
         yield self.log_lines
 
@@ -121,10 +121,10 @@ class ServersView(LiveRun[ServerProgress]):
         self.set_class(quiet, "-quiet")
         self.set_class(self._turn != 0 and not quiet, "-chart")
         self.set_class(self._turn == 0 or quiet, "-words")
-        told = server_lines.described(run, follower.state, tape, services_of(self).clock(), width, short=low)
-        self.put(self._told, told, wraps=True)
+        described = server_words.described(run, follower.state, tape, services_of(self).clock(), width, short=low)
+        self.put(self._words, described, wraps=True)
         memory = self._turn >= (2 if low else 1)
-        self._chart.set_plot(server_lines.memory_plot(tape) if memory else server_lines.requests_plot(tape))
+        self._chart.set_plot(server_words.memory_plot(tape) if memory else server_words.requests_plot(tape))
 
     def look_around(self) -> None:
         """Read the list anew, off the event loop."""
@@ -157,7 +157,7 @@ class ServersView(LiveRun[ServerProgress]):
         width, now = self.size.width, services_of(self).clock()
         if width:
             self.table.styles.height = min(1 + max(len(self.rows), 1), 5 if self.has_class("-low") else 9)
-            self.table.show_rows(server_lines.head(width), [(row.run.id, server_lines.line(row, now, width)) for row in self.rows])
+            self.table.show_rows(server_words.head(width), [(row.run.id, server_words.line(row, now, width)) for row in self.rows])
 
     def to_copy(self) -> str:
         """The chosen server's address."""

@@ -31,16 +31,16 @@ def _row(name: str, *, to_start: bool) -> Row | None:
         engine = look_up(name)
         if to_start and not engine.facts.starts:
             return None
-        answer = _asked(name)
+        answer = _found(name)
     except LlmoptError as error:
         return Row(name, (name, "broken", str(error)), str(error))
     facts = engine.facts
     version = answer.version if isinstance(answer, Found) else "missing" if facts.starts else "attach"
-    told = "" if isinstance(answer, Found) or not facts.starts else f" {answer.reason}."
-    return Row(name, (name, version, facts.summary), f"{facts.title}: {_TRIED[facts.tried]}.{told}")
+    missing = "" if isinstance(answer, Found) or not facts.starts else f" {answer.reason}."
+    return Row(name, (name, version, facts.summary), f"{facts.title}: {_TRIED[facts.tried]}.{missing}")
 
 
-def _asked(name: str) -> Found | Missing:
+def _found(name: str) -> Found | Missing:
     try:
         return found(name)
     except RequestError as error:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.benchmark.compare.result import BenchmarkCompareResult
 from core.benchmark.report.named import Named, targets
-from core.benchmark.report.tables import CLAIMS, SAID, errors, intervals, levels, percentiles, quality, server, thresholds, told_warnings
+from core.benchmark.report.tables import CLAIMS, SAID, errors, intervals, levels, percentiles, quality, server, thresholds, warnings_by_target
 from core.benchmark.result import BenchmarkEntry, BenchmarkResult, headline
 from core.measure.units import number, size
 from core.runs.export.report import Cells
@@ -84,7 +84,7 @@ def _print_notes(result: BenchmarkResult) -> None:
     several = len(result.entries) > 1
     for warning in result.warnings:
         narrate(f"note: {warning}")
-    for warning in told_warnings(result.entries):
+    for warning in warnings_by_target(result.entries):
         narrate(f"note: {warning}")
     if not several and any(not each.enough for entry in result.entries for figure in entry.shown.metrics.values() for each in figure.percentiles):
         narrate(f"note: {CLAIMS}")

@@ -9,7 +9,7 @@ import pytest
 
 from core.benchmark.analysis.baseline import compare_to_baseline
 from core.benchmark.analysis.comparison import compare_answers, compare_quality
-from core.benchmark.compare.recommend import recommend, told_margin
+from core.benchmark.compare.recommend import margin_words, recommend
 from core.benchmark.report import report
 from core.benchmark.report.differences import differences
 from core.benchmark.result import BenchmarkResult, Quality
@@ -90,7 +90,7 @@ MARGINS = {1.0: "as good as", 1.0004: "as good as", 1.0065: "0.65 % better than"
 
 @pytest.mark.parametrize(("margin", "words"), MARGINS.items())
 def test_margins_are_told_as_shares_where_they_are_little(margin: float, words: str) -> None:
-    assert told_margin(margin) == words
+    assert margin_words(margin) == words
 
 
 def answered(correct: int, questions: int = 100) -> Quality:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core.benchmark.analysis.baseline import compare_to_baseline
-from core.benchmark.analysis.comparison import ASPECTS, CONFIDENCE, Aspect, compare_samples, pairs_of, statistic, unlike
+from core.benchmark.analysis.comparison import ASPECTS, CONFIDENCE, Aspect, compare_samples, incomparable_reasons, pairs_of, statistic
 from core.benchmark.documents import load_result, parse_result
 from core.benchmark.result import BenchmarkResult
 from core.errors import RequestError
@@ -118,9 +118,9 @@ def test_entries_belong_together_by_name_else_alone() -> None:
 def test_what_may_not_be_compared_is_said() -> None:
     one = made(samples(1))
     other = one.model_copy(update={"load": "2 requests at once", "machine": one.machine.model_copy(update={"cores": 64})})
-    assert len(unlike(one, other)) == 2
-    assert "cores" in " ".join(unlike(one, other))
-    assert unlike(one, one) == ()
+    assert len(incomparable_reasons(one, other)) == 2
+    assert "cores" in " ".join(incomparable_reasons(one, other))
+    assert incomparable_reasons(one, one) == ()
 
 
 def test_a_result_is_read_again_from_all_it_is_written_to(tmp_path: Path) -> None:

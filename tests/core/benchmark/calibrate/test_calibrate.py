@@ -67,7 +67,7 @@ def test_where_the_server_is_late_the_client_is_not_judged(monkeypatch: pytest.M
 def test_the_server_tells_what_it_really_did() -> None:
     with calibrated_server(10, 500) as url:
         measured(url, 3, 1, tokens=6)
-        truth, arrivals = calibrate.asked(url, "truth"), calibrate.asked(url, "arrivals")["arrivals"]
+        truth, arrivals = calibrate.query(url, "truth"), calibrate.query(url, "arrivals")["arrivals"]
     assert (truth["requests"], truth["pieces"]) == (3, 18)
     assert truth["ttft_p50_ms"] >= 10
     assert truth["connections"] == 3

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from core.benchmark.client.outcome import Outcome
-from core.benchmark.drive.live import Live
+from core.benchmark.drive.reporter import LoadReporter
 from core.benchmark.events import ErrorsEvent, SecondEvent
 from core.benchmark.result import BenchmarkResult, RequestCounts
 from core.benchmark.run import run
@@ -214,18 +214,18 @@ def test_a_server_elsewhere_that_dies_costs_the_requests_it_did_not_answer(conte
 
 
 def test_what_ended_since_it_was_counted_is_not_under_way(context: RecordingContext) -> None:
-    live = Live(context, 10, 10, 0, None, lambda: None)
-    live.looked(4, paused=True)
+    live = LoadReporter(context, 10, 10, 0, None, lambda: None)
+    live.on_look(4, paused=True)
     for index in range(10):
-        live.heard(Outcome(index, "done", 0))
+        live.on_outcome(Outcome(index, "done", 0))
     told = [SecondEvent.parse(data) for _, data in context.details]
     assert [(each.done, each.running, each.sent) for each in told if each is not None] == [(0, 4, 4), (10, 0, 10)]
 
 
 def test_errors_are_counted_by_their_reason(context: RecordingContext) -> None:
-    live = Live(context, 30, 30, 0, None, lambda: None)
+    live = LoadReporter(context, 30, 30, 0, None, lambda: None)
     for index in range(30):
-        live.heard(Outcome(index, "failed" if index % 3 else "timed_out", 0, reason=f"reason {index % 10}"))
+        live.on_outcome(Outcome(index, "failed" if index % 3 else "timed_out", 0, reason=f"reason {index % 10}"))
     live.close()
     (told,) = [ErrorsEvent.parse(data) for kind, data in context.details if kind == ErrorsEvent.kind]
     assert told is not None

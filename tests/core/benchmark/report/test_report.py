@@ -16,7 +16,7 @@ from core.benchmark.metrics import RATES, SAMPLES
 from core.benchmark.report import report
 from core.benchmark.report.course import first_token, token_rate, under_way
 from core.benchmark.report.definitions import definitions
-from core.benchmark.report.tables import SAID, intervals, load, thresholds, told_warnings
+from core.benchmark.report.tables import SAID, intervals, load, thresholds, warnings_by_target
 from core.benchmark.result import BenchmarkResult, ErrorCount, RequestCounts, Threshold, Timeline
 from core.benchmark.spec import BenchmarkSpec
 from core.errors import RequestError
@@ -273,8 +273,8 @@ def test_requests_are_drawn_over_time_and_kept_as_raw_values() -> None:
 
 def test_a_warning_of_several_targets_is_told_once() -> None:
     entries = [entry(samples(1), name, warnings=warnings) for name, warnings in {"a": ("x", "y"), "b": ("x",), "c": ("x", "z", "y")}.items()]
-    assert told_warnings(entries) == ["every target: x", "a, c: y", "c: z"]
-    assert told_warnings(entries[:1]) == ["x", "y"]
+    assert warnings_by_target(entries) == ["every target: x", "a, c: y", "c: z"]
+    assert warnings_by_target(entries[:1]) == ["x", "y"]
 
 
 def test_of_a_sweep_the_level_and_all_levels_are_told_apart() -> None:

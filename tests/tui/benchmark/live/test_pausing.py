@@ -14,11 +14,10 @@ from core.runs.state.store import Run
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
 from tests.tui.fakes import NOW, FakeServices
-from tui.benchmark.live import curves
-from tui.benchmark.live import lines as live_lines
+from tui.benchmark.live import curves, load_words
 from tui.benchmark.live.progress import BenchmarkProgress
 from tui.benchmark.pane import LIVE, RESULTS, BenchmarkPane
-from tui.benchmark.results import entries, rows
+from tui.benchmark.results import entries, target_words
 from tui.shell.confirm import Confirm
 from tui.widgets.live import Line
 
@@ -54,16 +53,16 @@ PAUSED = (progress(0, 0), second(1, tokens_per_second=50.0), progress(10, 50), s
 
 
 def test_a_pause_is_told_with_its_length_and_what_is_under_way() -> None:
-    lines = live_lines.figures(tape_of(*PAUSED[:4]), 80, NOW + 11, wished=True)
+    lines = load_words.figures(tape_of(*PAUSED[:4]), 80, NOW + 11, wished=True)
     assert text(lines[1]) == "‖ paused for 1 s, 3 under way are answered  p goes on"
-    assert len(lines) == live_lines.LINES
-    assert text(live_lines.figures(tape_of(*PAUSED), 80, NOW + 72, wished=True)[1]) == "‖ paused for 1 min 2 s, nothing is under way  p goes on"
+    assert len(lines) == load_words.LINES
+    assert text(load_words.figures(tape_of(*PAUSED), 80, NOW + 72, wished=True)[1]) == "‖ paused for 1 min 2 s, nothing is under way  p goes on"
 
 
 def test_one_that_was_asked_for_and_has_not_begun_is_told_as_such() -> None:
     told = tape_of(second(1, tokens_per_second=50.0))
-    assert text(live_lines.figures(told, 80, NOW + 2, wished=True)[1]).startswith("‖ will wait as soon as it can")
-    assert text(live_lines.figures(told, 80, NOW + 2)[1]).startswith("now 50")
+    assert text(load_words.figures(told, 80, NOW + 2, wished=True)[1]).startswith("‖ will wait as soon as it can")
+    assert text(load_words.figures(told, 80, NOW + 2)[1]).startswith("now 50")
 
 
 def test_the_time_left_does_not_grow_by_a_pause() -> None:
@@ -84,12 +83,12 @@ def test_the_throughput_of_a_pause_is_drawn_as_none() -> None:
 
 def test_errors_are_shown_by_their_reason_as_they_come() -> None:
     tape = tape_of(second(1, failed=3), failures(1, refused=2, broken=1))
-    assert [text(line) for line in live_lines.errors(tape, 4, 80)] == ["✗ 2 failed refused", "✗ 1 failed broken"]
+    assert [text(line) for line in load_words.errors(tape, 4, 80)] == ["✗ 2 failed refused", "✗ 1 failed broken"]
     tape.add([second(2, failed=9), failures(2, refused=8, broken=1)])
-    assert [text(line) for line in live_lines.errors(tape, 1, 80)] == ["✗ 8 failed refused  and 1 for other reasons"]
-    assert live_lines.errors(tape, 0, 80) == []
+    assert [text(line) for line in load_words.errors(tape, 1, 80)] == ["✗ 8 failed refused  and 1 for other reasons"]
+    assert load_words.errors(tape, 0, 80) == []
     long = tape_of(second(1, failed=2), failures(1, **{"x" * 200: 1, "y": 1}))
-    (line,) = live_lines.errors(long, 1, 60)
+    (line,) = load_words.errors(long, 1, 60)
     assert len(text(line)) == 60
     assert text(line).endswith("and 1 for other reasons")
 
@@ -106,7 +105,7 @@ def test_requests_that_were_cut_off_are_a_part_of_those_that_were_not_answered()
     level = entry["levels"][0] | {"requests": counts}
     run = made.done("runtime", entries=[entry | {"requests": counts, "levels": [level]}])
     (found,) = entries.rows(entries.of_runs([run]))
-    assert dict(rows.told(found))["requests"] == "5 of 12 answered, 1 failed, 6 unsent (2 of them cut off under way)"
+    assert dict(target_words.facts(found))["requests"] == "5 of 12 answered, 1 failed, 6 unsent (2 of them cut off under way)"
 
 
 def going(*said: events.Event) -> Run:

@@ -11,7 +11,7 @@ from core.runs.state.files import write_json
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, judged, open_tab, settle, shown, until
 from tests.tui.fakes import NOW
-from tui.benchmark.machine import rows
+from tui.benchmark.machine import machine_words
 from tui.benchmark.machine.progress import MachineProgress
 from tui.benchmark.pane import LIVE, MACHINE
 from tui.benchmark.setup import foreseen
@@ -38,13 +38,13 @@ def test_rows_of_another_version_are_passed_over() -> None:
     tape = MachineProgress()
     tape.add([Detail(NOW, kind, {"device": "cpu"}) for kind in ("square", "bandwidth", "roof", "product", "unheard-of")])
     assert tape.measured().rows == ()
-    assert rows.size_plot(tape.measured()).series == ()
-    assert rows.roof_plot(tape.measured(), None).series == ()
+    assert machine_words.size_plot(tape.measured()).series == ()
+    assert machine_words.roof_plot(tape.measured(), None).series == ()
 
 
 def test_deviations_are_shown_where_all_of_them_fit() -> None:
-    assert [column.title for column in rows.size_columns(RESULT, 60)] == ["size", "float32", "bfloat16", "int8"]
-    wide = rows.size_columns(RESULT, 67)
+    assert [column.title for column in machine_words.size_columns(RESULT, 60)] == ["size", "float32", "bfloat16", "int8"]
+    wide = machine_words.size_columns(RESULT, 67)
     assert [column.title for column in wide] == ["size", "float32", "±", "bfloat16", "±", "int8", "±"]
     assert sum(column.width for column in wide) <= 67
 
@@ -56,22 +56,22 @@ def test_several_devices_are_told_apart() -> None:
             "rows": (*RESULT.rows, *(changed(each, device="cuda:0") for each in RESULT.rows)),
         }
     )
-    assert rows.size_columns(both, 60)[0].title == "device"
-    assert len(rows.sizes(both)) == 2 * len(rows.sizes(RESULT))
-    assert len({rows.product_key(row) for row in both.rows}) == len(both.rows)
-    assert {str(rows.product_columns(both)[0].cell(row)) for row in both.rows} > {"cpu float32", "cuda:0 int8"}
-    assert rows.size_plot(both).series[0].label == "cpu float32"
+    assert machine_words.size_columns(both, 60)[0].title == "device"
+    assert len(machine_words.sizes(both)) == 2 * len(machine_words.sizes(RESULT))
+    assert len({machine_words.product_key(row) for row in both.rows}) == len(both.rows)
+    assert {str(machine_words.product_columns(both)[0].cell(row)) for row in both.rows} > {"cpu float32", "cuda:0 int8"}
+    assert machine_words.size_plot(both).series[0].label == "cpu float32"
     for several in (RESULT, both):
         for width in (58, 67, 79, 118):
-            assert sum(column.width for column in rows.product_columns(several) if column.needs <= width) <= width + 1
+            assert sum(column.width for column in machine_words.product_columns(several) if column.needs <= width) <= width + 1
 
 
 def test_a_phase_is_named_as_a_whole_where_all_its_products_are_bound_alike() -> None:
-    told = dict(rows.verdict(RESULT, "cpu", "float32"))
+    told = dict(machine_words.verdict(RESULT, "cpu", "float32"))
     assert told["memory bounds"] == "decode 1"
     assert told["arithmetic bounds"] == "decode 64; prefill 512"
     mixed = tuple(changed(row, bound="memory") if (row.product, row.rows) == ("head", 64) else row for row in RESULT.rows)
-    told = dict(rows.verdict(RESULT.model_copy(update={"rows": mixed}), "cpu", "float32"))
+    told = dict(machine_words.verdict(RESULT.model_copy(update={"rows": mixed}), "cpu", "float32"))
     assert told["memory bounds"] == "decode 1; head in decode 64"
     assert told["arithmetic bounds"] == "qkv and out and gate, up and down in decode 64; prefill 512"
 
@@ -86,23 +86,23 @@ def test_what_was_not_measured_has_its_reason_and_no_zero() -> None:
         for row in RESULT.rows
     )
     found = RESULT.model_copy(update={"squares": squares, "rows": products, "roofs": RESULT.roofs[:2]})
-    assert ("cpu int8", f"not measured: {reason}") in rows.peaks(found)
-    assert len(rows.size_plot(found).series) == 2
+    assert ("cpu int8", f"not measured: {reason}") in machine_words.peaks(found)
+    assert len(machine_words.size_plot(found).series) == 2
     last = found.rows[-1]
-    assert rows.product(last).endswith(f"not measured: {reason}")
-    cells = {column.title: str(column.cell(last)).strip() for column in rows.product_columns(found)}
+    assert machine_words.product(last).endswith(f"not measured: {reason}")
+    cells = {column.title: str(column.cell(last)).strip() for column in machine_words.product_columns(found)}
     assert (cells["GFLOP/s"], cells[" bound by"], cells["reached"]) == ("-", "-", "-")
-    assert rows.roof_plot(found, last).series == ()
-    assert dict(rows.verdict(found, "cpu", "int8")) == {"roof": "not known: its peak or its memory was not measured"}
+    assert machine_words.roof_plot(found, last).series == ()
+    assert dict(machine_words.verdict(found, "cpu", "int8")) == {"roof": "not known: its peak or its memory was not measured"}
 
 
 def test_the_roofline_is_logarithmic_and_marks_the_chosen_product() -> None:
     chosen = RESULT.rows[1]
-    plot = rows.roof_plot(RESULT, chosen)
+    plot = machine_words.roof_plot(RESULT, chosen)
     assert plot.log_x
     assert plot.log_y
     assert [series.label for series in plot.series] == ["roof", "decode 1", "decode 64", "prefill 512", ""]
-    assert (plot.series[-1].x, plot.series[-1].y, plot.series[-1].mark) == ((chosen.intensity,), (chosen.gflops,), rows.HERE)
+    assert (plot.series[-1].x, plot.series[-1].y, plot.series[-1].mark) == ((chosen.intensity,), (chosen.gflops,), machine_words.HERE)
 
 
 def test_the_products_are_foreseen_from_the_card() -> None:

@@ -16,12 +16,11 @@ from core.runs.state.events import Detail, Log, Metric
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import judged
 from tests.tui.fakes import NOW
-from tui.benchmark.live import curves
-from tui.benchmark.live import lines as live_lines
+from tui.benchmark.live import curves, load_words
 from tui.benchmark.live.progress import BenchmarkProgress
-from tui.benchmark.results import entries, ranked, rows
+from tui.benchmark.results import entries, ranked, target_words
 from tui.benchmark.results.entries import BenchmarkRun, Entry
-from tui.benchmark.servers import lines as server_lines
+from tui.benchmark.servers import server_words
 from tui.benchmark.servers.progress import MEMORY, ServerProgress
 from tui.benchmark.setup import engines, foreseen
 from tui.benchmark.setup.setup import guide, sections
@@ -66,24 +65,24 @@ def test_a_second_that_is_none_is_passed_over() -> None:
     tape = BenchmarkProgress()
     tape.add([Detail(NOW, "second", {"t": "soon"}), Detail(NOW, "second", {})])
     assert tape.last is None
-    assert live_lines.figures(tape, 80) == [()] * live_lines.LINES
+    assert load_words.figures(tape, 80) == [()] * load_words.LINES
 
 
 def test_errors_stand_apart_from_the_log() -> None:
     tape = heard("failing")
     assert any("CUDA out of memory" in error for error in tape.errors)
     assert not any(line.startswith("request ") for line in tape.log)
-    lines = live_lines.errors(tape, 2, 100)
+    lines = load_words.errors(tape, 2, 100)
     assert len(lines) == 2
     last = tape.last
     assert last is not None
     assert text(lines[-1]).endswith(f"and {last.failed - 2} more")
-    assert live_lines.errors(tape, 0, 100) == []
+    assert load_words.errors(tape, 0, 100) == []
 
 
 def test_what_a_server_does_not_tell_is_no_zero() -> None:
     tape = heard("failing")
-    told = text(live_lines.figures(tape, 120)[3])
+    told = text(load_words.figures(tape, 120)[3])
     assert told == "server  tells nothing of itself"
     assert curves.concurrency(tuple(tape.seconds)).series == ()
 
@@ -97,7 +96,7 @@ def test_throughput_is_of_requests_where_tokens_are_not_known() -> None:
 @pytest.mark.parametrize("width", [1, 20, 60, 200])
 def test_figures_never_exceed_the_width(width: int) -> None:
     tape = heard("runtime")
-    for line in (*live_lines.figures(tape, width), *live_lines.errors(heard("failing"), 4, width)):
+    for line in (*load_words.figures(tape, width), *load_words.errors(heard("failing"), 4, width)):
         assert len(text(line)) <= width
 
 
@@ -122,7 +121,7 @@ def test_a_target_is_held_to_its_own_thresholds() -> None:
     one, other = finished("runtime").result, finished("transformers").result
     judged = [{"expression": f"{entry.name}: ttft < 1s", "value": 1.0, "passed": at == 0} for at, entry in enumerate((*one.entries, *other.entries))]
     both = finished("runtime", entries=[*one.entries, *other.entries], thresholds=judged)
-    assert [rows.passed(entry) for entry in entries.rows([both])] == [True, False]
+    assert [target_words.passed(entry) for entry in entries.rows([both])] == [True, False]
 
 
 def test_only_equal_loads_on_the_same_machine_are_set_against_each_other() -> None:
@@ -135,12 +134,12 @@ def test_only_equal_loads_on_the_same_machine_are_set_against_each_other() -> No
 
 def test_a_percentile_without_enough_samples_says_so() -> None:
     entry = only("runtime")
-    cells = {column.title: str(column.cell(entry)) for column in rows.SPEED if column.title in ("TTFT p50",)}
+    cells = {column.title: str(column.cell(entry)) for column in target_words.SPEED if column.title in ("TTFT p50",)}
     assert cells == {"TTFT p50": "468"}
-    told = dict(rows.told(entry))
+    told = dict(target_words.facts(entry))
     assert told["TTFT"].startswith("p50 468 (171 to 698), p95 728?, p99 728? ms")
     assert told["TTFT"].endswith("n 11")
-    assert "p99: 459, p95: 90" in rows.signs([entry], entry)
+    assert "p99: 459, p95: 90" in target_words.signs([entry], entry)
 
 
 QUALITY = {"ppl": 7.41, "ppl_se": 0.98, "kl_mean": 0.0123, "kl_se": 0.0045, "tokens": 300, "correct": 15, "questions": 20, "words": "by the text"}
@@ -152,26 +151,26 @@ def with_quality(name: str, **changes: Any) -> Entry:
 
 
 def test_quality_is_told_with_its_errors() -> None:
-    told = dict(rows.told(with_quality("runtime")))
+    told = dict(target_words.facts(with_quality("runtime")))
     assert told["perplexity"] == "7.410 ± 0.98, 300 tokens scored"
     assert told["KL"] == "0.0123 ± 0.0045 nat from the reference"
     assert told["questions"] == "15 of 20 right, 75.0 % ± 9.9"
     assert told["quality"] == "by the text"
-    one = dict(rows.told(with_quality("runtime", correct=1, questions=1, ppl=None, kl_mean=None)))
+    one = dict(target_words.facts(with_quality("runtime", correct=1, questions=1, ppl=None, kl_mean=None)))
     assert one["questions"] == "1 of 1 right, 100.0 %"
     assert not {"perplexity", "KL"} & set(one)
-    assert not {"perplexity", "KL", "questions"} & set(dict(rows.told(only("runtime"))))
+    assert not {"perplexity", "KL", "questions"} & set(dict(target_words.facts(only("runtime"))))
 
 
 def test_every_set_of_columns_fits_the_window_that_it_is_shown_in() -> None:
-    for _, columns in rows.SETS:
+    for _, columns in target_words.SETS:
         for width in (59, 66, 68, 70, 77, 79, 84, 85, 91, 94, 98, 101, 105, 108, 113, 116, 119, 124, 134, 145, 150, 156, 170):
             assert sum(column.width for column in columns if column.needs <= width < column.below) <= width + 1, width
 
 
 @pytest.mark.parametrize("width", [78, 80])
 def test_medians_and_tails_of_all_latencies_stand_beside_each_other_in_80_columns(width: int) -> None:
-    titles = [column.title for column in rows.SPEED if column.needs <= width < column.below]
+    titles = [column.title for column in target_words.SPEED if column.needs <= width < column.below]
     assert titles[2:] == ["token/s", "TTFT p50", "p99", "TPOT p50", "ITL p50", "p99", "errors"]
 
 
@@ -192,16 +191,16 @@ def test_what_was_stopped_or_paused_is_told() -> None:
     (entry,) = made.measured("runtime")["entries"]
     (level,) = entry["levels"]
     paused = entry | {"levels": [level | {"pauses": [{"at": 3.0, "seconds": 12.5}]}]}
-    told = dict(rows.told(only("runtime", entries=[paused], stopped="stopped by the person after 8 of 12 requests")))
+    told = dict(target_words.facts(only("runtime", entries=[paused], stopped="stopped by the person after 8 of 12 requests")))
     assert told["stopped"] == "stopped by the person after 8 of 12 requests"
     assert told["pauses"] == "12 s at 3.0 s: nothing new was sent, and no rate counts them"
-    assert not {"stopped", "pauses"} & set(dict(rows.told(only("runtime"))))
+    assert not {"stopped", "pauses"} & set(dict(target_words.facts(only("runtime"))))
 
 
 def test_the_figures_of_a_sweep_are_of_the_level_that_its_result_says() -> None:
-    assert "the figures are of 2, the most throughput" in dict(rows.told(only("sweep")))["sweep"]
+    assert "the figures are of 2, the most throughput" in dict(target_words.facts(only("sweep")))["sweep"]
     (entry,) = made.measured("sweep")["entries"]
-    told = dict(rows.told(only("sweep", entries=[entry | {"highest_meeting": 2.0}])))
+    told = dict(target_words.facts(only("sweep", entries=[entry | {"highest_meeting": 2.0}])))
     assert told["sweep"].endswith("the most throughput that meets the objectives; they are met up to 2")
 
 
@@ -209,21 +208,21 @@ def test_a_row_with_warnings_is_marked() -> None:
     plain, warned = only("runtime", warnings=[]), only("runtime", warnings=["the client was slow"])
     (entry,) = made.measured("runtime")["entries"]
     silent = only("runtime", entries=[entry | {"warnings": []}], warnings=[])
-    sign = rows.SPEED[0].cell
+    sign = target_words.SPEED[0].cell
     assert "!" in str(sign(warned))
-    assert "! warnings" in rows.signs([warned], None)
+    assert "! warnings" in target_words.signs([warned], None)
     assert warned.warnings == (*plain.warnings, "the client was slow")
     assert "!" not in str(sign(silent))
-    assert "warnings" not in rows.signs([silent], None)
+    assert "warnings" not in target_words.signs([silent], None)
 
 
 def test_signs_that_do_not_occur_are_not_explained() -> None:
-    assert "knee" not in rows.signs([only("runtime")], None)
-    assert "knee" in rows.signs(entries.rows([finished("sweep")]), None)
+    assert "knee" not in target_words.signs([only("runtime")], None)
+    assert "knee" in target_words.signs(entries.rows([finished("sweep")]), None)
 
 
 def test_everything_that_went_wrong_is_told() -> None:
-    told = rows.told(only("failing"))
+    told = target_words.facts(only("failing"))
     assert ("requests", "195 of 240 answered, 45 failed") in told
     assert any(name == "34 x" and "CUDA out of memory" in words for name, words in told)
     assert dict(told)["goodput"] == "0 request/s met ttft<300ms, itl<40ms, objectives missed by more than 1 % of the requests"
@@ -231,17 +230,18 @@ def test_everything_that_went_wrong_is_told() -> None:
 
 
 def test_thresholds_are_told_by_sign_and_in_their_unit() -> None:
-    found = [rows.threshold(each) for each in only("failing").result.thresholds]
+    found = [target_words.threshold(each) for each in only("failing").result.thresholds]
     assert found == [
         "✗ ttft.p95 < 500ms: 2240 ms (only 64 samples: too few to claim it)",
         "✗ throughput > 1000: 210 token/s",
         "✗ errors < 1%: 18.8 %",
     ]
     assert (
-        rows.threshold(Threshold(expression="ppl < 9", value=None, passed=None, words="it was not measured")) == "– ppl < 9: - (it was not measured)"
+        target_words.threshold(Threshold(expression="ppl < 9", value=None, passed=None, words="it was not measured"))
+        == "– ppl < 9: - (it was not measured)"
     )
-    assert rows.passed(only("failing")) is False
-    assert rows.passed(only("runtime")) is None
+    assert target_words.passed(only("failing")) is False
+    assert target_words.passed(only("runtime")) is None
 
 
 # -- what is foreseen
@@ -281,7 +281,7 @@ def test_a_comparison_tells_which_engines_are_left_out() -> None:
 
 def test_what_a_comparison_recommends_is_told() -> None:
     (first, *_) = entries.of_runs([made.comparison()])
-    told = rows.recommended(first.result)
+    told = target_words.recommended(first.result)
     assert any(name == "highest throughput" for name, _ in told)
     assert ("left out", "vllm: vLLM is not installed: make an environment with `pip install vllm`") in told
 
@@ -337,8 +337,8 @@ def test_a_server_says_when_it_answers_and_what_it_takes() -> None:
     assert tape.ready is not None
     assert tape.ready.url == "http://127.0.0.1:48901"
     assert len(tape.course[MEMORY]) > 3
-    assert server_lines.memory_plot(tape).series[0].y[0] == pytest.approx(322.5, rel=0.01)
-    assert server_lines.memory_plot(ServerProgress()).series == ()
+    assert server_words.memory_plot(tape).series[0].y[0] == pytest.approx(322.5, rel=0.01)
+    assert server_words.memory_plot(ServerProgress()).series == ()
 
 
 def test_a_ready_event_that_is_none_is_passed_over() -> None:
@@ -352,7 +352,7 @@ def test_a_ready_event_that_is_none_is_passed_over() -> None:
 @pytest.mark.parametrize("width", [56, 60, 80, 120])
 def test_a_row_of_a_server_is_as_wide_as_its_head(width: int) -> None:
     run = made.server()
-    row = server_lines.ServerRow(run, run.state, "http://127.0.0.1:48901", "bundled:base", "runtime", 1, 2, 2**30)  # type: ignore[attr-defined]
-    line = server_lines.line(row, NOW, width)
-    assert len(text(line)) == len(text(server_lines.head(width))) - 1, "the cursor's sign stands before it"
+    row = server_words.ServerRow(run, run.state, "http://127.0.0.1:48901", "bundled:base", "runtime", 1, 2, 2**30)  # type: ignore[attr-defined]
+    line = server_words.line(row, NOW, width)
+    assert len(text(line)) == len(text(server_words.head(width))) - 1, "the cursor's sign stands before it"
     assert len(text(line)) < width

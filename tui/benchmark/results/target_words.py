@@ -147,7 +147,7 @@ SETS: tuple[tuple[str, tuple[Column[Entry], ...]], ...] = (("latencies", SPEED),
 """Sets of columns that take turns, by name."""
 
 
-def told(entry: Entry) -> list[tuple[str, str]]:
+def facts(entry: Entry) -> list[tuple[str, str]]:
     """Everything that was measured of a target, in words."""
     found, level, counts = entry.entry, entry.best, entry.figures.requests
     rows: list[tuple[str, str | None]] = [

@@ -23,20 +23,20 @@ def figures(tape: BenchmarkProgress, width: int, now: float = 0.0, *, wished: bo
         now: seconds since 1970.
         wished: the person wants the load to wait.
     """
-    told = tape.last
-    if told is None:
+    second = tape.last
+    if second is None:
         return [()] * LINES
-    waits = _paused(told, tape.paused(now), wished=wished)
-    return [clip(line, width) for line in (_counts(told), waits or _speed(told), _medians(told), _server(told))]
+    waits = _paused(second, tape.paused(now), wished=wished)
+    return [clip(line, width) for line in (_counts(second), waits or _speed(second), _medians(second), _server(second))]
 
 
-def _paused(told: SecondEvent, seconds: float | None, *, wished: bool) -> Line:
+def _paused(second: SecondEvent, seconds: float | None, *, wished: bool) -> Line:
     """That it waits, in the place of its speed; nothing while it goes on."""
     if not wished:
         return ()
     if seconds is None:
         return (("‖ will wait", "warn"), (" as soon as it can  ", "muted"), ("p", "strong"), (" goes on", "muted"))
-    left = f", {words.count(told.running)} under way are answered" if told.running else ", nothing is under way"
+    left = f", {words.count(second.running)} under way are answered" if second.running else ", nothing is under way"
     return (("‖ paused", "warn"), (f" for {_whole(seconds)}", ""), (left, "muted"), ("  ", ""), ("p", "strong"), (" goes on", "muted"))
 
 
@@ -45,40 +45,40 @@ def _whole(seconds: float) -> str:
     return f"{int(seconds)} s" if seconds < 60 else words.duration(int(seconds))
 
 
-def _counts(told: SecondEvent) -> Line:
-    runs: list[Run] = [(f"{words.count(told.done)}", "strong"), (f" of {words.count(told.scheduled)} answered", "muted")]
-    if told.level is not None:
-        runs = [("level ", "muted"), (f"{told.level:g}", "strong"), ("  ", ""), *runs]
-    runs += [(f"  {words.count(told.running)} under way", "muted")] if told.running else []
-    runs += [("  ✗ ", "bad"), (f"{words.count(told.failed)} failed", "bad")] if told.failed else [("  0 failed", "muted")]
-    return (*runs, (f"  ✗ {words.count(told.timed_out)} timed out", "bad")) if told.timed_out else tuple(runs)
+def _counts(second: SecondEvent) -> Line:
+    runs: list[Run] = [(f"{words.count(second.done)}", "strong"), (f" of {words.count(second.scheduled)} answered", "muted")]
+    if second.level is not None:
+        runs = [("level ", "muted"), (f"{second.level:g}", "strong"), ("  ", ""), *runs]
+    runs += [(f"  {words.count(second.running)} under way", "muted")] if second.running else []
+    runs += [("  ✗ ", "bad"), (f"{words.count(second.failed)} failed", "bad")] if second.failed else [("  0 failed", "muted")]
+    return (*runs, (f"  ✗ {words.count(second.timed_out)} timed out", "bad")) if second.timed_out else tuple(runs)
 
 
-def _speed(told: SecondEvent) -> Line:
+def _speed(second: SecondEvent) -> Line:
     return (
         ("now ", "muted"),
-        (words.figure(told.tokens_per_second, 3), "strong"),
+        (words.figure(second.tokens_per_second, 3), "strong"),
         (" token/s  ", "muted"),
-        (words.figure(told.requests_per_second, 3), "strong"),
+        (words.figure(second.requests_per_second, 3), "strong"),
         (" request/s", "muted"),
     )
 
 
-def _medians(told: SecondEvent) -> Line:
+def _medians(second: SecondEvent) -> Line:
     runs: list[Run] = [("medians ", "muted")]
-    for name, value in (("TTFT", told.ttft_ms), ("ITL", told.itl_ms), ("end to end", told.e2el_ms)):
+    for name, value in (("TTFT", second.ttft_ms), ("ITL", second.itl_ms), ("end to end", second.e2el_ms)):
         runs += [(f"{name} ", "muted"), (words.figure(value, 3), "strong"), (" ms  ", "muted")]
     return tuple(runs)
 
 
-def _server(told: SecondEvent) -> Line:
+def _server(second: SecondEvent) -> Line:
     known = [
         (name, text)
         for name, value, text in (
-            ("running", told.server_running, words.count(told.server_running)),
-            ("waiting", told.server_waiting, words.count(told.server_waiting)),
-            ("KV cache", told.kv_usage, words.percent(told.kv_usage, 0)),
-            ("memory", told.memory, words.size(told.memory)),
+            ("running", second.server_running, words.count(second.server_running)),
+            ("waiting", second.server_waiting, words.count(second.server_waiting)),
+            ("KV cache", second.kv_usage, words.percent(second.kv_usage, 0)),
+            ("memory", second.memory, words.size(second.memory)),
         )
         if value is not None
     ]
