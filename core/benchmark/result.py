@@ -135,7 +135,7 @@ class ServerReport(Figures):
 
 
 class Quality(Figures):
-    """What the model answers, beside how fast."""
+    """What the model answers, as opposed to how fast."""
 
     ppl: Ppl | None = None
     ppl_se: PplError | None = None
@@ -159,7 +159,7 @@ class Quality(Figures):
 
 
 class PauseFigure(Figures):
-    """A time in which nothing new was sent, because the person wanted it so. It is in no rate."""
+    """A time in which nothing new was sent, because the user paused it. It is in no rate."""
 
     at: float
     """Seconds from the beginning of the load."""
@@ -324,7 +324,7 @@ class BenchmarkResult(Result):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def metrics(self) -> dict[str, float]:
-        """The figures by which runs are set beside each other; of several entries behind the name of each."""
+        """The figures by which runs are compared; of several entries behind the name of each."""
         alone = len(self.entries) == 1
         return {
             name if alone else f"{entry.name}.{name}": value for entry in self.entries for name, value in headline(entry).items() if value is not None

@@ -1,4 +1,4 @@
-"""The Benchmark tab: put a load on a server, watch it, set servers beside each other, start and stop them."""
+"""The Benchmark tab: load-test a server, watch it, compare servers, start and stop them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class BenchmarkPane(AsksForKey, PausesLoads):
     # -- forms
 
     def show_view(self, view: str) -> None:
-        """Bring a view to the front; servers and the machine stand beside their own forms, and when they are left the form of a load comes back."""
+        """Bring a view to the front; servers and the machine are next to their own forms, and when they are left the form of a load comes back."""
         if view in _FORMS and self.forms.chosen not in _FORMS.values():
             self._form_before = self.forms.chosen
         elif view not in (*_FORMS, SETUP) and self.forms.chosen == _FORMS.get(self.bar.active):

@@ -14,7 +14,7 @@ R = TypeVar("R", bound=BenchmarkResult)
 def compare_to_baseline(baseline: BenchmarkResult | None, result: R) -> R:
     """The result with what it is against a baseline: thresholds, one per aspect and entry, and why the two are not alike.
 
-    Worse beyond noise is not passed; what cannot be told, as there are too few requests, is neither passed nor not.
+    Worse beyond noise is not passed; what is not known, as there are too few requests, is neither passed nor not.
     """
     if baseline is None:
         return result

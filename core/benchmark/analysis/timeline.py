@@ -1,4 +1,4 @@
-"""What a load was, request by request, and in all: kept beside the figures."""
+"""What a load was, request by request, and in all: kept alongside the figures."""
 
 from __future__ import annotations
 

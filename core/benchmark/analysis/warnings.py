@@ -1,4 +1,4 @@
-"""What must be said beside the figures."""
+"""What must be said alongside the figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHORTER = 0.9
 _CLAIMED: Final = 99.0
 _OF_REQUESTS: Final = "ttft_ms"
 _DRAWN: Final[tuple[LoadKind, ...]] = ("ramp", "trace")
-"""Loads whose rate is no single number."""
+"""Loads without a single rate."""
 
 
 def warnings_of(spec: BenchmarkSpec, entry: BenchmarkEntry, prompts: Sequence[Prompt], outcomes: Sequence[Outcome] = ()) -> tuple[str, ...]:

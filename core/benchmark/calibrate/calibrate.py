@@ -116,7 +116,7 @@ def calibrate(
     Args:
         workers_for: client processes for a number of streams.
         streams: numbers to try, rising.
-        on_step: told after each.
+        on_step: called after each.
 
     Raises:
         RunFailed: the server of known times does not start.

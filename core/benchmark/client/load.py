@@ -1,4 +1,4 @@
-"""Put a load on a server: one schedule, several worker processes, every request accounted for."""
+"""Load-test a server: one schedule, several worker processes, every request accounted for."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ def run_load(
 
     Args:
         load: what, where to and how fast.
-        on_outcome: told of each request when it is over.
+        on_outcome: called with each request when it is over.
         stopped: asked ten times a second; True ends the load, and what was not sent stays unsent.
         paused: asked ten times a second; while it says True nothing new is sent, what is under way is answered, and the schedule stands still: what
             was not sent is due later by as long as the pause took.
-        on_look: told ten times a second how many requests are under way, and whether the load is paused.
+        on_look: called ten times per second with how many requests are under way, and whether the load is paused.
 
     Raises:
         RequestError: nothing to send, or a closed load without a concurrency.

@@ -27,9 +27,9 @@ from core.benchmark.client.request import Request
 
 READY = b"ready"
 USED = b"cpu "
-"""Begins the last frame, which tells the seconds of processor time that the load took."""
+"""Begins the last frame, with the seconds of processor time that the load took."""
 UNDER_WAY = b"way "
-"""Begins a frame that tells how many requests are under way."""
+"""Begins a frame that says how many requests are under way."""
 TICKET = 4
 _BREATH = 64
 _DRAW_AGAIN = 0.001
@@ -198,7 +198,7 @@ async def _work(job: Job, reporter: _Reporter, tickets: int) -> None:
 
 
 async def _obey(orders: asyncio.StreamReader, share: _Share, stop: Callable[[], None]) -> None:
-    """Pause and go on as told; without anyone who could still tell, stop."""
+    """Pause and continue as ordered; when nobody is left to order it, stop."""
     while (order := await read_order(orders)) is not None:
         if order == PAUSE:
             share.pause()

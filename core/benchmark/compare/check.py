@@ -15,7 +15,7 @@ from core.spec import sentence
 def check(spec: BenchmarkCompareSpec, _card: ModelCard) -> None:
     """What can be known of every target.
 
-    An engine that is not installed, or does not read the model's format, is no mistake, and becomes a row with its reason.
+    An engine that is not installed, or does not read the model's format, is not a mistake: it becomes a row with its reason.
 
     Raises:
         RequestError: an engine that does not exist, a checkpoint that is not there, or what a benchmark of the target would be refused for.

@@ -15,7 +15,7 @@ from core.measure.units import number, percent, size
 _FALSE_ALARM = 0.05
 _EQUAL = 5e-4
 _TWICE = 1.5
-"""Margins from here on are told as how many times, smaller ones as a share."""
+"""Margins from here on are written as how many times, smaller ones as a share."""
 _LEAST_DONE = 0.5
 """Share of the requests that a target must have answered to be recommended."""
 
@@ -32,9 +32,9 @@ class _Goal:
     aspect: str = ""
     """Key of the aspect whose raw values tell what is noise; none when empty."""
     by: Callable[[Quality, Quality, float], Compared | None] | None = None
-    """What tells it of two qualities at a confidence, where no aspect does."""
+    """What compares two qualities at a confidence, where no aspect does."""
     otherwise: str = ""
-    """Why it could not be told."""
+    """Why the two cannot be compared."""
     instead: bool = False
     """Only where the same goal before it has no figure of any target."""
 

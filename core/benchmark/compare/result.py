@@ -27,7 +27,7 @@ class Recommendation(Figures):
     margin: float | None = None
     """How many times better than the second: above 1."""
     beyond_noise: bool | None = None
-    """None: it cannot be told."""
+    """None: it is not known."""
     words: str
 
 

@@ -38,7 +38,7 @@ def run(spec: BenchmarkCompareSpec, context: RunContext) -> BenchmarkCompareResu
     Raises:
         RequestError: the model, the texts or an expression is not what it should be.
         RunFailed: no target could be measured.
-        Cancelled: by the person; with the targets that were measured by then, in whole or in part, as its result.
+        Cancelled: by the user; with the targets that were measured by then, in whole or in part, as its result.
     """
     began = time.monotonic()
     baseline = None if spec.baseline is None else load_result(spec.baseline)
@@ -139,7 +139,7 @@ def _result(spec: BenchmarkCompareSpec, measured: Sequence[_Measured], left_out:
 
 
 def _prompts_file(spec: BenchmarkCompareSpec, folder: Path) -> tuple[Path | None, bool]:
-    """The built-in texts as a file, so that every target is asked the same, and whether a tokenizer counted them; None for texts of the person."""
+    """The built-in texts as a file, so that every target is asked the same, and whether a tokenizer counted them; None for texts of the user."""
     if spec.prompts != "builtin" or spec.load == "trace":
         return None, False
     tokenizer, _ = tokenizer_of(spec)

@@ -23,7 +23,7 @@ def check_load(spec: BenchmarkSpec, card: ModelCard | None) -> None:
 
     Raises:
         RequestError: an engine that does not exist or is only attached to, expressions that do not parse or whose figure is not measured, a
-            file that is no list of requests, a trace that goes back, a baseline that is none, lengths beyond the model's context, a key that
+            file without a list of requests, a trace that goes back, a baseline that is none, lengths beyond the model's context, a key that
             is not there.
     """
     engine = look_up(spec.engine_name)
@@ -46,7 +46,7 @@ def check_baseline(reference: str | None) -> None:
     """Whether there is anything in a baseline to be held against.
 
     Raises:
-        RequestError: it is no result, or one of which no request was answered.
+        RequestError: it is not a result, or one of which no request was answered.
     """
     if reference is not None and not any(entry.requests.done for entry in load_result(reference).entries):
         raise RequestError(f"the baseline {clean(reference, limit=120)} has no request that was answered: give another")

@@ -74,7 +74,7 @@ class Bench:
         """The load, or each level of a sweep.
 
         Raises:
-            Cancelled: by the person; what was done of the load is in `measured`.
+            Cancelled: by the user; what was done of the load is in `measured`.
             RunFailed: the server that was started for the load has ended; as above.
         """
         return swept(self.spec, self._measured) if self.spec.load == "sweep" else (self._measured(None),)
@@ -143,7 +143,7 @@ class Bench:
 class _Ending:
     """Whether a load ends before its requests, and whether it waits.
 
-    It ends when its time is over, which begins with the first question and stands still in pauses, when the person has cancelled, or when the
+    It ends when its time is over, which begins with the first question and stands still in pauses, when the user has cancelled, or when the
     server that was started for it is gone.
     """
 
@@ -164,7 +164,7 @@ class _Ending:
         return (self._duration is not None and self._gone > self._duration) or self._bench.server_ended()
 
     def paused(self) -> bool:
-        """Whether the person lets it wait."""
+        """Whether the user lets it wait."""
         return pause_asked(self._bench.context)
 
 

@@ -48,7 +48,7 @@ class BandwidthFigures(DetailEvent, Figures):
 
 
 class Roof(DetailEvent, Figures):
-    """What bounds products of one number format on one device: both sides measured, the balance reckoned from them."""
+    """What bounds products of one number format on one device: both sides measured, the balance computed from them."""
 
     kind: ClassVar[str] = "roof"
     device: Label
@@ -63,7 +63,7 @@ class Roof(DetailEvent, Figures):
 
 
 class ProductRow(DetailEvent, Figures):
-    """One product of the model under one load: its shape counted, its speed measured, the rest reckoned from what was measured."""
+    """One product of the model under one load: its shape counted, its speed measured, the rest computed from what was measured."""
 
     kind: ClassVar[str] = "product"
     device: Label
@@ -85,7 +85,7 @@ class ProductRow(DetailEvent, Figures):
     bound: Bound | None
     """Memory where the intensity is below the machine's balance; None where that is not known."""
     attainable_gflops: float | None
-    """Reckoned: the smaller of the peak and of intensity x bandwidth."""
+    """Computed: the smaller of the peak and of intensity x bandwidth."""
     gflops: Annotated[float | None, Figure("GFLOP/s", "", "higher")]
     """Measured, mean; a weight comes back only after as many bytes as the whole model has, as in decoding."""
     deviation: float | None = None

@@ -42,7 +42,7 @@ def run(spec: BenchmarkMachineSpec, context: RunContext) -> BenchmarkMachineResu
 
     Raises:
         RequestError: the model cannot be read.
-        Cancelled: by the person.
+        Cancelled: by the user.
     """
     began = time.monotonic()
     source = resolve(spec.model)

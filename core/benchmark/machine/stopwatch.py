@@ -28,7 +28,7 @@ class Timed:
 class Stopwatch:
     """How calls are timed.
 
-    clock: seconds. synchronize: returns when the device has done all it was told. least: seconds that a repeat takes at least, by calling several
+    clock: seconds. synchronize: returns when the device has done all that was queued. least: seconds that a repeat takes at least, by calling several
     times, so that the clock and the call itself weigh little. most: seconds for all repeats; a slow call is repeated less, twice at least.
     """
 

@@ -29,7 +29,7 @@ SAMPLES: Final[tuple[SampleMetric, ...]] = (
     QueueTime(),
 )
 OF_REQUEST: Final[tuple[SampleMetric, ...]] = (InterTokenLatencyOfRequest(), RequestSpeed())
-"""Kept as raw values beside the others, so that results can be compared."""
+"""Kept as raw values alongside the others, so that results can be compared."""
 BY_TAG: Final[Mapping[str, SampleMetric]] = {metric.tag: metric for metric in (*SAMPLES, *OF_REQUEST)}
 RATES: Final[tuple[RateMetric, ...]] = (RequestThroughput(), TokenThroughput(), TotalTokenThroughput(), ErrorRate(), TimeoutRate())
 

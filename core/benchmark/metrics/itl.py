@@ -13,7 +13,7 @@ from core.benchmark.metrics.base import SampleMetric, Unit
 class InterTokenLatency(SampleMetric):
     """ITL = the gaps between pieces that carry tokens, as a reader feels them.
 
-    A piece may carry several tokens, so that this is no TPOT: a server that sends four tokens at a time has gaps four times as long.
+    A piece may carry several tokens, so that this differs from TPOT: a server that sends four tokens at a time has gaps four times as long.
     """
 
     tag: ClassVar[str] = "itl_ms"

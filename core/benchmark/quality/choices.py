@@ -1,4 +1,4 @@
-"""Questions with several answers to choose from, of a local file: scored by log-probability where a server tells it, else by the letter it says."""
+"""Questions with several answers to choose from, of a local file: scored by log-probability where a server gives it, else by the letter it says."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def measure(spec: BenchmarkSpec, target: Target, tokenizer: Tokenizer | None, ca
     """All that was asked for of a server that runs; parts that it does not tell have a sentence instead.
 
     Raises:
-        Cancelled: by the person.
+        Cancelled: by the user.
     """
     found = Quality()
     if tokenizer is None and (spec.quality_tokens or spec.choices is not None):

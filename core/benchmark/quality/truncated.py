@@ -1,4 +1,4 @@
-"""How far two servers' predictions are apart by the few likeliest tokens that each of them tells."""
+"""How far two servers' predictions are apart by the few likeliest tokens that each of them gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two results set beside each other, for `llmopt runs compare`."""
+"""Two results compared, for `llmopt runs compare`."""
 
 from __future__ import annotations
 

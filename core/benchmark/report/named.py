@@ -32,7 +32,7 @@ class Row:
 
 
 def targets(results: Sequence[Named]) -> list[Row]:
-    """Every target; two of the same name are told apart by their runs."""
+    """Every target; two of the same name are distinguished by their runs."""
     names = [entry.name for named in results for entry in named.result.entries]
     found = []
     for named in results:

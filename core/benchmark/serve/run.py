@@ -55,7 +55,7 @@ def run(spec: ServeSpec, context: RunContext) -> ServeResult:
 
 
 def _watch(engine: Engine, server: Server, context: RunContext) -> int | None:
-    """Until the person stops the server; its peak memory."""
+    """Until the user stops the server; its peak memory."""
     peak: int | None = None
     silent = 0
     while True:

@@ -1,4 +1,4 @@
-"""Which process on this machine listens at an address, so that its memory can be told."""
+"""Which process on this machine listens at an address, so that its memory can be measured."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def served(
         engine: of the server.
         spec: the request.
         log: file that takes what the server prints.
-        say: told the exact command, what was left out of it, and then the last line of the log while it loads.
+        say: called with the exact command, what was left out of it, and then the last line of the log while it loads.
         check_cancelled: called while it loads.
         within: seconds until it must answer.
 

@@ -173,7 +173,7 @@ class Watch:
 
 
 def host_bytes(pid: int | None) -> int | None:
-    """Resident memory of a process and its descendants, shared pages counted once where the system tells (PSS); None where it cannot be seen."""
+    """Resident memory of a process and its descendants, shared pages counted once where the system knows (PSS); None where it cannot be seen."""
     if pid is None:
         return None
     try:

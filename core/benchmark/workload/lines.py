@@ -1,4 +1,4 @@
-"""Lines of a file that the person gives, each with its place for complaints."""
+"""Lines of a file that the user gives, each with its place for complaints."""
 
 from __future__ import annotations
 

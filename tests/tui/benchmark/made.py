@@ -33,7 +33,7 @@ from tests.tui.quantize.made import run_of, say
 __all__ = ["run_of", "say"]
 
 DATA = Path(__file__).parent / "data"
-EVENTS: Mapping[str, type[DetailEvent]] = {each.kind: each for each in (SecondEvent, ErrorsEvent, ReadyEvent)} | ROWS
+EVENTS: Mapping[str, type[DetailEvent]] = {**{each.kind: each for each in (SecondEvent, ErrorsEvent, ReadyEvent)}, **ROWS}
 MODEL = {"model": "bundled:base"}
 URL = "http://127.0.0.1:18765"
 LOAD = {"requests": 12, "concurrency": 2, "threads": 1}

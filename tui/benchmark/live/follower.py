@@ -1,4 +1,4 @@
-"""Follows a load: beside its state and events whether it shall wait, and whether it left a result. Touches the disk: call it off the event loop."""
+"""Follows a load: its state and events, whether it shall wait, and whether it left a result. Touches the disk: call it off the event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LoadFollower(Follower[BenchmarkProgress]):
     def __init__(self, run: Run, tape: BenchmarkProgress) -> None:
         super().__init__(run, tape)
         self.wished = False
-        """Whether the person wants it to wait; it does as soon as the tape says so."""
+        """Whether the user wants it to wait; it does as soon as its events say so."""
         self.has_result = False
 
     def look(self, runs: Runs) -> None:

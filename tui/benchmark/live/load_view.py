@@ -88,7 +88,7 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
         self._again()
 
     def draw(self, run: Run, tape: BenchmarkProgress) -> None:  # noqa: ARG002
-        """What has been told so far."""
+        """What has been reported so far."""
         self.set_class(not tape.seconds, "-nothing")
         width, height = self.size
         if not width:

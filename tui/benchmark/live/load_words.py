@@ -1,4 +1,4 @@
-"""The figures above the charts of a load that goes on. Pure."""
+"""The figures above the charts of a running load. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def figures(tape: BenchmarkProgress, width: int, now: float = 0.0, *, wished: bo
         tape: what was heard.
         width: columns.
         now: seconds since 1970.
-        wished: the person wants the load to wait.
+        wished: the user wants the load to wait.
     """
     second = tape.last
     if second is None:

@@ -26,7 +26,7 @@ class BenchmarkProgress(RunProgress):
     errors: list[str] = field(default_factory=list)
     """Of the first requests that failed."""
     last_at: float | None = None
-    """When the newest was told, seconds since 1970."""
+    """When the newest was reported, seconds since 1970."""
     _zero: float | None = None
     _now: ErrorsEvent | None = None
     _before: Counter[Reason] = field(default_factory=Counter)
@@ -48,11 +48,11 @@ class BenchmarkProgress(RunProgress):
 
     @property
     def bad(self) -> int:
-        """Requests that failed or timed out in the load that goes on."""
+        """Requests that failed or timed out in the present load."""
         return 0 if self.last is None else self.last.failed + self.last.timed_out
 
     def paused(self, now: float) -> float | None:
-        """Seconds since the load waits; None while it goes on."""
+        """Seconds since the load waits; None while it runs."""
         second = self.last
         return None if second is None or second.paused is None or self.last_at is None else second.paused + max(now - self.last_at, 0.0)
 

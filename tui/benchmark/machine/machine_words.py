@@ -111,7 +111,7 @@ def _product_columns(*, several: bool) -> tuple[Column[ProductRow], ...]:
 
 
 def product_key(row: ProductRow) -> tuple[str, str, str, str, int, int]:
-    """What tells a product from the others."""
+    """What identifies a product among the others."""
     return row.device, row.dtype, row.product, row.phase, row.rows, row.inputs
 
 

@@ -33,7 +33,7 @@ _STOPS = ("sizes", "sizes chart", "products", "products chart", "words")
 
 
 class MachineFollower(Follower[MachineProgress]):
-    """Reads the result of a run that is done, too: it tells more than the events."""
+    """Reads the result of a run that is done, too: it holds more than the events."""
 
     def look(self, runs: Runs) -> None:
         """Read what is new."""

@@ -1,4 +1,4 @@
-"""Finished loads as rows that can be set beside each other: a row a target, and below it one a level of its sweep. Pure."""
+"""Finished loads as rows that can be compared: a row a target, and below it one a level of its sweep. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Entry:
 
     @property
     def key(self) -> Key:
-        """What tells it from the others."""
+        """What identifies it among the others."""
         return self.run.id, self.entry.name, None if self.level is None else self.level.level
 
     @property
@@ -50,7 +50,7 @@ class Entry:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What a person should know before trusting the figures, each once."""
+        """What the user should know before trusting the figures, each once."""
         return tuple(dict.fromkeys((*self.entry.warnings, *self.result.warnings)))
 
     @property

@@ -1,4 +1,4 @@
-"""Finished loads beside each other: a table, everything about the row under the cursor, charts."""
+"""Finished loads compared: a table, everything about the row under the cursor, charts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tui.widgets.threads import in_thread
 _LOW = 26
 """Lines below which table, words and chart take turns."""
 _BROAD = 100
-"""Columns from which on words and chart stand beside each other."""
+"""Columns from which on words and chart are side by side."""
 _TURNS = ("table", "words", "chart")
 
 

@@ -23,7 +23,7 @@ from tui.widgets.threads import in_thread
 
 _EVERY = 1.0
 _ANEW = 5
-"""Looks from one at the whole list of runs to the next; a run that begins or ends is told besides."""
+"""Looks from one at the whole list of runs to the next; a run that begins or ends is reported besides."""
 _LOW = 26
 """Lines below which words and chart take turns."""
 

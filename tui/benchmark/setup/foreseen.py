@@ -1,4 +1,4 @@
-"""What a request will do, told before it starts. Asks engines for their version: off the event loop."""
+"""What a request will do, shown before it starts. Asks engines for their version: off the event loop."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _installed(target: CompareTarget) -> str:
 
 
 def _started(found: ServerCheck, port: int = 0) -> tuple[tuple[str, str], ...]:
-    """What is told of a server that is started; `port` is the one that was asked for."""
+    """What is shown of a server that is started; `port` is the requested one."""
     place = "" if port else f", on a free port instead of {found.facts.port}"
     tried = "run for real" if found.facts.tried == "for real" else "tested against its protocol"
     return (

@@ -127,7 +127,7 @@ class MachineSetup(SetupView[BenchmarkMachineSpec]):
         return foreseen.machine(spec, found)
 
     def takes(self, model: object) -> bool:
-        """An address tells no shapes."""
+        """An address gives no shapes."""
         return not is_url(model)
 
 

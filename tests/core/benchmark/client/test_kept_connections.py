@@ -49,7 +49,7 @@ async def asked(server: Closing, at_once: int) -> list[Raw]:
 
         async def stream(first: int) -> None:
             requests = (Request(index, 0, b"{}") for index in range(first, REQUESTS, at_once))
-            found.extend([await client.ask(ask, monotonic_ns()) for ask in requests])
+            found.extend([await client.send(ask, monotonic_ns()) for ask in requests])
 
         await asyncio.gather(*map(stream, range(at_once)))
     listening.close()
