@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -247,7 +247,7 @@ class VariedEngine(Protocol):
 
 def names() -> tuple[str, ...]:
     """Engines that are installed with this program or besides it, without importing them."""
-    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+    return tuple(sorted({point.name for point in _points()}))
 
 
 def all_names() -> tuple[str, ...]:
@@ -294,7 +294,7 @@ def _variants(engine: Engine) -> Mapping[str, Engine]:
 
 
 def _engine(name: str) -> Engine:
-    point = next(iter(_points(name)), None)
+    point = next((point for point in _points() if point.name == name), None)
     if point is None:
         raise RequestError(f"unknown engine {clean(name, limit=60)!r}: there are {', '.join(names())}")
     try:
@@ -308,5 +308,7 @@ def _engine(name: str) -> Engine:
     return engine
 
 
-def _points(name: str) -> Sequence[EntryPoint]:
-    return tuple(entry_points(group=GROUP, name=name))
+@cache
+def _points() -> Sequence[EntryPoint]:
+    """Once: it reads a file of every package that is installed, and forms ask whenever they change."""
+    return tuple(entry_points(group=GROUP))

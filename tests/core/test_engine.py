@@ -13,7 +13,7 @@ from core.errors import RequestError
 
 def points(monkeypatch: pytest.MonkeyPatch, **named: str) -> None:
     found = [EntryPoint(name, value, engine.GROUP) for name, value in named.items()]
-    monkeypatch.setattr(engine, "entry_points", lambda group, name=None: [point for point in found if name in (None, point.name)])
+    monkeypatch.setattr(engine, "_points", lambda: found)
 
 
 class Nothing:
