@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -18,6 +19,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long an example takes says nothing on a busy machine.
 hypothesis.settings.register_profile("any-machine", deadline=None)
 hypothesis.settings.load_profile("any-machine")
+# A screen makes tens of thousands of objects among hundreds of thousands that stay: with the usual thresholds a quarter of the time is collecting.
+gc.set_threshold(20_000, 10, 10)
 
 TINY_LLAMA: dict[str, Any] = {
     "hidden_size": 64,
@@ -31,6 +34,11 @@ TINY_LLAMA: dict[str, Any] = {
     "bos_token_id": 0,
     "eos_token_id": 1,
 }
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: no collection looks at it again."""
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 import pytest_textual_snapshot
+import textual.app
+import textual.pilot
 from syrupy.location import PyTestLocation
 
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.svg_text import difference
+from tests.tui.waiting import wait_for_idle
 from tui.app import LlmoptApp
 from tui.terminal.ssh import Terminal
 
@@ -40,6 +43,7 @@ class SvgInSnapshots(pytest_textual_snapshot.SVGImageExtension):  # type: ignore
 
 
 pytest_textual_snapshot.SVGImageExtension = SvgInSnapshots
+textual.app.wait_for_idle = textual.pilot.wait_for_idle = wait_for_idle
 
 
 @pytest.fixture(params=SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
