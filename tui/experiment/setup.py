@@ -74,9 +74,6 @@ class SetupView(Vertical, Generic[S]):
         self.fit = FitPanel()
         self._timer: Timer | None = None
         self._model = ""
-        self._ready = False
-        self._wanted: object = None
-        """Model to begin with as soon as the form is there."""
 
     def foreseen(self, spec: S, found: Admission) -> Fit:
         """What a request that was admitted will take, in words. Runs in a thread."""
@@ -93,8 +90,6 @@ class SetupView(Vertical, Generic[S]):
 
     def on_mount(self) -> None:
         """Check what the form begins with."""
-        self._ready = True
-        self.begin_with(self._wanted)
         self.check_now()
 
     def spec(self) -> S | None:
@@ -114,9 +109,7 @@ class SetupView(Vertical, Generic[S]):
 
     def begin_with(self, model: object) -> None:
         """Name another model, unless a person has changed the form."""
-        if not self._ready:
-            self._wanted = model
-        elif isinstance(model, str) and model and self.spec() == self.spec_class.model_validate(self._first):
+        if isinstance(model, str) and model and self.spec() == self.spec_class.model_validate(self._first):
             self.form.set_value("model", model)
 
     def reset(self) -> None:

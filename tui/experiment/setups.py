@@ -46,10 +46,10 @@ class Setups(Vertical):
         self._model = ""
 
     def compose(self) -> ComposeResult:
-        """The choice, then the chosen form."""
+        """The choice, then the chosen form. The others are mounted when they are chosen: that takes long."""
         yield self._row
         with ContentSwitcher(initial=_id(self.chosen)):
-            yield from self.views.values()
+            yield self.current
 
     def on_mount(self) -> None:
         """Turn to what was chosen before there was anything to turn."""
@@ -146,7 +146,10 @@ class Setups(Vertical):
             self.form.focus()
 
     def _turn(self) -> None:
-        self.query_one(ContentSwitcher).current = _id(self.chosen)
+        switcher = self.query_one(ContentSwitcher)
+        if not self.current.is_attached:
+            switcher.mount(self.current)
+        switcher.current = _id(self.chosen)
 
 
 def _id(name: str) -> str:

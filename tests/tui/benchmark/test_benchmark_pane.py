@@ -82,6 +82,9 @@ async def test_u_puts_the_address_of_a_server_into_the_form(make_app: MakeApp) -
 async def test_a_form_that_is_checked_late_brings_no_other_model_back(make_app: MakeApp) -> None:
     async with make_app().run_test(size=(80, 24)) as pilot:
         pane = await open_tab(pilot)
+        for form in ("engines", "load"):
+            pane.forms.choose(form)
+            await settle(pilot)
         pane.setup.form.set_value("model", made.URL)
         await settle(pilot)
         pane.forms.views["engines"].post_message(SetupView.ModelChanged("bundled:base"))

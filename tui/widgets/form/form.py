@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -96,11 +96,6 @@ class SpecForm(Widget):
         chosen = [(title, [name for name in names if name in self.views]) for title, names in sections or (("", list(self.views)),)]
         self.folds = {title: Fold(title) for title, names in chosen if title and names}
         makers = editors or {}
-        self.rows = {
-            name: FieldRow(self.views[name], makers.get(name, BY_KIND[self.views[name].kind])(self.views[name]))
-            for _, names in chosen
-            for name in names
-        }
         self._section = {name: title for title, names in chosen for name in names}
         self._body = Rows()
         self._whole = Static(classes="form--whole", markup=False)
@@ -109,30 +104,36 @@ class SpecForm(Widget):
         self._spec: Spec | None = None
         self._laid_out = False
         self._beneath = beneath
-        self._filled = Filled(self.views, self.rows, guide)
+        self._filled = Filled(self.views, self._section, lambda view: makers.get(view.name, BY_KIND[view.kind])(view), guide)
+        self.rows = self._filled.rows
         self._filled.begin(values or {})
+        self._begun_with = self._filled.shown
+        self._check()
 
     def compose(self) -> ComposeResult:
-        """The rows that apply under their folds, then complaint and help. The other rows are made when they are needed: mounting takes long."""
+        """The rows to be seen under their folds, then complaint and help. The other rows are mounted when they are needed: that takes long."""
         with self._body:
-            yield from (line for line in self._lines() if not isinstance(line, FieldRow) or line.view.name in self._filled.shown)
+            yield from self._lines()
         yield self._whole
         yield self._help
 
     def on_mount(self) -> None:
-        """Check what the form begins with."""
-        self._check()
+        """Mark what the form begins with."""
+        self._arrange()
 
     def on_resize(self) -> None:
-        """Open what there is room for, from the top. What stands beneath may still grow, so the parent is what is measured."""
+        """Open what there is room for, from the top, beside what the form began with: what comes a moment later changes no fold.
+
+        What stands beneath may still grow, so the parent is what is measured.
+        """
         above = self.parent
         height = above.size.height - self._beneath if isinstance(above, Widget) else self.size.height
         if self._laid_out or height <= 0:
             return
         self._laid_out = True
-        lines = _SPARE_LINES + len(self.folds) + sum(1 for name in self._filled.shown if not self._section[name])
+        lines = _SPARE_LINES + len(self.folds) + sum(1 for name in self._begun_with if not self._section[name])
         for title, fold in self.folds.items():
-            lines += sum(1 for name in self._filled.shown if self._section[name] == title)
+            lines += sum(1 for name in self._begun_with if self._section[name] == title)
             fold.folded = lines > height
         self._arrange()
 
@@ -152,6 +153,7 @@ class SpecForm(Widget):
     def set_values(self, values: Values) -> None:
         """Begin anew with these values, the defaults for all others."""
         self._filled.begin(values)
+        self._begun_with = self._filled.shown
         self._told()
 
     def set_value(self, name: str, value: Any) -> None:
@@ -167,7 +169,7 @@ class SpecForm(Widget):
 
     def focus(self, scroll_visible: bool = True) -> SpecForm:
         """Focus the first wrong field, else the first."""
-        name = next((name for name in self.rows if name in self.problems), None) or next(iter(self.rows))
+        name = next((name for name in self._section if name in self.problems), None) or next(iter(self._section))
         self._open(name)
         self._go_to(name, scroll_visible)
         return self
@@ -231,21 +233,27 @@ class SpecForm(Widget):
         self._arrange()
 
     def _lines(self) -> Iterator[Widget]:
-        before = ""
-        for name, row in self.rows.items():
-            title = self._section[name]
-            if title != before and title:
+        """The folds, and every row that is or was to be seen."""
+        above = {""}
+        for name, title in self._section.items():
+            if title not in above:
+                above.add(title)
                 yield self.folds[title]
-            before = title
-            yield row
+            if name in self.rows or self._is_open(name):
+                yield self.rows[name]
 
-    def _make(self, shown: Collection[str]) -> None:
-        """Mount the rows that apply for the first time, each before the line that follows it."""
-        if not self._body.is_attached:
+    def _is_open(self, name: str) -> bool:
+        """Whether a field applies and is not behind a closed fold."""
+        fold = self.folds.get(self._section[name])
+        return name in self._filled.shown and not (fold is not None and fold.folded)
+
+    def _make(self) -> None:
+        """Mount the rows that are to be seen for the first time, each before the line that follows it."""
+        if not self._body.children:  # compose makes the first ones, in their order
             return
         following: Widget | None = None
         for line in reversed(list(self._lines())):
-            if isinstance(line, FieldRow) and not line.is_attached and line.view.name in shown:
+            if isinstance(line, FieldRow) and not line.is_attached:
                 self._body.mount(line, before=following)
             if line.is_attached:
                 following = line
@@ -261,6 +269,9 @@ class SpecForm(Widget):
 
     def _told(self) -> None:
         self._check()
+        if not self.is_attached:
+            return
+        self._arrange()
         self.post_message(self.Changed(self, self._spec, self.problems))
 
     def _check(self) -> None:
@@ -269,23 +280,21 @@ class SpecForm(Widget):
             self._spec, self.problems = self.spec_class.model_validate(self.values()), {}
         except ValidationError as error:
             self._spec, self.problems = None, sentences(error)
-        self._arrange()
 
     def _arrange(self) -> None:
         """Show what applies, mark what is wrong or changed."""
         shown, changed = self._filled.shown, self._filled.changed
-        self._make(shown)
+        self._make()
         for name, row in self.rows.items():
             if not row.is_attached:
                 continue
-            fold = self.folds.get(self._section[name])
-            row.set_class(name not in shown or (fold is not None and fold.folded), "-hidden")
+            row.set_class(not self._is_open(name), "-hidden")
             row.show(self.problems.get(name), changed=name in changed)
         for title, fold in self.folds.items():
-            behind = [name for name in self.rows if name in shown and self._section[name] == title]
+            behind = [name for name in self._section if name in shown and self._section[name] == title]
             fold.display = bool(behind)
             fold.counts = (len(changed & set(behind)), len([name for name in behind if name in self.problems]))
-            fold.told = " · ".join(filter(None, (self.rows[name].told() for name in behind)))
-        others = [text for name, text in self.problems.items() if name not in self.rows]
+            fold.told = " · ".join(filter(None, map(self._filled.told, behind)))
+        others = [text for name, text in self.problems.items() if name not in self._section]
         self._whole.set_class(bool(others), "-wrong")
         self._whole.update("\n".join(f"! {clean(text)}" for text in others))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -16,9 +17,10 @@ from core.quantize.spec import QuantizeSpec
 from core.spec import Spec, applies, sentence, unit
 from tui.widgets.form.fields.choice import ChoiceEditor
 from tui.widgets.form.fields.describe import describe
+from tui.widgets.form.fields.fold import Fold
 from tui.widgets.form.fields.guide import Guidance
-from tui.widgets.form.fields.row import LABEL
-from tui.widgets.form.form import SpecForm
+from tui.widgets.form.fields.row import LABEL, FieldRow
+from tui.widgets.form.form import Rows, SpecForm
 
 
 class BakeSpec(Spec):
@@ -72,7 +74,7 @@ def row_text(form: SpecForm, name: str) -> tuple[str, str]:
 
 
 def shown(form: SpecForm) -> list[str]:
-    return [name for name, row in form.rows.items() if row.is_attached and row.display]
+    return [row.view.name for row in form.query(FieldRow) if row.display]
 
 
 async def test_it_begins_with_the_defaults_and_the_values_it_was_given() -> None:
@@ -160,6 +162,21 @@ async def test_fields_that_mean_nothing_are_not_shown_and_keep_their_default() -
         form.set_value("method", "oven")
         await pilot.pause()
         assert form.spec() == BakeSpec(model="rye", heat=0.9), "what was typed comes back with the method"
+
+
+async def test_a_value_that_comes_before_the_rows_are_there_leaves_them_in_order() -> None:
+    async with Host().run_test() as pilot:
+        form = SpecForm(BakeSpec, {"model": "rye"}, sections=[("", ["model", "method"]), ("more", ["loaves", "heat", "lid"])])
+        form.folds["more"].folded = False
+        pilot.app.mount(form)
+        while not form.query(Rows):
+            await asyncio.sleep(0)
+        form.set_value("method", "pan")
+        await pilot.pause()
+        seen = [line for line in form.query_one(Rows).children if line.display and isinstance(line, Fold | FieldRow)]
+        titles = [line.title if isinstance(line, Fold) else line.view.name for line in seen]
+        assert titles == ["model", "method", "more", "loaves", "lid"]
+        assert form.spec() == BakeSpec(model="rye", method="pan")
 
 
 async def test_the_keyboard_goes_through_the_fields_and_the_choices() -> None:

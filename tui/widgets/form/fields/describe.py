@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -12,6 +13,7 @@ import annotated_types
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from core.sanitize import clean
 from core.spec import Spec, Values, extra_of
 
 Kind = Literal["choice", "flag", "integer", "number", "integers", "numbers", "names", "text"]
@@ -79,11 +81,19 @@ class FieldView:
             lines.append(f"counts only beside {other.replace('_', ' ')} {' or '.join(map(shown, allowed))}")
         return "\n".join(lines)
 
+    def told(self, value: Any) -> str:
+        """A value with its unit, for a line that stands for several fields; empty where there is none."""
+        text = clean(shown(value))
+        if not text or self.kind in ("flag", "choice"):
+            return text and f"{self.label} {text}"
+        return f"{text} {self.unit}" if self.unit else text if self.kind == "text" else f"{self.label} {text}"
+
     def applies_to(self, values: Values) -> bool:
         """Whether the field means anything beside these values of the other fields."""
         return all(values.get(name) in allowed for name, allowed in self.applies.items())
 
 
+@cache
 def describe(spec_class: type[Spec]) -> tuple[FieldView, ...]:
     """Every field of a spec, in the order in which it is declared."""
     return tuple(_view(name, info) for name, info in spec_class.model_fields.items())

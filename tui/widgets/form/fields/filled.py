@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from core.spec import Values
 from tui.widgets.form.fields.describe import FieldView
-from tui.widgets.form.fields.editor import UNSET
+from tui.widgets.form.fields.editor import UNSET, Editor
 from tui.widgets.form.fields.guide import Guidance, Guide
 from tui.widgets.form.fields.row import FieldRow
 
 
-class Filled:
-    """Values by field. What was typed is kept while its field does not apply, and comes back with it."""
+class FieldRows(dict[str, FieldRow]):
+    """The rows of a form that were needed so far, each made when it is first asked for: most stay behind folds, and making one takes long."""
 
-    def __init__(self, views: Mapping[str, FieldView], rows: Mapping[str, FieldRow], guide: Guide) -> None:
-        self._views, self._rows, self._guide = views, rows, guide
+    def __init__(self, make: Callable[[str], FieldRow]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, name: str) -> FieldRow:
+        row = self[name] = self._make(name)
+        return row
+
+
+class Filled:
+    """Values by field. What was typed is kept while its field does not apply, and comes back with it.
+
+    Args:
+        views: every field of the spec.
+        names: those that the form has.
+        maker: makes the editor of a field.
+        guide: what the fields mean beside each other.
+    """
+
+    def __init__(self, views: Mapping[str, FieldView], names: Collection[str], maker: Callable[[FieldView], Editor], guide: Guide) -> None:
+        self._views, self._names, self._maker, self._guide = views, names, maker, guide
+        self.rows = FieldRows(self._row)
         self._typed: dict[str, object] = {}
         self._fixed: dict[str, object] = {}
         self._emptied = ""
@@ -30,16 +50,16 @@ class Filled:
     def begin(self, values: Values) -> None:
         """Begin anew with these values; what is as it would be without being given counts as not touched."""
         self._emptied = ""
-        self._fixed = {name: value for name, value in values.items() if name not in self._rows}
-        named = {name: value for name, value in values.items() if name in self._rows}
+        self._fixed = {name: value for name, value in values.items() if name not in self._names}
+        named = {name: value for name, value in values.items() if name in self._names}
         self._typed = {name: value for name, value in named.items() if value != self._default(name, values)}
         self.settle()
-        for name, row in self._rows.items():
+        for name, row in self.rows.items():
             row.editor.put(self._value(name))
 
     def take(self, name: str) -> None:
         """Take what the editor of a field holds."""
-        value = self._rows[name].editor.get()
+        value = self.rows[name].editor.get()
         self._emptied = name if value is UNSET else ""
         others = {each: typed for each, typed in self._typed.items() if each != name}
         self._typed = others
@@ -50,7 +70,14 @@ class Filled:
         """The cursor went elsewhere: a field that was left empty shows its default again."""
         if self._emptied:
             name, self._emptied = self._emptied, ""
-            self._rows[name].editor.put(self._value(name))
+            self.rows[name].editor.put(self._value(name))
+
+    def told(self, name: str) -> str:
+        """What a field holds, for a line that stands for several; empty where that is nothing."""
+        if name not in self.rows:
+            return self._view(name).told(self._value(name))
+        held = self.rows[name].editor.get()
+        return self.rows[name].view.told(None if held is UNSET else held)
 
     def given(self) -> dict[str, object]:
         """What is asked for: everything that was filled in and applies."""
@@ -59,21 +86,28 @@ class Filled:
     def settle(self) -> None:
         """Bring every editor that nobody has touched to its default beside those that somebody has."""
         self._guidance = Guidance()
-        self.shown = frozenset(self._rows)
+        self.shown = frozenset(self._names)
         # What is asked for decides what applies, and what applies what is asked for: twice is enough for one field that hangs on another.
         for _ in range(3):
             self._guidance = self._guide(self.given())
             effective = self._effective(self.given(), self._guidance)
-            self.shown = frozenset(name for name in self._rows if name not in self._guidance.hidden and self._views[name].applies_to(effective))
+            self.shown = frozenset(name for name in self._names if name not in self._guidance.hidden and self._views[name].applies_to(effective))
         given = self.given()
-        self.changed = frozenset(name for name in given if name in self._rows and not self._views[name].required)
-        for name, row in self._rows.items():
+        self.changed = frozenset(name for name in given if name in self._names and not self._views[name].required)
+        for name, row in self.rows.items():
             view = self._view(name)
             if view != row.view:
                 row.take(view)
             held = row.editor.get()
             if name != self._emptied and (None if held is UNSET else held) != self._value(name):
                 row.editor.put(self._value(name))
+
+    def _row(self, name: str) -> FieldRow:
+        row = FieldRow(self._views[name], self._maker(self._views[name]))
+        if (view := self._view(name)) != row.view:
+            row.take(view)
+        row.editor.put(self._value(name))
+        return row
 
     def _value(self, name: str) -> Any:
         if name in self._typed and self._offered(name, self._typed[name]):

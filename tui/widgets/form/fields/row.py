@@ -10,8 +10,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from core.sanitize import clean
-from tui.widgets.form.fields.describe import FieldView, shown
-from tui.widgets.form.fields.editor import UNSET, Editor
+from tui.widgets.form.fields.describe import FieldView
+from tui.widgets.form.fields.editor import Editor
 
 LABEL, UNIT = 21, 11
 """Columns left and right of the editor."""
@@ -47,14 +47,6 @@ class FieldRow(Widget):
         """Go by another description of the same field."""
         self.view = view
         self.editor.take(view)
-
-    def told(self) -> str:
-        """The value with its unit, for a line that stands for several fields; empty where there is none."""
-        value = self.editor.get()
-        text = "" if value is UNSET else clean(shown(value))
-        if not text or self.view.kind in ("flag", "choice"):
-            return text and f"{self.view.label} {text}"
-        return f"{text} {self.view.unit}" if self.view.unit else text if self.view.kind == "text" else f"{self.view.label} {text}"
 
     def compose(self) -> ComposeResult:
         """The editor alone."""
