@@ -43,7 +43,7 @@ class SvgInSnapshots(pytest_textual_snapshot.SVGImageExtension):  # type: ignore
 
 
 pytest_textual_snapshot.SVGImageExtension = SvgInSnapshots
-textual.app.wait_for_idle = textual.pilot.wait_for_idle = wait_for_idle
+textual.app.wait_for_idle = textual.pilot.wait_for_idle = wait_for_idle  # type: ignore[attr-defined]
 
 
 @pytest.fixture(params=SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
