@@ -122,9 +122,9 @@ class SpecForm(Widget):
         self._arrange()
 
     def on_resize(self) -> None:
-        """Open what there is room for, from the top, beside what the form began with: what comes a moment later changes no fold.
+        """Open what there is room for, from the top, in addition to what the form began with: what comes a moment later changes no fold.
 
-        What stands beneath may still grow, so the parent is what is measured.
+        What is below may still grow, so the parent is what is measured.
         """
         above = self.parent
         height = above.size.height - self._beneath if isinstance(above, Widget) else self.size.height

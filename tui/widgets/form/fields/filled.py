@@ -32,7 +32,7 @@ class Filled:
         views: every field of the spec.
         names: those that the form has.
         maker: makes the editor of a field.
-        guide: what the fields mean beside each other.
+        guide: what the fields mean together.
     """
 
     def __init__(self, views: Mapping[str, FieldView], names: Collection[str], maker: Callable[[FieldView], Editor], guide: Guide) -> None:
@@ -73,7 +73,7 @@ class Filled:
             self.rows[name].editor.put(self._value(name))
 
     def told(self, name: str) -> str:
-        """What a field holds, for a line that stands for several; empty where that is nothing."""
+        """What a field holds, for a line that sums several up; empty where that is nothing."""
         if name not in self.rows:
             return self._view(name).told(self._value(name))
         held = self.rows[name].editor.get()
