@@ -18,8 +18,6 @@ from core.models.card import ModelCard
 from core.models.kv_geometry import Geometry
 from core.sanitize import clean
 
-_VALUE_BYTES = {"float64": 8, "float32": 4}
-
 
 @dataclass(frozen=True)
 class PagesCheck:
@@ -62,11 +60,6 @@ def check(spec: PagesSpec, card: ModelCard, *, memory_available: int | None = No
     return _decode(spec, card, context, memory_available)
 
 
-def value_bytes(spec: PagesSpec, card: ModelCard) -> int:
-    """Of a key or value: float32 on a CPU, the checkpoint's own arithmetic elsewhere."""
-    return 4 if spec.device in ("cpu", "auto") else _VALUE_BYTES.get(card.dtype, 2)
-
-
 def _decode(spec: PagesSpec, card: ModelCard, context: int, free: int | None) -> PagesCheck:
     most = longest(spec)
     if most > context:
@@ -81,7 +74,7 @@ def _decode(spec: PagesSpec, card: ModelCard, context: int, free: int | None) ->
             f"a pool of {blocks} blocks of {spec.block_size} tokens cannot hold a sequence of {most:,} and its {spec.samples} samples: "
             f"give at least {each + spec.samples} blocks"
         )
-    geometry = Geometry.of(card, value_bytes(spec, card))
+    geometry = Geometry.of(card, sizes.value_bytes("auto", card, "cpu" if spec.device == "auto" else spec.device))
     pool = blocks * spec.block_size * sizes.dynamic(geometry, SchemeSettings(), 1, 1)
     twin = sizes.dynamic(geometry, SchemeSettings(), most, spec.at_once) if spec.compare else 0
     weights = card.parameters * geometry.value_bytes

@@ -18,13 +18,10 @@ from core.speculate.bench.shape import slots_needed
 from core.speculate.bench.speculator import Speculator, Target, open_speculator
 from core.speculate.bench.tally import Tally
 from core.speculate.bench.target import open_target, threads
-from core.speculate.lossless.check import check
+from core.speculate.lossless.check import BATCH, check
 from core.speculate.lossless.distribution import model_comparison, tokens_of_a_text, toy_comparisons
 from core.speculate.lossless.result import Comparison, GreedyComparison, SpeculateTestResult
 from core.speculate.lossless.spec import SpeculateTestSpec
-
-BATCH = 32
-"""Texts that are drawn from the model at once; trees are verified one by one."""
 
 
 def run(spec: SpeculateTestSpec, context: RunContext) -> SpeculateTestResult:
