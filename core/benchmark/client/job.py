@@ -1,4 +1,4 @@
-"""What a worker process of a load gets, and how. It comes over a pipe, so that a key never stands in a command line or a file."""
+"""What a worker process of a load gets, and how. It comes over a pipe, so that a key is never in a command line or a file."""
 
 from __future__ import annotations
 

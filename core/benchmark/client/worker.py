@@ -62,7 +62,7 @@ class _Reporter:
 class _Share:
     """The requests of one worker, from the start to the end of the load.
 
-    While it is paused nothing new is sent, and its clock stands still: what was not sent is due later by as long as all pauses took.
+    While it is paused nothing new is sent, and its clock stops: what was not sent is due later by as long as all pauses took.
     """
 
     def __init__(self, job: Job, client: Client, reporter: _Reporter, tickets: int, begin: int) -> None:

@@ -19,7 +19,7 @@ class SubContext:
         whole: context of the run.
         number: of the part, from 0.
         count: parts.
-        label: stands before words and behind figures.
+        label: put before words and after figures.
     """
 
     def __init__(self, whole: RunContext, number: int, count: int, label: str) -> None:

@@ -143,7 +143,7 @@ class Bench:
 class _Ending:
     """Whether a load ends before its requests, and whether it waits.
 
-    It ends when its time is over, which begins with the first question and stands still in pauses, when the user has cancelled, or when the
+    It ends when its time is over, which begins with the first question and does not run in pauses, when the user has cancelled, or when the
     server that was started for it is gone.
     """
 

@@ -1,4 +1,4 @@
-"""What a server's model knows, beside how fast it is: perplexity, divergence from a reference, questions answered.
+"""What a server's model knows, as opposed to how fast it is: perplexity, divergence from a reference, questions answered.
 
 Everything goes through the server as it is measured, its quantization and cache included. What a server does not tell is not known, and the
 result says why.

@@ -42,7 +42,7 @@ _PERCENTILES: Final = tuple(f"p{level:g}{part}" for level in LEVELS for part in 
 
 
 def rows(results: Sequence[Named]) -> Iterator[tuple[Any, ...]]:
-    """A header, then a line a target and level; the unit of a column stands at the end of its name."""
+    """A header, then a line a target and level; the unit of a column is at the end of its name."""
     counts = tuple(RequestCounts.model_fields)
     of_metrics = [f"{metric.tag}.{part}" for metric in SAMPLES for part in (*_OF_SAMPLE, *_PERCENTILES)]
     of_target = (*_OF_TARGET, *_OF_SERVER, *_OF_QUALITY)
@@ -78,7 +78,7 @@ def _figures(figure: SampleFigure | None) -> Iterator[Any]:
 def sample_rows(results: Sequence[Named]) -> Iterator[tuple[Any, ...]]:
     """A header, then a line a raw value, in the order of the requests; of a sweep the levels stand behind `@`.
 
-    What a request was stands under `request.` with the number of the request: its times in seconds from the beginning, its tokens, its status.
+    What a request was is under `request.` with the number of the request: its times in seconds from the beginning, its tokens, its status.
     """
     yield ("run", "target", "metric", "unit", "index", "value")
     for named in results:

@@ -1,4 +1,4 @@
-"""Runs beside each other: what was asked differently, what was measured differently."""
+"""Runs side by side: what was asked differently, what was measured differently."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Set runs beside each other.
+    """Set runs side by side.
 
     Raises:
         RequestError: fewer than two runs.
@@ -84,9 +84,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
     if len(runs) < 2:
         raise RequestError("compare needs two runs or more: `llmopt runs list` shows them")
     results = [run.result or {} for run in runs]
-    others = [
-        differences_of(run.capability if run.capability == runs[0].capability else "", run.typed_result(), runs[0].typed_result()) for run in runs[1:]
-    ]
+    others = [differences_of(run, runs[0]) for run in runs[1:]]
     return Comparison(
         ids=tuple(run.id for run in runs),
         statuses=tuple(run.state.status for run in runs),

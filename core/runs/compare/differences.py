@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from core.result import Result
 from core.runs import registry
+from core.runs.state.store import Run
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,14 @@ class Differences:
     warnings: tuple[str, ...] = ()
 
 
-def differences_of(capability: str, result: Result | None, against: Result | None) -> Differences:
-    """Of two results of one capability; none where it does not tell, or a result cannot be read."""
-    reference = registry.CAPABILITIES[capability].differences if capability in registry.CAPABILITIES else ""
-    if not reference or result is None or against is None:
+def differences_of(run: Run, against: Run) -> Differences:
+    """Of two runs of one capability; none where it does not keep what it measured one by one, or a result is missing."""
+    known = registry.CAPABILITIES.get(run.capability) if run.capability == against.capability else None
+    if known is None or not known.differences or not run.result or not against.result:
         return Differences()
-    found: Differences = registry.load(reference)(result, against)
+    result, other = run.typed_result(), against.typed_result()
+    if result is None or other is None:
+        damaged = run if result is None else against
+        return Differences(warnings=(f"run {damaged.id} holds a result that this version cannot read: which differences are noise is not known",))
+    found: Differences = registry.load(known.differences)(result, other)
     return found

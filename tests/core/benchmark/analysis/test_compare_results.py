@@ -155,6 +155,16 @@ def test_a_file_that_is_no_result_is_refused(tmp_path: Path, text: str, word: st
         load_result(str(file))
 
 
+def test_of_a_result_of_another_version_what_is_understood_is_read() -> None:
+    result = made(samples(1))
+    document: Any = json.loads(result.model_dump_json()) | {"of_a_later_version": 1}
+    document["entries"].append({"name": "a target of which a later version says something else"})
+    document["machine"]["cores"] = "many"
+    found = parse_result(document, "x")
+    assert found.entries == result.entries
+    assert (found.machine.cores, found.machine.processor) == (None, "x86_64")
+
+
 def test_a_baseline_that_is_not_there_is_refused(tmp_path: Path) -> None:
     for name in (str(tmp_path / "none.json"), "none.json"):
         with pytest.raises(RequestError, match="is no file"):

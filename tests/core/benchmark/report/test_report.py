@@ -196,6 +196,7 @@ def test_a_damaged_result_is_exported_without_a_report() -> None:
     with pytest.raises(RequestError, match="only results of benchmarks"):
         export_runs([run, run_of(sweep())], "html")
     assert report_of("benchmark", [("x", BenchmarkResult.read({}))]) is None
+    assert any(f"run {run.id} holds a result that this version cannot read" in warning for warning in compare([run_of(sweep()), run]).warnings)
 
 
 def test_runs_are_compared_beyond_noise() -> None:

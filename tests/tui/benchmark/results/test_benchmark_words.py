@@ -130,6 +130,8 @@ def test_only_equal_loads_on_the_same_machine_are_set_against_each_other() -> No
     elsewhere = finished("sweep", load=one.result.load, machine=one.result.machine.model_copy(update={"cores": 64}))
     assert entries.rows([one, elsewhere])[1].foreign
     assert [entry.foreign for entry in entries.rows([one, elsewhere], elsewhere.run.id)][:2] == [True, False]
+    with_gpu = finished("runtime", machine=one.result.machine.model_copy(update={"gpus": "1 x H200"}))
+    assert entries.rows([one, with_gpu])[1].foreign
 
 
 def test_a_percentile_without_enough_samples_says_so() -> None:
