@@ -25,15 +25,9 @@ class Finished(Generic[R]):
     result: R
 
 
-def asked_model(run: Run) -> str:
-    """The model that a run was asked for, as it was written."""
-    name = run.values.get("model")
-    return name if isinstance(name, str) else ""
-
-
 def runs_of_model(runs: Iterable[Run], capability: str, model: str) -> Iterator[Run]:
     """The runs of a capability on a model."""
-    return (run for run in runs if run.capability == capability and asked_model(run) == model)
+    return (run for run in runs if run.capability == capability and run.asked_model == model)
 
 
 def of_model(runs: Iterable[Run], capability: str, model: str, kind: type[R]) -> list[Finished[R]]:

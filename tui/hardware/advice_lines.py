@@ -22,13 +22,15 @@ def head(width: int) -> Line:
 def row(rank: int, advice: Recommendation) -> Line:
     """One way to serve the model, with what it leaves and what enter does."""
     sizes = {number.name.split(" ")[0]: number.value for number in advice.numbers}
+    weights, left = (sizes.get(name) for name in ("weights", "left"))
+    fits = left is None or left >= 0
     doable = advice.why_not is None
     mark = f"{rank}." if doable else "x "
     return (
         (f"{mark:<3}", "accent" if doable else "muted"),
         (fit(clean(advice.title), _TITLE), "" if doable else "muted"),
-        (f"{words.size(sizes.get('weights')):>10}", words.known(words.size(sizes.get("weights")))),
-        (f"{words.size(sizes.get('left')) if sizes.get('left', 0) >= 0 else 'missing':>11}  ", "" if sizes.get("left", 0) >= 0 else "bad"),
+        (f"{words.size(weights):>10}", words.known(words.size(weights))),
+        (f"{words.size(left) if fits else 'missing':>11}  ", "" if fits else "bad"),
         (_way(advice), "good" if advice.action is not None and doable else "muted"),
     )
 

@@ -82,7 +82,7 @@ class HardwarePane(Container):
         self.call_later(self._fill, dict(values))
 
     async def _fill(self, values: Mapping[str, object]) -> None:
-        await self.open_view(str(values.get("view", FIT)))
+        await self.open_view(str({"view": FIT, **values}["view"]))
         if self.plan is not None:
             self.plan.fill(values)
 

@@ -14,7 +14,7 @@ from core.kvcache.result import KvCacheResult
 from core.kvcache.spec import KvCacheSpec
 from core.kvcache.why.spec import KvCacheWhySpec
 from core.runs.state.store import Run
-from tui.experiment.finished import asked_model, of_model
+from tui.experiment.finished import of_model
 from tui.experiment.live import LiveRun
 from tui.experiment.names import LIVE, SETUP
 from tui.experiment.pane import ExperimentPane, common_bindings
@@ -114,7 +114,7 @@ class KvCachePane(ExperimentPane):
         """A comparison that is done goes over into the table; the other runs show their results where they are followed."""
         if run.capability != KvCacheSpec.capability:
             return
-        self._read(asked_model(run), run.id)
+        self._read(run.asked_model, run.id)
         if follow:
             self.show_view(TABLE)
 

@@ -12,7 +12,6 @@ from textual.widget import Widget
 from core.errors import LlmoptError
 from core.runs.state.store import Run
 from core.speculate.spec import SpeculateSpec
-from tui.experiment.finished import asked_model
 from tui.experiment.names import LIVE, SETUP
 from tui.experiment.pane import ExperimentPane, common_bindings
 from tui.services.services import services_of
@@ -80,7 +79,7 @@ class SpeculatePane(ExperimentPane):
 
     def show_result(self, run: Run, *, follow: bool) -> None:
         """Load the result of a run, and with `follow` go to it."""
-        model = asked_model(run)
+        model = run.asked_model
         tested = run.capability == TEST
         (self.lossless if tested else self.results).load(model, run.id)
         if follow:

@@ -22,7 +22,7 @@ def _run(model: str | None, **given: Any) -> int:
     if given.pop("calibrate", False):
         if without := [name for name in ("MODEL" if model else "", *(f"--{each.replace('_', '-')}" for each in given if each != "json")) if name]:
             narrate(f"note: {', '.join(without)} has no effect beside --calibrate")
-        return _calibrate(as_json=bool(given.get("json", False)))
+        return _calibrate(as_json="json" in given and bool(given["json"]))
     return experiment("benchmark", model, given)
 
 

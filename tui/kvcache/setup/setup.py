@@ -35,14 +35,10 @@ class SchemesSetup(SetupView[KvCacheSpec]):
     def _schemes(self) -> Options:
         spec = self.spec()
         settings = SchemeSettings() if spec is None else spec.settings()
-        return foreseen.scheme_options(services_of(self).models, self._model_named, settings)
+        return foreseen.scheme_options(services_of(self).models, self.form.model, settings)
 
     def _heads(self) -> Options:
-        return foreseen.head_options(services_of(self).models, self._model_named)
-
-    @property
-    def _model_named(self) -> str:
-        return str(self.form.values().get("model", ""))
+        return foreseen.head_options(services_of(self).models, self.form.model)
 
 
 class WhySetup(SetupView[KvCacheWhySpec]):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from core.quantize.compare.spec import SETS, VariantSet
 from core.quantize.methods import METHODS
 from core.quantize.plan.levels import LevelRow, level_table
-from core.spec import Values
 from tui.services.services import Models
 from tui.widgets import words
 from tui.widgets.form.table_picker import Options, Row
@@ -25,14 +24,14 @@ def method_options() -> Options:
     return Options((("method", 13), ("bits", 10), ("text", 10), ("formats", 40)), rows, "text: whether calibration text is read")
 
 
-def level_options(models: Models, values: Values) -> Options:
-    """Every GGUF level as it would turn out for the form's model. Reads the model's card: off the event loop.
+def level_options(models: Models, model: str, *, imatrix: bool) -> Options:
+    """Every GGUF level as it would turn out for a model. Reads the model's card: off the event loop.
 
     Raises:
         RequestError: there is no such model.
     """
-    card = models.resolve(str(values.get("model", ""))).card()
-    rows = [_level(row) for row in level_table(card, imatrix=bool(values.get("imatrix", False)))]
+    card = models.resolve(model).card()
+    rows = [_level(row) for row in level_table(card, imatrix=imatrix)]
     columns = (("level", 9), ("bits/w", 8), ("size", 11), ("KL*", 9), ("", 46))
     return Options(columns, rows, "bits and size are computed for this model; KL* is what llama.cpp published for Llama-3-8B, in nats a token")
 

@@ -29,7 +29,7 @@ class SetupView(setup.SetupView[QuantizeSpec]):
         return foreseen(spec, found.answer, self._gpus() if spec.method == "fp8" else None)
 
     def _levels(self) -> Options:
-        return level_options(services_of(self).models, self.form.values())
+        return level_options(services_of(self).models, self.form.model, imatrix="imatrix" in self.form.values())
 
     def _gpus(self) -> Sequence[GpuState] | None:
         latest = services_of(self).sampler.latest

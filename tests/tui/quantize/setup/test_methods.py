@@ -76,7 +76,7 @@ def test_every_method_has_a_name_that_tells_its_runs_apart(values: dict[str, Any
 def test_the_tables_list_every_method_level_and_set() -> None:
     assert [row.value for row in method_options().rows] == list(METHODS)
     assert {len(row.cells) for row in method_options().rows} == {len(method_options().columns)}
-    options = level_options(FakeModels(), {"model": "bundled:base"})
+    options = level_options(FakeModels(), "bundled:base", imatrix=False)
     assert [row.value for row in options.rows] == list(LEVELS)
     sizes = [float(row.cells[1]) for row in options.rows if row.value in ("F16", "Q8_0", "Q6_K", "Q4_K_M", "Q2_K")]
     assert sizes == sorted(sizes, reverse=True), "fewer bits the further down"
@@ -93,7 +93,7 @@ def test_a_level_that_falls_back_says_so() -> None:
 
     models = FakeModels()
     models.resolve = Narrow  # type: ignore[method-assign]
-    row = next(row for row in level_options(models, {"model": "bundled:base"}).rows if row.value == "Q4_K_M")
+    row = next(row for row in level_options(models, "bundled:base", imatrix=False).rows if row.value == "Q4_K_M")
     assert "do not fill blocks of Q4_K" in row.detail
 
 
