@@ -7,11 +7,14 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+
+from core import text
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Threads of one operation that wait for each other spin: on cores that several test processes share, one thread each is far faster.
@@ -69,6 +72,14 @@ def own_signals() -> Iterator[None]:
     for number, handler in before.items():
         if handler is not None and signal.getsignal(number) is not handler:
             signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def builtin_text_once() -> Iterator[None]:
+    """The built-in text is read from a thousand files: once is enough for all the runs of a session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "builtin", cache(text.builtin))
+        yield
 
 
 @pytest.fixture(scope="session")
