@@ -21,6 +21,12 @@ Values = Mapping[str, object]
 """Fields of a spec by name, before they are validated: of a form, a command line or a file."""
 
 
+def text_in(values: Values, name: str, default: str = "") -> str:
+    """A text among values, as it was written; the default where there is none."""
+    value = values.get(name)
+    return value if isinstance(value, str) and value else default
+
+
 @dataclass(frozen=True)
 class FieldExtra:
     """What a field of a spec says besides its type, bounds and description."""

@@ -11,6 +11,7 @@ from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec
 from core.runs.state.store import Run
 from core.sanitize import clean
+from core.spec import text_in
 from tui.experiment import names
 
 BENCHMARK, SERVE = BenchmarkSpec.capability, ServeSpec.capability
@@ -29,13 +30,13 @@ def is_url(model: object) -> bool:
 
 def engine(values: Mapping[str, Any]) -> str:
     """The engine of a spec's values."""
-    return clean(str(values.get("engine") or ("openai" if is_url(values.get("model")) else "runtime")), limit=40)
+    return clean(text_in(values, "engine", "openai" if is_url(text_in(values, "model")) else "runtime"), limit=40)
 
 
 def target(values: Mapping[str, Any]) -> str:
     """`runtime · bundled:base`, or the address of a server."""
-    model = values.get("model")
-    return clean(str(model), limit=80) if is_url(model) else f"{engine(values)} · {names.model(values)}"
+    model = text_in(values, "model")
+    return clean(model, limit=80) if is_url(model) else f"{engine(values)} · {names.model(values)}"
 
 
 def title(run: Run) -> str:
@@ -46,7 +47,7 @@ def title(run: Run) -> str:
         return f"this machine and {names.model(run.values)}"
     if run.capability == COMPARE:
         return f"engines beside each other: {names.model(run.values)}"
-    load = clean(str(run.values.get("load") or "concurrency"), limit=20)
+    load = clean(text_in(run.values, "load", "concurrency"), limit=20)
     return f"{_LOADS.get(load, load)} on {target(run.values)}"
 
 

@@ -15,7 +15,7 @@ from core.errors import RequestError
 from core.runs.registry import spec_class
 from core.runs.state import saved
 from core.sanitize import clean
-from core.spec import Spec, Values, extra_of
+from core.spec import Spec, Values, extra_of, text_in
 
 _OPERATORS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _RUN = Group("Run", sort_key=99)
@@ -94,7 +94,7 @@ def _chosen(spec: Spec) -> dict[str, object]:
 def command_line(key: str, values: Values) -> str:
     """The command that asks for these values of a capability's spec; what is as by default is left out."""
     fields = spec_class(key).model_fields
-    words = ["llmopt", key, str(values.get("model", ""))]
+    words = ["llmopt", key, text_in(values, "model")]
     for name, value in values.items():
         if name == "model" or name not in fields or value is None or value == fields[name].get_default(call_default_factory=True):
             continue

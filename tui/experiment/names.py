@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.spec import Values, short_name
+from core.spec import Values, short_name, text_in
 
 SETUP, LIVE = "Setup", "Live"
 """The views that every tab of an experiment has."""
@@ -10,4 +10,4 @@ SETUP, LIVE = "Setup", "Live"
 
 def model(values: Values, field: str = "model") -> str:
     """The model of a spec's values: last part of a path, or the name as it is."""
-    return short_name(str(values.get(field) or ""))
+    return short_name(text_in(values, field))

@@ -22,7 +22,7 @@ from core.runs.state.home import runs_folder
 from core.runs.state.process import here
 from core.runs.state.state import State
 from core.sanitize import clean
-from core.spec import Spec
+from core.spec import Spec, text_in
 
 R = TypeVar("R", bound=Result)
 S = TypeVar("S", bound=Spec)
@@ -101,8 +101,7 @@ class Run:
     @property
     def asked_model(self) -> str:
         """The model exactly as it was asked for; `model` is safe to show."""
-        model = self.values.get("model")
-        return model if isinstance(model, str) else ""
+        return text_in(self.values, "model")
 
     @property
     def model(self) -> str:

@@ -12,6 +12,7 @@ from core.benchmark.machine.spec import DTYPES, BenchmarkMachineSpec
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import ServeSpec, all_names
 from core.runs.launch.admission import Admission
+from core.spec import text_in
 from tui.benchmark.names import is_url
 from tui.benchmark.setup import engines, foreseen
 from tui.experiment.fit import Fit
@@ -107,7 +108,7 @@ class ServerSetup(SetupView[ServeSpec]):
 
     def reset(self) -> None:
         """Every field to its default; model and engine stay."""
-        self.prefill({"engine": self.form.values().get("engine", "runtime")})
+        self.prefill({"engine": text_in(self.form.values(), "engine", "runtime")})
 
 
 class MachineSetup(SetupView[BenchmarkMachineSpec]):
@@ -174,9 +175,9 @@ def sections() -> list[tuple[str, list[str]]]:
 
 def guide(given: Mapping[str, Any]) -> Guidance:
     """An address needs no settings of a server that is started; a model is served by this program unless told otherwise."""
-    attached = is_url(given.get("model"))
+    attached = is_url(text_in(given, "model"))
     hidden = set(_STARTED if attached else _ATTACHED)
-    if given.get("prompts", "builtin") != "builtin":
+    if text_in(given, "prompts", "builtin") != "builtin":
         hidden |= {"input_tokens", "input_deviation", "shared_prefix"}
     return Guidance(
         defaults={"engine": "openai" if attached else "runtime"},
@@ -188,7 +189,7 @@ def guide(given: Mapping[str, Any]) -> Guidance:
 
 def compare_guide(given: Mapping[str, Any]) -> Guidance:
     """Lengths that come from a file are hidden."""
-    own = given.get("prompts", "builtin") != "builtin"
+    own = text_in(given, "prompts", "builtin") != "builtin"
     return Guidance(hidden=frozenset({"tokenizer"} | ({"input_tokens", "input_deviation", "shared_prefix"} if own else set())))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.quantize.methods import METHODS
 from core.quantize.spec import QuantizeSpec, fill, unchecked
-from core.spec import Values
+from core.spec import Values, text_in
 from tui.widgets.form.fields.guide import Guidance
 
 _OPEN = ("method", "grid", "budget", "activations", "solver")
@@ -25,7 +25,7 @@ def sections() -> list[tuple[str, list[str]]]:
 
 def guide(given: Values) -> Guidance:
     """What follows from the fields that were given."""
-    method = METHODS.get(str(given.get("method", _DEFAULT_METHOD)))
+    method = METHODS.get(text_in(given, "method", _DEFAULT_METHOD))
     if method is None:
         return Guidance()
     filled = fill(given)

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from core.sanitize import clean
-from core.spec import Spec, Values, sentences
+from core.spec import Spec, Values, sentences, text_in
 from tui.widgets.form.fields import BY_KIND
 from tui.widgets.form.fields.describe import FieldView, describe
 from tui.widgets.form.fields.editor import Edited, Editor, Finished
@@ -148,7 +148,7 @@ class SpecForm(Widget):
     @property
     def model(self) -> str:
         """The model that is filled in; empty while there is none."""
-        return str(self.values().get("model") or "")
+        return text_in(self.values(), "model")
 
     def set_values(self, values: Values) -> None:
         """Begin anew with these values, the defaults for all others."""
