@@ -26,7 +26,7 @@ class RunContext(Protocol):
         """A measured figure; `label` names what it belongs to, for example a linear."""
 
     def log(self, text: str) -> None:
-        """A line for the person."""
+        """A line for the user."""
 
     def detail(self, event: Message) -> None:
         """What a live view shows beyond figures: at most 16 KiB of JSON; a longer one is not kept."""
@@ -35,4 +35,4 @@ class RunContext(Protocol):
         """A finished file or folder of the run, for example kind `checkpoint`."""
 
     def check_cancelled(self) -> None:
-        """Raise `core.errors.Cancelled` when the person has cancelled the run. Call it at every step."""
+        """Raise `core.errors.Cancelled` when the user has cancelled the run. Call it at every step."""

@@ -42,21 +42,23 @@ class ServeSpec(Spec):
             min_length=1,
         ),
     ]
-    host: Annotated[str, Field(description="Address to listen on; only this machine unless told otherwise", min_length=1)] = "127.0.0.1"
-    port: Annotated[int, Field(description="Port; 0 takes a free one", ge=0, le=65535)] = 0
+    host: Annotated[str, Field(description="Address to listen on; default: this machine only", min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(description="Port; 0 picks a free one", ge=0, le=65535)] = 0
     context: Annotated[
-        int | None, Field(description="Longest prompt and answer together; default: the model's", ge=1, json_schema_extra=unit("token"))
+        int | None, Field(description="Maximum prompt and output tokens together; default: the model's", ge=1, json_schema_extra=unit("token"))
     ] = None
-    dtype: Annotated[str, Field(description="Arithmetic: auto, float32, bfloat16 or float16", pattern="^(auto|float32|bfloat16|float16)$")] = "auto"
-    quantization: Annotated[str | None, Field(description="Quantization to load with or to apply; default: what the checkpoint says")] = None
+    dtype: Annotated[str, Field(description="Dtype: auto, float32, bfloat16 or float16", pattern="^(auto|float32|bfloat16|float16)$")] = "auto"
+    quantization: Annotated[str | None, Field(description="Quantization to load or apply; default: from the checkpoint")] = None
     kv_dtype: Annotated[str | None, Field(description="Number format of the KV cache; default: the engine's")] = None
     draft: Annotated[str | None, Field(description="Draft model for speculative decoding; default: none")] = None
-    gamma: Annotated[int, Field(description="Drafted tokens a step", ge=1, json_schema_extra=unit("token"))] = 5
-    threads: Annotated[int | None, Field(description="Threads on the CPU; default: the engine's", ge=1)] = None
-    gpu_memory: Annotated[float | None, Field(description="Share of the GPU's memory to take; default: the engine's", gt=0, le=1)] = None
-    tensor_parallel: Annotated[int, Field(description="GPUs that share each layer", ge=1)] = 1
-    concurrency: Annotated[int | None, Field(description="Sequences at once; default: the engine's", ge=1, json_schema_extra=unit("sequence"))] = None
-    extra: Annotated[tuple[str, ...], Field(description="Further arguments, handed to the engine as they are")] = ()
+    gamma: Annotated[int, Field(description="Draft tokens per step", ge=1, json_schema_extra=unit("token"))] = 5
+    threads: Annotated[int | None, Field(description="CPU threads; default: the engine's", ge=1)] = None
+    gpu_memory: Annotated[float | None, Field(description="Fraction of GPU memory to use; default: the engine's", gt=0, le=1)] = None
+    tensor_parallel: Annotated[int, Field(description="Tensor-parallel GPUs", ge=1)] = 1
+    concurrency: Annotated[
+        int | None, Field(description="Maximum concurrent sequences; default: the engine's", ge=1, json_schema_extra=unit("sequence"))
+    ] = None
+    extra: Annotated[tuple[str, ...], Field(description="Further arguments, passed to the engine unchanged")] = ()
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class TimedText:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server that runs, started by this program or not. Its key is no part of its text."""
+    """A server that runs, started by this program or not. Its key is not part of its text."""
 
     url: str
     """Without a path, for example `http://127.0.0.1:8000`."""
@@ -279,8 +281,8 @@ def look_up(name: str) -> Engine:
         return _engine(name)
     variants = _variants(_engine(own))
     if variant not in variants:
-        known = ", ".join(f"{own}/{each}" for each in variants) or f"only {own} itself"
-        raise RequestError(f"unknown engine {clean(name, limit=60)!r}: there is {known}")
+        known = ", ".join(f"{own}/{each}" for each in variants) or f"{own} itself"
+        raise RequestError(f"unknown engine {clean(name, limit=60)!r}: choose {known}")
     return variants[variant]
 
 
@@ -296,12 +298,12 @@ def _variants(engine: Engine) -> Mapping[str, Engine]:
 def _engine(name: str) -> Engine:
     point = next((point for point in _points() if point.name == name), None)
     if point is None:
-        raise RequestError(f"unknown engine {clean(name, limit=60)!r}: there are {', '.join(names())}")
+        raise RequestError(f"unknown engine {clean(name, limit=60)!r}: choose one of {', '.join(names())}")
     try:
         engine = point.load()()
     except Exception as error:  # whatever a foreign package raises
         raise RequestError(
-            f"the engine {clean(name, limit=60)} of {clean(point.value)} cannot be imported: {clean(str(error), limit=200)}"
+            f"the engine {clean(name, limit=60)} of {clean(point.value)} could not be imported: {clean(str(error), limit=200)}"
         ) from error
     if not isinstance(engine, Engine):
         raise RequestError(f"{clean(point.value)} is not an engine: it lacks a part of core.engine.Engine")

@@ -36,7 +36,7 @@ def configured(engine: str, environ: Mapping[str, str] = os.environ) -> Path | N
         return None
     path = Path(named).expanduser()
     if not path.exists():
-        raise RequestError(f"{clean(str(path), limit=200)}, configured for {engine}, does not exist: mend {variable(engine)} or the settings file")
+        raise RequestError(f"{clean(str(path), limit=200)}, configured for {engine}, does not exist: correct {variable(engine)} or the settings file")
     return path
 
 
@@ -56,7 +56,7 @@ def program(engine: str, name: str, environ: Mapping[str, str] = os.environ) -> 
             return (str(candidate),)
     if place.is_file() and os.access(place, os.X_OK) and not place.name.startswith("python"):
         return (str(place),)
-    raise RequestError(f"{clean(str(place), limit=200)}, configured for {engine}, holds no program {name}: give the folder of its environment")
+    raise RequestError(f"{clean(str(place), limit=200)}, configured for {engine}, has no program {name}: give the folder of its environment")
 
 
 def python(engine: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -71,7 +71,7 @@ def python(engine: str, environ: Mapping[str, str] = os.environ) -> str:
     for candidate in (place / "bin" / "python", place.with_name("python"), place):
         if candidate.is_file() and os.access(candidate, os.X_OK) and candidate.name.startswith("python"):
             return str(candidate)
-    raise RequestError(f"{clean(str(place), limit=200)}, configured for {engine}, holds no Python: give the folder of its environment")
+    raise RequestError(f"{clean(str(place), limit=200)}, configured for {engine}, has no Python: give the folder of its environment")
 
 
 def _from_file(engine: str, environ: Mapping[str, str]) -> str:

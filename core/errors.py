@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class LlmoptError(Exception):
-    """One sentence for the person: what, where, how to mend it. Never shown as a traceback."""
+    """One sentence for the user: what, where, how to mend it. Never shown as a traceback."""
 
     exit_code = 1
 
@@ -32,6 +32,6 @@ class RequestError(LlmoptError):
 
 
 class Cancelled(LlmoptError):
-    """The person stopped it."""
+    """The user stopped it."""
 
     exit_code = 130

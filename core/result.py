@@ -78,7 +78,7 @@ class Result(Figures):
     schema_: str = Field("", alias="schema")
     llmopt_version: str = __version__
     run: str = ""
-    """Id of the run; empty for work that is no run."""
+    """Id of the run; empty for work that is not a run."""
     capability: str
     artifacts: tuple[Artifact, ...] = ()
 

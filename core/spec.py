@@ -69,8 +69,8 @@ class Spec(BaseModel):
     """(title, fields): how forms and help group them; all in one when empty."""
 
     model: Annotated[str, Field(description="Model: bundled:base, a folder, a .gguf file or a Hugging Face id", min_length=1)]
-    device: Annotated[str, Field(description="Where the arithmetic runs: auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    seed: Annotated[int, Field(description="Seed of every random draw", ge=0, lt=2**63)] = 0
+    device: Annotated[str, Field(description="Device to run on: auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    seed: Annotated[int, Field(description="Random seed", ge=0, lt=2**63)] = 0
 
     @classmethod
     def parse(cls, values: Values) -> Self:
@@ -120,4 +120,4 @@ def _complaint(details: ErrorDetails) -> str:
     message = details["msg"].removeprefix("Value error, ")
     if not name:
         return message
-    return f"{name} = {clean(repr(details['input']), limit=80)} cannot be used: {message[:1].lower()}{message[1:]}"
+    return f"{name} = {clean(repr(details['input']), limit=80)} is invalid: {message[:1].lower()}{message[1:]}"

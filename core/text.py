@@ -92,9 +92,9 @@ def user(path: Path) -> Corpus:
     except OSError as error:
         raise RequestError(f"cannot read the text {shown}: {error.strerror or error}") from error
     except ValueError as error:
-        raise RequestError(f"cannot read the text {shown}: it is not the name of a file") from error
+        raise RequestError(f"cannot read the text {shown}: it is not a file name") from error
     if not text.strip():
-        raise RequestError(f"the text {shown} is empty: give a file with text in it")
+        raise RequestError(f"the text {shown} is empty: give a file that contains text")
     return Corpus(clean(path.name, limit=200), text)
 
 

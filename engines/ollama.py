@@ -45,9 +45,7 @@ class Ollama(OpenAiServer):
         if spec.kv_dtype is not None:
             environment |= {"OLLAMA_KV_CACHE_TYPE": spec.kv_dtype, "OLLAMA_FLASH_ATTENTION": "1"}
         if spec.draft is not None or spec.quantization is not None or spec.tensor_parallel > 1:
-            raise RequestError(
-                "Ollama takes neither a draft model, nor a quantization, nor tensor parallelism: choose a model of its library instead"
-            )
+            raise RequestError("Ollama supports no draft model, quantization or tensor parallelism: choose a model from its library instead")
         return Command((*found.program, "serve", *spec.extra), environment)
 
     def readiness(self, endpoint: Endpoint) -> Readiness:
@@ -80,4 +78,4 @@ class Ollama(OpenAiServer):
     def score(self, endpoint: Endpoint, text: str, tokens: Sequence[int] | None, top: int) -> tuple[TokenScore, ...]:
         """Always refused."""
         del endpoint, text, tokens, top
-        raise RequestError("Ollama tells log-probabilities of what it generates alone, not of a given text")
+        raise RequestError("Ollama returns log-probabilities of generated text only, not of a given text")

@@ -74,19 +74,19 @@ def loaded(endpoint: Endpoint) -> tuple[LoadedModel, ...]:
 
 
 def pull(endpoint: Endpoint, model: str) -> Iterator[PullStep]:
-    """Fetch a model, step by step; whoever stops listening stops the fetch, and the next one goes on where it was.
+    """Fetch a model, step by step; whoever stops listening stops the fetch, and the next one resumes there.
 
     Raises:
         RequestError: there is no server, or it does not know the model.
         RunFailed: the fetch was begun and broke off.
     """
     if not model.strip():
-        raise RequestError("no model was named: give a name of Ollama's library, for example llama3.2:1b")
+        raise RequestError("no model given: give a name from Ollama's library, for example llama3.2:1b")
     shown, begun = clean(model, limit=100), False
     try:
         for message in _lines(http.stream(endpoint, "/api/pull", {"model": model, "stream": True}, _SILENCE)):
             if (problem := message.get("error")) is not None:
-                raise RequestError(f"Ollama cannot fetch {shown}: {clean(str(problem), limit=300)}")
+                raise RequestError(f"Ollama cannot pull {shown}: {clean(str(problem), limit=300)}")
             words = _text(message.get("status"))
             yield PullStep(words, _whole(message.get("completed")), _whole(message.get("total")))
             if words == "success":
@@ -95,8 +95,8 @@ def pull(endpoint: Endpoint, model: str) -> Iterator[PullStep]:
     except RequestError as error:
         if not begun:
             raise
-        raise RunFailed(f"{error}; what was fetched is kept, and the next try goes on there") from error
-    raise RunFailed(f"Ollama ended the fetch of {shown} without success: try again, it goes on where it was")
+        raise RunFailed(f"{error}; partial downloads are kept, and the next pull resumes") from error
+    raise RunFailed(f"Ollama ended the pull of {shown} without success: try again, it resumes")
 
 
 def entries(endpoint: Endpoint, path: str) -> list[dict[str, Any]]:
@@ -108,7 +108,7 @@ def entries(endpoint: Endpoint, path: str) -> list[dict[str, Any]]:
     answer = http.get_json(endpoint, path)
     listed = answer.get("models") if isinstance(answer, dict) else None
     if not isinstance(listed, list):
-        raise RequestError(f"{clean(endpoint.url)}{path} does not list models: is it a server of Ollama?")
+        raise RequestError(f"{clean(endpoint.url)}{path} does not list models: is it an Ollama server?")
     return [entry for entry in listed if isinstance(entry, dict)]
 
 
@@ -119,7 +119,7 @@ def _lines(reads: Iterator[tuple[int, bytes]]) -> Iterator[Mapping[str, Any]]:
         *lines, held = (held + data).split(b"\n")
         yield from map(_object, filter(bytes.strip, lines))
         if len(held) > _LONGEST:
-            raise RequestError("the answer to a fetch is not lines of JSON: is it a server of Ollama?")
+            raise RequestError("the response to a pull is not lines of JSON: is it an Ollama server?")
     if held.strip():
         yield _object(held)
 
@@ -130,7 +130,7 @@ def _object(line: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise RequestError("the answer to a fetch is not lines of JSON: is it a server of Ollama?")
+        raise RequestError("the response to a pull is not lines of JSON: is it an Ollama server?")
     return found
 
 

@@ -19,7 +19,7 @@ class OpenAi(OpenAiServer):
     facts = EngineFacts(
         "openai",
         "OpenAI-compatible server",
-        "Any server that speaks OpenAI's protocol; give its address",
+        "Any server with an OpenAI-compatible API; give its address",
         starts=False,
         port=8000,
         tried="for real",

@@ -32,7 +32,7 @@ class Sglang(OpenAiServer):
 
     complaints = (
         (r"Not enough memory\. Please try to increase --mem-fraction-static", "raise gpu-memory, or lower context or concurrency"),
-        (r"unrecognized arguments: .*", "this version does not know an argument: look at extra"),
+        (r"unrecognized arguments: .*", "this version does not support an argument: check extra"),
     )
 
     def find(self) -> Found | Missing:

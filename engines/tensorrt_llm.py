@@ -36,11 +36,11 @@ class TensorRtLlm(OpenAiServer):
         return Found(probing.package_version(engine_paths.python("tensorrt-llm"), "tensorrt-llm") or "of unknown version", program)
 
     def command(self, spec: ServeSpec, found: Found, port: int) -> Command:
-        """`trtllm-serve MODEL ...`; speculation is only told in a YAML file, which is the person's."""
+        """`trtllm-serve MODEL ...`; speculation is only told in a YAML file, which is the user's."""
         if spec.draft is not None:
-            raise RequestError("TensorRT-LLM takes speculative decoding only from a YAML file: leave draft out, and give extra --config FILE")
+            raise RequestError("TensorRT-LLM configures speculative decoding only in a YAML file: omit draft, and give extra --config FILE")
         if spec.device == "cpu":
-            raise RequestError("TensorRT-LLM needs an NVIDIA GPU: take vllm, llama-cpp or runtime on a CPU")
+            raise RequestError("TensorRT-LLM needs an NVIDIA GPU: use vllm, llama-cpp or runtime on a CPU")
         arguments = Arguments("TensorRT-LLM", probing.flags(found.program, ("serve", "--help")) or probing.flags(found.program))
         arguments.add(str(require_folder(resolve(spec.model))), "--host", spec.host, "--port", str(port))
         arguments.option("--max_seq_len", spec.context).option("--max_batch_size", spec.concurrency)
@@ -48,7 +48,7 @@ class TensorRtLlm(OpenAiServer):
         arguments.option(("--kv_cache_free_gpu_memory_fraction", "--free_gpu_memory_fraction"), spec.gpu_memory)
         arguments.option("--kv_cache_dtype", spec.kv_dtype, needed=True)
         if not {"--config", "--extra_llm_api_options"} & set(spec.extra):
-            arguments.notes.append("its figures need a YAML file with enable_iter_perf_stats: true, given by extra --config FILE")
+            arguments.notes.append("its metrics need a YAML file with enable_iter_perf_stats: true, given with extra --config FILE")
         return Command((*found.program, *arguments.add(*spec.extra).values), notes=tuple(arguments.notes))
 
     def figures(self, endpoint: Endpoint) -> ServerFigures:

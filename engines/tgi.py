@@ -23,7 +23,7 @@ class Tgi(OpenAiServer):
     facts = EngineFacts(
         "tgi",
         "TGI",
-        "Hugging Face's server, in maintenance mode upstream; attach to one that runs",
+        "Hugging Face's server, in maintenance mode upstream; attach to a running one",
         style="tgi",
         starts=False,
         port=3000,
@@ -33,7 +33,7 @@ class Tgi(OpenAiServer):
 
     def find(self) -> Missing:
         """Not started from here: how it is started."""
-        return Missing(f"{_MAINTAINED}: start it by `docker run ... {_IMAGE} --model-id MODEL`, then give its address")
+        return Missing(f"{_MAINTAINED}: start it with `docker run ... {_IMAGE} --model-id MODEL`, then give its address")
 
     def command(self, spec: ServeSpec, found: Found, port: int) -> Command:
         """Always refused, with the command that starts it elsewhere.
@@ -43,14 +43,14 @@ class Tgi(OpenAiServer):
         """
         del found
         line = shlex.join(_docker(spec, port))
-        raise RequestError(f"{_MAINTAINED}: start it by `{line}`, then give its address, http://{spec.host}:{port}")
+        raise RequestError(f"{_MAINTAINED}: start it with `{line}`, then give its address, http://{spec.host}:{port}")
 
     def models(self, endpoint: Endpoint) -> tuple[str, ...]:
         """The one model of `/info`."""
         info = http.get_json(endpoint, "/info")
         name = info.get("model_id") if isinstance(info, dict) else None
         if not isinstance(name, str):
-            raise RequestError(f"{clean(endpoint.url)} does not say which model it serves at /info: is it a server of TGI?")
+            raise RequestError(f"{clean(endpoint.url)} does not report its model at /info: is it a TGI server?")
         return (clean(name, limit=200),)
 
     def generate(self, endpoint: Endpoint, prompt: str, max_tokens: int, temperature: float = 0.0) -> Iterator[TimedText]:

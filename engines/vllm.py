@@ -43,12 +43,12 @@ class Vllm(OpenAiServer):
             r"KV cache is needed, which is larger than the available|available KV cache memory|No available memory for the cache blocks",
             "lower context",
         ),
-        (r"less than desired \w+ memory utilization", "lower gpu-memory, or end what else uses the memory"),
+        (r"less than desired \w+ memory utilization", "lower gpu-memory, or end other processes that use the memory"),
         (r"max_model_len .*is greater than the derived max_model_len", "lower context"),
-        (r"Bfloat16 is only supported on GPUs with compute capability", "ask for dtype float16"),
+        (r"Bfloat16 is only supported on GPUs with compute capability", "use dtype float16"),
         (r"Unknown quantization method|quantization method .* (?:is )?not supported", "this version cannot load the quantization of the checkpoint"),
-        (r"Model architectures .* are not supported|No model class found", "this version does not know the model's architecture"),
-        (r"SIGILL|Illegal instruction", "the processor lacks, or was not asked for, an instruction of this build"),
+        (r"Model architectures .* are not supported|No model class found", "this version does not support the model's architecture"),
+        (r"SIGILL|Illegal instruction", "the CPU lacks an instruction that this build uses"),
     )
 
     def find(self) -> Found | Missing:
@@ -110,5 +110,5 @@ def _model(spec: ServeSpec) -> str:
 
     source = resolve(spec.model)
     if source.kind == "gguf":
-        raise RequestError("vLLM reads GGUF only as an experiment: serve this file with llama-cpp")
+        raise RequestError("vLLM's GGUF support is experimental: serve this file with llama-cpp")
     return str(source.path)

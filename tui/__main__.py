@@ -17,9 +17,9 @@ usage: llmopt-tui [--read-only] [--version] [--help]
 
 Opens the workstation in this terminal. The command line for scripts is `llmopt`.
 
-  --read-only   refuse everything that changes the machine: no kill, no start, no cancel
-  --version     print the version and leave
-  --help        print this and leave
+  --read-only   disable everything that changes the machine: no kill, no start, no cancel
+  --version     print the version and exit
+  --help        print this and exit
 
 Settings: {settings}
 """
@@ -51,13 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _start(arguments: list[str]) -> int:
     unknown = [argument for argument in arguments if argument != "--read-only"]
     if unknown:
-        raise RequestError(f"unknown switch {unknown[0]!r}: see llmopt-tui --help; commands such as quantize belong to llmopt")
+        raise RequestError(f"unknown option {unknown[0]!r}: see llmopt-tui --help; commands such as quantize are in llmopt")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise RequestError("llmopt-tui needs a terminal for input and output: use llmopt in scripts and pipes")
     settings = config.load(config.path())
     terminal = ssh.inspect(os.environ)
     if terminal.colors == "none" and os.environ.get("TERM", "") in {"", "dumb"}:
-        raise RequestError("this terminal (TERM is dumb or not set) cannot place text on the screen: set TERM, or use llmopt")
+        raise RequestError("this terminal (TERM is dumb or not set) cannot position the cursor: set TERM, or use llmopt")
     if settings.colors != "auto":
         terminal = replace(terminal, colors=settings.colors)
     ssh.apply(terminal, os.environ)

@@ -64,8 +64,8 @@ class LlmoptApp(ResilientApp):
         Binding("ctrl+r", "runs", "Runs", id="app.runs", tooltip="All runs: follow, cancel, compare"),
         Binding("ctrl+o", "jump", "Jump", id="app.jump", tooltip="Jump to a tab or a widget by a letter"),
         Binding("ctrl+p", "command_palette", "Commands", id="app.palette", tooltip="Find and run any command", priority=True),
-        Binding("f1", "help", "Help", id="app.help", tooltip="Help for the focused widget, and every key", priority=True),
-        Binding("ctrl+q", "quit", "Quit", id="app.quit", tooltip="Leave; runs go on", priority=True),
+        Binding("f1", "help", "Help", id="app.help", tooltip="Help for the focused widget, and all keys", priority=True),
+        Binding("ctrl+q", "quit", "Quit", id="app.quit", tooltip="Quit; runs continue", priority=True),
         Binding("escape", "leave_field", "Leave field", show=False, id="app.leave-field", tooltip="Leave a field, so that digits open tabs"),
     ]
 
@@ -138,7 +138,7 @@ class LlmoptApp(ResilientApp):
         try:
             pane = (await asyncio.to_thread(row.load))()
         except Exception as error:
-            return Static(f"{row.title} cannot be opened: {crash.record(error)}", markup=False, id=row.id, classes="problem")
+            return Static(f"{row.title} could not be opened: {crash.record(error)}", markup=False, id=row.id, classes="problem")
         pane.id = row.id
         pane.can_focus = True
         return pane
@@ -198,7 +198,7 @@ class LlmoptApp(ResilientApp):
         once: Any = watcher.look
 
         def look() -> None:
-            self.run_worker(once, group="runs", description="look for runs that began or ended")
+            self.run_worker(once, group="runs", description="look for started and finished runs")
 
         look()
         self.set_interval(INTERVAL, look)
@@ -229,13 +229,13 @@ class LlmoptApp(ResilientApp):
         known = {binding.id for binding in self.BINDINGS if isinstance(binding, Binding)}
         for name in keymap:
             if name.startswith("app.") and name not in known:
-                self.notify_text(f"The settings give a key to {name}, which does not exist; F1 lists the names.", severity="warning")
+                self.notify_text(f"The settings bind a key to {name}, which does not exist; F1 lists the ids.", severity="warning")
         self.set_keymap(dict(keymap))
 
     def _chosen_theme(self) -> str:
         wanted = self.services.settings.theme
         if wanted is not None and wanted not in self.available_themes:
-            self.notify_text(f"There is no theme {wanted}; the command palette lists them.", severity="warning")
+            self.notify_text(f"Unknown theme {wanted}; the command palette lists them.", severity="warning")
             wanted = None
         return wanted or theme.default_theme(self._terminal.colors)
 

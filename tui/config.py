@@ -82,7 +82,7 @@ def parse(text: str, file: Path) -> Settings:
         name = clean(".".join(str(part) for part in first["loc"]), limit=80)
         if first["type"] == "unexpected_keyword_argument":
             raise RequestError(f"the settings file {where} has an unknown field {name}: remove it, or check its spelling") from error
-        raise RequestError(f"the settings file {where}: {name} cannot be used: {clean(_lower(first['msg']))}") from error
+        raise RequestError(f"the settings file {where}: {name} is invalid: {clean(_lower(first['msg']))}") from error
     return settings
 
 

@@ -27,10 +27,10 @@ def load_result(reference: str) -> BenchmarkResult:
     if path.is_file():
         return parse_result(_document(path, shown), shown)
     if path.suffix.lower() == ".json" or len(path.parts) > 1:
-        raise RequestError(f"{shown} is no file: give a run's id (`llmopt runs list`), or the JSON file of a result")
+        raise RequestError(f"{shown} is not a file: give a run's id (`llmopt runs list`), or the JSON file of a result")
     run = store.find(reference)
     if run.result is None:
-        raise RequestError(f"run {run.id} has no result ({run.state.status}): give one that is done")
+        raise RequestError(f"run {run.id} has no result ({run.state.status}): give a finished one")
     return parse_result(run.result, f"run {run.id}")
 
 
@@ -46,7 +46,7 @@ def parse_result(document: object, name: str) -> BenchmarkResult:
         document = document["result"]
     kind = _kind(document) if isinstance(document, Mapping) else None
     if kind is None:
-        raise RequestError(f"{name} holds no result of `llmopt benchmark`")
+        raise RequestError(f"{name} has no result of `llmopt benchmark`")
     result = kind.read(document)
     if result is None:
         raise RequestError(f"{name} holds a result that cannot be read: no target in it has the figures of this version ({__version__})")
@@ -68,7 +68,7 @@ def _kind(document: Mapping[object, object]) -> type[BenchmarkResult] | None:
 def _document(path: Path, shown: str) -> object:
     try:
         if path.stat().st_size > _LARGEST:
-            raise RequestError(f"{shown} is larger than {_LARGEST >> 30} GiB: no result is")
+            raise RequestError(f"{shown} is larger than {_LARGEST >> 30} GiB, too large for a result")
         return read_json(path)
     except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"{shown} cannot be read as JSON: {clean(str(error), limit=120)}") from error

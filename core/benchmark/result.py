@@ -128,7 +128,7 @@ class ServerReport(Figures):
     """Energy of the GPUs while it was measured, whatever else ran on them."""
     processor_joules: float | None = None
     """Energy of this machine's processors while it was measured, whatever else ran on them."""
-    tokens_per_joule: Annotated[float | None, Figure("tokens a joule", "", "higher")] = None
+    tokens_per_joule: Annotated[float | None, Figure("tokens per joule", "", "higher")] = None
     """Tokens of answers / energy of what computes: the GPUs where the server is on any, else the processors."""
     energy_of: EnergyOf = ""
     """What the tokens a joule are of."""
@@ -176,10 +176,10 @@ class Level(Figures):
     """Of the window that rates are taken over."""
     window: str
     """How the window was chosen."""
-    throughput_tokens_per_second: Annotated[float | None, Figure("tokens a second", "", "higher")]
-    throughput_requests_per_second: Annotated[float | None, Figure("requests a second", "", "higher")]
-    throughput_total_tokens_per_second: Annotated[float | None, Figure("tokens a second, prompts too", "", "higher")]
-    goodput_requests_per_second: Annotated[float | None, Figure("requests a second that meet the objectives", "", "higher")] = None
+    throughput_tokens_per_second: Annotated[float | None, Figure("tokens per second", "", "higher")]
+    throughput_requests_per_second: Annotated[float | None, Figure("requests per second", "", "higher")]
+    throughput_total_tokens_per_second: Annotated[float | None, Figure("tokens per second, prompts too", "", "higher")]
+    goodput_requests_per_second: Annotated[float | None, Figure("requests per second that meet the objectives", "", "higher")] = None
     error_rate: float | None = None
     timeout_rate: float | None = None
     metrics: dict[str, SampleFigure]
@@ -241,7 +241,7 @@ class BenchmarkEntry(Figures):
     quality: Quality = Field(default_factory=Quality)
     model_bytes: Annotated[int | None, Figure("size of the weights", "byte", "lower")] = None
     """Of the weights on disk."""
-    cost_per_million_tokens: Annotated[float | None, Figure("cost of a million tokens", "", "lower")] = None
+    cost_per_million_tokens: Annotated[float | None, Figure("cost per million tokens", "", "lower")] = None
     client_lag_ms: float | None = None
     """p99 between the moment a server of known times wrote a piece and the moment the client had it, at this load on this machine."""
     warnings: tuple[str, ...] = ()
@@ -302,7 +302,7 @@ class BenchmarkResult(Result):
         **{f"{name}_{part}_ms": Figure(f"{BY_TAG[f'{name}_ms'].title}, {part}", "ms", "lower") for name in _LATENCIES for part in ("p50", "p95")},
         "requests_done": Figure("requests done"),
         "requests_bad": Figure("requests failed or timed out", "", "lower"),
-        "accuracy": Figure("questions answered right", "share", "higher"),
+        "accuracy": Figure("questions answered correctly", "share", "higher"),
     }
     schema_: str = Field("llmopt.benchmark/1", alias="schema")
     capability: str = "benchmark"

@@ -19,7 +19,7 @@ PACED: tuple[LoadKind, ...] = ("constant", "poisson", "gamma")
 
 
 class BenchmarkSpec(Spec):
-    """Put a load on one server, started for it or running already, and measure."""
+    """Load-test one server, started for it or already running."""
 
     capability: ClassVar[str] = "benchmark"
     sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
@@ -47,13 +47,13 @@ class BenchmarkSpec(Spec):
         ("machine", ("device", "dtype", "quantization", "context", "threads", "seed")),
     )
 
-    model: Annotated[str, Field(description="Model to serve, or the URL of a server that runs, for example http://127.0.0.1:8000", min_length=1)]
+    model: Annotated[str, Field(description="Model to serve, or the URL of a running server, for example http://127.0.0.1:8000", min_length=1)]
     engine: Annotated[
         str | None,
-        Field(description="Engine that serves the model, or whose server the URL is; default: runtime for a model, openai for a URL"),
+        Field(description="Engine that serves the model or runs behind the URL; default: runtime for a model, openai for a URL"),
     ] = None
-    served_model: Annotated[str | None, Field(description="Name the server knows the model by; default: the first that it names")] = None
-    style: Annotated[Literal["auto", "chat", "completions"], Field(description="Chat or plain completion; auto: what the engine speaks")] = "auto"
+    served_model: Annotated[str | None, Field(description="Served model name; default: the first that the server lists")] = None
+    style: Annotated[Literal["auto", "chat", "completions"], Field(description="Chat or plain completions; auto: what the engine supports")] = "auto"
     key_env: Annotated[
         str | None,
         Field(
@@ -61,18 +61,16 @@ class BenchmarkSpec(Spec):
             pattern=r"^[A-Za-z_]\w*$",
         ),
     ] = None
-    insecure: Annotated[bool, Field(description="Go on although the server's certificate is not trusted")] = False
+    insecure: Annotated[bool, Field(description="Accept an untrusted certificate from the server")] = False
 
-    load: Annotated[LoadKind, Field(description="How requests come: one at a time, a fixed concurrency, at times, as a trace, or a sweep")] = (
-        "concurrency"
-    )
-    concurrency: Annotated[
-        int | None, Field(description="Requests under way at once; default: 8 for a fixed concurrency, unless paced: no limit", ge=1, le=65536)
-    ] = None
+    load: Annotated[
+        LoadKind, Field(description="How requests arrive: one at a time, at fixed concurrency, at a rate, from a trace, or as a sweep")
+    ] = "concurrency"
+    concurrency: Annotated[int | None, Field(description="Maximum requests in flight; default: 8, unlimited for paced loads", ge=1, le=65536)] = None
     rate: Annotated[
         float,
         Field(
-            description="Requests a second; of a sweep over it the first",
+            description="Requests per second; for a sweep over it, the first level",
             gt=0,
             le=1e6,
             json_schema_extra=applies(load=("constant", "poisson", "gamma", "ramp", "sweep")),
@@ -80,7 +78,12 @@ class BenchmarkSpec(Spec):
     ] = 1.0
     burstiness: Annotated[
         float,
-        Field(description="Squared variation of the gaps: 1 is Poisson, more is bursts", gt=0, le=1000, json_schema_extra=applies(load=("gamma",))),
+        Field(
+            description="Squared coefficient of variation of the gaps: 1 is Poisson, above 1 is bursty",
+            gt=0,
+            le=1000,
+            json_schema_extra=applies(load=("gamma",)),
+        ),
     ] = 4.0
     ramp_to: Annotated[float, Field(description="Rate at the end of the ramp", ge=0, le=1e6, json_schema_extra=applies(load=("ramp",)))] = 10.0
     trace: Annotated[
@@ -88,67 +91,67 @@ class BenchmarkSpec(Spec):
         Field(description="JSONL file, each line with timestamp in seconds and prompt or input_tokens", json_schema_extra=applies(load=("trace",))),
     ] = None
     trace_speed: Annotated[
-        float, Field(description="How much faster than it was recorded", gt=0, le=1e4, json_schema_extra=applies(load=("trace",)))
+        float, Field(description="Replay speed relative to the recording", gt=0, le=1e4, json_schema_extra=applies(load=("trace",)))
     ] = 1.0
     sweep: Annotated[
         SweepOver, Field(description="Raise the concurrency, or the rate of Poisson arrivals", json_schema_extra=applies(load=("sweep",)))
     ] = "concurrency"
     levels: Annotated[
         tuple[float, ...],
-        Field(description="Levels of the sweep; default: doubled until the throughput stands still", json_schema_extra=applies(load=("sweep",))),
+        Field(description="Levels of the sweep; default: doubled until throughput stops rising", json_schema_extra=applies(load=("sweep",))),
     ] = ()
-    requests: Annotated[int, Field(description="Requests, of a sweep at each level: twice the highest concurrency at least", ge=1, le=10**7)] = 64
+    requests: Annotated[int, Field(description="Requests, per level of a sweep; at least twice the highest concurrency", ge=1, le=10**7)] = 64
     duration: Annotated[
-        float | None, Field(description="End after this time; default: when all requests are answered", gt=0, json_schema_extra=unit("second"))
+        float | None, Field(description="Stop after this time; default: when all requests are answered", gt=0, json_schema_extra=unit("second"))
     ] = None
-    warmup: Annotated[int, Field(description="Requests that are sent before and not measured", ge=0, le=10**6)] = 2
+    warmup: Annotated[int, Field(description="Warm-up requests, sent first and not measured", ge=0, le=10**6)] = 2
 
-    prompts: Annotated[str, Field(description="Texts: builtin, or a JSONL file with prompt (and output_tokens) a line", min_length=1)] = "builtin"
-    input_tokens: Annotated[int, Field(description="Mean length of a prompt", ge=1, le=2**22, json_schema_extra=unit("token"))] = 128
-    input_deviation: Annotated[float, Field(description="Its standard deviation; 0: all alike", ge=0, json_schema_extra=unit("token"))] = 0.0
-    output_tokens: Annotated[int, Field(description="Mean length of an answer, at most", ge=1, le=2**20, json_schema_extra=unit("token"))] = 64
-    output_deviation: Annotated[float, Field(description="Its standard deviation; 0: all alike", ge=0, json_schema_extra=unit("token"))] = 0.0
-    shared_prefix: Annotated[int, Field(description="First tokens that all prompts share", ge=0, le=2**22, json_schema_extra=unit("token"))] = 0
+    prompts: Annotated[str, Field(description="Prompts: builtin, or a JSONL file with prompt (and output_tokens) per line", min_length=1)] = "builtin"
+    input_tokens: Annotated[int, Field(description="Mean prompt length", ge=1, le=2**22, json_schema_extra=unit("token"))] = 128
+    input_deviation: Annotated[float, Field(description="Its standard deviation; 0: all equal", ge=0, json_schema_extra=unit("token"))] = 0.0
+    output_tokens: Annotated[int, Field(description="Mean of the maximum output length", ge=1, le=2**20, json_schema_extra=unit("token"))] = 64
+    output_deviation: Annotated[float, Field(description="Its standard deviation; 0: all equal", ge=0, json_schema_extra=unit("token"))] = 0.0
+    shared_prefix: Annotated[int, Field(description="Prefix tokens shared by all prompts", ge=0, le=2**22, json_schema_extra=unit("token"))] = 0
     tokenizer: Annotated[
         str | None,
-        Field(description="Model whose tokenizer cuts and counts the texts for a server's address; default: four characters a token", min_length=1),
+        Field(description="Model whose tokenizer cuts and counts the texts for a server's address; default: four characters per token", min_length=1),
     ] = None
-    ignore_eos: Annotated[bool, Field(description="Request for answers of full length, where the server knows how")] = True
+    ignore_eos: Annotated[bool, Field(description="Request full-length outputs (ignore EOS) if the server supports it")] = True
     temperature: Annotated[float, Field(description="0: the likeliest token", ge=0, le=10)] = 0.0
 
-    timeout: Annotated[float, Field(description="Longest time of a request", gt=0, le=86400, json_schema_extra=unit("second"))] = 600.0
-    silence: Annotated[float, Field(description="Longest time in which nothing comes", gt=0, le=86400, json_schema_extra=unit("second"))] = 120.0
-    retries: Annotated[int, Field(description="How often a request that is turned away (429, 503) is sent again", ge=0, le=100)] = 0
+    timeout: Annotated[float, Field(description="Timeout of a request", gt=0, le=86400, json_schema_extra=unit("second"))] = 600.0
+    silence: Annotated[float, Field(description="Timeout between chunks of a response", gt=0, le=86400, json_schema_extra=unit("second"))] = 120.0
+    retries: Annotated[int, Field(description="Retries of a rejected request (429, 503)", ge=0, le=100)] = 0
     workers: Annotated[
-        int | None, Field(description="Client processes; default: one for every 64 requests at once, as far as there are cores", ge=1, le=256)
+        int | None, Field(description="Client processes; default: one per 64 requests in flight, at most one per core", ge=1, le=256)
     ] = None
 
-    objectives: Annotated[tuple[str, ...], Field(description="What a request must meet to count as goodput, for example ttft<500ms,itl<50ms")] = ()
+    objectives: Annotated[tuple[str, ...], Field(description="Objectives of a request that counts as goodput, for example ttft<500ms,itl<50ms")] = ()
     thresholds: Annotated[
-        tuple[str, ...], Field(description="What the whole must meet, else exit code 3, for example 'ttft.p95 < 500ms','throughput > 30'")
+        tuple[str, ...], Field(description="Thresholds for the whole run, else exit code 3, for example 'ttft.p95 < 500ms','throughput > 30'")
     ] = ()
-    baseline: Annotated[str | None, Field(description="Result that this one may not be worse than beyond noise: a run's id or a JSON file")] = None
-    price: Annotated[float | None, Field(description="What an hour of the machine costs, for the cost of a million tokens", gt=0)] = None
+    baseline: Annotated[str | None, Field(description="Result that this one must not be worse than, beyond noise: a run's id or a JSON file")] = None
+    price: Annotated[float | None, Field(description="Cost of the machine per hour, for the cost per million tokens", gt=0)] = None
     quality_tokens: Annotated[
         int,
         Field(description="Tokens of text whose perplexity is measured through the server; 0: none", ge=0, le=2**22, json_schema_extra=unit("token")),
     ] = 0
     text: Annotated[
         str | None,
-        Field(description="UTF-8 file whose perplexity is measured; default: the built-in text that no bundled model has seen", min_length=1),
+        Field(description="UTF-8 file whose perplexity is measured; default: the built-in text, held out from the bundled models", min_length=1),
     ] = None
-    quality_reference: Annotated[
-        str | None, Field(description="Model, or address of a server, from whose predictions the divergence on that text is measured")
-    ] = None
+    quality_reference: Annotated[str | None, Field(description="Reference for the divergence on that text: a model, or the address of a server")] = (
+        None
+    )
     choices: Annotated[str | None, Field(description="JSONL file of questions to answer, each line with question, choices and answer")] = None
 
-    dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], Field(description="Arithmetic of a server that is started")] = "auto"
-    quantization: Annotated[str | None, Field(description="Quantization of a server that is started; default: what the checkpoint says")] = None
+    dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], Field(description="Dtype of the started server")] = "auto"
+    quantization: Annotated[str | None, Field(description="Quantization of the started server; default: from the checkpoint")] = None
     context: Annotated[
         int | None,
-        Field(description="Context of a server that is started; default: what prompts and answers need", ge=1, json_schema_extra=unit("token")),
+        Field(description="Context length of the started server; default: enough for prompts and outputs", ge=1, json_schema_extra=unit("token")),
     ] = None
-    threads: Annotated[int | None, Field(description="Processor threads of a server that is started; default: the engine's", ge=1, le=1024)] = None
+    threads: Annotated[int | None, Field(description="CPU threads of the started server; default: the engine's", ge=1, le=1024)] = None
 
     @field_validator("levels", "objectives", "thresholds", mode="before")
     @classmethod
@@ -162,22 +165,22 @@ class BenchmarkSpec(Spec):
         if self.quality_reference is not None:
             _check_address(self.quality_reference, "the reference")
         if self.load == "trace" and self.trace is None:
-            raise ValueError("a load as a trace needs the trace: give a JSONL file with a timestamp a line")
+            raise ValueError("load trace needs a trace: give a JSONL file with one timestamp per line")
         if self.load == "ramp" and self.duration is None:
-            raise ValueError("a ramp needs its time: give duration in seconds")
+            raise ValueError("a ramp needs a duration: give duration in seconds")
         if self.shared_prefix >= self.input_tokens:
             raise ValueError(
                 f"a shared prefix of {self.shared_prefix} leaves nothing of prompts of {self.input_tokens} tokens: lower it or raise input-tokens"
             )
         if any(level <= 0 for level in self.levels) or list(self.levels) != sorted(set(self.levels)):
-            raise ValueError("the levels of a sweep are numbers above 0 that rise: sort them")
+            raise ValueError("the levels of a sweep must be above 0 and ascending: sort them")
         if self.quality_reference is not None and not self.quality_tokens:
-            raise ValueError("a divergence from a reference is measured on a text: give quality-tokens")
+            raise ValueError("the divergence from a reference is measured on text: give quality-tokens")
         own = self.quality_reference is not None and not self.quality_reference.startswith(("http://", "https://"))
         if self.is_url and own and self.tokenizer is None:
-            raise ValueError("the tokens of a server's model are not known here: give tokenizer, or the address of a server as the reference too")
+            raise ValueError("the tokens of a server's model are not known here: give tokenizer, or a server's address as the reference too")
         if self.sweep == "concurrency" and any(level != int(level) for level in self.levels):
-            raise ValueError("the levels of a sweep over the concurrency are whole numbers")
+            raise ValueError("the levels of a concurrency sweep must be whole numbers")
         return self
 
     @property
@@ -227,7 +230,7 @@ def _length(mean: int, deviation: float) -> str:
 def _check_address(text: str, whose: str) -> None:
     """Raises ValueError for an address without http://, without a host, or with what is secret in it, which it does not repeat."""
     if _ADDRESS.match(text):
-        raise ValueError(f"{clean(text, limit=80)} is no model: the address of a server begins with http:// or https://")
+        raise ValueError(f"{clean(text, limit=80)} is not a model: the address of a server starts with http:// or https://")
     if not text.startswith(("http://", "https://")):
         return
     try:
@@ -236,9 +239,9 @@ def _check_address(text: str, whose: str) -> None:
     except ValueError:
         host = None
     if not host:
-        raise ValueError(f"the address of {whose} has no host, or a port that is none: write for example http://127.0.0.1:8000")
+        raise ValueError(f"the address of {whose} has no host or an invalid port: write for example http://127.0.0.1:8000")
     if parts.path.rstrip("/").endswith(_PATHS):
-        raise ValueError(f"the address of {whose} goes on to what is asked of it: give it up to the port, or up to /v1")
+        raise ValueError(f"the address of {whose} includes an endpoint path: give it up to the port, or up to /v1")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError(
             f"the address of {whose} has a name, a password or a query in it, and it is written to files: "

@@ -156,8 +156,8 @@ class CalibratedBlock(Block):
         for name, statistics in found.items():
             if statistics.tokens and not statistics.finite:
                 raise RunFailed(
-                    f"the calibration inputs of {clean(name)} in block {self.index} hold NaN or infinity: "
-                    "the checkpoint is damaged, or its dtype overflows"
+                    f"the calibration inputs of {clean(name)} in block {self.index} contain NaN or Inf: the checkpoint is "
+                    "damaged, or its dtype overflows"
                 )
         return found
 
@@ -226,7 +226,7 @@ def calibrated_blocks(
         windows: calibration tokens, int64 [N, T].
         on_windows: called after every chunk of windows.
         dtype: of the hidden states between blocks; None keeps the model's.
-        begin: the first block, for work that goes on.
+        begin: the first block, for work that continues.
         hidden: [N, T, H] what that block is given; None: the embeddings.
     """
     inputs = streamed.capture(windows)

@@ -57,7 +57,7 @@ def factorize(hessian: Tensor, *, damp: float = 0.01, by_diagonal: bool = False,
     """
     diagonal = hessian.diagonal().clone()
     if not torch.isfinite(diagonal).all():
-        raise RunFailed("the calibration inputs hold NaN or infinity: check the model with an evaluation, or calibrate in float32")
+        raise RunFailed("the calibration inputs contain NaN or Inf: evaluate the model, or calibrate in float32")
     dead = diagonal <= 0
     mean = float(diagonal[~dead].mean()) if bool((~dead).any()) else 1.0
     diagonal[dead] = mean

@@ -165,8 +165,8 @@ def recipe_of(model_type: str, method: str) -> Recipe:
     """
     if model_type not in RECIPES:
         raise RequestError(
-            f"{method} moves scales into norms, and which norm feeds which linear is not known for the family {clean(model_type, limit=80)!r}: "
-            "choose method gptq or rtn, which take any family"
+            f"{method} folds scales into norms, and the norm that feeds each linear is not known for the family "
+            f"{clean(model_type, limit=80)!r}: choose method gptq or rtn, which support any family"
         )
     return RECIPES[model_type]
 

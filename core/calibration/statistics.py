@@ -37,7 +37,7 @@ class InputStatistics:
     def add(self, inputs: Tensor) -> None:
         """Take in rows of features: any float [..., features]; products and sums are taken in float32."""
         if self._scaled:
-            raise ValueError("the statistics have been read: no more inputs can be added")
+            raise ValueError("the statistics have already been read: no more inputs can be added")
         rows = inputs.detach().reshape(-1, inputs.shape[-1])
         if not len(rows):
             return
@@ -132,4 +132,4 @@ class InputStatistics:
 
     def _require_tokens(self) -> None:
         if not self.tokens:
-            raise RunFailed("this linear was never reached by the calibration text: calibrate on more of it, or use rtn")
+            raise RunFailed("the calibration text never reached this linear: calibrate on more text, or use rtn")

@@ -48,8 +48,8 @@ def _from_all(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, samples: int, 
     windows = tokens[: len(tokens) // length * length].view(-1, length)
     if not len(windows):
         raise RequestError(
-            f"the calibration text {clean(corpus.name, limit=80)} has {len(tokens)} tokens and one sample takes {length}: "
-            "give a longer text, or a smaller calibration-length"
+            f"the calibration text {clean(corpus.name, limit=80)} has {len(tokens)} tokens, and one sample needs "
+            f"{length}: give a longer text, or a smaller calibration-length"
         )
     return windows[torch.randperm(len(windows), generator=generator)[:samples]]
 

@@ -20,7 +20,7 @@ def check(spec: EvaluateSpec, card: ModelCard) -> None:
     if spec.engine == "llama.cpp":
         require_llama_cpp("engine llama.cpp")
         if resolve(spec.model).kind != "gguf":
-            raise RequestError(f"llama.cpp computes GGUF files, and {clean(card.name)} is none: make one with llmopt quantize --method gguf")
+            raise RequestError(f"llama.cpp runs GGUF files, and {clean(card.name)} is not one: create one with llmopt quantize --method gguf")
     if spec.reference is not None:
         cards.append(resolve(spec.reference).card())
     for of_model in cards:

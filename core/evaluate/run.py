@@ -41,10 +41,10 @@ class Context(Protocol):
         """A measured figure."""
 
     def log(self, text: str) -> None:
-        """A line for the person."""
+        """A line for the user."""
 
     def check_cancelled(self) -> None:
-        """Raise `core.errors.Cancelled` when the person has cancelled."""
+        """Raise `core.errors.Cancelled` when the user has cancelled."""
 
 
 def run(spec: EvaluateSpec, context: Context) -> EvaluateResult:
@@ -53,7 +53,7 @@ def run(spec: EvaluateSpec, context: Context) -> EvaluateResult:
     Raises:
         RequestError: models, text and windows do not fit together; found before any weights are read.
         RunFailed: a model answers NaN.
-        Cancelled: by the person.
+        Cancelled: by the user.
     """
     began = time.monotonic()
     sources = [resolve(name) for name in (spec.reference, spec.model) if name is not None]
@@ -128,7 +128,7 @@ def _arithmetic(spec: EvaluateSpec, cards: Sequence[ModelCard], device: str) -> 
 def _warnings(spec: EvaluateSpec, encoding: Encoding) -> tuple[str, ...]:
     if len(encoding.tokens) >= spec.tokens:
         return ()
-    return (f"the text has {len(encoding.tokens)} tokens, fewer than the {spec.tokens} asked for",)
+    return (f"the text has {len(encoding.tokens)} tokens, fewer than the {spec.tokens} requested",)
 
 
 def _result(spec: EvaluateSpec, tracks: Sequence[Track], convention: Convention, warnings: tuple[str, ...], seconds: float) -> EvaluateResult:

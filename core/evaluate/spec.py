@@ -20,31 +20,31 @@ class EvaluateSpec(Spec):
 
     capability: ClassVar[str] = "evaluate"
 
-    reference: Annotated[str | None, Field(description="Model to compare with: KL divergence, top-1 agreement and the ratio of perplexities")] = None
+    reference: Annotated[str | None, Field(description="Reference model, for KL divergence, top-1 agreement and perplexity ratio")] = None
     text: Annotated[str, Field(description="Evaluation text: builtin or a UTF-8 file", min_length=1)] = "builtin"
-    context: Annotated[int, Field(description="Window of tokens that the model sees at once", ge=8, le=1048576, json_schema_extra=unit("token"))] = (
-        512
-    )
+    context: Annotated[int, Field(description="Context window in tokens", ge=8, le=1048576, json_schema_extra=unit("token"))] = 512
     stride: Annotated[
         int | None,
-        Field(description="Step between overlapping windows; default: the context, windows side by side", ge=1, json_schema_extra=unit("token")),
+        Field(
+            description="Step between overlapping windows; default: the context, so that windows are disjoint", ge=1, json_schema_extra=unit("token")
+        ),
     ] = None
     tokens: Annotated[int, Field(description="Tokens of the text to evaluate on", ge=8, le=2**31, json_schema_extra=unit("token"))] = 16384
-    scoring: Annotated[
-        Scoring, Field(description="Targets that count: all of a window, or llama.cpp's second half of windows opened by the BOS token")
-    ] = "all-targets"
-    dtype: Annotated[Dtype, Field(description="Arithmetic of the model; auto: float32 on a CPU, the checkpoint's own on a GPU")] = "auto"
+    scoring: Annotated[Scoring, Field(description="Scored targets: all of a window, or llama.cpp's second half of windows that start with BOS")] = (
+        "all-targets"
+    )
+    dtype: Annotated[Dtype, Field(description="Dtype of the model; auto: float32 on a CPU, the checkpoint's on a GPU")] = "auto"
     streaming: Annotated[
-        Streaming, Field(description="Hold one decoder block at a time instead of the whole model; auto: when the model would not fit in memory")
+        Streaming, Field(description="Hold one decoder block at a time instead of the whole model; auto: if the model would not fit in memory")
     ] = "auto"
 
-    engine: Annotated[Engine, Field(description="What computes the model: torch, on dequantized weights, or llama.cpp, on a GGUF file as it is")] = (
-        "torch"
-    )
+    engine: Annotated[
+        Engine, Field(description="Engine that runs the model: torch on dequantized weights, or llama.cpp on a GGUF file as stored")
+    ] = "torch"
 
     kernels: Annotated[
         Kernels,
-        Field(description="How quantized weights are multiplied: made into floats first, the reference, or packed as they are, by torch's kernels"),
+        Field(description="How quantized weights are multiplied: dequantized first (the reference), or packed as stored, by torch's kernels"),
     ] = "dequantized"
 
     @model_validator(mode="after")
@@ -54,9 +54,7 @@ class EvaluateSpec(Spec):
         if self.stride is not None and self.stride > self.context:
             raise ValueError(f"stride {self.stride} would skip text between windows of context {self.context}: lower --stride")
         if self.scoring == "llama.cpp" and self.stride not in {None, self.context}:
-            raise ValueError("llama.cpp's scoring has windows side by side: leave --stride out")
+            raise ValueError("llama.cpp's scoring uses disjoint windows: leave --stride out")
         if self.kernels == "packed" and (self.engine == "llama.cpp" or self.streaming == "on"):
-            raise ValueError(
-                "packed weights are held and multiplied here as a whole: leave --engine and --streaming out, or give --kernels dequantized"
-            )
+            raise ValueError("packed weights need the whole model in memory and torch: omit --engine and --streaming, or give --kernels dequantized")
         return self

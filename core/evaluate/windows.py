@@ -39,7 +39,7 @@ def windows_of(tokens: Tensor, context: int, stride: int | None = None, *, scori
     """Windows of `context` tokens.
 
     Side by side by default, as the GPTQ papers have them: the rest that fills no window is dropped, and a window's first token
-    is no target. With a `stride` below the context, windows overlap and each token of the row but the first is scored once, given at least
+    is not a target. With a `stride` below the context, windows overlap and each token of the row but the first is scored once, given at least
     `context - stride` tokens; the last window ends with the row.
 
     Args:
@@ -56,7 +56,7 @@ def windows_of(tokens: Tensor, context: int, stride: int | None = None, *, scori
     if context < 2 or (stride is not None and not 1 <= stride <= context):
         raise RequestError(f"context {context} and stride {stride} make no windows: context must be 2 or more, stride from 1 to context")
     if len(row) < context:
-        raise RequestError(f"the text has {len(row)} tokens and one window takes {context}: give a longer text or a smaller --context")
+        raise RequestError(f"the text has {len(row)} tokens, and one window needs {context}: give a longer text or a smaller --context")
     begin, first_target = _plan(len(row), context, context if stride is None else stride)
     cut = torch.stack([row[start : start + context] for start in begin.tolist()])
     if scoring == "llama.cpp":

@@ -15,7 +15,7 @@ class Format(Protocol):
 
     @property
     def name(self) -> str:
-        """As the person and `quant_method` call it: compressed-tensors, gptq, awq, bitsandbytes, aqlm."""
+        """As the user and `quant_method` call it: compressed-tensors, gptq, awq, bitsandbytes, aqlm."""
         ...
 
     @property

@@ -122,13 +122,13 @@ def quantized_weights(folder: Path, dtype: torch.dtype = torch.float32) -> Quant
     stray = weights.stray()
     if stray is not None:
         raise RequestError(
-            f"the tensor {clean(stray, limit=200)!r} in {shown(folder)} does not belong to any quantized linear there is: "
+            f"the tensor {clean(stray, limit=200)!r} in {shown(folder)} does not belong to any quantized linear: "
             "parts of that linear are missing or stored twice, fetch the checkpoint again"
         )
     if not weights.linears:
         raise RequestError(
-            f"{shown(folder / 'config.json')} says that the weights are quantized ({weights.format.name}), and no tensor is: "
-            "remove quantization_config from it, or fetch the checkpoint again"
+            f"{shown(folder / 'config.json')} says that the weights are quantized ({weights.format.name}), but no "
+            "tensor is: remove quantization_config from it, or fetch the checkpoint again"
         )
     return weights
 
@@ -165,7 +165,7 @@ def _check_all_taken(streamed: StreamedModel, weights: QuantizedWeights) -> None
         name = f"{linear}.weight"
         if linear.startswith(f"{streamed.blocks.path}.") and name not in taken and not any(re.search(pattern, name) for pattern in ignored):
             raise RequestError(
-                f"the quantized linear {clean(linear, limit=200)!r} in {shown(streamed.folder)} has no place in the model that config.json "
+                f"the quantized linear {clean(linear, limit=200)!r} in {shown(streamed.folder)} is not part of the model that config.json "
                 "describes: the weights do not belong to this config.json"
             )
 
@@ -174,6 +174,6 @@ def _check_not_packed(tensors: Mapping[str, TensorLocation], folder: Path) -> No
     packed = next((name for name in tensors if name.endswith(_PACKED)), None)
     if packed is not None:
         raise RequestError(
-            f"the tensor {clean(packed, limit=200)!r} in {shown(folder)} is of a quantized checkpoint, and config.json has no quantization_config: "
-            "fetch config.json, or quantize_config.json beside it, again"
+            f"the tensor {clean(packed, limit=200)!r} in {shown(folder)} is quantized, but config.json has no "
+            "quantization_config: fetch config.json, or quantize_config.json next to it, again"
         )

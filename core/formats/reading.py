@@ -22,7 +22,7 @@ def field(config: Mapping[str, object], name: str, kind: type[T], default: T, *a
     Args:
         config: the mapping.
         name: of the field.
-        kind: what it must be; a bool is no int.
+        kind: what it must be; a bool is not an int.
         default: where it is missing.
         also: other names that the field goes by.
 
@@ -32,7 +32,7 @@ def field(config: Mapping[str, object], name: str, kind: type[T], default: T, *a
     value = next((config[key] for key in (name, *also) if config.get(key) is not None), default)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise RequestError(
-            f"quantization_config says {name} = {clean(repr(value), limit=60)}, which is not of the kind {kind.__name__}: fetch config.json again"
+            f"quantization_config says {name} = {clean(repr(value), limit=60)}, which is not of type {kind.__name__}: fetch config.json again"
         )
     return value
 

@@ -43,5 +43,5 @@ def read_format(config: Mapping[str, object], folder: Path) -> Format:
     method = config.get("quant_method")
     if not isinstance(method, str) or method not in FORMATS:
         known = ", ".join(FORMATS)
-        raise RequestError(f"{shown(folder)} is quantized by {clean(str(method), limit=40)!r}, which cannot be read here: known are {known}")
+        raise RequestError(f"{shown(folder)} is quantized by {clean(str(method), limit=40)!r}, which is not supported: known are {known}")
     return format_class(method).from_config(config)

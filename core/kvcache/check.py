@@ -76,7 +76,7 @@ def check(spec: KvCacheSpec, card: ModelCard, *, memory_available: int | None = 
         )
     variants = spec.variants(card.heads, card.kv_heads)
     if variants and not any(linear.name_suffix.endswith(_KEYS) for linear in card.linears):
-        raise RequestError(f"head variants are made from separate projections of keys and values, which {clean(card.name)} has not: leave heads out")
+        raise RequestError(f"head variants need separate key and value projections, which {clean(card.name)} does not have: omit heads")
     device = "cpu" if resolves_to_cpu(spec.device) else "cuda"
     geometry, settings = Geometry.of(card, value_bytes(spec.dtype, card, device)), spec.settings(tokens, prompt)
     rows = tuple(

@@ -53,7 +53,7 @@ class KvRow(Figures):
     bytes_formula: Annotated[int | None, Figure("bytes by formula", "byte")] = None
     bytes_on_device: int | None = None
     """Of them, bytes on the device that computes: all but what is offloaded to main memory."""
-    bytes_per_token: Annotated[float | None, Figure("bytes a token", "", "lower")] = None
+    bytes_per_token: Annotated[float | None, Figure("bytes per token", "", "lower")] = None
     """`bytes_held` over tokens and sequences."""
     bits_per_value: Annotated[float | None, Figure("bits a value", "", "lower")] = None
     """Of a key or value of the whole text; evicted ones count with nothing."""
@@ -90,7 +90,7 @@ class ChartPoint(Figures):
 
     name: str
     title: str
-    bytes_per_token: Annotated[float, Figure("bytes a token", "", "lower")]
+    bytes_per_token: Annotated[float, Figure("bytes per token", "", "lower")]
     ppl_ratio: PplRatio
     low: float
     """Of the ratio's 95 % interval."""

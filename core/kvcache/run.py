@@ -42,7 +42,7 @@ def run(spec: KvCacheSpec, context: RunContext) -> KvCacheResult:
     Raises:
         RequestError: the request does not fit the model or the memory; found before any weights are read. Or no scheme could be measured.
         RunFailed: the model's predictions are not numbers.
-        Cancelled: by the person.
+        Cancelled: by the user.
     """
     began = time.monotonic()
     source = resolve(spec.model)
@@ -52,7 +52,7 @@ def run(spec: KvCacheSpec, context: RunContext) -> KvCacheResult:
     encoding = encode(corpus, tokenizer, spec.windows * fit.tokens)
     windows = windows_of(encoding.tokens, fit.tokens).tokens
     context.progress(0, 1, f"reading {source.title}")
-    notes = [f"The text fills {len(windows)} windows of {fit.tokens} tokens, fewer than the {spec.windows} asked for."] * (
+    notes = [f"The text fills {len(windows)} windows of {fit.tokens} tokens, fewer than the {spec.windows} requested."] * (
         len(windows) < spec.windows
     )
     needles = _needles(spec, fit, tokenizer, encoding.tokens, notes)
@@ -105,7 +105,7 @@ def _row(bench: Bench, name: str, refused: str | None, own: str) -> KvRow:
             if name == REFERENCE:
                 raise
             refused = str(error)
-    bench.steps.context.log(f"{name} was left out: {refused}")
+    bench.steps.context.log(f"{name} was skipped: {refused}")
     return refused_row(name, own, refused)
 
 
@@ -122,7 +122,7 @@ def _needles(spec: KvCacheSpec, fit: KvCheck, tokenizer: object, tokens: Tensor,
     try:
         return make_needles(tokenizer, tokens, spec.needle_depths, spec.needle_trials, fit.tokens, spec.seed)
     except RequestError as error:
-        notes.append(f"No needles were hidden: {error}")
+        notes.append(f"No needle test: {error}")
         return None
 
 

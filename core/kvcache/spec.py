@@ -33,24 +33,22 @@ class KvCacheSpec(Spec):
 
     schemes: Annotated[
         tuple[str, ...],
-        Field(description="Cache schemes to measure beside the full cache, or all", min_length=1, max_length=64),
+        Field(description="Cache schemes to compare with the full cache, or all", min_length=1, max_length=64),
     ] = DEFAULT_SCHEMES
     heads: Annotated[
         tuple[str, ...],
-        Field(description="Variants of the model's key and value heads to measure too: mha, mqa, gqa-N with N groups, or all", max_length=16),
+        Field(description="KV-head variants of the model to measure too: mha, mqa, gqa-N with N groups, or all", max_length=16),
     ] = ()
-    group: Annotated[int, Field(description="Quantized schemes: values that share a scale", ge=1, le=4096)] = 32
-    residual: Annotated[int, Field(description="KIVI: most recent tokens that stay unquantized", ge=0, le=65536, json_schema_extra=unit("token"))] = (
-        128
-    )
-    budget: Annotated[int, Field(description="Evicting schemes: tokens that a block keeps", ge=2, le=2**20, json_schema_extra=unit("token"))] = 256
+    group: Annotated[int, Field(description="Quantized schemes: values per scale", ge=1, le=4096)] = 32
+    residual: Annotated[int, Field(description="KIVI: most recent tokens kept unquantized", ge=0, le=65536, json_schema_extra=unit("token"))] = 128
+    budget: Annotated[int, Field(description="Evicting schemes: tokens kept per block", ge=2, le=2**20, json_schema_extra=unit("token"))] = 256
     sinks: Annotated[int, Field(description="StreamingLLM: first tokens that are never evicted", ge=0, le=65536, json_schema_extra=unit("token"))] = 4
-    block: Annotated[int, Field(description="Paged: tokens of a page", ge=1, le=4096, json_schema_extra=unit("token"))] = 16
+    block: Annotated[int, Field(description="Paged: tokens per page", ge=1, le=4096, json_schema_extra=unit("token"))] = 16
     text: Annotated[str, Field(description="Text to measure on: builtin or a UTF-8 file", min_length=1)] = "builtin"
     context: Annotated[
         int | None,
         Field(
-            description="Tokens of a window, prompt and scored ones together; default: the model's context, 1024 at most",
+            description="Tokens of a window, prompt and scored tokens together; default: the model's context, at most 1024",
             ge=8,
             le=2**20,
             json_schema_extra=unit("token"),
@@ -59,24 +57,24 @@ class KvCacheSpec(Spec):
     prompt: Annotated[
         int | None,
         Field(
-            description="First tokens of a window, given at once and not scored; default: half of the context",
+            description="First tokens of a window, prefilled and not scored; default: half of the context",
             ge=1,
             le=2**20,
             json_schema_extra=unit("token"),
         ),
     ] = None
     windows: Annotated[int, Field(description="Windows of text to score", ge=1, le=65536, json_schema_extra=unit("sequence"))] = 4
-    batch: Annotated[int, Field(description="Windows that are decoded together", ge=1, le=4096, json_schema_extra=unit("sequence"))] = 8
-    needle: Annotated[bool, Field(description="Look whether an assignment that stands once in the text is found again")] = True
+    batch: Annotated[int, Field(description="Windows decoded together", ge=1, le=4096, json_schema_extra=unit("sequence"))] = 8
+    needle: Annotated[bool, Field(description="Test retrieval of an assignment that appears once in the text")] = True
     needle_depths: Annotated[
         tuple[int, ...],
-        Field(description="Where in the text the assignment stands, 0 at its start, 100 at its end", min_length=1, max_length=32),
+        Field(description="Position of the assignment in the text, 0 at its start, 100 at its end", min_length=1, max_length=32),
     ] = (10, 30, 50, 70, 90)
-    needle_trials: Annotated[int, Field(description="Texts with an assignment at each depth", ge=1, le=1024, json_schema_extra=unit("sequence"))] = 4
-    steps: Annotated[int, Field(description="Single-token steps that are timed in a repeat", ge=4, le=65536, json_schema_extra=unit("step"))] = 32
-    repeats: Annotated[int, Field(description="Timed repeats, taken in turns with the full cache", ge=1, le=1000)] = 3
-    threads: Annotated[int | None, Field(description="Processor threads; default: as many as torch takes", ge=1, le=1024)] = None
-    dtype: Annotated[Dtype, Field(description="Arithmetic of the model; auto: float32 on a CPU, the checkpoint's own on a GPU")] = "auto"
+    needle_trials: Annotated[int, Field(description="Texts per depth", ge=1, le=1024, json_schema_extra=unit("sequence"))] = 4
+    steps: Annotated[int, Field(description="Timed single-token steps per repeat", ge=4, le=65536, json_schema_extra=unit("step"))] = 32
+    repeats: Annotated[int, Field(description="Timed repeats, alternating with the full cache", ge=1, le=1000)] = 3
+    threads: Annotated[int | None, Field(description="CPU threads; default: torch's own choice", ge=1, le=1024)] = None
+    dtype: Annotated[Dtype, Field(description="Dtype of the model; auto: float32 on a CPU, the checkpoint's on a GPU")] = "auto"
 
     @field_validator("schemes", "heads", "needle_depths", mode="before")
     @classmethod
@@ -105,7 +103,7 @@ class KvCacheSpec(Spec):
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:
         if any(not 0 <= depth <= 100 for depth in self.needle_depths) or len(set(self.needle_depths)) < len(self.needle_depths):
-            raise ValueError("needle-depths are different whole numbers from 0 to 100")
+            raise ValueError("needle-depths must be distinct whole numbers from 0 to 100")
         if self.context is not None and self.prompt is not None and self.prompt >= self.context:
             raise ValueError(f"a prompt of {self.prompt} tokens leaves nothing to score in a window of {self.context}: lower prompt or raise context")
         if self.sinks >= self.budget:
@@ -131,7 +129,7 @@ class KvCacheSpec(Spec):
 
     @property
     def together(self) -> int:
-        """Windows that are decoded together."""
+        """Windows decoded together."""
         return min(self.batch, self.windows)
 
     @property

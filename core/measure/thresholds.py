@@ -83,11 +83,11 @@ class Grammar:
         name, written, sign, number, unit = match[1].lower(), (match[2] or "").lower(), match[3], float(match[4]), match[5].lower()
         found = self.measurables.get(name)
         if found is None or (written and not found.parts):
-            behind = f"there are {', '.join(self.measurables)}" if found is None else f"{name} is one number, write it without .{written}"
-            raise RequestError(f"the threshold {shown!r} names nothing that is measured: {behind}")
+            behind = f"choose one of {', '.join(self.measurables)}" if found is None else f"{name} is one number, write it without .{written}"
+            raise RequestError(f"the threshold {shown!r} names no metric: {behind}")
         part = f"p{float(written[1:]):g}" if _PERCENTILE.match(written) else written or found.usual
         if part and part not in found.parts:
-            raise RequestError(f"the threshold {shown!r} asks for {part}: there are {', '.join(found.parts)}")
+            raise RequestError(f"the threshold {shown!r} asks for {part}: choose one of {', '.join(found.parts)}")
         scales = found.parts.get(part, found.scales)
         if unit not in scales:
             raise RequestError(f"the threshold {shown!r} has the unit {clean(unit)}: {name} takes {', '.join(filter(None, scales)) or 'none'}")

@@ -38,4 +38,4 @@ def check_consistent(config: NormalConfig, tensors: Mapping[str, TensorLocation]
 
 
 def _mismatch(folder: Path, name: str, value: int) -> RequestError:
-    return RequestError(f"{shown(folder / 'config.json')} says {name} = {value:,}, which its weights contradict: the two do not belong together")
+    return RequestError(f"{shown(folder / 'config.json')} says {name} = {value:,}, but its weights do not: the two do not belong together")

@@ -58,7 +58,7 @@ class _Fields:
     def __init__(self, header: GgufHeader, what: str) -> None:
         architecture = header.metadata.get("general.architecture")
         if not isinstance(architecture, str) or not architecture:
-            raise RequestError(f"{what} does not say its general.architecture: it is not a language model")
+            raise RequestError(f"{what} has no general.architecture: it is not a language model")
         self._metadata = header.metadata
         self._what = what
         self._prefix = architecture
@@ -73,7 +73,7 @@ class _Fields:
     def count(self, key: str) -> int:
         value = self.optional(key)
         if value is None:
-            raise RequestError(f"{self._what} does not say {self.architecture}.{key}: it is not a language model, or damaged")
+            raise RequestError(f"{self._what} has no {self.architecture}.{key}: it is not a language model, or damaged")
         return value
 
     def items(self, key: str) -> int:

@@ -1,4 +1,4 @@
-"""From what a person types to a model on this machine."""
+"""From what a user types to a model on this machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def resolve(name: str, *, allow_download: bool = True) -> ModelSource:
         RequestError: nothing of that name, or nothing that can be used; one sentence says how to mend it.
     """
     if not name.strip() or "\0" in name:
-        raise RequestError("no model was named: give bundled:base, a folder, a .gguf file or a Hugging Face id")
+        raise RequestError("no model given: give bundled:base, a folder, a .gguf file or a Hugging Face id")
     if name.startswith("bundled:"):
         return _bundled(name)
     path = Path(name).expanduser()
@@ -57,7 +57,7 @@ def check_folder(folder: Path) -> None:
         pickled = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLED)
         if pickled:
             raise RequestError(_pickled(folder / pickled[0]))
-        raise RequestError(f"{shown(folder)} has a config.json and no weights: fetch {SINGLE_FILE}, or its shards and index, into it")
+        raise RequestError(f"{shown(folder)} has a config.json but no weights: fetch {SINGLE_FILE}, or its shards and index, into it")
     _check_model_type(config_file, config.get("model_type"), remote_code="auto_map" in config)
     model_tensors(folder)
 
@@ -67,7 +67,7 @@ def _bundled(name: str) -> ModelSource:
     if name in known:
         return known[name]
     there = ", ".join(known) or "none; install llmopt-tui again, or train them with python -m core.models.bundled.train base"
-    raise RequestError(f"{clean(name, limit=80)} is not in this installation; bundled models there: {there}")
+    raise RequestError(f"{clean(name, limit=80)} is not in this installation; bundled models: {there}")
 
 
 def _exists(path: Path) -> bool:
@@ -89,7 +89,7 @@ def _local(name: str, path: Path) -> ModelSource:
         return ModelSource(name, path.absolute(), "gguf", "local")
     if path.suffix in _PICKLED:
         raise RequestError(_pickled(path))
-    raise RequestError(f"{shown(path)} is a file and not a model: give its folder, with config.json and safetensors weights, or a .gguf file")
+    raise RequestError(f"{shown(path)} is a file, not a model: give its folder, with config.json and safetensors weights, or a .gguf file")
 
 
 def _from_hub(name: str, allow_download: bool) -> ModelSource:
@@ -118,7 +118,7 @@ def _download(name: str) -> Path:
     except GatedRepoError as error:
         raise RequestError(f"{clean(name)} is gated: accept its licence on huggingface.co and sign in with `hf auth login`") from error
     except RepositoryNotFoundError as error:
-        raise RequestError(f"no such path, and huggingface.co has no model {clean(name)} for you: check its spelling") from error
+        raise RequestError(f"no such path, and huggingface.co has no model {clean(name)} that you can access: check its spelling") from error
     except LocalEntryNotFoundError as error:
         raise RequestError(
             f"{clean(name)} is neither a path nor in the Hugging Face cache, and huggingface.co cannot be reached: give a folder, or go online"
@@ -134,7 +134,7 @@ def _check_model_type(config_file: Path, model_type: object, *, remote_code: boo
     if not isinstance(model_type, str) or not model_type:
         raise RequestError(f"{shown(config_file)} has no model_type: it is not the configuration of a transformers model")
     if known and model_type not in known:
-        code = "; it brings its own code, which is never run" if remote_code else ""
+        code = "; its own code is never run" if remote_code else ""
         raise RequestError(f"{shown(config_file)} has the model_type {clean(model_type, limit=80)!r}, which transformers does not know{code}")
     causal = causal_model_types()
     if causal and model_type not in causal:

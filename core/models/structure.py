@@ -38,7 +38,7 @@ def find_blocks(model: nn.Module) -> Blocks:
     outermost = {path: module for path, module in lists.items() if not any(path.startswith(f"{other}.") for other in lists)}
     if not outermost:
         raise RequestError(
-            f"{type(model).__name__} has no list of decoder blocks: only decoders built of repeated blocks can be worked on block by block"
+            f"{type(model).__name__} has no list of decoder blocks: only decoders built of repeated blocks can be processed block by block"
         )
     decoder, depth = decoder_path(model), _depth(model)
 

@@ -62,7 +62,7 @@ def well_known(name: str) -> ModelCard:
     """
     key = name.strip().lower().removeprefix(PREFIX)
     if key not in CONFIGS:
-        raise RequestError(f"no well-known model is called {clean(name, limit=60)}: choose one of {', '.join(CONFIGS)}")
+        raise RequestError(f"unknown model {clean(name, limit=60)}: choose one of {', '.join(CONFIGS)}")
     return ModelCard.from_config(CONFIGS[key], name=key)
 
 

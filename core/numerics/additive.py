@@ -30,7 +30,7 @@ class AdditiveTensor:
     scales: Tensor
     """[out / out_group, 1, 1, 1] in the dtype that is stored."""
     notes: tuple[str, ...] = ()
-    """What the person should know."""
+    """What the user should know."""
     activations: ActivationQuantizer | None = None
     """Always None: inputs stay as they are."""
 

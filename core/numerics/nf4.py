@@ -135,7 +135,7 @@ def quantize_nf4(weight: Tensor, *, nested: bool, dtype: torch.dtype, block: int
 
     Args:
         weight: float32 [out, in], finite.
-        nested: round the scales too ("double quantization"): 0.127 bits a weight instead of 0.5.
+        nested: round the scales too ("double quantization"): 0.127 bits per weight instead of 0.5.
         dtype: of the weight in its checkpoint.
         block: weights that share a scale.
     """

@@ -15,7 +15,7 @@ class StoredWeight(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the person should know, for example that damping was raised."""
+        """What the user should know, for example that damping was raised."""
         ...
 
     @property

@@ -29,7 +29,7 @@ class QuantizedTensor:
     losses: Tensor | None = None
     """float32 [in]: what rounding each column added to half the squared output error; from methods that know it."""
     notes: tuple[str, ...] = ()
-    """What the person should know, for example that damping was raised."""
+    """What the user should know, for example that damping was raised."""
     activations: ActivationQuantizer | None = None
     """How the linear's inputs are rounded at run time; None: not at all."""
 

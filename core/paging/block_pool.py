@@ -37,7 +37,7 @@ class OutOfBlocks(RunFailed):
 
     def __init__(self, needed: int, free: int, total: int, block_size: int) -> None:
         super().__init__(
-            f"{needed} more blocks of {block_size} tokens are needed and {free} of {total} are free: let a sequence go, or give more blocks"
+            f"{needed} more blocks of {block_size} tokens are needed, but {free} of {total} are free: release a sequence, or give more blocks"
         )
         self.needed, self.free = needed, free
 
@@ -87,9 +87,9 @@ class BlockPool:
 
     def __init__(self, blocks: int, block_size: int, *, sharing: bool = True, on_change: Callable[[PoolChange], None] | None = None) -> None:
         if block_size < 1:
-            raise RequestError(f"a block of {block_size} tokens holds nothing: give a block size of at least 1")
+            raise RequestError(f"a block of {block_size} tokens is too small: give a block size of at least 1")
         if blocks < 0:
-            raise RequestError(f"a pool of {blocks} blocks holds nothing: give at least 1")
+            raise RequestError(f"a pool of {blocks} blocks is too small: give at least 1")
         self.block_size, self.sharing = block_size, sharing
         self.references: list[int] = [0] * blocks
         self.filled: list[int] = [0] * blocks
@@ -161,7 +161,7 @@ class BlockPool:
             ValueError: the sequence exists, or has no tokens.
         """
         if sequence in self._tables:
-            raise ValueError(f"sequence {sequence} is in the pool already")
+            raise ValueError(f"sequence {sequence} is already in the pool")
         if not len(tokens):
             raise ValueError(f"sequence {sequence} has no tokens")
         found, hashes = self._find(tokens)
@@ -178,7 +178,7 @@ class BlockPool:
     def open(self, sequence: int) -> None:
         """A new sequence without tokens. Raises ValueError when it exists."""
         if sequence in self._tables:
-            raise ValueError(f"sequence {sequence} is in the pool already")
+            raise ValueError(f"sequence {sequence} is already in the pool")
         self._tables[sequence] = _Table()
 
     def append(self, sequence: int, tokens: Sequence[int]) -> Writes:
@@ -211,7 +211,7 @@ class BlockPool:
             ValueError: the child exists.
         """
         if child in self._tables:
-            raise ValueError(f"sequence {child} is in the pool already")
+            raise ValueError(f"sequence {child} is already in the pool")
         table = self._tables[sequence]
         for block in table.blocks:
             self.references[block] += 1

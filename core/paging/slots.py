@@ -12,7 +12,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 STRIDE = 256
-"""Slots that a buffer grows by when the text goes on: what it holds is copied once in so many tokens."""
+"""Slots that a buffer grows by when the text continues: what it holds is copied once in so many tokens."""
 
 
 class Slots:

@@ -104,7 +104,7 @@ def _disk_free(spec: QuantizeSpec) -> int | None:
 
 def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
     if not card.linears:
-        raise RequestError(f"{card.name} has no linears in decoder blocks that could be quantized: choose another model")
+        raise RequestError(f"{card.name} has no quantizable linears in its decoder blocks: choose another model")
     METHODS[spec.method].require(spec.request, card)
     for linear in card.linears:
         if spec.granularity == "group" and linear.in_features % spec.group_size:
@@ -149,7 +149,7 @@ def _memory(spec: QuantizeSpec, card: ModelCard, width: int) -> tuple[FitLine, .
         chunk = min(tokens, max(_CHUNK_TOKENS, spec.calibration_length)) * (card.intermediate_size * 3 + card.hidden_size * 6) * 4
         lines += [
             FitLine("calibration", tokens * card.hidden_size * 2, "samples x length x hidden size in 16 bits, kept between blocks"),
-            FitLine("activations", chunk, "what one chunk of samples needs inside a block, in float32"),
+            FitLine("activations", chunk, "one chunk of samples inside a block, in float32"),
             FitLine("Hessian", 3 * 4 * widest * widest, "the widest input squared, in float32, three times while it is factored"),
         ]
     lines += METHODS[spec.method].memory(spec.request, card)
@@ -162,12 +162,12 @@ def _memory(spec: QuantizeSpec, card: ModelCard, width: int) -> tuple[FitLine, .
 
 def _warnings(spec: QuantizeSpec, card: ModelCard, peak: int, after: int, memory_available: int, disk_free: int | None) -> Iterator[str]:
     if peak > memory_available:
-        yield f"the estimated peak of {_gib(peak)} is above the {_gib(memory_available)} of memory that are free"
+        yield f"the estimated peak of {_gib(peak)} exceeds the {_gib(memory_available)} of free memory"
     if disk_free is not None and after > disk_free:
-        yield f"the checkpoint of about {_gib(after)} does not fit in the {_gib(disk_free)} that are free on the disk"
+        yield f"the checkpoint of about {_gib(after)} does not fit in the {_gib(disk_free)} free on the disk"
     yield from METHODS[spec.method].warnings(spec.request, card)
     if spec.calibrates and spec.calibration_samples * spec.calibration_length < max(linear.in_features for linear in card.linears):
-        yield "fewer calibration tokens than the widest linear has inputs: the Hessian is singular and leans on damping"
+        yield "fewer calibration tokens than the widest linear has inputs: the Hessian is singular and depends on damping"
 
 
 def _gib(count: int) -> str:

@@ -61,7 +61,7 @@ def gptq(
         weight: [out, in]; columns whose input was always zero become zero.
         hessian: float32 [in, in], (2/N) Σ x xᵀ of the linear's inputs; left unchanged.
         bits: 2 to 8.
-        group_size: weights of a row that share a scale; None for one scale a row.
+        group_size: weights of a row that share a scale; None for one scale per row.
         symmetric: without zero points.
         act_order: round the columns with the largest Hessian diagonal first.
         damp: added to the diagonal, as a share of its mean; raised in steps of ten when the Hessian is not positive definite.
@@ -91,7 +91,7 @@ def solve(weight: Tensor, factor: Factor, grid: Grid, *, static_groups: bool = F
     columns = weight.shape[1]
     low, high = torch.aminmax(weight)
     if not bool(torch.isfinite(low) & torch.isfinite(high)):
-        raise RunFailed("the weight holds NaN or infinity: the checkpoint is damaged, fetch it again")
+        raise RunFailed("the weight contains NaN or Inf: the checkpoint is damaged, fetch it again")
     if columns % grid.span(columns):
         raise RunFailed(f"groups of {grid.group_size} do not divide a row of {columns}: choose a group size that does")
     weights = weight.to(torch.float32)

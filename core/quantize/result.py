@@ -65,7 +65,7 @@ class SensitivityFigures(Figures):
     bytes: Annotated[int, Figure("size", "byte", "lower")]
     weights: int
     kl: float
-    """Divergence from the original, in nats a token, of the model with this linear alone rounded; on calibration text."""
+    """Divergence from the original, in nats per token, of the model with this linear alone rounded; on calibration text."""
 
 
 class MixedFigures(Figures):

@@ -1,4 +1,4 @@
-"""`llmopt quantize`: from a request to a checkpoint and what it cost."""
+"""`llmopt quantize`: from a request to a checkpoint and its quality loss."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
     Raises:
         RequestError: the request does not fit the model; found before any long work.
         RunFailed: the work could not be finished; no unfinished checkpoint is left under its final name.
-        Cancelled: by the person.
+        Cancelled: by the user.
     """
     began = time.monotonic()
     source = resolve(spec.model)

@@ -41,11 +41,11 @@ class QuantizeSpec(Spec):
     capability: ClassVar[str] = "quantize"
     sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = SECTIONS
 
-    method: Annotated[MethodName, Field(description="How to quantize")] = "gptq"
-    bits: Annotated[int, _of("bits", "Bits of a weight", "bit", ge=2, le=8)] = 4
-    granularity: Annotated[Granularity, _of("granularity", "What shares a scale: a group of a row, an output channel, the whole matrix, a block")] = (
-        "group"
-    )
+    method: Annotated[MethodName, Field(description="Quantization method")] = "gptq"
+    bits: Annotated[int, _of("bits", "Bits per weight", "bit", ge=2, le=8)] = 4
+    granularity: Annotated[
+        Granularity, _of("granularity", "Weights that share a scale: a group of a row, an output channel, the whole matrix, a block")
+    ] = "group"
     group_size: Annotated[
         int,
         Field(description="Weights that share a scale", ge=8, le=65536, json_schema_extra=applies("weight", granularity=("group", "block"))),
@@ -58,32 +58,33 @@ class QuantizeSpec(Spec):
     ] = True
     damp: Annotated[float, _of("damp", "gptq, additive: damping as a share of the Hessian's mean diagonal", "1", gt=0, le=1)] = 0.01
     alpha: Annotated[
-        float | None, _of("alpha", "smoothquant: share of the difficulty that moves to the weights; searched when not given", "1", ge=0, le=1)
+        float | None,
+        _of("alpha", "smoothquant: migration strength alpha, the share of the difficulty moved to the weights; default: searched", "1", ge=0, le=1),
     ] = None
     activation_bits: Annotated[
-        Literal[8, 16], _of("activation_bits", "8: activations are rounded too, at run time (integers need 8-bit channels)", "bit")
+        Literal[8, 16], _of("activation_bits", "8: quantize activations too, at run time (integers need 8-bit channels)", "bit")
     ] = 16
     activation_scales: Annotated[
         Inputs,
         _of(
             "activation_scales",
-            "Scales of rounded activations: one a token at run time, or one found by calibration",
+            "Activation scales: dynamic, per token at run time, or static, from calibration",
             alongside={"activation_bits": (8,)},
         ),
     ] = "dynamic"
     fp8_format: Annotated[Float8, _of("fp8_format", "fp8: e4m3 has finer steps, e5m2 a wider range")] = "e4m3"
-    double_quant: Annotated[bool, _of("double_quant", "nf4: round the scales of blocks too")] = True
+    double_quant: Annotated[bool, _of("double_quant", "nf4: quantize the block scales too")] = True
     codebooks: Annotated[
-        int | None, _of("codebooks", "additive: codebooks that are summed; chosen by the model's matrices when not given", "1", ge=1, le=8)
+        int | None, _of("codebooks", "additive: number of summed codebooks; default: chosen from the model's matrices", "1", ge=1, le=8)
     ] = None
     codebook_bits: Annotated[
-        int | None, _of("codebook_bits", "additive: bits of a code; chosen by the model's matrices when not given", "bit", ge=2, le=16)
+        int | None, _of("codebook_bits", "additive: bits per code; default: chosen from the model's matrices", "bit", ge=2, le=16)
     ] = None
     codebook_vector: Annotated[
         int | None,
         _of(
             "codebook_vector",
-            "additive: neighbouring weights of a row that one code stands for; chosen by the model's matrices when not given",
+            "additive: adjacent weights of a row per code; default: chosen from the model's matrices",
             "weight",
             ge=1,
             le=64,
@@ -93,26 +94,26 @@ class QuantizeSpec(Spec):
         int | None,
         _of(
             "codebook_rows",
-            "additive: neighbouring rows that share a code; 1, which AQLM's kernels take, unless the codebooks would weigh too much",
+            "additive: adjacent rows per code; default: 1, which AQLM's kernels support, unless the codebooks would be too large",
             "1",
             ge=1,
             le=64,
         ),
     ] = None
-    train_steps: Annotated[int, _of("train_steps", "qat: steps of training", "step", ge=1, le=1_000_000)] = 300
-    learning_rate: Annotated[
-        float, _of("learning_rate", "qat: highest learning rate of a weight, as a share of the grid's step", "1", gt=0, le=1)
-    ] = 0.015
+    train_steps: Annotated[int, _of("train_steps", "qat: training steps", "step", ge=1, le=1_000_000)] = 300
+    learning_rate: Annotated[float, _of("learning_rate", "qat: peak learning rate of the weights, relative to the grid step", "1", gt=0, le=1)] = (
+        0.015
+    )
     budget: Annotated[
         float | None,
-        _of("budget", "mixed: bits a quantized weight may take on average, scales counted; 4.25 unless max-kl is given", "bit", gt=0, le=16),
+        _of("budget", "mixed: average bits per quantized weight, scales included; default: 4.25 unless max-kl is given", "bit", gt=0, le=16),
     ] = None
     max_kl: Annotated[
-        float | None, _of("max_kl", "mixed: divergence on calibration text that must not be passed; the size is then made least", "nat", gt=0, le=10)
+        float | None, _of("max_kl", "mixed: upper limit on the KL divergence on calibration text; the size is minimized under it", "nat", gt=0, le=10)
     ] = None
     widths: Annotated[tuple[int, ...], _of("widths", "mixed: widths to choose from", "bit", min_length=1, max_length=7)] = (2, 3, 4, 6, 8)
     level: Annotated[Level, _of("level", "gguf: type of the file's weights")] = "Q4_K_M"
-    imatrix: Annotated[bool, _of("imatrix", "gguf: weigh errors by an importance matrix from calibration text")] = False
+    imatrix: Annotated[bool, _of("imatrix", "gguf: weight errors by an importance matrix from calibration text")] = False
     calibration: Annotated[str, Field(description="Calibration text: builtin or a UTF-8 file", json_schema_extra=applies(method=CALIBRATION))] = (
         "builtin"
     )
@@ -120,17 +121,15 @@ class QuantizeSpec(Spec):
         int, Field(description="Calibration sequences", ge=1, le=65536, json_schema_extra=applies("sequence", method=CALIBRATION))
     ] = 64
     calibration_length: Annotated[
-        int, Field(description="Tokens of a calibration sequence", ge=8, le=131072, json_schema_extra=applies("token", method=CALIBRATION))
+        int, Field(description="Tokens per calibration sequence", ge=8, le=131072, json_schema_extra=applies("token", method=CALIBRATION))
     ] = 512
     text: Annotated[str, Field(description="Evaluation text: builtin or a UTF-8 file")] = "builtin"
     context: Annotated[int, Field(description="Evaluation window", ge=8, le=1048576, json_schema_extra=unit("token"))] = 512
     eval_tokens: Annotated[
         int, Field(description="Tokens to evaluate on; 0 skips the evaluation", ge=0, le=2**31, json_schema_extra=unit("token"))
     ] = 16384
-    format: Annotated[FormatName, Field(description="Checkpoint format; default: the one that the method's results are usually kept in")] = (
-        "compressed-tensors"
-    )
-    out: Annotated[str | None, Field(description="Folder to write the checkpoint to; default: the run's artifacts folder")] = None
+    format: Annotated[FormatName, Field(description="Checkpoint format; default: the method's usual format")] = "compressed-tensors"
+    out: Annotated[str | None, Field(description="Output folder for the checkpoint; default: the run's artifacts folder")] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -146,23 +145,23 @@ class QuantizeSpec(Spec):
             raise ValueError(f"{self.method} has no granularity {self.granularity}: choose {_either(method.granularities)}")
         if self.activation_bits not in method.activation_bits:
             raise ValueError(
-                f"{self.method} cannot have {self.activation_bits}-bit activations: choose activation-bits {_either(method.activation_bits)}"
+                f"{self.method} does not support {self.activation_bits}-bit activations: choose activation-bits {_either(method.activation_bits)}"
             )
         if not self.symmetric and not method.zero_points:
-            raise ValueError(f"{self.method} has no zero points: leave symmetric as it is")
+            raise ValueError(f"{self.method} has no zero points: leave symmetric at its default")
         if self.format not in method.formats:
-            raise ValueError(f"format {self.format} cannot hold what {self.method} makes: choose {_either(method.formats)}")
+            raise ValueError(f"format {self.format} cannot store the result of {self.method}: choose {_either(method.formats)}")
         refused = method.unstorable(request) or method.refusal(request)
         if refused is not None:
             raise ValueError(refused)
         if self.activation_scales == "static" and self.activation_bits == 16:
             raise ValueError("activation-scales static needs activation-bits 8: 16-bit activations are not rounded")
         if self.act_order and "act_order" not in method.fields:
-            raise ValueError("act-order is an order of gptq: choose method gptq, or leave act-order out")
+            raise ValueError("act-order applies to gptq: choose method gptq, or omit act-order")
         if self.budget is not None and self.max_kl is not None:
-            raise ValueError("budget and max-kl are two different goals: give one of them")
+            raise ValueError("budget and max-kl are alternatives: give one of them")
         if not set(self.widths) <= set(WIDTHS) or len(set(self.widths)) < len(self.widths):
-            raise ValueError("widths are different whole numbers from 2 to 8")
+            raise ValueError("widths must be distinct whole numbers from 2 to 8")
         if 0 < self.eval_tokens < self.context:
             raise ValueError(f"eval-tokens {self.eval_tokens} do not fill one window of context {self.context}: raise eval-tokens or lower context")
         return self

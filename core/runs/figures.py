@@ -56,7 +56,7 @@ def writer(entry: Figure) -> Callable[[float], str]:
 
 
 def show(name: str, value: Any, capability: str = "") -> str:
-    """A figure as a person reads it."""
+    """A figure as a user reads it."""
     if value is None:
         return "—"
     if isinstance(value, bool):

@@ -174,9 +174,9 @@ def _stated(convention: Convention | None) -> Iterator[tuple[str, Any]]:
 
 def _notes(unmeasured: int, otherwise: int) -> Iterator[str]:
     if unmeasured:
-        yield f"left out: {unmeasured} finished run{'s' * (unmeasured != 1)} without such a measurement"
+        yield f"omitted: {unmeasured} finished run{'s' * (unmeasured != 1)} without this measurement"
     if otherwise:
-        yield f"left out: {otherwise} point{'s' * (otherwise != 1)} measured on other text or windows, which cannot be compared"
+        yield f"omitted: {otherwise} point{'s' * (otherwise != 1)} measured on other text or windows, not comparable"
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

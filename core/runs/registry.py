@@ -34,7 +34,7 @@ class Capability:
     needs_unquantized: bool = False
     """Whether a checkpoint that is quantized already is refused."""
     resumable: bool = False
-    """Whether a run that was stopped goes on from what it kept."""
+    """Whether a run that was stopped continues from what it kept."""
     pausable: bool = False
     """Whether a run can wait in its middle and go on."""
     report: str = ""

@@ -160,7 +160,7 @@ class ResumeStore:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._save()
         except OSError as error:
-            self._log(f"what is finished cannot be kept ({error.strerror or error}): should this run be stopped, it begins anew")
+            self._log(f"finished work cannot be kept ({error.strerror or error}): if this run is stopped, it starts again")
             self._folder = None
         return None if self._folder is None else self._folder / name
 
@@ -170,7 +170,7 @@ class ResumeStore:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _give_up(self, error: OSError) -> None:
-        self._log(f"finished blocks are not kept ({error.strerror or error}): should this run be stopped, it begins anew")
+        self._log(f"finished blocks are not kept ({error.strerror or error}): if this run is stopped, it starts again")
         self.discard()
         self._folder = None
 
@@ -178,13 +178,13 @@ class ResumeStore:
         """Raises OSError when what is kept now, and all blocks to come both here and in the checkpoint, would not find room."""
         assert self._folder is not None
         if shutil.disk_usage(self._folder).free < needed:
-            raise OSError(errno.ENOSPC, "too little space on the disk to have them twice")
+            raise OSError(errno.ENOSPC, "not enough disk space for a second copy")
 
     def _read(self, entry: Mapping[str, Any]) -> dict[str, Tensor]:
         assert self._folder is not None
         file = self._folder / entry["file"]
         if not file.is_file() or _digest(file) != entry["sha256"]:
-            raise RequestError(f"{shown(file)}, which was kept of the run, is damaged: start a new run with the spec.json of this one")
+            raise RequestError(f"{shown(file)}, kept by the run, is damaged: start a new run with the spec.json of this one")
         return load_file(file)
 
     def _save(self, **changes: Any) -> None:
@@ -197,13 +197,13 @@ class ResumeStore:
         try:
             found = read_json(path)
         except (OSError, ValueError) as error:
-            raise RequestError(f"{shown(path)}, which says what was kept of the run, cannot be read: {again}") from error
+            raise RequestError(f"{shown(path)}, the index of what the run kept, cannot be read: {again}") from error
         if not isinstance(found, dict) or found.get("schema") != SCHEMA or set(self._manifest) - set(found):
             raise RequestError(f"{shown(path)} was kept by another version of this program: {again}")
         expected = json.loads(json.dumps(self._manifest["identity"]))
         for name, value in expected.items():
             if found["identity"].get(name) != value:
-                raise RequestError(f"the {name.replace('_', ' ')} changed since the run was stopped, so it cannot go on: {again}")
+                raise RequestError(f"the {name.replace('_', ' ')} changed since the run was stopped, so it cannot resume: {again}")
         return found
 
 

@@ -30,7 +30,7 @@ class KvLayer(CacheLayerMixin, ABC):
     observes: ClassVar[bool] = False
     """Whether `observe` is to be called after each attention."""
     pads: ClassVar[bool] = False
-    """Whether rows of a batch may have holes: every slot stays where it was put, so that a mask over slots goes on being true."""
+    """Whether rows of a batch may have holes: every slot stays where it was put, so that a mask over slots continues being true."""
 
     unbounded: ClassVar[bool] = False
     """Whether a text may be longer than the model's context: positions are those inside the cache, which holds fewer tokens."""
@@ -95,7 +95,7 @@ class KvLayer(CacheLayerMixin, ABC):
         """
         if count:
             raise RequestError(
-                f"the cache scheme {type(self).__name__} cannot take tokens back, which speculative decoding needs: use another scheme"
+                f"the cache scheme {type(self).__name__} does not support rollback, which speculative decoding needs: use another scheme"
             )
 
     def select(self, slots: Tensor, of: int) -> None:

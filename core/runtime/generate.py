@@ -124,14 +124,14 @@ def stream(
     if stop_strings and tokenizer is None:
         raise RequestError("stop strings need a tokenizer: give one")
     if max_new_tokens < 1:
-        raise RequestError(f"max-new-tokens = {max_new_tokens} cannot be used: ask for at least one")
+        raise RequestError(f"max-new-tokens = {max_new_tokens} is invalid: request at least one")
     check_prompts(prompts, real)
     needed = prompts.shape[1] + max_new_tokens - 1
     decoder = open_decoder(model, needed, cache=cache, batch=len(prompts)) if isinstance(model, nn.Module) else model
     decoder.reset(len(prompts))
     if needed > decoder.max_tokens:
         raise RequestError(
-            f"a prompt of {prompts.shape[1]} and {max_new_tokens} new tokens do not fit the cache of {decoder.max_tokens}: ask for a longer one"
+            f"a prompt of {prompts.shape[1]} and {max_new_tokens} new tokens do not fit the cache of {decoder.max_tokens}: request a longer one"
         )
     texts = [TextStream(tokenizer, stop_strings) for _ in prompts] if tokenizer is not None else []
     return _steps(decoder, prompts.to(decoder.device), chosen, max_new_tokens, frozenset(stop_tokens), texts, seed, real)
@@ -187,7 +187,7 @@ def _take(text: TextStream | None, token: int, stops: frozenset[int], *, last: b
 def check_finite(logits: Tensor, step: int) -> None:
     """Raises RunFailed naming the step when logits [B, V] hold NaN or +Inf; -Inf forbids a token and is let through."""
     if not all(map(isfinite, logits.amax(-1).tolist())):
-        raise RunFailed(f"the model's predictions at step {step} are not numbers: the checkpoint is damaged or overflows its dtype")
+        raise RunFailed(f"logits contain NaN or Inf at step {step}: the checkpoint is damaged or overflows its dtype")
 
 
 def eos_tokens(model: Any) -> tuple[int, ...]:

@@ -134,7 +134,7 @@ def check_context(config: Any, max_tokens: int) -> None:
     """Raises RequestError when the model has fewer positions."""
     context = getattr(config, "max_position_embeddings", None)
     if context and max_tokens > context:
-        raise RequestError(f"{max_tokens} tokens are more than the model's context of {context}: ask for fewer")
+        raise RequestError(f"{max_tokens} tokens exceed the model's context of {context}: request fewer")
 
 
 def check_attention(config: Any) -> None:
@@ -142,4 +142,4 @@ def check_attention(config: Any) -> None:
     kinds = set(getattr(config, "layer_types", None) or ())
     odd = sorted(kinds - {"full_attention", "sliding_attention"})
     if odd:
-        raise RequestError(f"the model has blocks of the kind {odd[0]}, whose past is not a KV cache: use transformers' generate")
+        raise RequestError(f"the model has blocks of kind {odd[0]}, which have no KV cache: use transformers' generate")

@@ -34,7 +34,7 @@ def observed(model: PreTrainedModel, cache: KvCache) -> Iterator[None]:
     config: Any = model.config.get_text_config(decoder=True)
     if not getattr(model, "_supports_attention_backend", False):
         family = clean(str(config.model_type), limit=40)
-        raise RequestError(f"the scheme chooses by the queries what to keep, and the attention of {family} does not show them: use another scheme")
+        raise RequestError(f"the scheme selects tokens by the queries, which the attention of {family} does not expose: use another scheme")
     _register()
     before, token = config._attn_implementation, _CACHE.set(cache)
     config._attn_implementation = _NAME

@@ -1,4 +1,4 @@
-"""Which slots of a batch's cache hold real tokens, and at which position each row goes on."""
+"""Which slots of a batch's cache hold real tokens, and at which position each row continues."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Rows:
             RequestError: they do not fit, or there would be holes in a cache whose scheme moves its slots.
         """
         if self.length + count > self._max_tokens:
-            raise RequestError(f"the cache holds {self._max_tokens} tokens and {self.length + count} are needed: ask for a longer one")
+            raise RequestError(f"the cache holds {self._max_tokens} tokens and {self.length + count} are needed: request a longer one")
         if tree is not None and self.batch != 1:
-            raise RequestError("trees are verified for one sequence at a time: ask for a batch of 1")
+            raise RequestError("trees are verified one sequence at a time: use a batch of 1")
         if real is not None and not bool(real.all()):
             self._make_holes(pads)
         self._tree = tree
@@ -65,7 +65,7 @@ class Rows:
             RequestError: they do not fit.
         """
         if self.length + count > self._max_tokens:
-            raise RequestError(f"the cache holds {self._max_tokens} tokens and {self.length + count} are needed: ask for a longer one")
+            raise RequestError(f"the cache holds {self._max_tokens} tokens and {self.length + count} are needed: request a longer one")
         self.length += count
         self._tree = None
 
@@ -132,7 +132,9 @@ class Rows:
     def _make_holes(self, pads: bool) -> None:
         """From now on keep which slots are real."""
         if not pads:
-            raise RequestError("rows of different lengths need a cache whose slots stay in place: ask for one sequence at a time, or another scheme")
+            raise RequestError(
+                "rows of different lengths need a cache whose slots stay in place: decode one sequence at a time, or use another scheme"
+            )
         if self._real is None:
             self._real = torch.zeros(self.batch, self._max_tokens, dtype=torch.bool, device=self._device)
             self._real[:, : self.length] = True

@@ -43,7 +43,7 @@ class Sampling:
             ("repetition-penalty", self.repetition_penalty > 0, "more than 0"),
         ):
             if not within:
-                raise RequestError(f"{name} = {getattr(self, name.replace('-', '_'))} cannot be used: give {words}")
+                raise RequestError(f"{name} = {getattr(self, name.replace('-', '_'))} is invalid: give {words}")
 
     @property
     def greedy(self) -> bool:

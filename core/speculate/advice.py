@@ -84,7 +84,7 @@ def advise(model: str | None, drafter: str, gamma: int, draft: str | None = None
     Args:
         model: target; None leaves a placeholder.
         drafter: one of `DRAFTERS`.
-        gamma: drafted tokens a round.
+        gamma: drafted tokens per round.
         draft: the draft model; only with the drafter `model`, a placeholder without.
         lookup: shortest and longest n-gram that is looked up.
 
@@ -94,9 +94,9 @@ def advise(model: str | None, drafter: str, gamma: int, draft: str | None = None
     if drafter not in DRAFTERS:
         raise RequestError(f"no drafter {clean(drafter, limit=40)!r}: one of {', '.join(DRAFTERS)}")
     if gamma < 1:
-        raise RequestError(f"gamma {gamma} cannot be: draft at least 1 token a round")
+        raise RequestError(f"gamma must be at least 1, got {gamma}")
     if not 1 <= lookup[0] <= lookup[1]:
-        raise RequestError(f"n-grams of {lookup[0]} to {lookup[1]} tokens cannot be: give 1 or more, the shortest first")
+        raise RequestError(f"n-grams of {lookup[0]} to {lookup[1]} tokens are invalid: give 1 or more, the shortest first")
     wish = Wish(model or _TARGET, drafter, gamma, draft or _DRAFT, *lookup)
     answers = [engine(wish) for engine in _ENGINES]
     return tuple(sorted(answers, key=lambda answer: answer.command is None))
@@ -114,13 +114,13 @@ def _vllm(wish: Wish) -> Advice:
         },
     }
     missing = {
-        "layers": "none: vLLM drafts with no part of the target's layers; a small draft model of the family is the nearest",
-        "medusa": "none to rely on: vLLM documents Medusa no longer, where its code remains (0.32) it verifies no tree, and it does not read heads "
-        "that were trained here; EAGLE-3 heads are what it builds on",
+        "layers": "none: vLLM cannot draft with the target's own layers; a small draft model of the family is the nearest",
+        "medusa": "none to rely on: vLLM no longer documents Medusa, its remaining code (0.32) verifies no tree, and it "
+        "does not read heads trained here; it builds on EAGLE-3 heads",
     }
     notes = {
         "model": 'drafts greedily by default, lossless at any temperature; "draft_sample_method": "probabilistic" accepts more when sampling',
-        "lookup": "n-grams of the prompt and of what was generated",
+        "lookup": "n-grams of the prompt and the generated text",
     }
     if wish.drafter in missing:
         return Advice(engine, version, None, note=missing[wish.drafter])
@@ -144,7 +144,7 @@ def _sglang(wish: Wish) -> Advice:
         "medusa": "none: SGLang has no Medusa; EAGLE-3 heads verify a tree there (--speculative-algorithm EAGLE3)",
     }
     notes = {
-        "model": "in a line as here; --speculative-eagle-topk above 1 makes it a tree",
+        "model": "as a chain, as here; --speculative-eagle-topk above 1 makes it a tree",
         "lookup": "CUDA only; a trie of recent n-grams, its depth by --speculative-ngram-max-trie-depth",
     }
     if wish.drafter in missing:
@@ -168,7 +168,7 @@ def _llama_cpp(wish: Wish) -> Advice:
     }
     notes = {
         "model": "drafts greedily by default; --spec-draft-sampling probabilistic accepts more when sampling",
-        "lookup": "looks up n-grams of one length; a draft is taken whole, so --spec-ngram-simple-size-m is gamma",
+        "lookup": "looks up n-grams of one length; a draft is used whole, so --spec-ngram-simple-size-m is gamma",
     }
     if wish.drafter in missing:
         return Advice(engine, version, None, note=missing[wish.drafter])
@@ -185,7 +185,7 @@ def _tensorrt(wish: Wish) -> Advice:
         "lookup": {"decoding_type": "NGram", "max_draft_len": wish.gamma, "max_matching_ngram_size": wish.lookup_max},
     }
     missing = {
-        "layers": "none: a drafter of one's own is only possible from Python (UserProvidedDecodingConfig)",
+        "layers": "none: a custom drafter is possible only from Python (UserProvidedDecodingConfig)",
         "medusa": "none in trtllm-serve: its PyTorch backend has Eagle3, MTP, PARD, DraftTarget and NGram",
     }
     if wish.drafter in missing:

@@ -188,11 +188,11 @@ def _warnings(spec: DraftingSpec, card: ModelCard, draft: ModelCard | None, cost
         slow = [predict(ASSUMED_ALPHA, gamma, costs) for gamma in spec.gamma]
         found += [f"estimate with {ASSUMED_ALPHA:.0%} acceptance: {verdict(each, costs)}" for each in slow if each.speedup < 1]
     if draft is not None and draft.context and card.context and draft.context < card.context:
-        found.append(f"the draft model has {draft.context} positions and the target {card.context}: behind them nothing is drafted")
+        found.append(f"the draft model has {draft.context} positions and the target {card.context}: nothing is drafted beyond them")
     if spec.drafter == "medusa" and not _has_heads(spec):
-        found.append(f"no Medusa heads of {clean(card.name)} are kept here: they are trained first, which takes up to two minutes")
+        found.append(f"no Medusa heads of {clean(card.name)} are stored here: they are trained first, which takes up to two minutes")
     if spec.acceptance == "typical":
-        found.append("typical acceptance is lossy: the text is not distributed as the target's own")
+        found.append("typical acceptance is lossy: the output does not follow the target's distribution")
     return found
 
 

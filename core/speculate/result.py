@@ -23,7 +23,7 @@ class SpeculateRow(Figures):
     """[i]: rounds that judged draft i + 1; the share above is over so many."""
     accepted_per_round: float
     """Mean number of drafts accepted in a round."""
-    tokens_per_round: Annotated[float, Figure("tokens a round", "", "higher")]
+    tokens_per_round: Annotated[float, Figure("tokens per round", "", "higher")]
     """Mean number of tokens that a round adds: accepted drafts and the target's own token."""
     drafted_share: float
     """Share of rounds that had a draft: 1 but for lookups, which may find nothing."""
@@ -54,8 +54,8 @@ class SpeculateRow(Figures):
     prompt_seconds: float | None = None
     """Of the prompts' own forwards, the draft model's among them, in the best repeat; not part of `seconds`."""
     baseline_prompt_seconds: float | None = None
-    tokens_per_second: Annotated[float, Figure("tokens a second", "", "higher")]
-    baseline_tokens_per_second: Annotated[float, Figure("tokens a second, plain")]
+    tokens_per_second: Annotated[float, Figure("tokens per second", "", "higher")]
+    baseline_tokens_per_second: Annotated[float, Figure("tokens per second, plain")]
     identical: bool | None
     """Whether the text is plain decoding's, token for token; None when sampled, where the distribution is the same and the texts are not."""
     first_difference: str | None = None
@@ -81,9 +81,9 @@ class SpeculateResult(Result):
     verification_ratio: Annotated[float, Figure("a verification, in target steps (v)", "", "lower")]
     gamma: Annotated[int, Figure("tokens drafted a round (gamma)")]
     temperature: float
-    tokens_per_round: Annotated[float, Figure("tokens a round", "", "higher")]
-    tokens_per_second: Annotated[float, Figure("tokens a second", "", "higher")]
-    baseline_tokens_per_second: Annotated[float, Figure("tokens a second, plain")]
+    tokens_per_round: Annotated[float, Figure("tokens per round", "", "higher")]
+    tokens_per_second: Annotated[float, Figure("tokens per second", "", "higher")]
+    baseline_tokens_per_second: Annotated[float, Figure("tokens per second, plain")]
     identical: bool | None
     """Greedy rows all give plain decoding's texts; None without a greedy row."""
     rows: tuple[SpeculateRow, ...]

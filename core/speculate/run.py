@@ -31,7 +31,7 @@ def run(spec: SpeculateSpec, context: RunContext) -> SpeculateResult:
     Raises:
         RequestError: the request does not fit the models; found before any long work.
         RunFailed: a model answers with NaN.
-        Cancelled: by the person.
+        Cancelled: by the user.
     """
     began = time.monotonic()
     fit = check(spec, resolve(spec.model).card())
@@ -94,11 +94,11 @@ def slowdowns(rows: Sequence[SpeculateRow]) -> Iterator[str]:
         if row.speedup < 1:
             share = "nothing was drafted" if row.alpha is None else f"{row.alpha:.0%} of the judged drafts were accepted"
             yield (
-                f"{where} was a slowdown: {row.speedup:.2f} times plain decoding; {share}, a drafted token cost {row.cost_ratio:.2f} and a "
+                f"{where} was a slowdown: {row.speedup:.2f} times plain decoding; {share}, a drafted token costs {row.cost_ratio:.2f} and a "
                 f"verification {row.verification_ratio:.2f} steps of the target"
             )
         if row.first_difference is not None:
-            yield f"{where}: the greedy text departs from plain decoding's at {row.first_difference}"
+            yield f"{where}: the greedy text diverges from plain decoding at {row.first_difference}"
 
 
 def _result(
@@ -144,10 +144,7 @@ def _result(
 
 
 def _notes(spec: SpeculateSpec) -> Iterator[str]:
-    yield (
-        f"plain and speculative decoding took turns, {spec.repeats} times over all prompts, the best of each counted; the prompts' own forwards "
-        "are left out of speeds"
-    )
+    yield (f"plain and speculative decoding alternated, {spec.repeats} times over all prompts, best of each; prefill is excluded from speeds")
     yield "predicted = E / (gamma c + v): E from the drafts that rounds accepted, c and v timed in other rounds than those whose speed-up is measured"
     if spec.batch > 1:
-        yield f"a batch of {spec.batch} goes on until its slowest row is done, which the prediction knows nothing of"
+        yield f"a batch of {spec.batch} runs until its slowest row is done, which the prediction does not model"

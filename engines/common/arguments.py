@@ -39,8 +39,8 @@ class Arguments:
         name = next((each for each in asked if each in self.known), asked[0] if not self.known else None)
         if name is None:
             if needed:
-                raise RequestError(f"this version of {self.title} does not know {asked[0]}: leave that out, or install another version")
-            self.notes.append(f"this version of {self.title} does not know {asked[0]}: left out")
+                raise RequestError(f"this version of {self.title} does not support {asked[0]}: omit it, or install another version")
+            self.notes.append(f"this version of {self.title} does not support {asked[0]}: ignored")
             return self
         self.values += [name] if value is True else [name, str(value)]
         return self

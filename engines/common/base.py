@@ -58,7 +58,7 @@ class OpenAiServer:
         listed = answer.get("data") if isinstance(answer, dict) else None
         names = [entry.get("id") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else None
         if names is None:
-            raise RequestError(f"{clean(endpoint.url)} does not list its models as OpenAI's protocol does: check the address, and whose server it is")
+            raise RequestError(f"{clean(endpoint.url)} does not list its models as OpenAI's protocol does: check the address, and which server it is")
         return tuple(clean(name, limit=200) for name in names if isinstance(name, str))
 
     def figures(self, endpoint: Endpoint) -> ServerFigures:
@@ -104,7 +104,7 @@ class OpenAiServer:
         try:
             return read(http.post_json(endpoint, path, body, timeout=_SCORING))
         except RequestError as error:
-            raise RequestError(f"{self.facts.title} gives no log-probabilities of a given text here: {error}") from error
+            raise RequestError(f"{self.facts.title} returns no log-probabilities of a given text here: {error}") from error
 
     def explain(self, log: Sequence[str]) -> str:
         """The line of a log that matters, and what to do."""
@@ -130,10 +130,10 @@ def timed(endpoint: Endpoint, path: str, body: Mapping[str, Any], dialect: str) 
 
 
 COMPLAINTS: Sequence[tuple[str, str]] = (
-    (r"out of memory|cannot allocate memory|std::bad_alloc", "lower context, concurrency or gpu-memory, or take a smaller or quantized model"),
-    (r"address already in use|errno 98", "the port is taken: give another, or 0 for a free one"),
+    (r"out of memory|cannot allocate memory|std::bad_alloc", "lower context, concurrency or gpu-memory, or use a smaller or quantized model"),
+    (r"address already in use|errno 98", "the port is in use: give another, or 0 for a free one"),
     (r"no module named|modulenotfounderror", "the engine's environment lacks a package: install it there"),
-    (r"permission denied", "see who may read the model and who may open the port"),
+    (r"permission denied", "check who may read the model and who may open the port"),
 )
 
 

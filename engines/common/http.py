@@ -43,7 +43,7 @@ def get(endpoint: Endpoint, path: str, timeout: float = 5.0) -> bytes:
 
 
 def get_json(endpoint: Endpoint, path: str, timeout: float = 5.0) -> Any:
-    """The JSON of a GET. Raises as `get`, and RequestError when it is no JSON."""
+    """The JSON of a GET. Raises as `get`, and RequestError when it is not JSON."""
     return _decoded(get(endpoint, path, timeout), endpoint, path)
 
 
@@ -60,13 +60,13 @@ def stream(endpoint: Endpoint, path: str, body: Mapping[str, Any], timeout: floa
             while data := response.read1(1 << 16):
                 yield monotonic_ns(), data
         except (OSError, HTTPException) as error:
-            raise RequestError(f"{_shown(endpoint)} broke off in the middle of its answer: {_why(error)}") from error
+            raise RequestError(f"{_shown(endpoint)} closed the connection mid-response: {_why(error)}") from error
 
 
 @contextmanager
 def _opened(endpoint: Endpoint, path: str, body: Mapping[str, Any] | None, timeout: float) -> Iterator[HTTPResponse]:
     if not endpoint.url.startswith(("http://", "https://")):
-        raise RequestError(f"{_shown(endpoint)} is not an address: it begins with http:// or https://")
+        raise RequestError(f"{_shown(endpoint)} is not an address: it must start with http:// or https://")
     headers = {"Accept": "application/json, text/event-stream, */*", "User-Agent": "llmopt"}
     if endpoint.key:
         headers["Authorization"] = f"Bearer {endpoint.key}"
@@ -111,7 +111,7 @@ def _body(response: HTTPResponse, endpoint: Endpoint) -> bytes:
     try:
         data = response.read(_LARGEST + 1)
     except (OSError, HTTPException) as error:
-        raise RequestError(f"{_shown(endpoint)} broke off in the middle of its answer: {_why(error)}") from error
+        raise RequestError(f"{_shown(endpoint)} closed the connection mid-response: {_why(error)}") from error
     if len(data) > _LARGEST:
         raise RequestError(f"{_shown(endpoint)} answered with more than {_LARGEST >> 20} MiB where a short answer was expected")
     return data
@@ -121,7 +121,7 @@ def _decoded(data: bytes, endpoint: Endpoint, path: str) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"{_shown(endpoint)}{path} answered with what is not JSON: check the address, and whose server it is") from error
+        raise RequestError(f"{_shown(endpoint)}{path} did not answer with JSON: check the address, and which server it is") from error
 
 
 def _status(endpoint: Endpoint, path: str, status: int, words: str) -> str:
@@ -136,13 +136,13 @@ def _unreachable(endpoint: Endpoint, error: Exception) -> str:
         return clean(of_tls(_shown(endpoint), reason))
     if isinstance(reason, socket.gaierror):
         return f"the host of {_shown(endpoint)} is not known: check the address"
-    hint = "; does it want https://?" if isinstance(reason, ConnectionResetError | RemoteDisconnected) and endpoint.url.startswith("http://") else ""
+    hint = "; does it need https://?" if isinstance(reason, ConnectionResetError | RemoteDisconnected) and endpoint.url.startswith("http://") else ""
     return f"no answer from {_shown(endpoint)}: {_why(reason)}{hint}"
 
 
 def _why(reason: object) -> str:
     if isinstance(reason, TimeoutError):
-        return "it took too long"
+        return "it timed out"
     if isinstance(reason, OSError) and reason.strerror:
         return clean(reason.strerror, limit=120)
     return clean(str(reason) or type(reason).__name__, limit=120)

@@ -17,13 +17,13 @@ def of_echo(answer: Any, tokens: Sequence[int] | None) -> tuple[TokenScore, ...]
     """
     told = _first_choice(answer).get("logprobs")
     if not isinstance(told, dict):
-        raise RequestError("the answer holds no log-probabilities of the text")
+        raise RequestError("the response has no log-probabilities of the text")
     texts, logprobs = _list(told, "tokens"), _list(told, "token_logprobs")
     numbers = _list(told, "token_ids") or [None] * len(texts)
     named = _list(told, "top_logprobs") or [None] * len(texts)
     numbered = _list(told, "top_ids") or named
     if not len(texts) == len(logprobs) == len(numbers) == len(named) == len(numbered):
-        raise RequestError("the lists of tokens and log-probabilities in the answer are not equally long")
+        raise RequestError("the lists of tokens and log-probabilities in the response differ in length")
     found = [
         TokenScore(_text(text), _number(value), _index(number), _tops(top, by_name))
         for text, value, number, top, by_name in zip(texts, logprobs, numbers, numbered, named, strict=True)
@@ -40,16 +40,16 @@ def of_prompt_logprobs(answer: Any, tokens: Sequence[int] | None) -> tuple[Token
     choice = _first_choice(answer)
     places = choice.get("prompt_logprobs")
     if not isinstance(places, list):
-        raise RequestError("the answer holds no prompt_logprobs")
+        raise RequestError("the response has no prompt_logprobs")
     numbers: Sequence[Any] = tokens or _list(choice, "prompt_token_ids") or [None] * len(places)
     if len(numbers) != len(places):
-        raise RequestError(f"the answer scores {len(places)} tokens of {len(numbers)} that were sent")
+        raise RequestError(f"the response scores {len(places)} of the {len(numbers)} tokens sent")
     found = []
     for number, place in zip(numbers, places, strict=True):
         if place is None:
             continue
         if not isinstance(place, dict) or not place:
-            raise RequestError("prompt_logprobs is not as vLLM documents it")
+            raise RequestError("prompt_logprobs does not follow vLLM's documentation")
         top = {key: TopToken(_text(held.get("decoded_token")), _number(held.get("logprob")), int(key)) for key, held in _entries(place)}
         own = top.get(str(number)) if number is not None else next(iter(top.values()))
         if own is None:
@@ -63,7 +63,7 @@ def of_prefill(answer: Any) -> tuple[TokenScore, ...]:
     details = answer.get("details") if isinstance(answer, dict) else None
     prefill = details.get("prefill") if isinstance(details, dict) else None
     if not isinstance(prefill, list) or not all(isinstance(entry, dict) for entry in prefill):
-        raise RequestError("the answer holds no details.prefill")
+        raise RequestError("the response has no details.prefill")
     found = [
         TokenScore(_text(entry.get("text")), _number(entry["logprob"]), _index(entry.get("id")))
         for entry in prefill
@@ -77,7 +77,7 @@ def of_prefill(answer: Any) -> tuple[TokenScore, ...]:
 def _first_choice(answer: Any) -> dict[str, Any]:
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise RequestError("the answer holds no choice")
+        raise RequestError("the response has no choice")
     return choices[0]
 
 
@@ -87,7 +87,7 @@ def _complete(found: list[TokenScore], tokens: Sequence[int] | None) -> tuple[To
     if wanted is not None and len(found) == wanted + 1:
         found = found[1:]
     if not found or (wanted is not None and len(found) != wanted):
-        raise RequestError(f"the answer scores {len(found)} tokens of the text{'' if wanted is None else f' where {wanted} are expected'}")
+        raise RequestError(f"the response scores {len(found)} tokens of the text{'' if wanted is None else f' where {wanted} are expected'}")
     return tuple(found)
 
 
@@ -100,13 +100,13 @@ def _tops(top: Any, named: Any) -> tuple[TopToken, ...]:
         return tuple(TopToken(_text(text), _number(value), _index(number)) for text, (number, value) in zip(texts, top, strict=True))
     if top is None:
         return ()
-    raise RequestError("the likeliest tokens in the answer are not as the protocol has them")
+    raise RequestError("the top log-probabilities in the response do not follow the protocol")
 
 
 def _entries(place: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     entries = list(place.items())
     if not all(key.isdecimal() and isinstance(held, dict) for key, held in entries):
-        raise RequestError("prompt_logprobs is not as vLLM documents it")
+        raise RequestError("prompt_logprobs does not follow vLLM's documentation")
     return entries
 
 
@@ -125,5 +125,5 @@ def _index(value: Any) -> int | None:
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value > 1e-3:
-        raise RequestError("a log-probability in the answer is no number from minus infinity to 0")
+        raise RequestError("a log-probability in the response is not a number at or below 0")
     return min(float(value), 0.0)

@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--key-env", help="environment variable with a key that clients must give")
+    parser.add_argument("--key-env", help="environment variable with the key that clients must send")
     options = parser.parse_args(arguments)
     key = os.environ.pop(options.key_env, None) if options.key_env else None
     if options.key_env and not key:

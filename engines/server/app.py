@@ -78,7 +78,7 @@ def _guard(key: str) -> Middleware:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if request.path not in _OPEN and not compare_digest(given, expected):
-            sentence = "the key is not the one that this server takes" if given else "this server takes a key: give it as Authorization: Bearer KEY"
+            sentence = "the key is not valid for this server" if given else "this server requires a key: send it as Authorization: Bearer KEY"
             return _error(401, sentence, "invalid_request_error", None, "invalid_api_key")
         return await handler(request)
 
@@ -123,7 +123,7 @@ async def _tokenize(request: web.Request) -> web.Response:
     body = await _json(request)
     text = body.get("prompt") if isinstance(body, dict) else None
     if not isinstance(text, str):
-        raise RequestError("prompt must be a text")
+        raise RequestError("prompt must be a string")
     tokens = request.app[_WORKER].backend.encode(text)
     return web.json_response({"tokens": tokens, "count": len(tokens)})
 
@@ -276,9 +276,9 @@ class _Figures(Collector):
 
     def collect(self) -> Any:
         counters = self._counters
-        yield GaugeMetricFamily("llmopt_requests_running", "Requests that are being answered", counters.running)
+        yield GaugeMetricFamily("llmopt_requests_running", "Requests being processed", counters.running)
         yield GaugeMetricFamily("llmopt_requests_waiting", "Requests in the queue", counters.waiting)
         yield CounterMetricFamily("llmopt_requests", "Requests since the start", counters.requests)
-        yield CounterMetricFamily("llmopt_prompt_tokens", "Tokens of prompts since the start", counters.prompt_tokens)
-        yield CounterMetricFamily("llmopt_generation_tokens", "Tokens of answers since the start", counters.generated)
-        yield CounterMetricFamily("llmopt_busy_seconds", "Seconds of computing since the start", counters.seconds)
+        yield CounterMetricFamily("llmopt_prompt_tokens", "Prompt tokens since the start", counters.prompt_tokens)
+        yield CounterMetricFamily("llmopt_generation_tokens", "Generated tokens since the start", counters.generated)
+        yield CounterMetricFamily("llmopt_busy_seconds", "Compute seconds since the start", counters.seconds)

@@ -65,7 +65,7 @@ def completion_request(body: Any, backend: Backend) -> Request:
     elif isinstance(prompt, list) and prompt and all(isinstance(token, int) and not isinstance(token, bool) and token >= 0 for token in prompt):
         tokens = list(prompt)
     else:
-        raise Refused("prompt must be one text, or one list of tokens", "prompt")
+        raise Refused("prompt must be one string, or one list of tokens", "prompt")
     limit = _whole(fields, "max_tokens", _DEFAULT_TOKENS, 0)
     return _request(fields, backend, tokens, limit, _whole(fields, "logprobs", None, 0, _MOST_LOGPROBS), chat=False)
 
@@ -73,13 +73,13 @@ def completion_request(body: Any, backend: Backend) -> Request:
 def _request(fields: Mapping[str, Any], backend: Backend, tokens: Sequence[int], limit: int | None, top: int | None, *, chat: bool) -> Request:
     _known(fields)
     if _whole(fields, "n", 1, 1) != 1 or _whole(fields, "best_of", 1, 1) != 1:
-        raise Refused("this server gives one answer a request: leave out n and best_of", "n")
+        raise Refused("this server returns one completion per request: omit n and best_of", "n")
     echo = fields.get("echo") is True
     if not tokens:
         raise Refused("the prompt is empty: give at least one token", "messages" if chat else "prompt")
     room = backend.context - len(tokens)
     if limit == 0 and not echo:
-        raise Refused("max_tokens = 0 cannot be used: ask for at least one, or for echo", "max_tokens")
+        raise Refused("max_tokens = 0 is invalid: request at least one, or echo", "max_tokens")
     if room < 1 or (limit is not None and limit > room):
         raise Refused(
             f"this model's maximum context length is {backend.context} tokens, and {len(tokens)} in the prompt with "
@@ -110,7 +110,7 @@ def _known(fields: Mapping[str, Any]) -> None:
     """What would change the answer and is not known here is refused, never silently left out."""
     for name, means_nothing in _NOT_KNOWN.items():
         if (value := fields.get(name)) is not None and not means_nothing(value):
-            raise Refused(f"this server does not know {name}: leave it out", name)
+            raise Refused(f"this server does not support {name}: omit it", name)
 
 
 def _empty(value: Any) -> bool:
@@ -139,12 +139,12 @@ def _message(message: Any, number: int) -> dict[str, str]:
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         if len(parts) != len(content) or not all(isinstance(part, str) for part in parts):
-            raise Refused(f"messages[{number}] holds what is not text, which this server does not read", f"messages[{number}].content")
+            raise Refused(f"messages[{number}] has content that is not text, which this server does not support", f"messages[{number}].content")
         content = "".join(part for part in parts if part)
     if content is None:
         content = ""
     if not isinstance(content, str):
-        raise Refused(f"messages[{number}].content must be a text", f"messages[{number}].content")
+        raise Refused(f"messages[{number}].content must be a string", f"messages[{number}].content")
     return {"role": role, "content": content}
 
 
@@ -153,7 +153,7 @@ def _stops(value: Any) -> tuple[str, ...]:
         return ()
     stops = (value,) if isinstance(value, str) else value
     if not isinstance(stops, list | tuple) or not all(isinstance(stop, str) and stop for stop in stops) or len(stops) > _MOST_STOPS:
-        raise Refused(f"stop must be a text, or a list of at most {_MOST_STOPS}", "stop")
+        raise Refused(f"stop must be a string, or a list of at most {_MOST_STOPS}", "stop")
     return tuple(stops)
 
 
@@ -162,7 +162,7 @@ def _number(fields: Mapping[str, Any], name: str, default: float, low: float, hi
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise Refused(f"{name} = {clean(repr(value), limit=40)} cannot be used: give a number from {low:g} to {high:g}", name)
+        raise Refused(f"{name} = {clean(repr(value), limit=40)} is invalid: give a number from {low:g} to {high:g}", name)
     return float(value)
 
 
@@ -172,5 +172,5 @@ def _whole(fields: Mapping[str, Any], name: str, default: int | None, low: int |
         return default
     if isinstance(value, bool) or not isinstance(value, int) or (low is not None and value < low) or (high is not None and value > high):
         bounds = "" if low is None else f" from {low}{'' if high is None else f' to {high}'}"
-        raise Refused(f"{name} = {clean(repr(value), limit=40)} cannot be used: give a whole number{bounds}", name)
+        raise Refused(f"{name} = {clean(repr(value), limit=40)} is invalid: give a whole number{bounds}", name)
     return value

@@ -49,9 +49,7 @@ class LlamaCppPython(OpenAiServer):
     def command(self, spec: ServeSpec, found: Found, port: int) -> Command:
         """`python -m llama_cpp.server --model FILE ...`."""
         if spec.draft is not None or spec.quantization is not None or spec.gpu_memory is not None or spec.tensor_parallel > 1:
-            raise RequestError(
-                "llama-cpp-python's server takes neither draft, nor quantization, nor gpu-memory, nor tensor-parallel: leave them out, or take vllm"
-            )
+            raise RequestError("llama-cpp-python's server supports no draft, quantization, gpu-memory or tensor-parallel: omit them, or use vllm")
         source = require_gguf(resolve(spec.model))
         arguments = Arguments("llama-cpp-python's server", probing.flags(found.program))
         arguments.add("--model", str(source.path), "--host", spec.host, "--port", str(port)).option("--model_alias", source.title)
@@ -65,7 +63,7 @@ class LlamaCppPython(OpenAiServer):
             arguments.option("--type_k", kind, needed=True).option("--type_v", kind, needed=True).option("--flash_attn", "True", needed=True)
         if "--chat_format" not in spec.extra and "tokenizer.chat_template" not in read_gguf_header(source.path).metadata:
             arguments.notes.append(
-                "the file has no chat template: this server writes conversations as for Llama 2, unless told extra --chat_format NAME"
+                "the file has no chat template: this server formats conversations as for Llama 2, unless given extra --chat_format NAME"
             )
         return Command((*found.program, *arguments.add(*spec.extra).values), notes=tuple(arguments.notes))
 
@@ -81,7 +79,7 @@ _PLACE = engine_paths.variable("llama-cpp")
 
 def _cache_type(name: str) -> int:
     if name not in _TYPES:
-        raise RequestError(f"llama.cpp has no cache of {name}: take one of {', '.join(_TYPES)}")
+        raise RequestError(f"llama.cpp has no cache type {name}: choose one of {', '.join(_TYPES)}")
     return _TYPES[name]
 
 

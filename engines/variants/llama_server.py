@@ -18,9 +18,9 @@ _SLOTS = 4
 """Sequences at once that it chooses by itself."""
 
 COMPLAINTS = (
-    (r"unknown (?:model architecture|pre-tokenizer type)", "this version of llama.cpp does not know the model: take a newer one"),
-    (r"failed to allocate|unable to allocate|failed to create_?\s?context", "lower context or concurrency, or take a smaller or quantized model"),
-    (r"error loading model|failed to load model", "the file is damaged, or of a kind that this version of llama.cpp does not read"),
+    (r"unknown (?:model architecture|pre-tokenizer type)", "this version of llama.cpp does not support the model: use a newer one"),
+    (r"failed to allocate|unable to allocate|failed to create_?\s?context", "lower context or concurrency, or use a smaller or quantized model"),
+    (r"error loading model|failed to load model", "the file is damaged, or this version of llama.cpp does not support it"),
 )
 """Of llama.cpp in every server."""
 
@@ -82,21 +82,19 @@ class LlamaServer(OpenAiServer):
             # Newer versions name --draft-max in their help too, to say that it is gone.
             arguments.option(("--spec-draft-n-max", "--draft-max"), spec.gamma)
         if spec.quantization is not None or spec.tensor_parallel > 1 or spec.gpu_memory is not None:
-            raise RequestError(
-                "llama-server takes neither quantization, nor gpu-memory, nor tensor-parallel: leave them out, or give its own in extra"
-            )
+            raise RequestError("llama-server supports no quantization, gpu-memory or tensor-parallel: omit them, or give its own options in extra")
         return Command((*found.program, *arguments.add(*spec.extra).values), notes=tuple(arguments.notes))
 
     def score(self, endpoint: Endpoint, text: str, tokens: Sequence[int] | None, top: int) -> tuple[TokenScore, ...]:
         """Always refused."""
         del endpoint, text, tokens, top
-        raise RequestError("llama-server tells log-probabilities of what it generates alone, not of a given text: llama-cpp/own tells them")
+        raise RequestError("llama-server returns log-probabilities of generated text only, not of a given text: use llama-cpp/own")
 
 
 def require_gguf(source: ModelSource) -> ModelSource:
     """The source, when it is a GGUF file. Raises RequestError."""
     if source.kind != "gguf":
-        raise RequestError(f"llama.cpp reads .gguf files, and {source.title} is none: make one with `llmopt quantize --method gguf`")
+        raise RequestError(f"llama.cpp reads .gguf files, and {source.title} is not one: create one with `llmopt quantize --method gguf`")
     return source
 
 

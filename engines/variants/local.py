@@ -64,7 +64,7 @@ class LocalServer(OpenAiServer):
             ("tensor-parallel", spec.tensor_parallel if spec.tensor_parallel > 1 else None),
         ):
             if value is not None:
-                raise RequestError(f"{self.facts.title} as this program serves it does not know {name}: leave it out, or take another engine")
+                raise RequestError(f"{self.facts.title} as served by this program does not support {name}: omit it, or use another engine")
 
 
 def _place(model: str) -> str:

@@ -25,7 +25,7 @@ class TransformersServe(OpenAiServer):
     facts = EngineFacts(
         "transformers/serve",
         "transformers serve",
-        "The server that transformers brings itself, one request at a time unless told --continuous-batching",
+        "The server that ships with transformers, one request at a time unless given --continuous-batching",
         formats=("plain", "compressed-tensors", "gptq", "awq", "bitsandbytes", "fp8", "aqlm"),
         tried="for real",
     )
@@ -52,7 +52,7 @@ class TransformersServe(OpenAiServer):
         arguments.option("--device", spec.device).option("--dtype", spec.dtype).option("--default-seed", spec.seed)
         arguments.option("--quantization", spec.quantization, needed=True)
         if spec.context is not None:
-            arguments.notes.append("transformers serve knows no limit of the context: left out")
+            arguments.notes.append("transformers serve has no context limit: ignored")
         threads = {} if spec.threads is None else {"OMP_NUM_THREADS": str(spec.threads)}
         return Command((*found.program, *arguments.add(*spec.extra).values), threads, tuple(arguments.notes))
 
@@ -74,4 +74,4 @@ def _refuse(spec: ServeSpec) -> None:
         ("tensor-parallel", spec.tensor_parallel if spec.tensor_parallel > 1 else None),
     ):
         if value is not None:
-            raise RequestError(f"transformers serve does not know {name}: leave it out, or take another engine")
+            raise RequestError(f"transformers serve does not support {name}: omit it, or use another engine")

@@ -29,7 +29,7 @@ def test_the_names_are_known_without_an_import(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("name", "word"),
-    [("gamma", "there are alpha, beta"), ("alpha", "cannot be imported"), ("beta", "is not an engine"), ("\x1b[2J", "unknown engine")],
+    [("gamma", "choose one of alpha, beta"), ("alpha", "could not be imported"), ("beta", "is not an engine"), ("\x1b[2J", "unknown engine")],
 )
 def test_an_engine_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, word: str) -> None:
     points(monkeypatch, alpha="does.not:Exist", beta="tests.core.test_engine:Nothing")

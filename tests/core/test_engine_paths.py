@@ -50,11 +50,11 @@ def test_without_a_place_this_python_is_taken() -> None:
 
 
 def test_a_place_that_is_not_there_or_holds_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="does not exist: mend LLMOPT_ENGINE_VLLM"):
+    with pytest.raises(RequestError, match="does not exist: correct LLMOPT_ENGINE_VLLM"):
         engine_paths.program("vllm", "vllm", {"LLMOPT_ENGINE_VLLM": str(tmp_path / "none")})
-    with pytest.raises(RequestError, match="holds no program vllm"):
+    with pytest.raises(RequestError, match="has no program vllm"):
         engine_paths.program("vllm", "vllm", {"LLMOPT_ENGINE_VLLM": str(tmp_path)})
-    with pytest.raises(RequestError, match="holds no Python"):
+    with pytest.raises(RequestError, match="has no Python"):
         engine_paths.python("vllm", {"LLMOPT_ENGINE_VLLM": str(tmp_path)})
 
 

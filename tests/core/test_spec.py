@@ -40,14 +40,14 @@ def test_a_spec_is_frozen() -> None:
     ("values", "sentence"),
     [
         ({"model": "m", "grop_size": 8}, "unknown field grop-size: remove it, or check its spelling"),
-        ({"model": "m", "group_size": 4}, "group-size = 4 cannot be used: input should be greater than or equal to 8"),
-        ({"model": "m", "group_size": "many"}, "group-size = 'many' cannot be used: input should be a valid integer"),
+        ({"model": "m", "group_size": 4}, "group-size = 4 is invalid: input should be greater than or equal to 8"),
+        ({"model": "m", "group_size": "many"}, "group-size = 'many' is invalid: input should be a valid integer"),
         ({"model": "m", "group_size": 24}, "group-size 24 does not divide rows of 64"),
-        ({"model": "m", "device": "gpu"}, "device = 'gpu' cannot be used: string should match pattern"),
-        ({"model": "m", "seed": -1}, "seed = -1 cannot be used: input should be greater than or equal to 0"),
+        ({"model": "m", "device": "gpu"}, "device = 'gpu' is invalid: string should match pattern"),
+        ({"model": "m", "seed": -1}, "seed = -1 is invalid: input should be greater than or equal to 0"),
         ({"model": "m", "\x1b[2J": 1}, "unknown field �[2J: remove it"),
-        ({"model": "m", "rows": "9" * 500 + "x"}, f"rows = '{'9' * 78}… cannot be used"),
-        ({"model": ""}, "model = '' cannot be used: string should have at least 1 character"),
+        ({"model": "m", "rows": "9" * 500 + "x"}, f"rows = '{'9' * 78}… is invalid"),
+        ({"model": ""}, "model = '' is invalid: string should have at least 1 character"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(values: dict[str, Any], sentence: str) -> None:

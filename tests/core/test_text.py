@@ -79,7 +79,7 @@ def test_what_is_no_text_is_refused_with_a_way_out(tmp_path: Path) -> None:
         (latin, r"latin\.txt is not UTF-8 text \(byte 3\): convert it"),
         (empty, r"empty\.txt is empty"),
         (tmp_path / "absent.txt", r"cannot read the text .*absent\.txt: No such file"),
-        (Path("nul\0byte"), r"cannot read the text nul�byte: it is not the name of a file"),
+        (Path("nul\0byte"), r"cannot read the text nul�byte: it is not a file name"),
         (tmp_path / "\x1b[2J", r"cannot read the text .*�\[2J: No such file"),
         (tmp_path, r"cannot read the text .*: Is a directory"),
     ):

@@ -84,16 +84,16 @@ def test_lines_may_be_cut_anywhere(size: int, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_model_that_there_is_not_is_a_wrong_request() -> None:
-    with pytest.raises(RequestError, match="cannot fetch nope: pull model manifest: file does not exist"):
+    with pytest.raises(RequestError, match="cannot pull nope: pull model manifest: file does not exist"):
         pulled(lines(STEPS[0], {"error": "pull model manifest: file does not exist"}), "nope")
-    with pytest.raises(RequestError, match="no model was named"):
+    with pytest.raises(RequestError, match="no model given"):
         pulled(lines(*STEPS), " ")
     with pytest.raises(RequestError, match="HTTP 400"):
         pulled((400, '{"error":"invalid model name"}'))
 
 
 def test_a_fetch_that_breaks_off_has_failed_and_goes_on_later() -> None:
-    with pytest.raises(RunFailed, match=r"no space left on device.*goes on there"):
+    with pytest.raises(RunFailed, match=r"no space left on device.*the next pull resumes"):
         pulled(lines(*STEPS[:3], {"error": "write: no space left on device"}))
     with pytest.raises(RunFailed, match="without success"):
         pulled(lines(*STEPS[:4]))
@@ -101,7 +101,7 @@ def test_a_fetch_that_breaks_off_has_failed_and_goes_on_later() -> None:
 
 @pytest.mark.parametrize("answer", ["<html>no", '{"status":"ok"}\n[1]\n', b"\xff\n", "5\n"])
 def test_a_server_of_another_kind_is_told(answer: Answer) -> None:
-    with pytest.raises(RequestError, match="is it a server of Ollama"):
+    with pytest.raises(RequestError, match="is it an Ollama server"):
         pulled(answer)
 
 

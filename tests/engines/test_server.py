@@ -183,7 +183,7 @@ async def test_fields_that_ask_for_nothing_are_taken(client: Client, worker: Wor
         ("/v1/completions", {"prompt": "a", "max_tokens": 500}, 400, "maximum context length is 100"),
         ("/v1/completions", {"prompt": "a", "temperature": -1}, 400, "temperature"),
         ("/v1/completions", {"prompt": "a", "max_tokens": "many"}, 400, "max_tokens"),
-        ("/v1/completions", {"prompt": "a", "n": 2}, 400, "one answer a request"),
+        ("/v1/completions", {"prompt": "a", "n": 2}, 400, "one completion per request"),
         ("/v1/completions", {"prompt": "a", "stop": 5}, 400, "stop must be"),
         ("/v1/completions", {"prompt": "a", "model": "other\u001b[2J"}, 404, "does not exist"),
         ("/v1/chat/completions", {"messages": []}, 400, "at least one message"),

@@ -64,7 +64,7 @@ def test_variants_are_named_behind_their_engine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("llama-cpp/x", "llama-cpp/llama-server, llama-cpp/python"), ("vllm/", "only vllm itself"), ("x/y", "unknown engine")]
+    ("name", "words"), [("llama-cpp/x", "llama-cpp/llama-server, llama-cpp/python"), ("vllm/", "choose vllm itself"), ("x/y", "unknown engine")]
 )
 def test_a_variant_that_there_is_not_is_refused(name: str, words: str) -> None:
     with pytest.raises(RequestError, match=words):
@@ -113,7 +113,7 @@ def test_llama_cpp_pythons_server_lets_answers_end(gguf: str, tmp_path: Path, mo
     assert any("no chat template" in note for note in look_up("llama-cpp/python").command(spec, found, 8123).notes)
     chosen = spec.model_copy(update={"extra": ("--chat_format", "chatml")})
     assert not look_up("llama-cpp/python").command(chosen, found, 8123).notes
-    with pytest.raises(RequestError, match="no cache of fp8"):
+    with pytest.raises(RequestError, match="no cache type fp8"):
         look_up("llama-cpp/python").command(spec.model_copy(update={"kv_dtype": "fp8"}), found, 8123)
 
 
@@ -151,7 +151,7 @@ def test_a_server_whose_packages_are_missing_names_them(tmp_path: Path, monkeypa
         found = look_up(name).find()
         assert isinstance(found, Missing)
         assert "lacks fastapi, uvicorn" in found.reason
-    assert "holds no program llama-server" in getattr(look_up("llama-cpp/llama-server").find(), "reason", "")
+    assert "has no program llama-server" in getattr(look_up("llama-cpp/llama-server").find(), "reason", "")
 
 
 @pytest.mark.parametrize(
@@ -188,9 +188,9 @@ def test_our_server_finds_a_relative_path_and_takes_a_key_from_the_environment(g
 
 def test_llama_cpp_takes_nothing_but_gguf_files(gguf: str) -> None:
     for name in ("llama-cpp/llama-server", "llama-cpp/python"):
-        with pytest.raises(RequestError, match=r"bundled:base is none: make one"):
+        with pytest.raises(RequestError, match=r"bundled:base is not one: create one"):
             look_up(name).command(ServeSpec(model="bundled:base", engine=name), Found("1", ("/bin/true",)), 8123)
-    with pytest.raises(RequestError, match="bundled:draft is none"):
+    with pytest.raises(RequestError, match="bundled:draft is not one"):
         look_up("llama-cpp").command(ServeSpec(model=gguf, draft="bundled:draft", engine="llama-cpp"), Found("1", ("/bin/true",)), 8123)
 
 
@@ -241,14 +241,14 @@ def test_the_token_behind_an_echo_is_not_scored() -> None:
         assert [(score.text, score.logprob) for score in found] == [("b", -0.5)]
         assert server.asked[0][2] == {"model": "m", "prompt": "ab", "max_tokens": 1, "echo": True, "logprobs": 1, "temperature": 0}
     for damaged in ([], {"choices": []}, {"choices": [5], "usage": {}}, {"choices": [{"logprobs": 3}], "usage": {"completion_tokens": 1}}):  # type: ignore[var-annotated]
-        with documented({"/v1/completions": damaged}) as server, pytest.raises(RequestError, match="gives no log-probabilities"):
+        with documented({"/v1/completions": damaged}) as server, pytest.raises(RequestError, match="returns no log-probabilities"):
             engine.score(Endpoint(server.url, "m"), "ab", None, 1)
 
 
 @pytest.mark.parametrize(
     ("line", "word"),
     [
-        ("llama_model_load: error loading model: unknown model architecture: 'new'", "take a newer one"),
+        ("llama_model_load: error loading model: unknown model architecture: 'new'", "use a newer one"),
         ("E alloc_tensor_range: failed to allocate CPU buffer of size 20480000000", "lower context"),
         ("ValueError: Failed to load model from file: x.gguf", "damaged"),
     ],

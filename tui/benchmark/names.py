@@ -46,7 +46,7 @@ def title(run: Run) -> str:
     if run.capability == MACHINE:
         return f"this machine and {names.model(run.values)}"
     if run.capability == COMPARE:
-        return f"engines beside each other: {names.model(run.values)}"
+        return f"comparison of engines: {names.model(run.values)}"
     load = clean(text_in(run.values, "load", "concurrency"), limit=20)
     return f"{_LOADS.get(load, load)} on {target(run.values)}"
 

@@ -41,15 +41,14 @@ class BenchmarkPane(AsksForKey, PausesLoads):
     """Forms and check on the left; the load as it goes, results and servers on the right."""
 
     HELP = (
-        "Put a load on a server and measure it: one that is started for the model of the form, or one that runs already, by its address in place of "
-        "the model.\n\n"
-        "Below the form stands what F5 will do: the engine and its version, the exact command (y copies it), how many requests, about how long. "
-        "F6 turns to the form of a comparison (the same load on several engines, one after another), to that of a server that goes on until it "
-        "is stopped (s starts it, x stops the one that is chosen under Servers, u puts its address into the form of a load) and to that of the "
-        "machine itself: its matrix products and its memory. Runs and servers go on without this program. F4 goes through the views."
+        "Load-test a server: one started for the model of the form, or a running one, by its address in place of the model.\n\n"
+        "Below the form is what F5 will do: the engine and its version, the exact command (y copies it), the number of requests, the estimated time. "
+        "F6 switches to the form of a comparison (the same load on several engines, one after another), of a server that runs until it is stopped (s "
+        "starts it, x stops the one chosen under Servers, u puts its address into the form of a load) and of the machine itself: its matrix products "
+        "and its memory. Runs and servers continue without this program. F4 switches views."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x", "stop_server", "Stop server", id="benchmark.stop-server", tooltip="Stop the server under the cursor, after a question"),
+        Binding("x", "stop_server", "Stop server", id="benchmark.stop-server", tooltip="Stop the server under the cursor, after confirmation"),
         Binding("u", "use_server", "Measure it", id="benchmark.use-server", tooltip="Put the address of the server under the cursor into the form"),
         *PAUSE_BINDINGS,
         *common_bindings("benchmark", views="setup, live, results, servers, machine"),
@@ -59,16 +58,16 @@ class BenchmarkPane(AsksForKey, PausesLoads):
             "Experiment",
             show=False,
             id="benchmark.experiment",
-            tooltip="Turn to the next form: a load, several engines, a server, the machine",
+            tooltip="Switch to the next form: a load, several engines, a server, the machine",
         ),
-        Binding("c", "all_runs", "All runs", id="benchmark.all-runs", tooltip="Show the loads on this model, or those on every model and address"),
-        Binding("m", "next_chart", "Next chart", id="benchmark.chart", tooltip="Draw the next chart, or turn to what stands behind"),
+        Binding("c", "all_runs", "All runs", id="benchmark.all-runs", tooltip="Show the loads on this model, or on all models and addresses"),
+        Binding("m", "next_chart", "Next chart", id="benchmark.chart", tooltip="Show the next chart, or the hidden one"),
         Binding(
-            "s", "start_server", "Start server", id="benchmark.start-server", tooltip="Start the server of the form; it goes on until it is stopped"
+            "s", "start_server", "Start server", id="benchmark.start-server", tooltip="Start the server of the form; it runs until it is stopped"
         ),
         Binding("o", "earlier", "Earlier", id="benchmark.earlier", tooltip="Show the measurement of the machine before this one"),
         Binding("v", "columns", "Columns", id="benchmark.columns", tooltip="Show the other columns of the results: latencies, or memory and quality"),
-        Binding("b", "reference", "Reference", id="benchmark.reference", tooltip="Set the other results against the one under the cursor"),
+        Binding("b", "reference", "Reference", id="benchmark.reference", tooltip="Compare the other results with the one under the cursor"),
         Binding("y,f9", "copy", "Copy", id="benchmark.copy", tooltip="Copy the server's command or address to the clipboard"),
     ]
     WHOLE = frozenset({RESULTS})
@@ -124,7 +123,7 @@ class BenchmarkPane(AsksForKey, PausesLoads):
 
     @property
     def going(self) -> LiveRun[Any] | None:
-        """The load or measurement that is not over; a server that goes on is there to be measured, and no reason to wait."""
+        """The load or measurement that is not over; a running server is there to be measured, and no reason to wait."""
         lives: tuple[LiveRun[Any], ...] = (self.load_view, self.machine)
         return next((live for live in lives if live.going), None)
 
@@ -269,13 +268,13 @@ class BenchmarkPane(AsksForKey, PausesLoads):
         if chosen is None or not chosen.going:
             return
         where = f" at {clean(chosen.url)}" if chosen.url else ""
-        text = f"Stop the {self.servers.title(chosen.run)}{where}? Requests that are under way get no answer."
+        text = f"Stop the {self.servers.title(chosen.run)}{where}? Requests in flight get no response."
 
         def answered(yes: bool | None) -> None:
             if yes:
                 self._cancel(self.servers, chosen.run)
 
-        self.app.push_screen(Confirm(text, yes="Stop it", no="Let it run"), answered)
+        self.app.push_screen(Confirm(text, yes="Stop it", no="Keep running"), answered)
 
     def action_use_server(self) -> None:
         """Put the address of the server under the cursor into the form of a load."""

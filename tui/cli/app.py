@@ -12,38 +12,39 @@ from tui.cli.help.benchmark import benchmarking
 from tui.cli.help.quantize import quantizing
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
-    ("hardware", "tui.cli.commands.hardware:hardware", "Show GPUs, processors, memory and disks, once or live."),
-    ("models", "tui.cli.commands.models:models", "List the models at hand: bundled, local folders, Hugging Face cache."),
-    ("estimate", "tui.cli.commands.estimate:estimate", "Estimate the memory that a model needs, and what fits."),
+    ("hardware", "tui.cli.commands.hardware:hardware", "Show GPUs, CPUs, memory and disks, once or live."),
+    ("models", "tui.cli.commands.models:models", "List available models: bundled, local folders, Hugging Face cache."),
+    ("estimate", "tui.cli.commands.estimate:estimate", "Estimate the memory a model needs, and what fits."),
     ("recommend", "tui.cli.commands.recommend:recommend", "Recommend an engine and a format for a model on this machine."),
-    ("evaluate", "tui.cli.experiments:evaluate", "Measure perplexity, and the divergence from a reference model."),
-    ("verify", "tui.cli.experiments:verify", "Check a checkpoint, ours or anybody's: scheme, tensors, perplexity."),
-    ("quantize", "tui.cli.experiments:quantize", "Quantize a model, measure the cost, write a checkpoint."),
-    ("quantize-compare", "tui.cli.experiments:quantize_compare", "Quantize one model in several ways and compare them."),
-    ("pareto", "tui.cli.commands.pareto:pareto", "Set all finished quantizations of a model beside each other: size against quality."),
+    ("evaluate", "tui.cli.experiments:evaluate", "Measure perplexity and the divergence from a reference model."),
+    ("verify", "tui.cli.experiments:verify", "Check a checkpoint, ours or another tool's: scheme, tensors, perplexity."),
+    ("quantize", "tui.cli.experiments:quantize", "Quantize a model, measure the quality loss, write a checkpoint."),
+    ("quantize-compare", "tui.cli.experiments:quantize_compare", "Quantize one model in several ways and compare the results."),
+    ("pareto", "tui.cli.commands.pareto:pareto", "Compare all finished quantizations of a model: size against quality."),
     ("kv-cache", "tui.cli.experiments:kv_cache", "Compare KV-cache schemes: memory, speed, perplexity through the cache."),
-    ("kv-cache-why", "tui.cli.experiments:kv_cache_why", "Generate with a KV cache and without one, and compare."),
-    ("kv-cache-pages", "tui.cli.experiments:kv_cache_pages", "Watch the pages of a KV cache: a decode, or a simulated scheduler."),
-    ("kv-cache-fit", "tui.cli.commands.kv_fit:kv_cache_fit", "Calculate which context and concurrency fit with each KV-cache scheme."),
-    ("speculate", "tui.cli.experiments:speculate", "Decode with and without speculation, and measure what it brings."),
-    ("speculate-test", "tui.cli.experiments:speculate_test", "Test that speculation leaves the target's distribution as it is."),
+    ("kv-cache-why", "tui.cli.experiments:kv_cache_why", "Compare generation with and without a KV cache."),
+    ("kv-cache-pages", "tui.cli.experiments:kv_cache_pages", "Show the pages of a KV cache in a decode or a simulated scheduler."),
+    ("kv-cache-fit", "tui.cli.commands.kv_fit:kv_cache_fit", "Estimate the context and concurrency that fit with each KV-cache scheme."),
+    ("speculate", "tui.cli.experiments:speculate", "Decode with and without speculation and measure the speed-up."),
+    ("speculate-test", "tui.cli.experiments:speculate_test", "Test that speculation preserves the target's distribution."),
     (
         "speculate-simulate",
         "tui.cli.commands.speculate_simulate:speculate_simulate",
-        "Foretell what speculative decoding would bring, and how engines are asked for it.",
+        "Predict the speed-up of speculative decoding and print the engine flags.",
     ),
-    ("benchmark", "tui.cli.commands.benchmark:benchmark", "Put a load on a server, and measure it honestly."),
+    ("benchmark", "tui.cli.commands.benchmark:benchmark", "Load-test a server: latency, throughput, goodput."),
     ("benchmark-compare", "tui.cli.commands.compare_engines:benchmark_compare", "Compare engines and formats of one model under the same load."),
-    ("benchmark-machine", "tui.cli.experiments:benchmark_machine", "Measure this machine: matrix products, memory, what bounds a model."),
-    ("serve", "tui.cli.commands.serve:serve", "Start a server of an engine, and wait until it answers."),
-    ("ollama", "tui.cli.commands.ollama:app", "List, watch and fetch the models of an Ollama server."),
+    ("benchmark-machine", "tui.cli.experiments:benchmark_machine", "Measure this machine: matrix products, memory, a model's bottleneck."),
+    ("serve", "tui.cli.commands.serve:serve", "Start an engine's server and wait until it answers."),
+    ("ollama", "tui.cli.commands.ollama:app", "List, monitor and pull the models of an Ollama server."),
     ("runs", "tui.cli.commands.runs:app", "List, show, follow, cancel, resume, compare, export and remove runs."),
-    ("completion", "tui.cli.commands.completion:completion", "Print the completion script of a shell."),
+    ("completion", "tui.cli.commands.completion:completion", "Print a shell's completion script."),
 )
 
 
 _EXIT_CODES = (
-    "Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 a check fell short, 130 interrupted. --debug, anywhere, shows a traceback."
+    "Exit codes: 0 done, 1 the run failed, 2 invalid request, 3 a check failed its threshold, 130 interrupted. "
+    "--debug, in any position, shows a traceback."
 )
 _BELOW: Final[dict[str, Callable[[], str]]] = {"quantize": quantizing, "benchmark": benchmarking, "benchmark-compare": benchmarking}
 """What stands below the options of a command."""
@@ -57,7 +58,7 @@ def build(arguments: Sequence[str] | None = None) -> App:
     """
     app = App(
         name="llmopt",
-        help="Make a language model smaller and faster, and measure what that cost.",
+        help="Make a language model smaller and faster, and measure the quality loss.",
         help_epilogue=_EXIT_CODES,
         version=f"llmopt {__version__}",
         help_format="plaintext",

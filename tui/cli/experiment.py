@@ -69,14 +69,14 @@ def conclude(run: Run, state: State, *, as_json: bool) -> int:
     reason = state.exit_reason or state.status
     narrate(f"llmopt: {reason}")
     if result is not None:
-        narrate(f"what was measured by then is kept: `llmopt runs show {run.id}`")
+        narrate(f"everything measured so far is kept: `llmopt runs show {run.id}`")
         if as_json:
             print_document(run.capability, result)
         else:
             _print(run)
         return state.exit_code or 1
     if resumable(run, state) and kept_bytes(run):
-        narrate(f"finished blocks are kept: `llmopt runs resume {run.id}` goes on from there")
+        narrate(f"finished blocks are kept: `llmopt runs resume {run.id}` continues from there")
     if as_json:
         print_document("error", {"error": reason, "exit_code": state.exit_code or 1, "run": run.id, "status": state.status})
     return state.exit_code or 1

@@ -36,7 +36,7 @@ def until_over(run: Run, launcher: Launcher, *, cancel_on_interrupt: bool, heard
     except KeyboardInterrupt:
         screen.clear()
         if not cancel_on_interrupt:
-            narrate(f"run {run.id} goes on; `llmopt runs follow {run.id}` shows it again")
+            narrate(f"run {run.id} continues; `llmopt runs follow {run.id}` shows it again")
             raise
     return cancel(run, launcher)
 
@@ -88,7 +88,7 @@ class ProgressLine:
                 self._progress = event
                 self._milestone()
             elif isinstance(event, StateChange) and event.status == "queued":
-                self._began, self._tenth = None, -1  # it goes on after a stop: the time between is not its pace
+                self._began, self._tenth = None, -1  # it continues after a stop: the time between is not its pace
             elif isinstance(event, Metric):
                 self._metric = event
             elif isinstance(event, Log):

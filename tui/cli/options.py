@@ -19,7 +19,7 @@ from core.spec import Spec, Values, extra_of, text_in
 
 _OPERATORS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _RUN = Group("Run", sort_key=99)
-_FLAGS = (("json", "Print one JSON document"), ("detach", "Print the run's id and return; the run goes on"))
+_FLAGS = (("json", "Print one JSON document"), ("detach", "Print the run's id and return; the run continues"))
 
 
 def from_spec(command: Callable[..., int], spec_type: type[Spec], explanation: str) -> Callable[..., int]:
@@ -44,7 +44,7 @@ def from_spec(command: Callable[..., int], spec_type: type[Spec], explanation: s
             "spec",
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=Annotated[Path | None, Parameter(help="Run a saved spec.json again; options given beside it win", group=_RUN)],
+            annotation=Annotated[Path | None, Parameter(help="Rerun a saved spec.json; options on the command line override it", group=_RUN)],
         )
     )
     for name, text in _FLAGS:
@@ -65,7 +65,7 @@ def build_spec(spec_type: type[Spec], model: str | None, given: dict[str, object
     if saved_file is not None:
         spec = saved.load(saved_file)
         if not isinstance(spec, spec_type):
-            raise RequestError(f"{clean(str(saved_file))} asks for {spec.capability}: use `llmopt {spec.capability} --spec`")
+            raise RequestError(f"{clean(str(saved_file))} is a spec of {spec.capability}: use `llmopt {spec.capability} --spec`")
         values = _chosen(spec) if given.get("method") not in {None, getattr(spec, "method", None)} else spec.model_dump()
     if model is not None:
         values["model"] = model
@@ -80,7 +80,7 @@ def without_effect(spec: Spec, given: Values) -> list[str]:
     for name in given:
         for other, allowed in extra_of(type(spec).model_fields[name]).applies.items():
             if getattr(spec, other) not in allowed:
-                sentences.append(f"--{name.replace('_', '-')} has no effect beside {other.replace('_', '-')} {getattr(spec, other)}")
+                sentences.append(f"--{name.replace('_', '-')} has no effect with {other.replace('_', '-')} {getattr(spec, other)}")
                 break
     return sentences
 
@@ -135,7 +135,7 @@ def _numbers(_type: Any, tokens: Sequence[Token]) -> tuple[int, ...]:
     try:
         return tuple(int(part) for token in tokens for part in token.value.split(",") if part.strip())
     except ValueError:
-        raise ValueError("give whole numbers with commas between them") from None
+        raise ValueError("give whole numbers separated by commas") from None
 
 
 def _decimals(_type: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
@@ -143,14 +143,14 @@ def _decimals(_type: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
     try:
         return tuple(float(part) for token in tokens for part in token.value.split(",") if part.strip())
     except ValueError:
-        raise ValueError("give numbers with commas between them") from None
+        raise ValueError("give numbers separated by commas") from None
 
 
 def _words(_type: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
     """`kivi-4,h2o` as names; nothing at all, as of a shell's variable that is not set, is a mistake."""
     found = tuple(part.strip() for token in tokens for part in token.value.split(",") if part.strip())
     if not found:
-        raise ValueError("nothing is named: leave the option away, or give it a value")
+        raise ValueError("the option has no value: omit it, or give it a value")
     return found
 
 

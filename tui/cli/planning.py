@@ -12,7 +12,7 @@ from core.models.resolve import resolve
 
 Model = Annotated[str, Parameter(help="Model: bundled:base, a folder, a .gguf file or a Hugging Face id")]
 Gpu = Annotated[str | None, Parameter(help="Plan for this GPU instead of this machine's, for example h100, a100-80, l40s, 4090")]
-Gpus = Annotated[int, Parameter(help="How many of --gpu")]
+Gpus = Annotated[int, Parameter(help="Number of --gpu")]
 Json = Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)]
 
 

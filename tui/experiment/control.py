@@ -60,7 +60,7 @@ class RunControl(Container):
 
     @property
     def live(self) -> LiveRun[Any]:
-        """The live view that is shown, one whose run goes on before others; the first where none is shown."""
+        """The live view that is shown, one whose run is in progress before others; the first where none is shown."""
         lives = self.all_lives()
         shown = [live for live in lives if self.view_of(live) == self.bar.active]
         return next((live for live in shown if live.going), None) or next((live for live in shown if live.follower is not None), lives[0])
@@ -86,13 +86,13 @@ class RunControl(Container):
         self.start(self.setup.spec())
 
     def start(self, spec: Spec | None) -> None:
-        """Start a request, after a question when another run of the tab goes on; None: the form is wrong, and is shown."""
+        """Start a request, after a question when another run of the tab is in progress; None: the form is wrong, and is shown."""
         if spec is None:
             self.show_view(SETUP)
             self.setup.form.focus()
             self.not_started(self.setup.problem())
         elif (live := self.going) is not None and live.follower is not None:
-            text = f"{live.title(live.follower.run)} still runs. Start another beside it? Both get slower."
+            text = f"{live.title(live.follower.run)} is still running. Start another as well? Both get slower."
             self.app.push_screen(Confirm(text, yes="Start", no="Wait"), lambda yes: self._start_now(spec) if yes else None)
         else:
             self._start_now(spec)
@@ -136,7 +136,7 @@ class RunControl(Container):
         self.shell.notify_text(reason, title=what, severity="error")
 
     def started(self, run: Run) -> None:
-        """Follow a run that was started or goes on."""
+        """Follow a run that was started or is in progress."""
         self.ended.discard(run.id)
         live = self.live_of(run)
         live.follow(run)
@@ -166,12 +166,12 @@ class RunControl(Container):
             if yes:
                 self._cancel(live, follower.run)
 
-        self.app.push_screen(Confirm(f"Stop {live.title(follower.run)}? {what}", yes="Stop it", no="Let it run"), answered)
+        self.app.push_screen(Confirm(f"Stop {live.title(follower.run)}? {what}", yes="Stop it", no="Keep running"), answered)
 
     def what_stays(self, run: Run, state: State) -> str:
         """What is left of a run that is stopped now, as a sentence."""
         kept = resumable(run, state.model_copy(update={"status": "cancelled"}))
-        return "Blocks that are finished are kept: r lets it go on." if kept else "What it has made so far is thrown away."
+        return "Finished blocks are kept: r resumes it." if kept else "Everything it has produced so far is discarded."
 
     @in_thread(group="cancel", description="cancel a run")
     def _cancel(self, live: LiveRun[Any], run: Run) -> None:

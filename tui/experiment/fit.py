@@ -29,7 +29,7 @@ class Fit:
     """What can be copied of it, for example the command of a server."""
 
 
-NOT_HERE = Fit(warnings=("the model is not on this machine: the run fetches it first, and nothing can be foreseen before that",))
+NOT_HERE = Fit(warnings=("the model is not on this machine: the run downloads it first, so nothing can be estimated yet",))
 """The verdict on a model that must be fetched."""
 
 

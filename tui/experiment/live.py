@@ -44,7 +44,7 @@ class LiveRun(Vertical, Generic[T]):
     LiveRun .live--head { height: auto; }
     LiveRun .live--log { height: auto; max-height: 2; color: $text-muted; }
     """
-    NOTHING: ClassVar[str] = "No run yet. F5 starts one with the settings of the form; it goes on when this program ends."
+    NOTHING: ClassVar[str] = "No run yet. F5 starts one with the settings of the form; it continues when this program exits."
     SO_FAR: ClassVar[tuple[tuple[str, str], ...]] = ()
     """(name of a metric, label) of the figures in the head's last line."""
 

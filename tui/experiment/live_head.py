@@ -15,9 +15,9 @@ from tui.runs.words import MARKS, STYLES
 from tui.widgets import words
 from tui.widgets.progress import bar
 
-_STATUS = {"queued": "waits for its worker", "running": "runs", "done": "done", "failed": "failed", "cancelled": "cancelled"}
+_STATUS = {"queued": "waiting for its worker", "running": "runs", "done": "done", "failed": "failed", "cancelled": "cancelled"}
 _SHORTEST_BAR = 8
-_RESUME = "r lets it go on from its last finished block"
+_RESUME = "r resumes it from its last finished block"
 
 
 def heading(run: Run, title: str, state: State, tape: RunProgress, now: float, width: int, so_far: Sequence[tuple[str, str]] = ()) -> Content:
@@ -51,7 +51,7 @@ def _progress(state: State, tape: RunProgress, now: float, width: int) -> list[C
     step = tape.progress
     elapsed = words.duration(state.seconds(now))
     if step is None or step.total <= 0:
-        return [Content(f"{elapsed} so far, the worker is getting ready" if state.started else "the worker is starting")]
+        return [Content(f"{elapsed} so far, the worker is preparing" if state.started else "the worker is starting")]
     left = tape.seconds_left(now)
     ends = f"about {words.duration(left)} left" if left is not None else "time left not known yet"
     share = f" {step.done / step.total:4.0%}  "

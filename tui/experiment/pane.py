@@ -183,7 +183,7 @@ class ExperimentPane(RunControl):
         """Fill the form, for example from a recommendation."""
         unknown = self.setup.prefill(values)
         if unknown:
-            self.shell.notify_text(f"left out, as this version has no such field: {', '.join(unknown)}", severity="warning")
+            self.shell.notify_text(f"ignored, as this version has no such field: {', '.join(unknown)}", severity="warning")
         self.show_view(SETUP)
         self.call_after_refresh(self.setup.form.focus)
 
@@ -198,7 +198,7 @@ class ExperimentPane(RunControl):
         self.app.call_from_thread(self._found, ours, going, first)
 
     def _found(self, ours: Sequence[Run], going: Collection[str], first: bool) -> None:
-        """Each live view shows what goes on, else the newest; what goes on is brought to the front."""
+        """Each live view shows what is running, else the newest; what is running is brought to the front."""
         chosen: list[Run] = []
         for live in self.all_lives():
             mine = [run for run in ours if self.live_of(run) is live]
@@ -300,11 +300,11 @@ def common_bindings(prefix: str, *, views: str) -> list[Binding]:
     """
     return [
         Binding("f5", "start", "Start", id=f"{prefix}.start", tooltip="Start a run with the settings of the form"),
-        Binding("f8", "cancel", "Cancel run", id=f"{prefix}.cancel", tooltip="Stop the run that is shown live, after a question"),
+        Binding("f8", "cancel", "Cancel run", id=f"{prefix}.cancel", tooltip="Stop the run in the live view, after confirmation"),
         Binding("f4", "next_view", "View", id=f"{prefix}.view", tooltip=f"Show the next view: {views}"),
-        Binding("f2", "pick_model", "Model", id=f"{prefix}.model", tooltip="Choose a model of this machine"),
-        Binding("f3", "advanced", "More fields", show=False, id=f"{prefix}.advanced", tooltip="Open or close every group of fields of the form"),
-        Binding("f7", "again", "Again", id=f"{prefix}.again", tooltip="Fill the form with the settings of the run that is shown"),
-        Binding("f10", "reset", "Reset form", show=False, id=f"{prefix}.reset", tooltip="Set every field to its default; the model stays"),
+        Binding("f2", "pick_model", "Model", id=f"{prefix}.model", tooltip="Choose a model on this machine"),
+        Binding("f3", "advanced", "More fields", show=False, id=f"{prefix}.advanced", tooltip="Expand or collapse all groups of fields"),
+        Binding("f7", "again", "Again", id=f"{prefix}.again", tooltip="Fill the form with the settings of the displayed run"),
+        Binding("f10", "reset", "Reset form", show=False, id=f"{prefix}.reset", tooltip="Reset every field but the model to its default"),
         Binding("down,enter", "enter", "Into the view", show=False, id=f"{prefix}.enter", tooltip="Go into the form or the table"),
     ]

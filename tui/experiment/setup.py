@@ -135,7 +135,7 @@ class SetupView(Vertical, Generic[S]):
             self._timer = None
         spec = self.spec()
         if spec is None:
-            self.fit.show(Fit(refusal="see the line that is marked with ! in the form"))
+            self.fit.show(Fit(refusal="see the field marked with ! in the form"))
         else:
             self._check(spec)
 

@@ -34,7 +34,7 @@ class Setups(Vertical):
     Setups > ContentSwitcher { height: 1fr; }
     Setups SetupView { width: 1fr; }
     """
-    HELP: ClassVar[str] = "Which experiment to set up: left and right choose, down goes into its form."
+    HELP: ClassVar[str] = "Which experiment to set up: left and right choose, down enters its form."
 
     def __init__(self, views: Mapping[str, SetupView[Any]], description: str, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)

@@ -77,12 +77,12 @@ def _item(sign: str, tone: Tone, name: str, n_bytes: int, how: str) -> Line:
 
 def _left(answer: Estimate) -> Line:
     if answer.left >= 0:
-        return _item(_FREE, "muted", "left", answer.left, "for more context, more sequences, or nothing")
+        return _item(_FREE, "muted", "left", answer.left, "for more context or more sequences")
     return (
         ("!! ", "bad"),
         (fit("missing", 12), "bad"),
         (f"{words.size(-answer.left):>10}  ", "bad"),
-        ("take a smaller format below, or less context", "muted"),
+        ("choose a smaller format below, or less context", "muted"),
     )
 
 

@@ -91,8 +91,8 @@ def _slice(device: MigDevice) -> tuple[Run, ...]:
 
 
 def _still(gpu: GpuState) -> Iterator[Fact]:
-    reasons = None if gpu.throttle is None else clean(", ".join(gpu.throttle)) or "by nothing"
-    yield "held back", _plain(reasons)
+    reasons = None if gpu.throttle is None else clean(", ".join(gpu.throttle)) or "no"
+    yield "throttled", _plain(reasons)
     yield "clocks", _plain(f"SM {_of(gpu.clocks.sm, gpu.clocks.sm_max, 'MHz')}")
     yield "", _plain(f"memory {_of(gpu.clocks.memory, gpu.clocks.memory_max, 'MHz')}")
     yield "heat", _heat(gpu)
@@ -131,7 +131,7 @@ def _link(pcie: Pcie) -> tuple[Run, ...]:
     if pcie.max_width is not None and pcie.width is not None and pcie.width < pcie.max_width:
         return ((text, "warn"), (f" of x{pcie.max_width}", ""))
     best = f" of gen {pcie.max_generation}" if pcie.max_generation not in (None, pcie.generation) else ""
-    replays = f", {words.count(pcie.replays)} sent again" if pcie.replays else ""
+    replays = f", {words.count(pcie.replays)} replays" if pcie.replays else ""
     return ((text + best, ""), (replays, "warn"))
 
 
@@ -148,7 +148,7 @@ def _ecc(ecc: Ecc) -> Iterator[Fact]:
         yield "ECC", _plain(None if ecc.enabled is None else "off")
         return
     yield "ECC", _errors("corrected", ecc.corrected_volatile, ecc.uncorrected_volatile, "bad")
-    yield "", _errors("in its life", ecc.corrected_aggregate, ecc.uncorrected_aggregate, "warn")
+    yield "", _errors("lifetime", ecc.corrected_aggregate, ecc.uncorrected_aggregate, "warn")
 
 
 def _errors(word: str, corrected: int | None, uncorrected: int | None, tone: Tone) -> tuple[Run, ...]:

@@ -89,7 +89,7 @@ def _state_tone(gpu: GpuState) -> Tone:
     return "warn" if set(gpu.throttle) - _HARMLESS else ""
 
 
-_HARMLESS = frozenset({"idle", "power cap", "sync boost", "clocks set by an application", "display clocks"})
+_HARMLESS = frozenset({"idle", "power cap", "sync boost", "application clocks", "display clocks"})
 """Reasons for lower clocks that belong to normal work."""
 
 

@@ -20,13 +20,13 @@ class KillScreen(ModalScreen[int | None]):
     """Answers the signal to send, or None to leave the process alone."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,n", "answer(0)", "Leave it", id="kill.leave", tooltip="Leave the process alone"),
-        Binding("t", f"answer({int(signal.SIGTERM)})", "Terminate", id="kill.terminate", tooltip="SIGTERM: ask the process to end; it may tidy up"),
-        Binding("k", f"answer({int(signal.SIGKILL)})", "Kill", id="kill.kill", tooltip="SIGKILL: end it at once; unsaved work is lost"),
+        Binding("escape,n", "answer(0)", "Leave it", id="kill.leave", tooltip="Do nothing"),
+        Binding("t", f"answer({int(signal.SIGTERM)})", "Terminate", id="kill.terminate", tooltip="SIGTERM: ask the process to end; it can clean up"),
+        Binding("k", f"answer({int(signal.SIGKILL)})", "Kill", id="kill.kill", tooltip="SIGKILL: kill it; unsaved work is lost"),
         Binding("left", "app.focus_previous", "Other answer", show=False, id="kill.previous"),
         Binding("right", "app.focus_next", "Other answer", show=False, id="kill.next"),
     ]
-    HELP = "Ends a process of this machine. t asks it to end, k ends it at once, esc leaves it alone. Nothing happens before you answer."
+    HELP = "Ends a process on this machine. t asks it to end, k kills it, esc cancels. Nothing happens before you answer."
     DEFAULT_CSS = """
     KillScreen { align: center middle; }
     KillScreen > Vertical { width: 72; max-width: 96%; height: auto; padding: 1 2; background: $surface; border: round $warning; }
@@ -60,12 +60,12 @@ class KillScreen(ModalScreen[int | None]):
 
 
 def describe(process: ProcessState) -> list[str]:
-    """What a person must know before ending a process."""
+    """What a user must know before ending a process."""
     lines = [f"pid      {process.pid}", f"owner    {clean(process.owner or words.NA)}"]
     if process.gpu is not None:
         lines.append(f"GPU      {process.gpu}, {words.size(process.gpu_memory)} of its memory")
     lines.append(f"command  {clean(process.command or words.NA, limit=400)}")
     if process.ours:
         lines.append("")
-        lines.append(f"This is a run of yours ({clean(process.run or '')}): cancelling it under Runs (ctrl+r) keeps its record in order.")
+        lines.append(f"This is one of your runs ({clean(process.run or '')}): cancel it under Runs (ctrl+r) to keep its record complete.")
     return lines

@@ -29,12 +29,12 @@ class LiveView(Widget):
     """Reads the sampler's latest snapshot; takes none itself."""
 
     HELP = """
-    What the machine does now. The upper table has a row for each GPU; the row under the cursor is shown in detail below it.
-    The lower table has the processes that hold GPU memory, and our runs: "ours" marks what this program started.
-    n/a stands for what the driver does not tell. Histories run from left (older) to right (now), one dot column a reading.
+    What the machine is doing. The upper table has one row per GPU; the row under the cursor is shown in detail below it.
+    The lower table lists the processes that use GPU memory, and our runs: "ours" marks processes started by this program.
+    n/a: not reported by the driver. Histories run from left (older) to right (now), one dot column per reading.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("k", "kill", "End process", id="hardware.kill", tooltip="End the process under the cursor, after a question"),
+        Binding("k", "kill", "End process", id="hardware.kill", tooltip="End the process under the cursor, after confirmation"),
     ]
     DEFAULT_CSS = """
     LiveView { height: 1fr; layout: vertical; }
@@ -58,7 +58,7 @@ class LiveView(Widget):
         self._gpus = LiveTable(id="gpus")
         self._facts = LiveLines(id="gpu-facts")
         self._host = LiveLines(id="host")
-        self._processes = LiveTable(id="processes", empty="no process of ours, and none on a GPU")
+        self._processes = LiveTable(id="processes", empty="none of our processes, and none on a GPU")
         self.shown: Snapshot | None = None
         """The reading that is on the screen."""
         self._plan: tuple[int, ...] = ()
@@ -152,11 +152,11 @@ class LiveView(Widget):
     def why_not(self, process: ProcessState | None) -> str:
         """Why nothing may be ended now; empty when it may."""
         if self.services.read_only:
-            return "Read-only: processes cannot be ended from here; start llmopt-tui without --read-only to end them."
+            return "Read-only: start llmopt-tui without --read-only to end processes."
         if process is None:
-            return "There is no process under the cursor."
+            return "No process under the cursor."
         if process.foreign:
-            return f"Process {process.pid} belongs to the host, seen from this container: end it from the host."
+            return f"Process {process.pid} runs on the host, outside this container: end it from the host."
         return ""
 
     def selected_process(self) -> ProcessState | None:
@@ -176,7 +176,7 @@ class LiveView(Widget):
         except LlmoptError as error:
             shell.notify_text(str(error), severity="error")
         else:
-            shell.notify_text(f"Process {process.pid} was asked to end." if number == 15 else f"Process {process.pid} was ended.")
+            shell.notify_text(f"Process {process.pid} was asked to end." if number == 15 else f"Process {process.pid} was killed.")
 
     # -- drawing
 
@@ -235,7 +235,7 @@ def problem_lines(snapshot: Snapshot, width: int) -> list[Line]:
     """Why there is no GPU, where there is none."""
     if snapshot.gpu_problem is None:
         return []
-    return [((text, "warn"),) for text in textwrap.wrap(f"No GPU is shown: {clean(snapshot.gpu_problem)}.", max(width - 1, 8))]
+    return [((text, "warn"),) for text in textwrap.wrap(f"No GPUs: {clean(snapshot.gpu_problem)}.", max(width - 1, 8))]
 
 
 def drivers(snapshot: Snapshot) -> str:

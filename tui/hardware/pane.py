@@ -25,9 +25,9 @@ class HardwarePane(Container):
     """Three views behind one bar; the two of the plan are made when one of them is first opened."""
 
     HELP = """
-    Live: what GPUs, processors, memory and disks do now, and the processes that hold GPU memory.
-    Fit: what a model needs on this machine or on a GPU by name, in every format, and the largest context and concurrency that fit.
-    Advice: which engine and format to take, with numbers, reason and commands. F4 goes through the views.
+    Live: GPUs, CPUs, memory and disks now, and the processes that use GPU memory.
+    Fit: the memory of a model on this machine or on a named GPU, in every format, and the largest context and concurrency that fit.
+    Advice: which engine and format to use, with numbers, reason and commands. F4 switches views.
     """
     DEFAULT_CSS = """
     HardwarePane { layout: vertical; }
@@ -35,9 +35,9 @@ class HardwarePane(Container):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f4", "next_view", "View", id="hardware.view", tooltip="Show the next view: live, fit, advice"),
-        Binding("l", f"view('{LIVE}')", "Live", show=False, id="hardware.live", tooltip="Show what the machine does now"),
+        Binding("l", f"view('{LIVE}')", "Live", show=False, id="hardware.live", tooltip="Show what the machine is doing"),
         Binding("f", f"view('{FIT}')", "Fit", show=False, id="hardware.fit", tooltip="Show whether a model fits"),
-        Binding("a", f"view('{ADVICE}')", "Advice", show=False, id="hardware.advice", tooltip="Show which engine and format to take"),
+        Binding("a", f"view('{ADVICE}')", "Advice", show=False, id="hardware.advice", tooltip="Show which engine and format to use"),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002

@@ -14,13 +14,13 @@ from tui.widgets.form.fields.model import ModelEditor
 
 _DEFAULTS = Request(model="")
 _FIELDS: tuple[tuple[FieldView, type[Any]], ...] = (
-    (FieldView("model", "text", "Model: enter lists those of this machine", required=True), ModelEditor),
-    (FieldView("context", "integer", "Tokens of each sequence, prompt and answer together", _DEFAULTS.context), NumberEditor),
+    (FieldView("model", "text", "Model: enter lists the models on this machine", required=True), ModelEditor),
+    (FieldView("context", "integer", "Tokens per sequence, prompt and output together", _DEFAULTS.context), NumberEditor),
     (FieldView("machine", "choice", "Plan for this machine or for a GPU by name", choices=MACHINES, default=_DEFAULTS.machine), ChoiceEditor),
     (FieldView("concurrency", "integer", "Sequences at once", _DEFAULTS.concurrency), NumberEditor),
-    (FieldView("gpus", "integer", "GPUs that share the model", _DEFAULTS.gpus), NumberEditor),
+    (FieldView("gpus", "integer", "Tensor-parallel GPUs", _DEFAULTS.gpus), NumberEditor),
     (FieldView("weights", "choice", "Format of the weights", choices=WEIGHTS, default=_DEFAULTS.weights), ChoiceEditor),
-    (FieldView("use", "choice", "What matters most, for the advice", choices=USES, default=_DEFAULTS.use), ChoiceEditor),
+    (FieldView("use", "choice", "What to optimize for, in the advice", choices=USES, default=_DEFAULTS.use), ChoiceEditor),
     (FieldView("kv", "choice", "Format of the KV cache", choices=CACHES, default=_DEFAULTS.kv), ChoiceEditor),
 )
 _LABELS = {"gpus": "GPUs", "kv": "KV cache", "concurrency": "at once"}
@@ -31,8 +31,8 @@ class PlanForm(FieldGrid):
     """Eight fields; every edit is told as `Changed`."""
 
     HELP = """
-    What to plan for. Up and down go through the fields, left and right choose, enter on the model lists the models of this machine.
-    "at once" is the number of sequences served together; the context counts prompt and answer of one of them.
+    What to plan for. Up and down move between fields, left and right choose, enter on the model lists the models on this machine.
+    "at once" is the number of concurrent sequences; the context is prompt and output of one of them.
     """
     DEFAULT_CSS = """
     PlanForm { height: 4; }
@@ -48,7 +48,7 @@ class PlanForm(FieldGrid):
         """The form as a request, or the sentence that says what is wrong with it."""
         values = self.values()
         if not values.get("model"):
-            return "No model is chosen: press enter on the model, or F2."
+            return "No model chosen: press enter on the model, or F2."
         for name in _NUMBERS:
             if not isinstance(values.get(name, 1), int) or values.get(name, 1) < 1:
                 return f"{_LABELS.get(name, name)} must be a whole number of at least 1."

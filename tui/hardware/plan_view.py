@@ -33,8 +33,8 @@ class FitView(Vertical):
     """The budget, and what every other format would cost."""
 
     HELP = """
-    Whether the model fits: each item of the budget with the way it was reached, and the largest context and concurrency.
-    The table has every format of weights and KV cache at the same context and concurrency; enter takes a format over into the form.
+    Whether the model fits: each item of the budget with its derivation, and the largest context and concurrency.
+    The table lists every format of weights and KV cache at the same context and concurrency; enter puts a format into the form.
     All figures are estimates.
     """
     DEFAULT_CSS = """
@@ -80,8 +80,8 @@ class AdviceView(Vertical):
     """The recommendations, best first, and the one under the cursor in full."""
 
     HELP = """
-    Ways to serve the model on this machine, the best for the chosen use first; what cannot be done comes last and says why.
-    Enter opens the tab that makes the checkpoint, filled in. y copies the commands, all steps in their order. All figures are estimates.
+    Ways to serve the model on this machine, best first for the chosen use; ones that are not possible come last, with the reason.
+    Enter opens the tab that creates the checkpoint, filled in. y copies the commands, all steps in order. All figures are estimates.
     """
     DEFAULT_CSS = """
     AdviceView { height: 1fr; }
@@ -149,7 +149,7 @@ class PlanView(Vertical):
     PlanView > ContentSwitcher { height: 1fr; margin-top: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f2", "pick_model", "Model", id="hardware.model", tooltip="Choose a model of this machine"),
+        Binding("f2", "pick_model", "Model", id="hardware.model", tooltip="Choose a model on this machine"),
         Binding("y,f9", "copy", "Copy command", id="hardware.copy", tooltip="Copy the commands of the recommendation under the cursor"),
     ]
 
@@ -211,7 +211,7 @@ class PlanView(Vertical):
         shell = shell_of(self)
         commands = self.advice.commands()
         if not commands:
-            shell.notify_text("There is no command to copy.", severity="warning")
+            shell.notify_text("No command to copy.", severity="warning")
             return
         self.app.copy_to_clipboard(commands)
         shell.notify_text("Copied, if the terminal allows it (OSC 52): " + commands.replace("\n", " ; "))
@@ -251,7 +251,7 @@ class PlanView(Vertical):
         elif chosen.action is not None:
             shell.open_pane("quantize", prefill=dict(chosen.action))
         else:
-            shell.notify_text("Nothing is to be made for this: y copies the command." if chosen.command else chosen.reason)
+            shell.notify_text("This needs no checkpoint: y copies the command." if chosen.command else chosen.reason)
 
     @work(thread=True, exclusive=True, group="plan", description="estimate and recommend", exit_on_error=False)
     def _work_out(self, request: Request) -> None:

@@ -1,4 +1,4 @@
-"""Hardware figures as a person reads them. What the driver refuses is n/a, never zero."""
+"""Hardware figures as a user reads them. What the driver refuses is n/a, never zero."""
 
 from __future__ import annotations
 

@@ -38,19 +38,18 @@ class KvCachePane(ExperimentPane):
     """Three forms, three kinds of runs, and a calculator that needs none."""
 
     HELP = (
-        "What a model keeps of the text it has read, how much memory that takes, and what becomes of quality and speed when it takes less.\n\n"
-        "Setup has three forms (experiment, at its top): schemes compares caches on the same model and text; why generates with a cache and without "
-        "one; pages shows the blocks of a paged cache while several sequences are decoded, or simulates a scheduler. F6 goes through them, F5 starts "
-        "what the form says; the run goes on without this program. F4 goes through the views; w, p and k show why, pages and the calculator (fit) at "
-        "once.\n\n"
-        "Table and chart set the schemes beside each other, of the newest run or, with c, of every run of the model."
+        "What a model keeps of the text it has read, how much memory that takes, and what happens to quality and speed when it keeps less.\n\n"
+        "Setup has three forms (experiment, at the top): schemes compares caches on the same model and text; why generates with and without a cache; "
+        "pages shows the blocks of a paged cache while several sequences are decoded, or simulates a scheduler. F6 switches between them, F5 starts "
+        "the run; it continues without this program. F4 switches views; w, p and k open why, pages and the calculator (fit).\n\n"
+        "Table and chart compare the schemes of the newest run or, with c, of every run of the model."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         *common_bindings("kv", views="setup, live, table, chart, why, pages, fit"),
-        Binding("f6", "next_form", "Experiment", id="kv.experiment", tooltip="Set up the next experiment: schemes, why, pages"),
+        Binding("f6", "next_form", "Experiment", id="kv.experiment", tooltip="Switch to the next experiment: schemes, why, pages"),
         Binding("c", "all_runs", "All runs", id="kv.all-runs", tooltip="Show one run or every run of the model"),
-        Binding("m", "next_chart", "Next figure", id="kv.figure", tooltip="Draw the next figure, or turn to what stands behind"),
-        Binding("w", f"show_view('{WHY}')", "Why", show=False, id="kv.why", tooltip="Show a cache against none"),
+        Binding("m", "next_chart", "Next figure", id="kv.figure", tooltip="Show the next figure, or the hidden one"),
+        Binding("w", f"show_view('{WHY}')", "Why", show=False, id="kv.why", tooltip="Compare a cache with none"),
         Binding("p", f"show_view('{PAGES}')", "Pages", show=False, id="kv.pages", tooltip="Show the blocks of a paged cache"),
         Binding("k", f"show_view('{FIT}')", "Fit", show=False, id="kv.fit", tooltip="Show what context and how many sequences fit"),
     ]

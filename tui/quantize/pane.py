@@ -31,25 +31,25 @@ class QuantizePane(QuantizeControl):
     """Form and fit check on the left, a run as it goes, results and comparisons on the right; one at a time in a narrow window."""
 
     HELP = (
-        "Quantize the weights of a model and measure what that costs.\n\n"
-        "Fill in the form (up and down move, left and right choose, enter on model, method or level lists what there is); F5 starts a run. "
-        "It goes on without this program: close the terminal and find it again here. A run that was stopped goes on from its last finished block "
-        "with r. F6 measures the usual methods on the same model and shows them side by side; Pareto sets all runs of the model beside each other."
+        "Quantize the weights of a model and measure the quality loss.\n\n"
+        "Fill in the form (up and down move, left and right choose, enter on model, method or level lists the choices); F5 starts a run. It "
+        "continues without this program: close the terminal and find it again here. r resumes a stopped run from its last finished block. F6 "
+        "compares common methods on the same model; Pareto compares all runs of the model."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5", "start", "Start", id="quantize.start", tooltip="Start a run with the settings of the form"),
-        Binding("f8", "cancel", "Cancel run", id="quantize.cancel", tooltip="Stop the run that is shown live, after a question"),
-        Binding("r", "resume", "Resume", id="quantize.resume", tooltip="Let the stopped run that is shown live go on from its last finished block"),
-        Binding("f6", "compare", "Compare", id="quantize.compare", tooltip="Measure the usual methods on this model, side by side"),
+        Binding("f8", "cancel", "Cancel run", id="quantize.cancel", tooltip="Stop the run in the live view, after confirmation"),
+        Binding("r", "resume", "Resume", id="quantize.resume", tooltip="Resume the stopped run in the live view from its last finished block"),
+        Binding("f6", "compare", "Compare", id="quantize.compare", tooltip="Compare common methods on this model"),
         Binding("f4", "next_view", "View", id="quantize.view", tooltip="Show the next view: setup, live, results, all runs, comparison"),
-        Binding("f2", "pick_model", "Model", id="quantize.model", tooltip="Choose a model of this machine"),
-        Binding("f3", "advanced", "More fields", show=False, id="quantize.advanced", tooltip="Open or close every group of fields of the form"),
-        Binding("f7", "again", "Again", id="quantize.again", tooltip="Fill the form with the settings of the run that is shown"),
+        Binding("f2", "pick_model", "Model", id="quantize.model", tooltip="Choose a model on this machine"),
+        Binding("f3", "advanced", "More fields", show=False, id="quantize.advanced", tooltip="Expand or collapse all groups of fields"),
+        Binding("f7", "again", "Again", id="quantize.again", tooltip="Fill the form with the settings of the displayed run"),
         Binding("f9,y", "copy_path", "Copy path", id="quantize.copy", tooltip="Copy the path of the checkpoint to the clipboard"),
         Binding("o", "open_artifact", "Files", show=False, id="quantize.files", tooltip="Show the files of the checkpoint and how to load it"),
-        Binding("v", "verify", "Verify", id="quantize.verify", tooltip="Check the tensors of the checkpoint, and let it predict text"),
+        Binding("v", "verify", "Verify", id="quantize.verify", tooltip="Check the checkpoint's tensors and its perplexity"),
         Binding("m", "next_chart", "Next chart", show=False, id="quantize.chart", tooltip="Draw the next figure"),
-        Binding("f10", "reset", "Reset form", show=False, id="quantize.reset", tooltip="Set every field to its default; the model stays"),
+        Binding("f10", "reset", "Reset form", show=False, id="quantize.reset", tooltip="Reset every field but the model to its default"),
         Binding("down,enter", "enter", "Into the view", show=False, id="quantize.enter", tooltip="Go into the form or the table"),
     ]
     WHOLE = frozenset({COMPARE})

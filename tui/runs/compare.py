@@ -30,8 +30,8 @@ class CompareScreen(PartialRepaintScreen):
     """The older run on the left, the newer on the right, the change and whether it is for the better."""
 
     HELP = """
-    Two runs side by side. The upper part lists what was asked differently, the lower part every measured figure,
-    its change from left to right, and whether that is better or worse where a direction is known.
+    Two runs side by side. The upper part lists the settings that differ, the lower part every measured figure,
+    its change from left to right, and whether that is better or worse if a direction is known.
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,equals_sign", "app.pop_screen", "Back", id="compare.back", tooltip="Back to the runs")]
     DEFAULT_CSS = """
@@ -66,14 +66,14 @@ def compared(left: Run, right: Run, width: int) -> Content:
     sides = zip(("left", "right"), (left, right), found.statuses, strict=True)
     lines = [Content.assemble((f"{side:<7}", "$text-muted"), (f"{what(run):<28}", "bold"), f"{run.id}  {status}") for side, run, status in sides]
     lines += [Content.styled(f"! {clean(warning)}", "$text-warning") for warning in found.warnings]
-    lines += [Content.styled("\nAsked differently", "bold $primary")]
+    lines += [Content.styled("\nDifferent settings", "bold $primary")]
     lines += [_row(clean(each.name).replace("_", "-"), tuple(_asked(value) for value in each.values), cell) for each in found.settings] or [
         Content("nothing")
     ]
     lines += [Content(), _row("Measured", ("left", "right"), cell, "bold $primary")]
     lines += [_measured(each, cell) for each in found.measures] or [Content("neither run has a result")]
     if told := next(iter(found.differences), ()):
-        lines += [Content(), Content.styled("Of all requests, right against left", "bold $primary")]
+        lines += [Content(), Content.styled("Of all requests, right compared with left", "bold $primary")]
         lines += [Content.assemble((f"{_cut(clean(each.name), _NAME - 1):<{_NAME}}", "$text-muted"), clean(each.words, limit=120)) for each in told]
     return Content("\n").join(lines)
 

@@ -35,10 +35,10 @@ class FollowScreen(PartialRepaintScreen):
     """Progress, figures and log of a run, until it is over and after."""
 
     HELP = """
-    A run as it happens. Leaving this screen does not stop the run.
+    A run in progress. Leaving this screen does not stop the run.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,f", "app.pop_screen", "Back", id="follow.back", tooltip="Back to the runs; the run goes on"),
+        Binding("escape,f", "app.pop_screen", "Back", id="follow.back", tooltip="Back to the runs; the run continues"),
     ]
     DEFAULT_CSS = """
     FollowScreen #follow-head { height: auto; max-height: 5; padding: 0 1; border-bottom: solid $panel; }

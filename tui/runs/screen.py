@@ -50,28 +50,28 @@ _COLUMNS = (
 INTERVAL = 2.0
 """Seconds between two readings; what begins or ends is shown at once."""
 NO_RUNS = "No runs yet. Start one on a tab, or with: llmopt quantize bundled:base"
-NO_MATCH = "No run contains these words."
+NO_MATCH = "No run matches the filter."
 
 
 class RunsScreen(PartialRepaintScreen):
     """A table of runs and the details of the one under the cursor."""
 
     HELP = """
-    Every run of this home, whoever started it; they go on when this program or the terminal ends.
+    Every run in this home, from any session; runs continue when this program or the terminal ends.
     enter follows the run under the cursor, space marks it, = compares the two marked ones (or the marked one and
-    this one), x cancels, r lets a stopped one go on, y copies the path of what it made, a opens its tab filled in to run it again, / filters.
+    this one), x cancels, r resumes a stopped one, y copies the path of its artifact, a opens its tab filled in to run it again, / filters.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="runs.back", tooltip="Back to the tabs"),
         Binding("f", "follow", "Follow", show=False, id="runs.follow", tooltip="Follow the run: progress, figures, log (also enter)"),
-        Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark the run for a comparison"),
+        Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark the run for comparison"),
         Binding("equals_sign", "compare", "Compare", key_display="=", id="runs.compare", tooltip="Compare two runs"),
         Binding("x", "cancel", "Cancel", id="runs.cancel", tooltip="Stop the run"),
-        Binding("r", "resume", "Resume", show=False, id="runs.resume", tooltip="Let a cancelled or failed run go on from what it kept"),
-        Binding("y", "copy", "Copy path", id="runs.copy", tooltip="Copy the path of what the run made"),
-        Binding("a", "again", "Again", id="runs.again", tooltip="Fill in the tab to run it again"),
+        Binding("r", "resume", "Resume", show=False, id="runs.resume", tooltip="Resume a cancelled or failed run from what it kept"),
+        Binding("y", "copy", "Copy path", id="runs.copy", tooltip="Copy the path of the run's artifact"),
+        Binding("a", "again", "Again", id="runs.again", tooltip="Open its tab with the form filled in"),
         Binding("slash", "filter", "Filter", key_display="/", id="runs.filter", tooltip="Show only runs that contain these words"),
-        Binding("d", "delete", "Delete", show=False, id="runs.delete", tooltip="Delete a run that is over, with all that it made"),
+        Binding("d", "delete", "Delete", show=False, id="runs.delete", tooltip="Delete a finished run and its artifacts"),
     ]
     DEFAULT_CSS = """
     RunsScreen #runs-filter { height: 1; border: none; padding: 0 1; background: $surface; }
@@ -260,12 +260,12 @@ class RunsScreen(PartialRepaintScreen):
         if row is None or self._refused():
             return
         if row.state.is_over:
-            self._say(f"This run is over already ({row.state.status}).")
+            self._say(f"This run has already ended ({row.state.status}).")
             return
-        if await self.app.push_screen_wait(Confirm(f"Stop {row.what} of {row.model}?", yes="Stop it", no="Let it run")):
+        if await self.app.push_screen_wait(Confirm(f"Stop {row.what} of {row.model}?", yes="Stop it", no="Keep running")):
             await self._attempt(services_of(self).runs.cancel, row.run)
 
-    @work(description="let a run go on")
+    @work(description="resume a run")
     async def action_resume(self) -> None:
         """Let a stopped run go on under its own id; nothing is lost by it, so nothing is asked."""
         row = self._here()
@@ -312,7 +312,7 @@ class RunsScreen(PartialRepaintScreen):
 
     def _refused(self) -> bool:
         if services_of(self).read_only:
-            self._say("Read-only: runs cannot be started, stopped or deleted from here.", "warning")
+            self._say("Read-only: starting, stopping and deleting runs is disabled.", "warning")
             return True
         return False
 

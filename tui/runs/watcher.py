@@ -29,12 +29,12 @@ class RunEvent(Message):
 
 @dataclass
 class RunStarted(RunEvent):
-    """A run is going on that was not before."""
+    """A run is in progress that was not before."""
 
 
 @dataclass
 class RunEnded(RunEvent):
-    """A run is over: `status` is done, failed or cancelled; `summary` is a sentence for the person."""
+    """A run is over: `status` is done, failed or cancelled; `summary` is a sentence for the user."""
 
     status: str
     summary: str
@@ -42,7 +42,7 @@ class RunEnded(RunEvent):
 
 @dataclass(frozen=True)
 class Activity:
-    """What goes on now, for the top line."""
+    """What is running now, for the top line."""
 
     text: str = ""
 

@@ -6,7 +6,7 @@ from tui.services.over import Over
 
 
 class OurWorkers:
-    """{worker pid: run id} of what runs here. A run that is over is read once, and again only when it goes on."""
+    """{worker pid: run id} of what runs here. A run that is over is read once, and again only when it continues."""
 
     def __init__(self) -> None:
         self._over = Over()

@@ -50,5 +50,5 @@ class Actions(Provider):
 
     def _without_key(self) -> Iterator[SystemCommand]:
         app = self.app
-        yield SystemCommand("Theme", "Choose the colours; name one in the settings file to keep it", app.action_change_theme)
+        yield SystemCommand("Theme", "Choose a theme; set it in the settings file to keep it", app.action_change_theme)
         yield SystemCommand("Screenshot", "Save this screen as SVG", lambda: app.set_timer(0.1, app.deliver_screenshot))

@@ -12,14 +12,14 @@ from textual.widgets import Button, Static
 
 
 class Confirm(ModalScreen[bool]):
-    """True when the person said yes. `text` is shown as it is; clean what came from outside."""
+    """True when the user said yes. `text` is shown as it is; clean what came from outside."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes", id="confirm.yes"),
         Binding("n,escape", "answer(False)", "No", id="confirm.no"),
         Binding("left,right", "app.focus_next", "Other answer", show=False, id="confirm.other"),
     ]
-    HELP = "A question before something that cannot be taken back: y does it, n or esc leaves everything as it is."
+    HELP = "Confirmation of an action that cannot be undone: y confirms, n or esc cancels."
     DEFAULT_CSS = """
     Confirm { align: center middle; }
     Confirm > Vertical { width: 64; max-width: 96%; height: auto; padding: 1 2; background: $surface; border: round $warning; }

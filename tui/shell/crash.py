@@ -1,4 +1,4 @@
-"""The unexpected: its traceback goes to a file, the person gets a sentence."""
+"""The unexpected: its traceback goes to a file, the user gets a sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.sanitize import clean
 
 
 def record(error: BaseException) -> str:
-    """Append the traceback to `crash.log` in the home folder; answer one sentence for the person."""
+    """Append the traceback to `crash.log` in the home folder; answer one sentence for the user."""
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return _save("".join(traceback.format_exception(error)), what)
 

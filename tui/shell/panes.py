@@ -29,12 +29,12 @@ class PaneEntry:
 
 PANES = (
     PaneEntry("1", "hardware", "Hardware", "tui.hardware.pane:HardwarePane", "Live hardware, memory estimate, advice"),
-    PaneEntry("2", "quantize", "Quantize", "tui.quantize.pane:QuantizePane", "Fewer bits for the weights, cost measured"),
-    PaneEntry("5", "kv-cache", "KV-cache", "tui.kvcache.pane:KvCachePane", "Cache schemes, pages live, what fits"),
+    PaneEntry("2", "quantize", "Quantize", "tui.quantize.pane:QuantizePane", "Fewer bits per weight, quality measured"),
+    PaneEntry("5", "kv-cache", "KV-cache", "tui.kvcache.pane:KvCachePane", "Cache schemes, live pages, what fits"),
     PaneEntry(
-        "6", "speculate", "Speculative", "tui.speculate.pane:SpeculatePane", "Tokens drafted cheaply and verified by the model: faster, same text"
+        "6", "speculate", "Speculative", "tui.speculate.pane:SpeculatePane", "Tokens drafted cheaply, verified by the model: faster, same output"
     ),
-    PaneEntry("7", "benchmark", "Benchmark", "tui.benchmark.pane:BenchmarkPane", "A load on a server, measured honestly; servers beside each other"),
+    PaneEntry("7", "benchmark", "Benchmark", "tui.benchmark.pane:BenchmarkPane", "Load-test a server, compare servers"),
 )
 
 

@@ -29,10 +29,10 @@ from tui.widgets.form.form import SpecForm
 RESULTS, LOSSLESS, SIMULATOR, ADVICE = "Results", "Lossless", "Simulator", "Advice"
 
 _HELP = (
-    "Speculative decoding: a cheap drafter proposes tokens, the model verifies them in one forward, and the text stays the same.\n\n"
-    "Fill in the form and press F5: every setting is measured in turns with plain decoding. t tests that nothing is lost. The Simulator tells "
-    "what to expect without a run, and F6 feeds it with what was measured. Advice is the same speculation in the engines that serve models; "
-    "y copies a command. Runs go on without this program."
+    "Speculative decoding: a cheap drafter proposes tokens, the model verifies them in one forward, and the output distribution stays the same.\n\n"
+    "Fill in the form and press F5: every setting is measured, alternating with plain decoding. t tests that it is lossless. The Simulator predicts "
+    "the speed-up without a run, and F6 loads measured values into it. Advice gives the same speculation for serving engines; y copies a command. "
+    "Runs continue without this program."
 )
 
 
@@ -41,9 +41,11 @@ class SpeculatePane(ExperimentPane):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *common_bindings("speculate", views="setup, live, results, lossless, simulator, advice"),
-        Binding("t", "test", "Test", id="speculate.test", tooltip="Test that speculation with the form's drafter loses nothing"),
-        Binding("f6", "feed", "To simulator", id="speculate.feed", tooltip="Take what the newest or the chosen run measured over into the simulator"),
-        Binding("m", "next_chart", "Next chart", show=False, id="speculate.chart", tooltip="The next chart, or the rounds of a live run one a line"),
+        Binding("t", "test", "Test", id="speculate.test", tooltip="Test that speculation with the form's drafter is lossless"),
+        Binding("f6", "feed", "To simulator", id="speculate.feed", tooltip="Use the measurements of the newest or the chosen run in the simulator"),
+        Binding(
+            "m", "next_chart", "Next chart", show=False, id="speculate.chart", tooltip="The next chart, or the rounds of a live run, one per line"
+        ),
         Binding("y,f9", "copy", "Copy", id="speculate.copy", tooltip="Copy the command of the engine under the cursor to the clipboard"),
     ]
     WHOLE = frozenset({RESULTS, LOSSLESS, SIMULATOR})
@@ -121,7 +123,7 @@ class SpeculatePane(ExperimentPane):
                 asked, best.gamma, f"γ {best.gamma} was the fastest of {found.run_id}: {best.speedup:.2f} times plain decoding here"
             )
         else:
-            self.advice.show_advice(asked, None, "γ of the form; nothing was measured with this model and drafter yet")
+            self.advice.show_advice(asked, None, "γ of the form; nothing has been measured with this model and drafter yet")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done now."""

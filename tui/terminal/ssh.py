@@ -68,7 +68,7 @@ def inspect(environ: Mapping[str, str]) -> Terminal:
 
 
 def apply(terminal: Terminal, environ: MutableMapping[str, str]) -> None:
-    """Hand the decisions to textual. What the person has set already stays."""
+    """Hand the decisions to textual. What the user has set already stays."""
     environ.setdefault("TEXTUAL_FPS", str(terminal.fps))
     environ.setdefault("TEXTUAL_ANIMATIONS", terminal.animations)
     environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0" if terminal.remote else "1")

@@ -7,7 +7,7 @@ from tui.widgets import words
 
 
 def facts(card: ModelCard) -> list[tuple[str, str]]:
-    """(name, value) in the order in which a person asks."""
+    """(name, value) in the order in which a user asks."""
     heads = f"{card.heads} query, {card.kv_heads} key/value, {card.head_dim} wide"
     context = f"{card.context:,} tokens"
     if card.sliding_window is not None:
@@ -21,7 +21,7 @@ def facts(card: ModelCard) -> list[tuple[str, str]]:
         ("vocabulary", f"{card.vocabulary:,}{', tied embeddings' if card.tied_embeddings else ''}"),
         ("context", context),
         ("weights", f"{card.dtype}, {words.size(card.file_bytes)}" if card.file_bytes else "none here"),
-        ("KV cache", f"{card.kv_bytes_per_token() / 1024:.4g} KiB a token at 16 bit"),
+        ("KV cache", f"{card.kv_bytes_per_token() / 1024:.4g} KiB/token at 16 bits"),
     ]
     if card.quantization is not None:
         rows.append(("quantized", card.quant_method))

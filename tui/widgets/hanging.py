@@ -9,7 +9,7 @@ from textual.content import Content
 
 
 def hanging(rows: Sequence[tuple[str, str]], width: int) -> Content:
-    """One name a line, dimmed; a text that is too long goes on under itself, not under its name."""
+    """One name a line, dimmed; a text that is too long continues under itself, not under its name."""
     indent = max((len(name) for name, _ in rows), default=0) + 2
     lines: list[Content] = []
     for name, text in rows:

@@ -1,4 +1,4 @@
-"""Work off the event loop whose unforeseen errors reach the person and the log instead of getting lost."""
+"""Work off the event loop whose unforeseen errors reach the user and the log instead of getting lost."""
 
 from __future__ import annotations
 

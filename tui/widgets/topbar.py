@@ -1,4 +1,4 @@
-"""The line at the top: tabs on the left, what is going on and where on the right."""
+"""The line at the top: tabs on the left, what is running and where on the right."""
 
 from __future__ import annotations
 

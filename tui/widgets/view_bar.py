@@ -27,7 +27,7 @@ class ViewBar(Widget, can_focus=True):
     views: reactive[tuple[str, ...]] = reactive(())
     active: reactive[str] = reactive("")
     note: reactive[str] = reactive("")
-    """What goes on now, at the right end."""
+    """What is running now, at the right end."""
 
     class Chosen(Message):
         """Another view was asked for."""

@@ -1,4 +1,4 @@
-"""Figures as a person reads them. What was not measured is a dash, never a zero."""
+"""Figures as a user reads them. What was not measured is a dash, never a zero."""
 
 from __future__ import annotations
 

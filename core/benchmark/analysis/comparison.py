@@ -66,10 +66,10 @@ ASPECTS: Final = (
     Aspect.of("throughput", "request_tokens_per_second"),
 )
 PERPLEXITY: Final = Aspect("perplexity", "perplexity", "", None)
-ANSWERS: Final = Aspect("accuracy", "questions answered right", "accuracy", None)
+ANSWERS: Final = Aspect("accuracy", "questions answered correctly", "accuracy", None)
 CONFIDENCE: Final = 1 - _FALSE_ALARM / len(ASPECTS)
 """Of each interval, so that all of them hold together at 95 % (Bonferroni)."""
-BETWEEN_LOADS: Final = "intervals are over the requests of one load each: what changed on the machine between two loads is not in them"
+BETWEEN_LOADS: Final = "intervals cover the requests of one load each, not changes on the machine between two loads"
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _compared(aspect: Aspect, these: Sequence[float], those: Sequence[float], co
     found = ratio_of(these, those, aspect.level, confidence=confidence) if fewest >= aspect.least else None
     if found is None:
         ratio = value / against if against else None
-        words = f"{fewest} requests are too few to tell: {aspect.least} are needed" if against else "the other value is 0"
+        words = f"{fewest} requests are too few to compare: {aspect.least} are needed" if against else "the other value is 0"
         return Compared(aspect, value, against, ratio, None, None, None, "unknown", words)
     interval = f"{_times(found.ratio)} times ({_times(found.low)} to {_times(found.high)})"
     if not found.significant:
@@ -176,9 +176,9 @@ def incomparable_reasons(result: BenchmarkResult, against: BenchmarkResult) -> t
         found.append(f"the machines differ in {', '.join(names)}")
     for entry, other in pairs_of(result, against):
         if entry.shown.level != other.shown.level:
-            found.append(f"{clean(entry.name, limit=80)} is shown at the level {entry.shown.level}, and was at {other.shown.level}")
+            found.append(f"{clean(entry.name, limit=80)} is shown at the level {entry.shown.level}, was at {other.shown.level}")
     for name, other in ((entry.name, against_entry) for entry, against_entry in pairs_of(result, against) if entry.model != against_entry.model):
-        found.append(f"{clean(name, limit=80)} is set against another model, {clean(other.model, limit=80)}")
+        found.append(f"{clean(name, limit=80)} is compared with another model, {clean(other.model, limit=80)}")
     return tuple(found)
 
 

@@ -50,7 +50,7 @@ def steady_window(outcomes: Sequence[Outcome], begin: int, end: int, pauses: Seq
     window = Window(first, last, _until_full(pauses, edges[full, 0]))
     if window.seconds < _LEAST * whole[0].seconds:
         return whole
-    return before_cuts(outcomes, window, f"while at least 90 % of the usual {usual:g} requests were under way" + pause_suffix(pauses))
+    return before_cuts(outcomes, window, f"while at least 90 % of the usual {usual:g} requests were in flight" + pause_suffix(pauses))
 
 
 def before_cuts(outcomes: Sequence[Outcome], window: Window, words: str) -> tuple[Window, str]:
@@ -61,8 +61,8 @@ def before_cuts(outcomes: Sequence[Outcome], window: Window, words: str) -> tupl
         return window, words
     shorter = Window(window.first, cut, window.without)
     if shorter.seconds >= _LEFT * window.seconds:
-        return shorter, f"{words}, to the first request that was cut off"
-    return window, f"{words}; tokens of answers that were cut off are in no rate"
+        return shorter, f"{words}, to the first truncated request"
+    return window, f"{words}; tokens of truncated responses count towards no rate"
 
 
 def pause_suffix(pauses: Sequence[Pause]) -> str:

@@ -89,8 +89,8 @@ def _value(expression: Expression, entry: BenchmarkEntry, level: Level) -> tuple
     wanted = float(expression.part[1:])
     for each in figure.percentiles:
         if each.level == wanted:
-            return each.value, metric.unit, "" if each.enough else f"only {figure.n} samples: too few to claim it"
-    return None, metric.unit, f"{expression.part} is not among the percentiles of this result"
+            return each.value, metric.unit, "" if each.enough else f"only {figure.n} samples, too few for it"
+    return None, metric.unit, f"{expression.part} is not one of the percentiles of this result"
 
 
 def objectives_of(texts: Sequence[str]) -> dict[SampleMetric, float]:
@@ -104,6 +104,6 @@ def objectives_of(texts: Sequence[str]) -> dict[SampleMetric, float]:
         expression = parse(text)
         if expression.name not in _SAMPLED or not expression.without_part or expression.sign not in ("<", "<="):
             shown = clean(text, limit=80)
-            raise RequestError(f"the objective {shown!r} cannot be used: write what one request must meet, for example 'ttft < 500ms'")
+            raise RequestError(f"the objective {shown!r} is invalid: write what one request must meet, for example 'ttft < 500ms'")
         found[_SAMPLED[expression.name]] = expression.limit
     return found

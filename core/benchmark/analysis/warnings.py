@@ -14,7 +14,7 @@ from core.benchmark.workload.lengths import of_lengths
 from core.benchmark.workload.prompts import Prompt
 from core.measure.percentiles import LEVELS, samples_needed
 
-ESTIMATED = "no tokenizer of the model is at hand: lengths of prompts are estimates of four characters a token"
+ESTIMATED = "no tokenizer of the model is available: prompt lengths are estimates at four characters per token"
 _QUEUE_SHARE = 0.05
 _SHORTER = 0.9
 _CLAIMED: Final = 99.0
@@ -27,9 +27,9 @@ def warnings_of(spec: BenchmarkSpec, entry: BenchmarkEntry, prompts: Sequence[Pr
     """Sentences, the gravest first."""
     found = [*_of_requests(entry), *_of_rate(spec, entry), *_of_answers(prompts, outcomes), *_of_samples(entry)]
     if entry.token_counts == "tokenizer":
-        found.append("the server gave no usage: tokens were counted with the model's tokenizer")
+        found.append("the server reported no usage: tokens were counted with the model's tokenizer")
     elif entry.token_counts == "unknown" and entry.requests.done:
-        found.append("the server gave no usage and no tokenizer is at hand: figures a token are not known")
+        found.append("the server reported no usage and no tokenizer is available: per-token figures are not known")
     found += of_lengths(prompts, outcomes)
     if prompts and prompts[0].input_tokens is None:
         found.append(ESTIMATED)
@@ -41,10 +41,10 @@ def _of_requests(entry: BenchmarkEntry) -> Iterator[str]:
     if bad:
         yield f"{bad} of {entry.requests.scheduled} requests failed or timed out: latencies are those of the others"
     if entry.requests.unsent:
-        cut = f"; {entry.requests.cancelled} of them were cut off under way" if entry.requests.cancelled else ""
+        cut = f"; {entry.requests.cancelled} of them were cut off in flight" if entry.requests.cancelled else ""
         yield f"{entry.requests.unsent} requests were not sent before the load ended, or not answered{cut}"
     if entry.retries:
-        yield f"requests were turned away and sent again {entry.retries} times: the time until an answer began is part of their latencies"
+        yield f"rejected requests were retried {entry.retries} times: the time until a response started is part of their latencies"
 
 
 def _of_rate(spec: BenchmarkSpec, entry: BenchmarkEntry) -> Iterator[str]:
@@ -66,16 +66,16 @@ def _not_filled(spec: BenchmarkSpec, levels: Sequence[float]) -> Iterator[str]:
     """Levels of a sweep over the concurrency that have too few requests."""
     short = [level for level in levels if not fills(spec, level)]
     if short:
-        yield f"{spec.requests} requests a level do not fill a concurrency of {', '.join(f'{level:g}' for level in short)}: give more requests"
+        yield f"{spec.requests} requests per level do not fill a concurrency of {', '.join(f'{level:g}' for level in short)}: give more requests"
     elif levels and not spec.levels and not fills(spec, 2 * max(levels)):
-        yield f"the sweep ended at {max(levels):g} for want of requests: give {spec.requests * 2} or more to see whether more load brings more"
+        yield f"the sweep ended at {max(levels):g} for lack of requests: give {spec.requests * 2} or more to see whether throughput still rises"
 
 
 def _not_reached(spec: BenchmarkSpec, scheduled: float, achieved: float) -> str:
     if spec.load in _DRAWN:
-        return f"the schedule of the {spec.load} was not kept: it has {_short(scheduled)} requests a second, {_short(achieved)} were sent"
+        return f"the schedule of the {spec.load} was not kept: it has {_short(scheduled)} requests per second, {_short(achieved)} were sent"
     drawn = "" if spec.load == "constant" else f", of {_short(scheduled)} as they were drawn"
-    return f"the rate of {_short(spec.rate)} requests a second was not reached: {_short(achieved)} were sent{drawn}"
+    return f"the rate of {_short(spec.rate)} requests per second was not reached: {_short(achieved)} were sent{drawn}"
 
 
 def _short(rate: float) -> str:
@@ -88,13 +88,13 @@ def _of_answers(prompts: Sequence[Prompt], outcomes: Sequence[Outcome]) -> Itera
     done = [outcome for outcome in outcomes if outcome.status == "done"]
     empty = sum(not outcome.pieces for outcome in done)
     if empty:
-        yield f"{empty} of {len(done)} answers were empty: they have no time to first token"
+        yield f"{empty} of {len(done)} responses were empty: they have no time to first token"
     counted = [outcome for outcome in done if outcome.index < len(prompts)]
     known = [(outcome.tokens, prompts[outcome.index].output_tokens) for outcome in counted if outcome.tokens is not None]
     given, requested = sum(tokens for tokens, _ in known), sum(wanted for _, wanted in known)
     if known and given < _SHORTER * requested:
         mean, wanted = given / len(known), requested / len(known)
-        yield f"answers ended after {mean:.3g} of {wanted:.3g} tokens on average: set beside a load with longer answers this one looks better"
+        yield f"responses ended after {mean:.3g} of {wanted:.3g} tokens on average: compared with a load with longer responses, this one looks better"
 
 
 def _of_samples(entry: BenchmarkEntry) -> Iterator[str]:
@@ -104,8 +104,8 @@ def _of_samples(entry: BenchmarkEntry) -> Iterator[str]:
     requests = figures[_OF_REQUESTS].n
     if 0 < requests < needed:
         claimed = [level for level in LEVELS if requests >= samples_needed(level)]
-        most = f"p{claimed[-1]:g} is the highest that can" if claimed else "no percentile can"
-        yield f"latencies of {requests} requests are fewer than the {needed} that a p99 takes to be claimed at 99 % confidence: {most}"
+        most = f"p{claimed[-1]:g} is the highest supported" if claimed else "no percentile is supported"
+        yield f"latencies of {requests} requests are fewer than the {needed} needed for a p99 at 99 % confidence: {most}"
     few = [metric.title for metric in SAMPLES if requests >= needed and 0 < figures[metric.tag].n < needed]
     if few:
-        yield f"fewer than {needed} samples of {', '.join(few)}: a p99 of them cannot be claimed"
+        yield f"fewer than {needed} samples of {', '.join(few)}, too few for a p99"

@@ -71,7 +71,7 @@ class Step:
     @property
     def verdict(self) -> str:
         """In words."""
-        return "followed" if self.follows else "not followed" if self.judged else "not judged, as the server was late itself"
+        return "followed" if self.follows else "not followed" if self.judged else "not judged: the server itself was late"
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def known_server(first_ms: float = FIRST_MS, rate: float = RATE) -> Iterator[Kno
     try:
         line = process.stdout.readline()
         if not line.strip().isdigit():
-            raise RunFailed("the server of known times did not start")
+            raise RunFailed("the server with known timings did not start")
         yield KnownServer(f"http://127.0.0.1:{int(line)}", process.pid)
     finally:
         process.terminate()

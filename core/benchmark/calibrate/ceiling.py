@@ -115,22 +115,20 @@ def ceiling_warnings(streams: int, tokens_per_second: float | None, found: Ceili
     if found is None:
         if streams <= UNCALIBRATED:
             return ()
-        return (f"the client was not calibrated on this machine, and followed {streams} streams at once: `llmopt benchmark --calibrate` does it",)
+        return (f"the client was not calibrated on this machine, and followed {streams} streams at once: run `llmopt benchmark --calibrate`",)
     when = datetime.fromtimestamp(found.measured, UTC).strftime("%Y-%m-%d")
     if streams > found.streams:
-        return (
-            f"{streams} streams at once are more than the {found.streams} that the client follows on this machine ({when}): latencies are too high",
-        )
+        return (f"{streams} streams at once exceed the {found.streams} that the client can follow on this machine ({when}): latencies are too high",)
     if tokens_per_second is not None and tokens_per_second > found.tokens_per_second:
         return (
-            f"{tokens_per_second:.0f} tokens a second are more than the {found.tokens_per_second:.0f} at which the client was calibrated ({when}): "
+            f"{tokens_per_second:.0f} tokens per second exceed the {found.tokens_per_second:.0f} at which the client was calibrated ({when}): "
             "latencies may be too high",
         )
     lag = found.lag(streams)
     if lag is not None and itl_ms is not None and lag > LAG_SHARE * itl_ms:
         return (
             f"the client's own delay at {streams} streams (p99 {lag:.2f} ms, {when}) is more than {LAG_SHARE:.0%} of the "
-            f"{itl_ms:.3g} ms between pieces: inter-token latencies may be those of the client",
+            f"{itl_ms:.3g} ms between chunks: inter-token latencies may be those of the client",
         )
     return ()
 

@@ -149,7 +149,7 @@ async def serve(port: int, first: float, gap: float) -> None:
 
 
 def main() -> None:
-    """Serve as the arguments say: port, milliseconds to the first token, tokens a second of each stream."""
+    """Serve as the arguments say: port, milliseconds to the first token, tokens per second of each stream."""
     port, first, rate = int(sys.argv[1]), float(sys.argv[2]) / 1000, float(sys.argv[3])
     # A collection of everything takes milliseconds, in which nothing is written.
     gc.freeze()

@@ -89,9 +89,9 @@ class Client:
         except aiohttp.ConnectionTimeoutError as error:
             raw.status, raw.reason = "failed", _words(error, self._target)
         except aiohttp.SocketTimeoutError:
-            raw.status, raw.reason = "timed_out", f"nothing came for {self._patience.silence:g} s"
+            raw.status, raw.reason = "timed_out", f"no data for {self._patience.silence:g} s"
         except TimeoutError:
-            raw.status, raw.reason = "timed_out", raw.reason or f"no end of the answer within {self._patience.total:g} s"
+            raw.status, raw.reason = "timed_out", raw.reason or f"no complete response within {self._patience.total:g} s"
         except asyncio.CancelledError:
             raw.status, raw.reason = "cancelled", "the load was stopped"
         except Exception as error:
@@ -143,7 +143,7 @@ class Client:
             keep(stamped(data))
             held += len(data)
             if held > _LARGEST:
-                raise ValueError(f"the answer is longer than {_LARGEST >> 20} MiB")
+                raise ValueError(f"the response is longer than {_LARGEST >> 20} MiB")
             if b"[DONE]" in data[-_TAIL:] and not response.content.at_eof():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(_drain(read, lambda more: keep(stamped(more))), _GRACE)
@@ -195,7 +195,7 @@ def _words(error: Exception, target: Endpoint) -> str:
         number = error.os_error.errno
         return f"no connection to {where}: {os.strerror(number) if number else error.os_error}"
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionError | aiohttp.ClientOSError):
-        return "the server closed the connection in the middle of the answer"
+        return "the server closed the connection mid-response"
     return f"{type(error).__name__}: {error}"
 
 

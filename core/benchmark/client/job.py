@@ -15,7 +15,7 @@ from core.engine import Endpoint
 
 _LENGTH = 8
 PAUSE = b"pause"
-"""Order to a worker: send nothing new. What is under way goes on."""
+"""Order to a worker: send nothing new. Requests in flight are finished."""
 GO_ON = b"go on "
 """Order to a worker: send again. Behind it stand the nanoseconds by which everything that was not sent is later by now."""
 

@@ -31,7 +31,7 @@ _START_WITHIN = 60.0
 _LOOK = 0.1
 _STOP_WITHIN = 5.0
 _UNSENT: Final[tuple[Status, str]] = ("unsent", "it was not sent before the load ended")
-_LOST: Final[tuple[Status, str]] = ("failed", "the client's own process ended before the answer: see whether memory of this machine ran out")
+_LOST: Final[tuple[Status, str]] = ("failed", "the client process ended before the response: check whether this machine ran out of memory")
 _STANDS_BACK = 10
 """Added to the niceness of a thread that is in no hurry."""
 
@@ -126,11 +126,11 @@ def run_load(
 
 def _check(load: Load) -> None:
     if not load.requests:
-        raise RequestError("there is nothing to send: give at least one request")
+        raise RequestError("nothing to send: give at least one request")
     if load.closed and load.concurrency is None:
-        raise RequestError("a load without times needs a concurrency: give how many requests are under way at once")
+        raise RequestError("a load without a schedule needs a concurrency: give the number of requests in flight")
     if load.concurrency is not None and load.concurrency < 1:
-        raise RequestError(f"concurrency = {load.concurrency} cannot be used: give at least 1")
+        raise RequestError(f"concurrency = {load.concurrency} is invalid: give at least 1")
 
 
 def _jobs(load: Load) -> list[Job]:
@@ -185,7 +185,7 @@ class _Worker:
             self._process.stdin.write(self._frame)
             self._process.stdin.flush()
             if read_frame(self._process.stdout) != READY:  # type: ignore[arg-type]
-                raise RunFailed("a worker process of the load did not start: see whether memory or processes of this machine are exhausted")
+                raise RunFailed("a worker process of the load did not start: check whether this machine is out of memory or processes")
         except BrokenPipeError:
             raise RunFailed("a worker process of the load ended before it began") from None
         finally:

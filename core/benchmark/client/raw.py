@@ -61,9 +61,9 @@ class Raw:
         if pieces or complete:
             return ""
         if not self.reads:
-            return "the server answered with nothing"
+            return "the server sent an empty response"
         kind = clean(self.content_type or "no content type", limit=60)
-        return f"the server does not stream answers in this form ({kind}): check its address, and whether it speaks this protocol"
+        return f"the server does not stream responses in this form ({kind}): check its address and protocol"
 
     def packed(self) -> bytes:
         """Frame of a pipe: length of the head, head as JSON, the bytes of all reads."""

@@ -25,7 +25,7 @@ def of_tls(url: str, error: ssl.SSLError) -> str:
     """Why no TLS connection came about, and how to go on."""
     if isinstance(error, ssl.SSLCertVerificationError):
         why = (error.verify_message or "").strip()
-        return f"the certificate of {url} is not trusted{f' ({why})' if why else ''}: give --insecure to go on all the same"
+        return f"the certificate of {url} is not trusted{f' ({why})' if why else ''}: give --insecure to accept it"
     if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL"):
         return f"{url} does not speak TLS: write http:// instead of https://"
     return f"no TLS connection to {url}: {(error.reason or str(error)).replace('_', ' ').lower()}"

@@ -47,7 +47,7 @@ def openai(reads: Sequence[Read]) -> Reply:
         if message is None:
             break
         if "error" in message or event.kind == "error":
-            reply.problem = f"the server broke off: {_error(message)}"
+            reply.problem = f"the server ended the stream: {_error(message)}"
             break
         _take_usage(message.get("usage"), reply)
         choices = message.get("choices")
@@ -94,7 +94,7 @@ def tgi(reads: Sequence[Read]) -> Reply:
         if message is None:
             break
         if "error" in message:
-            reply.problem = f"the server broke off: {_error(message)}"
+            reply.problem = f"the server ended the stream: {_error(message)}"
             break
         token = message.get("token")
         if isinstance(token, dict) and isinstance(token.get("text"), str) and token["text"] and not token.get("special"):
@@ -115,7 +115,7 @@ def ollama(reads: Sequence[Read]) -> Reply:
         if message is None:
             break
         if "error" in message:
-            reply.problem = f"the server broke off: {_error(message)}"
+            reply.problem = f"the server ended the stream: {_error(message)}"
             break
         chat = message.get("message")
         parts = [message.get("thinking"), message.get("response")]
@@ -156,7 +156,7 @@ def _message(data: bytes, reply: Reply) -> dict[str, object] | None:
         reply.problem = "the server sent text that is not UTF-8"
         return None
     except (ValueError, RecursionError):
-        reply.problem = f"the server sent what is not JSON: {clean(data[:4096].decode(errors='replace'), limit=80)}"
+        reply.problem = f"the server sent invalid JSON: {clean(data[:4096].decode(errors='replace'), limit=80)}"
         return None
     if not isinstance(message, dict):
         reply.problem = "the server sent JSON that is not an object"

@@ -45,9 +45,9 @@ _GOALS: Final = (
     _Goal("memory", "least memory", ("gpu_bytes", "host_bytes"), True, size, ""),
     _Goal("quality", "best quality", ("ppl",), True, number, " perplexity", by=compare_quality, otherwise="the two did not score the same tokens"),
     _Goal(
-        *("quality", "best quality", ("accuracy",), False, percent, " of the questions answered right"),
+        *("quality", "best quality", ("accuracy",), False, percent, " of the questions answered correctly"),
         by=compare_answers,
-        otherwise="the two were not asked as many questions",
+        otherwise="the two were not asked the same number of questions",
         instead=True,
     ),
 )
@@ -81,7 +81,7 @@ def _best(
     shown = f"{name} with {goal.show(value)}{goal.unit}"
     best = partial(Recommendation, goal=goal.goal, title=goal.title, name=name, value=value, figure=figure)
     if len(known) < 2:
-        return best(words=f"{shown}, the only one of which it is known")
+        return best(words=f"{shown}, the only one measured")
     second, runner_up = known[1]
     margin = second / value if goal.lower else value / second
     if margin < 1 + _EQUAL:
@@ -95,7 +95,7 @@ def _best(
         (found,) = compare_samples(samples.get(name, {}), samples.get(runner_up, {}), aspects, confidence)
         beyond, why = _noise(found)
     else:
-        beyond, why = None, "measured once each, so that noise is not known"
+        beyond, why = None, "measured once each, noise unknown"
     return best(runner_up=runner_up, margin=margin, beyond_noise=beyond, words=f"{shown}, {margin_words(margin)} {runner_up}: {why}")
 
 

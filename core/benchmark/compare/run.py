@@ -56,13 +56,13 @@ def run(spec: BenchmarkCompareSpec, context: RunContext) -> BenchmarkCompareResu
             if not measured:
                 raise
             result = _result(spec, measured, left_out, time.monotonic() - began)
-            stopped = f"stopped by the person at target {number + 1} of {len(spec.chosen)}, {target.label}"
+            stopped = f"stopped by the user at target {number + 1} of {len(spec.chosen)}, {target.label}"
             raise Cancelled(
                 f"the figures of {len(measured)} of {len(spec.chosen)} targets are kept",
                 result=result.model_copy(update={"stopped": stopped, "warnings": (stopped,)}),
             ) from error
         if isinstance(found, LeftOut):
-            context.log(f"{found.target} is left out: {found.reason}")
+            context.log(f"{found.target} is skipped: {found.reason}")
             left_out.append(found)
         else:
             measured.append(found)
@@ -96,7 +96,7 @@ def _measured(spec: BenchmarkCompareSpec, target: CompareTarget, prompts: Path |
         return LeftOut(target=target.label, reason=str(error))
     (entry,) = result.entries
     if not entry.requests.done:
-        reason = entry.errors[0].reason if entry.errors else "it was not asked before the load ended"
+        reason = entry.errors[0].reason if entry.errors else "it was not sent before the load ended"
         return LeftOut(target=target.label, reason=f"none of {entry.requests.scheduled} requests was answered: {reason}")
     return _labelled(entry, result, target.label, counted)
 
@@ -151,4 +151,4 @@ def _prompts_file(spec: BenchmarkCompareSpec, folder: Path) -> tuple[Path | None
 
 def _label_and_reason(text: str) -> tuple[str, str]:
     label, _, reason = text.partition(": ")
-    return clean(label, limit=80), clean(reason or "it could not be made", limit=400)
+    return clean(label, limit=80), clean(reason or "it could not be created", limit=400)

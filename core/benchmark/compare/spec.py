@@ -39,7 +39,7 @@ class CompareTarget:
         label, _, engine = before.rpartition("=")
         engine, own, label = engine.strip(), own.strip(), label.strip()
         if not engine or (colon and not own):
-            raise ValueError(f"{clean(text, limit=80)!r} is no target: write engine, engine:checkpoint or label=engine:checkpoint")
+            raise ValueError(f"{clean(text, limit=80)!r} is not a valid target: write engine, engine:checkpoint or label=engine:checkpoint")
         return cls(clean(label or (f"{engine} {_short(own)}" if own else engine), limit=80), engine, own or model)
 
 
@@ -56,13 +56,11 @@ class BenchmarkCompareSpec(BenchmarkSpec):
     targets: Annotated[
         tuple[str, ...],
         Field(
-            description="What is compared, each engine, engine:checkpoint or label=engine:checkpoint; default: transformers, runtime and vllm, "
-            "of a .gguf file llama-cpp"
+            description="Targets to compare, each engine, engine:checkpoint or label=engine:checkpoint; default: transformers, runtime and vllm, "
+            "llama-cpp for a .gguf file"
         ),
     ] = ()
-    not_made: Annotated[
-        tuple[str, ...], Field(description="Targets of which it is known beforehand that they cannot be measured, each `label: reason`")
-    ] = ()
+    not_made: Annotated[tuple[str, ...], Field(description="Targets known in advance to be unmeasurable, each `label: reason`")] = ()
 
     @field_validator("targets", mode="before")
     @classmethod
@@ -79,11 +77,11 @@ class BenchmarkCompareSpec(BenchmarkSpec):
     def _targets_differ(self) -> Self:
         for name in _ALONE:
             if getattr(self, name) is not None:
-                raise ValueError(f"{name.replace('_', '-')} is for one target: name engines in targets")
+                raise ValueError(f"{name.replace('_', '-')} applies to a single target: name engines in targets")
         labels = [target.label for target in self.chosen]
         twice = [label for label in labels if labels.count(label) > 1]
         if twice:
-            raise ValueError(f"two targets are called {twice[0]}: write label=engine:checkpoint")
+            raise ValueError(f"two targets are named {twice[0]}: write label=engine:checkpoint")
         return self
 
     @property

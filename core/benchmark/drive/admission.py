@@ -31,7 +31,7 @@ def check_load(spec: BenchmarkSpec, card: ModelCard | None) -> None:
         if not engine.facts.starts:
             raise RequestError(f"{engine.facts.title} is not started by this program: give the address of its server instead of a model")
         if spec.context is not None and spec.context > card.context:
-            raise RequestError(f"a context of {spec.context} tokens is more than the {card.context} of {card.name}: lower it")
+            raise RequestError(f"a context of {spec.context} tokens exceeds the {card.context} of {card.name}: lower it")
     objectives_of(spec.objectives)
     _check_thresholds(spec)
     check_baseline(spec.baseline)
@@ -49,7 +49,7 @@ def check_baseline(reference: str | None) -> None:
         RequestError: it is not a result, or one of which no request was answered.
     """
     if reference is not None and not any(entry.requests.done for entry in load_result(reference).entries):
-        raise RequestError(f"the baseline {clean(reference, limit=120)} has no request that was answered: give another")
+        raise RequestError(f"the baseline {clean(reference, limit=120)} has no answered request: give another")
 
 
 def _check_texts(spec: BenchmarkSpec, card: ModelCard | None) -> None:
@@ -60,7 +60,7 @@ def _check_texts(spec: BenchmarkSpec, card: ModelCard | None) -> None:
             times_of(spec, prompts)
     elif card is not None and spec.input_tokens + spec.output_tokens > (spec.context or card.context):
         raise RequestError(
-            f"prompts of {spec.input_tokens} tokens and answers of {spec.output_tokens} are more than the context of "
+            f"prompts of {spec.input_tokens} tokens and answers of {spec.output_tokens} exceed the context of "
             f"{spec.context or card.context}: lower input-tokens or output-tokens"
         )
 
@@ -70,7 +70,7 @@ def _check_thresholds(spec: BenchmarkSpec) -> None:
         needed = needs(parse(text))
         if needed and not getattr(spec, needed):
             shown = clean(text, limit=80)
-            raise RequestError(f"the threshold {shown!r} is of what is not measured: give {needed.replace('_', '-')} too")
+            raise RequestError(f"the threshold {shown!r} needs a metric that is not measured: give {needed.replace('_', '-')} too")
 
 
 def _check_quality(spec: BenchmarkSpec) -> None:

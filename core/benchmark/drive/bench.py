@@ -131,13 +131,13 @@ class Bench:
         log = self.context.artifacts / "server.log"
         lines = tail(log)
         how, code = _ended(self.target.pid)
-        what = f"the server {how} in the middle of the load"
+        what = f"the server {how} during the load"
         if known := self.target.engine.explain(lines):
             return f"{what}: {known}"
         if code == -signal.SIGKILL:
-            return f"{what}: by kill -9, or because memory ran out; what it said is in {log}"
+            return f"{what}: by kill -9, or out of memory; its output is in {log}"
         said = " | ".join([line.strip() for line in lines if line.strip()][-_SHOWN:])
-        return f"{what}; its last words: {said or 'none'} (all of them in {log})"
+        return f"{what}; its last output: {said or 'none'} (all of it in {log})"
 
 
 class _Ending:

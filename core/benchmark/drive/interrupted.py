@@ -12,8 +12,8 @@ def why_stopped(error: LlmoptError, levels: Sequence[Level]) -> str:
     """Why a load ended early, and what its figures are of."""
     if _nothing(error, levels):
         return str(error)
-    reason = "stopped by the person" if isinstance(error, Cancelled) else str(error)
-    return f"{reason}: the figures are of the {_answered(levels)} requests that were answered before"
+    reason = "stopped by the user" if isinstance(error, Cancelled) else str(error)
+    return f"{reason}: the figures cover the {_answered(levels)} requests answered before"
 
 
 def kept_words(error: LlmoptError, levels: Sequence[Level]) -> str:
@@ -41,6 +41,6 @@ def pause_warnings(levels: Sequence[Level]) -> tuple[str, ...]:
         return ()
     times = "once" if len(pauses) == 1 else f"{len(pauses)} times"
     return (
-        f"the load was paused {times}, {sum(pause.seconds for pause in pauses):.1f} s in all: that time is in no rate, the schedule stood still, "
-        "and requests that were under way were answered by a server with less and less to do",
+        f"the load was paused {times}, {sum(pause.seconds for pause in pauses):.1f} s in all: that time counts "
+        "towards no rate, the schedule was paused, and requests in flight were answered by a server under decreasing load",
     )

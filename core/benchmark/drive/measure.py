@@ -112,8 +112,7 @@ def _needed(prompts: Sequence[Prompt], card: ModelCard | None, least: int) -> in
         return max(longest + 64, least)
     if longest > card.context:
         raise RequestError(
-            f"prompts and answers of up to {longest} tokens are more than the context of {card.context} of {card.name}: "
-            "lower input-tokens or output-tokens"
+            f"prompts and answers of up to {longest} tokens exceed the context of {card.context} of {card.name}: lower input-tokens or output-tokens"
         )
     return min(max(longest + 64, least), card.context)
 

@@ -78,13 +78,13 @@ class LoadReporter:
         over = sum(self._counts.values())
         if paused:
             self._paused = now
-            self._context.log(f"paused after {over} of {self._scheduled} requests: nothing new is sent")
+            self._context.log(f"paused after {over} of {self._scheduled} requests: no new requests are sent")
         elif self._paused is not None:
             gone = now - self._paused
             self._before_pause += gone
             self._figures_since += gone
             self._paused = None
-            self._context.log(f"goes on after a pause of {gone:.0f} s")
+            self._context.log(f"resumed after a pause of {gone:.0f} s")
 
     def _report(self, now: float) -> None:
         over = sum(self._counts.values())

@@ -16,7 +16,7 @@ from core.sanitize import clean
 _LATER = frozenset({408, 425, 429})
 """Statuses of a request that may go well the next time."""
 _TOO_LONG = re.compile(r"context|too (long|large|many tokens)|max(imum)?[ _-]?(model[ _-]?)?(len|tokens|input|position)|exceed", re.IGNORECASE)
-_FORM = "does not stream answers in this form"
+_FORM = "does not stream responses in this form"
 
 
 def refuse(spec: BenchmarkSpec, target: Target, outcomes: Sequence[Outcome]) -> None:
@@ -32,11 +32,11 @@ def refuse(spec: BenchmarkSpec, target: Target, outcomes: Sequence[Outcome]) -> 
     if status in REFUSED:
         raise RequestError(refused_key(spec, int(status or 0)))
     if _TOO_LONG.search(reason):
-        raise RequestError(f"{server} refuses requests of this length ({words}): lower input-tokens or output-tokens")
+        raise RequestError(f"{server} rejects requests of this length ({words}): lower input-tokens or output-tokens")
     if status in (404, 405):
         path = PATHS[target.endpoint.style]
-        raise RequestError(f"{server} does not answer at {path} ({words}): check the address, the engine, the style and the name of the model")
-    raise RequestError(f"{server} refuses what is asked of it: {words}")
+        raise RequestError(f"{server} does not answer at {path} ({words}): check the address, engine, style and model name")
+    raise RequestError(f"{server} rejects the request: {words}")
 
 
 def answered_nothing(outcomes: Sequence[Outcome]) -> str:

@@ -32,7 +32,7 @@ def how(device: str, dtype: str) -> str:
     if dtype == "int8":
         return "torch._int_mm, sums in int32"
     if device == "cpu" and dtype == "float32":
-        return "oneDNN where it is faster, else torch's linear"
+        return "oneDNN if it is faster, otherwise torch's linear"
     return "torch's linear"
 
 
@@ -41,7 +41,7 @@ def refusal(device: str, dtype: str, rows: int, outputs: int, inputs: int) -> st
     if dtype == "int8" and not hasattr(torch, "_int_mm"):
         return "this version of torch has no int8 product"
     if dtype == "int8" and device != "cpu" and (rows <= _FEW_ROWS or outputs % 8 or inputs % 8):
-        return f"torch's int8 product on a GPU takes more than {_FEW_ROWS} rows, and widths that 8 divides"
+        return f"torch's int8 product on a GPU needs more than {_FEW_ROWS} rows, and widths divisible by 8"
     needed = (rows * inputs + outputs * inputs) * DTYPES[dtype].itemsize + rows * outputs * result_item(dtype)
     free = free_memory(device)
     if needed > free // 2:

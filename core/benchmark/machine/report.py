@@ -41,7 +41,7 @@ def _before(name: str, results: Named) -> str:
 
 
 def _tables(before: str, result: BenchmarkMachineResult) -> Iterator[Table]:
-    devices: list[Cells] = [("device", "name", "threads", "last cache")]
+    devices: list[Cells] = [("device", "name", "threads", "last-level cache")]
     devices += [
         (each.device, each.name, "" if each.threads is None else str(each.threads), "" if each.cache_bytes is None else size(each.cache_bytes))
         for each in result.devices
@@ -54,7 +54,7 @@ def _tables(before: str, result: BenchmarkMachineResult) -> Iterator[Table]:
     memory += [(each.device, each.traffic, size(each.bytes), *_rate(each.gb_per_second, each.deviation), each.reason) for each in result.bandwidths]
     yield f"{before}memory beyond the caches, measured", _safe(memory)
     head = (
-        *("device", "numbers", "product", "phase", "rows", "operations a byte", "bound by", "attainable, reckoned", "GFLOP/s, measured", "±"),
+        *("device", "numbers", "product", "phase", "rows", "operations per byte", "bound by", "attainable, computed", "GFLOP/s, measured", "±"),
         *("of the attainable", ""),
     )
     products: list[Cells] = [head]
@@ -70,12 +70,12 @@ def _tables(before: str, result: BenchmarkMachineResult) -> Iterator[Table]:
             "—" if row.attainable_gflops is None else number(row.attainable_gflops),
             *_rate(row.gflops, row.deviation),
             "—" if row.share is None else percent(row.share),
-            row.reason or ("its weights fit into the last cache" if row.in_cache else ""),
+            row.reason or ("its weights fit into the last-level cache" if row.in_cache else ""),
         )
         for row in result.rows
     ]
     yield f"{before}products of {clean(result.model, limit=80)}", _safe(products)
-    roofs: list[Cells] = [("device", "numbers", "peak, GFLOP/s", "at size", "memory, GB/s", "operations a byte at which both bounds meet")]
+    roofs: list[Cells] = [("device", "numbers", "peak, GFLOP/s", "at size", "memory, GB/s", "operations per byte at which both bounds meet")]
     roofs += [
         (each.device, each.dtype, number(each.peak_gflops), str(each.peak_size), number(each.gb_per_second), number(each.balance))
         for each in result.roofs
@@ -107,7 +107,7 @@ def _charts(results: Named) -> Iterator[tuple[str, str]]:
                 drawn = [(line.name, _logarithmic(line.x, line.y, line.labels)) for line in lines]
                 roofs = [each for line, each in zip(lines, drawn, strict=True) if not line.labels]
                 products = [each for line, each in zip(lines, drawn, strict=True) if line.labels]
-                chart = line_chart(roofs, dots=products, x="operations a byte", y="GFLOP/s", show=_power, show_x=_power, whole=True)
+                chart = line_chart(roofs, dots=products, x="operations per byte", y="GFLOP/s", show=_power, show_x=_power, whole=True)
                 yield f"{before}roofline of {roof.device}, {roof.dtype}", chart
 
 
@@ -118,7 +118,7 @@ def _power(value: float) -> str:
 def _logarithmic(xs: Sequence[float], ys: Sequence[float], labels: Sequence[str]) -> list[Point]:
     named = [*labels, *("roof" for _ in range(len(xs) - len(labels)))]
     found = [
-        Point(math.log2(x), math.log2(y), f"{clean(label)}: {number(x)} operations a byte, {number(y)} GFLOP/s")
+        Point(math.log2(x), math.log2(y), f"{clean(label)}: {number(x)} operations per byte, {number(y)} GFLOP/s")
         for x, y, label in zip(xs, ys, named, strict=True)
         if x > 0 and y > 0
     ]

@@ -73,7 +73,7 @@ def size_chart(result: BenchmarkMachineResult) -> tuple[Line, ...]:
 
 
 def roof_chart(result: BenchmarkMachineResult, device: str, dtype: str) -> tuple[Line, ...]:
-    """GFLOP/s by operations a byte, both axes to be logarithmic: the roof (slope, balance, peak), then the model's products by phase."""
+    """GFLOP/s by operations per byte, both axes to be logarithmic: the roof (slope, balance, peak), then the model's products by phase."""
     roof = next((each for each in result.roofs if (each.device, each.dtype) == (device, dtype)), None)
     held = [row for row in result.rows if (row.device, row.dtype) == (device, dtype) and row.gflops is not None]
     if roof is None or not held:

@@ -1,6 +1,6 @@
 """The roofline (Williams, Waterman and Patterson, Communications of the ACM 52(4), 2009): what bounds a matrix product.
 
-A product can go no faster than the arithmetic's peak, and no faster than its operations a byte times the memory's bandwidth.
+A product can go no faster than the arithmetic's peak, and no faster than its operations per byte times the memory's bandwidth.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def attainable(intensity: float, peak: float, bandwidth: float) -> float:
     """Operations a second at most.
 
     Args:
-        intensity: operations a byte.
-        peak: operations a second.
-        bandwidth: bytes a second.
+        intensity: operations per byte.
+        peak: operations per second.
+        bandwidth: bytes per second.
     """
     return min(peak, intensity * bandwidth)
 
 
 def bound(intensity: float, balance: float) -> Literal["memory", "arithmetic"]:
-    """What is used up first at so many operations a byte, on a machine that is balanced at `balance`."""
+    """What is used up first at so many operations per byte, on a machine that is balanced at `balance`."""
     return "memory" if intensity < balance else "arithmetic"

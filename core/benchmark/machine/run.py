@@ -225,17 +225,17 @@ def _facts(device: str, threads: int) -> DeviceFacts:
 
 def _notes(card: ModelCard, benches: list[_Bench]) -> tuple[str, ...]:
     notes = [
-        "measured: GFLOP/s and GB/s; counted: operations and bytes; reckoned from them: balance, attainable and bound. Attention's own products "
-        "over keys and values, and everything between the products, are not among them"
+        "measured: GFLOP/s and GB/s; counted: operations and bytes; computed from them: balance, attainable "
+        "and bound. Attention's products over keys and values, and everything between the products, are excluded"
     ]
     if card.quantization is not None:
-        notes.append("the checkpoint is quantized: its shapes are measured here in the number formats that were asked for")
+        notes.append("the checkpoint is quantized: its shapes are measured in the requested number formats")
     if has_experts(card):
-        notes.append("products of experts are left out: how many rows each of them gets is the router's choice")
+        notes.append("products of experts are excluded: the router decides how many rows each gets")
     for bench in benches:
         if inside := sorted({row.dtype for row in bench.rows if row.in_cache}):
             notes.append(
-                f"{bench.device}: in {', '.join(inside)} all weights fit into the last cache, so that memory does not bound these products here"
+                f"{bench.device}: in {', '.join(inside)} all weights fit into the last-level cache, so memory does not bound these products here"
             )
         if bench.device != "cpu" and "float32" in bench.spec.dtypes:
             notes.append(f"{bench.device}: float32 products with torch's setting {torch.get_float32_matmul_precision()!r}")

@@ -22,7 +22,7 @@ class BenchmarkMachineSpec(Spec):
         ("machine", ("threads", "device", "seed")),
     )
 
-    sizes: Annotated[tuple[int, ...], Field(description="Sizes of the square matrices that are multiplied", min_length=1, max_length=32)] = (
+    sizes: Annotated[tuple[int, ...], Field(description="Sizes of the square matrices to multiply", min_length=1, max_length=32)] = (
         256,
         512,
         1024,
@@ -33,24 +33,22 @@ class BenchmarkMachineSpec(Spec):
         tuple[str, ...],
         Field(description=f"Number formats: {', '.join(DTYPES)}", min_length=1, max_length=len(DTYPES)),
     ] = ("float32", "bfloat16", "int8")
-    repeats: Annotated[int, Field(description="Timed repeats of each product, after two that are not timed", ge=2, le=1000)] = 5
+    repeats: Annotated[int, Field(description="Timed repeats of each product, after two untimed ones", ge=2, le=1000)] = 5
     batches: Annotated[
         tuple[int, ...],
-        Field(description="Sequences that decode together: rows of the model's products", min_length=1, max_length=32),
+        Field(description="Sequences decoded together: rows of the model's products", min_length=1, max_length=32),
     ] = (1, 8, 64)
-    prompt_tokens: Annotated[
-        int, Field(description="Tokens of the prompt whose prefill is measured", ge=2, le=2**20, json_schema_extra=unit("token"))
-    ] = 512
+    prompt_tokens: Annotated[int, Field(description="Prompt tokens of the measured prefill", ge=2, le=2**20, json_schema_extra=unit("token"))] = 512
     memory_bytes: Annotated[
         int | None,
         Field(
-            description="Bytes that are copied and read; default: four times the last cache, 256 MiB at least",
+            description="Bytes to copy and read; default: four times the last-level cache, at least 256 MiB",
             ge=4096,
             le=2**40,
             json_schema_extra=unit("byte"),
         ),
     ] = None
-    threads: Annotated[int | None, Field(description="Processor threads; default: as many as torch takes", ge=1, le=1024)] = None
+    threads: Annotated[int | None, Field(description="CPU threads; default: torch's own choice", ge=1, le=1024)] = None
 
     @field_validator("sizes", "dtypes", "batches", mode="before")
     @classmethod
@@ -62,9 +60,9 @@ class BenchmarkMachineSpec(Spec):
     def _can_be_measured(self) -> Self:
         for name, values, most in (("sizes", self.sizes, 32768), ("batches", self.batches, 65536)):
             if any(not 1 <= value <= most for value in values) or list(values) != sorted(set(values)):
-                raise ValueError(f"{name} are different whole numbers from 1 to {most}, ascending")
+                raise ValueError(f"{name} must be distinct whole numbers from 1 to {most}, ascending")
         if unknown := [name for name in self.dtypes if name not in DTYPES]:
-            raise ValueError(f"{unknown[0][:40]!r} is no number format that is measured: there are {', '.join(DTYPES)}")
+            raise ValueError(f"{unknown[0][:40]!r} is not a number format that can be measured: choose from {', '.join(DTYPES)}")
         if len(set(self.dtypes)) < len(self.dtypes):
-            raise ValueError("dtypes has one number format twice")
+            raise ValueError("dtypes lists a number format twice")
         return self

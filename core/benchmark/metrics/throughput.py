@@ -1,4 +1,4 @@
-"""Requests and tokens a second."""
+"""Requests and tokens per second."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ _LETTER = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z'])")
 LETTER_TOKENS = 16
 """Tokens in which a letter must have come."""
 
-BY_PROBABILITY = "the answer with the highest log-probability a byte behind the question"
-BY_LETTER = "the first letter of an answer that the server says"
+BY_PROBABILITY = "the answer with the highest log-probability per byte after the question"
+BY_LETTER = "the first letter of the server's answer"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def load(path: Path) -> list[Question]:
     Raises:
         RequestError: the file cannot be read, or a line is none; says which.
     """
-    lines = numbered_lines(path, _LARGEST, "holds no question: give one a line, with question, choices and answer")
+    lines = numbered_lines(path, _LARGEST, "has no questions: give one per line, with question, choices and answer")
     return [_question(line, place) for line, place in lines]
 
 
@@ -89,7 +89,7 @@ def _question(line: str, where: str) -> Question:
     if not isinstance(text, str) or not text.strip():
         raise RequestError(f"{where} has no question")
     if not isinstance(choices, list) or not 2 <= len(choices) <= len(_LETTERS) or not all(isinstance(each, str) and each for each in choices):
-        raise RequestError(f"{where} needs choices, a list of 2 to {len(_LETTERS)} texts")
+        raise RequestError(f"{where} needs choices, a list of 2 to {len(_LETTERS)} strings")
     return Question(text, tuple(choices), _answer(held.get("answer"), choices, where))
 
 
@@ -101,4 +101,4 @@ def _answer(value: Any, choices: list[str], where: str) -> int:
     letter = value.strip().upper() if isinstance(value, str) else ""
     if len(letter) == 1 and letter in _LETTERS[: len(choices)]:
         return _LETTERS.index(letter)
-    raise RequestError(f"{where} has no answer that is one of its choices: give its number from 0, its letter or its text")
+    raise RequestError(f"{where} has an answer that is not one of its choices: give its index from 0, its letter or its text")

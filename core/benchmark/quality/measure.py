@@ -46,7 +46,7 @@ def measure(spec: BenchmarkSpec, target: Target, tokenizer: Tokenizer | None, ca
     if tokenizer is None and (spec.quality_tokens or spec.choices is not None):
         tokenizer = _of_gguf(spec)
     if spec.quality_tokens:
-        context.log("measuring the quality of the answers")
+        context.log("measuring quality")
         found = _of_text(spec, target, tokenizer, card, context)
     if spec.choices is not None:
         context.log("asking the questions")
@@ -89,7 +89,7 @@ def scores_of(engine: Engine, endpoint: Endpoint, passages: Sequence[Passage], l
         RequestError: the server does not tell them.
     """
     if not isinstance(engine, ScoringEngine):
-        raise RequestError(f"the package of {engine.facts.title} does not ask for log-probabilities of a given text")
+        raise RequestError(f"the package of {engine.facts.title} does not support log-probabilities of a given text")
     first, top = _first(engine, endpoint, passages[0])
     found = [first]
     for passage in passages[1:]:
@@ -134,7 +134,7 @@ def _of_text(spec: BenchmarkSpec, target: Target, tokenizer: Tokenizer | None, c
     cut = f"windows of {window} tokens, no special ones," if tokenizer is not None else "pieces cut by characters"
     words = f"{len(passages)} {cut} of {corpus.name} (SHA-256 {corpus.sha256[:12]}), all but the first token of each"
     if not math.isfinite(ppl):
-        return Quality(words=f"perplexity is not known: the server holds a token of the text for impossible; {words}")
+        return Quality(words=f"perplexity is not known: the server gives a token of the text probability 0; {words}")
     losses = tuple(round(-score.logprob, 6) for part in scores for score in part)
     quality = Quality(ppl=ppl, ppl_se=spread, tokens=len(losses), words=words, losses=losses)
     if spec.quality_reference is None:
@@ -163,13 +163,13 @@ def _beside(
             from core.benchmark.quality.reference import model_scores
 
             if probe is None:
-                raise RequestError("the tokenizer of the server's model is not at hand, so that the reference cannot be given the same tokens")
+                raise RequestError("the tokenizer of the server's model is not available, so the reference cannot be given the same tokens")
             held = model_scores(reference, passages, probe, _TOPS[0], context.device, lambda: wait_while_paused(context))
         found = [value for one, two in zip(held, scores, strict=True) for value in divergences(one, two)]
     except RequestError as error:
         return quality.model_copy(update={"words": f"{quality.words}; the divergence is not known: {error}"})
     if len(found) != quality.tokens or not all(map(math.isfinite, found)):
-        why = "the reference cuts the text into other tokens, or one of the two names no likeliest tokens or impossible ones"
+        why = "the reference tokenizes the text differently, or one of the two returns no top log-probabilities or invalid ones"
         return quality.model_copy(update={"words": f"{quality.words}; the divergence is not known: {why}"})
     spread = stdev(found) / math.sqrt(len(found)) if len(found) > 1 else math.nan
     return quality.model_copy(update={"kl_mean": mean(found), "kl_se": spread, "words": f"{quality.words}; {DEFINITION}"})
@@ -198,7 +198,7 @@ def _of_choices(spec: BenchmarkSpec, target: Target, tokenizer: Tokenizer | None
         questions = choices.load(Path(spec.choices).expanduser())
         try:
             if not isinstance(engine, ScoringEngine):
-                raise RequestError("it cannot be asked for log-probabilities")
+                raise RequestError("it does not support log-probabilities")
             correct, words = choices.by_probability(questions, loglikelihood), choices.BY_PROBABILITY
         except RequestError as error:
             correct, mute = choices.by_letter(questions, say)

@@ -10,7 +10,7 @@ from core.errors import RequestError
 from core.text import Corpus
 
 _CHARACTERS = 3
-"""Of a token, where no tokenizer is at hand: few, so that a piece fits into the window."""
+"""Of a token, without a tokenizer: few, so that a piece fits into the window."""
 _MARGIN = 64
 _LONGEST = 8
 """Characters of a token at most, of a text that is cut before it is encoded."""

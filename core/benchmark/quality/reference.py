@@ -33,7 +33,7 @@ def model_scores(
     source = resolve(name)
     tokenizer = tokenizer_of(source)
     if list(tokenizer(probe[0], add_special_tokens=False).input_ids) != list(probe[1]):
-        raise RequestError(f"{source.title} has another tokenizer than the server's model")
+        raise RequestError(f"{source.title} has a different tokenizer from the server's model")
     model = open_whole(source, torch.float32 if device == "cpu" else None, device)
     found = []
     for passage in passages:

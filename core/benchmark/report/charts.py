@@ -38,11 +38,11 @@ _RANKED: Final[tuple[tuple[str, str, Callable[[BenchmarkEntry], float | None], b
     ("Memory of the server, least first", "bytes", lambda entry: entry.server.gpu_bytes or entry.server.host_bytes, True),
     ("Weights on disk, smallest first", "bytes", lambda entry: entry.model_bytes, True),
     ("Goodput, highest first", "request/s", lambda entry: entry.goodput_requests_per_second, False),
-    ("Tokens a joule, most first", "token/J", lambda entry: entry.server.tokens_per_joule, False),
-    ("Cost of a million tokens, lowest first", "cost", lambda entry: entry.cost_per_million_tokens, True),
+    ("Tokens per joule, most first", "token/J", lambda entry: entry.server.tokens_per_joule, False),
+    ("Cost per million tokens, lowest first", "cost", lambda entry: entry.cost_per_million_tokens, True),
     ("Perplexity, lowest first", "perplexity", lambda entry: entry.quality.ppl, True),
     ("Divergence from the reference, lowest first", "nat", lambda entry: entry.quality.kl_mean, True),
-    ("Questions answered right, most first", "share", lambda entry: entry.quality.accuracy, False),
+    ("Questions answered correctly, most first", "share", lambda entry: entry.quality.accuracy, False),
 )
 
 
@@ -80,7 +80,7 @@ def _distributions(rows: Sequence[Row]) -> Iterator[Chart]:
     for tag in _DISTRIBUTIONS:
         lines = [(row.title, _shares(row.samples[tag])) for row in rows if len(row.samples.get(tag, ())) > 1]
         if lines:
-            chart = line_chart(lines, x=f"{_title(tag)}, ms", y="percent that took at most so long, to p99", show=number)
+            chart = line_chart(lines, x=f"{_title(tag)}, ms", y="percent that took at most this long, to p99", show=number)
             yield f"Distribution: {BY_TAG[tag].title}", chart
 
 

@@ -24,7 +24,7 @@ def courses(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
         lines = [(row.title, course(row.timeline)) for row in rows if row.timeline is not None]
         drawn = [(name, line) for name, line in lines if len(line) > 1]
         if drawn:
-            yield f"Over time: {title}", line_chart(drawn, x="seconds from the beginning of the load", y=unit, show=number, zero=True)
+            yield f"Over time: {title}", line_chart(drawn, x="seconds from the start of the load", y=unit, show=number, zero=True)
 
 
 def under_way(timeline: Timeline) -> list[Point]:
@@ -71,8 +71,8 @@ def first_token(timeline: Timeline) -> list[Point]:
 
 
 _COURSES: Final[tuple[tuple[str, str, Callable[[Timeline], list[Point]]], ...]] = (
-    ("requests under way", "requests", under_way),
-    ("tokens a second", "token/s", token_rate),
+    ("requests in flight", "requests", under_way),
+    ("tokens per second", "token/s", token_rate),
     ("time to first token", "ms, median", first_token),
 )
 

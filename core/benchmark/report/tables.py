@@ -19,7 +19,7 @@ from core.sanitize import clean
 
 _SIGNS: Final = {True: "met", False: "NOT MET", None: "unknown"}
 _NONE = "—"
-CLAIMS: Final = "a value followed by ? comes from fewer samples than it takes to claim that percentile at 99 % confidence"
+CLAIMS: Final = "a value followed by ? has fewer samples than that percentile needs at 99 % confidence"
 SAID: Final = (50.0, 95.0, 99.0)
 """Percentiles whose intervals fit into a terminal."""
 
@@ -167,26 +167,26 @@ def load(entry: BenchmarkEntry) -> list[tuple[str, str]]:
     level, several = entry.shown, len(entry.levels) > 1
     of_all = ", all levels" if several else ""
     shown: list[tuple[str, str | None]] = [
-        ("level of the sweep that is shown", None if level.level is None or not several else number(level.level)),
+        ("level of the sweep shown", None if level.level is None or not several else number(level.level)),
         ("highest level that meets the objectives", _maybe(entry.highest_meeting)),
         ("measured", f"{number(level.seconds)} s: {clean(level.window, limit=200)}"),
-        ("paused", f"{number(sum(each.seconds for each in level.pauses))} s, in no rate" if level.pauses else None),
+        ("paused", f"{number(sum(each.seconds for each in level.pauses))} s, excluded from rates" if level.pauses else None),
         ("requests", _accounted(level.requests)),
         ("requests" + of_all, _accounted(entry.requests) if several else None),
-        ("sent again after a refusal" + of_all, str(entry.retries) if entry.retries else None),
+        ("retries after a rejection" + of_all, str(entry.retries) if entry.retries else None),
         ("requests sent a second", _maybe(level.achieved_rate)),
         ("requests done a second", _maybe(level.throughput_requests_per_second)),
-        ("requests a second that met the objectives", _maybe(level.goodput_requests_per_second)),
-        ("tokens a second", _maybe(level.throughput_tokens_per_second)),
-        ("tokens a second, prompts too", _maybe(level.throughput_total_tokens_per_second)),
+        ("requests per second that met the objectives", _maybe(level.goodput_requests_per_second)),
+        ("tokens per second", _maybe(level.throughput_tokens_per_second)),
+        ("tokens per second, prompts too", _maybe(level.throughput_total_tokens_per_second)),
         ("error rate", None if level.error_rate is None else percent(level.error_rate)),
         ("timeout rate", None if level.timeout_rate is None else percent(level.timeout_rate)),
-        ("tokens of prompts" + of_all, None if entry.prompt_tokens is None else number(entry.prompt_tokens)),
-        ("tokens of answers" + of_all, None if entry.completion_tokens is None else number(entry.completion_tokens)),
+        ("prompt tokens" + of_all, None if entry.prompt_tokens is None else number(entry.prompt_tokens)),
+        ("output tokens" + of_all, None if entry.completion_tokens is None else number(entry.completion_tokens)),
         ("tokens counted by", {"server": "the server", "tokenizer": "the model's tokenizer", "unknown": "nobody"}[entry.token_counts]),
         ("connections opened" + of_all, None if entry.connections is None else str(entry.connections)),
-        ("cost of a million tokens", _maybe(entry.cost_per_million_tokens)),
-        ("client's own delay, p99, ms", _maybe(entry.client_lag_ms)),
+        ("cost per million tokens", _maybe(entry.cost_per_million_tokens)),
+        ("client delay, p99, ms", _maybe(entry.client_lag_ms)),
     ]
     return [(name, value) for name, value in shown if value is not None]
 
@@ -204,7 +204,7 @@ def quality(found: Quality) -> list[tuple[str, str]]:
         ("perplexity", _with_error(found.ppl, found.ppl_se)),
         ("divergence from the reference, nat", _with_error(found.kl_mean, found.kl_se)),
         ("tokens scored", str(found.tokens) if found.tokens else None),
-        ("questions answered right", None if share is None else f"{found.correct} of {questions}, {percent(share)}"),
+        ("questions answered correctly", None if share is None else f"{found.correct} of {questions}, {percent(share)}"),
         ("standard error", None if error is None else percent(error)),
         ("how", clean(found.words, limit=400) or None),
     ]
@@ -265,20 +265,20 @@ def errors(entry: BenchmarkEntry) -> list[Cells]:
 def server(entry: BenchmarkEntry) -> list[tuple[str, str]]:
     """What the server said of itself, and what it took."""
     said = entry.server
-    looks = f" of {said.looks} looks" if said.looks else ""
+    looks = f" of {said.looks} samples" if said.looks else ""
     shown: list[tuple[str, str | None]] = [
         ("address", clean(entry.url, limit=120)),
         ("started by", None if entry.command is None else clean(entry.command, limit=600)),
         ("running, most and mean" + looks, _both(said.peak_running, said.mean_running)),
         ("waiting, most and mean" + looks, _both(said.peak_waiting, said.mean_waiting)),
         ("KV cache in use, most and mean" + looks, _both(said.peak_kv_usage, said.mean_kv_usage, percent)),
-        ("tokens of prompts found in the prefix cache", None if said.prefix_hit_rate is None else percent(said.prefix_hit_rate)),
+        ("prompt tokens found in the prefix cache", None if said.prefix_hit_rate is None else percent(said.prefix_hit_rate)),
         ("drafted tokens accepted", None if said.acceptance is None else percent(said.acceptance)),
-        ("host memory, most", None if said.host_bytes is None else size(said.host_bytes)),
-        ("GPU memory, most", None if said.gpu_bytes is None else size(said.gpu_bytes)),
+        ("host memory, peak", None if said.host_bytes is None else size(said.host_bytes)),
+        ("GPU memory, peak", None if said.gpu_bytes is None else size(said.gpu_bytes)),
         ("energy of its GPUs, J", _maybe(said.joules)),
         ("energy of the processors, J", _maybe(said.processor_joules)),
-        ("tokens a joule" + (f" of the {said.energy_of}" if said.energy_of else ""), _maybe(said.tokens_per_joule)),
+        ("tokens per joule" + (f" of the {said.energy_of}" if said.energy_of else ""), _maybe(said.tokens_per_joule)),
     ]
     return [(name, value) for name, value in shown if value is not None]
 

@@ -46,7 +46,7 @@ def check(spec: ServeSpec, card: ModelCard | None) -> ServerCheck:
     if card is not None:
         check_format(engine.facts, resolve(spec.model).kind)
     if card is not None and spec.context is not None and spec.context > card.context:
-        raise RequestError(f"a context of {spec.context} tokens is more than the {card.context} of {card.name}: lower it")
+        raise RequestError(f"a context of {spec.context} tokens exceeds the {card.context} of {card.name}: lower it")
     return ServerCheck(engine.facts, found.version, engine.command(spec.model_copy(update={"port": port}), found, port))
 
 
@@ -56,6 +56,6 @@ def _check_extra(extra: Sequence[str]) -> None:
         flag = word.partition("=")[0]
         if _SECRET.search(flag):
             raise RequestError(
-                f"{clean(flag, limit=40)} would put a key into the command line, which everybody on this machine can read: "
-                "set the environment variable by which the engine takes it, for example VLLM_API_KEY or HF_TOKEN"
+                f"{clean(flag, limit=40)} would put a key on the command line, which every user on this machine can "
+                "read: set the engine's environment variable for it, for example VLLM_API_KEY or HF_TOKEN"
             )

@@ -21,6 +21,6 @@ def check_format(facts: EngineFacts, kind: Literal["folder", "gguf"]) -> None:
         RequestError: the engine does not read it.
     """
     if kind == _GGUF and facts.formats and _GGUF not in facts.formats:
-        raise RequestError(f"{facts.title} does not read GGUF files: give it a checkpoint in safetensors")
+        raise RequestError(f"{facts.title} does not support GGUF files: give it a safetensors checkpoint")
     if kind == "folder" and facts.formats == (_GGUF,):
-        raise RequestError(f"{facts.title} reads GGUF files alone: make one with `llmopt quantize --method gguf`")
+        raise RequestError(f"{facts.title} supports only GGUF files: create one with `llmopt quantize --method gguf`")

@@ -81,7 +81,7 @@ def served(
     free = free_port(spec.host)
     port = spec.port or free
     if spec.port and not _is_free(spec.host, spec.port):
-        raise RequestError(f"port {spec.port} of {clean(spec.host)} is taken: give another, or 0 for a free one")
+        raise RequestError(f"port {spec.port} of {clean(spec.host)} is in use: give another, or 0 for a free one")
     command = engine.command(spec, found, port)
     say(f"starting {command.shown()}")
     for note in command.notes:
@@ -107,7 +107,7 @@ def _model(engine: Engine, spec: ServeSpec, names: Sequence[str], say: Callable[
     known = next((name for name in (spec.model, f"{spec.model}:latest") if name in names), None)
     if known is None:
         shown = clean(spec.model, limit=100)
-        say(f"{engine.facts.title} does not have {shown} yet: `llmopt {engine.facts.name} pull {shown}` fetches it, with the address in --url")
+        say(f"{engine.facts.title} does not have {shown} yet: pull it with `llmopt {engine.facts.name} pull {shown}`, with the address in --url")
     return known or spec.model
 
 
@@ -123,7 +123,7 @@ def free_port(host: str = "127.0.0.1") -> int:
         except OSError as error:
             shown = clean(host, limit=80)
             raise RequestError(
-                f"nothing can listen on {shown} ({(error.strerror or str(error)).lower()}): give an address of this machine, or 127.0.0.1"
+                f"cannot listen on {shown} ({(error.strerror or str(error)).lower()}): give an address of this machine, or 127.0.0.1"
             ) from error
         return int(probe.getsockname()[1])
 
@@ -207,7 +207,7 @@ def _wait(
         if readiness.state == "ready":
             return
         if readiness.state == "failed":
-            raise RunFailed(_failure(engine, log, f"the server of {engine.facts.title} answers, but not as it should: {readiness.words}"))
+            raise RunFailed(_failure(engine, log, f"the server of {engine.facts.title} answers, but not correctly: {readiness.words}"))
         if time.monotonic() > deadline:
             raise RunFailed(_failure(engine, log, f"the server of {engine.facts.title} did not answer within {within:.0f} s"))
         last = next((line.strip() for line in reversed(tail(log, 5)) if line.strip()), "")
@@ -222,7 +222,7 @@ def _failure(engine: Engine, log: Path, what: str) -> str:
     if known := engine.explain(lines):
         return f"{what}: {known}"
     last = " | ".join([line.strip() for line in lines if line.strip()][-_SHOWN:])
-    return f"{what}; its last words: {last or 'none'} (all of them in {log})"
+    return f"{what}; its last output: {last or 'none'} (all of it in {log})"
 
 
 def _how(code: int) -> str:

@@ -91,14 +91,15 @@ def key_of(spec: BenchmarkSpec) -> str | None:
         key = os.environ.get(_OPENAI_KEY) if spec.model.startswith("https://") and not spec.insecure else None
     elif not (key := os.environ.get(spec.key_env)):
         raise RequestError(
-            f"the environment variable {spec.key_env}, which should hold the server's key, is not set: set it, or start on a terminal and be asked"
+            f"the environment variable {spec.key_env}, which should hold the server's key, is not set: set it, or "
+            "start on a terminal to be asked for it"
         )
     if not key:
         return None
     conceal(key)
     if not key.isascii() or not key.isprintable() or key != key.strip():
         name = spec.key_env or _OPENAI_KEY
-        raise RequestError(f"the key in the environment variable {name} has spaces, line ends or letters beyond ASCII: set it anew")
+        raise RequestError(f"the key in the environment variable {name} has spaces, line breaks or non-ASCII characters: set it again")
     return key
 
 
@@ -126,7 +127,7 @@ def tokenizer_of(spec: BenchmarkSpec) -> tuple[Tokenizer | None, ModelCard | Non
 def _named_tokenizer(name: str) -> Tokenizer:
     found = _tokenizer_in(resolve(name))
     if found is None:
-        raise RequestError(f"{clean(name, limit=80)} has no tokenizer.json: give a model that has the same tokenizer and one")
+        raise RequestError(f"{clean(name, limit=80)} has no tokenizer.json: give a model with the same tokenizer that has one")
     return found
 
 
@@ -144,7 +145,7 @@ class FastTokenizer:
         try:
             self._reader = Reader.from_file(str(file))
         except Exception as error:  # the package raises plain Exception
-            raise RequestError(f"{clean(str(file), limit=200)} is no tokenizer: {clean(str(error), limit=120)}") from error
+            raise RequestError(f"{clean(str(file), limit=200)} is not a tokenizer: {clean(str(error), limit=120)}") from error
 
     def encode(self, text: str) -> list[int]:
         """Tokens of a text, without special ones."""
@@ -178,7 +179,7 @@ def _names(spec: BenchmarkSpec, engine: Engine, endpoint: Endpoint) -> tuple[str
         if status in REFUSED:
             raise RequestError(refused_key(spec, status)) from error
         if status in _WITHOUT_LIST:
-            hint = f"check the address, and whether it speaks the protocol of {engine.facts.title}; of a server without a list give --served-model"
+            hint = f"check the address, and that it supports the protocol of {engine.facts.title}; if it lists no models, give --served-model"
             raise RequestError(f"{error}: {hint}") from error
         raise
 
@@ -187,10 +188,10 @@ def refused_key(spec: BenchmarkSpec, status: int) -> str:
     """What to say of a server that does not let this client in."""
     server = clean(spec.model, limit=200)
     if spec.key_env is not None:
-        return f"{server} refuses the key in the environment variable {spec.key_env} (HTTP {status}): check that it is this server's, and still good"
+        return f"{server} rejects the key in the environment variable {spec.key_env} (HTTP {status}): check that it is valid for this server"
     if key_of(spec) is not None:
-        return f"{server} refuses the key in {_OPENAI_KEY} (HTTP {status}): name the variable that holds the right one with --key-env"
-    return f"{server} asks for a key (HTTP {status}): put it into an environment variable, and name that with --key-env"
+        return f"{server} rejects the key in {_OPENAI_KEY} (HTTP {status}): name the variable that holds the right one with --key-env"
+    return f"{server} requires a key (HTTP {status}): put it in an environment variable, and name that with --key-env"
 
 
 def _ignores_eos(spec: BenchmarkSpec, engine: Engine) -> bool:
@@ -202,5 +203,5 @@ def _with_style(spec: BenchmarkSpec, endpoint: Endpoint, engine: Engine) -> Endp
     if spec.style == "auto":
         return endpoint
     if engine.facts.style not in ("chat", "completions"):
-        raise RequestError(f"{engine.facts.title} has a protocol of its own: leave style at auto")
+        raise RequestError(f"{engine.facts.title} has its own protocol: leave style at auto")
     return replace(endpoint, style=spec.style)

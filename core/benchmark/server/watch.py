@@ -1,4 +1,4 @@
-"""Look at a server once a second while it is measured: what it says of itself, and what its processes take."""
+"""Look at a server once per second while it is measured: what it says of itself, and what its processes take."""
 
 from __future__ import annotations
 

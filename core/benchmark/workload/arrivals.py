@@ -37,7 +37,7 @@ def _ramp(spec: BenchmarkSpec, prompts: Sequence[Prompt]) -> Times:
     assert spec.duration is not None
     times = schedule.ramp(spec.rate, spec.ramp_to, spec.duration, spec.seed)
     if len(times) > len(prompts):
-        raise RequestError(f"the ramp brings {len(times)} requests and only {len(prompts)} were asked for: raise requests, or lower rate or duration")
+        raise RequestError(f"the ramp needs {len(times)} requests, but only {len(prompts)} were requested: raise requests, or lower rate or duration")
     return times
 
 

@@ -23,7 +23,7 @@ def of_lengths(prompts: Sequence[Prompt], outcomes: Sequence[Outcome]) -> Iterat
         return
     wanted, counted = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
     if counted > _OFF * wanted + _TEMPLATE or counted * _OFF < wanted:
-        yield f"the server counted {counted:.3g} tokens a prompt on average where {wanted:.3g} were meant: lengths are not what was asked for"
+        yield f"the server counted {counted:.3g} tokens per prompt on average instead of {wanted:.3g}: lengths are not as requested"
 
 
 def meant(prompt: Prompt) -> float:

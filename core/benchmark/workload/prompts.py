@@ -18,7 +18,7 @@ from core.errors import RequestError
 from core.sanitize import clean
 
 CHARACTERS_A_TOKEN = 4
-"""Of a token, where no tokenizer is at hand: an estimate."""
+"""Of a token, without a tokenizer: an estimate."""
 _LARGEST_FILE = 1 << 30
 _LONGEST_PROMPT = 2**22
 _LONGEST_ANSWER = 2**20
@@ -50,7 +50,7 @@ class Prompt:
 
 
 class Characters:
-    """A stand-in where no tokenizer is at hand: four characters are counted as one token."""
+    """A stand-in without a tokenizer: four characters are counted as one token."""
 
     def encode(self, text: str) -> Sequence[int]:
         """Parts of four characters, each as one number."""
@@ -144,7 +144,7 @@ def file_prompts(path: Path, tokenizer: Tokenizer | None, output_tokens: int) ->
     Raises:
         RequestError: the file cannot be read, is empty, or a line is not such an object; the line is named.
     """
-    lines = numbered_lines(path, _LARGEST_FILE, "holds no requests: give a JSON object a line")
+    lines = numbered_lines(path, _LARGEST_FILE, "has no requests: give one JSON object per line")
     made = _Made(tokenizer)
     return [_prompt(line, place, made, output_tokens) for line, place in lines]
 
@@ -176,7 +176,7 @@ def _prompt(line: str, where: str, made: _Made, output_tokens: int) -> Prompt:
     answer = _whole(found.get("output_tokens", output_tokens), "output_tokens", where, _LONGEST_ANSWER)
     at = found.get("timestamp")
     if at is not None and (isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at <= _LATEST):
-        raise RequestError(f"{where}: timestamp is not a number of seconds from 0 on")
+        raise RequestError(f"{where}: timestamp is not a number of seconds from 0")
     given = found.get("prompt")
     if isinstance(given, str) and given:
         return Prompt(given, answer, len(made.tokenizer.encode(given)) if made.tokenizer is not None else None, at)

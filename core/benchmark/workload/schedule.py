@@ -19,7 +19,7 @@ def constant(rate: float, count: int) -> Times:
     """One request every 1/rate seconds.
 
     Args:
-        rate: requests a second.
+        rate: requests per second.
         count: requests.
     """
     _check(rate, count)
@@ -30,14 +30,14 @@ def gamma(rate: float, count: int, burstiness: float, seed: int) -> Times:
     """Independent gaps of a gamma distribution of mean 1/rate.
 
     Args:
-        rate: requests a second.
+        rate: requests per second.
         count: requests.
         burstiness: the coefficient of variation squared of the gaps: 1 is Poisson, less is more even, more comes in bursts.
         seed: of the draws.
     """
     _check(rate, count)
     if not burstiness > 0:
-        raise RequestError(f"burstiness = {burstiness} cannot be used: give more than 0 (1 is Poisson)")
+        raise RequestError(f"burstiness = {burstiness} is invalid: give more than 0 (1 is Poisson)")
     shape = 1 / burstiness
     gaps = np.random.default_rng(seed).gamma(shape, 1 / (rate * shape), count)
     return np.cumsum(gaps) - gaps[0] if count else gaps
@@ -49,15 +49,15 @@ def poisson(rate: float, count: int, seed: int) -> Times:
 
 
 def ramp(first: float, last: float, seconds: float, seed: int) -> Times:
-    """A Poisson process whose rate goes evenly from `first` to `last` requests a second within `seconds`.
+    """A Poisson process whose rate goes evenly from `first` to `last` requests per second within `seconds`.
 
     Made by turning a process of rate 1 back through the integral of the rate (Lewis and Shedler 1979, time rescaling).
     """
     for rate in (first, last):
         if not (rate >= 0 and np.isfinite(rate)):
-            raise RequestError(f"rate = {rate} cannot be used: give requests a second, 0 or more")
+            raise RequestError(f"rate = {rate} is invalid: give requests per second, 0 or more")
     if not seconds > 0 or first + last == 0:
-        raise RequestError("a ramp needs a time of more than 0 seconds and a rate of more than 0 at one end")
+        raise RequestError("a ramp needs a duration above 0 seconds and a rate above 0 at one end")
     total = (first + last) / 2 * seconds
     generator = np.random.default_rng(seed)
     units = np.cumsum(generator.exponential(1.0, int(total + 10 * np.sqrt(total) + 20)))
@@ -78,10 +78,10 @@ def trace(times: Sequence[float], scale: float = 1.0) -> Times:
     if not len(times):
         raise RequestError("the trace has no requests: give at least one")
     if not scale > 0:
-        raise RequestError(f"speed = {scale} cannot be used: give more than 0")
+        raise RequestError(f"speed = {scale} is invalid: give more than 0")
     recorded: Times = np.asarray(times, dtype=np.float64)
     if not np.isfinite(recorded).all():
-        raise RequestError("the trace holds a time that is not a number")
+        raise RequestError("the trace has a time that is not a number")
     back = np.flatnonzero(np.diff(recorded) < 0)
     if len(back):
         raise RequestError(f"the trace goes back in time at its request {int(back[0]) + 2}: sort it by time")
@@ -96,6 +96,6 @@ def at_once(count: int) -> Times:
 
 def _check(rate: float, count: int) -> None:
     if not (rate > 0 and np.isfinite(rate)):
-        raise RequestError(f"rate = {rate} cannot be used: give requests a second, more than 0")
+        raise RequestError(f"rate = {rate} is invalid: give requests per second, more than 0")
     if count < 1:
-        raise RequestError(f"requests = {count} cannot be used: give at least one")
+        raise RequestError(f"requests = {count} is invalid: give at least one")

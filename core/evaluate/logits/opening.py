@@ -36,7 +36,7 @@ def streams(spec: EvaluateSpec, cards: Sequence[ModelCard], device: str) -> bool
     """
     foreign = next((card for card in cards if card.quantization is not None and not can_read(card.quantization)), None)
     if spec.streaming == "on" and foreign is not None:
-        raise RequestError(f"{clean(foreign.name)} is quantized in a way that cannot be read block by block: give --streaming off")
+        raise RequestError(f"{clean(foreign.name)} is quantized in a way that does not support streaming: give --streaming off")
     if spec.kernels == "packed":
         return False
     if spec.streaming != "auto" or foreign is not None:

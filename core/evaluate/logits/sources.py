@@ -53,9 +53,7 @@ class ModelLogits:
     def logits(self, windows: Tensor) -> Iterator[Tensor]:
         """Logits of windows int64 [N, T] as tensors [n, T, V] in the model's own float type, on its device."""
         if self._vocabulary is not None and int(windows.max()) >= self._vocabulary:
-            raise RequestError(
-                f"token {int(windows.max())} is outside the model's vocabulary of {self._vocabulary}: use the tokenizer that belongs to the model"
-            )
+            raise RequestError(f"token {int(windows.max())} is outside the model's vocabulary of {self._vocabulary}: use the model's own tokenizer")
         training = self._model.training
         self._model.eval()
         try:

@@ -46,9 +46,7 @@ def walk(models: Sequence[LogitSource], windows: Windows, on_window: OnWindow | 
         with one_thread():
             part = _score(logits, windows.tokens[index], int(windows.first_target[index]))
         if bool(part.isnan().any()):
-            raise RunFailed(
-                f"the model's predictions in window {index + 1} of {total} are not numbers: the checkpoint is damaged or overflows its dtype"
-            )
+            raise RunFailed(f"logits contain NaN or Inf in window {index + 1} of {total}: the checkpoint is damaged or overflows its dtype")
         parts.append(part)
         summed, count = summed + float(part[-1, 0].sum()), count + part.shape[-1]
         if on_window is not None:
@@ -85,4 +83,4 @@ def _check_vocabulary(logits: Sequence[Tensor]) -> None:
     size = logits[0].shape[-1]
     for of_model in logits[1:]:
         if of_model.shape[-1] != size:
-            raise RequestError(f"the vocabularies differ, {size} tokens and {of_model.shape[-1]}: compare models of one family")
+            raise RequestError(f"the vocabularies differ, {size} tokens and {of_model.shape[-1]}: compare models of the same family")

@@ -29,7 +29,7 @@ def run(spec: VerifySpec, context: Context) -> VerifyResult:
 
     Raises:
         RequestError: nothing that is a model; everything else that is wrong with it is a check that fails.
-        Cancelled: by the person.
+        Cancelled: by the user.
     """
     began = time.monotonic()
     source = resolve(spec.model)
@@ -67,7 +67,7 @@ class _Looked:
     def at(self, name: str) -> None:
         """The next tensor is `name`."""
         self.check_cancelled()
-        self._context.progress(self._done, self._total, f"looking at {name}")
+        self._context.progress(self._done, self._total, f"checking {name}")
         self._done += 1
 
     def progress(self, done: int, total: int, label: str) -> None:
@@ -100,8 +100,8 @@ def _measure(spec: VerifySpec, card: ModelCard, book: CheckBook, context: Contex
         return None
     found = f"{measured.ppl:.4g} over a vocabulary of {card.vocabulary:,}"
     if not math.isfinite(measured.ppl) or measured.ppl > _GIBBERISH * card.vocabulary:
-        book.complain("perplexity", f"{found}: the weights say nothing that makes sense")
+        book.complain("perplexity", f"{found}: the weights produce no meaningful predictions")
     elif measured.ppl >= card.vocabulary:
-        book.complain("perplexity", f"{found}: no better than guessing", "warn")
+        book.complain("perplexity", f"{found}: no better than chance", "warn")
     book.fact("perplexity", found)
     return measured

@@ -17,7 +17,7 @@ class VerifySpec(Spec):
     text: Annotated[str, Field(description="Evaluation text: builtin or a UTF-8 file", min_length=1)] = "builtin"
     context: Annotated[int, Field(description="Evaluation window", ge=8, le=1048576, json_schema_extra=unit("token"))] = 512
     eval_tokens: Annotated[
-        int, Field(description="Tokens to evaluate on; 0 looks at the tensors only", ge=0, le=2**31, json_schema_extra=unit("token"))
+        int, Field(description="Tokens to evaluate on; 0 checks the tensors only", ge=0, le=2**31, json_schema_extra=unit("token"))
     ] = 4096
 
     @model_validator(mode="after")

@@ -123,8 +123,7 @@ def family_of(model_type: str) -> GgufFamily:
     family = FAMILIES.get(model_type)
     if family is None:
         raise RequestError(
-            f"models of the type {clean(model_type, limit=60)!r} cannot be written as GGUF here: choose one of {', '.join(FAMILIES)}, "
-            "or another format"
+            f"models of the type {clean(model_type, limit=60)!r} cannot be written as GGUF: choose one of {', '.join(FAMILIES)}, or another format"
         )
     return family
 
@@ -162,7 +161,7 @@ def tensor_name(family: GgufFamily, parameter: str) -> str | None:
 
 
 def parameter_name(family: GgufFamily, tensor: str) -> str | None:
-    """Name of the parameter that a tensor of a file holds; None for what is no parameter, for example `rope_freqs.weight`."""
+    """Name of the parameter that a tensor of a file holds; None for what is not a parameter, for example `rope_freqs.weight`."""
     for parameter, name in OUTER.items():
         if name == tensor:
             return parameter

@@ -106,7 +106,7 @@ def rule_of(name: str) -> Rule:
     rule = _RULES.get(_ALIASES.get(name, name))
     if rule is None:
         raise RequestError(
-            f"the tokenizer cuts text by llama.cpp's rule {clean(name, limit=60)!r}, which is not known here: "
+            f"the tokenizer uses llama.cpp's pre-tokenizer {clean(name, limit=60)!r}, which is not supported: "
             "evaluate the original model's folder, or use llama.cpp's own tools"
         )
     return rule

@@ -34,7 +34,7 @@ def read_pieces(path: Path) -> list[Piece]:
     """The vocabulary of a `tokenizer.model` in the order of its ids.
 
     Raises:
-        RequestError: the file cannot be read, or is no SentencePiece model.
+        RequestError: the file cannot be read, or is not a SentencePiece model.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -43,9 +43,9 @@ def read_pieces(path: Path) -> list[Piece]:
     except OSError as error:
         raise RequestError(f"cannot read {shown(path)}: {reason(error)}") from error
     except (ValueError, struct.error, IndexError) as error:
-        raise RequestError(f"{shown(path)} is no SentencePiece model, or damaged: fetch it again") from error
+        raise RequestError(f"{shown(path)} is not a SentencePiece model, or damaged: fetch it again") from error
     if not 0 < len(pieces) <= _MAX_PIECES:
-        raise RequestError(f"{shown(path)} holds {len(pieces):,} pieces: it is no SentencePiece model, or damaged")
+        raise RequestError(f"{shown(path)} holds {len(pieces):,} pieces: it is not a SentencePiece model, or damaged")
     return pieces
 
 
@@ -80,7 +80,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         else:
             raise ValueError("unknown wire type")
         if length > len(data) - at:
-            raise ValueError("a field ends behind the message")
+            raise ValueError("a field ends beyond the message")
         yield number, data[at : at + length]
         at += length
 

@@ -107,7 +107,7 @@ class Aqlm:
         """The shape that a `quantization_config` states; a missing field has the default of transformers.
 
         Raises:
-            RequestError: a field that is no size.
+            RequestError: a field that is not a size.
         """
         values = {"num_codebooks": 1, "nbits_per_codebook": 16, "out_group_size": 1, "in_group_size": 8}
         for field in values:
@@ -116,7 +116,8 @@ class Aqlm:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LIMITS[field]:
                 raise RequestError(
-                    f"the quantization_config states {field} = {clean(repr(value), limit=40)}, which is no whole number from 1 to {_LIMITS[field]}: "
+                    f"the quantization_config states {field} = {clean(repr(value), limit=40)}, which must be a whole "
+                    f"number from 1 to {_LIMITS[field]}: "
                     "the checkpoint is damaged, fetch it again"
                 )
             values[field] = value
@@ -134,7 +135,7 @@ class Aqlm:
     def _part(name: str, kind: str, tensors: Mapping[str, Tensor]) -> Tensor:
         found = tensors.get(f"{name}.{kind}")
         if found is None:
-            raise RequestError(f"the tensor {clean(name, limit=200)}.{kind} is missing: the AQLM checkpoint is not whole, fetch it again")
+            raise RequestError(f"the tensor {clean(name, limit=200)}.{kind} is missing: the AQLM checkpoint is incomplete, fetch it again")
         return found
 
 

@@ -40,7 +40,7 @@ class AutoRound:
         kind, act_bits = config.get("data_type", "int"), config.get("act_bits")
         if kind != "int" or (isinstance(act_bits, int) and act_bits < _UNQUANTIZED_BITS):
             what = f"{kind} with activations of {act_bits} bits"
-            raise RequestError(f"auto-round weights of the kind {clean(what, limit=80)} cannot be read: known are integers beside 16-bit activations")
+            raise RequestError(f"auto-round weights of the kind {clean(what, limit=80)} cannot be read: only integers with 16-bit activations can")
         if not isinstance(packing, str) or "llm_compressor" in packing or "fp8" in packing:
             raise RequestError(f"auto-round's packing_format {clean(str(packing), limit=60)!r} cannot be read: export with auto_gptq or auto_awq")
         if "awq" in packing:

@@ -45,13 +45,13 @@ class Awq:
     def refusal(self, weight: StoredWeight) -> str | None:
         """Why the format cannot hold a weight; None when it can."""
         if not isinstance(weight, QuantizedTensor) or weight.activations is not None:
-            return "the AWQ format holds integer weights beside activations in full precision, and nothing else"
+            return "the AWQ format stores only integer weights with full-precision activations"
         half = weight.scales.to(torch.float16)
         checks = {
             f"it has {weight.bits} bits, and the AWQ format 4": weight.bits != _BITS,
-            "the AWQ format has no single scale for a whole matrix: choose groups or channels": weight.granularity == "tensor",
+            "the AWQ format does not support per-tensor scales: choose groups or channels": weight.granularity == "tensor",
             f"its {weight.shape[0]} outputs are not a multiple of 8": bool(weight.shape[0] % _LANES),
-            "its groups follow the order of rounding, for which the AWQ format has no place": not weight.sequential,
+            "its groups follow the order of rounding, which the AWQ format does not support": not weight.sequential,
             "its scales are not exact in 16 bits": not torch.equal(half.float(), weight.scales.float()) or not bool(torch.isfinite(half).all()),
         }
         return next((reason for reason, holds in checks.items() if holds), None)

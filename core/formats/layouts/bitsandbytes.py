@@ -166,7 +166,9 @@ class BitsAndBytes:
         if eight:
             threshold = config.get("llm_int8_threshold", THRESHOLD)
             if not isinstance(threshold, int | float) or not 0 <= threshold <= _LARGEST_FLOAT:
-                raise RequestError(f"llm_int8_threshold is {clean(str(threshold), limit=40)!r}, and it is a number from 0: mend config.json")
+                raise RequestError(
+                    f"llm_int8_threshold is {clean(str(threshold), limit=40)!r}, and must be a number of at least 0: correct config.json"
+                )
             return cls("int8", double_quant=False, threshold=float(threshold))
         kind = config.get("bnb_4bit_quant_type", "fp4")
         if kind not in ("nf4", "fp4"):
@@ -200,12 +202,12 @@ class _State:
             raise _damaged(name, f"does not describe {kind} weights")
         shape, block, nested = found.get("shape"), found.get("blocksize"), found.get("nested_blocksize")
         if not isinstance(shape, list) or len(shape) != 2 or not all(isinstance(size, int) and 0 < size < 2**31 for size in shape):
-            raise _damaged(name, "has no shape of a matrix")
+            raise _damaged(name, "does not have the shape of a matrix")
         if block not in _BLOCKS or (nested is not None and nested not in _BLOCKS):
             raise _damaged(name, "has an unknown size of blocks")
         offset = found.get("nested_offset", 0.0)
         if not isinstance(offset, int | float) or not abs(offset) < _LARGEST_FLOAT:
-            raise _damaged(name, "has a nested_offset that is no number")
+            raise _damaged(name, "has a nested_offset that is not a number")
         return cls((shape[0], shape[1]), _DTYPES[found["dtype"]], block, nested, float(offset))
 
 
@@ -214,7 +216,7 @@ def _matrix(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
     if codes is None:
         raise RequestError(f"the tensor {clean(name, limit=200)}.weight is missing: fetch the checkpoint again")
     if codes.dtype != torch.int8 or codes.dim() != 2:
-        raise _damaged(f"{name}.weight", f"is {codes.dtype} {list(codes.shape)} and no matrix of int8")
+        raise _damaged(f"{name}.weight", f"is {codes.dtype} {list(codes.shape)} and not an int8 matrix")
     return codes
 
 

@@ -44,7 +44,7 @@ class Overrides:
         """From gptqmodel's `dynamic`: `+:` and no prefix change settings, `-:` leaves linears out (which their tensors tell as well).
 
         Raises:
-            RequestError: it is no such table.
+            RequestError: it is not such a table.
         """
         return cls._from_table({key.removeprefix("+:"): value for key, value in _table(dynamic).items() if not key.startswith("-:")})
 
@@ -53,7 +53,7 @@ class Overrides:
         """From auto-round's `extra_config`: names or expressions with settings; 16 bits leave a linear out.
 
         Raises:
-            RequestError: it is no such table.
+            RequestError: it is not such a table.
         """
         return cls._from_table({key: value for key, value in _table(extra).items() if not _left_out(value)})
 

@@ -119,7 +119,7 @@ class FineGrainedFp8:
             raise RequestError(f"the activation_scheme {clean(str(activations), limit=40)!r} cannot be read: known are dynamic and static")
         if block is not None and activations == "static":
             raise RequestError(
-                "blocks of 8-bit floats beside a static activation_scheme cannot be read: engines round the inputs of blocks at run time"
+                "blocks of 8-bit floats with a static activation_scheme cannot be read: engines round the inputs of blocks at run time"
             )
         return cls("tensor" if block is None else "block", activations == "static")
 

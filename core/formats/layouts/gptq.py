@@ -68,13 +68,13 @@ class Gptq:
     def refusal(self, weight: StoredWeight) -> str | None:
         """Why the format cannot hold a weight; None when it can."""
         if not isinstance(weight, QuantizedTensor) or weight.activations is not None:
-            return "the GPTQ format holds integer weights beside activations in full precision, and nothing else"
+            return "the GPTQ format stores only integer weights with full-precision activations"
         rows, columns = weight.shape
         checks = {
             f"it has {weight.bits} bits, and the checkpoint {self.bits} (GPTQ knows 2, 3, 4 and 8)": weight.bits != self.bits
             or self.bits not in BITS,
             "it and the checkpoint are not both symmetric": weight.symmetric != self.symmetric,
-            "the GPTQ format has no single scale for a whole matrix: choose groups or channels": weight.granularity == "tensor",
+            "the GPTQ format does not support per-tensor scales: choose groups or channels": weight.granularity == "tensor",
             f"its {columns} inputs or {rows} outputs do not fill whole 32-bit words": bool(columns * self.bits % 32 or rows * self.bits % 32),
             "its groups follow the order of rounding, which the checkpoint's desc_act denies": not self.act_order and not weight.sequential,
             "its scales are not exact in 16 bits": not _exact_in_half(weight.scales),

@@ -11,16 +11,16 @@ from core.sanitize import clean
 CheckStatus = Literal["pass", "warn", "fail", "skip"]
 
 TITLES: dict[str, str] = {
-    "configuration": "the configuration names a scheme that can be read",
-    "names": "every tensor has its place in the model, none is missing",
-    "left out": "what stays in full precision is what the configuration leaves out",
+    "configuration": "the configuration names a supported scheme",
+    "names": "every tensor belongs to the model, none is missing",
+    "left out": "the linears in full precision are those excluded by the configuration",
     "packing": "shapes and packing are those of the scheme",
     "zero points": "zero points are inside the grid and in the stated version",
     "groups": "groups are complete and inside the scales",
     "scales": "scales are finite and positive",
     "finite": "weights are finite numbers",
     "tokenizer": "transformers reads the tokenizer",
-    "perplexity": "the model predicts text better than guessing",
+    "perplexity": "the model predicts text better than chance",
 }
 """The checks in order, with what is asserted."""
 
@@ -70,7 +70,7 @@ class CheckBook:
         problems = self._problems.get(check, [])
         if not problems:
             fact = self._facts.get(check)
-            return CheckResult(id=check, title=TITLES[check], status="skip" if fact is None else "pass", found=fact or "not looked at")
+            return CheckResult(id=check, title=TITLES[check], status="skip" if fact is None else "pass", found=fact or "not checked")
         worst = max((status for status, _ in problems), key=_WORSE.__getitem__)
         first = [sentence for status, sentence in problems if status == worst]
         rest = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""

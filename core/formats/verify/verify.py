@@ -118,7 +118,7 @@ def look_at_gguf(path: Path, book: CheckBook, on_tensor: OnTensor) -> Seen:
             book.fact("names", f"{len(file.tensors)} tensors for {streamed.n_blocks} blocks")
             for name in sorted(set(file.tensors) - set(GgufWeights(path).names.values())):
                 if not name.startswith("rope_f"):
-                    book.complain("names", f"{clean(name, limit=120)} has no place in the model", "warn")
+                    book.complain("names", f"{clean(name, limit=120)} is not part of the model", "warn")
             book.fact("tokenizer", f"{len(streamed.tokenizer()):,} tokens")
     except RequestError as error:
         book.complain("tokenizer" if "tokenizer" in str(error) else "names" if "tensor" in str(error) else "configuration", str(error))
@@ -256,7 +256,7 @@ def _compare_shapes(streamed: StreamedModel, weights: QuantizedWeights, book: Ch
             continue
         if wanted is not None and found != wanted:
             sizes = f"{list(found)}, and config.json makes it {list(wanted)}"
-            book.complain("packing", f"{clean(linear, limit=120)} stands for a matrix of {sizes}")
+            book.complain("packing", f"{clean(linear, limit=120)} should be a matrix of {sizes}")
 
 
 def _compare_left_out(folder: Path, streamed: StreamedModel, weights: QuantizedWeights, book: CheckBook) -> None:
@@ -266,7 +266,7 @@ def _compare_left_out(folder: Path, streamed: StreamedModel, weights: QuantizedW
     quantized = set(weights.linears)
     leaves_out = left_out_by(config)
     if leaves_out is None:
-        book.fact("left out", "loaders of this format go by the tensors")
+        book.fact("left out", "loaders of this format look at the tensors")
         return
     kept = 0
     for name in linears:
@@ -274,12 +274,12 @@ def _compare_left_out(folder: Path, streamed: StreamedModel, weights: QuantizedW
         left_out = leaves_out(stored)
         kept += stored not in quantized
         if left_out and stored in quantized:
-            book.complain("left out", f"{clean(stored, limit=120)} is stored as quantized, and the configuration leaves it out")
+            book.complain("left out", f"{clean(stored, limit=120)} is stored quantized, but the configuration excludes it")
         elif not left_out and stored not in quantized and not _is_tied(streamed, name):
             book.complain(
-                "left out", f"{clean(stored, limit=120)} is stored plain, and the configuration does not leave it out: engines miss its codes"
+                "left out", f"{clean(stored, limit=120)} is stored plain, but the configuration does not exclude it: engines expect its codes"
             )
-    book.fact("left out", f"{kept} linears of {len(linears)} stay as they are")
+    book.fact("left out", f"{kept} linears of {len(linears)} are not quantized")
 
 
 def _is_tied(streamed: StreamedModel, name: str) -> bool:
@@ -295,4 +295,4 @@ def _look_for_more(streamed: StreamedModel, weights: QuantizedWeights | None, ta
         if name.endswith(".bias") and not bool(streamed.read_tensor(name).any()):
             continue
         quantized = weights is not None and name.removesuffix(".weight") in weights.linears
-        book.complain("names", f"{clean(name, limit=120)} has no place in the model", "fail" if quantized or name.endswith(".bias") else "warn")
+        book.complain("names", f"{clean(name, limit=120)} is not part of the model", "fail" if quantized or name.endswith(".bias") else "warn")

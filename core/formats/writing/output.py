@@ -14,7 +14,7 @@ def check_output(folder: Path) -> None:
     """Nothing, when a checkpoint may be written to this path.
 
     Raises:
-        RequestError: the path exists, or its parent is no folder.
+        RequestError: the path exists, or its parent is not a folder.
         RunFailed: the parent may not be written to.
     """
     try:
@@ -24,13 +24,13 @@ def check_output(folder: Path) -> None:
     except OSError as error:
         raise RequestError(f"the output {shown(folder)} cannot be used: {reason(error)}") from error
     if not parent.is_dir():
-        raise RequestError(f"the output {shown(folder)} cannot be made: {shown(parent)} is not a folder")
+        raise RequestError(f"the output {shown(folder)} cannot be created: {shown(parent)} is not a folder")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise RunFailed(f"the output {shown(folder)} cannot be made: you may not write to {shown(parent)}")
+        raise RunFailed(f"the output {shown(folder)} cannot be created: {shown(parent)} is not writable")
 
 
 def disk_sentence(output: Path, error: OSError) -> str:
-    """What to tell the person when writing an output failed half-way and nothing of it was kept."""
+    """What to tell the user when writing an output failed half-way and nothing of it was kept."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return f"the disk of {shown(output.parent)} is full: free some space, or choose another --out; nothing was left behind"
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:

@@ -52,7 +52,7 @@ class PartialFolder:
         with self.guarded():
             sync(self.partial)
             if os.path.lexists(self.final):
-                raise RunFailed(f"the output {shown(self.final)} was made by someone else meanwhile: choose another path")
+                raise RunFailed(f"the output {shown(self.final)} was created by another program meanwhile: choose another path")
             self.partial.rename(self.final)
             sync(self.final.parent)
         self._finished = True

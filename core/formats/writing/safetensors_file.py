@@ -34,7 +34,7 @@ def stored_bytes(tensor: Tensor) -> int:
 
 
 class SafetensorsFile:
-    """A file under construction: it is no safetensors file before `close`."""
+    """A file under construction: it is not a safetensors file before `close`."""
 
     def __init__(self, path: Path, header_room: int = _ROOM) -> None:
         self.path = path
@@ -52,7 +52,7 @@ class SafetensorsFile:
         """Write a tensor's bytes; nothing large of it is held afterwards."""
         dtype = _NAMES.get(tensor.dtype)
         if dtype is None:
-            raise RequestError(f"the tensor {clean(name, limit=200)!r} has the dtype {tensor.dtype}, which safetensors cannot hold")
+            raise RequestError(f"the tensor {clean(name, limit=200)!r} has the dtype {tensor.dtype}, which safetensors does not support")
         if stored_bytes(tensor) % _ALIGNMENT and self.held_bytes + stored_bytes(tensor) <= _HELD_BACK:
             self._held.append((name, tensor.detach().clone()))
             self.held_bytes += stored_bytes(tensor)

@@ -67,7 +67,7 @@ class ShardWriter:
             RequestError: a name that was added before.
         """
         if name in self._where:
-            raise RequestError(f"the tensor {clean(name, limit=200)!r} was written twice: the model's tensors do not have different names")
+            raise RequestError(f"the tensor {clean(name, limit=200)!r} was written twice: the model's tensor names are not unique")
         with self._folder.guarded():
             self._append(name, tensor)
 

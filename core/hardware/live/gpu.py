@@ -20,7 +20,7 @@ LOST = 10.0
 
 THROTTLE_REASONS = {
     0x001: "idle",
-    0x002: "clocks set by an application",
+    0x002: "application clocks",
     0x004: "power cap",
     0x008: "hardware slowdown",
     0x010: "sync boost",
@@ -71,7 +71,7 @@ class GpuReader:
         if self._fault is not None and time.monotonic() < self._retry:
             return self._identity(self._fault), []
         if self.device is None and not self._open():
-            return self._identity(self._failed(self._fault or "the driver does not open this GPU")), []
+            return self._identity(self._failed(self._fault or "the driver cannot open this GPU")), []
         device = self.device
         assert device is not None
         device.begin()

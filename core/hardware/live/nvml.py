@@ -25,7 +25,7 @@ _LOST = {
 _FALLEN = {
     "NVML_ERROR_LIBRARY_NOT_FOUND": "no NVIDIA driver library (libnvidia-ml.so.1) on this machine",
     "NVML_ERROR_DRIVER_NOT_LOADED": "the NVIDIA driver is installed but not loaded: run modprobe nvidia, or reboot",
-    "NVML_ERROR_LIB_RM_VERSION_MISMATCH": "the NVIDIA driver was updated while the old one still runs: reboot, or unload and load its modules",
+    "NVML_ERROR_LIB_RM_VERSION_MISMATCH": "the NVIDIA driver was updated while the old one is still loaded: reboot, or unload and load its modules",
     "NVML_ERROR_NO_PERMISSION": "this user may not open the NVIDIA devices: ask for access to /dev/nvidia*, or start the container with its GPUs",
     "NVML_ERROR_UNINITIALIZED": "the NVIDIA driver was unloaded",
     "NVML_ERROR_GPU_NOT_FOUND": "the NVIDIA driver finds no GPU",
@@ -67,7 +67,7 @@ class Nvml:
         try:
             self._library.nvmlInit()
         except Exception as error:
-            self.problem = self.words(error, _FALLEN) or f"the NVIDIA driver cannot be asked: {clean(str(error), limit=200)}"
+            self.problem = self.words(error, _FALLEN) or f"the NVIDIA driver cannot be queried: {clean(str(error), limit=200)}"
         return self.problem is None
 
     def close(self) -> None:

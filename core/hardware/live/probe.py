@@ -64,13 +64,13 @@ class GpuProbe:
 
     def _begin(self) -> None:
         if not self._nvml.open():
-            self._end(self._without_driver(self._nvml.problem or "the NVIDIA driver cannot be asked"))
+            self._end(self._without_driver(self._nvml.problem or "the NVIDIA driver cannot be queried"))
             return
         count = self._nvml.query("nvmlDeviceGetCount")
         self._driver = _driver(self._nvml)
         if not count:
             self._nvml.close()
-            self._end("the NVIDIA driver runs and shows no GPU: in a container, start it with its GPUs (--gpus all)")
+            self._end("the NVIDIA driver is loaded but shows no GPU: in a container, start it with its GPUs (--gpus all)")
             return
         self._readers = [GpuReader(self._nvml, index) for index in range(count)]
         self._open = True
@@ -85,9 +85,9 @@ class GpuProbe:
         mine = [bus for vendor, bus in seen if vendor == "NVIDIA"]
         others = sorted({vendor for vendor, _ in seen} - {"NVIDIA", "Intel"})
         if mine:
-            return f"{problem}; an NVIDIA GPU is there ({clean(mine[0], limit=20)}): install or load its driver"
+            return f"{problem}; an NVIDIA GPU is present ({clean(mine[0], limit=20)}): install or load its driver"
         if others:
-            return f"{problem}; the {' and '.join(others)} GPU here cannot be read by this version"
+            return f"{problem}; the {' and '.join(others)} GPU is not supported by this version"
         return f"{problem}; work runs on the CPU"
 
 

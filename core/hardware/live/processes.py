@@ -52,13 +52,13 @@ def kill(pid: int, started: float | None, signal: int = signals.SIGTERM, *, from
         RunFailed: the operating system refuses.
     """
     if pid <= 1:
-        raise RequestError(f"pid {pid} is not a process to end: choose another")
+        raise RequestError(f"pid {pid} cannot be ended: choose another")
     if pid == os.getpid():
-        raise RequestError("that process is this program: leave it with its quit key")
+        raise RequestError("that process is this program: use its quit key")
     if from_gpu and is_foreign(pid):
-        raise RequestError(f"pid {pid} is counted in another namespace (the host's, seen from a container): end it from the host")
+        raise RequestError(f"pid {pid} belongs to another namespace (the host's, seen from a container): end it from the host")
     if started is None:
-        raise RequestError(f"nothing is known about process {pid}, so that it cannot be told from a later one with its number: end it by hand")
+        raise RequestError(f"nothing is known about process {pid}, so it could be a later one with the same pid: end it by hand")
     handle = _open(pid)
     try:
         _same(pid, started)
@@ -93,7 +93,7 @@ def _same(pid: int, started: float) -> None:
     except psutil.AccessDenied as error:
         raise _refused(pid) from error
     if abs(actual - started) > SAME_START:
-        raise RequestError(f"process {pid} has ended and its number is another process's now: look again")
+        raise RequestError(f"process {pid} has ended and its pid now belongs to another process: refresh")
 
 
 def _send(pid: int, handle: int | None, signal: int) -> None:
@@ -111,7 +111,7 @@ def _send(pid: int, handle: int | None, signal: int) -> None:
 
 
 def _gone(pid: int) -> RequestError:
-    return RequestError(f"process {pid} has already ended: nothing is left to end")
+    return RequestError(f"process {pid} has already ended")
 
 
 def _refused(pid: int) -> RunFailed:

@@ -101,7 +101,7 @@ def recommend(
         card: the model.
         machine: where it shall run.
         use_case: general, throughput, latency or local.
-        context: tokens a sequence; default: 4096, or the model's own when shorter.
+        context: tokens per sequence; default: 4096, or the model's own when shorter.
         concurrency: sequences at once; default: 8, 32 for throughput, 1 for latency and local use.
         model: the model as llmopt takes it; default: the card's name.
 
@@ -109,7 +109,7 @@ def recommend(
         RequestError: an unknown use case, or a number out of range.
     """
     if use_case not in _USES:
-        raise RequestError(f"no rule is known for {str(use_case)[:40]!r}: choose one of {', '.join(USE_CASES)}")
+        raise RequestError(f"unknown use case {str(use_case)[:40]!r}: choose one of {', '.join(USE_CASES)}")
     use = _USES[use_case]
     asked = _Asked(card, machine, context or min(use.context, card.context), concurrency or use.concurrency, model or card.name)
     good: list[Recommendation] = []
@@ -191,10 +191,10 @@ def _answer(option: Way, asked: _Asked, best: Estimate) -> Recommendation:
     recipe = option.recipe(job)
     why_not = None
     if sequences < 1:
-        why_not = f"{-best.left / 2**30:,.1f} GiB are missing {_where(best)} for one sequence of {asked.context:,} tokens"
+        why_not = f"{-best.left / 2**30:,.1f} GiB short {_where(best)} for one sequence of {asked.context:,} tokens"
     reason = option.reason
     if 0 < sequences < asked.concurrency:
-        reason += f"; {sequences:,} sequences fit where {asked.concurrency:,} were asked for"
+        reason += f"; {sequences:,} of {asked.concurrency:,} requested sequences fit"
     return Recommendation(
         title=option.title,
         engine=option.engine or ("llama.cpp" if recipe.command.startswith("llama-server") else "vllm"),
@@ -232,7 +232,7 @@ def _numbers(asked: _Asked, best: Estimate) -> Iterator[Number]:
             "speed limit of one sequence",
             gpu.bandwidth / read,
             "token/s",
-            f"{gpu.bandwidth / 1e9:,.0f} GB/s by the data sheet over the bytes read for each token: no engine is faster without speculation",
+            f"{gpu.bandwidth / 1e9:,.0f} GB/s (data sheet) over the bytes read per token: no engine is faster without speculation",
         )
 
 
@@ -252,7 +252,7 @@ def _too_large(asked: _Asked) -> Recommendation:
                 "parameters that would fit",
                 int(fitting),
                 "parameter",
-                f"at {bits:.2f} bits a weight beside cache, activations and runtime of this model",
+                f"at {bits:.2f} bits per weight, next to the cache, activations and runtime of this model",
             )
         )
         ways.append(f"a model of at most {fitting / 1e9:.1f} billion parameters")
@@ -268,7 +268,7 @@ def _too_large(asked: _Asked) -> Recommendation:
         title="A smaller model, or more memory",
         engine="",
         format="",
-        reason=f"{asked.card.name} does not fit {_where(one)} even in {weights}: take {', or '.join(ways)}",
+        reason=f"{asked.card.name} does not fit {_where(one)} even in {weights}: use {', or '.join(ways)}",
         numbers=tuple(numbers),
         command="",
         statement="This version cannot make the model small enough for this machine.",

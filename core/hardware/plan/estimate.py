@@ -83,7 +83,7 @@ class Estimate:
     """Negative: so much is missing."""
     fits: bool
     largest_context: int
-    """Most tokens a sequence at this concurrency; at most the model's own context; 0: not even one."""
+    """Most tokens per sequence at this concurrency; at most the model's own context; 0: not even one."""
     largest_concurrency: int
     """Most sequences of this context; 0: not even one."""
     model_context: int
@@ -243,7 +243,7 @@ def _activations(plan: _Plan, context: int, concurrency: int) -> Line:
         tokens * width * (3 * card.hidden_size + -(-((card.heads + 2 * card.kv_heads) * card.head_dim + 3 * card.intermediate_size) // plan.parallel))
     )
     logits = concurrency * card.vocabulary * 4 * 2
-    how = f"{tokens:,} tokens a step (at most {batch:,}) through one block in {8 * width} bits; logits of every sequence twice in 32 bits"
+    how = f"{tokens:,} tokens per step (at most {batch:,}) through one block in {8 * width} bits; logits of every sequence twice in 32 bits"
     return Line("activations", hidden + logits, how)
 
 
@@ -300,11 +300,11 @@ def _kv_formats(plan: _Plan, context: int, concurrency: int, budget: int) -> tup
 def _notes(card: ModelCard, context: int, gpu: Gpu | None, plan: _Plan) -> tuple[str, ...]:
     notes = []
     if context > card.context:
-        notes.append(f"{context:,} tokens are more than the {card.context:,} that {card.name} was made for")
+        notes.append(f"{context:,} tokens exceed the {card.context:,} that {card.name} was trained for")
     if card.recurrent_layers:
         notes.append(f"{card.recurrent_layers} recurrent layers keep a state of fixed size, which is not counted")
     if plan.weights.format == "fp8" and gpu is not None and not gpu.fp8:
-        notes.append(f"{gpu.name} has no FP8 arithmetic: the weights would be widened before each product")
+        notes.append(f"{gpu.name} has no FP8 units: the weights would be dequantized before each product")
     if gpu is not None and gpu.unified:
         notes.append(f"{gpu.name} works in the host's memory")
     return tuple(notes)
@@ -319,7 +319,7 @@ def _in_the_way(plan: _Plan, machine: Machine, left: int, room: int) -> tuple[st
     if left < 0 or used <= room:
         return ()
     return (
-        f"{used / GIBIBYTE:,.1f} GiB of {where} are held by other programs now: this fits once {(used - room) / GIBIBYTE:,.1f} GiB of them are free",
+        f"{used / GIBIBYTE:,.1f} GiB of {where} are in use by other programs: this fits once {(used - room) / GIBIBYTE:,.1f} GiB of them are free",
     )
 
 
@@ -329,14 +329,14 @@ def _smallest(gpus: tuple[Gpu, ...]) -> Gpu:
 
 def _check(card: ModelCard, machine: Machine, context: int, concurrency: int, parallel: int, place: Place | None) -> None:
     if context < 1:
-        raise RequestError(f"a context of {context} tokens cannot be planned for: give at least 1")
+        raise RequestError(f"a context of {context} tokens is invalid: give at least 1")
     if not 1 <= concurrency <= MOST_SEQUENCES:
-        raise RequestError(f"a concurrency of {concurrency} cannot be planned for: give 1 to {MOST_SEQUENCES}")
+        raise RequestError(f"a concurrency of {concurrency} is invalid: give 1 to {MOST_SEQUENCES}")
     if parallel < 1:
-        raise RequestError(f"tensor parallelism over {parallel} GPUs is nothing: give at least 1")
+        raise RequestError(f"tensor parallelism over {parallel} GPUs is invalid: give at least 1")
     if place == "gpu" and not machine.gpus:
         raise RequestError(f"{machine.name} has no GPU to plan for: plan for main memory, or name a GPU")
     if parallel > 1 and parallel > len(machine.gpus):
-        raise RequestError(f"{parallel} GPUs are asked for and {machine.name} has {len(machine.gpus)}: ask for fewer")
+        raise RequestError(f"{parallel} GPUs are requested, but {machine.name} has {len(machine.gpus)}: request fewer")
     if card.heads % parallel:
-        raise RequestError(f"the {card.heads} attention heads of {card.name} cannot be shared out to {parallel} GPUs: choose a divisor")
+        raise RequestError(f"the {card.heads} attention heads of {card.name} cannot be divided among {parallel} GPUs: choose a divisor")

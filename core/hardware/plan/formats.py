@@ -91,32 +91,36 @@ def _gguf(kind: str, title: str, how: str) -> WeightFormat:
 
 
 _FORMATS = (
-    WeightFormat("fp32", "FP32", _plain(32), "32 bits a weight", rest_bits=32),
-    WeightFormat("bf16", "BF16 / FP16", _plain(16), "16 bits a weight"),
-    WeightFormat("fp8", "FP8 E4M3, a scale a channel", _channels(8, 16), "8 bits a weight and 16 bits a row of each matrix"),
-    WeightFormat("int8", "INT8 W8A8, a scale a channel", _channels(8, 16), "8 bits a weight and 16 bits a row of each matrix"),
+    WeightFormat("fp32", "FP32", _plain(32), "32 bits per weight", rest_bits=32),
+    WeightFormat("bf16", "BF16 / FP16", _plain(16), "16 bits per weight"),
+    WeightFormat("fp8", "FP8 E4M3, scale per channel", _channels(8, 16), "8 bits per weight and 16 bits per row of each matrix"),
+    WeightFormat("int8", "INT8 W8A8, scale per channel", _channels(8, 16), "8 bits per weight and 16 bits per row of each matrix"),
     WeightFormat(
         "gptq-int4",
         "GPTQ INT4, groups of 128",
         _groups(4, 128, 20, _gptq_index),
-        "4 bits a weight, 16 + 4 bits a group of 128, 32 bits a column (g_idx)",
+        "4 bits per weight, 16 + 4 bits per group of 128, 32 bits per column (g_idx)",
     ),
-    WeightFormat("awq-int4", "AWQ INT4, groups of 128", _groups(4, 128, 20), "4 bits a weight, 16-bit scale and 4-bit zero point a group of 128"),
+    WeightFormat("awq-int4", "AWQ INT4, groups of 128", _groups(4, 128, 20), "4 bits per weight, 16-bit scale and 4-bit zero point per group of 128"),
     WeightFormat(
-        "w4a16", "INT4 W4A16 (compressed-tensors), groups of 128", _groups(4, 128, 16, _shape), "4 bits a weight, 16-bit scale a group of 128"
+        "w4a16", "INT4 W4A16 (compressed-tensors), groups of 128", _groups(4, 128, 16, _shape), "4 bits per weight, 16-bit scale per group of 128"
     ),
-    WeightFormat("w4a16-channel", "INT4 W4A16, a scale a channel", _channels(4, 16), "4 bits a weight and 16 bits a row of each matrix"),
-    WeightFormat("w3a16", "INT3 W3A16, groups of 128", _groups(3, 128, 16, _shape), "3 bits a weight, 16-bit scale a group of 128"),
-    WeightFormat("w2a16", "INT2 W2A16, groups of 128", _groups(2, 128, 16, _shape), "2 bits a weight, 16-bit scale a group of 128"),
-    WeightFormat("nvfp4", "NVFP4, blocks of 16", _groups(4, 16, 8, lambda _: 4.0), "4 bits a weight, 8-bit scale a block of 16, 32 bits a matrix"),
-    WeightFormat("nf4", "bitsandbytes NF4, double quantization", _plain(_NF4_BITS), "4 bits a weight, 8 bits a block of 64, 32 bits in 256 blocks"),
-    WeightFormat("aqlm-2bit", "AQLM 2 bit, 1x16", _aqlm, "16 bits for 8 weights, a codebook of 1 MiB a matrix, 16 bits a row"),
-    _gguf("F16", "GGUF F16", "16 bits a weight, norms in 32"),
-    _gguf("Q8_0", "GGUF Q8_0", "8.5 bits a weight: a 16-bit scale in 32"),
-    _gguf("Q6_K", "GGUF Q6_K", "6.5625 bits a weight, scales in blocks of 256 counted"),
+    WeightFormat("w4a16-channel", "INT4 W4A16, scale per channel", _channels(4, 16), "4 bits per weight and 16 bits per row of each matrix"),
+    WeightFormat("w3a16", "INT3 W3A16, groups of 128", _groups(3, 128, 16, _shape), "3 bits per weight, 16-bit scale per group of 128"),
+    WeightFormat("w2a16", "INT2 W2A16, groups of 128", _groups(2, 128, 16, _shape), "2 bits per weight, 16-bit scale per group of 128"),
+    WeightFormat(
+        "nvfp4", "NVFP4, blocks of 16", _groups(4, 16, 8, lambda _: 4.0), "4 bits per weight, 8-bit scale per block of 16, 32 bits per matrix"
+    ),
+    WeightFormat(
+        "nf4", "bitsandbytes NF4, double quantization", _plain(_NF4_BITS), "4 bits per weight, 8 bits per block of 64, 32 bits in 256 blocks"
+    ),
+    WeightFormat("aqlm-2bit", "AQLM 2 bit, 1x16", _aqlm, "16 bits for 8 weights, a codebook of 1 MiB per matrix, 16 bits per row"),
+    _gguf("F16", "GGUF F16", "16 bits per weight, norms in 32"),
+    _gguf("Q8_0", "GGUF Q8_0", "8.5 bits per weight: a 16-bit scale in 32"),
+    _gguf("Q6_K", "GGUF Q6_K", "6.5625 bits per weight, scales in blocks of 256 counted"),
     _gguf("Q5_K_M", "GGUF Q5_K_M", "Q5_K (5.5 bits), half of values and down projections and the head in Q6_K"),
     _gguf("Q4_K_M", "GGUF Q4_K_M", "Q4_K (4.5 bits), half of values and down projections and the head in Q6_K"),
-    _gguf("Q4_0", "GGUF Q4_0", "4.5 bits a weight: a 16-bit scale in 32; head in Q6_K"),
+    _gguf("Q4_0", "GGUF Q4_0", "4.5 bits per weight: a 16-bit scale in 32; head in Q6_K"),
     _gguf("Q3_K_M", "GGUF Q3_K_M", "Q3_K (3.4375 bits), values, down and output projections in Q4_K or Q5_K, head in Q6_K"),
     _gguf("Q2_K", "GGUF Q2_K", "Q2_K (2.625 bits), values, down and output projections in Q3_K or Q4_K, head in Q6_K"),
 )
@@ -130,14 +134,14 @@ STORED = "stored"
 KV_FORMATS: dict[str, KvFormat] = {
     form.key: form
     for form in (
-        KvFormat("fp32", "FP32", 32, "32 bits a value"),
-        KvFormat("fp16", "FP16 / BF16", 16, "16 bits a value"),
-        KvFormat("fp8", "FP8, a scale a tensor", 8, "8 bits a value; its scales are a few bytes a layer"),
-        KvFormat("q8_0", "llama.cpp Q8_0", 8.5, "8 bits a value and a 16-bit scale in 32"),
-        KvFormat("int8", "INT8, groups of 32", 9, "8 bits a value, 16-bit scale and 16-bit zero point in 32"),
-        KvFormat("q4_0", "llama.cpp Q4_0", 4.5, "4 bits a value and a 16-bit scale in 32"),
-        KvFormat("int4", "INT4, groups of 32", 5, "4 bits a value, 16-bit scale and 16-bit zero point in 32"),
-        KvFormat("int2", "INT2 (KIVI), groups of 32", 3, "2 bits a value, 16-bit scale and 16-bit zero point in 32"),
+        KvFormat("fp32", "FP32", 32, "32 bits per value"),
+        KvFormat("fp16", "FP16 / BF16", 16, "16 bits per value"),
+        KvFormat("fp8", "FP8, scale per tensor", 8, "8 bits per value; its scales are a few bytes per layer"),
+        KvFormat("q8_0", "llama.cpp Q8_0", 8.5, "8 bits per value and a 16-bit scale in 32"),
+        KvFormat("int8", "INT8, groups of 32", 9, "8 bits per value, 16-bit scale and 16-bit zero point in 32"),
+        KvFormat("q4_0", "llama.cpp Q4_0", 4.5, "4 bits per value and a 16-bit scale in 32"),
+        KvFormat("int4", "INT4, groups of 32", 5, "4 bits per value, 16-bit scale and 16-bit zero point in 32"),
+        KvFormat("int2", "INT2 (KIVI), groups of 32", 3, "2 bits per value, 16-bit scale and 16-bit zero point in 32"),
     )
 }
 KV_ALIASES = {"bf16": "fp16", "float16": "fp16", "bfloat16": "fp16", "float32": "fp32", "auto": "fp16"}
@@ -152,7 +156,7 @@ def weight_format(key: str) -> WeightFormat:
     name = key.strip().lower()
     name = WEIGHT_ALIASES.get(name, name)
     if name not in WEIGHT_FORMATS:
-        raise RequestError(f"weights in {key[:40]!r} are not known: choose one of {', '.join(WEIGHT_FORMATS)} or {STORED}")
+        raise RequestError(f"unknown weight format {key[:40]!r}: choose one of {', '.join(WEIGHT_FORMATS)} or {STORED}")
     return WEIGHT_FORMATS[name]
 
 
@@ -165,7 +169,7 @@ def kv_format(key: str) -> KvFormat:
     name = key.strip().lower()
     name = KV_ALIASES.get(name, name)
     if name not in KV_FORMATS:
-        raise RequestError(f"a KV cache in {key[:40]!r} is not known: choose one of {', '.join(KV_FORMATS)}")
+        raise RequestError(f"unknown KV-cache format {key[:40]!r}: choose one of {', '.join(KV_FORMATS)}")
     return KV_FORMATS[name]
 
 
@@ -179,7 +183,7 @@ def weight_bytes(card: ModelCard, key: str) -> WeightBytes:
         if card.file_bytes <= 0:
             raise RequestError(f"{card.name} has no weight files here: name a format instead of {STORED}")
         bits = 8 * card.file_bytes / max(card.parameters, 1)
-        return WeightBytes(STORED, card.file_bytes, card.file_bytes, 0, bits, "bytes of the weight files as they are")
+        return WeightBytes(STORED, card.file_bytes, card.file_bytes, 0, bits, "bytes of the weight files as stored")
     form = weight_format(key)
     blocks = sum(linear.count * linear.out_features * linear.in_features for linear in card.linears)
     rest_parameters = max(card.parameters - blocks, 0)

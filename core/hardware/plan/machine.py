@@ -158,7 +158,7 @@ class Machine:
         """
         gpu = named_gpu(name)
         if count < 1:
-            raise RequestError(f"{count} GPUs cannot be planned for: give a number of at least 1")
+            raise RequestError(f"{count} GPUs is invalid: give at least 1")
         return replace(self, name=f"{count} x {gpu.name}", gpus=(gpu,) * count, gpu_problem=None)
 
     def to_json(self) -> dict[str, object]:
@@ -176,7 +176,7 @@ def named_gpu(name: str) -> Gpu:
     """
     key = name.strip().lower().replace(" ", "-").replace("_", "-")
     if key not in NAMED:
-        raise RequestError(f"no GPU named {name[:40]!r} is known: choose one of {', '.join(NAMED)}")
+        raise RequestError(f"unknown GPU {name[:40]!r}: choose one of {', '.join(NAMED)}")
     return NAMED[key]
 
 

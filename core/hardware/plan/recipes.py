@@ -90,7 +90,7 @@ def vllm_int4(job: Job) -> Recipe:
     return Recipe(
         _vllm(job, out),
         action=action,
-        statement="AWQ is the other 4-bit method of this rule: choose it in the form and compare what each costs this model.",
+        statement="AWQ is the other 4-bit method here: choose it in the form and compare the quality loss on this model.",
     )
 
 
@@ -101,7 +101,7 @@ def vllm_int4_cpu(job: Job) -> Recipe:
     return Recipe(
         f"VLLM_CPU_KVCACHE_SPACE={gibibytes} {made.command} --dtype bfloat16 --enforce-eager",
         action=made.action,
-        statement="vLLM for CPUs is the package vllm-cpu, in an environment of its own.",
+        statement="vLLM for CPUs is the package vllm-cpu, in its own environment.",
     )
 
 
@@ -120,8 +120,8 @@ def tensorrt_int4(job: Job) -> Recipe:
         _line(serve),
         prepare=(_line(["python", "hf_ptq.py", "--pyt_ckpt_path", job.served, "--qformat", "int4_awq", "--export_path", out]),),
         statement=(
-            "This version neither quantizes for TensorRT-LLM nor starts it: "
-            "hf_ptq.py is in the folder examples/hf_ptq of NVIDIA's Model Optimizer, trtllm-serve comes with TensorRT-LLM."
+            "This version does not quantize for TensorRT-LLM or start it: hf_ptq.py is in the folder "
+            "examples/hf_ptq of NVIDIA's Model Optimizer, trtllm-serve comes with TensorRT-LLM."
         ),
     )
 
@@ -149,7 +149,7 @@ def llama_cpp(job: Job, kind: str) -> Recipe:
 def as_stored(job: Job) -> Recipe:
     """A checkpoint that is quantized already, served as it is."""
     method = job.card.quant_method
-    statement = f"The checkpoint is quantized already ({clean(method, limit=40)}): another format starts from the original model."
+    statement = f"The checkpoint is already quantized ({clean(method, limit=40)}): another format starts from the original model."
     if method == "gguf":
         return Recipe(_llama_server(job, job.served), statement=statement)
     return Recipe(_vllm(job, job.served), statement=statement)

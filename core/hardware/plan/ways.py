@@ -27,11 +27,11 @@ class Way:
 
 
 def _no_fp8(gpu: Gpu) -> str | None:
-    return None if gpu.fp8 else f"{_named(gpu)} has no FP8 arithmetic: it begins with Ada and Hopper (compute capability 8.9), and with MI300"
+    return None if gpu.fp8 else f"{_named(gpu)} has no FP8 units: they need Ada or Hopper (compute capability 8.9), or MI300"
 
 
 def _no_int8(gpu: Gpu) -> str | None:
-    return None if gpu.int8 else f"vLLM's INT8 kernels do not run on {_named(gpu)}: they are for compute capability 7.5 to 9.0"
+    return None if gpu.int8 else f"vLLM's INT8 kernels do not run on {_named(gpu)}: they need compute capability 7.5 to 9.0"
 
 
 def _no_w4(gpu: Gpu) -> str | None:
@@ -62,13 +62,13 @@ def _gguf(kind: str, reason: str, place: Place | None = None) -> Way:
 
 
 WAYS: dict[str, Way] = {
-    "bf16": Way("16 bits with vLLM", "vllm", "bf16", recipes.vllm_plain, "the weights as they are: nothing is lost, and nothing is left to check"),
+    "bf16": Way("16 bits with vLLM", "vllm", "bf16", recipes.vllm_plain, "the weights as they are: lossless, and nothing to verify"),
     "fp8": Way(
         "FP8 with vLLM",
         "vllm",
         "fp8",
         recipes.vllm_fp8,
-        "where the hardware multiplies FP8: half the bytes and twice the arithmetic of 16 bits, at a small loss",
+        "on FP8 hardware: half the bytes and twice the FLOP/s of 16 bits, at a small loss",
         _no_fp8,
     ),
     "int8": Way(
@@ -84,7 +84,7 @@ WAYS: dict[str, Way] = {
         "vllm",
         "w4a16",
         recipes.vllm_int4,
-        f"a quarter of the weights' bytes leaves memory for more sequences and longer ones; {_Q4_LOSS}",
+        f"a quarter of the weights' bytes leaves memory for more and longer sequences; {_Q4_LOSS}",
         _no_w4,
     ),
     "tensorrt": Way(
@@ -92,7 +92,7 @@ WAYS: dict[str, Way] = {
         "tensorrt-llm",
         "awq-int4",
         recipes.tensorrt_int4,
-        f"a single sequence waits for the weights to be read: 4 bits are the fewest bytes a token, and TensorRT-LLM fuses the rest; {_Q4_LOSS}",
+        f"a single sequence is bound by reading the weights: 4 bits are the fewest bytes per token, and TensorRT-LLM fuses the rest; {_Q4_LOSS}",
         _no_tensorrt,
     ),
     "q4_k_m": _gguf(
@@ -103,13 +103,15 @@ WAYS: dict[str, Way] = {
         "vllm",
         "w4a16",
         recipes.vllm_int4_cpu,
-        "the checkpoint that GPUs serve, tried out without one: transformers loads it as well",
+        "the checkpoint that GPUs serve, tested without one: transformers loads it too",
         place="memory",
     ),
-    "q8_0": _gguf("Q8_0", "next to no loss: llama.cpp's table gives perplexity 6.234 against 6.233 in 16 bits for Llama-3-8B"),
-    "q3_k_m": _gguf("Q3_K_M", "fewer bits than are good for quality, for where Q4_K_M does not fit"),
+    "q8_0": _gguf("Q8_0", "almost lossless: llama.cpp's table gives perplexity 6.234 against 6.233 in 16 bits for Llama-3-8B"),
+    "q3_k_m": _gguf("Q3_K_M", "fewer bits than advisable for quality, if Q4_K_M does not fit"),
     "q2_k": _gguf("Q2_K", "the last resort: llama.cpp's table gives perplexity 9.75 against 6.23 in 16 bits for Llama-3-8B"),
-    "q4_k_m memory": _gguf("Q4_K_M", "main memory holds what the GPU does not; -ngl auto puts as many layers on the GPU as fit", place="memory"),
-    "stored": Way("As it is", "", STORED, recipes.as_stored, "the checkpoint is quantized already"),
+    "q4_k_m memory": _gguf(
+        "Q4_K_M", "main memory holds what does not fit on the GPU; -ngl auto puts as many layers on the GPU as fit", place="memory"
+    ),
+    "stored": Way("As it is", "", STORED, recipes.as_stored, "the checkpoint is already quantized"),
 }
 """By name, as the rules of `advise` order them."""

@@ -39,7 +39,7 @@ class SchemeFacts:
     lossless: bool = False
     """Whether the model's outputs are those of the full cache, to rounding."""
     evicts: bool = False
-    """Whether tokens are forgotten while the text goes on."""
+    """Whether tokens are forgotten while the text continues."""
     observes: bool = False
     """Whether it chooses by the attention of the queries, all of whose weights are then computed at once."""
     needs_cuda: bool = False
@@ -76,7 +76,7 @@ _ROWS: tuple[SchemeFacts, ...] = (
     SchemeFacts(
         "int8",
         "8-bit integers",
-        "Codes of 8 bits, a float16 scale for each group of channels",
+        "Codes of 8 bits, a float16 scale per group of channels",
         "core.kvcache.schemes.int8:Int8Layer",
         sizes.int8,
         refusals.any_cache,
@@ -84,7 +84,7 @@ _ROWS: tuple[SchemeFacts, ...] = (
     SchemeFacts(
         "int4",
         "4-bit integers",
-        "Codes of 4 bits, a float16 scale and lowest value for each group of channels",
+        "Codes of 4 bits, a float16 scale and minimum per group of channels",
         "core.kvcache.schemes.int4:Int4Layer",
         sizes.int4,
         refusals.any_cache,
@@ -92,7 +92,7 @@ _ROWS: tuple[SchemeFacts, ...] = (
     SchemeFacts(
         "fp8-e4m3",
         "8-bit floats, E4M3",
-        "4 bits of exponent, 3 of mantissa, a float16 scale for each token and head",
+        "4 bits of exponent, 3 of mantissa, a float16 scale per token and head",
         "core.kvcache.schemes.fp8:Fp8E4M3Layer",
         sizes.fp8,
         refusals.any_cache,
@@ -100,7 +100,7 @@ _ROWS: tuple[SchemeFacts, ...] = (
     SchemeFacts(
         "fp8-e5m2",
         "8-bit floats, E5M2",
-        "5 bits of exponent, 2 of mantissa, a float16 scale for each token and head",
+        "5 bits of exponent, 2 of mantissa, a float16 scale per token and head",
         "core.kvcache.schemes.fp8:Fp8E5M2Layer",
         sizes.fp8,
         refusals.any_cache,
@@ -108,7 +108,7 @@ _ROWS: tuple[SchemeFacts, ...] = (
     SchemeFacts(
         "kivi-4",
         "KIVI, 4 bits",
-        "Keys quantized by channel over groups of tokens, values by token, the newest tokens full",
+        "Keys quantized per channel over groups of tokens, values per token, the newest tokens in full",
         "core.kvcache.schemes.kivi:Kivi4Layer",
         sizes.kivi_4,
         refusals.kivi,
@@ -116,7 +116,7 @@ _ROWS: tuple[SchemeFacts, ...] = (
     SchemeFacts(
         "kivi-2",
         "KIVI, 2 bits",
-        "Keys quantized by channel over groups of tokens, values by token, the newest tokens full",
+        "Keys quantized per channel over groups of tokens, values per token, the newest tokens in full",
         "core.kvcache.schemes.kivi:Kivi2Layer",
         sizes.kivi_2,
         refusals.kivi,
@@ -124,7 +124,7 @@ _ROWS: tuple[SchemeFacts, ...] = (
     SchemeFacts(
         "sliding",
         "sliding window",
-        "The last tokens of the budget, full",
+        "The last tokens of the budget, in full",
         "core.kvcache.schemes.sliding:SlidingLayer",
         sizes.sliding,
         evicts=True,
@@ -142,7 +142,7 @@ _ROWS: tuple[SchemeFacts, ...] = (
     SchemeFacts(
         "h2o",
         "H2O, heavy hitters",
-        "Half the budget for the tokens that received most attention, half for the last ones",
+        "Half the budget for the tokens with the most attention, half for the last ones",
         "core.kvcache.schemes.h2o:H2OLayer",
         sizes.h2o,
         refusals.h2o,
@@ -190,7 +190,7 @@ def refusal_on(name: str, card: ModelCard, settings: SchemeSettings, device: str
     """The sentence for a scheme that this model or this device cannot have; None when both can."""
     facts = scheme(name)
     if facts.needs_cuda and not device.startswith("cuda"):
-        return f"{name} moves keys and values between GPU and main memory, and there is no GPU in use: choose another scheme"
+        return f"{name} moves keys and values between GPU and main memory, but no GPU is in use: choose another scheme"
     reason = facts.refusal(card, settings)
     if reason is None:
         return None
@@ -200,4 +200,4 @@ def refusal_on(name: str, card: ModelCard, settings: SchemeSettings, device: str
 
 def unknown(name: str) -> str:
     """The sentence for a name that no scheme has."""
-    return f"there is no cache scheme {clean(repr(name), limit=80)}: choose {', '.join(SCHEMES)}, or all"
+    return f"unknown cache scheme {clean(repr(name), limit=80)}: choose {', '.join(SCHEMES)}, or all"

@@ -120,7 +120,7 @@ def machine_of_memory(gibibytes: float, gpus: int, here: Machine) -> Machine:
         RequestError: no memory, or no GPUs.
     """
     if gibibytes <= 0 or gpus < 1:
-        raise RequestError(f"{gpus} GPUs of {gibibytes:g} GiB cannot be planned for: give at least one GPU with memory")
+        raise RequestError(f"{gpus} GPUs of {gibibytes:g} GiB are invalid: give at least one GPU with memory")
     gpu = Gpu(f"GPU of {gibibytes:g} GiB", round(gibibytes * GIBIBYTE))
     return replace(here, name=f"{gpus} x {gpu.name}", gpus=(gpu,) * gpus, gpu_problem=None)
 
@@ -153,11 +153,11 @@ def fit(
     """
     tokens = min(4096, card.context) if context is None else context
     if tokens < 1:
-        raise RequestError(f"a context of {tokens} tokens cannot be planned for: give at least 1")
+        raise RequestError(f"a context of {tokens} tokens is invalid: give at least 1")
     if tokens > card.context:
         raise RequestError(f"a context of {tokens:,} tokens is more than the {card.context:,} of {clean(card.name)}: ask for less")
     if not 1 <= concurrency <= MOST_SEQUENCES:
-        raise RequestError(f"a concurrency of {concurrency} cannot be planned for: give 1 to {MOST_SEQUENCES}")
+        raise RequestError(f"a concurrency of {concurrency} is invalid: give 1 to {MOST_SEQUENCES}")
     room = cache_room(card, machine, weights=weights, tensor_parallel=tensor_parallel, place=place)
     question = _Question(card, _one_gpus(card, room.tensor_parallel), settings or SchemeSettings(), room, round(machine.ram * MEMORY_SHARE))
     rows = tuple(_row(question, facts, tokens, concurrency) for facts in SCHEMES.values())
@@ -206,7 +206,7 @@ def _row(question: _Question, facts: SchemeFacts, tokens: int, sequences: int) -
 
 def _refusal(question: _Question, facts: SchemeFacts) -> str | None:
     if facts.needs_cuda and question.room.place != "gpu":
-        return f"{facts.name} moves keys and values between GPU and main memory, and there is no GPU to plan for"
+        return f"{facts.name} moves keys and values between GPU and main memory, but there is no GPU to plan for"
     if facts.name in _FULL:
         return None
     reason = facts.refusal(question.card, question.settings)
@@ -233,13 +233,13 @@ def _powers(first: int, last: int) -> tuple[int, ...]:
 def _notes(card: ModelCard, room: CacheRoom) -> tuple[str, ...]:
     notes = []
     if card.latent_cache is not None:
-        notes.append("this model keeps one compressed vector a token (multi-head latent attention), which every GPU holds in full")
+        notes.append("this model keeps one compressed vector per token (multi-head latent attention), which every GPU holds in full")
     elif room.tensor_parallel > card.kv_heads:
         notes.append(
             f"{room.tensor_parallel} GPUs are more than the {card.kv_heads} KV heads: each head is held by {room.tensor_parallel // card.kv_heads}"
         )
     if card.sliding_layers and card.sliding_window:
-        notes.append(f"{card.sliding_layers} of {card.layers} layers slide and are charged {card.sliding_window:,} tokens at most")
+        notes.append(f"{card.sliding_layers} of {card.layers} layers use a sliding window and count at most {card.sliding_window:,} tokens")
     if card.recurrent_layers:
         notes.append(f"{card.recurrent_layers} recurrent layers keep a state of fixed size, which is not counted")
     return tuple(notes)

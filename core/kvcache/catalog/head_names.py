@@ -14,7 +14,7 @@ def wrong_heads(name: str) -> str | None:
     """The sentence for what names no variant."""
     if name in ("mha", "mqa", "all") or _GROUPED.fullmatch(name):
         return None
-    return f"there is no head variant {clean(repr(name), limit=80)}: choose mha, mqa, gqa-N with N groups, or all"
+    return f"unknown head variant {clean(repr(name), limit=80)}: choose mha, mqa, gqa-N with N groups, or all"
 
 
 def groups_of(name: str, heads: int) -> int:
@@ -27,7 +27,7 @@ def groups_of(name: str, heads: int) -> int:
         return heads if name == "mha" else 1
     match = _GROUPED.fullmatch(name)
     if match is None:
-        raise RequestError(wrong_heads(name) or f"{name} is no single variant")
+        raise RequestError(wrong_heads(name) or f"{name} is not a single variant")
     groups = int(match[1])
     if groups > heads or heads % groups:
         usable = ", ".join(str(count) for count in range(1, heads + 1) if heads % count == 0)

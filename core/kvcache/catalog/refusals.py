@@ -27,13 +27,13 @@ _BY_DISTANCE = ("bloom", "mpt")
 def check_positions(card: ModelCard, tokens: int) -> None:
     """Nothing when the model has positions for so many tokens. Raises RequestError otherwise."""
     if card.context and tokens > card.context:
-        raise RequestError(f"{tokens} tokens are more than the {card.context} positions of {clean(card.name)}: ask for {card.context} or fewer")
+        raise RequestError(f"{tokens} tokens exceed the {card.context} positions of {clean(card.name)}: request {card.context} or fewer")
 
 
 def any_cache(card: ModelCard, _settings: SchemeSettings) -> str | None:
     """Refuses only what keeps no keys and values."""
     if card.latent_cache is not None:
-        return "keeps keys and values, and this model keeps one compressed vector a token (multi-head latent attention)"
+        return "keeps keys and values, but this model keeps one compressed vector per token (multi-head latent attention)"
     if card.recurrent_layers:
         return f"keeps keys and values, and {card.recurrent_layers} of this model's {card.layers} blocks keep a recurrent state instead"
     return None
@@ -43,7 +43,7 @@ def plain_attention(card: ModelCard, settings: SchemeSettings) -> str | None:
     """Refuses models whose blocks do not all keep keys and values of the whole text."""
     if card.sliding_layers and not card.recurrent_layers and card.latent_cache is None:
         blocks = f"{card.sliding_layers} of this model's {card.layers} blocks"
-        return f"needs attention over the whole text, and {blocks} slide over {card.sliding_window} tokens"
+        return f"needs attention over the whole text, but {blocks} use a sliding window of {card.sliding_window} tokens"
     if card.model_type in _BY_DISTANCE:
         return f"forgets tokens, and the attention of {card.model_type} counts the distance to every token (ALiBi)"
     return any_cache(card, settings)
@@ -52,7 +52,7 @@ def plain_attention(card: ModelCard, settings: SchemeSettings) -> str | None:
 def kivi(card: ModelCard, settings: SchemeSettings) -> str | None:
     """Refuses also a residual that is not a whole number of groups."""
     if not settings.residual or settings.residual % settings.group:
-        return f"quantizes keys by groups of {settings.group} tokens, of which a residual of {settings.residual} is no multiple"
+        return f"quantizes keys by groups of {settings.group} tokens, but the residual of {settings.residual} is not a multiple"
     return any_cache(card, settings)
 
 
@@ -61,9 +61,7 @@ def streaming(card: ModelCard, settings: SchemeSettings) -> str | None:
     if (reason := plain_attention(card, settings)) is not None:
         return reason
     if card.model_type not in TURNED_BY_HALVES:
-        return (
-            f"rotates keys by their place in the cache, which needs rotary positions as Llama has them, and {card.model_type} is not known for such"
-        )
+        return f"rotates keys by their place in the cache, which needs Llama-style rotary positions, and {card.model_type} is not known to have them"
     if card.rope_type in _VARYING:
         return f"rotates keys by their place in the cache, and this model's rotary frequencies ({card.rope_type}) change with the length of the text"
     if settings.budget > card.context:
@@ -81,5 +79,5 @@ def h2o(card: ModelCard, settings: SchemeSettings) -> str | None:
 def snapkv(card: ModelCard, settings: SchemeSettings) -> str | None:
     """Refuses also a budget that the observation window fills."""
     if settings.observed >= settings.budget:
-        return f"keeps the prompt's last {settings.observed} tokens and what they look at, and a budget of {settings.budget} leaves nothing for that"
+        return f"keeps the prompt's last {settings.observed} tokens and those they attend to, and a budget of {settings.budget} has no room for these"
     return plain_attention(card, settings)

@@ -13,15 +13,15 @@ class SchemeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     group: int = Field(32, ge=1)
-    """Quantized schemes: values that share a scale (KIVI: tokens of a channel for keys, channels of a token for values)."""
+    """Quantized schemes: values per scale (KIVI: tokens of a channel for keys, channels of a token for values)."""
     residual: int = Field(128, ge=0)
-    """KIVI: most recent tokens that stay unquantized; keys are flushed by blocks of this many."""
+    """KIVI: most recent tokens kept unquantized; keys are flushed by blocks of this many."""
     budget: int = Field(256, ge=1)
-    """Evicting schemes: tokens that a block keeps, sinks and recent tokens among them."""
+    """Evicting schemes: tokens kept per block, sinks and recent tokens among them."""
     sinks: int = Field(4, ge=0)
     """StreamingLLM: first tokens that are never evicted."""
     block: int = Field(16, ge=1)
-    """Paged: tokens of a page."""
+    """Paged: tokens per page."""
     observed: int = Field(32, ge=1)
     """SnapKV: last tokens of the prompt, whose attention chooses what is kept."""
     pooling: int = Field(7, ge=1)
@@ -35,7 +35,7 @@ class SchemeSettings(BaseModel):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.pooling % 2 == 0:
-            raise ValueError(f"pooling {self.pooling} has no middle: choose an odd width")
+            raise ValueError(f"pooling {self.pooling} must be odd: choose an odd width")
         if self.sinks >= self.budget:
             raise ValueError(f"sinks {self.sinks} leave nothing of a budget of {self.budget} tokens: lower sinks or raise the budget")
         return self

@@ -82,7 +82,7 @@ streaming = sliding
 
 
 def h2o(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
-    """Keys and values of `budget` tokens a head, and the attention that each has received."""
+    """Keys and values of `budget` tokens per head, and the attention that each has received."""
     held = min(tokens, settings.budget)
     return dynamic(geometry, settings, held, batch) + _head_rows(geometry, batch) * held * _SCORE_BYTES
 
@@ -108,7 +108,7 @@ offload = dynamic
 
 
 def offload_on_device(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
-    """Of them, what is on the GPU at most: two residuals of newest tokens a block, and working memory for the history of one block."""
+    """Of them, what is on the GPU at most: two residuals of newest tokens per block, and working memory for the history of one block."""
     newest = dynamic(geometry, settings, min(tokens, 2 * max(settings.residual, 1)), batch)
     return newest + batch * tokens * 2 * geometry.row_bytes
 

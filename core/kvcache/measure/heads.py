@@ -38,9 +38,7 @@ def with_groups(model: PreTrainedModel, groups: int) -> PreTrainedModel:
     state = model.state_dict()
     regrouped = {name: _regroup(name, weight, heads, own, groups, head_dim) for name, weight in state.items() if name.endswith(_PROJECTIONS)}
     if not regrouped:
-        raise RequestError(
-            f"head variants need projections k_proj and v_proj, and {clean(str(config.model_type), limit=40)} has none: leave heads out"
-        )
+        raise RequestError(f"head variants need projections k_proj and v_proj, and {clean(str(config.model_type), limit=40)} has none: omit heads")
     made: PreTrainedModel = _empty(type(model), whole)
     _check_shapes(made, state | regrouped)
     made.load_state_dict(state | regrouped, strict=True, assign=True)
@@ -56,7 +54,7 @@ def with_groups(model: PreTrainedModel, groups: int) -> PreTrainedModel:
 def _check_shapes(made: PreTrainedModel, state: dict[str, Tensor]) -> None:
     for name, parameter in made.named_parameters():
         if name not in state or state[name].shape != parameter.shape:
-            raise RequestError(f"{clean(name, limit=120)} belongs to all heads of keys together, which cannot be regrouped: leave heads out")
+            raise RequestError(f"{clean(name, limit=120)} belongs to all heads of keys together, which cannot be regrouped: omit heads")
 
 
 def _empty(kind: type[PreTrainedModel], config: Any) -> Any:
@@ -70,7 +68,7 @@ def _empty(kind: type[PreTrainedModel], config: Any) -> Any:
 def _regroup(name: str, weight: Tensor, heads: int, own: int, groups: int, head_dim: int) -> Tensor:
     """Rows [own heads * d, ...] of a projection to [groups * d, ...]."""
     if weight.shape[0] != own * head_dim:
-        raise RequestError(f"{clean(name, limit=120)} has {weight.shape[0]} rows and not {own} heads of {head_dim}: leave heads out")
+        raise RequestError(f"{clean(name, limit=120)} has {weight.shape[0]} rows and not {own} heads of {head_dim}: omit heads")
     shape = weight.shape[1:]
     each = weight.view(own, head_dim, *shape).repeat_interleave(heads // own, dim=0)
     pooled = each.view(groups, heads // groups, head_dim, *shape)

@@ -79,7 +79,7 @@ def make_needles(tokenizer: Any, tokens: Tensor, depths: tuple[int, ...], trials
     without, found, candidates = [], {depth: list[list[int]]() for depth in depths}, []
     fed = length
     if len(tokens) < length:
-        raise RequestError(f"a text of {len(tokens)} tokens has no room for a needle: give a longer one, or --no-needle")
+        raise RequestError(f"a text of {len(tokens)} tokens has no room for a needle: give a longer text, or --no-needle")
     for _ in range(trials):
         start = draw.randrange(len(tokens) - length + 1)
         row = tokens[start : start + length].tolist()
@@ -163,7 +163,7 @@ def _words(tokenizer: Any, draw: random.Random) -> dict[str, int]:
         if len(words) == 8 * CANDIDATES + _LONGEST:
             break
     if len(words) < 8 * CANDIDATES:
-        raise RequestError(f"the tokenizer has {len(words)} words of one token, too few to hide needles with: give --no-needle")
+        raise RequestError(f"the tokenizer has {len(words)} words of one token, too few for needles: give --no-needle")
     return words
 
 

@@ -34,7 +34,7 @@ class Steps:
         self.step(0)
 
     def step(self, count: int = 1) -> None:
-        """`count` passes are done. Raises `core.errors.Cancelled` when the person has cancelled the run."""
+        """`count` passes are done. Raises `core.errors.Cancelled` when the user has cancelled the run."""
         self.context.check_cancelled()
         self._done = min(self._done + count, self._total)
         if time.monotonic() - self._reported >= _EVERY:

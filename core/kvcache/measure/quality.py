@@ -123,4 +123,4 @@ def measure(decoder: Decoder, windows: Tensor, prompt: int, reference: Reference
 
 def _check(nll: Tensor, found: Rows, position: int) -> None:
     if not bool(nll.isfinite().all()) and bool(found.total.isnan().any()):
-        raise RunFailed(f"the predictions for token {position + 1} of a window are not numbers: the scheme or the dtype overflows, choose another")
+        raise RunFailed(f"logits contain NaN or Inf at token {position + 1} of a window: the scheme or the dtype overflows, choose another")

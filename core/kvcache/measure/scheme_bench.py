@@ -85,7 +85,7 @@ class Bench:
         if self._full is None:
             self._full = track
         found = divergence_of(self._full.nll.flatten(), track.nll.flatten(), track.kl.flatten(), track.same_top.flatten())
-        self.steps.begin(f"{name}: time of a token")
+        self.steps.begin(f"{name}: time per token")
         path, reference, times = self._speed(scheme_name, model, is_reference=own and scheme_name == REFERENCE)
         self.steps.begin(f"{name}: needles")
         geometry = Geometry.of(card_of(model), model.dtype.itemsize)

@@ -34,7 +34,7 @@ class DecodeReporter:
         self._began, self._reported = time.monotonic(), 0.0
 
     def __call__(self, decode: PagedDecode) -> None:
-        """After each admission and step. Raises `core.errors.Cancelled` when the person has cancelled the run."""
+        """After each admission and step. Raises `core.errors.Cancelled` when the user has cancelled the run."""
         self._context.check_cancelled()
         if time.monotonic() - self._reported < _EVERY and decode.phase != "done":
             return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from core.kvcache.pages.spec import PagesSpec
 
 _SAMPLED, _FOLLOWING = 4, 3
-"""Every fourth prompt is sampled several times; every third goes on with the one two before it."""
+"""Every fourth prompt is sampled several times; every third continues with the one two before it."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class Request:
     tokens: tuple[int, ...]
     """Behind the common beginning, or behind the text that it follows."""
     follows: int | None
-    """Index of the request whose text it goes on with."""
+    """Index of the request whose text it continues with."""
     samples: int
     new_tokens: int
     """At most, of each sample."""
 
 
 def follows(index: int) -> int | None:
-    """Which request a request goes on with."""
+    """Which request a request continues with."""
     return index - 2 if index % _FOLLOWING == _FOLLOWING - 1 else None
 
 

@@ -30,7 +30,7 @@ class PagesMetrics(Figures):
     """Of all prompt tokens."""
     copies: Annotated[int | None, Figure("blocks copied before a write")] = None
     """Blocks copied because a shared one was to be written."""
-    reused: Annotated[int | None, Figure("known blocks taken for others")] = None
+    reused: Annotated[int | None, Figure("cached blocks reused for others")] = None
     """Blocks that held findable tokens and were taken for others."""
     identical: bool | None = None
     """Whether every token is the one that contiguous caches gave."""
@@ -39,7 +39,7 @@ class PagesMetrics(Figures):
     tokens: Annotated[int | None, Figure("tokens")] = None
     """Generated."""
     seconds: Seconds | None = None
-    tokens_per_second: Annotated[float | None, Figure("tokens a second", "", "higher")] = None
+    tokens_per_second: Annotated[float | None, Figure("tokens per second", "", "higher")] = None
     latency_mean_s: Annotated[float | None, Figure("mean latency", "s", "lower")] = None
     latency_p95_s: Annotated[float | None, Figure("95th percentile of the latency", "s", "lower")] = None
     preemptions: Annotated[int | None, Figure("preemptions", "", "lower")] = None
@@ -65,8 +65,8 @@ class PolicyRow(Figures):
     """One way to batch, simulated over the trace."""
 
     policy: Literal["continuous", "static"]
-    throughput_tokens_per_second: Annotated[float, Figure("tokens a second", "", "higher")]
-    requests_per_second: Annotated[float, Figure("requests a second", "", "higher")]
+    throughput_tokens_per_second: Annotated[float, Figure("tokens per second", "", "higher")]
+    requests_per_second: Annotated[float, Figure("requests per second", "", "higher")]
     latency_mean_s: Annotated[float, Figure("mean latency", "s", "lower")]
     latency_p95_s: Annotated[float, Figure("95th percentile of the latency", "s", "lower")]
     ttft_mean_s: Annotated[float, Figure("mean time to first token", "s", "lower")]

@@ -60,7 +60,7 @@ def _decode(spec: PagesSpec, source: ModelSource, context: RunContext) -> PagesR
     model, tokenizer = open_whole(source, dtype, context.device), tokenizer_of(source)
     tokens = tokenize(text.load(spec.text), tokenizer, text_tokens(spec)).tolist()
     if len(tokens) <= spec.system_tokens:
-        raise RequestError(f"the text has {len(tokens)} tokens, and {spec.system_tokens} are to be common to all prompts: give a longer text")
+        raise RequestError(f"the text has {len(tokens)} tokens, but {spec.system_tokens} are shared by all prompts: give a longer text")
     requests = requests_of(spec, tokens)
     total = sum(request.samples * request.new_tokens for request in requests[1])
     decode = PagedDecode(
@@ -148,7 +148,7 @@ def _notes(spec: PagesSpec, decode: PagedDecode, model: PreTrainedModel, *, one:
             "what was found in the pool instead of computed again differs by rounding"
         )
     if decode.compared.differing:
-        notes.append(f"{decode.compared.differing} of {decode.compared.tokens} tokens would have been others with contiguous caches")
+        notes.append(f"{decode.compared.differing} of {decode.compared.tokens} tokens would have differed with contiguous caches")
     return tuple(notes)
 
 

@@ -1,4 +1,4 @@
-"""8-bit integers: symmetric, a float16 scale for each group of channels of a token's head."""
+"""8-bit integers: symmetric, a float16 scale per group of channels of a token's head."""
 
 from __future__ import annotations
 

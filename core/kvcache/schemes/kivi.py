@@ -76,7 +76,7 @@ class KiviLayer(KvLayer):
         """Raises RequestError: what a full residual was quantized to cannot be told apart again."""
         if count:
             raise RequestError(
-                "KIVI cannot take tokens back, which speculative decoding needs: its keys are quantized by blocks of tokens; use int8 or fp8"
+                "KIVI does not support rollback, which speculative decoding needs: its keys are quantized in blocks of tokens; use int8 or fp8"
             )
 
     def reset(self) -> None:

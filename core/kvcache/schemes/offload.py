@@ -34,7 +34,7 @@ class OffloadLayer(KvLayer):
     def __init__(self, context: LayerContext, device: torch.device | None = None) -> None:
         super().__init__()
         if device is None and context.device.type != "cuda":
-            raise RequestError("offload moves keys and values between GPU and main memory, and there is no GPU in use: choose another scheme")
+            raise RequestError("offload moves keys and values between GPU and main memory, but no GPU is in use: choose another scheme")
         self.max_tokens, self._kept = context.max_tokens, max(context.settings.residual, 1)
         self._scratch = context.scratch
         self._host: Tensor | None = None
@@ -67,7 +67,7 @@ class OffloadLayer(KvLayer):
         batch, heads, count, width = keys.shape
         before, last = self.seen, self.seen + count
         if last > self.max_tokens:
-            raise RequestError(f"the cache holds {self.max_tokens} tokens and {last} are needed: ask for a longer one")
+            raise RequestError(f"the cache holds {self.max_tokens} tokens and {last} are needed: request a longer one")
         host, recent = self._buffers(keys)
         whole = self._scratch.take((2, batch, heads, last, width), keys)
         whole[..., : self.hosted, :].copy_(host[..., : self.hosted, :], non_blocking=True)

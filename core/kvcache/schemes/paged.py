@@ -51,7 +51,7 @@ class BatchPages:
         """Where a layer with `first` tokens writes `count` more, and reads."""
         last = first + count
         if last > self.max_tokens:
-            raise RequestError(f"the cache holds {self.max_tokens} tokens and {last} are needed: ask for a longer one")
+            raise RequestError(f"the cache holds {self.max_tokens} tokens and {last} are needed: request a longer one")
         if len(self._rows) != batch:
             self._begin(batch)
         self._lengths[layer] = last
@@ -80,7 +80,7 @@ class BatchPages:
             self._changed()
 
     def reorder(self, chosen: list[int]) -> None:
-        """Row b goes on as row `chosen[b]`: blocks are shared until they are written."""
+        """Row b continues as row `chosen[b]`: blocks are shared until they are written."""
         before, self._rows = self._rows, [self._name() for _ in chosen]
         for row, source in zip(self._rows, chosen, strict=True):
             self.pool.fork(before[source], row)

@@ -87,7 +87,7 @@ class SnapKvLayer(KvLayer):
     def _check_after_prompt(self, count: int) -> None:
         if count > self.seen - self._prompted:
             raise RequestError(
-                f"snapkv cannot take back {count} tokens: only {self.seen - self._prompted} came after the prompt, which it has cut down"
+                f"snapkv cannot roll back {count} tokens: only {self.seen - self._prompted} came after the prompt, which it has cut down"
             )
 
     def reset(self) -> None:

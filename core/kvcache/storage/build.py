@@ -59,7 +59,7 @@ def build_cache(model: PreTrainedModel, name: str, settings: SchemeSettings, max
     if refused is not None:
         raise RequestError(refused)
     if max_tokens > card.context and facts.positions == "text":
-        raise RequestError(f"{max_tokens} tokens are more than the model's context of {card.context}: ask for fewer")
+        raise RequestError(f"{max_tokens} tokens exceed the model's context of {card.context}: request fewer")
     geometry = Geometry.of(card, model.dtype.itemsize)
     frequencies, scratch = inverse_frequencies(model), Scratch()
     layer: type[Any] = load(facts.layer)

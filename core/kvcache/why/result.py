@@ -89,7 +89,7 @@ class KvCacheWhyResult(Result):
     dtype: str
     repeats: int
     rows: tuple[LengthFigures, ...]
-    """By length; the data of both charts: time of a token, and projections computed."""
+    """By length; the data of both charts: time per token, and projections computed."""
     fits: tuple[GrowthFit, ...]
     parts: tuple[CostParts, ...] = ()
     """With a cache and without."""

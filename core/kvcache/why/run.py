@@ -66,7 +66,7 @@ def run(spec: KvCacheWhySpec, context: RunContext) -> KvCacheWhyResult:
 
     Raises:
         RequestError: lengths beyond the model's context, or a model that keeps no keys and values.
-        Cancelled: by the person.
+        Cancelled: by the user.
     """
     began = time.monotonic()
     source = resolve(spec.model)

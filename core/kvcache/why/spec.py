@@ -11,7 +11,7 @@ from core.spec import Spec
 
 
 class KvCacheWhySpec(Spec):
-    """Generate with a cache and without one: time of a token, keys and values computed, growth with the length."""
+    """Generate with a cache and without one: time per token, keys and values computed, growth with the length."""
 
     capability: ClassVar[str] = "kv-cache-why"
     sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
@@ -21,12 +21,12 @@ class KvCacheWhySpec(Spec):
 
     lengths: Annotated[
         tuple[int, ...],
-        Field(description="Lengths in tokens at which both are compared", min_length=3, max_length=64),
+        Field(description="Sequence lengths in tokens to compare at", min_length=3, max_length=64),
     ] = (10, 25, 50, 100, 200, 350, 500)
-    repeats: Annotated[int, Field(description="Timed repeats, taken in turns", ge=1, le=1000)] = 2
-    text: Annotated[str, Field(description="Text whose tokens are fed: builtin or a UTF-8 file", min_length=1)] = "builtin"
-    threads: Annotated[int | None, Field(description="Processor threads; default: as many as torch takes", ge=1, le=1024)] = None
-    dtype: Annotated[Dtype, Field(description="Arithmetic of the model; auto: float32 on a CPU, the checkpoint's own on a GPU")] = "auto"
+    repeats: Annotated[int, Field(description="Timed repeats, alternating", ge=1, le=1000)] = 2
+    text: Annotated[str, Field(description="Input text: builtin or a UTF-8 file", min_length=1)] = "builtin"
+    threads: Annotated[int | None, Field(description="CPU threads; default: torch's own choice", ge=1, le=1024)] = None
+    dtype: Annotated[Dtype, Field(description="Dtype of the model; auto: float32 on a CPU, the checkpoint's on a GPU")] = "auto"
 
     @field_validator("lengths", mode="before")
     @classmethod
@@ -37,7 +37,7 @@ class KvCacheWhySpec(Spec):
     @model_validator(mode="after")
     def _ascending(self) -> Self:
         if any(length < 2 for length in self.lengths) or list(self.lengths) != sorted(set(self.lengths)):
-            raise ValueError("lengths are different whole numbers from 2 on, ascending")
+            raise ValueError("lengths must be distinct whole numbers from 2, ascending")
         return self
 
     def summary(self) -> str:

@@ -1,6 +1,6 @@
 """Train the bundled models: `python -m core.models.bundled.train base`, then `... draft`.
 
-Interrupted at any moment it goes on from its last checkpoint when called again. The finished model is
+Interrupted at any moment it continues from its last checkpoint when called again. The finished model is
 written in bfloat16 to the folder beside this file.
 """
 
@@ -60,7 +60,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, _: interrupted.append(number))
     print(f"{arguments.model}: {model.num_parameters():,} parameters, {len(stream):,} training tokens", file=sys.stderr)
     if not trainer.fit(_Progress(), stop=lambda: bool(interrupted)):
-        print(f"interrupted at step {trainer.step}; the same command goes on from there", file=sys.stderr)
+        print(f"interrupted at step {trainer.step}; run the same command to resume", file=sys.stderr)
         return 130
     _save(model, tokenizer, arguments.out / arguments.model)
     return 0

@@ -62,7 +62,7 @@ class NormalConfig:
         if isinstance(value, list) and value and all(type(item) is int for item in value):
             value = max(value)
         if value is None:
-            raise RequestError(f"config.json does not say {name}, without which a decoder has no size: is {self.model_type!r} a language model?")
+            raise RequestError(f"config.json has no {name}, which every decoder needs: is {self.model_type!r} a language model?")
         if type(value) is not int or not 1 <= value <= _LARGEST:
             raise RequestError(f"config.json says {name} = {clean(repr(value), limit=60)}, which must be a whole number from 1 to 2^40")
         return value

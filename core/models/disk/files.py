@@ -39,7 +39,7 @@ def parse_json(text: bytes, what: str, *, unique_keys: bool = False) -> Any:
     try:
         return json.loads(text.decode("utf-8"), object_pairs_hook=_unique if unique_keys else None)
     except _DuplicateKey as error:
-        raise RequestError(f"{what} holds the key {clean(str(error), limit=120)!r} twice: the file is damaged, fetch it again") from error
+        raise RequestError(f"{what} has the key {clean(str(error), limit=120)!r} twice: the file is damaged, fetch it again") from error
     except UnicodeDecodeError as error:
         raise RequestError(f"{what} is not UTF-8 text (byte {error.start}): the file is damaged, fetch it again") from error
     except RecursionError as error:

@@ -58,7 +58,7 @@ def read_gguf_header(path: Path, *, long_arrays: bool = False) -> GgufHeader:
         long_arrays: keep the items of long arrays too, for example the tokens of a vocabulary.
 
     Raises:
-        RequestError: naming the file, when it cannot be read, is no GGUF or is damaged.
+        RequestError: naming the file, when it cannot be read, is not a GGUF or is damaged.
     """
     try:
         if not path.is_file():
@@ -80,20 +80,20 @@ class _Reader:
 
     def header(self) -> GgufHeader:
         if self._take(4) != b"GGUF":
-            raise RequestError(f"{self._what} is not a GGUF file: it does not begin with GGUF")
+            raise RequestError(f"{self._what} is not a GGUF file: it does not start with GGUF")
         version = self._scalar("<I")
         if version not in (2, 3):
             raise RequestError(f"{self._what} is GGUF version {version}; versions 2 and 3 can be read, convert it with a current llama.cpp")
         tensor_count, key_count = self._scalar("<Q"), self._scalar("<Q")
         if key_count > _MAX_KEYS or tensor_count > _MAX_TENSORS:
-            raise self._damaged(f"it announces {tensor_count:,} tensors and {key_count:,} keys")
+            raise self._damaged(f"it claims {tensor_count:,} tensors and {key_count:,} keys")
         metadata: dict[str, object] = {}
         for _ in range(key_count):
             self._entry(metadata)
         tensors = tuple(self._tensor() for _ in range(tensor_count))
         alignment = metadata.get("general.alignment", _ALIGNMENT)
         if type(alignment) is not int or not 0 < alignment <= 2**20 or alignment & (alignment - 1):
-            raise self._damaged(f"it announces an alignment of {clean(repr(alignment), limit=40)}")
+            raise self._damaged(f"it claims an alignment of {clean(repr(alignment), limit=40)}")
         end = self._stream.tell()
         return GgufHeader(version, metadata, tensors, end + -end % alignment)
 
@@ -112,13 +112,13 @@ class _Reader:
         if kind == _STRING:
             return self._text()
         if kind not in _SCALARS:
-            raise self._damaged(f"it holds a value of the unknown kind {kind}")
+            raise self._damaged(f"it has a value of unknown type {kind}")
         return self._scalar(_SCALARS[kind])
 
     def _array(self, depth: int) -> tuple[list[Any] | None, int]:
         kind, length = self._scalar("<I"), self._scalar("<Q")
         if length > self._left() or depth >= _MAX_DEPTH:
-            raise self._damaged(f"it announces an array of {length:,} items")
+            raise self._damaged(f"it claims an array of {length:,} items")
         if kind in _SCALARS and length > self._kept_items:
             self._skip(length * struct.calcsize(_SCALARS[kind]))
             return None, length
@@ -140,13 +140,13 @@ class _Reader:
         shape = tuple(self._scalar("<Q") for _ in range(rank))
         tensor = GgufTensor(name, shape, self._scalar("<I"), self._scalar("<Q"))
         if tensor.numel > 64 * self._size or tensor.offset > self._size:
-            raise self._damaged(f"the tensor {clean(name, limit=80)!r} does not fit into the file")
+            raise self._damaged(f"the tensor {clean(name, limit=80)!r} extends beyond the file")
         return tensor
 
     def _text_length(self) -> int:
         length = self._scalar("<Q")
         if length > _MAX_TEXT:
-            raise self._damaged(f"it announces a text of {length:,} bytes")
+            raise self._damaged(f"it claims a string of {length:,} bytes")
         return int(length)
 
     def _text(self) -> str:

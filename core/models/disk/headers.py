@@ -97,9 +97,9 @@ def _read_header(path: Path, _modified: int, _size: int) -> Header:
             raise RequestError(f"{shown(path)} is not a safetensors file: it has {size} bytes; fetch it again")
         length = int.from_bytes(stream.read(8), "little")
         if length > MAX_HEADER_BYTES:
-            raise RequestError(f"{shown(path)} is not a safetensors file: it announces a header of {length:,} bytes, the format allows 100,000,000")
+            raise RequestError(f"{shown(path)} is not a safetensors file: it claims a header of {length:,} bytes, the format allows 100,000,000")
         if length > size - 8:
-            raise RequestError(f"{shown(path)} is truncated: it announces a header of {length:,} bytes and has {size - 8:,}; fetch it again")
+            raise RequestError(f"{shown(path)} is truncated: it claims a header of {length:,} bytes and has {size - 8:,}; fetch it again")
         text = stream.read(length)
     if len(text) != length:
         raise RequestError(f"{shown(path)} is truncated: its header ends after {len(text):,} of {length:,} bytes; fetch it again")
@@ -186,18 +186,18 @@ def _tensor(name: str, entry: Any, what: str, data_begin: int, file_size: int) -
         raise RequestError(f"{tensor} is not described by dtype, shape and data_offsets: the file is damaged, fetch it again")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
-        raise RequestError(f"{tensor} has the unknown dtype {clean(str(dtype), limit=40)!r}: known are {', '.join(sorted(DTYPE_BITS))}")
+        raise RequestError(f"{tensor} has the unknown dtype {clean(str(dtype), limit=40)!r}: supported are {', '.join(sorted(DTYPE_BITS))}")
     if not _are_counts(shape) or len(shape) > _MAX_RANK:
-        raise RequestError(f"{tensor} has a shape that is not a short list of sizes: the file is damaged, fetch it again")
+        raise RequestError(f"{tensor} has an invalid shape: the file is damaged, fetch it again")
     if not _are_counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise RequestError(f"{tensor} has data_offsets that are not a begin and an end: the file is damaged, fetch it again")
+        raise RequestError(f"{tensor} has invalid data_offsets: the file is damaged, fetch it again")
     begin, end = offsets[0] + data_begin, offsets[1] + data_begin
     if end > file_size:
-        raise RequestError(f"{tensor} ends {end - file_size:,} bytes behind the end of the file: the file is truncated, fetch it again")
+        raise RequestError(f"{tensor} ends {end - file_size:,} bytes after the end of the file: the file is truncated, fetch it again")
     info = TensorInfo(name, dtype, tuple(shape), begin, end)
     if info.numel * DTYPE_BITS[dtype] != info.nbytes * 8:
         raise RequestError(
-            f"{tensor} holds {info.nbytes:,} bytes, which its shape and dtype {dtype} do not need: the file is damaged, fetch it again"
+            f"{tensor} holds {info.nbytes:,} bytes, which does not match its shape and dtype {dtype}: the file is damaged, fetch it again"
         )
     return info
 
@@ -218,4 +218,4 @@ def _check_layout(tensors: dict[str, TensorInfo], what: str, data_begin: int, fi
             )
         position = info.end
     if position != file_size:
-        raise RequestError(f"{what} has {file_size - position:,} bytes behind its last tensor: the file is damaged, fetch it again")
+        raise RequestError(f"{what} has {file_size - position:,} bytes after its last tensor: the file is damaged, fetch it again")

@@ -73,9 +73,7 @@ class TensorReader:
         info = location.info
         dtype = TORCH_DTYPES.get(info.dtype)
         if dtype is None:
-            raise RequestError(
-                f"the tensor {clean(info.name)!r} in {shown(location.file)} is stored as {info.dtype}, which torch cannot compute with"
-            )
+            raise RequestError(f"the tensor {clean(info.name)!r} in {shown(location.file)} is stored as {info.dtype}, which torch does not support")
         raw = torch.empty(info.nbytes, dtype=torch.uint8)
         if info.nbytes:
             self._fill(memoryview(cast("Buffer", raw.numpy())), location)
@@ -87,7 +85,7 @@ class TensorReader:
             while done < len(buffer):
                 count = os.preadv(self._open(location.file), [buffer[done : done + _LARGEST_READ]], location.info.begin + done)
                 if count == 0:
-                    raise RunFailed(f"{shown(location.file)} became shorter while it was read: leave the model alone while a run uses it")
+                    raise RunFailed(f"{shown(location.file)} shrank while it was being read: do not change the model during a run")
                 done += count
         except OSError as error:
             raise RunFailed(f"cannot read {shown(location.file)}: {reason(error)}") from error

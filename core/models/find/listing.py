@@ -120,7 +120,7 @@ def _look(name: str, path: Path, origin: Origin, sources: list[ModelSource], pro
 
 
 def _complaint(folder: Path) -> str | None:
-    """None for a model, a sentence for a broken one, "" for a folder that is no language model at all."""
+    """None for a model, a sentence for a broken one, "" for a folder that is not a language model at all."""
     try:
         model_type = read_object(folder / "config.json").get("model_type")
     except RequestError as error:

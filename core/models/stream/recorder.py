@@ -72,7 +72,7 @@ class BlockRecorder:
         self._in_tuple = isinstance(output, tuple)
         result = output[0] if self._in_tuple else output
         if not isinstance(result, Tensor) or result.shape != hidden.shape:
-            raise RequestError(f"{type(block).__name__} does not return a hidden state of the shape it was given, so it cannot be worked on alone")
+            raise RequestError(f"{type(block).__name__} does not return a hidden state of the shape it was given, so it cannot be processed alone")
         return result
 
     def _pass(self, tokens: Tensor, last: int) -> tuple[Tensor, list[BlockCall]]:
@@ -99,13 +99,13 @@ class BlockRecorder:
                 self._model(input_ids=tokens, use_cache=False)
             except _Stop:
                 return
-            raise RequestError(f"{type(self._model).__name__} does not run all of its blocks in order, so it cannot be worked on block by block")
+            raise RequestError(f"{type(self._model).__name__} does not run all of its blocks in order, so it cannot be processed block by block")
 
         with self._replaced(make):
             self._until_known(run)
         if entered[0].ndim != 3:
             raise RequestError(
-                f"{type(self._model).__name__} carries several hidden states through its blocks, so it cannot be worked on block by block"
+                f"{type(self._model).__name__} carries several hidden states through its blocks, so it cannot be processed block by block"
             )
         return entered[0], calls
 
@@ -114,7 +114,7 @@ class BlockRecorder:
             return given
         if not self._in_tuple and given.ndim == expected.ndim - 1:
             raise _WantsTuple
-        raise RequestError(f"{type(self._model).__name__} changes the hidden state between its blocks, so it cannot be worked on block by block")
+        raise RequestError(f"{type(self._model).__name__} changes the hidden state between its blocks, so it cannot be processed block by block")
 
     def _wrapped(self, hidden: Tensor) -> Any:
         return (hidden,) if self._in_tuple else hidden
@@ -153,7 +153,7 @@ def _hidden_of(args: tuple[Any, ...], kwargs: Mapping[str, object]) -> tuple[Ten
     for name in ("hidden_states", "x", "hidden"):
         if isinstance(hidden := kwargs.get(name), Tensor):
             return hidden, name
-    raise RequestError("this architecture's blocks take no hidden state that could be recognized, so it cannot be worked on block by block")
+    raise RequestError("no hidden state was recognized in this architecture's blocks, so it cannot be processed block by block")
 
 
 def same_calls(one: Sequence[BlockCall], two: Sequence[BlockCall]) -> bool:

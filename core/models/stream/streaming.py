@@ -193,7 +193,7 @@ class StreamedModel:
             hidden = part.new_empty(len(windows), *part.shape[1:]) if hidden is None else hidden
             hidden[row : row + len(part)] = part
         if hidden is None:
-            raise RequestError("there is no window of tokens to run: give a longer text, or a shorter window")
+            raise RequestError("no window of tokens to run: give a longer text, or a shorter window")
         return hidden
 
     @torch.no_grad()

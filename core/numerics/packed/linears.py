@@ -123,14 +123,14 @@ def use_packed(model: nn.Module, weights: Mapping[str, StoredWeight]) -> dict[st
         Name of the kernel for each linear that was replaced.
 
     Raises:
-        ValueError: a name is no linear of the model, or the shapes differ.
+        ValueError: a name is not a linear of the model, or the shapes differ.
     """
     shared = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     kernels: dict[str, str] = {}
     for name, weight in weights.items():
         linear = model.get_submodule(name)
         if not isinstance(linear, nn.Linear) or tuple(linear.weight.shape) != weight.shape:
-            raise ValueError(f"{name} is no linear of the shape {list(weight.shape)}")
+            raise ValueError(f"{name} is not a linear of shape {list(weight.shape)}")
         if id(linear.weight) in shared:
             continue
         packed = pack(weight, linear.weight.device, linear.weight.dtype, linear.bias)

@@ -57,7 +57,7 @@ def run(spec: QuantizeCompareSpec, context: RunContext) -> QuantizeCompareResult
     Raises:
         RequestError: the request does not fit the model; found before any long work.
         RunFailed: the work could not be finished.
-        Cancelled: by the person.
+        Cancelled: by the user.
     """
     began = time.monotonic()
     source = resolve(spec.model)
@@ -114,7 +114,7 @@ def _shown_linear(spec: QuantizeCompareSpec, original: StreamedModel) -> str:
     if spec.linear is None:
         return names[0]
     if spec.linear not in names:
-        raise RequestError(f"the model has no linear {clean(spec.linear, limit=80)!r}: its names are like {names[0]}")
+        raise RequestError(f"the model has no linear {clean(spec.linear, limit=80)!r}: its names look like {names[0]}")
     return spec.linear
 
 

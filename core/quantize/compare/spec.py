@@ -32,7 +32,7 @@ class Variant:
         return f"{self.method}-{width}{'a8' if self.activation_bits == 8 else ''}-{self.granularity}"
 
     def title(self, group_size: int) -> str:
-        """For a person, for example `INT4 g128 GPTQ` or `FP8 E4M3 per channel`."""
+        """For a user, for example `INT4 g128 GPTQ` or `FP8 E4M3 per channel`."""
         shares = {"group": f"g{group_size}", "channel": "per channel", "tensor": "per tensor", "block": "blocks"}[self.granularity]
         inputs = " + inputs" if self.activation_bits == 8 else ""
         if self.method == "nf4":
@@ -88,16 +88,16 @@ class QuantizeCompareSpec(Spec):
 
     capability: ClassVar[str] = "quantize-compare"
 
-    set: Annotated[VariantSet, Field(description="What is compared: integers of 8 to 3 bits, or 8-bit floats beside integers")] = "integers"
-    group_size: Annotated[int, Field(description="Weights of a row that share a scale", ge=8, le=65536, json_schema_extra=unit("weight"))] = 128
+    set: Annotated[VariantSet, Field(description="Quantizations to compare: integers of 8 to 3 bits, or 8-bit floats against integers")] = "integers"
+    group_size: Annotated[int, Field(description="Weights per scale", ge=8, le=65536, json_schema_extra=unit("weight"))] = 128
     symmetric: Annotated[bool, Field(description="Grids symmetric around zero; otherwise each scale has a zero point")] = True
     clipping: Annotated[Clipping, Field(description="Range of the grids: the largest magnitude, or the range with the least squared error")] = (
         "absmax"
     )
-    linear: Annotated[str | None, Field(description="Linear whose weights the histogram and the scatter show; default: the first")] = None
+    linear: Annotated[str | None, Field(description="Linear shown in the histogram and the scatter plot; default: the first")] = None
     calibration: Annotated[str, Field(description="Calibration text: builtin or a UTF-8 file")] = "builtin"
     calibration_samples: Annotated[int, Field(description="Calibration sequences", ge=1, le=65536, json_schema_extra=unit("sequence"))] = 32
-    calibration_length: Annotated[int, Field(description="Tokens of a calibration sequence", ge=8, le=131072, json_schema_extra=unit("token"))] = 512
+    calibration_length: Annotated[int, Field(description="Tokens per calibration sequence", ge=8, le=131072, json_schema_extra=unit("token"))] = 512
     text: Annotated[str, Field(description="Evaluation text: builtin or a UTF-8 file")] = "builtin"
     context: Annotated[int, Field(description="Evaluation window", ge=8, le=1048576, json_schema_extra=unit("token"))] = 512
     eval_tokens: Annotated[int, Field(description="Tokens to evaluate on", ge=8, le=2**31, json_schema_extra=unit("token"))] = 16384

@@ -82,11 +82,11 @@ def quantize(weight: Tensor, statistics: InputStatistics | None, config: Additiv
         RunFailed: the weight or the Hessian holds NaN or infinity, or tiles do not divide the weight.
     """
     if statistics is None:
-        return _blind(weight, config, "no calibration text ever reached it: codes were chosen by the error of the weights instead")
+        return _blind(weight, config, "the calibration text never reached it: codes were chosen by weight error instead")
     try:
         factor = statistics.once(("gptq", config.damp, False), lambda: factorize(statistics.hessian, damp=config.damp, alternative="rtn"))
     except NotPositiveDefinite as error:
-        return _blind(weight, config, f"{error}; codes were chosen by the error of the weights instead")
+        return _blind(weight, config, f"{error}; codes were chosen by weight error instead")
     upper = factor.upper.triu()
     return additive(weight, product_nt(upper, upper), upper, config, notes=factor.notes)
 
@@ -114,7 +114,7 @@ def additive(weight: Tensor, hessian: Tensor, upper: Tensor, config: AdditiveCon
     if not shape.fits(rows, columns):
         raise RunFailed(f"tiles of {shape.out_group} x {shape.in_group} do not divide a weight of {rows} x {columns}: choose a smaller vector")
     if not bool(torch.isfinite(weight).all()):
-        raise RunFailed("the weight holds NaN or infinity: the checkpoint is damaged, fetch it again")
+        raise RunFailed("the weight contains NaN or Inf: the checkpoint is damaged, fetch it again")
     tiles = weight.to(torch.float32).reshape(rows // shape.out_group, shape.out_group, columns)
     state = _begin(Objective(tiles, hessian, upper), config)
     state, late = _improve(state, config)
@@ -149,7 +149,7 @@ def _improve(state: _State, config: AdditiveConfig) -> tuple[_State, tuple[str, 
         if state.loss >= (1 - config.gain) * before:
             break
         if time.monotonic() > until and number + 1 < config.rounds:
-            return state, (f"the search for codes ended after round {number + 1} of {config.rounds}, when its {config.seconds:.0f} s were over",)
+            return state, (f"the search for codes ended after round {number + 1} of {config.rounds}, after its {config.seconds:.0f} s",)
     return state, ()
 
 

@@ -60,7 +60,7 @@ def quantize(weight: Tensor, statistics: InputStatistics | None, config: Fp8Conf
         RunFailed: the weight holds NaN or infinity, or inputs that calibration saw overflowed.
     """
     if not torch.isfinite(weight).all():
-        raise RunFailed("the weight holds NaN or infinity: the checkpoint is damaged, fetch it again")
+        raise RunFailed("the weight contains NaN or Inf: the checkpoint is damaged, fetch it again")
     kind, values = FP8_FORMATS[config.format], weight.to(torch.float32)
     scales = fit_scales(values, config.granularity, kind, config.scale_dtype)
     activations, notes = _inputs(statistics, config)
@@ -95,10 +95,10 @@ def _inputs(statistics: InputStatistics | None, config: Fp8Config) -> tuple[Acti
         return GroupedInputs(kind) if config.granularity == "block" else ActivationQuantizer(kind), ()
     if statistics is None or not statistics.tokens:
         scale = torch.ones(1, dtype=config.scale_dtype)
-        return ActivationQuantizer(kind, scale), ("no calibration text ever reached it: its inputs are clamped at the largest 8-bit float",)
+        return ActivationQuantizer(kind, scale), ("the calibration text never reached it: its inputs are clamped at the largest 8-bit float",)
     largest = float(statistics.absmax.max())
     if not largest < torch.inf:
-        raise RunFailed("the calibration inputs hold NaN or infinity: the checkpoint is damaged, or its dtype overflows")
+        raise RunFailed("the calibration inputs contain NaN or Inf: the checkpoint is damaged, or its dtype overflows")
     scale = static_scale(largest, kind).to(config.scale_dtype)
     return ActivationQuantizer(kind, scale.clamp(min=torch.finfo(config.scale_dtype).tiny)), ()
 

@@ -24,7 +24,7 @@ def quantize(weight: Tensor, statistics: object, config: float = THRESHOLD) -> I
     """
     del statistics
     if not torch.isfinite(weight).all():
-        raise RunFailed("the weight holds NaN or infinity: the checkpoint is damaged, fetch it again")
+        raise RunFailed("the weight contains NaN or Inf: the checkpoint is damaged, fetch it again")
     return quantize_rows(weight.to(torch.float32), config)
 
 

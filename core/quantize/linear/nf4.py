@@ -38,7 +38,7 @@ def quantize(weight: Tensor, statistics: object, config: Nf4Config) -> Nf4Tensor
     """
     del statistics
     if not torch.isfinite(weight).all():
-        raise RunFailed("the weight holds NaN or infinity: the checkpoint is damaged, fetch it again")
+        raise RunFailed("the weight contains NaN or Inf: the checkpoint is damaged, fetch it again")
     return quantize_nf4(weight.to(torch.float32), nested=config.double_quant, dtype=config.dtype, block=config.block)
 
 

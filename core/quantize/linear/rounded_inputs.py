@@ -25,6 +25,6 @@ def with_rounded_inputs(tensor: QuantizedTensor, statistics: InputStatistics | N
         return replace(tensor, activations=ActivationQuantizer("int8"))
     if statistics is None or not statistics.tokens:
         raise RunFailed(
-            "no calibration text ever reached it, so its inputs have no range: choose activation-scales dynamic, or calibrate on more text"
+            "the calibration text never reached it, so its inputs have no range: choose activation-scales dynamic, or calibrate on more text"
         )
     return replace(tensor, activations=ActivationQuantizer("int8", static_scale(float(statistics.absmax.max()))))

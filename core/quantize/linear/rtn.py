@@ -37,7 +37,7 @@ def check(weight: Tensor, grid: Grid) -> None:
     if weight.shape[1] % grid.span(weight.shape[1]):
         raise RunFailed(f"groups of {grid.group_size} do not divide a row of {weight.shape[1]}: choose a group size that does")
     if not torch.isfinite(weight).all():
-        raise RunFailed("the weight holds NaN or infinity: the checkpoint is damaged, fetch it again")
+        raise RunFailed("the weight contains NaN or Inf: the checkpoint is damaged, fetch it again")
 
 
 def encoded(grouped: Tensor, scales: Tensor, zeros: Tensor | None, grid: Grid) -> QuantizedTensor:

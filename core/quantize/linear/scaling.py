@@ -214,7 +214,7 @@ def _check_flow(block: CalibratedBlock, groups: Sequence[LoadedGroup], family: s
         source, readers = group.names.source, group.names.readers
         calls = inputs[readers[0]]
         if source not in outputs or len(calls) != 1 or not torch.equal(outputs[source].flatten(), calls[0].args[0].flatten()):
-            raise _unexpected(family, f"{readers[0]} does not read what {source} puts out")
+            raise _unexpected(family, f"{readers[0]} does not read the output of {source}")
         others = {name for found in block.groups if readers[0] in found.names for name in found.names}
         if others != set(readers):
             raise _unexpected(family, f"{source} feeds {', '.join(sorted(others))}")
@@ -240,4 +240,6 @@ def _divide_rows(linear: nn.Module, scales: Tensor) -> Tensor:
 
 
 def _unexpected(family: str, what: str) -> RequestError:
-    return RequestError(f"this checkpoint of the family {clean(family, limit=80)} is built otherwise than others ({what}): choose method gptq or rtn")
+    return RequestError(
+        f"this checkpoint of the family {clean(family, limit=80)} differs in structure from others ({what}): choose method gptq or rtn"
+    )

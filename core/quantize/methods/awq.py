@@ -6,7 +6,7 @@ from core.quantize.methods.base import Method
 
 AWQ = Method(
     name="awq",
-    summary="scales up the channels that large activations meet, then rounds",
+    summary="scales up the channels with large activations, then rounds",
     solver="core.quantize.linear.awq:SOLVER",
     example="--method awq",
     granularities=("group", "channel"),

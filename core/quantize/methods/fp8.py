@@ -18,17 +18,17 @@ class _Fp8(Method):
         if request.granularity == "block" and request.group_size != _BLOCK:
             return "blocks of 8-bit floats are squares of 128 x 128 in every engine: leave group-size at 128"
         if request.granularity == "block" and request.activation_bits == 8 and request.activation_scales == "static":
-            return "engines find the scales of inputs beside blocks at run time: choose activation-scales dynamic, or granularity channel"
+            return "engines compute input scales for block weights at run time: choose activation-scales dynamic, or granularity channel"
         if request.fp8_format == "e5m2":
-            return "compressed-tensors knows 8-bit floats as E4M3 only: choose fp8-format e4m3 (the comparison measures E5M2 beside it)"
+            return "compressed-tensors knows 8-bit floats as E4M3 only: choose fp8-format e4m3 (the comparison measures E5M2 too)"
         return None
 
     def require(self, request: Request, card: ModelCard) -> None:
         for linear in card.linears:
             if request.granularity == "block" and request.activation_bits == 8 and linear.in_features % _BLOCK:
                 raise RequestError(
-                    f"blocks of {_BLOCK} do not divide the inputs of {linear.name_suffix} ({linear.in_features} features), which are rounded by "
-                    "as many: choose granularity channel, or activation-bits 16"
+                    f"blocks of {_BLOCK} do not divide the inputs of {linear.name_suffix} ({linear.in_features} features), "
+                    "which are rounded in blocks of that size: choose granularity channel, or activation-bits 16"
                 )
 
     def stored_bytes(self, request: Request, linear: LinearShape) -> int:
@@ -53,7 +53,7 @@ class _Fp8(Method):
 
 FP8 = _Fp8(
     name="fp8",
-    summary="8-bit floats for weights, and for activations if wanted",
+    summary="8-bit floats for weights, optionally for activations",
     solver="core.quantize.linear.fp8:SOLVER",
     example="--method fp8 --granularity block",
     fields=("granularity", *ROUNDED_INPUTS, "fp8_format"),

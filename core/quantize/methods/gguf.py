@@ -25,9 +25,9 @@ class _Gguf(Method):
     def require(self, request: Request, card: ModelCard) -> None:
         family_of(card.model_type)
         if request.level not in WRITTEN_HERE:
-            require_llama_cpp(f"level {request.level}", "choose level Q8_0, which is written without it")
+            require_llama_cpp(f"level {request.level}", "choose level Q8_0, which does not need it")
         elif request.imatrix:
-            raise RequestError(f"an importance matrix changes nothing at level {request.level}: leave imatrix out, or choose a level below Q8_0")
+            raise RequestError(f"an importance matrix has no effect at level {request.level}: omit imatrix, or choose a level below Q8_0")
 
     def nominal(self, request: Request) -> tuple[int, int | None]:
         return nominal(request.level)
@@ -59,6 +59,6 @@ GGUF = _Gguf(
     formats=("gguf",),
     calibration="if asked",
     measures_outputs=False,
-    untouched="Embedding and head are stored in the types that llama.cpp gives them at this level, norms in float32.",
+    untouched="Embedding and head are stored in llama.cpp's types for this level, norms in float32.",
     defaults={"granularity": "block"},
 )

@@ -10,7 +10,7 @@ class _Gptq(Method):
     def refusal(self, request: Request) -> str | None:
         refused = super().refusal(request)
         if refused is None and request.act_order and not request.static_groups and request.granularity == "group" and request.format != "gptq":
-            return f"{request.format} has no place for groups that follow act-order: keep static-groups, or choose format gptq or granularity channel"
+            return f"{request.format} does not support groups that follow act-order: keep static-groups, or choose format gptq or granularity channel"
         return refused
 
 

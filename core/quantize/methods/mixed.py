@@ -30,8 +30,8 @@ class _Mixed(Method):
         budget = request.budget or BUDGET
         if budget < least:
             raise RequestError(
-                f"a budget of {budget:g} bits a weight is below the {least:.3f} that width {narrowest.bits} takes with its scales: "
-                "raise the budget, or allow fewer bits in widths"
+                f"a budget of {budget:g} bits per weight is below the {least:.3f} of width {narrowest.bits} with its "
+                "scales: raise the budget, or allow fewer bits in widths"
             )
 
     def stored_bytes(self, request: Request, linear: LinearShape) -> int:
@@ -46,7 +46,7 @@ class _Mixed(Method):
     def warnings(self, request: Request, card: ModelCard) -> Iterator[str]:
         measurements = self.extra_steps(request, sum(linear.count for linear in card.linears))
         if measurements > _MANY_MEASUREMENTS:
-            yield f"mixed measures {measurements:,} models with one rounded linear each, which takes long: fewer widths take less"
+            yield f"mixed measures {measurements:,} models with one rounded linear each, which is slow: use fewer widths"
 
     def extra_steps(self, request: Request, linears: int) -> int:
         return linears * len(request.widths)
@@ -65,7 +65,7 @@ class _Mixed(Method):
 
 MIXED = _Mixed(
     name="mixed",
-    summary="measures each linear's sensitivity and gives bits where they matter",
+    summary="measures each linear's sensitivity and assigns bits where they matter",
     solver="core.quantize.whole.mixed:SOLVER",
     example="--method mixed --budget 3.5",
     fields=("granularity", "symmetric", "clipping", "damp", "budget", "max_kl", "widths"),

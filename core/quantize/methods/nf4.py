@@ -17,7 +17,7 @@ _TABLE_BYTES = 4
 class _Nf4(Method):
     def refusal(self, request: Request) -> str | None:
         if request.group_size not in _BLOCKS:
-            return f"bitsandbytes knows blocks of {', '.join(map(str, _BLOCKS))} weights: choose one of these as group-size"
+            return f"bitsandbytes supports blocks of {', '.join(map(str, _BLOCKS))} weights: choose one of these as group-size"
         return None
 
     def stored_bytes(self, request: Request, linear: LinearShape) -> int:

@@ -17,14 +17,14 @@ _LOADS = {
     "awq": "loads in vLLM, and in transformers with the package gptqmodel",
     "bitsandbytes": "loads in transformers with the package bitsandbytes",
     "aqlm": "loads in transformers with the packages aqlm and accelerate (on a CPU in float32, with NUMBA_NUM_THREADS=1)",
-    "gguf": "loads in llama.cpp, Ollama and whatever is built on them",
+    "gguf": "loads in llama.cpp, Ollama and tools built on them",
 }
 
 
 _KEPT = "Embeddings, norms and the head are unchanged unless a note below says otherwise."
 _MOVED = (
     "Embeddings and the head are unchanged; norms, and biases where there are any, took the inverse of the scales by which the columns of the "
-    "linears were multiplied, so they belong to these linears only."
+    "linears were multiplied, so they fit these linears only."
 )
 
 
@@ -40,7 +40,7 @@ def write_readme(folder: Path, result: QuantizeResult) -> None:
         temporary.replace(folder / "README.md")
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise RunFailed(f"the checkpoint in {shown(folder)} is whole, but its README could not be written: {reason(error)}") from error
+        raise RunFailed(f"the checkpoint in {shown(folder)} is complete, but its README could not be written: {reason(error)}") from error
 
 
 def readme(result: QuantizeResult) -> str:
@@ -81,7 +81,7 @@ def _widths(mixed: MixedFigures) -> str:
     proven = "no other choice of these widths has a smaller sum" if mixed.exact else "a slightly better choice may exist"
     return (
         f"Widths: {chosen}. Rounded alone, each linear's divergence was measured on calibration text; those of the chosen widths sum to "
-        f"{mixed.predicted_kl:.5f} nats a token, and {proven} within the limit."
+        f"{mixed.predicted_kl:.5f} nats per token, and {proven} within the limit."
     )
 
 
@@ -89,14 +89,14 @@ def _figures(result: QuantizeResult) -> list[tuple[str, str]]:
     metrics = result.metrics
     rows = [
         ("bytes of the weight files, before and after", f"{metrics.bytes_before:,} and {metrics.bytes_after:,}"),
-        ("bits per weight, everything counted", f"{metrics.bits_per_weight:.3f}"),
-        ("bits per quantized weight, scales counted", f"{metrics.bits_per_quantized_weight:.3f}"),
+        ("bits per weight, in total", f"{metrics.bits_per_weight:.3f}"),
+        ("bits per quantized weight, with scales", f"{metrics.bits_per_quantized_weight:.3f}"),
         (f"mean relative error of a linear's {result.error_of}", f"{metrics.layer_error_mean:.4f}"),
     ]
     if metrics.ppl_before is not None and metrics.ppl_after is not None and metrics.kl_mean is not None and metrics.kl_se is not None:
         rows += [
             ("perplexity before and after", f"{metrics.ppl_before:.4f} and {metrics.ppl_after:.4f} (ratio {metrics.ppl_ratio:.4f})"),
-            ("KL divergence from the original, nats a token", f"{metrics.kl_mean:.5f} ± {metrics.kl_se:.5f}"),
+            ("KL divergence from the original, nats per token", f"{metrics.kl_mean:.5f} ± {metrics.kl_se:.5f}"),
             ("most likely token agrees", f"{100 * (metrics.top1_agreement or 0):.2f} % ± {100 * (metrics.top1_se or 0):.2f} %"),
         ]
     return rows

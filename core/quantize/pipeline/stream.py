@@ -163,7 +163,7 @@ def _rounded(weight: Tensor, name: str, spec: QuantizeSpec, stored: torch.dtype,
     solver, grid = linear_solver(spec.method), grid_of(spec, stored)
     unreached = spec.calibrates and (statistics is None or not statistics.tokens)
     if unreached and METHODS[spec.method].fallback:
-        return replace(rtn.quantize(weight, None, grid), notes=("no calibration text ever reached it: rounded to nearest instead",))
+        return replace(rtn.quantize(weight, None, grid), notes=("the calibration text never reached it: rounded to nearest instead",))
     try:
         return solver.quantize(weight, None if unreached else statistics, solver.config(spec, grid, name))
     except NotPositiveDefinite as error:

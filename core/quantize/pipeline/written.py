@@ -25,7 +25,7 @@ class Written:
 
     folder: Path
     format: str
-    """As the person calls it."""
+    """As the user calls it."""
     scheme: str
     """The kind of storage inside the format."""
     weights: Weights

@@ -66,7 +66,7 @@ class CodebookShape:
 
 
 def affordable(matrices: Sequence[tuple[int, int]], bits: float) -> CodebookShape:
-    """The shape that carries most bits a weight and still takes no more than an integer grid of `bits` with groups of 128 would.
+    """The shape that carries most bits per weight and still takes no more than an integer grid of `bits` with groups of 128 would.
 
     Args:
         matrices: (rows, columns) of every linear that is quantized.

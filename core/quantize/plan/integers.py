@@ -11,10 +11,10 @@ FORMATS = ("compressed-tensors", "gptq", "awq")
 
 _SCALE_BYTES = 2
 _SHARE = {
-    "group": "one scale for {} neighbouring weights of a row",
-    "channel": "one scale a row",
-    "tensor": "one scale a matrix",
-    "block": "one scale for a block of {} weights",
+    "group": "one scale per {} adjacent weights of a row",
+    "channel": "one scale per row",
+    "tensor": "one scale per matrix",
+    "block": "one scale per block of {} weights",
 }
 _SCOPES = {"channel": "per channel", "tensor": "per tensor"}
 _SIZED = {"block": "b"}
@@ -34,9 +34,9 @@ def unstorable(request: Request) -> str | None:
     """Why the checkpoint format cannot hold what is asked for, and what can; None when it can."""
     rounded_inputs = request.activation_bits == 8
     if request.format == "awq" and (request.bits != 4 or request.granularity != "group" or rounded_inputs):
-        return "the AWQ format holds 4-bit weights in groups and nothing else: choose format compressed-tensors"
+        return "the AWQ format supports only 4-bit weights in groups: choose format compressed-tensors"
     if request.format == "gptq" and (request.bits not in (2, 3, 4, 8) or request.granularity == "tensor" or rounded_inputs):
-        return "the GPTQ format holds 2, 3, 4 or 8 bits in groups or channels, with plain activations: choose format compressed-tensors"
+        return "the GPTQ format supports 2, 3, 4 or 8 bits in groups or channels, with plain activations: choose format compressed-tensors"
     return None
 
 
@@ -58,7 +58,7 @@ def share_words(request: Request) -> str:
 
 
 def grid_words(request: Request) -> str:
-    """The grid, for people: `symmetric integer grid, one scale a row`."""
+    """The grid, for people: `symmetric integer grid, one scale per row`."""
     return f"{'symmetric' if request.symmetric else 'asymmetric'} integer grid, {share_words(request)}"
 
 

@@ -29,18 +29,18 @@ PUBLISHED_KL: dict[str, float] = {
     "Q3_K_S": 0.228217,
     "Q2_K": 0.445132,
 }
-"""Mean KL divergence from the original in nats a token that llama.cpp published; see `PUBLISHED_ON`. Quoted for comparison, not measured here."""
+"""Mean KL divergence from the original in nats per token that llama.cpp published; see `PUBLISHED_ON`. Quoted for comparison, not measured here."""
 _ADVICE = {
-    "F32": "as large as weights get: for reference",
+    "F32": "full size, for reference",
     "F16": "16 bits; overflows where weights pass 65504",
     "BF16": "what most models are trained in",
-    "Q8_0": "nothing to be noticed",
-    "Q6_K": "nearly nothing to be noticed",
+    "Q8_0": "no noticeable loss",
+    "Q6_K": "almost no noticeable loss",
     "Q5_K_M": "small loss",
     "Q4_K_M": "the usual choice",
-    "IQ4_XS": "smallest at 4 bits, wants an importance matrix",
-    "Q3_K_M": "loss to be noticed",
-    "Q2_K": "large loss: only where nothing else fits",
+    "IQ4_XS": "smallest at 4 bits, needs an imatrix",
+    "Q3_K_M": "noticeable loss",
+    "Q2_K": "large loss: only if nothing else fits",
 }
 
 
@@ -55,11 +55,11 @@ class Fallback:
     count: int
 
     def sentence(self) -> str:
-        """For the person."""
+        """For the user."""
         change = BLOCK_BITS[self.used] - BLOCK_BITS[self.wanted]
         return (
             f"rows of {self.name} ({self.columns} weights) do not fill blocks of {self.wanted}: {self.count} of them become {self.used}, "
-            f"{abs(change):.2f} bits a weight {'more' if change >= 0 else 'less'}"
+            f"{abs(change):.2f} bits per weight {'more' if change >= 0 else 'less'}"
         )
 
 

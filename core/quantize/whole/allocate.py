@@ -31,7 +31,7 @@ class Choice:
     bytes: int
     """On disk, scales counted."""
     loss: float
-    """What the model loses by it alone, in nats a token."""
+    """What the model loses by it alone, in nats per token."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def least_loss(choices: Sequence[Sequence[Choice]], budget: int) -> Assignment:
     """
     smallest = sum(min(choice.bytes for choice in of_linear) for of_linear in choices)
     if smallest > budget:
-        raise RequestError(f"a budget of {budget:,} bytes is below the {smallest:,} that the smallest widths take: raise it or allow fewer bits")
+        raise RequestError(f"a budget of {budget:,} bytes is below the {smallest:,} needed by the smallest widths: raise it or allow fewer bits")
     losses, sizes = _figures(choices)
     return _assignment(choices, *_solve(losses, sizes, float(budget)))
 

@@ -51,7 +51,7 @@ def write(spec: QuantizeSpec, streamed: StreamedModel, windows: Tensor | None, o
         RunFailed: the disk is full, or llama.cpp failed.
     """
     if spec.level not in WRITTEN_HERE:
-        require_llama_cpp(f"level {spec.level}", "choose level Q8_0, which is written without it")
+        require_llama_cpp(f"level {spec.level}", "choose level Q8_0, which does not need it")
     card = ModelCard.from_folder(streamed.folder)
     conversion = plan_conversion(streamed.folder, Path(clean(spec.model, limit=200)).name.removeprefix("bundled:"))
     predicted = level_row(card, spec.level, imatrix=windows is not None)
@@ -107,7 +107,7 @@ def importance_of(streamed: StreamedModel, conversion: Conversion, windows: Tens
 
 
 def notes_on(predicted: LevelRow, found: GgufWeights, card: ModelCard) -> list[str]:
-    """What was foretold and what came out: fallbacks of llama.cpp, and bits per weight."""
+    """What was predicted and what came out: fallbacks of llama.cpp, and bits per weight."""
     held = Counter[str]()
     for name, tensor in found.file.tensors.items():
         if len(tensor.shape) > 1:
@@ -115,10 +115,12 @@ def notes_on(predicted: LevelRow, found: GgufWeights, card: ModelCard) -> list[s
     bits = 8 * found.file.file_bytes / card.parameters
     notes = [fallback.sentence() for fallback in predicted.fallbacks]
     mixed = ", ".join(f"{kind} {100 * count / sum(held.values()):.0f} %" for kind, count in held.most_common())
-    notes.append(f"{predicted.level}: {predicted.bits_per_weight:.3f} bits per weight were predicted and {bits:.3f} came out ({mixed})")
+    notes.append(f"{predicted.level}: {predicted.bits_per_weight:.3f} bits per weight were predicted, the result has {bits:.3f} ({mixed})")
     if dict(held) != dict(predicted.types):
         other = ", ".join(f"{kind} {100 * count / max(sum(dict(predicted.types).values()), 1):.0f} %" for kind, count in predicted.types)
-        notes.append(f"llama.cpp chose other types than were predicted ({other}): it is of another release than the one whose rules are known here")
+        notes.append(
+            f"llama.cpp chose other types than were predicted ({other}): it is a different release from the one whose rules are implemented here"
+        )
     return notes
 
 

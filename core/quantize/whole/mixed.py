@@ -55,7 +55,7 @@ class Plan:
     widths: dict[str, int]
     """Bits by the linear's name in the checkpoint."""
     predicted_kl: float
-    """Sum of the divergences of the chosen widths, in nats a token."""
+    """Sum of the divergences of the chosen widths, in nats per token."""
     measured_kl: float | None
     """Divergence of the whole on the same calibration text, where it was measured to choose."""
     exact: bool
@@ -76,7 +76,7 @@ def linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None,
         RunFailed: the divergence is above the goal even at the widest.
     """
     if windows is None:
-        raise RequestError("mixed measures on calibration text and got none: give --calibration")
+        raise RequestError("mixed needs calibration text: give --calibration")
     _require_plain_linears(streamed)
     plan = recalled(steps.store.get(PLAN))
     if plan is None:
@@ -106,8 +106,8 @@ def choose(
 
     Args:
         found: all measurements; those of a linear follow each other.
-        budget: bits a weight on average, scales counted.
-        max_kl: in place of a budget: most that the divergences may sum to, in nats a token.
+        budget: bits per weight on average, scales counted.
+        max_kl: in place of a budget: most that the divergences may sum to, in nats per token.
         fused: give linears that read the same input the same width, as engines that run them as one need it.
 
     Raises:
@@ -140,7 +140,7 @@ def _require_plain_linears(streamed: StreamedModel) -> None:
     kinds = {type(linear) for block in streamed.blocks.modules for linear in find_linears(block).values()} - {nn.Linear}
     if kinds:
         name = clean(sorted(kind.__name__ for kind in kinds)[0])
-        raise RequestError(f"the linears of this model are of a kind of its own ({name}), which loads with one width only: choose gptq instead")
+        raise RequestError(f"the linears of this model are of an unusual type ({name}), which loads with one width only: choose gptq instead")
 
 
 def _choices(unit: Sequence[Sensitivity]) -> list[Choice]:
@@ -205,7 +205,7 @@ def _reused(key: str, spec: QuantizeSpec, steps: Steps) -> tuple[Sensitivity, ..
     if before is None:
         return None
     run, found = before
-    steps.log(f"the sensitivities that run {run} measured under the same conditions are used again")
+    steps.log(f"reusing the sensitivities measured by run {run} under the same conditions")
     _tell(found, steps)
     return found
 
@@ -241,14 +241,16 @@ def _within(max_kl: float, found: tuple[Sensitivity, ...], streamed: StreamedMod
             widths, assignment = choose(found, budget=float(max(spec.widths)) + 16, fused=fused)
         steps.say(f"trying an assignment, {trial + 1} of at most {_TRIALS}")
         measured = _divergence(streamed, spec, windows, steps, widths)
-        steps.log(f"predicted divergence {assignment.loss:.4g}, measured {measured:.4g} nats a token, {assignment.bytes:,} bytes")
+        steps.log(f"predicted divergence {assignment.loss:.4g}, measured {measured:.4g} nats per token, {assignment.bytes:,} bytes")
         if measured <= max_kl and (best is None or assignment.bytes < size):
             best, size = Plan(found, widths, assignment.loss, measured, assignment.exact), assignment.bytes
         if _CLOSE * max_kl <= measured <= max_kl:
             break
         limit = assignment.loss * max_kl / max(measured, 1e-12) * (0.98 if measured > max_kl else 1.0)
     if best is None:
-        raise RunFailed(f"no assignment of the widths {', '.join(map(str, spec.widths))} stays within max-kl {max_kl:g}: allow wider ones, or more")
+        raise RunFailed(
+            f"no assignment of the widths {', '.join(map(str, spec.widths))} stays within max-kl {max_kl:g}: allow wider ones, or a larger max-kl"
+        )
     return best
 
 

@@ -63,10 +63,10 @@ def linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None,
     Raises:
         RequestError: the training does not fit the memory that is free.
         RunFailed: the loss is not a number.
-        Cancelled: by the person; what was trained so far is kept where the run has a place for it.
+        Cancelled: by the user; what was trained so far is kept where the run has a place for it.
     """
     if windows is None:
-        raise RequestError("qat trains on calibration text: give one")
+        raise RequestError("qat needs calibration text: give --calibration")
     _require_memory(streamed, windows)
     steps.say("reading the model")
     model = load_model(streamed.folder, torch.float32, str(streamed.device))
@@ -119,7 +119,7 @@ def _begin_at_gptq(rounded: dict[str, nn.Linear], streamed: StreamedModel, spec:
     first = spec.model_copy(update={"method": "gptq"})
     for item in quantized_linears(streamed, first, windows[:_GPTQ_WINDOWS], steps.silent()):
         if isinstance(item, QuantizedLinear):
-            steps.say(f"rounding {item.figures.name} by gptq, where the training begins")
+            steps.say(f"rounding {item.figures.name} by gptq, as the starting point of training")
             assert isinstance(item.tensor, QuantizedTensor)
             linear = rounded[item.name]
             _rounding(linear).begin_at(item.tensor)
@@ -166,13 +166,13 @@ class _Progress:
 
     def __call__(self, step: Step) -> None:
         if step.loss != step.loss:
-            raise RunFailed(f"the loss of step {step.step} is not a number: lower learning-rate, or use gptq")
+            raise RunFailed(f"the loss of step {step.step} is NaN or Inf: lower learning-rate, or use gptq")
         if not self._begun:
             self._steps.skip(step.step - 1)
             self._begun = True
         self._steps.measured("train_loss", step.loss, step.step, "")
         try:
-            self._steps.step(f"training: step {min(step.step + 1, step.steps)} of {step.steps}, {step.loss:.4f} nats a token from the original")
+            self._steps.step(f"training: step {min(step.step + 1, step.steps)} of {step.steps}, {step.loss:.4f} nats per token from the original")
         except Cancelled as error:
             self.cancelled = error
 

@@ -45,7 +45,7 @@ class Sensitivity:
     """On disk, scales counted."""
     weights: int
     kl: float
-    """Mean KL divergence from the original, in nats a token, when this linear alone is rounded."""
+    """Mean KL divergence from the original, in nats per token, when this linear alone is rounded."""
 
 
 @dataclass
@@ -160,7 +160,7 @@ class Probe:
 
     @torch.no_grad()
     def divergences(self, final: Sequence[Tensor]) -> list[float]:
-        """Mean KL divergence from the original, in nats a token, of models with these outputs [N, T, H] of the last block."""
+        """Mean KL divergence from the original, in nats per token, of models with these outputs [N, T, H] of the last block."""
         if not final:
             return []
         count, length, _ = self._final.shape
@@ -175,7 +175,7 @@ class Probe:
         self.streamed.release_outer()
         means = [total / (count * length) for total in sums]
         if not all(map(isfinite, means)):
-            raise RunFailed("the predictions on the calibration text are not numbers: the checkpoint is damaged, or overflows its dtype")
+            raise RunFailed("logits on the calibration text contain NaN or Inf: the checkpoint is damaged, or overflows its dtype")
         return means
 
     def _pieces(self, count: int, length: int) -> Iterator[tuple[slice, slice]]:

@@ -82,7 +82,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         RequestError: fewer than two runs.
     """
     if len(runs) < 2:
-        raise RequestError("compare needs two runs or more: `llmopt runs list` shows them")
+        raise RequestError("compare needs two or more runs: `llmopt runs list` shows them")
     results = [run.result or {} for run in runs]
     others = [differences_of(run, runs[0]) for run in runs[1:]]
     return Comparison(

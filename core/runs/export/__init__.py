@@ -50,5 +50,5 @@ def export_runs(runs: Sequence[Run], to: Format) -> str:
     together = {kind if not kind.endswith("-compare") else kind.removesuffix("-compare") for kind in kinds}
     report = report_of(runs[0].capability, [(run.id, run.typed_result()) for run in runs]) if len(together) == 1 else None
     if report is None:
-        raise RequestError("only results of benchmarks are exported together: give one run, or runs of `llmopt benchmark` that are done")
+        raise RequestError("only benchmark results can be exported together: give one run, or finished runs of `llmopt benchmark`")
     return _REPORTS[to](report)

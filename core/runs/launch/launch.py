@@ -81,7 +81,7 @@ class LocalLauncher:
         """
         state = self.refresh(run)
         if state.is_over:
-            raise RequestError(f"run {run.id} is over already ({state.status})")
+            raise RequestError(f"run {run.id} has already ended ({state.status})")
         if not state.place.is_here():
             raise RequestError(f"run {run.id} runs on {state.host}: cancel it there")
         _signal(state, signal.SIGTERM)

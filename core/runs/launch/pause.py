@@ -25,11 +25,11 @@ class Pausable(Protocol):
     """A context that knows of pauses."""
 
     def pause_asked(self) -> bool:
-        """Whether the person wants the run to wait."""
+        """Whether the user wants the run to wait."""
 
 
 def pause_asked(context: RunContext) -> bool:
-    """Whether the person wants a run to wait; of a context that knows of no pauses never."""
+    """Whether the user wants a run to wait; of a context that knows of no pauses never."""
     return isinstance(context, Pausable) and context.pause_asked()
 
 
@@ -53,12 +53,12 @@ def pause(run: Run, launcher: Launcher) -> State:
     """
     state = launcher.refresh(run)
     if state.is_over:
-        raise RequestError(f"run {run.id} is over already ({state.status})")
+        raise RequestError(f"run {run.id} has already ended ({state.status})")
     if not pausable(run, state):
         kinds = ", ".join(sorted(key for key, entry in CAPABILITIES.items() if entry.pausable))
-        raise RequestError(f"runs of {run.capability} cannot wait, those of {kinds} can: cancel it with `llmopt runs cancel {run.id}`")
+        raise RequestError(f"runs of {run.capability} cannot be paused, only those of {kinds}: cancel it with `llmopt runs cancel {run.id}`")
     if run.pause_file.exists():
-        raise RequestError(f"run {run.id} is paused already: `llmopt runs resume {run.id}` lets it go on")
+        raise RequestError(f"run {run.id} is already paused: `llmopt runs resume {run.id}` resumes it")
     try:
         run.pause_file.touch()
     except OSError as error:
@@ -93,7 +93,7 @@ def wait_while_paused(context: RunContext) -> None:
     """Return when the run may go on.
 
     Raises:
-        Cancelled: by the person.
+        Cancelled: by the user.
     """
     context.check_cancelled()
     if not pause_asked(context):
@@ -102,4 +102,4 @@ def wait_while_paused(context: RunContext) -> None:
     while pause_asked(context):
         time.sleep(_LOOK)
         context.check_cancelled()
-    context.log("goes on")
+    context.log("resumed")

@@ -27,7 +27,7 @@ def kept_bytes(run: Run) -> int:
 
 
 def resume(run: Run, launcher: Launcher) -> State:
-    """Start a stopped run again, under its own id; it goes on from what it kept, or begins anew where it kept nothing.
+    """Start a stopped run again, under its own id; it continues from what it kept, or begins anew where it kept nothing.
 
     Whether what was kept still fits the model is seen by the worker, which fails with a sentence when it does not.
 
@@ -39,16 +39,16 @@ def resume(run: Run, launcher: Launcher) -> State:
     if not state.is_over:
         raise RequestError(f"run {run.id} is {state.status}: `llmopt runs follow {run.id}` shows it")
     if state.status == "done":
-        raise RequestError(f"run {run.id} is done: there is nothing left to go on with")
+        raise RequestError(f"run {run.id} is done: nothing is left to resume")
     if not resumable(run, state):
-        raise RequestError(f"runs of {run.capability} keep nothing to go on from: start anew with --spec {run.spec_file}")
+        raise RequestError(f"runs of {run.capability} cannot be resumed: start again with --spec {run.spec_file}")
     spec = run.spec
     if state.pid is not None:
         sweep(run, state.pid)
     fresh = State(status="queued", created=state.created, resumed=now(), host=state.host, boot=state.boot, namespace=state.namespace)
     try:
         writer = EventWriter(run.events_file)
-        writer.write(StateChange(now(), "queued", f"asked to go on with {spec.model}"))
+        writer.write(StateChange(now(), "queued", f"asked to resume with {spec.model}"))
         writer.close()
         run.save_state(fresh)
     except OSError as error:

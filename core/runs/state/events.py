@@ -44,7 +44,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A line for the person."""
+    """A line for the user."""
 
     type: ClassVar[str] = "log"
     t: float

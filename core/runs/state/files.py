@@ -101,5 +101,5 @@ def why(error: OSError, where: Path | str) -> str:
     if error.errno in _FULL:
         return f"no space left on the disk of {place}: free some space and run again"
     if error.errno in _FORBIDDEN:
-        return f"{place} may not be written ({(error.strerror or 'refused').lower()}): choose another folder or change its permissions"
+        return f"{place} is not writable ({(error.strerror or 'refused').lower()}): choose another folder or change its permissions"
     return f"{place} cannot be used ({(error.strerror or str(error)).lower()}): check the folder and run again"

@@ -243,7 +243,7 @@ def find(text: str) -> Run:
         return matching[0]
     if not matching:
         raise RequestError(f"no run {clean(text, limit=80)!r} in {runs_folder()}: `llmopt runs list` shows them")
-    raise RequestError(f"{clean(text, limit=80)!r} names {len(matching)} runs: give more of the id")
+    raise RequestError(f"{clean(text, limit=80)!r} matches {len(matching)} runs: give more of the id")
 
 
 def remove(run: Run) -> None:
@@ -254,7 +254,7 @@ def remove(run: Run) -> None:
         RunFailed: the disk refuses.
     """
     if not run.state.is_over:
-        raise RequestError(f"run {run.id} is not over: cancel it first with `llmopt runs cancel {run.id}`")
+        raise RequestError(f"run {run.id} is still running: cancel it first with `llmopt runs cancel {run.id}`")
     try:
         shutil.rmtree(run.path.rename(run.path.with_name(f".old-{run.id}")))
     except OSError as error:

@@ -34,15 +34,15 @@ def close(run: Run, state: State, status: Status, reason: str, exit_code: int) -
 def died(run: Run, state: State) -> State:
     """Close a run whose worker and supervisor are gone."""
     if state.status == "queued":
-        reason = "it was never started: the program that asked for it ended first"
+        reason = "it never started: the program that requested it exited first"
     elif state.place.was_restarted():
-        reason = "the machine was restarted in the middle of the run"
+        reason = "the machine was restarted during the run"
     elif shutil.disk_usage(run.path).free == 0:
-        reason = f"no space left on the disk of {run.path}, so that the run could not say how it ended: free some space and run again"
+        reason = f"no space left on the disk of {run.path}, so the run could not record how it ended: free some space and run again"
     elif not os.access(run.path, os.W_OK):
-        reason = f"{run.path} may not be written, so that the run could not say how it ended: change its permissions and run again"
+        reason = f"{run.path} is not writable, so the run could not record how it ended: change its permissions and run again"
     else:
-        reason = "killed without a word, and its supervisor with it (by SIGKILL, as far as that can be told)"
+        reason = "killed with no exit record, together with its supervisor (probably by SIGKILL)"
     if state.pid is not None:
         sweep(run, state.pid)
     return close(run, state, "failed", reason, 1)
@@ -57,12 +57,12 @@ def how_it_ended(code: int, *, out_of_memory: bool, peak_bytes: int) -> str:
         peak_bytes: the most memory the worker ever held.
     """
     if code >= 0:
-        return f"the worker ended with exit code {code} and without a word: see log.txt"
+        return f"the worker ended with exit code {code} and no message: see log.txt"
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    peak = f"its memory had peaked at {size(peak_bytes)}"
+    peak = f"its memory peaked at {size(peak_bytes)}"
     if -code == signal.SIGKILL and out_of_memory:
         return f"killed by {name}: the kernel ran out of memory, {peak}; choose a smaller setting or a smaller model"
     if -code == signal.SIGKILL:

@@ -24,8 +24,8 @@ def resolve_device(asked: str) -> str:
         return "cuda:0" if count else "cpu"
     index = int(asked.partition(":")[2] or 0)
     if index >= count:
-        has = f"{count} CUDA device(s), numbered from 0" if count else "no CUDA device that torch can use"
-        raise RequestError(f"device = {asked} is not there: this machine has {has}; use --device auto or cpu")
+        has = f"{count} CUDA device(s), numbered from 0" if count else "no CUDA device usable by torch"
+        raise RequestError(f"device = {asked} does not exist: this machine has {has}; use --device auto or cpu")
     return f"cuda:{index}"
 
 

@@ -1,4 +1,4 @@
-"""Every way in which a run can fail, as one sentence for the person."""
+"""Every way in which a run can fail, as one sentence for the user."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     run = Run(Path(folders[0]).absolute())
     if run.state.status != "queued":
-        print(f"{run.path} holds no queued run", file=sys.stderr)  # noqa: T201
+        print(f"{run.path} has no queued run", file=sys.stderr)  # noqa: T201
         return 2
     supervisor = os.getpid()
     return supervise(run, lambda: work(run, supervisor))

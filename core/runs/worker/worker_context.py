@@ -71,7 +71,7 @@ class WorkerContext:
         self._write(Metric(now(), name, float(value), step, label))
 
     def log(self, text: str) -> None:
-        """A line for the person."""
+        """A line for the user."""
         self._write(Log(now(), text))
 
     def detail(self, event: Message) -> None:
@@ -86,12 +86,12 @@ class WorkerContext:
         self._write(Artifact(now(), str(path.absolute()), kind))
 
     def check_cancelled(self) -> None:
-        """Raise `Cancelled` when the person has cancelled the run."""
+        """Raise `Cancelled` when the user has cancelled the run."""
         if self._cancelled.is_set():
             raise Cancelled("cancelled")
 
     def pause_asked(self) -> bool:
-        """Whether the person wants the run to wait."""
+        """Whether the user wants the run to wait."""
         return self._run.pause_file.exists()
 
     def end(self, status: Status, reason: str, exit_code: int) -> int:

@@ -54,7 +54,7 @@ class StackedKvCache(KvCache):
         """The same without the views: how many slots are filled then."""
         last = self.layers[0].seen + count
         if last > self._shape[1]:
-            raise RequestError(f"the cache holds {self._shape[1]} tokens and {last} are needed: ask for a longer one")
+            raise RequestError(f"the cache holds {self._shape[1]} tokens and {last} are needed: request a longer one")
         for layer in self.layers:
             layer.seen = last
         return last

@@ -41,7 +41,7 @@ class StaticKvLayer(KvLayer):
         """Write in place; views of what is filled. Raises RequestError when the buffers are full."""
         first, last = self.seen, self.seen + keys.shape[2]
         if last > self.max_tokens:
-            raise RequestError(f"the cache holds {self.max_tokens} tokens and {last} are needed: ask for a longer one")
+            raise RequestError(f"the cache holds {self.max_tokens} tokens and {last} are needed: request a longer one")
         if self.keys is None or self.values is None or self.keys.shape[0] != keys.shape[0]:
             self.keys = keys.new_zeros((*keys.shape[:2], self.max_tokens, keys.shape[3]))
             self.values = values.new_zeros((*values.shape[:2], self.max_tokens, values.shape[3]))

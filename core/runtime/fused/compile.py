@@ -20,19 +20,19 @@ def use_compiled(decoder: FusedDecoder) -> str | None:
     CPUs where it was measured the bound steps are faster than it (`tests.benchmarks.decode_speed --compiled` tells on yours).
 
     Returns:
-        None when the step is compiled; else a sentence that says why it is not: the decoder goes on as it was.
+        None when the step is compiled; else a sentence that says why it is not: the decoder continues as it was.
     """
     reason = unfit(decoder)
     if reason is None and decoder.device.type == "cpu" and not any(map(shutil.which, _COMPILERS)):
         reason = "torch.compile needs a C++ compiler: install g++ or clang++"
     if reason is not None:
-        return f"decoding goes on without compilation: {reason}"
+        return f"decoding continues without compilation: {reason}"
     decoder.use_fixed(FixedStep(_compiled))
     try:
         decoder.forward(torch.zeros(decoder.batch, 1, dtype=torch.int64, device=decoder.device))
     except Exception as error:  # compilers raise whatever the machine's toolchain led them to
         decoder.use_fixed(None)
-        return f"decoding goes on without compilation: torch.compile failed: {clean(str(error).strip().partition(chr(10))[0], limit=200)}"
+        return f"decoding continues without compilation: torch.compile failed: {clean(str(error).strip().partition(chr(10))[0], limit=200)}"
     finally:
         decoder.reset(decoder.batch)
     return None
@@ -40,7 +40,7 @@ def use_compiled(decoder: FusedDecoder) -> str | None:
 
 def unfit(decoder: FusedDecoder) -> str | None:
     """Why a decoder cannot have a step of fixed shapes; None when it can."""
-    return None if decoder.has_static_cache else "a step of fixed shapes needs the static cache: leave the cache out"
+    return None if decoder.has_static_cache else "a step of fixed shapes needs the static cache: omit the cache"
 
 
 def _compiled(run: Run, batch: int) -> Run:

@@ -23,13 +23,13 @@ def use_cuda_graph(decoder: FusedDecoder, *, compiled: bool = False) -> str | No
         compiled: compile the step before it is captured, so that fewer and larger kernels run.
 
     Returns:
-        None when the step is captured; else a sentence that says why it is not: the decoder goes on as it was.
+        None when the step is captured; else a sentence that says why it is not: the decoder continues as it was.
     """
     reason = unfit(decoder)
     if reason is None and decoder.device.type != "cuda":
         reason = f"the model is on {decoder.device.type}, and CUDA graphs need a CUDA device"
     if reason is not None:
-        return f"decoding goes on without a CUDA graph: {reason}"
+        return f"decoding continues without a CUDA graph: {reason}"
     decoder.use_fixed(FixedStep(_compiled_and_captured if compiled else _captured))
     decoder.reset(decoder.batch)
     return None

@@ -1,4 +1,4 @@
-"""The forward pass of Llama-like decoders with as few operations a token as they allow.
+"""The forward pass of Llama-like decoders with as few operations per token as they allow.
 
 One product for query, key and value, one for gate and up, buffers that are written in place, no module dispatch.
 Equal to transformers' forward to rounding.
@@ -81,10 +81,10 @@ class FusedDecoder:
         count = len(self._weights.blocks)
         odd = next((layer for layer in layers if not 0 <= layer < count), None)
         if odd is not None:
-            raise RequestError(f"the model has blocks 0 to {count - 1}, and {odd} is not one of them: name others to skip")
+            raise RequestError(f"the model has blocks 0 to {count - 1}, and {odd} is not one of them: choose others to skip")
         kept = tuple(block for index, block in enumerate(self._weights.blocks) if index not in set(layers))
         if not kept:
-            raise RequestError("all blocks would be skipped: leave at least one")
+            raise RequestError("all blocks would be skipped: keep at least one")
         other = copy(self)
         other._weights = replace(self._weights, blocks=kept)
         other._open(cache, batch)
@@ -119,7 +119,7 @@ class FusedDecoder:
     def forward(self, tokens: Tensor, *, real: Tensor | None = None, tree: Tree | None = None, last: bool = False) -> Tensor:
         """Append tokens [B, n] and predict: logits [B, n, V], or [B, 1, V] with `last`."""
         if len(tokens) != self.batch:
-            raise RequestError(f"the decoder holds {self.batch} sequences and got tokens of {len(tokens)}: reset it for as many")
+            raise RequestError(f"the decoder holds {self.batch} sequences but got tokens of {len(tokens)}: reset it for that many")
         count, weights = tokens.shape[1], self._weights
         if self._fixed is not None and self._stack is not None and count == 1 and real is None and tree is None and self._rows.plain:
             return self._forward_fixed(self._fixed, self._stack, tokens)

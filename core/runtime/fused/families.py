@@ -53,9 +53,9 @@ def refusal(config: Any) -> str | None:
     rope = getattr(config, "rope_parameters", None) or {}
     kinds = {rope.get("rope_type"), *(part.get("rope_type") for part in rope.values() if isinstance(part, dict))}
     if kinds & {"dynamic", "longrope"}:
-        return f"the rotary positions of this {family} change with the length of the text, which the fused path cannot do"
+        return f"the rotary positions of this {family} depend on the text length, which the fused path does not support"
     if getattr(config, "use_bidirectional_attention", False):
-        return f"this {family} looks at tokens that follow, which the fused path cannot do"
+        return f"this {family} attends to later tokens, which the fused path does not support"
     return None
 
 

@@ -222,7 +222,7 @@ def odd_module(model: PreTrainedModel) -> str | None:
     """Why the fused path cannot read this model's linears; None when it can."""
     embedding: Tensor = model.get_input_embeddings().weight  # type: ignore[assignment]
     if any(weight.device != embedding.device for weight in model.parameters()):
-        return "the model lies on several devices, and the fused path reads one"
+        return "the model is on several devices, and the fused path needs one"
     for name, linear in model.named_modules():
         if isinstance(linear, nn.Linear) and linear.weight.dtype != embedding.dtype:
             return f"the linear {clean(name, limit=120)} is in {str(linear.weight.dtype)[6:]} and the embedding in {str(embedding.dtype)[6:]}"

@@ -116,11 +116,11 @@ def rounds(
     needed = slots_needed(prompts.shape[1], max_new_tokens, gamma, len(prompts))
     if needed > decoder.max_tokens:
         raise RequestError(
-            f"prompts of {prompts.shape[1]} tokens, {max_new_tokens} new ones and a batch of {len(prompts)} may need {needed} slots, "
-            f"and the cache has {decoder.max_tokens}: ask for fewer tokens or a smaller batch"
+            f"prompts of {prompts.shape[1]} tokens, {max_new_tokens} new ones and a batch of {len(prompts)} may "
+            f"need {needed} slots, but the cache has {decoder.max_tokens}: use fewer tokens or a smaller batch"
         )
     if gamma < 1 or max_new_tokens < 1:
-        raise RequestError(f"gamma {gamma} and {max_new_tokens} new tokens cannot be used: each is at least 1")
+        raise RequestError(f"gamma {gamma} and {max_new_tokens} new tokens are invalid: each must be at least 1")
     return _Loop(decoder, drafter, prompts.to(decoder.device), chosen, max_new_tokens, frozenset(stop_tokens), generator, real).run(gamma)
 
 
@@ -216,7 +216,7 @@ class _Loop:
             drafted, answer = numbers[: lengths[row]], numbers[count:]
             new = self._greedy(drafted, answer) if self._sampling.greedy else [*drafted[: answer[0]], answer[1]]
             if new[-1] < 0:
-                raise RunFailed(f"the predictions at round {self._count} are not numbers: a checkpoint is damaged or overflows its dtype")
+                raise RunFailed(f"logits contain NaN or Inf at round {self._count}: a checkpoint is damaged or overflows its dtype")
             accepted, over = len(new) - 1, self._cut(row, new)
             done.drafted.append(drafted)
             done.accepted.append(min(accepted, len(new)))

@@ -22,14 +22,14 @@ from core.speculate.result import SpeculateRow
 from core.speculate.simulate.simulate import Costs, speedup_of_rounds
 
 OnRounds = Callable[[int, int, Sequence[Round], bool], None]
-"""Told of a batch while it goes on, a few times a second, and when it is over: the repeat, the batch's number, its rounds so far,
-whether that is all. No rounds yet: plain decoding goes on. May raise Cancelled; its own time is not counted."""
+"""Called during a batch, a few times per second, and when it is over: the repeat, the batch's number, its rounds so far,
+whether that is all. No rounds yet: plain decoding is in progress. May raise Cancelled; its own time is not counted."""
 _LOOK_EVERY = 0.3
 Look = Callable[[Sequence[Round], bool], None]
 
 
 class _Pauses:
-    """Lets somebody look a few times a second while tokens come, and counts how long that took."""
+    """Lets somebody look a few times per second while tokens come, and counts how long that took."""
 
     def __init__(self, look: Look | None) -> None:
         self._look = look
@@ -190,7 +190,7 @@ class Bench:
         one, other = plain[number], fast[number]
         place = next((place for place, (left, right) in enumerate(zip(one, other, strict=False)) if left != right), min(len(one), len(other)))
         if place in (len(one), len(other)):
-            return f"prompt {number}: one text ends behind token {place}"
+            return f"prompt {number}: one text ends after token {place}"
         prompt = torch.cat(list(self.batches))[number]
         self.target.decoder.reset(1)
         logits = prefill(self.target.decoder, torch.cat((prompt, torch.tensor(one[:place], dtype=torch.int64)))[None].to(self.target.device))[0]

@@ -26,14 +26,14 @@ class Measured:
 
     def predict(self, gamma: int | None = None, costs: Costs | None = None) -> Prediction:
         """The speed-up that acceptance and costs let expect: at the measured gamma by what its rounds did, or at another,
-        by the acceptance of each position, the last of which goes on.
+        by the acceptance of each position, the last of which continues.
 
         Raises:
             RequestError: nothing was drafted in that run.
         """
         row = self.row
         if not row.acceptance_by_position:
-            raise RequestError("that run drafted nothing, so that there is no acceptance to go by: take another drafter or a longer text")
+            raise RequestError("that run drafted nothing, so it has no acceptance: use another drafter or a longer text")
         gamma, costs = gamma or row.gamma, costs or self.costs
         if gamma != row.gamma:
             return predict_by_position(row.acceptance_by_position, gamma, costs, row.drafted_share)
@@ -74,14 +74,14 @@ def rows_of(run: Run) -> tuple[Measured, ...]:
         RequestError: it is not a finished run of `llmopt speculate`, or its result cannot be read.
     """
     if run.capability != "speculate":
-        raise RequestError(f"run {run.id} is no `llmopt speculate`: give one whose acceptance was measured")
+        raise RequestError(f"run {run.id} is not an `llmopt speculate` run: give one whose acceptance was measured")
     result = run.result_as(SpeculateResult)
     if result is None and run.result is None:
         raise RequestError(f"run {run.id} has no result ({run.state.status}): wait for it, or give another")
     if result is None:
         raise RequestError(f"the result of run {run.id} cannot be read by this version: measure again")
     if not result.rows:
-        raise RequestError(f"run {run.id} measured no setting: give another")
+        raise RequestError(f"run {run.id} measured no settings: give another")
     return tuple(Measured(result, row) for row in result.rows)
 
 

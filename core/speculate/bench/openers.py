@@ -35,8 +35,8 @@ def open_model(spec: DraftingSpec, target: Target, context: RunContext) -> Linea
     card = source.card()
     if vocabulary_hash(tokenizer_of(source)) != vocabulary_hash(target.tokenizer):
         raise RequestError(
-            f"the vocabularies of {source.title} and {target.card.name} differ, so that a drafted token means another word to the target: "
-            "choose a draft model of the same family"
+            f"the vocabularies of {source.title} and {target.card.name} differ, so a drafted token means a "
+            "different word to the target: choose a draft model of the same family"
         )
     context.progress(0, 0, f"reading {source.title}")
     model = open_whole(source, target.dtype, target.device)

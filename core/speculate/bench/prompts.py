@@ -1,4 +1,4 @@
-"""What models are given to go on with: pieces of a text, an editing task made of them, or a person's own words."""
+"""What models are given to go on with: pieces of a text, an editing task made of them, or a user's own words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[^\W\d]\w{3,}")
 _HEAD_SHARE = 6
-"""Of an editing prompt one part in so many is the new version's beginning, from which the model goes on."""
+"""Of an editing prompt one part in so many is the new version's beginning, from which the model continues."""
 _CHARACTERS_A_TOKEN = 12
 
 
@@ -41,7 +41,7 @@ def prompts_of(tokenizer: PreTrainedTokenizerBase, *, source: str, own: str | No
     Args:
         tokenizer: the target's; a token that it puts in front of every text stands in front of every prompt.
         source: `builtin`, whose held-out part no bundled model has seen, or a file.
-        own: a person's prompt in place of the text; it is the only one, whatever `count` says.
+        own: a user's prompt in place of the text; it is the only one, whatever `count` says.
         task: go on with a piece, or write it again with one name changed.
         count: prompts.
         length: tokens of a prompt.
@@ -53,7 +53,7 @@ def prompts_of(tokenizer: PreTrainedTokenizerBase, *, source: str, own: str | No
     if own is not None:
         ids = tokenizer(own, verbose=False)["input_ids"]
         if not ids:
-            raise RequestError("the prompt has no tokens: give at least one word, or leave it out to take pieces of the text")
+            raise RequestError("the prompt has no tokens: give at least one word, or omit it to use pieces of the text")
         return Prompts(torch.tensor([ids]), "a prompt of your own", text.Corpus("prompt", own).sha256)
     corpus = text.load(source)
     encoding = encode(corpus, tokenizer, count * (length + spacing) + length)
@@ -62,9 +62,7 @@ def prompts_of(tokenizer: PreTrainedTokenizerBase, *, source: str, own: str | No
     wanted = length - len(opening)
     last = len(body) - wanted
     if last < 0 or wanted < 1:
-        raise RequestError(
-            f"the text {clean(corpus.name)} has {len(encoding.tokens)} tokens, and a prompt of {length} was asked for: give a longer text"
-        )
+        raise RequestError(f"the text {clean(corpus.name)} has {len(encoding.tokens)} tokens, and a prompt needs {length}: give a longer text")
     step = min(length + spacing, last // max(count - 1, 1))
     pieces = [body[place * step : place * step + wanted] for place in range(count)]
     if task == "edit":

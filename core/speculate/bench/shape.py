@@ -41,7 +41,7 @@ def kept_blocks(blocks: int, keep: int | None, skip: Sequence[int]) -> tuple[int
         count = min(max(blocks // 2, 1) if keep is None else keep, blocks)
         kept = (*range(count - count // 2), *range(blocks - count // 2, blocks))
     if not kept:
-        raise RequestError(f"skip-layers leaves none of the {blocks} blocks to draft with: leave out fewer")
+        raise RequestError(f"skip-layers leaves none of the {blocks} blocks to draft with: skip fewer")
     if len(kept) == blocks:
         raise RequestError(f"all {blocks} blocks would draft, which is the target itself: keep fewer than {blocks}")
     return kept

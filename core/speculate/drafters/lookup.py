@@ -37,7 +37,7 @@ class NgramIndex:
     def continuation(self, count: int) -> list[int]:
         """What followed the longest known n-gram at the end of the text, at most `count` tokens.
 
-        Where the occurrence is so recent that the text ends behind it, the draft goes on with itself: a repetition goes on.
+        Where the occurrence is so recent that the text ends behind it, the draft continues with itself: a repetition continues.
         """
         text = self.tokens
         for size in self._sizes:

@@ -21,7 +21,7 @@ from core.speculate.lossless.toy import Toy, speculative_counts
 CELLS = 50
 """Equal cells that quantiles are counted in."""
 _START = 0
-_DRAFTS = {True: "a draft that draws", False: "a draft that takes its likeliest token"}
+_DRAFTS = {True: "a sampled draft", False: "a greedy draft"}
 
 
 def toy_comparisons(sampling: Sampling, gamma: int, draws: int, seed: int, error: float) -> list[Comparison]:

@@ -14,7 +14,7 @@ class Comparison(Figures):
     """Counts of one statistic against what they must be."""
 
     name: str
-    """For example `toy drawn 1` (a draft that draws, token 1 of a text), `toy greedy 2` or `model`."""
+    """For example `toy drawn 1` (a sampled draft, token 1 of a text), `toy greedy 2` or `model`."""
     title: str
     draws: int
     cells: int

@@ -30,7 +30,7 @@ def run(spec: SpeculateTestSpec, context: RunContext) -> SpeculateTestResult:
     Raises:
         RequestError: the request does not fit the models; found before any long work.
         RunFailed: a model answers with NaN.
-        Cancelled: by the person.
+        Cancelled: by the user.
     """
     began = time.monotonic()
     fit = check(spec, resolve(spec.model).card())
@@ -40,7 +40,7 @@ def run(spec: SpeculateTestSpec, context: RunContext) -> SpeculateTestResult:
     error = (1 - spec.confidence) / (2 if spec.model_draws else 1)
     with threads(spec.threads, resolve(spec.model).card(), context.device):
         steps = _Steps(context, 1 + spec.model_draws + spec.prompts)
-        steps.say("drawing from the toy")
+        steps.say("sampling from the toy")
         comparisons = toy_comparisons(sampling, gamma, spec.draws, context.seed, error)
         _tell(context, comparisons)
         steps.add(1, f"reading {resolve(spec.model).title}")
@@ -83,7 +83,7 @@ def _from_model(
 
     def drawn(done: int) -> None:
         nonlocal reached
-        steps.add(min(done, spec.model_draws) - reached, "drawing from the model")
+        steps.add(min(done, spec.model_draws) - reached, "sampling from the model")
         reached = min(done, spec.model_draws)
 
     gamma = spec.gamma[0]
@@ -131,7 +131,8 @@ def _tell(context: RunContext, comparisons: Sequence[Comparison]) -> None:
         context.metric("total_variation_bound", found.bound, step=number, label=found.name)
         if not found.passed:
             context.log(
-                f"{found.title}: total variation {found.total_variation:.4f}, bound {found.bound:.4f}, p-value {found.p_value:.2g}: not the law"
+                f"{found.title}: total variation {found.total_variation:.4f}, bound {found.bound:.4f}, p-value "
+                f"{found.p_value:.2g}: not the target's distribution"
             )
 
 
@@ -167,8 +168,9 @@ def _result(
         peak_rss_bytes=peak_rss_bytes(),
         warnings=warnings,
         notes=(
-            f"an exact implementation passes with a probability of at least {spec.confidence:.0%}: the chance of a false alarm is shared out over "
-            f"{len(comparisons)} comparisons, and in each halved between total variation (a bound that holds for any number of draws) and chi-square "
+            f"an exact implementation passes with a probability of at least {spec.confidence:.0%}: the probability "
+            f"of a false alarm is split over {len(comparisons)} comparisons, and in each halved between total "
+            "variation (a bound that holds for any number of draws) and chi-square "
             "(whose p-value is that of many)",
             *((toy,) if spec.acceptance == "typical" else ()),
         ),

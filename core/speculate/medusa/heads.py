@@ -68,7 +68,7 @@ class MedusaHeads(nn.Module):
         hidden, vocabulary = getattr(output, "in_features", None), getattr(output, "out_features", None)
         if hidden is None or vocabulary is None or getattr(embedding, "embedding_dim", None) != hidden:
             raise RequestError(
-                "this model's output head does not read what its embedding gives, so Medusa heads cannot share it: choose another drafter"
+                "this model's output head does not read the embedding's output, so Medusa heads cannot share it: choose another drafter"
             )
         made = cls(HeadShape(heads, int(hidden), width or min(2 * int(hidden), _WIDEST), int(vocabulary)), output, embedding)
         return made.to(model.device)

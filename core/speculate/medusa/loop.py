@@ -1,6 +1,6 @@
 """The decode loop with Medusa heads: candidates of all heads as one tree, one forward of the target, one path kept.
 
-Exact acceptance draws the next token from the target's own warped distribution at a node and goes on at the child that holds this token, as long
+Exact acceptance draws the next token from the target's own warped distribution at a node and continues at the child that holds this token, as long
 as there is one. Every token is thus a draw of the target itself: nothing is lost at any temperature, and with the same generator the text is the
 one that plain decoding draws.
 """
@@ -88,12 +88,12 @@ def rounds(
     """
     tokens = prompt[None] if prompt.dim() == 1 else prompt
     if len(tokens) != 1:
-        raise RequestError(f"Medusa's trees are verified for one sequence at a time, not {len(tokens)}: ask for a batch of 1")
+        raise RequestError(f"Medusa's trees are verified one sequence at a time, got {len(tokens)}: use a batch of 1")
     if max_new_tokens < 1:
-        raise RequestError(f"{max_new_tokens} new tokens cannot be used: ask for at least one")
+        raise RequestError(f"{max_new_tokens} new tokens is invalid: request at least one")
     if tokens.shape[1] + max_new_tokens - 1 > decoder.max_tokens:
         raise RequestError(
-            f"a prompt of {tokens.shape[1]} and {max_new_tokens} new tokens do not fit the cache of {decoder.max_tokens}: ask for a longer one"
+            f"a prompt of {tokens.shape[1]} and {max_new_tokens} new tokens do not fit the cache of {decoder.max_tokens}: request a longer one"
         )
     loop = _Loop(decoder, heads, tree, tokens.to(decoder.device), sampling or Sampling(), frozenset(stop_tokens), generator, acceptance)
     return loop.run(max_new_tokens)
@@ -255,7 +255,7 @@ class _Loop:
 
     def _check(self, largest: Tensor) -> None:
         if not bool(largest.isfinite().all()):
-            raise RunFailed(f"the predictions at round {self._count} are not numbers: the checkpoint is damaged or overflows its dtype")
+            raise RunFailed(f"logits contain NaN or Inf at round {self._count}: the checkpoint is damaged or overflows its dtype")
 
     def _mark(self, tokens: list[int]) -> None:
         if self._seen.mask is not None:

@@ -41,7 +41,7 @@ def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
 
 
 def place_of(digest: str, heads: int = HEADS) -> Path:
-    """Folder in the person's own data where heads of a target are kept and found again."""
+    """Folder in the user's own data where heads of a target are kept and found again."""
     return home() / "drafters" / f"medusa-{digest[:24]}-{heads}"
 
 

@@ -78,7 +78,7 @@ class MedusaSpeculator:
     ) -> Iterator[Round]:
         """Continue one prompt, as `core.speculate.medusa.loop.rounds`. Raises RequestError for a padded one."""
         if real is not None and not bool(real.all()):
-            raise RequestError("Medusa's trees are verified for one sequence at a time, which has no padding: ask for a batch of 1")
+            raise RequestError("Medusa's trees are verified one sequence at a time, without padding: use a batch of 1")
         self.calls = 0
         every = rounds(
             self._decoder,
@@ -119,7 +119,7 @@ def open_speculator(spec: DraftingSpec, target: Target, context: RunContext) -> 
     Raises:
         RequestError: no heads there, damaged ones, those of another model, or a model that cannot have any.
         RunFailed: training failed, or the disk refuses the trained heads.
-        Cancelled: by the person, while they were trained.
+        Cancelled: by the user, while they were trained.
     """
     check_tree(target.decoder)
     digest = base_digest(resolve(spec.model).path)
@@ -127,12 +127,12 @@ def open_speculator(spec: DraftingSpec, target: Target, context: RunContext) -> 
     found = found or _trained(target, digest, context)
     facts = found.facts
     first = ", ".join(f"{share:.0%}" for share in (head[0] for head in facts.top_k))
-    context.log(f"Medusa heads in {clean(str(found.folder))}: their likeliest token is the target's {first} of the time, head by head")
+    context.log(f"Medusa heads in {clean(str(found.folder))}: their top token is the target's {first} of the time, head by head")
     way = MedusaSpeculator(target.decoder, found.heads, facts.candidates, spec.acceptance, f"{facts.heads} Medusa heads")
     for gamma in spec.gamma:
         tree = way.tree(gamma)
         context.log(
-            f"gamma {gamma}: a tree of {len(tree.paths)} candidates, {tree.depth} deep, which should bring {tree.expected:.2f} tokens a round"
+            f"gamma {gamma}: a tree of {len(tree.paths)} candidates, {tree.depth} deep, expected to yield {tree.expected:.2f} tokens per round"
         )
         if gamma > facts.heads:
             context.log(f"gamma {gamma} is more than the {facts.heads} heads: a round drafts at most {facts.heads} tokens in a row")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OnProgress = Callable[[int, int, str], None]
 
 PROMPT, LONGEST, SHORTEST = 64, 96, 32
-"""Tokens of text that the target goes on from, and of what it says at most and at least: longer, a small model begins to repeat itself."""
+"""Tokens of text that the target continues from, and of what it says at most and at least: longer, a small model begins to repeat itself."""
 TEMPERATURES = (0.0, 0.8)
 _UNITS = 1000
 _CACHE_BYTES = 256 << 20
@@ -114,13 +114,13 @@ def collect(model: PreTrainedModel, windows: Tensor, clock: Clock, until: float,
         hook.remove()
     states = torch.cat(hidden)
     if not bool(states.isfinite().all()):
-        raise RunFailed("the target's hidden states are not numbers: the checkpoint is damaged or overflows its dtype")
+        raise RunFailed("the target's hidden states contain NaN or Inf: the checkpoint is damaged or overflows its dtype")
     # Tensors of inference mode cannot be trained on.
     return Seen(states.clone(), windows[: len(states)].clone(), torch.cat(labels).clone())
 
 
 def said(decoder: Decoder, windows: Tensor, clock: Clock, until: float, seed: int) -> Tensor:
-    """Windows that the target has written itself, int64 [N, T]: it goes on from the beginnings of windows of text, greedily and sampled in turns.
+    """Windows that the target has written itself, int64 [N, T]: it continues from the beginnings of windows of text, greedily and sampled in turns.
 
     Heads then meet what they will be asked for: the target's own words, behind its own words (Medusa, section 2.3.2, calls it self-distillation).
 
@@ -141,7 +141,7 @@ def said(decoder: Decoder, windows: Tensor, clock: Clock, until: float, seed: in
         sampling = Sampling(TEMPERATURES[number % len(TEMPERATURES)])
         steps = []
         for step in stream(decoder, prompts, sampling=sampling, max_new_tokens=length, seed=seed + number):
-            clock.report(clock.spent, "let the target write")
+            clock.report(clock.spent, "generate text with the target")
             steps.append(torch.tensor(step.tokens))
             if clock.spent > until:
                 break

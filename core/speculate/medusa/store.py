@@ -120,8 +120,8 @@ def load(folder: Path, model: Any, digest: str) -> Stored:
     facts = _facts(folder)
     if facts.base_sha256 != digest:
         raise RequestError(
-            f"the Medusa heads in {shown(folder)} were trained for another model (hash {facts.base_sha256[:12]}, not {digest[:12]}): "
-            "leave medusa-heads out to train new ones"
+            f"the Medusa heads in {shown(folder)} were trained for another model (hash {facts.base_sha256[:12]}, "
+            f"not {digest[:12]}): omit medusa-heads to train new ones"
         )
     heads = MedusaHeads.on(model, facts.heads, facts.width)
     if (heads.shape.hidden, heads.shape.vocabulary) != (facts.hidden, facts.vocabulary):
@@ -142,15 +142,15 @@ def _fill(folder: Path, heads: MedusaHeads, facts: HeadFacts) -> None:
     file = folder / _WEIGHTS
     try:
         if _sha256(file) != facts.weights_sha256:
-            raise _damaged(folder, f"{_WEIGHTS} is not what was written")
+            raise _damaged(folder, f"{_WEIGHTS} does not match what was written")
         tensors = load_file(file)
     except (OSError, SafetensorError) as error:
         raise _damaged(folder, f"{_WEIGHTS} cannot be read") from error
     expected = heads.state_dict()
     if tensors.keys() != expected.keys() or any(tensors[name].shape != expected[name].shape for name in expected):
-        raise _damaged(folder, "its tensors do not fit what it says they are")
+        raise _damaged(folder, "its tensors do not match their description")
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise _damaged(folder, "it holds values that are not numbers")
+        raise _damaged(folder, "it contains NaN or Inf")
     heads.load_state_dict(tensors)
 
 
@@ -158,7 +158,7 @@ def _facts(folder: Path) -> HeadFacts:
     try:
         return HeadFacts.model_validate(read_json(folder / FACTS))
     except FileNotFoundError as error:
-        raise RequestError(f"there are no Medusa heads in {shown(folder)}: give the folder of trained ones, or leave medusa-heads out") from error
+        raise RequestError(f"no Medusa heads in {shown(folder)}: give the folder of trained ones, or omit medusa-heads") from error
     except (OSError, ValueError, ValidationError) as error:
         raise _damaged(folder, f"{FACTS} cannot be read") from error
 

@@ -182,7 +182,7 @@ def _fit(heads: MedusaHeads, states: States, settings: TrainSettings, clock: Clo
     def on_step(step: Step) -> None:
         losses.append(step.loss)
         if not step.loss < float("inf"):
-            raise RunFailed(f"the loss of the heads is not a number at step {step.step}: train with a lower learning rate")
+            raise RunFailed(f"the loss of the heads is NaN or Inf at step {step.step}: train with a lower learning rate")
         share = _READING + (1 - _READING - _MEASURING) * step.step / steps
         clock.report(share, f"train {settings.heads} heads, step {step.step} of {steps}, loss {step.loss:.2f}")
 
@@ -227,7 +227,7 @@ def ranks_of(heads: MedusaHeads, states: States, rows: int = 1024) -> Tensor:
         logits = heads.logits(hidden[places].to(device).float(), tokens[places + 1].to(device))
         rank = (logits > logits.gather(2, wanted[:, :, None])).sum(2).cpu()
         rank[rank >= _RANKS] = MISSED
-        # Head i + 2 is asked behind head i + 1's token: only where the text went on with it.
+        # Head i + 2 is asked behind head i + 1's token: only where the text continued with it.
         rank[1:][tokens[ahead[:-1] + 1] != labels[ahead[:-1]]] = UNASKED
         found.append(rank.T)
     return torch.cat(found)

@@ -34,7 +34,7 @@ class CandidateTree:
 
     @property
     def expected(self) -> float:
-        """E: tokens a round, the target's own among them."""
+        """E: tokens per round, the target's own among them."""
         return 1 + sum(self.gains)
 
     @property
@@ -78,7 +78,7 @@ MISSED, UNASKED = -1, -2
 
 
 def grow(ranks: Tensor, nodes: int) -> CandidateTree:
-    """The tree of `nodes` nodes that brings most tokens a round, where candidates turn out right as they did before.
+    """The tree of `nodes` nodes that brings most tokens per round, where candidates turn out right as they did before.
 
     A node brings one token whenever its whole path is right, and a path is right at most as often as its beginning: so the best tree is the
     likeliest paths, taken greedily (Medusa, section 3.3, grows it so from each head's own accuracies; here paths are counted whole).
@@ -131,7 +131,7 @@ def best_size(tree: CandidateTree, cost: Callable[[int], float], largest: int) -
 
 
 def interpolated(measured: Sequence[tuple[int, float]]) -> Callable[[int], float]:
-    """A cost for every size from a few that were measured, ascending by size: straight lines between them, the last one going on."""
+    """A cost for every size from a few that were measured, ascending by size: straight lines between them, the last one extended."""
 
     def cost(nodes: int) -> float:
         after = next((place for place, (size, _) in enumerate(measured) if size >= nodes), len(measured) - 1)

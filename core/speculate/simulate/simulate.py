@@ -1,7 +1,7 @@
 """What speculation would bring, from acceptance and costs alone: a simulation, no measurement.
 
 Units: one cost is one decoding step of the target model for one token. Symbols as in Leviathan et al.,
-arXiv 2211.17192: `alpha` acceptance of a drafted token, `gamma` drafted tokens a round, `c` cost of one
+arXiv 2211.17192: `alpha` acceptance of a drafted token, `gamma` drafted tokens per round, `c` cost of one
 drafted token. A round drafts gamma tokens one after the other (gamma·c), has the target look at
 gamma + 1 tokens in one forward (v) and emits E tokens, at least one:
 
@@ -55,10 +55,10 @@ class Costs:
     """What a round costs besides, whatever gamma: the heads of Medusa, for example."""
 
     def __post_init__(self) -> None:
-        _require(_at_least_zero(self.cost_ratio), f"a cost ratio of {self.cost_ratio:g} cannot be: give draft time / target time, 0 or more")
-        _require(_at_least_zero(self.slope), f"a verification slope of {self.slope:g} cannot be: give 0 or more")
-        _require(_at_least_zero(self.per_round), f"a cost a round of {self.per_round:g} cannot be: give 0 or more")
-        _require(self.batch >= 1, f"a batch of {self.batch} cannot be: give at least 1")
+        _require(_at_least_zero(self.cost_ratio), f"the cost ratio (draft time / target time) must be at least 0, got {self.cost_ratio:g}")
+        _require(_at_least_zero(self.slope), f"the verification slope must be at least 0, got {self.slope:g}")
+        _require(_at_least_zero(self.per_round), f"the cost per round must be at least 0, got {self.per_round:g}")
+        _require(self.batch >= 1, f"batch must be at least 1, got {self.batch}")
 
     @classmethod
     def measured(cls, cost_ratio: float, verification: float, gamma: int, *, batch: int = 1, per_round: float = 0.0) -> Costs:
@@ -68,13 +68,11 @@ class Costs:
             RequestError: a figure that cannot be.
         """
         _check_gamma(gamma)
-        _require(
-            math.isfinite(verification) and verification > 0, f"a verification cost of {verification:g} cannot be: give more than 0, 1 by default"
-        )
+        _require(math.isfinite(verification) and verification > 0, f"the verification cost must be above 0, got {verification:g} (default 1)")
         return cls(cost_ratio, max(verification - 1.0, 0.0) / gamma, batch, per_round)
 
     def verification(self, gamma: int) -> float:
-        """v: a target forward over gamma + 1 tokens a sequence, against one over one token a sequence."""
+        """v: a target forward over gamma + 1 tokens per sequence, against one over one token a sequence."""
         alone = 1 + self.slope * (self.batch - 1)
         return (1 + self.slope * (self.batch * (gamma + 1) - 1)) / alone
 
@@ -90,7 +88,7 @@ class Prediction:
     alpha: float
     gamma: int
     tokens: float
-    """E: tokens a round."""
+    """E: tokens per round."""
     speedup: float
     """S: against plain decoding; below 1 a slowdown."""
 
@@ -113,9 +111,9 @@ class Scenario:
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
-        Scenario("code-completion", "Code completion", 0.90, 5, "syntax, repeated names and boilerplate are easy to foresee"),
+        Scenario("code-completion", "Code completion", 0.90, 5, "syntax, repeated names and boilerplate are easy to predict"),
         Scenario("chat", "Chat", 0.75, 5, "fluent prose with some surprise in each sentence"),
-        Scenario("translation", "Translation", 0.80, 7, "the source text says what comes, so longer drafts hold"),
+        Scenario("translation", "Translation", 0.80, 7, "the source text predicts the output, so longer drafts hold"),
         Scenario("creative-writing", "Creative writing", 0.55, 5, "high temperature and a free choice of words: drafts break early"),
     )
 }
@@ -166,7 +164,7 @@ def speedup(alpha: float, gamma: int, cost_ratio: float, verification: float = 1
 
     Args:
         alpha: acceptance of a drafted token, 0 to 1.
-        gamma: drafted tokens a round.
+        gamma: drafted tokens per round.
         cost_ratio: c, time of one drafted token / time of one target step.
         verification: v for one sequence: target forward over gamma + 1 tokens / over one; 1 where reading the weights decides.
         batch: sequences decoded together; how it changes v: `Costs`. With v = 1 it changes nothing: no arithmetic was said to be short.
@@ -188,14 +186,14 @@ def predict_by_position(acceptance: Sequence[float], gamma: int, costs: Costs, d
 
     Args:
         acceptance: as `expected_by_position` takes it, of the rounds that drafted.
-        gamma: drafted tokens a round.
+        gamma: drafted tokens per round.
         costs: of a round that drafted.
         drafted: share of rounds that had a draft, 0 to 1; a lookup without a match leaves a plain step, one token for one step.
 
     Raises:
         RequestError: as `expected_by_position`, or `drafted` outside [0, 1].
     """
-    _require(math.isfinite(drafted) and 0 <= drafted <= 1, f"a share of {drafted:g} cannot be: give the share of rounds with a draft, 0 to 1")
+    _require(math.isfinite(drafted) and 0 <= drafted <= 1, f"the share of rounds with a draft must be between 0 and 1, got {drafted:g}")
     tokens = expected_by_position(acceptance, gamma)
     mean, cost = (drafted * value + 1 - drafted for value in (tokens, costs.round(gamma)))
     return Prediction(alpha_of(tokens, gamma), gamma, mean, mean / cost)
@@ -240,18 +238,18 @@ def verdict(prediction: Prediction, costs: Costs) -> str:
     """One plain sentence: what the setting brings, and when it is a slowdown what would mend it."""
     alpha, gamma = prediction.alpha, prediction.gamma
     round_cost = costs.round(gamma)
-    account = f"a round brings {prediction.tokens:.2f} tokens and costs {round_cost:.2f} target steps"
+    account = f"a round yields {prediction.tokens:.2f} tokens and costs {round_cost:.2f} target steps"
     if prediction.speedup >= 1 + _EVEN:
         return f"Speculation would be {prediction.speedup:.2f} times as fast as plain decoding: {account}."
     even = break_even_alpha(gamma, costs)
-    needs = f"with gamma {gamma} it pays from alpha {even:.2f} on" if even is not None else f"with gamma {gamma} no acceptance is high enough"
+    needs = f"with gamma {gamma} it pays off from alpha {even:.2f}" if even is not None else f"with gamma {gamma} no acceptance is high enough"
     better = best_gamma(alpha, costs)
     other = (
-        f"gamma {better} would bring {predict(alpha, better, costs).speedup:.2f} times"
+        f"gamma {better} would give {predict(alpha, better, costs).speedup:.2f} times"
         if better
-        else f"at alpha {alpha:.2f} no gamma pays: decode without speculation, or find a cheaper or better drafter"
+        else f"at alpha {alpha:.2f} no gamma pays off: decode without speculation, or find a cheaper or better drafter"
     )
-    what = "would be a slowdown" if prediction.speedup <= 1 - _EVEN else "would bring nothing"
+    what = "would be a slowdown" if prediction.speedup <= 1 - _EVEN else "would gain nothing"
     return f"Speculation {what}, {prediction.speedup:.2f} times plain decoding: {account}; {needs}; {other}."
 
 
@@ -272,11 +270,11 @@ def _bisect(enough: Callable[[float], bool]) -> float:
 
 
 def _check_alpha(alpha: float) -> None:
-    _require(math.isfinite(alpha) and 0 <= alpha <= 1, f"an acceptance of {alpha:g} cannot be: alpha is a probability, 0 to 1 (0.8 for 80 %)")
+    _require(math.isfinite(alpha) and 0 <= alpha <= 1, f"alpha must be a probability between 0 and 1 (0.8 for 80 %), got {alpha:g}")
 
 
 def _check_gamma(gamma: int) -> None:
-    _require(1 <= gamma <= LARGEST_GAMMA, f"gamma {gamma} cannot be: draft 1 to {LARGEST_GAMMA} tokens a round, or decode without speculation")
+    _require(1 <= gamma <= LARGEST_GAMMA, f"gamma must be between 1 and {LARGEST_GAMMA}, got {gamma}: lower it, or decode without speculation")
 
 
 def _at_least_zero(value: float) -> bool:

@@ -27,7 +27,7 @@ class LlamaCppBackend:
     def __init__(self, model: str, context: int | None, threads: int | None, gpu_layers: int) -> None:
         source = resolve(model)
         if source.kind != "gguf":
-            raise RequestError(f"llama.cpp reads .gguf files, and {source.title} is none: convert it with `llmopt quantize --method gguf`")
+            raise RequestError(f"llama.cpp reads .gguf files, and {source.title} is not one: convert it with `llmopt quantize --method gguf`")
         try:
             from llama_cpp import Llama
         except ImportError as error:
@@ -61,7 +61,7 @@ class LlamaCppBackend:
             formatter: Any = Jinja2ChatFormatter(template=self._template, eos_token=end, bos_token=begin)
             filled = formatter(messages=list(messages))
         except Exception as error:  # a template is a program, and raises what it likes
-            raise RequestError(f"the chat template of {self.name} cannot be filled: {clean(str(error), limit=200)}") from error
+            raise RequestError(f"the chat template of {self.name} cannot be applied: {clean(str(error), limit=200)}") from error
         return self.encode(filled.prompt, special=not filled.prompt.startswith(begin or "\0"))
 
     def generate(self, request: GenerationRequest, stopped: Callable[[], bool]) -> Iterator[GenerationChunk]:

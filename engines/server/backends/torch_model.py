@@ -28,7 +28,7 @@ class TorchModel:
         self.tokenizer: Any = load_tokenizer(require_folder(source))
         own = int(getattr(config, "max_position_embeddings", 0) or 0)
         if context is not None and own and context > own:
-            raise RequestError(f"a context of {context} tokens is more than the {own} of {self.name}: lower it")
+            raise RequestError(f"a context of {context} tokens exceeds the {own} of {self.name}: lower it")
         self.context = context or own or 4096
         self.ends = eos_tokens(model)
 
@@ -47,7 +47,7 @@ class TorchModel:
         try:
             text = self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
         except Exception as error:  # a template is a program, and raises what it likes
-            raise RequestError(f"the chat template of {self.name} cannot be filled: {clean(str(error), limit=200)}") from error
+            raise RequestError(f"the chat template of {self.name} cannot be applied: {clean(str(error), limit=200)}") from error
         return self.encode(str(text), special=False)
 
     @torch.inference_mode()

@@ -145,7 +145,7 @@ def test_everything_is_measured(result: tuple[BenchmarkMachineResult, RecordingC
     assert {step[1] for step in context.steps} == {len(context.steps)}
     assert {kind for kind, _ in context.details} == {"square", "bandwidth", "roof", "product"}
     assert [Roof.model_validate(row) for kind, row in context.details if kind == "roof"] == list(found.roofs)
-    assert any("fit into the last cache" in note for note in found.notes) or found.devices[0].cache_bytes is None
+    assert any("fit into the last-level cache" in note for note in found.notes) or found.devices[0].cache_bytes is None
 
 
 def test_a_result_can_be_read_again_and_drawn(result: tuple[BenchmarkMachineResult, RecordingContext]) -> None:

@@ -131,7 +131,7 @@ def test_the_log_of_a_run_holds_no_key(context: RecordingContext, url: str, monk
 
 @pytest.mark.parametrize(
     ("steps", "lag", "said"),
-    [((4,), 0.1, "8 streams at once are more than the 4 that the client follows"), ((8, 64), 0.1, None), ((8, 64), 0.9, "more than 5% of the")],
+    [((4,), 0.1, "8 streams at once exceed the 4 that the client can follow"), ((8, 64), 0.1, None), ((8, 64), 0.9, "more than 5% of the")],
 )
 def test_a_report_says_where_the_client_may_be_what_was_measured(
     context: RecordingContext, url: str, steps: tuple[int, ...], lag: float, said: str | None

@@ -45,7 +45,7 @@ def test_every_field_stands_in_a_section() -> None:
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        ({"load": "trace"}, "needs the trace"),
+        ({"load": "trace"}, "needs a trace"),
         ({"load": "ramp"}, "give duration"),
         ({"shared_prefix": 128}, "leaves nothing"),
         ({"load": "sweep", "levels": (4, 2)}, "sort them"),

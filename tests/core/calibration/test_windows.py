@@ -37,5 +37,5 @@ def test_a_short_text_gives_what_it_has(tiny_llama_dir: Path) -> None:
 
 
 def test_a_text_that_fills_no_window_is_refused(tiny_llama_dir: Path) -> None:
-    with pytest.raises(RequestError, match="one sample takes 32"):
+    with pytest.raises(RequestError, match="one sample needs 32"):
         calibration_windows(Corpus("tiny\x1b[2J", "abc"), load_tokenizer(tiny_llama_dir), 4, 32, 0)

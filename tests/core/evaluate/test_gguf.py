@@ -60,5 +60,5 @@ def test_llama_cpp_measures_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.llama
 def test_llama_cpp_takes_gguf_files_only(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"llama\.cpp computes GGUF files, and .* is none: make one with llmopt quantize --method gguf"):
+    with pytest.raises(RequestError, match=r"llama\.cpp runs GGUF files, and .* is not one: create one with llmopt quantize --method gguf"):
         run(request(tiny_llama_dir, engine="llama.cpp"), RecordingContext(tmp_path))

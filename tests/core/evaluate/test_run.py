@@ -144,7 +144,7 @@ def test_a_text_that_ends_early_is_said(tiny_llama_dir: Path, novel: Path) -> No
     context = Recorder()
     result = run(spec_of(tiny_llama_dir, text=str(novel), tokens=1_000_000), context)
     assert len(result.warnings) == 1
-    assert "fewer than the 1000000 asked for" in result.warnings[0]
+    assert "fewer than the 1000000 requested" in result.warnings[0]
     assert context.lines == list(result.warnings)
 
 
@@ -174,7 +174,7 @@ def test_what_cannot_be_done_is_refused_before_weights_are_read(tiny_llama_dir: 
 def test_a_short_text_is_refused_before_weights_are_read(tiny_llama_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "short.txt").write_text("too short")
     context = Recorder()
-    with pytest.raises(RequestError, match=r"the text has 10 tokens and one window takes 64: give a longer text or a smaller --context"):
+    with pytest.raises(RequestError, match=r"the text has 10 tokens, and one window needs 64: give a longer text or a smaller --context"):
         run(spec_of(tiny_llama_dir, text=str(tmp_path / "short.txt")), context)
     assert not context.steps
 
@@ -209,7 +209,7 @@ def test_a_quantized_checkpoint_cannot_be_streamed(tiny_llama_dir: Path, other_w
     config = json.loads((other_words_dir / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "a method of tomorrow"}
     (other_words_dir / "config.json").write_text(json.dumps(config))
-    with pytest.raises(RequestError, match="quantized in a way that cannot be read block by block: give --streaming off"):
+    with pytest.raises(RequestError, match="quantized in a way that does not support streaming: give --streaming off"):
         run(spec_of(other_words_dir, streaming="on"), Recorder())
 
 

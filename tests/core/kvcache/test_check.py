@@ -68,10 +68,10 @@ def test_predictions_that_are_not_kept_are_not_counted() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"context": 129}, "129 tokens are more than the 128 positions of tiny"),
+        ({"context": 129}, "129 tokens exceed the 128 positions of tiny"),
         ({"prompt": 128}, "leaves nothing to score"),
         ({"prompt": 100, "steps": 64}, "more than the 128 positions"),
-        ({"schemes": ("offload",)}, "there is no GPU"),
+        ({"schemes": ("offload",)}, "no GPU is in use"),
         ({"heads": ("gqa-3",)}, "does not divide"),
     ],
 )
@@ -85,7 +85,7 @@ def test_a_scheme_that_the_attention_does_not_allow_becomes_a_row_with_its_reaso
     found = {name: (held, refused) for name, held, refused in check(spec(schemes=("static", "h2o")), sliding).rows}
     assert found["static"][1] is None
     assert found["h2o"][0] == 0
-    assert "slide over 32 tokens" in str(found["h2o"][1])
+    assert "use a sliding window of 32 tokens" in str(found["h2o"][1])
     with pytest.raises(RequestError, match="h2o needs attention over the whole text"):
         check(spec(schemes=("h2o", "snapkv")), sliding)
 
@@ -100,7 +100,7 @@ def test_a_model_that_keeps_no_keys_and_values_is_refused_as_a_whole() -> None:
 
 def test_lengths_beyond_the_context_are_refused() -> None:
     check_why(KvCacheWhySpec(model="tiny", lengths=(4, 8, 128)), card())
-    with pytest.raises(RequestError, match="129 tokens are more than"):
+    with pytest.raises(RequestError, match="129 tokens exceed"):
         check_why(KvCacheWhySpec(model="tiny", lengths=(4, 8, 129)), card())
 
 

@@ -34,13 +34,13 @@ def test_what_is_measured_by_default_needs_no_gpu() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"schemes": ("kivi-9",)}, "no cache scheme 'kivi-9'"),
+        ({"schemes": ("kivi-9",)}, "unknown cache scheme 'kivi-9'"),
         ({"schemes": ("\x1b[31mred",)}, "choose dynamic"),
         ({"schemes": ()}, "schemes"),
-        ({"heads": ("gqa-0",)}, "no head variant"),
+        ({"heads": ("gqa-0",)}, "unknown head variant"),
         ({"heads": ("mla",)}, "choose mha, mqa, gqa-N"),
         ({"needle_depths": (10, 101)}, "from 0 to 100"),
-        ({"needle_depths": (10, 10)}, "different"),
+        ({"needle_depths": (10, 10)}, "distinct"),
         ({"context": 64, "prompt": 64}, "leaves nothing to score"),
         ({"sinks": 256}, "leave nothing of a budget"),
         ({"batch": 0}, "batch"),

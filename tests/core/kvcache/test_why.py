@@ -50,7 +50,7 @@ def test_cancel_is_honoured_between_steps(spec: KvCacheWhySpec, context: Recordi
 
 
 def test_a_length_beyond_the_context_is_refused(tiny_llama_dir: Path, context: RecordingContext) -> None:
-    with pytest.raises(RequestError, match="129 tokens are more than the 128 positions"):
+    with pytest.raises(RequestError, match="129 tokens exceed the 128 positions"):
         run(KvCacheWhySpec(model=str(tiny_llama_dir), lengths=(2, 6, 129)), context)
 
 

@@ -36,9 +36,9 @@ def test_an_expression_is_read_in_the_unit_of_its_figure(text: str, expected: Ex
     ("text", "sentence"),
     [
         ("wait ~ 3", "the threshold 'wait ~ 3' cannot be read: write for example 'wait < 1s'"),
-        ("speed > 1", "the threshold 'speed > 1' names nothing that is measured: there are wait, rate, lost"),
-        ("rate.p50 > 1", "the threshold 'rate.p50 > 1' names nothing that is measured: rate is one number, write it without .p50"),
-        ("wait.p95 > 1", "the threshold 'wait.p95 > 1' asks for p95: there are p50, p99.9, n"),
+        ("speed > 1", "the threshold 'speed > 1' names no metric: choose one of wait, rate, lost"),
+        ("rate.p50 > 1", "the threshold 'rate.p50 > 1' names no metric: rate is one number, write it without .p50"),
+        ("wait.p95 > 1", "the threshold 'wait.p95 > 1' asks for p95: choose one of p50, p99.9, n"),
         ("wait.n > 1ms", "the threshold 'wait.n > 1ms' has the unit ms: wait takes none"),
         ("lost > 1ms", "the threshold 'lost > 1ms' has the unit ms: lost takes %"),
         ("wait < \x1b[2J", "the threshold 'wait < \ufffd[2J' cannot be read: write for example 'wait < 1s'"),

@@ -59,7 +59,7 @@ def test_warnings_say_what_is_short(tiny_llama_dir: Path) -> None:
         ({"bits": 9}, "less than or equal to 8"),
         ({"bits": 1}, "greater than or equal to 2"),
         ({"activation_bits": 8}, "no other W8A8 kernel"),
-        ({"method": "rtn", "act_order": True}, "order of gptq"),
+        ({"method": "rtn", "act_order": True}, "applies to gptq"),
         ({"act_order": True, "static_groups": False}, "keep static-groups"),
         ({"eval_tokens": 10, "context": 64}, "do not fill one window"),
         ({"surprise": 1}, "not permitted"),
@@ -72,7 +72,7 @@ def test_fields_that_do_not_fit_together_are_refused(values: dict[str, object], 
 
 def test_a_budget_below_the_smallest_width_is_refused_before_anything_is_measured(tiny_llama_dir: Path) -> None:
     card = ModelCard.from_folder(tiny_llama_dir)
-    with pytest.raises(RequestError, match=r"a budget of 2 bits a weight is below the 2\.500 that width 2 takes"):
+    with pytest.raises(RequestError, match=r"a budget of 2 bits per weight is below the 2\.500 of width 2"):
         check(small(method="mixed", budget=2.0), card)
     with pytest.raises(RequestError, match=r"a budget of 4\.25 bits .* width 6"):
         check(small(method="mixed", widths=(6, 8)), card)

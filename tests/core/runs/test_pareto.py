@@ -54,7 +54,7 @@ def test_points_of_one_model_are_gathered_from_all_its_finished_runs() -> None:
     assert [(p.run, p.on_frontier) for p in found.points] == [(good, True), (worse, False)]
     assert found.points[0].error == 0.002 * 1.01
     assert found.frontier[0].title == "mixed-4.25bit-g128"
-    assert found.notes == ("left out: 1 finished run without such a measurement",)
+    assert found.notes == ("omitted: 1 finished run without this measurement",)
     assert found.convention == CONVENTION
     assert found.to_json()["frontier"] == [good]
     assert found.to_json()["evaluation"] == CONVENTION.model_dump(mode="json")
@@ -67,7 +67,7 @@ def test_what_was_measured_otherwise_is_told_and_left_out() -> None:
     finished(evaluation=CONVENTION.model_copy(update={"context": 1024}), bits_per_weight=4.0, ppl_ratio=1.0)
     found = pareto("bundled:base")
     assert {p.run for p in found.points} == kept
-    assert found.notes == ("left out: 1 point measured on other text or windows, which cannot be compared",)
+    assert found.notes == ("omitted: 1 point measured on other text or windows, not comparable",)
 
 
 def test_rows_of_a_comparison_are_points_too() -> None:

@@ -76,7 +76,7 @@ def test_a_damaged_block_is_named(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     (tmp_path / "hidden-00000.safetensors").unlink()
     found = ResumeStore(tmp_path, {})
-    with pytest.raises(RequestError, match=r"block-00000\.safetensors'?, which was kept of the run, is damaged"):
+    with pytest.raises(RequestError, match=r"block-00000\.safetensors'?, kept by the run, is damaged"):
         found.block(0, Facts)
     with pytest.raises(RequestError, match="hidden-00000"):
         _ = found.hidden
@@ -91,7 +91,7 @@ def test_a_disk_that_refuses_ends_the_keeping_and_not_the_run(tmp_path: Path, mo
     store.save_block(0, block(1), None)
     monkeypatch.setattr(resume_store, "_write", full)
     store.save_block(1, block(1), None)
-    assert said == ["finished blocks are not kept (No space left on device): should this run be stopped, it begins anew"]
+    assert said == ["finished blocks are not kept (No space left on device): if this run is stopped, it starts again"]
     assert not store.active
     assert not (tmp_path / "kept").exists()
 
@@ -106,4 +106,4 @@ def test_what_is_kept_leaves_room_for_the_checkpoint(tmp_path: Path, monkeypatch
     store.save_block(1, block(1), None, left=3)
     assert not store.active
     assert not (tmp_path / "kept").exists()
-    assert "too little space on the disk to have them twice" in said[0]
+    assert "not enough disk space for a second copy" in said[0]

@@ -163,7 +163,7 @@ def test_a_scheme_that_cannot_says_so(model: Any) -> None:
         decoder.keep([1, 2], 4)
     with pytest.raises(RequestError, match="slots stay in place"):
         decoder.forward(tokens(2, batch=2), real=torch.tensor([[True, True], [False, True]]))
-    with pytest.raises(RequestError, match="Fixed cannot take tokens back"):
+    with pytest.raises(RequestError, match="Fixed does not support rollback"):
         decoder.keep([1, 1], 4)
     with pytest.raises(RequestError, match="one sequence at a time"):
         decoder.forward(tokens(2, batch=2), tree=Tree.of([-1, 0]))

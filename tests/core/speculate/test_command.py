@@ -42,9 +42,9 @@ def test_a_test_of_losslessness_is_one_document(tiny_llama_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--gamma", "0"), "gamma 0"),
+        (("--gamma", "0"), "gamma must be between 1 and 64, got 0"),
         (("--gamma", "two"), "whole numbers"),
-        (("--temperature", "warm"), "numbers with commas"),
+        (("--temperature", "warm"), "numbers separated by commas"),
         (("--draft", "/no/such/model"), "no such path"),
         (("--prompt", ""), "empty"),
         (("--prompt-tokens", "500"), "positions"),

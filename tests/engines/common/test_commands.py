@@ -106,7 +106,7 @@ def test_tensorrt_says_what_its_figures_need(installed: str) -> None:
 
 @pytest.mark.parametrize("installed", ["vllm"], indirect=True)
 def test_what_the_version_does_not_know_and_the_request_needs_is_refused(installed: str) -> None:
-    with pytest.raises(RequestError, match="does not know --kv-cache-dtype"):
+    with pytest.raises(RequestError, match="does not support --kv-cache-dtype"):
         command(installed, kv_dtype="fp8")
 
 

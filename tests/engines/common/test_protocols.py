@@ -250,7 +250,7 @@ def test_no_metrics_bring_it_down(text: str) -> None:
     ("line", "word"),
     [
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate", "lower context"),
-        ("OSError: [Errno 98] Address already in use", "port is taken"),
+        ("OSError: [Errno 98] Address already in use", "port is in use"),
         ("ModuleNotFoundError: No module named 'flashinfer'", "lacks a package"),
         ("ValueError: Bfloat16 is only supported on GPUs with compute capability of at least 8.0", "dtype float16"),
         ("ValueError: Available memory on node 0 (20 GiB) on startup is less than desired CPU memory utilization (0.92, 22 GiB)", "lower gpu-memory"),

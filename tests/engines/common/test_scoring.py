@@ -103,7 +103,7 @@ def test_tgi_without_its_flag_names_it() -> None:
 
 
 def test_ollama_says_why_not() -> None:
-    with pytest.raises(RequestError, match="Ollama tells"):
+    with pytest.raises(RequestError, match="Ollama returns"):
         scored("ollama", "http://127.0.0.1:9", "x", None)
 
 
@@ -125,7 +125,7 @@ def test_a_server_that_does_not_tell_is_named(name: str, answer: Any) -> None:
     title = look_up(name).facts.title
     with documented({"/v1/completions": answer, "/generate": answer}) as server, pytest.raises(RequestError) as refused:
         scored(name, server.url, "Hi", None)
-    assert str(refused.value).startswith(f"{title} gives no log-probabilities of a given text here: ")
+    assert str(refused.value).startswith(f"{title} returns no log-probabilities of a given text here: ")
 
 
 def test_tokens_of_an_answer_are_not_taken_for_the_text() -> None:

@@ -282,7 +282,7 @@ async def test_thresholds_may_have_blanks_and_a_wrong_one_is_refused_with_its_se
         await settle(pilot)
         await pilot.press(*"speed > 3")
         await settle(pilot)
-        assert "names nothing that is measured" in shown(pilot)
+        assert "names no metric" in shown(pilot)
         await pilot.press("escape", "f5")
         await settle(pilot)
         assert runs.started == []
@@ -323,11 +323,11 @@ async def test_f5_in_the_form_of_engines_starts_a_comparison_and_f7_asks_for_it_
         await pilot.press("f7")
         await settle(pilot)
         assert pane.forms.chosen == "engines"
-        assert "is left out: vLLM is not installed" in shown(pilot)
+        assert "is skipped: vLLM is not installed" in shown(pilot)
         await pilot.press("f5")
         await until(pilot, lambda: bool(runs.started))
         assert runs.started == [BenchmarkCompareSpec(**made.MODEL, **made.LOAD)]
-        await until(pilot, lambda: "engines beside each other: bundled:base" in shown(pilot))
+        await until(pilot, lambda: "comparison of engines: bundled:base" in shown(pilot))
 
 
 async def test_results_of_another_version_are_left_out(make_app: MakeApp) -> None:

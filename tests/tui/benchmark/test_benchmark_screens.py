@@ -133,7 +133,7 @@ def test_the_requests_of_a_server_in_a_low_window(snap_compare: Any, make_app: M
 
 
 def test_a_server_that_did_not_start(snap_compare: Any, make_app: MakeApp) -> None:
-    reason = "the server ended with exit code 2 before it answered: port 8000 is taken: give another, or 0 for a free one"
+    reason = "the server ended with exit code 2 before it answered: port 8000 is in use: give another, or 0 for a free one"
     made.run_of(made.SERVER, "20260101-115900-serve-4f1d", "failed", created=NOW - 60, reason=reason)
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=view(SERVERS))
 

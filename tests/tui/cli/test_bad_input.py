@@ -43,8 +43,8 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "words"),
     [
         ((URL, "--load", "trace"), "give a JSONL file"),
-        ((URL, "--load", "trace", "--trace", "empty.jsonl"), "empty.jsonl holds no requests"),
-        ((URL, "--load", "trace", "--trace", "blank.jsonl"), "blank.jsonl holds no requests"),
+        ((URL, "--load", "trace", "--trace", "empty.jsonl"), "empty.jsonl has no requests"),
+        ((URL, "--load", "trace", "--trace", "blank.jsonl"), "blank.jsonl has no requests"),
         ((URL, "--load", "trace", "--trace", "broken.jsonl"), "line 2 of broken.jsonl is not JSON"),
         ((URL, "--load", "trace", "--trace", "back.jsonl"), "goes back in time at its request 2"),
         ((URL, "--load", "trace", "--trace", "untimed.jsonl"), "needs a timestamp in every line"),
@@ -52,25 +52,25 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ((URL, "--load", "trace", "--trace", "huge.jsonl"), "input_tokens is not a whole number from 1 to"),
         ((URL, "--load", "trace", "--trace", "none.jsonl"), "cannot read none.jsonl: No such file"),
         ((URL, "--prompts", "broken.jsonl"), "line 2 of broken.jsonl is not JSON"),
-        ((URL, "--choices", "empty.jsonl"), "holds no question"),
+        ((URL, "--choices", "empty.jsonl"), "has no questions"),
         ((URL, "--thresholds", "ttft p95 < 5"), "cannot be read"),
-        ((URL, "--thresholds", "speed > 3"), "names nothing that is measured"),
-        ((URL, "--thresholds", "ttft.p42 < 3"), "there are p50"),
+        ((URL, "--thresholds", "speed > 3"), "names no metric"),
+        ((URL, "--thresholds", "ttft.p42 < 3"), "choose one of p50"),
         ((URL, "--thresholds", "kl < 3 bananas"), "takes nat, mnat"),
         ((URL, "--thresholds", "accuracy > 50%"), "give choices too"),
         ((URL, "--thresholds", "kl < 0.1", "--quality-tokens", "64"), "give quality-reference too"),
-        ((URL, "--thresholds", ""), "nothing is named"),
+        ((URL, "--thresholds", ""), "the option has no value"),
         ((URL, "--objectives", "throughput > 3"), "objective"),
         ((URL, "--baseline", "nosuch"), "no run 'nosuch'"),
         ((URL, "--key-env", "NO_SUCH_KEY"), "NO_SUCH_KEY, which should hold the server's key, is not set"),
         ((URL, "--engine", "nobody"), "unknown engine"),
         ((URL, "--tokenizer", "bundled:nothing"), "bundled:nothing"),
         ((URL, "--quality-tokens", "64", "--quality-reference", "bundled:base"), "give tokenizer"),
-        (("127.0.0.1:9",), "begins with http://"),
+        (("127.0.0.1:9",), "starts with http://"),
         (("http://me:secret@127.0.0.1:9",), "a name, a password or a query"),
-        (("bundled:base", "--input-tokens", "900", "--output-tokens", "500"), "more than the context of 1024"),
-        (("bundled:base", "--context", "5000"), "more than the 1024"),
-        (("bundled:base", "--engine", "llama-cpp"), "reads GGUF files alone"),
+        (("bundled:base", "--input-tokens", "900", "--output-tokens", "500"), "exceed the context of 1024"),
+        (("bundled:base", "--context", "5000"), "exceeds the 1024"),
+        (("bundled:base", "--engine", "llama-cpp"), "supports only GGUF files"),
         (("bundled:base", "--engine", "tgi"), "give the address of its server"),
     ],
 )
@@ -98,7 +98,7 @@ def test_the_exit_code_says_how_it_went(llmopt: Llmopt) -> None:
     assert failed.document["entries"][0]["requests"] == {"scheduled": 4, "done": 0, "failed": 4, "timed_out": 0, "unsent": 0, "cancelled": 0}
     poor = llmopt("benchmark", URL, *LOAD, "--baseline", str(failed.document["run"]))
     assert poor.code == 2
-    assert "has no request that was answered" in poor.err
+    assert "has no answered request" in poor.err
     gone = llmopt("benchmark", server.url, *LOAD, "--json")
     assert gone.code == 2
     assert "no answer from" in str(gone.document["error"])

@@ -211,4 +211,4 @@ def test_lists_of_numbers_are_given_with_commas() -> None:
 
 def test_an_option_that_means_nothing_beside_the_method_is_told() -> None:
     spec = QuantizeSpec(model="bundled:base", method="gguf")
-    assert without_effect(spec, {"bits": 4, "level": "Q4_K_M", "seed": 1}) == ["--bits has no effect beside method gguf"]
+    assert without_effect(spec, {"bits": 4, "level": "Q4_K_M", "seed": 1}) == ["--bits has no effect with method gguf"]

@@ -109,7 +109,7 @@ def test_ctrl_c_while_following_leaves_the_run_going(llmopt: Llmopt, model_dir: 
     front.send_signal(signal.SIGINT)
     _, err = front.communicate(timeout=60)
     assert front.returncode == 130
-    assert "goes on" in err
+    assert "continues" in err
     assert refresh(run).status == "running"
     assert llmopt("runs", "cancel", run.id).out == f"{run.id} cancelled\n"
 

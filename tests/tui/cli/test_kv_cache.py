@@ -14,16 +14,16 @@ from tui.cli.printing.results import print_result
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("kv-cache", "MODEL", "--schemes", "kivi-9"), "there is no cache scheme 'kivi-9'"),
+        (("kv-cache", "MODEL", "--schemes", "kivi-9"), "unknown cache scheme 'kivi-9'"),
         (("kv-cache", "MODEL", "--schemes", "\x1b[31mred"), "choose dynamic"),
-        (("kv-cache", "MODEL", "--context", "4096"), "4096 tokens are more than the 128 positions"),
+        (("kv-cache", "MODEL", "--context", "4096"), "4096 tokens exceed the 128 positions"),
         (("kv-cache", "MODEL", "--prompt", "128", "--steps", "4"), "leaves nothing to score"),
         (("kv-cache", "MODEL", "--batch", "4096", "--windows", "65536", "--context", "128", "--needle-depths", "ten"), "whole numbers"),
         (("kv-cache", "MODEL", "--heads", "gqa-3", "--steps", "8"), "does not divide the model's 4 query heads"),
-        (("kv-cache", "MODEL", "--schemes", "offload", "--steps", "8", "--device", "cpu"), "there is no GPU in use"),
+        (("kv-cache", "MODEL", "--schemes", "offload", "--steps", "8", "--device", "cpu"), "no GPU is in use"),
         (("kv-cache", "MODEL", "--text", "/no/such/text"), "/no/such/text"),
         (("kv-cache-why", "MODEL", "--lengths", "10,5,20"), "ascending"),
-        (("kv-cache-why", "MODEL", "--lengths", "10,20,500"), "500 tokens are more than the 128 positions"),
+        (("kv-cache-why", "MODEL", "--lengths", "10,20,500"), "500 tokens exceed the 128 positions"),
         (("kv-cache-why", "MODEL", "--lengths", "a,b"), "whole numbers"),
     ],
 )

@@ -41,7 +41,7 @@ def test_what_nothing_beats_is_marked(llmopt: Llmopt, monkeypatch: pytest.Monkey
 def test_a_model_without_runs_is_told_of_those_that_have_some(llmopt: Llmopt) -> None:
     assert "`llmopt quantize nothing`" in llmopt("pareto", "nothing").err
     made(4, 5.0, 1.02)
-    assert "there are some of bundled:base" in llmopt("pareto", "nothing").err
+    assert "finished ones exist for bundled:base" in llmopt("pareto", "nothing").err
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def stopped() -> Callable[[str], Run]:
 def test_only_a_run_that_was_stopped_and_keeps_something_is_resumed(
     llmopt: Llmopt, stopped: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "keep nothing to go on from" in llmopt("runs", "resume", stopped("failed").id).err
+    assert "cannot be resumed" in llmopt("runs", "resume", stopped("failed").id).err
     monkeypatch.setitem(registry.CAPABILITIES, "tick", replace(tick.CAPABILITY, resumable=True))
     done = llmopt("runs", "resume", stopped("done").id)
     assert (done.code, "is done" in done.err) == (2, True)
@@ -85,5 +85,5 @@ def test_the_pause_of_a_resumed_run_is_not_taken_for_its_pace() -> None:
     stream = io.StringIO()
     line = ProgressLine(stream)
     line.show([Progress(0.0, 0, 100, "a"), Progress(10.0, 10, 100, "b")])
-    line.show([StateChange(1000.0, "queued", "asked to go on"), Progress(1001.0, 50, 100, "c"), Progress(1011.0, 60, 100, "d")])
+    line.show([StateChange(1000.0, "queued", "asked to resume"), Progress(1001.0, 50, 100, "c"), Progress(1011.0, 60, 100, "d")])
     assert stream.getvalue().splitlines()[-1].split("  ")[1] == "6.7 s left"

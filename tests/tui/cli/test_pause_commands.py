@@ -48,13 +48,13 @@ def test_a_load_waits_goes_on_and_keeps_what_it_has_when_it_is_cancelled(
     assert started.code == 0, started.err
     run = store.find(started.out.strip())
     until(lambda: answered(run) > 0)
-    assert llmopt("runs", "pause", run.id).out == f"{run.id} waits: `llmopt runs resume {run.id}` lets it go on\n"
-    assert "paused already" in llmopt("runs", "pause", run.id).err
+    assert llmopt("runs", "pause", run.id).out == f"{run.id} is paused: `llmopt runs resume {run.id}` resumes it\n"
+    assert "already paused" in llmopt("runs", "pause", run.id).err
     until(lambda: any("paused after" in getattr(event, "text", "") for event in run.events))
     assert json.loads(llmopt("runs", "show", run.id, "--json").out)["paused"] is True
     assert "paused" in llmopt("runs", "list").out
-    assert llmopt("runs", "resume", run.id).out == f"{run.id} goes on\n"
-    until(lambda: any("goes on after" in getattr(event, "text", "") for event in run.events))
+    assert llmopt("runs", "resume", run.id).out == f"{run.id} resumed\n"
+    until(lambda: any("resumed after" in getattr(event, "text", "") for event in run.events))
     before = answered(run)
     until(lambda: answered(run) > before)
     assert llmopt("runs", "cancel", run.id).out == f"{run.id} cancelled\n"
@@ -68,19 +68,19 @@ def test_a_load_waits_goes_on_and_keeps_what_it_has_when_it_is_cancelled(
     assert len(entry["levels"][0]["pauses"]) == 1
     followed = llmopt("runs", "follow", run.id)
     assert followed.code == 130
-    assert "tokens a second" in followed.out
-    assert "stopped by the person" in followed.err
+    assert "tokens per second" in followed.out
+    assert "stopped by the user" in followed.err
     for form in ("json", "csv", "samples", "md", "html"):
         file = tmp_path / f"report.{form}"
         assert llmopt("runs", "export", run.id, "--to", form, "--out", str(file)).code == 0
         assert file.stat().st_size > 500
-        assert form in ("csv", "samples") or "stopped by the person" in file.read_text()
+        assert form in ("csv", "samples") or "stopped by the user" in file.read_text()
 
 
 def test_what_cannot_wait_is_refused(llmopt: Llmopt, model_dir: Path) -> None:
     run = store.find(llmopt("tick", str(model_dir), "--device", "cpu", "--ticks", "2", "--detach").out.strip())
     answer = llmopt("runs", "pause", run.id)
     assert answer.code == 2
-    assert "cannot wait" in answer.err or "over already" in answer.err
+    assert "cannot be paused" in answer.err or "already ended" in answer.err
     until(lambda: run.state.is_over)
-    assert "over already (done)" in llmopt("runs", "pause", run.id).err
+    assert "already ended (done)" in llmopt("runs", "pause", run.id).err

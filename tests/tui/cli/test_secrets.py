@@ -78,7 +78,7 @@ def test_the_key_of_a_measured_server_is_nowhere(kind: str, tmp_path: Path) -> N
 def test_a_key_among_the_arguments_of_a_server_is_refused(extra: str, llmopt: Llmopt) -> None:
     answer = llmopt("serve", "runtime", "bundled:base", f"--extra={extra}")
     assert answer.code == 2
-    assert "would put a key into the command line" in answer.err
+    assert "would put a key on the command line" in answer.err
     assert KEY not in answer.err + answer.out
     assert store.list_runs() == []
 

@@ -80,15 +80,15 @@ def test_facts_take_no_more_room_than_they_are_given_and_begin_with_what_the_tab
     lines = gpu_facts.lines(sampler.latest.gpus[3], sampler.history, 80, height)
     assert len(lines) <= height
     if height == 4:
-        assert "held back" in text(lines[1])
+        assert "throttled" in text(lines[1])
 
 
 def test_ecc_errors_and_replays_are_told():
     sampler = sampled("eight", 3)
     facts = " ".join(text(line) for line in gpu_facts.lines(sampler.latest.gpus[3], sampler.history, 120, 30))
     assert "corrected 3, not 0" in facts
-    assert "in its life 12, not 1" in facts
-    assert "2 sent again" in facts
+    assert "lifetime 12, not 1" in facts
+    assert "2 replays" in facts
 
 
 def test_memory_is_told_as_nvidia_smi_tells_it_and_measured_with_what_the_driver_reserves():

@@ -41,7 +41,7 @@ async def test_without_a_gpu_the_processes_have_the_focus_and_one_line_says_why(
         assert pane.query_one("#processes", LiveTable).has_focus
         assert not pane.query_one("#gpus").display
         problem = pane.query_one("#problem", LiveLines).plain
-        assert problem.startswith("No GPU is shown: no NVIDIA driver library")
+        assert problem.startswith("No GPUs: no NVIDIA driver library")
         assert "\n" not in problem
 
 
@@ -149,7 +149,7 @@ async def test_read_only_refuses_with_the_reason(on_machine, services):
         await pilot.press("k")
         await pilot.pause()
         assert not isinstance(app.screen, KillScreen)
-        assert pane.live.why_not(pane.live.selected_process()).startswith("Read-only: processes cannot be ended from here")
+        assert pane.live.why_not(pane.live.selected_process()).startswith("Read-only: start llmopt-tui without --read-only")
         assert any("Read-only" in note.message for note in app._notifications)
 
 
@@ -167,7 +167,7 @@ async def test_a_process_that_has_ended_meanwhile_is_said_to_have(on_machine, se
         await opened(pilot)
         await pilot.press("k", "t")
         await pilot.pause()
-        assert any("another process's now" in note.message for note in app._notifications)
+        assert any("belongs to another process" in note.message for note in app._notifications)
     assert psutil.Process(victim.pid).status() != psutil.STATUS_ZOMBIE
 
 

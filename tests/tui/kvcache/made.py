@@ -95,7 +95,7 @@ def schemes_done(run_id: str = "20260101-110000-kv-cache-0a01", **changes: Any) 
 
 def refused(like: KvRow) -> KvRow:
     """The row of a scheme that needs a GPU, on a machine without one."""
-    reason = "offload moves keys and values between GPU and main memory, and there is no GPU in use: choose another scheme"
+    reason = "offload moves keys and values between GPU and main memory, but no GPU is in use: choose another scheme"
     return KvRow(
         name="offload",
         scheme="offload",

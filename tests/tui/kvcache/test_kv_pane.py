@@ -158,7 +158,7 @@ async def test_a_context_beyond_the_models_is_refused_before_anything_starts(mak
     async with make_app().run_test(size=(80, 24)) as pilot:
         pane = await open_tab(pilot)
         pane.setup.form.set_value("context", 4096)
-        await until(pilot, lambda: "4096 tokens are more than the 1024 positions" in foreseen(pilot))
+        await until(pilot, lambda: "4096 tokens exceed the 1024 positions" in foreseen(pilot))
         await pilot.press("escape", "f5")
         await until(pilot, lambda: len(pilot.app._notifications) > 0)
         assert runs.started == []
@@ -304,7 +304,7 @@ async def test_the_calculator_answers_at_once_and_says_what_is_wrong(make_app: M
         await pilot.press(*["backspace"] * 4)
         await until(pilot, lambda: "is more than" not in shown(pilot))
         await pilot.press("x")
-        await until(pilot, lambda: "no whole number" in shown(pilot))
+        await until(pilot, lambda: "not a whole number" in shown(pilot))
 
 
 async def test_the_grid_follows_the_scheme_under_the_cursor(make_app: MakeApp) -> None:

@@ -155,10 +155,10 @@ def result_of(
 def verified(run: Run, zeros: str = "pass") -> Run:
     """Give a verification its result; `zeros` is the status of one of its checks."""
     checks = [
-        {"id": "config", "title": "the configuration names a scheme that can be read", "status": "pass", "found": "gptq, 4 bits"},
+        {"id": "config", "title": "the configuration names a supported scheme", "status": "pass", "found": "gptq, 4 bits"},
         {"id": "zeros", "title": "zero points are inside the grid", "status": zeros, "found": "model.layers.3.mlp.up_proj.qzeros: 17 is above 15"},
         {"id": "tokenizer", "title": "transformers reads the tokenizer", "status": "warn", "found": "no chat template"},
-        {"id": "perplexity", "title": "the model predicts text better than guessing", "status": "skip", "found": ""},
+        {"id": "perplexity", "title": "the model predicts text better than chance", "status": "skip", "found": ""},
     ]
     result = {
         "schema": "llmopt.verify/1", "llmopt_version": "0", "model": run.values["model"], "verified": zeros != "fail", "format": "gptq",

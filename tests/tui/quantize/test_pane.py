@@ -24,7 +24,7 @@ async def test_the_form_stands_with_a_judgement_of_the_default_request(make_app:
         assert pane.bar.active == SETUP
         assert pane.setup.spec() == QuantizeSpec(model="bundled:base")
         judged = text_of(pilot, FitPanel)
-        assert "bits a weight, 70 linears quantized" in judged
+        assert "bits per weight, 70 linears quantized" in judged
         assert "6.0 GiB free" in judged
 
 

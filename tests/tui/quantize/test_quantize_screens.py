@@ -244,7 +244,7 @@ def test_a_verification_that_found_something(snap_compare: Any, make_app: MakeAp
     async def show(pilot: Pilot[None]) -> None:
         await open_quantize(pilot)
         pilot.app.push_screen(VerifyScreen(run))
-        await until(pilot, lambda: "not as it should be" in "".join(str(each.render()) for each in pilot.app.screen.query(Static)))
+        await until(pilot, lambda: "faulty" in "".join(str(each.render()) for each in pilot.app.screen.query(Static)))
         await settle(pilot)
 
     assert snap_compare(make_app(), terminal_size=size, run_before=show)

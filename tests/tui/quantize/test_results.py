@@ -80,7 +80,7 @@ async def test_v_verifies_the_checkpoint_of_the_result(make_app: MakeApp, runs: 
         run = pilot.app.screen._run  # type: ignore[attr-defined]
         made.verified(run, "fail")
         run.save_state(run.state.model_copy(update={"status": "done", "ended": NOW, "exit_code": 3}))
-        await until(pilot, lambda: "not as it should be" in str(pilot.app.screen._text.render()))  # type: ignore[attr-defined]
+        await until(pilot, lambda: "faulty" in str(pilot.app.screen._text.render()))  # type: ignore[attr-defined]
         text = str(pilot.app.screen._text.render())  # type: ignore[attr-defined]
         assert "✗ failed" in text
         assert "zero points are inside the grid" in text

@@ -243,7 +243,7 @@ async def test_a_stopped_run_goes_on_and_a_done_one_says_why_not(make_app: MakeA
         await go_to(pilot, DONE)
         await pilot.press("r")
         await pilot.app.workers.wait_for_complete()
-        assert [note.message for note in pilot.app._notifications if "nothing left to go on with" in note.message]
+        assert [note.message for note in pilot.app._notifications if "nothing is left to resume" in note.message]
 
 
 async def test_a_run_that_goes_on_is_read_again(make_app: MakeApp, runs: None) -> None:

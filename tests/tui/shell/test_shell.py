@@ -131,7 +131,7 @@ async def test_a_pane_that_cannot_be_imported_is_a_sentence(make_app: MakeApp, m
     async with make_app().run_test() as pilot:
         await settle(pilot)
         text = str(app_of(pilot).pane("hardware").render())
-        assert text.startswith("Hardware cannot be opened: unexpected error (ImportError: no module named [bold]nothing")
+        assert text.startswith("Hardware could not be opened: unexpected error (ImportError: no module named [bold]nothing")
         assert "\x1b" not in text
     assert "Traceback" in (llmopt_home / "crash.log").read_text()
 
@@ -182,7 +182,7 @@ async def test_f1_explains_the_focused_place_and_lists_keys_with_their_ids(make_
         text = "\n".join(str(static.render()) for static in pilot.app.screen.query(Static))
         assert "The first pane of the test." in text
         assert re.search(r"\bg  Go somewhere +first\.go$", text, re.MULTILINE)
-        assert re.search(r"\^q  Leave; runs go on +app\.quit$", text, re.MULTILINE)
+        assert re.search(r"\^q  Quit; runs continue +app\.quit$", text, re.MULTILINE)
         await pilot.press("f1")
         assert len(pilot.app.screen_stack) == 1
 
@@ -222,7 +222,7 @@ async def test_an_unknown_theme_is_a_note_and_the_default(make_app: MakeApp, loa
     async with make_app().run_test() as pilot:
         await settle(pilot)
         assert pilot.app.theme == "llmopt-dark"
-        assert [note.message for note in pilot.app._notifications] == ["There is no theme [red]nothing; the command palette lists them."]
+        assert [note.message for note in pilot.app._notifications] == ["Unknown theme [red]nothing; the command palette lists them."]
 
 
 async def test_a_run_that_begins_and_ends_elsewhere_is_noticed(make_app: MakeApp, loaded: list[str], services: FakeServices) -> None:

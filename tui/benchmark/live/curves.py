@@ -47,7 +47,7 @@ def concurrency(seconds: Seconds) -> Plot:
         ("computed by the server", lambda second: second.server_running),
         ("waiting in it", lambda second: second.server_waiting),
     ]
-    return _plot("requests under way", "", figures, seconds)
+    return _plot("requests in flight", "", figures, seconds)
 
 
 def charts(seconds: Seconds) -> tuple[Plot, ...]:
@@ -73,5 +73,5 @@ def _plot(title: str, unit: str, figures: Sequence[tuple[str, Figure]], seconds:
         y_unit=unit,
         x_unit="s",
         y_limits=(0.0, top) if top > 0 else None,
-        empty=_NOTHING if not seconds or title != "requests under way" else "the server tells nothing of its requests",
+        empty=_NOTHING if not seconds or title != "requests in flight" else "the server reports nothing about its requests",
     )

@@ -1,4 +1,4 @@
-"""A load as it goes: throughput, latencies, requests under way, errors."""
+"""A load as it goes: throughput, latencies, requests in flight, errors."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
     """Head, figures, errors, as many charts as there is room for."""
 
     HELP = (
-        "A load as it goes, told once a second. Figures and medians are of the requests that ended since the second before; a request that is under "
-        "way is in none of them. running and waiting are what the server says of itself.\n\n"
-        "m shows the next chart: throughput, latencies, requests under way. p lets the load wait: nothing new is sent, what is under way is "
-        "answered, the schedule stands still, and the time counts in no rate; p again lets it go on. F8 stops it, and what was answered so far "
-        "becomes a result. The run does not need this program: it goes on when the terminal closes."
+        "A load in progress, updated once per second. Figures and medians cover the requests that ended in the last second; requests in flight are "
+        "in none of them. running and waiting are reported by the server.\n\n"
+        "m shows the next chart: throughput, latencies, requests in flight. p pauses the load: no new requests are sent, requests in flight finish, "
+        "the schedule is paused, and the time is excluded from rates; p again resumes it. F8 stops it, and the requests answered so far become a "
+        "result. The run does not need this program: it continues when the terminal closes."
     )
-    NOTHING = "No load yet. F5 puts one on the server of the form: one that is started for it, or an address. It goes on when this program ends."
+    NOTHING = "No load yet. F5 load-tests the server of the form: one started for it, or an address. It continues when this program exits."
     DEFAULT_CSS = """
     BenchmarkLive .live--figures { height: 4; margin-top: 1; }
     BenchmarkLive .live--errors { height: 0; }

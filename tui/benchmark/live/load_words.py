@@ -35,13 +35,13 @@ def _paused(second: SecondEvent, seconds: float | None, *, wished: bool) -> Line
     if not wished:
         return ()
     if seconds is None:
-        return (("‖ will wait", "warn"), (" as soon as it can  ", "muted"), ("p", "strong"), (" goes on", "muted"))
-    left = f", {words.count(second.running)} under way are answered" if second.running else ", nothing is under way"
-    return (("‖ paused", "warn"), (f" for {_whole(seconds)}", ""), (left, "muted"), ("  ", ""), ("p", "strong"), (" goes on", "muted"))
+        return (("‖ will pause", "warn"), (" as soon as it can  ", "muted"), ("p", "strong"), (" resumes", "muted"))
+    left = f", {words.count(second.running)} in flight will finish" if second.running else ", nothing in flight"
+    return (("‖ paused", "warn"), (f" for {_whole(seconds)}", ""), (left, "muted"), ("  ", ""), ("p", "strong"), (" resumes", "muted"))
 
 
 def _whole(seconds: float) -> str:
-    """So that it changes once a second."""
+    """So that it changes once per second."""
     return f"{int(seconds)} s" if seconds < 60 else words.duration(int(seconds))
 
 
@@ -49,7 +49,7 @@ def _counts(second: SecondEvent) -> Line:
     runs: list[Run] = [(f"{words.count(second.done)}", "strong"), (f" of {words.count(second.scheduled)} answered", "muted")]
     if second.level is not None:
         runs = [("level ", "muted"), (f"{second.level:g}", "strong"), ("  ", ""), *runs]
-    runs += [(f"  {words.count(second.running)} under way", "muted")] if second.running else []
+    runs += [(f"  {words.count(second.running)} in flight", "muted")] if second.running else []
     runs += [("  ✗ ", "bad"), (f"{words.count(second.failed)} failed", "bad")] if second.failed else [("  0 failed", "muted")]
     return (*runs, (f"  ✗ {words.count(second.timed_out)} timed out", "bad")) if second.timed_out else tuple(runs)
 
@@ -83,7 +83,7 @@ def _server(second: SecondEvent) -> Line:
         if value is not None
     ]
     if not known:
-        return (("server  tells nothing of itself", "muted"),)
+        return (("server  reports no metrics", "muted"),)
     runs: list[Run] = [("server  ", "muted")]
     for name, text in known:
         runs += [(f"{name} ", "muted"), (text, "strong"), ("  ", "")]

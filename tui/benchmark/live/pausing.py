@@ -18,10 +18,10 @@ from tui.services.services import services_of
 from tui.widgets.threads import in_thread
 
 PAUSE_BINDINGS: tuple[Binding, ...] = (
-    Binding("p", "pause", "Pause", id="benchmark.pause", tooltip="Let the load wait: nothing new is sent, what is under way is answered"),
-    Binding("p", "go_on", "Go on", id="benchmark.go-on", tooltip="Let the load that waits go on"),
+    Binding("p", "pause", "Pause", id="benchmark.pause", tooltip="Pause the load: no new requests are sent, requests in flight finish"),
+    Binding("p", "go_on", "Resume", id="benchmark.go-on", tooltip="Resume the paused load"),
 )
-_KEPT = "Requests that were answered so far are kept as a result."
+_KEPT = "Requests answered so far are kept as a result."
 
 
 class PausesLoads(ExperimentPane):
@@ -52,7 +52,7 @@ class PausesLoads(ExperimentPane):
         if self.load is not None:
             self._turn(self.load, services_of(self).runs.go_on)
 
-    @in_thread(group="pause", description="pause a load, or let it go on")
+    @in_thread(group="pause", description="pause or resume a load")
     def _turn(self, load: LoadFollower, do: Callable[[Run], State]) -> None:
         try:
             do(load.run)

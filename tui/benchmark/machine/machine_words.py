@@ -136,7 +136,7 @@ def size_plot(result: BenchmarkMachineResult) -> Plot:
 def roof_plot(result: BenchmarkMachineResult, chosen: ProductRow | None) -> Plot:
     """The roofline of the chosen product's device and number format, with the model's products by phase below it."""
     if chosen is None:
-        return Plot(kind="scatter", empty="no product of the model was measured yet")
+        return Plot(kind="scatter", empty="no product of the model has been measured yet")
     lines = roof_chart(result, chosen.device, chosen.dtype)
     series = [
         Series.of(line.y, line.x, "roof", "line", "braille")
@@ -151,7 +151,7 @@ def roof_plot(result: BenchmarkMachineResult, chosen: ProductRow | None) -> Plot
         series=tuple(series),
         title=f"roofline of {clean(chosen.device)}, {clean(chosen.dtype)}",
         y_unit="GFLOP/s",
-        x_label="operations a byte",
+        x_label="operations per byte",
         log_x=True,
         log_y=True,
         empty="its peak, its memory or its products could not be measured",
@@ -200,7 +200,7 @@ def verdict(result: BenchmarkMachineResult, device: str, dtype: str) -> list[tup
 
 def _roof(roof: Roof) -> str:
     return (
-        f"{words.figure(roof.gb_per_second, 3)} GB/s up to {words.figure(roof.balance, 3)} operations a byte, "
+        f"{words.figure(roof.gb_per_second, 3)} GB/s up to {words.figure(roof.balance, 3)} operations per byte, "
         f"then {rate(roof.peak_gflops)} GFLOP/s ({words.count(roof.peak_size)} x {words.count(roof.peak_size)})"
     )
 

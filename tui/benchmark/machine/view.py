@@ -46,12 +46,12 @@ class MachineView(LiveRun[MachineProgress]):
     """Square products by size; the products of the model under the roofline."""
 
     HELP = (
-        "What this machine can do at most: products of square matrices in each number format, memory that is copied and read. And what a model asks "
-        "of it: the products of its decoder block while it decodes (rows: sequences at once) and reads a prompt (rows: its tokens). A product with "
-        "fewer operations a byte than the balance of the machine is bound by memory, one with more by arithmetic; at most is what the roof allows, "
-        "reached the measured share of it. More than 100 % means that the weights stay in a cache.\n\n"
-        "m turns from the sizes to the model's products (in a low window charts and words take their turn), up and down choose a product, ◆ marks it "
-        "in the roofline. o shows the measurement before this one, F7 fills the form as it was for it."
+        "What this machine can do at most: products of square matrices in each number format, memory copied and read. And what a model needs: the "
+        "products of its decoder block while decoding (rows: sequences at once) and reading a prompt (rows: its tokens). A product with fewer "
+        "operations per byte than the balance of the machine is memory-bound, one with more is compute-bound; at most is what the roofline allows, "
+        "reached the measured share of it. Above 100 % the weights stay in a cache.\n\n"
+        "m switches from the sizes to the model's products (in a low window charts and text alternate), up and down choose a product, ◆ marks it in "
+        "the roofline. o shows the previous measurement, F7 fills the form with its settings."
     )
     NOTHING = "The machine was not measured yet. F5 measures it with the settings of the form (F6 goes to it): best while nothing else runs."
     DEFAULT_CSS = """

@@ -39,8 +39,8 @@ RANKINGS: tuple[Ranking, ...] = (
     Ranking("memory of the server, MiB", _memory),
     Ranking("perplexity", lambda entry: entry.entry.quality.ppl),
     Ranking("KL divergence from the reference, nat", lambda entry: entry.entry.quality.kl_mean),
-    Ranking("questions answered right, %", lambda entry: _share(entry.entry.quality.accuracy), lower=False),
-    Ranking("tokens a joule", lambda entry: entry.entry.server.tokens_per_joule, lower=False),
+    Ranking("questions answered correctly, %", lambda entry: _share(entry.entry.quality.accuracy), lower=False),
+    Ranking("tokens per joule", lambda entry: entry.entry.server.tokens_per_joule, lower=False),
 )
 
 

@@ -26,10 +26,10 @@ def signs(entries: Sequence[Entry], reference: Entry | None) -> str:
     """What the signs mean that are in the table."""
     few = any(not figure.enough for entry in entries for tag in _SHOWN for figure in _percentiles(entry.sample(tag)))
     parts = (
-        (few, f"{FEW} fewer samples than the rule asks (p99: {samples_needed(99.0)}, p95: {samples_needed(95.0)})"),
+        (few, f"{FEW} fewer samples than required (p99: {samples_needed(99.0)}, p95: {samples_needed(95.0)})"),
         (any(entry.is_knee for entry in entries), f"{KNEE} knee of the sweep"),
         (any(_warned(entry) for entry in entries), f"{WARNED} warnings"),
-        (any(entry.foreign for entry in entries), f"{FOREIGN} another load or machine than {reference.letter if reference is not None else 'a'}"),
+        (any(entry.foreign for entry in entries), f"{FOREIGN} different load or machine from {reference.letter if reference is not None else 'a'}"),
     )
     return " · ".join(text for shown, text in parts if shown)
 
@@ -161,7 +161,7 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
         ("server", _server(entry)),
         ("memory", _memories(entry)),
         ("energy", _energy(entry)),
-        ("cost", None if found.cost_per_million_tokens is None else f"{words.figure(found.cost_per_million_tokens, 3)} a million tokens"),
+        ("cost", None if found.cost_per_million_tokens is None else f"{words.figure(found.cost_per_million_tokens, 3)} per million tokens"),
         *_quality(entry.entry.quality),
         ("client", _client(entry)),
         ("stopped", entry.result.stopped),
@@ -171,7 +171,7 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
         ("machine", _machine(entry)),
         ("started", found.command),
         ("run", entry.run.id),
-        (FOREIGN, "another load or machine than the reference's: figures cannot be set against each other" if entry.foreign else None),
+        (FOREIGN, "different load or machine from the reference: figures are not comparable" if entry.foreign else None),
     ]
     return [(clean(name, limit=20), clean(text, limit=1000)) for name, text in rows if text]
 
@@ -190,7 +190,7 @@ def _counts(counts: RequestCounts) -> str:
     bad = ((counts.failed, "failed"), (counts.timed_out, "timed out"), (counts.unsent, "unsent"))
     rest = [f"{words.count(count)} {name}" for count, name in bad if count]
     if 0 < counts.cancelled <= counts.unsent:
-        rest[-1] += f" ({words.count(counts.cancelled)} of them cut off under way)"
+        rest[-1] += f" ({words.count(counts.cancelled)} of them cut off in flight)"
     return ", ".join([f"{words.count(counts.done)} of {words.count(counts.scheduled)} answered", *rest])
 
 
@@ -262,7 +262,7 @@ def _energy(entry: Entry) -> str | None:
     known = (("GPUs", server.joules), ("processors", server.processor_joules))
     parts = [f"{name} {words.figure(value, 3)} J" for name, value in known if value is not None]
     if server.tokens_per_joule is not None:
-        parts.append(f"{words.figure(server.tokens_per_joule, 3)} tokens a joule{f' of the {server.energy_of}' if server.energy_of else ''}")
+        parts.append(f"{words.figure(server.tokens_per_joule, 3)} tokens per joule{f' of the {server.energy_of}' if server.energy_of else ''}")
     return ", ".join(parts) or None
 
 
@@ -285,13 +285,13 @@ def _pauses(level: Level) -> str | None:
     if not level.pauses:
         return None
     spans = ", ".join(f"{words.duration(each.seconds)} at {words.duration(each.at)}" for each in level.pauses)
-    return f"{spans}: nothing new was sent, and no rate counts them"
+    return f"{spans}: no new requests were sent, excluded from rates"
 
 
 def _client(entry: Entry) -> str:
     found = entry.entry
     counted = {
-        "server": "tokens as the server counted them",
+        "server": "tokens counted by the server",
         "tokenizer": "tokens counted with the model's tokenizer",
         "unknown": "tokens not counted",
     }
@@ -318,7 +318,7 @@ def recommended(result: BenchmarkResult) -> list[tuple[str, str]]:
     if not isinstance(result, BenchmarkCompareResult):
         return []
     found = [(clean(each.title, limit=40), clean(each.words, limit=300)) for each in result.recommendations]
-    return [*found, *(("left out", clean(f"{each.target}: {each.reason}", limit=400)) for each in result.left_out)]
+    return [*found, *(("skipped", clean(f"{each.target}: {each.reason}", limit=400)) for each in result.left_out)]
 
 
 def threshold(found: Threshold) -> str:

@@ -35,12 +35,12 @@ class ResultsView(Vertical):
     """Table above, words and chart below; in a low window they take turns."""
 
     HELP = (
-        "Every finished load on this model, newest first; c shows those of all models and addresses. A sweep has a row for each of its levels, "
-        "◆ marks its knee. A percentile with ? has fewer samples behind it than the rule asks for. ✓ and ✗ beside a letter: all thresholds were met, "
-        "or not; ! means warnings, which stand below. ≠ was measured with another load or on another machine than the reference.\n\n"
-        "Up and down choose a row; below stands how it differs from the reference, and whether that is more than noise: b makes the chosen row the "
-        "reference, at first it is the first one. v turns to the other columns: memory, quality, energy, cost. m goes through the charts (and words, "
-        "where they take turns), y copies how the server was started, F7 fills the form as it was for that run."
+        "Every finished load on this model, newest first; c shows those of all models and addresses. A sweep has one row per level, ◆ marks its "
+        "knee. A percentile with ? has fewer samples than required. ✓ and ✗ next to a letter: all thresholds were met, or not; ! marks warnings, "
+        "listed below. ≠ was measured with a different load or on a different machine from the reference.\n\n"
+        "Up and down choose a row; below is its difference from the reference, and whether that is beyond noise: b makes the chosen row the "
+        "reference, initially the first one. v switches columns: memory, quality, energy, cost. m switches charts (and text, if only one fits), y "
+        "copies the command that started the server, F7 fills the form with the settings of that run."
     )
     DEFAULT_CSS = """
     ResultsView { height: 1fr; }

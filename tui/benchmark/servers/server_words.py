@@ -72,7 +72,12 @@ def requests_plot(tape: ServerProgress) -> Plot:
     series = [_series(tape, name, label) for name, label in ((RUNNING, "running"), (WAITING, "waiting")) if tape.course.get(name)]
     top = max((value for each in series for value in each.y), default=0.0)
     return Plot(
-        "line", tuple(series), "requests in the server", x_unit="s", y_limits=(0.0, max(top, 1.0)), empty="the server tells nothing of its requests"
+        "line",
+        tuple(series),
+        "requests in the server",
+        x_unit="s",
+        y_limits=(0.0, max(top, 1.0)),
+        empty="the server reports nothing about its requests",
     )
 
 
@@ -80,7 +85,7 @@ def memory_plot(tape: ServerProgress) -> Plot:
     """Memory of the server's processes."""
     points = tape.course.get(MEMORY, ())
     series = (Series.of([value / 2**20 for _, value in points], [at for at, _ in points]),) if points else ()
-    return Plot("line", series, "memory of its processes", y_unit="MiB", x_unit="s", empty="its processes cannot be seen from here")
+    return Plot("line", series, "memory of its processes", y_unit="MiB", x_unit="s", empty="its processes are not visible from here")
 
 
 def _series(tape: ServerProgress, name: str, label: str) -> Series:

@@ -32,13 +32,13 @@ class ServersView(LiveRun[ServerProgress]):
     """A row a server, and the one under the cursor in full."""
 
     HELP = (
-        "Servers that were started from here or with `llmopt serve`. They go on when this program ends, and listen on this machine only unless told "
-        "otherwise.\n\n"
-        "s starts the server of the form, x stops the one under the cursor after a question, u puts its address into the form of a load, y copies "
-        "its address. m turns to the charts of its requests and its memory. run/wait are the requests that it computes and that wait in it, as it "
-        "says itself."
+        "Servers started from here or with `llmopt serve`. They keep running when this program exits, and listen on this machine only unless "
+        "configured otherwise.\n\n"
+        "s starts the server of the form, x stops the one under the cursor after confirmation, u puts its address into the form of a load, y copies "
+        "its address. m switches to the charts of its requests and its memory. run/wait are the running and waiting requests, as reported by the "
+        "server."
     )
-    NOTHING = "No server yet. s starts the one of the form (F6 goes to it); it goes on until it is stopped with x."
+    NOTHING = "No server yet. s starts the one in the form (F6 goes to it); it runs until x stops it."
     DEFAULT_CSS = """
     ServersView .live--head { display: none; }
     ServersView.-nothing .live--head { display: block; }

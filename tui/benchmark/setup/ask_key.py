@@ -19,15 +19,15 @@ from tui.experiment.setups import Setups
 
 
 class KeyPrompt(ModalScreen[str]):
-    """Answers what was typed, and never shows it; empty when the person thought better of it.
+    """Answers what was typed, and never shows it; empty when the user thought better of it.
 
     Args:
         server: whose key it is.
         variable: that will hold it.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave", id="key.leave", tooltip="Start nothing")]
-    HELP = "The key of a server, which is not shown while it is typed: enter takes it, esc starts nothing. It is kept until this program ends."
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave", id="key.leave", tooltip="Cancel")]
+    HELP = "The server's API key, hidden while typed: enter accepts it, esc cancels. It is kept until this program exits."
     DEFAULT_CSS = """
     KeyPrompt { align: center middle; }
     KeyPrompt > Vertical { width: 64; max-width: 96%; height: auto; padding: 1 2; background: $surface; border: round $primary; }
@@ -43,10 +43,10 @@ class KeyPrompt(ModalScreen[str]):
         """What is asked, the entry, and its keys."""
         with Vertical() as box:
             box.border_title = "Key"
-            text = f"The environment variable {self._variable} is not set. Key of {clean(self._server, limit=200)}:"
+            text = f"The environment variable {self._variable} is not set. Key for {clean(self._server, limit=200)}:"
             yield Static(text, markup=False)
             yield Input(password=True, compact=True)
-            yield Static("enter take it · esc start nothing · it is kept in no file", classes="keys", markup=False)
+            yield Static("enter accept · esc cancel · it is not saved to a file", classes="keys", markup=False)
 
     @on(Input.Submitted)
     def _typed(self, event: Input.Submitted) -> None:

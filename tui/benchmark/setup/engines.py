@@ -6,7 +6,7 @@ from core.engine import Found, Missing, all_names, look_up
 from core.errors import LlmoptError, RequestError
 from tui.widgets.form.table_picker import Options, Row
 
-_TRIED = {"for real": "run for real with this program", "against its protocol": "tested against its protocol, not for real"}
+_TRIED = {"for real": "tested for real with this program", "against its protocol": "tested against its protocol only"}
 
 
 def found(name: str) -> Found | Missing:
@@ -22,7 +22,7 @@ def options(*, to_start: bool) -> Options:
     """
     rows = [row for name in all_names() if (row := _row(name, to_start=to_start)) is not None]
     return Options(
-        (("engine", 23), ("version", 12), ("", 41)), rows, "an engine lives where LLMOPT_ENGINE_NAME or [engines] of the settings file says"
+        (("engine", 23), ("version", 12), ("", 41)), rows, "the location of an engine is set by LLMOPT_ENGINE_NAME or [engines] in the settings file"
     )
 
 

@@ -52,10 +52,10 @@ def machine(spec: BenchmarkMachineSpec, admission: Admission) -> Fit:
         ("squares", f"{', '.join(map(str, spec.sizes))} in {', '.join(spec.dtypes)}"),
         ("model", shapes),
         ("rows", f"{', '.join(map(str, spec.batches))} while it decodes, {words.count(spec.prompt_tokens)} of a prompt"),
-        ("memory", "four times the last cache, 256 MiB at least" if spec.memory_bytes is None else words.size(spec.memory_bytes)),
-        ("in all", f"{words.count(each)} products of {words.count(spec.repeats)} repeats on each device, copying and reading"),
+        ("memory", "four times the last-level cache, at least 256 MiB" if spec.memory_bytes is None else words.size(spec.memory_bytes)),
+        ("in total", f"{words.count(each)} products of {words.count(spec.repeats)} repeats on each device, copying and reading"),
     )
-    warnings = ("products of experts are left out: how many rows each gets is the router's choice",) if has_experts(card) else ()
+    warnings = ("products of experts are excluded: the router decides how many rows each gets",) if has_experts(card) else ()
     return Fit(lines=lines, warnings=warnings)
 
 
@@ -65,7 +65,7 @@ def _installed(target: CompareTarget) -> str:
         return f"at {target.model}"
     engine = look_up(target.engine)
     found = engine.find()
-    return f"{engine.facts.title} {found.version}" if isinstance(found, Found) else f"is left out: {found.reason}"
+    return f"{engine.facts.title} {found.version}" if isinstance(found, Found) else f"is skipped: {found.reason}"
 
 
 def _started(found: ServerCheck, port: int = 0) -> tuple[tuple[str, str], ...]:
@@ -88,7 +88,7 @@ def _requests(spec: BenchmarkSpec) -> str:
         return f"the requests of the trace at {spec.trace_speed:g} times its speed"
     count = words.count(spec.requests)
     if spec.load == "sweep":
-        levels = ", ".join(f"{level:g}" for level in spec.levels) or "levels doubled until the throughput stands still"
+        levels = ", ".join(f"{level:g}" for level in spec.levels) or "levels doubled until throughput stops rising"
         return f"{count} requests at each level of the {spec.sweep}: {levels}"
     limit = spec.in_flight
     at_once = "" if limit is None else ", one at a time" if limit == 1 else f", {words.count(limit)} at once"
@@ -104,7 +104,7 @@ def _texts(spec: BenchmarkSpec) -> str:
 def _time(spec: BenchmarkSpec) -> str:
     ends = "" if spec.duration is None else f", {words.duration(spec.duration)} at most"
     if spec.load in PACED:
-        return f"about {words.duration(spec.requests / spec.rate)} at {spec.rate:g} requests a second (estimate){ends}"
+        return f"about {words.duration(spec.requests / spec.rate)} at {spec.rate:g} requests per second (estimate){ends}"
     if spec.load == "ramp" and spec.duration is not None:
-        return f"{words.duration(spec.duration)}, from {spec.rate:g} to {spec.ramp_to:g} requests a second"
+        return f"{words.duration(spec.duration)}, from {spec.rate:g} to {spec.ramp_to:g} requests per second"
     return f"as long as the server needs{ends}"

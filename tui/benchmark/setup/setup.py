@@ -80,7 +80,7 @@ class CompareSetup(SetupView[BenchmarkCompareSpec]):
 
 
 class ServerSetup(SetupView[ServeSpec]):
-    """A server that goes on until it is stopped."""
+    """A server that runs until it is stopped."""
 
     DEFAULT_CSS = """
     ServerSetup FitPanel { max-height: 12; }
@@ -159,8 +159,7 @@ def setups(id: str) -> BenchmarkSetups:  # noqa: A002
     views: dict[str, SetupView[Any]] = {LOAD: BenchmarkSetup(), ENGINES: CompareSetup(), SERVER: ServerSetup(), MACHINE: MachineSetup()}
     return BenchmarkSetups(
         views,
-        "load: measure a server; engines: several, one after another; server: start one that goes on until it is stopped; "
-        "machine: measure this machine",
+        "load: measure a server; engines: several, one after another; server: start one that runs until it is stopped; machine: measure this machine",
         id=id,
     )
 
@@ -183,7 +182,7 @@ def guide(given: Mapping[str, Any]) -> Guidance:
         defaults={"engine": "openai" if attached else "runtime"},
         choices={"engine": all_names()},
         hidden=frozenset(hidden),
-        help={"engine": "Whose server the address is" if attached else "Engine that is started for the model; enter shows which are installed"},
+        help={"engine": "Engine behind the address" if attached else "Engine started for the model; enter shows which are installed"},
     )
 
 

@@ -14,14 +14,14 @@ from tui.cli.experiment import experiment
 from tui.cli.options import from_spec
 from tui.cli.printing.output import narrate, print_document, print_facts, print_table
 
-_EXPLANATION = "Put a load on a server, running already (URL) or started for a model, and measure; exit code 3 when a threshold is not met."
-_HELP = "Measure no server: find how many streams this program's own client follows on this machine, and keep it"
+_EXPLANATION = "Load-test a server, a running one (URL) or one started for a model; exit code 3 if a threshold is not met."
+_HELP = "Test no server: find how many streams the client can follow on this machine, and save the result"
 
 
 def _run(model: str | None, **given: Any) -> int:
     if given.pop("calibrate", False):
         if without := [name for name in ("MODEL" if model else "", *(f"--{each.replace('_', '-')}" for each in given if each != "json")) if name]:
-            narrate(f"note: {', '.join(without)} has no effect beside --calibrate")
+            narrate(f"note: {', '.join(without)} has no effect with --calibrate")
         return _calibrate(as_json="json" in given and bool(given["json"]))
     return experiment("benchmark", model, given)
 
@@ -59,15 +59,15 @@ def _calibrate(*, as_json: bool) -> int:
     heads = ("streams", "processes", "delay p50", "p99, ms", "TTFT, ms", "ITL, ms", "server p99", "us/token", "follows")
     print_table(rows, heads, right=range(8), shrink=())
     print()
-    words = "none" if found.ceiling is None else f"{found.ceiling} streams, {found.ceiling * RATE:.0f} tokens a second"
+    words = "none" if found.ceiling is None else f"{found.ceiling} streams, {found.ceiling * RATE:.0f} tokens per second"
     print_facts([("the client follows", words), ("ended by", _ENDED_BY[found.limited_by]), ("kept in", str(path))])
     return 0
 
 
 _ENDED_BY = {
-    "": "the largest number that is tried",
-    "client": "the client, which did not follow more",
-    "server": "the server that it was held against, which had no processor left",
+    "": "the largest number tried",
+    "client": "the client, which could not follow more",
+    "server": "the test server, which ran out of CPU",
 }
 
 

@@ -24,12 +24,10 @@ from tui.cli.options import from_spec
 from tui.cli.printing.output import narrate
 
 _EXPLANATION = (
-    "Put the same load and prompts on several engines and formats of a model, one after another, and recommend; "
-    "without --targets the formats are made first, each by a run of quantize that is kept and taken again the next time."
+    "Run the same load on several engines and formats of a model, one after another, and recommend one; "
+    "without --targets the formats are quantized first, by runs that are kept and reused."
 )
-_HELP = (
-    "Formats that are made and compared, of int8, int4 (llmopt runtime), f16, q8_0, q4_k_m (llama.cpp), or none; default: all, none with --targets"
-)
+_HELP = "Formats to quantize and compare: int8, int4 (llmopt runtime), f16, q8_0, q4_k_m (llama.cpp), or none; default: all, none with --targets"
 _QUICK: Final[Values] = {"eval_tokens": 0}
 
 
@@ -58,7 +56,7 @@ def _run(model: str | None, **given: Any) -> int:
         formats = () if {"targets", "spec"} & set(given) or model is None or model.endswith(".gguf") else tuple(FORMATS)
     if formats:
         if model is None:
-            raise RequestError("formats are made of a MODEL: give it, for example bundled:base")
+            raise RequestError("formats are quantized from a MODEL: give it, for example bundled:base")
         given |= _with_formats(model, formats, given)
     return experiment.experiment("benchmark-compare", model, given)
 
@@ -79,7 +77,7 @@ def _with_formats(model: str, formats: Sequence[str], given: Values) -> dict[str
         except Cancelled:
             raise
         except LlmoptError as error:
-            narrate(f"{chosen.label} cannot be made: {error}")
+            narrate(f"{chosen.label} could not be made: {error}")
             reasons.append(f"{chosen.label}: {error}")
     return {"targets": tuple(targets), "not_made": tuple(reasons)}
 
@@ -94,13 +92,13 @@ def _checkpoint(model: str, chosen: _Format, given: Values) -> Path:
     spec = spec_class("quantize").parse(values)
     run = _earlier(spec)
     if run is not None:
-        narrate(f"{chosen.label} is that of run {run.id}")
+        narrate(f"{chosen.label} is taken from run {run.id}")
     else:
         narrate(f"making {chosen.label}")
         run = _made(spec)
     found = _file(run)
     if found is None:
-        raise RequestError(f"run {run.id} has left no checkpoint")
+        raise RequestError(f"run {run.id} left no checkpoint")
     return found
 
 

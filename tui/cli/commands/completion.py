@@ -6,7 +6,7 @@ from typing import Literal
 
 
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
-    """Print the completion script of a shell, for example: llmopt completion bash > ~/.local/share/bash-completion/completions/llmopt."""
+    """Print a shell's completion script, for example: llmopt completion bash > ~/.local/share/bash-completion/completions/llmopt."""
     from tui.cli.app import build
 
     print(build().generate_completion(shell=shell), end="")

@@ -17,17 +17,17 @@ def estimate(
     model: Model,
     /,
     *,
-    context: Annotated[int, Parameter(help="Tokens of each sequence, prompt and answer together")] = 4096,
+    context: Annotated[int, Parameter(help="Tokens per sequence, prompt and output together")] = 4096,
     concurrency: Annotated[int, Parameter(help="Sequences at once")] = 1,
     weights: Annotated[str, Parameter(help="Format of the weights, or `stored` for the files as they are")] = "bf16",
     kv: Annotated[str, Parameter(help="Format of the KV cache")] = "fp16",
-    tensor_parallel: Annotated[int, Parameter(help="GPUs that share the model")] = 1,
-    place: Annotated[Place | None, Parameter(help="Plan for the GPU or for main memory; default: the GPU where there is one")] = None,
+    tensor_parallel: Annotated[int, Parameter(help="Tensor-parallel GPUs")] = 1,
+    place: Annotated[Place | None, Parameter(help="Plan for the GPU or for main memory; default: the GPU if there is one")] = None,
     gpu: Gpu = None,
     gpus: Gpus = 1,
     json: Json = False,
 ) -> int:
-    """Estimate the memory that a model needs on this machine or on a named GPU, and what fits."""
+    """Estimate the memory a model needs on this machine or on a named GPU, and what fits."""
     machine = machine_of(gpu, max(gpus, tensor_parallel) if gpu is not None else gpus)
     answer = estimate_memory(
         card_of(model), machine, context=context, concurrency=concurrency, weights=weights, kv=kv, tensor_parallel=tensor_parallel, place=place
@@ -40,7 +40,7 @@ def estimate(
 
 
 def _print(answer: Estimate) -> None:
-    each = f", each of {answer.tensor_parallel} GPUs" if answer.tensor_parallel > 1 else ""
+    each = f", on each of {answer.tensor_parallel} GPUs" if answer.tensor_parallel > 1 else ""
     print_facts([("model", answer.model), ("on", f"{answer.device}, {size(answer.capacity)}{each}"), ("figures", "estimates, not measurements")])
     print()
     rows = [(line.name, size(line.bytes), line.how) for line in (*answer.lines, answer.kept_free)]

@@ -25,11 +25,11 @@ _NONE = "n/a"
 
 def hardware(
     *,
-    watch: Annotated[bool, Parameter(help="Show it again and again until ctrl+c", negative="", show_default=False)] = False,
-    interval: Annotated[float, Parameter(help="Seconds between, at least 0.2")] = 1.0,
-    json: Annotated[bool, Parameter(help="Print one JSON document; with --watch one a line", negative="", show_default=False)] = False,
+    watch: Annotated[bool, Parameter(help="Refresh until ctrl+c", negative="", show_default=False)] = False,
+    interval: Annotated[float, Parameter(help="Refresh interval in seconds, at least 0.2")] = 1.0,
+    json: Annotated[bool, Parameter(help="Print one JSON document; with --watch, one per line", negative="", show_default=False)] = False,
 ) -> int:
-    """Show GPUs, processors, memory and disks of this machine; n/a is what the driver does not tell."""
+    """Show GPUs, CPUs, memory and disks of this machine; n/a: not reported by the driver."""
     sampler = Sampler(ours=store.running, folders={"runs": runs_folder(), "models": cache_folder(), "working folder": Path.cwd()})
     sampler.sample()
     # Loads are counted between two samples.

@@ -20,16 +20,16 @@ def kv_cache_fit(
     model: Annotated[str, Parameter(help="Model: bundled:base, a folder, a .gguf file, a Hugging Face id, a config.json, or size:llama-3.1-8b")],
     /,
     *,
-    context: Annotated[int | None, Parameter(help="Tokens of each sequence; default: 4096, at most the model's")] = None,
+    context: Annotated[int | None, Parameter(help="Tokens per sequence; default: 4096, at most the model's")] = None,
     concurrency: Annotated[int, Parameter(help="Sequences at once")] = 1,
     weights: Annotated[str, Parameter(help="Format of the weights, or `stored` for the files as they are")] = "bf16",
     gpu: Gpu = None,
-    memory: Annotated[float | None, Parameter(help="Plan for a GPU with so many GiB of memory instead")] = None,
-    tensor_parallel: Annotated[int, Parameter(help="GPUs that share the model")] = 1,
-    place: Annotated[Place | None, Parameter(help="Plan for the GPU or for main memory; default: the GPU where there is one")] = None,
+    memory: Annotated[float | None, Parameter(help="Plan for a GPU with this many GiB of memory instead")] = None,
+    tensor_parallel: Annotated[int, Parameter(help="Tensor-parallel GPUs")] = 1,
+    place: Annotated[Place | None, Parameter(help="Plan for the GPU or for main memory; default: the GPU if there is one")] = None,
     json: Json = False,
 ) -> int:
-    """Calculate bytes a token with each KV-cache scheme, and the largest context and concurrency that fit this machine or a named GPU."""
+    """Estimate bytes per token for each KV-cache scheme, and the largest context and concurrency that fit this machine or a named GPU."""
     answer = fit(
         planned_card(model),
         _machine(gpu, memory, tensor_parallel),
@@ -48,7 +48,7 @@ def kv_cache_fit(
 
 def _machine(gpu: str | None, memory: float | None, gpus: int) -> Machine:
     if gpu is not None and memory is not None:
-        raise RequestError("gpu and memory both say what to plan for: give one of them")
+        raise RequestError("gpu and memory are alternatives: give one of them")
     here = Machine.here()
     if memory is not None:
         return machine_of_memory(memory, gpus, here)
@@ -56,15 +56,15 @@ def _machine(gpu: str | None, memory: float | None, gpus: int) -> Machine:
 
 
 def _print(answer: Fit) -> None:
-    each = f", each of {answer.tensor_parallel} GPUs" if answer.tensor_parallel > 1 else ""
-    left = f"{size(answer.room)} for the cache" if answer.room >= 0 else f"{size(-answer.room)} are missing before there is any cache"
+    each = f", on each of {answer.tensor_parallel} GPUs" if answer.tensor_parallel > 1 else ""
+    left = f"{size(answer.room)} for the cache" if answer.room >= 0 else f"{size(-answer.room)} short, even without a cache"
     print_facts(
         [
             ("model", answer.model),
             ("on", f"{answer.device}, {size(answer.capacity)}{each}"),
             ("weights", f"{size(answer.weights_bytes)}: {answer.weights_how}"),
             ("left", left),
-            ("figures", "estimates, not measurements; keys and values in 16 bits where a scheme does not say otherwise"),
+            ("figures", "estimates, not measurements; keys and values in 16 bits unless a scheme says otherwise"),
         ]
     )
     print()
@@ -81,7 +81,7 @@ def _print(answer: Fit) -> None:
         for row in answer.rows
         if row.bytes is not None and row.bytes_per_token is not None
     ]
-    head = ("scheme", "KiB a token", "bytes", "fits", "context", "sequences", "keeps")
+    head = ("scheme", "KiB/token", "bytes", "fits", "context", "sequences", "keeps")
     print_table(rows, head, right=(1, 2, 4, 5), shrink=())
     print()
     print_facts(

@@ -13,7 +13,7 @@ from tui.cli.printing.output import narrate, print_document, print_table
 
 
 def models(*, json: Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)] = False) -> int:
-    """List the models at hand: bundled, in local folders ($LLMOPT_MODELS, the working folder, results of runs), in the Hugging Face cache."""
+    """List available models: bundled, in local folders ($LLMOPT_MODELS, the current folder, artifacts of runs), in the Hugging Face cache."""
     listing = list_models()
     rows, problems = [], [(problem.name, problem.reason) for problem in listing.problems]
     for source in listing.sources:
@@ -29,9 +29,9 @@ def models(*, json: Annotated[bool, Parameter(help="Print one JSON document", ne
         # A name is there to be typed again: it stands last and whole.
         print_table(cells, ("where", "parameters", "weights", "size", "model"), right=(1, 3), shrink=())
     else:
-        narrate("no models here: give a folder or a Hugging Face id to a command")
+        narrate("no models found: give a folder or a Hugging Face id to a command")
     for name, reason in problems:
-        narrate(f"left out: {name}: {reason}")
+        narrate(f"skipped: {name}: {reason}")
     return 0
 
 

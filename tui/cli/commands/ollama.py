@@ -18,17 +18,17 @@ from engines import ollama_library
 from engines.ollama_library import PullStep
 from tui.cli.printing.output import narrate, print_document, print_table
 
-app = App(name="ollama", help="List, watch and fetch the models of an Ollama server.", help_format="plaintext")
+app = App(name="ollama", help="List, monitor and pull the models of an Ollama server.", help_format="plaintext")
 
 _PORT = 11434
 _EVERY = 1.0
 Json = Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)]
-Url = Annotated[str | None, Parameter(help=f"Address of the server; default: that of OLLAMA_HOST, else http://127.0.0.1:{_PORT}", show_default=False)]
+Url = Annotated[str | None, Parameter(help=f"Address of the server; default: OLLAMA_HOST, else http://127.0.0.1:{_PORT}", show_default=False)]
 
 
 @app.command(name="list")
 def list_models(*, url: Url = None, json: Json = False) -> int:
-    """List the models that the server has on its disk."""
+    """List the models on the server's disk."""
     endpoint = Endpoint(address(url))
     with _hinted():
         found = ollama_library.library(endpoint)
@@ -38,13 +38,13 @@ def list_models(*, url: Url = None, json: Json = False) -> int:
         rows = [(_size(model.file_bytes), model.parameters, model.quantization, model.modified[:10], model.name) for model in found]
         print_table(rows, ("size", "parameters", "weights", "changed", "model"), right=(0, 1), shrink=())
     else:
-        narrate("the server has no models: `llmopt ollama pull MODEL` fetches one")
+        narrate("the server has no models: pull one with `llmopt ollama pull MODEL`")
     return 0
 
 
 @app.command
 def ps(*, url: Url = None, json: Json = False) -> int:
-    """List the models that the server holds in memory."""
+    """List the models in the server's memory."""
     endpoint = Endpoint(address(url))
     with _hinted():
         found = ollama_library.loaded(endpoint)
@@ -57,13 +57,15 @@ def ps(*, url: Url = None, json: Json = False) -> int:
         ]
         print_table(rows, ("memory", "on GPUs", "context", "until", "model"), right=(0, 1, 2), shrink=())
     else:
-        narrate("the server holds no model in memory: the first request loads one")
+        narrate("the server has no model in memory: the first request loads one")
     return 0
 
 
 @app.command
-def pull(model: Annotated[str, Parameter(help="Name in Ollama's library, as llama3.2:1b")], /, *, url: Url = None, json: Json = False) -> int:
-    """Fetch a model into the server's library; ctrl+c stops it, and the next try goes on where it was."""
+def pull(
+    model: Annotated[str, Parameter(help="Name in Ollama's library, for example llama3.2:1b")], /, *, url: Url = None, json: Json = False
+) -> int:
+    """Pull a model into the server's library; ctrl+c stops it, and the next pull resumes there."""
     endpoint = Endpoint(address(url))
     began, told, last = time.monotonic(), 0.0, ""
     with _hinted():
@@ -92,12 +94,12 @@ def address(given: str | None) -> str:
     """Where the server is: as given, else by OLLAMA_HOST as Ollama's own programs read it.
 
     Raises:
-        RequestError: it is no address.
+        RequestError: it is not an address.
     """
     named = given or os.environ.get("OLLAMA_HOST", "").strip() or "127.0.0.1"
     scheme, separator, rest = named.rpartition("://")
     if separator and scheme not in ("http", "https"):
-        raise RequestError(f"{named!r} is no address of a server: write http://HOST:PORT")
+        raise RequestError(f"{named!r} is not a server address: write http://HOST:PORT")
     host, slash, path = rest.partition("/")
     if host.startswith(":"):
         host = f"127.0.0.1{host}"
@@ -114,7 +116,7 @@ def _hinted() -> Iterator[None]:
     except RequestError as error:
         if not str(error).startswith("no answer from"):
             raise
-        raise RequestError(f"{error}; start one by `ollama serve`, or give its address by --url") from error
+        raise RequestError(f"{error}; start one with `ollama serve`, or give its address with --url") from error
 
 
 def _size(value: int | None) -> str:

@@ -23,14 +23,14 @@ _HEADS = {
 
 
 def pareto(
-    model: Annotated[str, Parameter(help="The model, as the runs were asked for: bundled:base, a folder or a Hugging Face id")],
+    model: Annotated[str, Parameter(help="Model, as named in the runs: bundled:base, a folder or a Hugging Face id")],
     /,
     *,
-    quality: Annotated[Quality, Parameter(help="What tells the quality")] = "ppl_ratio",
-    size: Annotated[Size, Parameter(help="What tells the size")] = "bits_per_weight",
+    quality: Annotated[Quality, Parameter(help="Quality metric")] = "ppl_ratio",
+    size: Annotated[Size, Parameter(help="Size metric")] = "bits_per_weight",
     json: Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)] = False,
 ) -> int:
-    """Set all finished quantizations of a model beside each other: size against quality, and which of them nothing beats."""
+    """Compare all finished quantizations of a model by size and quality, and mark the Pareto front."""
     found = find(model, size, quality)
     if json:
         print_document("pareto", found.to_json())
@@ -47,12 +47,14 @@ def pareto(
             for point in found.points
         ]
         print_table(cells, ("", "quantization", _HEADS[size], _HEADS[quality], "run"), right=(2, 3), shrink=(1,))
-        narrate("* nothing that was tried is both smaller and better")
+        narrate("* no other run is both smaller and better")
         if found.convention is not None:
             narrate(f"measured on {convention(found.convention)}")
     else:
         others = ", ".join(name for name in models() if name != found.model)
-        narrate(f"no finished quantization of {found.model}" + (f": there are some of {others}" if others else f": `llmopt quantize {found.model}`"))
+        narrate(
+            f"no finished quantization of {found.model}" + (f": finished ones exist for {others}" if others else f": `llmopt quantize {found.model}`")
+        )
     for note in found.notes:
         narrate(f"note: {note}")
     return 0

@@ -18,14 +18,14 @@ def recommend(
     model: Model,
     /,
     *,
-    use_case: Annotated[UseCase, Parameter(help="What matters most")] = "general",
-    context: Annotated[int | None, Parameter(help="Tokens a sequence; default: 4096, or the model's own when shorter")] = None,
-    concurrency: Annotated[int | None, Parameter(help="Sequences at once; default: by the use case")] = None,
+    use_case: Annotated[UseCase, Parameter(help="What to optimize for")] = "general",
+    context: Annotated[int | None, Parameter(help="Tokens per sequence; default: 4096, or the model's if shorter")] = None,
+    concurrency: Annotated[int | None, Parameter(help="Sequences at once; default: from the use case")] = None,
     gpu: Gpu = None,
     gpus: Gpus = 1,
     json: Json = False,
 ) -> int:
-    """Recommend engine and format for a model on this machine or on a named GPU, each with its numbers, reason and command."""
+    """Recommend an engine and a format for a model on this machine or on a named GPU, with numbers, reason and command."""
     card, machine = card_of(model), machine_of(gpu, gpus)
     answers = advise(card, machine, use_case, context=context, concurrency=concurrency, model=model)
     if json:
@@ -40,7 +40,7 @@ def recommend(
 
 
 def _print(place: int, answer: Recommendation) -> None:
-    title = answer.title + ("" if answer.why_not is None else "  (not here)")
+    title = answer.title + ("" if answer.why_not is None else "  (not installed)")
     figures = ", ".join(f"{figure.name} {_figure(figure)}" for figure in answer.numbers)
     texts = [answer.why_not, answer.reason, answer.statement, f"{answer.label}: {figures}" if figures else None]
     print_facts([(f"{place}.", title), *(("", text) for text in texts if text)])

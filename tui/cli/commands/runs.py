@@ -28,7 +28,7 @@ from tui.cli.printing.output import narrate, print_document, print_facts, print_
 app = App(name="runs", help="List, show, follow, pause, resume, cancel, compare, export and remove runs.", help_format="plaintext")
 
 Json = Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)]
-Id = Annotated[str, Parameter(help="Id of a run, its beginning or end as far as it is unique, or `last`")]
+Id = Annotated[str, Parameter(help="Id of a run, any unique prefix or suffix of it, or `last`")]
 
 _HEADLINES = (
     ("ppl_ratio", "ppl x{:.3f}"),
@@ -43,7 +43,7 @@ _UNITS = ((3600, "h"), (60, "min"), (1, "s"))
 def list_runs(
     *,
     status: Annotated[Literal["queued", "running", "done", "failed", "cancelled"] | None, Parameter(help="Only runs in this state")] = None,
-    limit: Annotated[int, Parameter(help="At most so many, newest first; 0: all")] = 50,
+    limit: Annotated[int, Parameter(help="Maximum number of runs, newest first; 0: all")] = 50,
     json: Json = False,
 ) -> int:
     """List runs, newest first."""
@@ -56,15 +56,15 @@ def list_runs(
         rows = [(run.id, state.status, run.model, _about(state), _headline(run, state)) for run, state in shown]
         print_table(rows, ("run", "state", "model", "time", "result"), right=(3,), shrink=(4, 2))
     else:
-        narrate("no runs yet: `llmopt quantize bundled:base` makes one")
+        narrate("no runs yet: start one with `llmopt quantize bundled:base`")
     if len(seen) > len(shown):
         narrate(f"{len(seen) - len(shown)} older runs: --limit 0 lists them all")
     return 0
 
 
 @app.command(name="show")
-def show_run(run_id: Id, /, *, json: Json = False, log: Annotated[bool, Parameter(help="Print log.txt as well", negative="")] = False) -> int:
-    """Show what was asked of a run, its state and its result."""
+def show_run(run_id: Id, /, *, json: Json = False, log: Annotated[bool, Parameter(help="Print log.txt too", negative="")] = False) -> int:
+    """Show a run's spec, state and result."""
     run = store.find(run_id)
     state = experiment.launcher().refresh(run)
     if json:
@@ -86,14 +86,16 @@ def show_run(run_id: Id, /, *, json: Json = False, log: Annotated[bool, Paramete
 
 @app.command(name="follow")
 def follow_run(run_id: Id, /, *, json: Json = False) -> int:
-    """Follow a run until it is over, then print its result; ctrl+c stops the following, not the run."""
+    """Follow a run until it ends, then print its result; ctrl+c stops following, not the run."""
     run = store.find(run_id)
     state = follow.until_over(run, experiment.launcher(), cancel_on_interrupt=False)
     return experiment.conclude(run, state, as_json=json)
 
 
 @app.command(name="cancel")
-def cancel_run(run_id: Id, /, *, grace: Annotated[float, Parameter(help="Seconds it may take to stop by itself")] = GRACE, json: Json = False) -> int:
+def cancel_run(
+    run_id: Id, /, *, grace: Annotated[float, Parameter(help="Seconds to wait for it to stop by itself")] = GRACE, json: Json = False
+) -> int:
     """Cancel a run."""
     run = store.find(run_id)
     state = experiment.launcher().cancel(run, grace)
@@ -106,13 +108,13 @@ def cancel_run(run_id: Id, /, *, grace: Annotated[float, Parameter(help="Seconds
 
 @app.command(name="pause")
 def pause_run(run_id: Id, /, *, json: Json = False) -> int:
-    """Let a benchmark wait: nothing new is sent until `runs resume`; what is under way is answered."""
+    """Pause a benchmark: no new requests are sent until `runs resume`; requests in flight are finished."""
     run, chosen = store.find(run_id), experiment.launcher()
     state = pause(run, chosen)
     if json:
         print_document("run", _summary(run, state))
     else:
-        print(f"{run.id} waits: `llmopt runs resume {run.id}` lets it go on")
+        print(f"{run.id} is paused: `llmopt runs resume {run.id}` resumes it")
     return 0
 
 
@@ -124,14 +126,14 @@ def resume_run(
     detach: Annotated[bool, Parameter(help="Print the run's id and return", negative="", show_default=False)] = False,
     json: Json = False,
 ) -> int:
-    """Let a paused run go on, or a cancelled or failed one from its last finished block."""
+    """Resume a paused run, or a cancelled or failed one from its last finished block."""
     run, chosen = store.find(run_id), experiment.launcher()
     if is_paused(run, chosen.refresh(run)):
         state = go_on(run, chosen)
         if json:
             print_document("run", _summary(run, state))
         else:
-            print(f"{run.id} goes on")
+            print(f"{run.id} resumed")
         return 0
     heard = run.events_file.stat().st_size if run.events_file.exists() else 0
     state = resume(run, chosen)
@@ -140,7 +142,7 @@ def resume_run(
 
 @app.command(name="compare")
 def compare_two(first: Id, second: Id, /, *more: Id, json: Json = False) -> int:
-    """Set runs beside each other: what was asked differently, and every figure."""
+    """Compare runs: settings that differ, and every figure."""
     comparison = compare_runs([store.find(run_id) for run_id in (first, second, *more)])
     if json:
         print_document("comparison", comparison.to_json())
@@ -162,7 +164,7 @@ def compare_two(first: Id, second: Id, /, *more: Id, json: Json = False) -> int:
             if measure.name not in errors
         ]
         print_table(cells, ("measured", *names, *(("B/A",) if two else ())), right=range(1, len(cells[0])))
-        narrate("* the better of those that differ")
+        narrate("* the better of two that differ")
     _print_differences(comparison, names)
     for warning in comparison.warnings:
         narrate(f"note: {warning}")
@@ -185,7 +187,7 @@ def export(
     to: Annotated[Format, Parameter(help="Format; samples: the raw values of a benchmark as CSV")] = "json",
     out: Annotated[Path | None, Parameter(help="File to write; default: stdout")] = None,
 ) -> int:
-    """Export a run: settings, figures and their course; html carries charts. Several benchmarks become one report."""
+    """Export a run: settings, figures and their history; html includes charts. Several benchmarks go into one report."""
     runs = [store.find(each) for each in (run_id, *more)]
     for run in runs:
         experiment.launcher().refresh(run)
@@ -203,7 +205,7 @@ def export(
 
 @app.command(name="rm")
 def remove(run_id: Id, /) -> int:
-    """Remove a run that is over, its artifacts included."""
+    """Remove a finished run and its artifacts."""
     run = store.find(run_id)
     experiment.launcher().refresh(run)
     store.remove(run)
@@ -229,7 +231,7 @@ def _facts(run: Run, state: State) -> list[tuple[str, str]]:
     progress = state.progress
     return [
         ("run", run.id),
-        ("state", f"{state.status}, paused: `llmopt runs resume {run.id}` lets it go on" if is_paused(run, state) else state.status),
+        ("state", f"{state.status}, paused: `llmopt runs resume {run.id}` resumes it" if is_paused(run, state) else state.status),
         ("reason", state.exit_reason or ""),
         ("asked", _when(state.created)),
         ("time", _time(state)),
@@ -241,9 +243,9 @@ def _facts(run: Run, state: State) -> list[tuple[str, str]]:
 
 
 def _kept(run: Run, state: State) -> str:
-    """What a stopped run goes on from."""
+    """What a stopped run continues from."""
     found = kept_bytes(run)
-    return f"{size(found)} of finished work: `llmopt runs resume {run.id}` goes on from there" if found and resumable(run, state) else ""
+    return f"{size(found)} of finished work: `llmopt runs resume {run.id}` continues from there" if found and resumable(run, state) else ""
 
 
 def _time(state: State) -> str:

@@ -1,4 +1,4 @@
-"""`llmopt serve ENGINE MODEL`: start a server, print the exact command, wait until it answers. It goes on when this command ends."""
+"""`llmopt serve ENGINE MODEL`: start a server, print the exact command, wait until it answers. It keeps running when this command ends."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _serve(engine: str | None, model: str | None, **given: Any) -> int:
         print_document("serve", {"run": run.id} | ready.data())
         return 0
     print_facts([("url", ready.url), ("model", ready.model), ("engine", f"{ready.engine} {ready.version}"), ("run", run.id)])
-    narrate(f"the server goes on; `llmopt runs cancel {run.id}` stops it")
+    narrate(f"the server keeps running; `llmopt runs cancel {run.id}` stops it")
     return 0
 
 
@@ -65,7 +65,7 @@ def _command() -> Any:
     made = from_spec(
         lambda model, **given: _serve(given.pop("engine", None), model, **given),
         ServeSpec,
-        "Start a server, print the exact command, wait until it answers; the server goes on.",
+        "Start a server, print the exact command and wait until it answers; the server keeps running.",
     )
     signature = inspect.signature(made)
     parameters = dict(signature.parameters)

@@ -31,7 +31,7 @@ from core.speculate.spec import DrafterName
 from tui.cli.printing.output import print_document, print_facts, print_table, print_verbatim
 
 _ALPHA, _GAMMA = 0.8, 5
-_SCENARIO = f"Take the alpha and gamma that one may assume for a kind of work: {', '.join(SCENARIOS)}"
+_SCENARIO = f"Assume typical alpha and gamma for a workload: {', '.join(SCENARIOS)}"
 
 
 @dataclass(frozen=True)
@@ -64,27 +64,29 @@ class _Question:
 
 def speculate_simulate(
     *,
-    alpha: Annotated[float | None, Parameter(help=f"Acceptance of a drafted token, 0 to 1; default: {_ALPHA}, the scenario's or the run's")] = None,
-    gamma: Annotated[int | None, Parameter(help=f"Drafted tokens a round; default: {_GAMMA}, the scenario's or the run's")] = None,
+    alpha: Annotated[
+        float | None, Parameter(help=f"Acceptance probability of a drafted token, 0 to 1; default: {_ALPHA}, the scenario's or the run's")
+    ] = None,
+    gamma: Annotated[int | None, Parameter(help=f"Draft tokens per round; default: {_GAMMA}, the scenario's or the run's")] = None,
     cost_ratio: Annotated[
-        float | None, Parameter(help=f"Time of one drafted token over a target step; default: {DRAFT_MS:g} ms over {TARGET_MS:g} ms, or the run's")
+        float | None, Parameter(help=f"Time per draft token relative to a target step; default: {DRAFT_MS:g} ms over {TARGET_MS:g} ms, or the run's")
     ] = None,
     verification: Annotated[
-        float | None, Parameter(help="Time of a target forward over gamma + 1 tokens over that over one; default: 1, or the run's")
+        float | None, Parameter(help="Time of a target forward of gamma + 1 tokens relative to one of 1 token; default: 1, or the run's")
     ] = None,
     batch: Annotated[int, Parameter(help="Sequences decoded together")] = 1,
     ridge: Annotated[
         float | None,
-        Parameter(help="Tokens a forward whose arithmetic takes as long as reading the weights (H100, bf16: 295); gives the verification"),
+        Parameter(help="Tokens per forward at which compute time equals the time to read the weights (H100, bf16: 295); sets the verification cost"),
     ] = None,
     scenario: Annotated[str | None, Parameter(help=_SCENARIO)] = None,
-    run: Annotated[str | None, Parameter(help="Take what a finished `llmopt speculate` measured: its id, or `last`")] = None,
-    model: Annotated[str | None, Parameter(help="Target to name in the commands for engines")] = None,
-    draft: Annotated[str | None, Parameter(help="Draft model to name in them")] = None,
-    drafter: Annotated[DrafterName | None, Parameter(help="Who drafts in them; default: model, or the run's")] = None,
+    run: Annotated[str | None, Parameter(help="Use the measurements of a finished `llmopt speculate`: its id, or `last`")] = None,
+    model: Annotated[str | None, Parameter(help="Target model in the engine commands")] = None,
+    draft: Annotated[str | None, Parameter(help="Draft model in the engine commands")] = None,
+    drafter: Annotated[DrafterName | None, Parameter(help="Drafter in the engine commands; default: model, or the run's")] = None,
     json: Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)] = False,
 ) -> int:
-    """Foretell what speculative decoding would bring, from acceptance and costs: a simulation, not a measurement."""
+    """Predict the speed-up of speculative decoding from acceptance and costs: a simulation, not a measurement."""
     measured = () if run is None else rows_of(store.find(run))
     question = _question(_Asked(alpha, gamma, cost_ratio, verification, batch, ridge), _scenario(scenario), measured)
     result = measured[0].result if measured else None
@@ -117,7 +119,7 @@ def _scenario(name: str | None) -> Scenario | None:
     if name is None:
         return None
     if name not in SCENARIOS:
-        raise RequestError(f"no scenario {clean(name, limit=40)!r}: one of {', '.join(SCENARIOS)}")
+        raise RequestError(f"unknown scenario {clean(name, limit=40)!r}: choose one of {', '.join(SCENARIOS)}")
     return SCENARIOS[name]
 
 
@@ -141,11 +143,11 @@ def _costs(asked: _Asked, row: Measured | None, gamma: int) -> Costs:
         return Costs.measured(ratio, asked.verification, gamma, batch=asked.batch)
     if asked.ridge is not None:
         if not asked.ridge > 0:
-            raise RequestError(f"a ridge of {asked.ridge:g} tokens cannot be: give more than 0, about 300 for a data-center GPU in bf16")
+            raise RequestError(f"ridge must be above 0 tokens, got {asked.ridge:g}: about 300 for a data-center GPU in bf16")
         return Costs(ratio, 1 / asked.ridge, asked.batch)
     if asked.batch > 1 and known.slope == 0:
         raise RequestError(
-            "what a batch does to verification depends on the machine: give --ridge (about 300 for a data-center GPU) or --verification"
+            "the verification cost of a batch depends on the machine: give --ridge (about 300 for a data-center GPU) or --verification"
         )
     return Costs(ratio, known.slope, asked.batch)
 
@@ -158,7 +160,7 @@ def _print(question: _Question) -> None:
         [
             ("figures", "a simulation, not a measurement" + (", from measured acceptance and costs" if question.measured else "")),
             *assumed,
-            ("acceptance", f"alpha {prediction.alpha:.3f}, gamma {prediction.gamma}: {prediction.tokens:.3f} tokens a round"),
+            ("acceptance", f"alpha {prediction.alpha:.3f}, gamma {prediction.gamma}: {prediction.tokens:.3f} tokens per round"),
             ("costs", f"draft {costs.cost_ratio:.3f}, verification {costs.verification(prediction.gamma):.3f} target steps, batch {costs.batch}"),
             ("speed-up", f"{prediction.speedup:.2f}"),
             ("in words", verdict(prediction, costs)),

@@ -38,32 +38,32 @@ def _paragraphs() -> Sequence[tuple[str, Sequence[str]]]:
     latencies, others = NAMES[: len(SAMPLES)], NAMES[len(SAMPLES) :]
     return (
         (
-            "Texts of your own (--prompts FILE): UTF-8, one JSON object a line, with prompt and perhaps output_tokens. "
-            "They are taken in turn until there are as many as --requests says.",
+            "Your own prompts (--prompts FILE): UTF-8, one JSON object per line, with prompt and optional output_tokens. "
+            "They are used in turn until --requests is reached.",
             TEXTS,
         ),
         (
-            "A trace (--load trace --trace FILE): the same, each line with timestamp, seconds that do not go back; only their distances count. "
-            "A line without prompt gives input_tokens and gets a text of that length. All lines are sent, each once.",
+            "A trace (--load trace --trace FILE): the same, plus timestamp on each line, in non-decreasing seconds; only the gaps matter. "
+            "A line without prompt gives input_tokens and gets a text of that length. Every line is sent once.",
             TRACE,
         ),
         (
-            "Questions (--choices FILE): a line has question, choices and answer, its number from 0, its letter or its text.",
+            "Questions (--choices FILE): each line has question, choices and answer, given as its index from 0, its letter or its text.",
             QUESTIONS,
         ),
         (
-            f"Thresholds: a figure, perhaps .part, a comparison and a limit. Latencies ({', '.join(latencies)}) take ms, s or us and the parts "
-            f"{', '.join(PARTS)}; without one p50 counts. The others are {', '.join(others)}. Not measured is not met. For example:",
+            f"Thresholds: a metric, an optional .part, a comparison and a limit. Latencies ({', '.join(latencies)}) take ms, s or us and the parts "
+            f"{', '.join(PARTS)}; the default part is p50. The others are {', '.join(others)}. A metric that was not measured fails. For example:",
             EXAMPLES,
         ),
         (
-            "A key is read from the environment variable that --key-env names, or asked for on the terminal when that is not set. "
-            "It is written to no file and to no command line, and what servers repeat of it is not shown.",
+            "The API key is read from the environment variable named by --key-env, or from the terminal if that is not set. "
+            "It is never written to a file or a command line, and is masked if a server echoes it.",
             (),
         ),
         (
-            "Lengths of prompts are counted with the model's own tokenizer; for an address with that of --tokenizer MODEL, "
-            "else four characters are taken for a token, and the result says so.",
+            "Prompt lengths are counted with the model's own tokenizer; for an address, with that of --tokenizer MODEL, "
+            "otherwise at four characters per token, and the result says so.",
             (),
         ),
     )

@@ -13,7 +13,7 @@ EXAMPLES = tuple(f"bundled:base {options}".rstrip() for options in ("", *(method
 def quantizing() -> str:
     """Methods with the formats that hold their results, and examples, as plain text of at most 78 columns."""
     left = max(map(len, METHODS)) + 4
-    lines = ["Methods, and the formats that hold their results (the first is the default):"]
+    lines = ["Methods and their formats (the first is the default):"]
     for name, method in METHODS.items():
         told = f"{method.summary}: {', '.join(method.formats)}"
         lines += textwrap.wrap(told, 78, initial_indent=f"  {name}".ljust(left), subsequent_indent=" " * left, break_on_hyphens=False)

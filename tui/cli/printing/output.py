@@ -25,7 +25,7 @@ def print_document(kind: str, body: dict[str, Any], *, indent: int | None = 2) -
 
 
 def narrate(text: str) -> None:
-    """A line for the person, on stderr."""
+    """A line for the user, on stderr."""
     print(clean(text), file=sys.stderr, flush=True)
 
 

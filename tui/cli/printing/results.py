@@ -84,7 +84,7 @@ def _print_checks(result: VerifyResult) -> None:
 _VERDICTS = {
     "speculate": (("draft", "drafted by"), ("lossless", "lossless rule"), ("identical", "greedy texts identical")),
     "speculate-test": (("draft", "drafted by"), ("lossless", "lossless")),
-    "kv-cache-pages": (("label", "figures"), ("block_size", "tokens a block"), ("blocks", "blocks")),
+    "kv-cache-pages": (("label", "figures"), ("block_size", "tokens per block"), ("blocks", "blocks")),
 }
 """What a result says in words or with yes and no, and how that is called."""
 

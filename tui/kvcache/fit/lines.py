@@ -42,10 +42,8 @@ COLUMNS: tuple[Column[FitRow], ...] = (
 
 def in_words(answer: Fit, model: str) -> list[tuple[str, str]]:
     """On what, what is left for the cache, what the columns mean."""
-    each = f", each of {answer.tensor_parallel} GPUs" if answer.tensor_parallel > 1 else ""
-    room = (
-        f"{words.size(answer.room)} left for the cache" if answer.room >= 0 else f"{words.size(-answer.room)} are missing before there is any cache"
-    )
+    each = f", on each of {answer.tensor_parallel} GPUs" if answer.tensor_parallel > 1 else ""
+    room = f"{words.size(answer.room)} left for the cache" if answer.room >= 0 else f"{words.size(-answer.room)} short, even without a cache"
     return [
         (
             "estimate",

@@ -1,4 +1,4 @@
-"""The calculator: bytes a token with each scheme, and which context and how many sequences fit."""
+"""The calculator: bytes per token with each scheme, and which context and how many sequences fit."""
 
 from __future__ import annotations
 
@@ -31,13 +31,11 @@ from tui.widgets.threads import in_thread
 
 HERE, OURS = "this machine", "the form's"
 _FIELDS = (
-    GridField(
-        "model", FieldView("size", "choice", "The form's model, or the shape of a well-known one", OURS, choices=(OURS, *CONFIGS)), ChoiceEditor
-    ),
+    GridField("model", FieldView("size", "choice", "The form's model, or the shape of a known one", OURS, choices=(OURS, *CONFIGS)), ChoiceEditor),
     GridField("on", FieldView("machine", "choice", "This machine, or a GPU by name", HERE, choices=(HERE, *NAMED)), ChoiceEditor),
-    GridField("GPUs", FieldView("gpus", "integer", "GPUs that share the model", 1), NumberEditor),
+    GridField("GPUs", FieldView("gpus", "integer", "Tensor-parallel GPUs", 1), NumberEditor),
     GridField("weights", FieldView("weights", "choice", "Format of the weights", "bf16", choices=(*WEIGHT_FORMATS, STORED)), ChoiceEditor),
-    GridField("context", FieldView("context", "integer", "Tokens of a sequence; default: the model's, 4096 at most"), NumberEditor),
+    GridField("context", FieldView("context", "integer", "Tokens per sequence; default: the model's, at most 4096"), NumberEditor),
     GridField("at once", FieldView("concurrency", "integer", "Sequences at once", 1), NumberEditor),
 )
 _NUMBERS = ("gpus", "context", "concurrency")
@@ -61,10 +59,10 @@ class FitView(Vertical):
     """Fields, words, a row a scheme, the grid of the scheme under the cursor."""
 
     HELP = (
-        "What of a model's context fits a machine, with each cache scheme, by formula: estimates, not measurements. The model is the form's (F2), or "
-        "a well-known one whose files need not be here. With several GPUs every figure is one GPU's: they share the key and value heads.\n\n"
-        "The table tells for each scheme how many bytes a token takes, whether the given context and number of sequences fit, the longest context at "
-        "that number, and the most sequences of that context. The grid shows the scheme under the cursor; m turns to it where both do not fit."
+        "The context of a model that fits on a machine with each cache scheme, by formula: estimates, not measurements. The model is the form's "
+        "(F2), or a known one whose files are not needed. With several GPUs every figure is per GPU: they share the key and value heads.\n\n"
+        "The table shows, for each scheme, the bytes per token, whether the given context and number of sequences fit, the longest context at that "
+        "number, and the most sequences of that context. The grid shows the scheme under the cursor; m shows it if only one fits."
     )
     DEFAULT_CSS = """
     FitView { height: 1fr; }
@@ -109,7 +107,7 @@ class FitView(Vertical):
         if not self._model:
             return
         values = self.fields.values()
-        wrong = next((f"{name} {clean(str(values[name]))!r} is no whole number" for name in _NUMBERS if not _whole(values.get(name))), None)
+        wrong = next((f"{name} {clean(str(values[name]))!r} is not a whole number" for name in _NUMBERS if not _whole(values.get(name))), None)
         if wrong is not None:
             self._refuse(wrong)
         else:

@@ -85,11 +85,11 @@ class PagesProgress(RunProgress):
 
 
 _SENTENCES = {
-    "arrive": "{name} came in",
+    "arrive": "{name} arrived",
     "hit": "{name} shares block {block}, found by its hash",
-    "reuse": "{name} took block {block}; what was cached in it is lost",
+    "reuse": "{name} took block {block}; its cached content is lost",
     "fork": "{name} shares every block of {other}",
-    "copy": "{name} was to write block {other}, which others share: it wrote a copy, block {block}",
+    "copy": "{name} had to write block {other}, which others share: it wrote a copy, block {block}",
     "finish": "{name} is done",
 }
 
@@ -107,9 +107,9 @@ def legend(width: int) -> list[Line]:
     """What the signs mean."""
     parts: list[Run] = [
         (f"{FREE} free", "muted"),
-        (f"{FOUND} free, can be found again", "quiet-bar"),
-        (f"{PRIVATE} of one sequence", "bar"),
-        (f"2-{_MOST_SHARED} shared by so many", "accent"),
+        (f"{FOUND} free, still cached", "quiet-bar"),
+        (f"{PRIVATE} one sequence", "bar"),
+        (f"2-{_MOST_SHARED} shared by that many", "accent"),
         (f"{COPIED} written by copy", "warn"),
     ]
     return _wrapped(parts, width)
@@ -170,7 +170,7 @@ def figures(event: PageEvent, progress: PagesProgress, width: int) -> list[Line]
     bar = 16 if width >= 90 else 8
     strip = min(width - 64 - bar, 40)
     totals = event.totals
-    reserved = f"empty, were {words.count(event.reserved_each)} tokens set aside each"
+    reserved = f"empty, with {words.count(event.reserved_each)} tokens reserved each"
     rows: list[tuple[str, float, str, Sequence[float | None]]] = [
         ("in use", 100 * event.utilization, f"{words.count(event.used)} of {words.count(event.pool)} blocks, step {event.step}", progress.used),
         ("empty slots", 100 * event.waste, f"{words.count(event.stored)} tokens stored, {words.count(event.tokens)} with shares", progress.wasted),

@@ -18,8 +18,8 @@ LABEL = "simulation"
 """Stands in front of every figure that was not measured."""
 
 _FIGURES: tuple[tuple[str, Callable[[PolicyRow], str]], ...] = (
-    ("tokens a second", lambda row: words.figure(row.throughput_tokens_per_second, 4)),
-    ("requests a second", lambda row: words.figure(row.requests_per_second, 3)),
+    ("tokens per second", lambda row: words.figure(row.throughput_tokens_per_second, 4)),
+    ("requests per second", lambda row: words.figure(row.requests_per_second, 3)),
     ("latency, mean", lambda row: brief(row.latency_mean_s)),
     ("latency, 95 %", lambda row: brief(row.latency_p95_s)),
     ("first token, mean", lambda row: brief(row.ttft_mean_s)),
@@ -84,7 +84,8 @@ def verdict(result: PagesResult) -> str:
     if speedup is None:
         return ""
     of: dict[str, PolicyRow] = {row.policy: row for row in result.rows if isinstance(row, PolicyRow)}
-    change = f"{speedup:.2f} times static batching's tokens a second" if abs(speedup - 1) >= 0.005 else "as many tokens a second as static batching"
+    gained = abs(speedup - 1) >= 0.005
+    change = f"{speedup:.2f} times static batching's tokens per second" if gained else "as many tokens per second as static batching"
     if any(policy not in of for policy in POLICIES):
         return f"Continuous batching: {change}."
     latency = [brief(of[policy].latency_p95_s) for policy in POLICIES]
@@ -113,10 +114,10 @@ def load_plot(result: PagesResult) -> Plot:
 
 
 def waste_plot(result: PagesResult) -> Plot:
-    """Of a decode: slots that hold a token, in pages and in caches that are allocated in advance, step by step."""
+    """Of a decode: slots in use, in pages and in caches that are allocated in advance, step by step."""
     series: list[Series] = []
     for each in result.series:
         series.append(Series.of([100 * value for value in each.filled], each.x, label="pages"))
         if each.contiguous:
             series.append(Series.of([100 * value for value in each.contiguous], each.x, label="contiguous"))
-    return Plot(kind="line", title="slots that hold a token", series=tuple(series), x_label="step", y_unit="%", y_limits=(0.0, 100.0))
+    return Plot(kind="line", title="slots in use", series=tuple(series), x_label="step", y_unit="%", y_limits=(0.0, 100.0))

@@ -24,11 +24,11 @@ class PagesView(Vertical):
     """The decode, and below it the simulation; in a low window they take turns."""
 
     HELP = (
-        "The blocks of a paged cache, one cell each. Sequences whose prompts begin alike share blocks; a block that is to be written while others "
-        "share it is copied first; what a finished sequence leaves can be found again until it is taken for others. The figures stand beside those "
-        "of contiguous caches, allocated in advance for the whole context.\n\n"
+        "The blocks of a paged cache, one cell each. Sequences with a common prefix share blocks; a shared block is copied before it is written; the "
+        "blocks of a finished sequence stay cached until they are needed for others. The figures are compared with contiguous caches, allocated in "
+        "advance for the whole context.\n\n"
         "Below, labelled simulation, a scheduler at the size of the form's model: requests as they arrive, continuous against static batching. Its "
-        "times are an estimate's. F5 starts what the form of the pages says (mode decode or simulate); m turns between the two where both do not fit."
+        "times are estimates. F5 starts the mode chosen in the form of the pages (decode or simulate); m switches between the two if only one fits."
     )
     DEFAULT_CSS = """
     PagesView { height: 1fr; }

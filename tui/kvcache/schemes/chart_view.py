@@ -25,9 +25,8 @@ class ChartView(Vertical):
     """Chart, and the list of its letters."""
 
     HELP = (
-        "Every scheme by its letter: how many bytes a token of the text takes against what that costs. The line joins those that no scheme is both "
-        "smaller and better than. m shows the next figure: perplexity ratio, KL divergence, top-1 agreement, needle, time of a token; "
-        "c shows one run or all runs of the model."
+        "Every scheme by its letter: bytes per token of text against the loss. The line is the Pareto front: no scheme is both smaller and better. m "
+        "shows the next figure: perplexity ratio, KL divergence, top-1 agreement, needle, time per token; c shows one run or all runs of the model."
     )
     DEFAULT_CSS = """
     ChartView { height: 1fr; }
@@ -84,7 +83,7 @@ class ChartView(Vertical):
         self.chart.set_plot(fronts.plot(shown, measure))
         self._legend.show(self._arranged(fronts.legend(shown, measure, self._column, several)))
         title = f"{model({'model': self._model})}, {len(self._runs)} runs" if several else model({"model": self._model})
-        signs = f"  {FULL} the full cache · {FRONT} none is smaller and better · figure {self.figure + 1} of {len(fronts.MEASURES)}"
+        signs = f"  {FULL} the full cache · {FRONT} no other is smaller and better · figure {self.figure + 1} of {len(fronts.MEASURES)}"
         self._head.update(Content.assemble((title, "bold"), (signs, "dim")).truncate(self.size.width, ellipsis=True))
 
     @property

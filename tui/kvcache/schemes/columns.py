@@ -14,7 +14,7 @@ from tui.kvcache.schemes.entries import Entry
 from tui.widgets import words
 
 FULL, FRONT, REFUSED = "●", "◆", "✗"
-SIGNS = f"{FULL} the full cache · {FRONT} none is smaller and better · {REFUSED} refused"
+SIGNS = f"{FULL} the full cache · {FRONT} no other is smaller and better · {REFUSED} refused"
 
 
 def _sign(entry: Entry) -> str:
@@ -93,15 +93,15 @@ def in_words(entry: Entry) -> list[tuple[str, str]]:
         ("quality", _quality(entry)),
         *([("needle", _needle(entry))] if row.needle else []),
         ("run", entry.found.run.id),
-        *([("≠", "another text, window or convention than the first run's: quality cannot be compared")] if entry.foreign else []),
-        *([("≠", "times taken on another device, with other threads, arithmetic or lengths")] if entry.elsewhere else []),
+        *([("≠", "different text, window or convention from the first run's: quality is not comparable")] if entry.foreign else []),
+        *([("≠", "times measured on a different device, or with different threads, dtype or lengths")] if entry.elsewhere else []),
     ]
 
 
 def _memory(row: KvRow) -> str:
     agrees = "as the formula says" if row.bytes_held == row.bytes_formula else f"the formula says {words.size(row.bytes_formula)}"
     of = f"{words.count(row.sequences)} x {words.count(row.tokens)} tokens"
-    return f"{words.size(row.bytes_held)} for {of}, {agrees}; {words.figure(row.bits_per_value, 3)} bits a value"
+    return f"{words.size(row.bytes_held)} for {of}, {agrees}; {words.figure(row.bits_per_value, 3)} bits per value"
 
 
 def _time(row: KvRow) -> str:

@@ -16,7 +16,7 @@ Curves = Mapping[str, Mapping[int, float | None]]
 
 
 def against_full(curves: Curves) -> Plot:
-    """Perplexity so far over the full cache's at the same token, of the last schemes: 1 is no loss. The full cache alone while there is no other."""
+    """Perplexity so far over the full cache's at the same token, of the last schemes: 1 means no loss. The full cache alone if there is no other."""
     names = list(curves)
     if len(names) < 2:
         return absolute(curves)
@@ -31,7 +31,7 @@ def against_full(curves: Curves) -> Plot:
         series=tuple(series),
         y_limits=(min(steady), max(steady)) if steady else None,
         x_label=f"scored tokens{f'; {left} earlier schemes in the table' if left else ''}",
-        empty="the first tokens are being read",
+        empty="prefill in progress",
     )
 
 
@@ -40,7 +40,7 @@ def absolute(curves: Curves) -> Plot:
     names = list(curves)
     shown = [*names[:1], *names[1:][-(_MOST - 1) :]]
     series = tuple(Series.of([_finite(value) for value in curves[name].values()], list(curves[name]), label=clean(name)) for name in shown)
-    return Plot(kind="line", title="perplexity so far", series=series, x_label="scored tokens", empty="the first tokens are being read")
+    return Plot(kind="line", title="perplexity so far", series=series, x_label="scored tokens", empty="prefill in progress")
 
 
 def _ratio(name: str, curve: Mapping[int, float | None], full: Mapping[int, float | None]) -> Series:

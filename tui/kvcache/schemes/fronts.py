@@ -58,7 +58,7 @@ MEASURES = (
     Measure("kl_mean"),
     Measure("top1_agreement", lambda value: f"{value:.1f} %"),
     Measure("needle_rate", lambda value: f"{value:.0f} %", "needle found"),
-    Measure("tpot_ms", lambda value: f"{words.figure(value, 3)} ms", "time of a token"),
+    Measure("tpot_ms", lambda value: f"{words.figure(value, 3)} ms", "time per token"),
 )
 
 
@@ -94,12 +94,12 @@ def plot(entries: Sequence[Entry], measure: Measure) -> Plot:
     series += [Series.of([value], [size], mark=entry.letter or "·") for entry, size, value in points]
     return Plot(
         kind="scatter",
-        title=f"{measure.title} against bytes a token",
+        title=f"{measure.title} against bytes per token",
         series=tuple(series),
-        x_label="bytes a token of text",
+        x_label="bytes per token of text",
         y_unit=measure.unit,
         log_x=True,
-        empty="nothing was measured that can be compared",
+        empty="no comparable measurements",
     )
 
 

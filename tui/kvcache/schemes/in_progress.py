@@ -21,9 +21,9 @@ class SchemesInProgress(LiveRun[RunProgress]):
     """Chart and table between head and last words."""
 
     HELP = (
-        "A comparison of cache schemes as it goes. The chart shows the perplexity of the text read so far through each cache, over the full cache's "
-        "at the same token: 1 is no loss; m shows the perplexity itself. The table gets a row whenever a scheme is done.\n\n"
-        "The run does not need this program: it goes on when the terminal closes."
+        "A comparison of cache schemes in progress. The chart shows the perplexity of the text so far through each cache, relative to the full cache "
+        "at the same token: 1 means no loss; m shows the perplexity itself. The table gets a row when a scheme is done.\n\n"
+        "The run does not need this program: it continues when the terminal closes."
     )
     DEFAULT_CSS = """
     SchemesInProgress Chart { height: 3fr; min-height: 6; }

@@ -28,12 +28,12 @@ class TableView(Vertical):
     """Head, table, and in words what was measured of the scheme under the cursor."""
 
     HELP = (
-        "Every cache scheme, measured on the same model and text. held: bytes of the real tensors, scales and indices counted, of all windows; "
-        "B/token: of one token of one window; smaller: against the full cache; TTFT: time of the prompt and the first token; TPOT: time of a further "
-        "token; ppl ratio: perplexity through the cache over that through the full one, with its standard error; top-1: how often the likeliest next "
-        "token is the same; needle: how often an assignment that stands once in the text is found again.\n\n"
-        "c shows one run or all runs of the model; enter on a row of several shows its run alone. F7 fills the form as it was for the run under the "
-        "cursor. ≠ marks what cannot be compared with the first run."
+        "Every cache scheme, measured on the same model and text. held: bytes of the actual tensors, scales and indices included, of all windows; "
+        "B/token: per token of one window; smaller: relative to the full cache; TTFT: time of the prompt and the first token; TPOT: time per further "
+        "token; ppl ratio: perplexity through the cache relative to the full one, with its standard error; top-1: how often the most likely next "
+        "token is the same; needle: how often an assignment that appears once in the text is retrieved.\n\n"
+        "c shows one run or all runs of the model; enter on a row of several shows its run alone. F7 fills the form with the settings of the run "
+        "under the cursor. ≠ marks rows that are not comparable with the first run."
     )
     DEFAULT_CSS = """
     TableView { height: 1fr; }

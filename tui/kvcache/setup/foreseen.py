@@ -50,7 +50,7 @@ def pages(spec: PagesSpec, admission: Admission) -> Fit:
     block = spec.block_size * geometry.layers * 2 * geometry.row_bytes
     what = f"a block holds {spec.block_size} tokens in {words.size(block)}"
     if spec.mode == "simulate":
-        return Fit(lines=(("simulation", f"{what}; step times are an estimate's, nothing is run"),))
+        return Fit(lines=(("simulation", f"{what}; step times are estimates, nothing is run"),))
     return Fit(
         lines=(("estimate", what), ("", f"{spec.requests} prompts, {spec.at_once} sequences at once, up to {spec.new_tokens} new tokens each"))
     )
@@ -76,10 +76,10 @@ def head_options(models: Models, model: str) -> Options:
     """The ways in which the model's query heads can share key and value heads. Raises RequestError when there is no such model."""
     card = models.resolve(model).card()
     names = head_names(("all",), card.heads, card.kv_heads)
-    rows = [Row(name, (name,), "The trained heads are averaged or repeated, not trained anew: averaged ones lose quality") for name in names]
+    rows = [Row(name, (name,), "The trained heads are averaged or repeated without retraining: averaging loses quality") for name in names]
     return Options((("heads", 10),), rows, f"the model's own: {card.heads} query and {card.kv_heads} key/value heads")
 
 
 def _few(sentences: tuple[str, ...]) -> tuple[str, ...]:
     """The first of several, and how many more there are."""
-    return sentences if len(sentences) < 3 else (sentences[0], f"and {len(sentences) - 1} more: the table tells")
+    return sentences if len(sentences) < 3 else (sentences[0], f"and {len(sentences) - 1} more: see the table")

@@ -29,7 +29,7 @@ def time_plot(result: KvCacheWhyResult) -> Plot:
     lines = [_line(fits[cached], lengths[0], lengths[-1], like=cached) for cached in (False, True) if cached in fits]
     return Plot(
         kind="scatter",
-        title="time of a token",
+        title="time per token",
         series=(*series, *lines),
         x_label="tokens before it",
         y_unit="ms",
@@ -44,7 +44,7 @@ def progress_plot(curves: Mapping[str, Mapping[int, float | None]]) -> Plot:
         Series.of([nan if value is None else value for value in curve.values()], list(curve), label=clean(name), mark="×+"[at % 2])
         for at, (name, curve) in enumerate(curves.items())
     ]
-    return Plot(kind="line", title="time of a token", series=tuple(series), x_label="tokens before it", y_unit="ms", log_x=True, log_y=True)
+    return Plot(kind="line", title="time per token", series=tuple(series), x_label="tokens before it", y_unit="ms", log_x=True, log_y=True)
 
 
 def projections_plot(rows: Sequence[LengthFigures]) -> Plot:
@@ -88,7 +88,7 @@ def sentences(result: KvCacheWhyResult) -> list[tuple[str, str]]:
     agree = all(
         row.with_projections == row.with_projections_formula and row.without_projections == row.without_projections_formula for row in result.rows
     )
-    counted = "as n and n(n+1)/2 say" if agree else "not as n and n(n+1)/2 say: look at the notes"
+    counted = "as n and n(n+1)/2 predict" if agree else "not as n and n(n+1)/2 predict: look at the notes"
     said = {each.sentence for each in result.fits} | {each.sentence for each in result.parts}
     how = f"{result.path} path, {clean(result.device)}, {result.threads} threads, {result.dtype}, {result.repeats} repeats"
     return [

@@ -31,10 +31,10 @@ class WhyView(LiveRun[RunProgress]):
     """Follows the newest run and shows its result. In a small window charts, table and words take turns."""
 
     HELP = (
-        "The same tokens generated with a cache and without one. Without a cache every step computes the keys and values of all tokens before it "
-        "again: the time of a token grows with the length, the keys and values computed with its square. Both axes are logarithmic, so that a power "
-        "of the length is a straight line and its exponent the slope.\n\n"
-        "F5 measures the model of the form at the lengths of the form; m goes through charts, table and words where they take turns."
+        "The same tokens generated with and without a cache. Without a cache every step recomputes the keys and values of all earlier tokens: the "
+        "time per token grows with the length, the keys and values computed with its square. Both axes are logarithmic, so a power law is a straight "
+        "line and its exponent the slope.\n\n"
+        "F5 measures the model of the form at the lengths of the form; m switches between charts, table and text if they do not fit together."
     )
     NOTHING = "No run without a cache yet. F5 generates with and without one, at the lengths of the form."
     DEFAULT_CSS = """

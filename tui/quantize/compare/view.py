@@ -29,10 +29,10 @@ class ComparisonView(Vertical):
     """The newest comparison of the form's model. In a small window the charts take turns."""
 
     HELP = (
-        "The usual quantizations of one model, measured alike: bytes with scales counted, mean absolute and relative error of the weights, error and "
-        "cosine of the linears' outputs, perplexity, KL divergence, top-1 agreement. + a8: inputs are rounded to 8 bits too, which shows in the last "
-        "three alone.\n\n"
-        "F7 fills the form with the highlighted row, to make that checkpoint; m shows the next chart where they take turns."
+        "Common quantizations of one model, measured alike: bytes including scales, mean absolute and relative error of the weights, error and "
+        "cosine of the linears' outputs, perplexity, KL divergence, top-1 agreement. + a8: inputs are also rounded to 8 bits, which affects only the "
+        "last three.\n\n"
+        "F7 fills the form with the highlighted row, to write that checkpoint; m shows the next chart if only one fits."
     )
     DEFAULT_CSS = """
     ComparisonView { height: 1fr; }

@@ -15,9 +15,10 @@ class LiveView(LiveRun[RunProgress]):
     """Chart and table of the linears between head and last words."""
 
     HELP = (
-        "A run as it goes: steps done, time left by the pace so far, and the relative error of each linear as it arrives (of its outputs on the "
-        "calibration text, or of its weights where the method uses none). A mixed quantization measures first what the whole model loses when one "
-        "linear alone gets few bits.\n\nThe run does not need this program: it goes on when the terminal closes. One that was stopped goes on with r."
+        "A run in progress: steps done, estimated time left, and the relative error of each linear as it is quantized (of its outputs on the "
+        "calibration text, or of its weights if the method uses none). A mixed quantization first measures the loss of the whole model with one "
+        "linear at a time at few bits.\n\n"
+        "The run does not need this program: it continues when the terminal closes. r resumes a stopped one."
     )
     DEFAULT_CSS = """
     LiveView Chart { height: 3fr; min-height: 6; }

@@ -24,7 +24,7 @@ class Measure:
     unit: str = ""
 
     def told(self, value: float, error: float | None = None) -> str:
-        """A value as a person reads it."""
+        """A value as a user reads it."""
         return words.plus_minus(words.figure(value, 4 if value >= 1 else 3), error)
 
 
@@ -54,7 +54,7 @@ def plot(found: Pareto, chosen: Point | None, measure: Measure) -> Plot:
         title=f"{measure.label} against bits per weight",
         x_label="bits per weight",
         y_unit=measure.unit,
-        empty="no run of this model was evaluated yet",
+        empty="no run of this model has been evaluated yet",
     )
 
 
@@ -63,7 +63,7 @@ def explained(found: Pareto, point: Point, measure: Measure) -> str:
     if not point.on_frontier:
         return _beaten(found, point, measure)
     at = found.frontier.index(point)
-    text = f"{ON} on the frontier: no run is as small and better."
+    text = f"{ON} on the Pareto front: no run is as small and better."
     if at > 0:
         smaller = found.frontier[at - 1]
         text += f" {clean(smaller.title)} saves {_bits(point.size - smaller.size)} more for {_change(point, smaller, measure)}."
@@ -82,7 +82,7 @@ def told(found: Pareto) -> list[tuple[str, str]]:
 def _beaten(found: Pareto, point: Point, measure: Measure) -> str:
     better = [other for other in found.frontier if other.size <= point.size and other.quality <= point.quality]
     if not better:
-        return f"{BEATEN} not on the frontier"
+        return f"{BEATEN} not on the Pareto front"
     best = min(better, key=lambda other: (other.quality, other.size))
     saved = f"{_bits(point.size - best.size)} smaller" if best.size < point.size else "as small"
     gained = _change(point, best, measure) if best.quality < point.quality else "as good"
@@ -90,7 +90,7 @@ def _beaten(found: Pareto, point: Point, measure: Measure) -> str:
 
 
 def _bits(difference: float) -> str:
-    return f"{words.figure(difference, 2)} bits a weight"
+    return f"{words.figure(difference, 2)} bits per weight"
 
 
 def _change(of: Point, to: Point, measure: Measure) -> str:

@@ -28,10 +28,10 @@ class ParetoView(TableOrChart):
     """A table in order of size, and size against quality in a chart."""
 
     HELP = (
-        "Every finished quantization of this model, and every row of its comparisons, as far as they were measured alike: bits per weight of the "
-        "whole model against KL divergence or perplexity ratio (m goes on).\n\n"
-        "◆ and the line are the frontier: no run is as small and better. The text above tells of the run under the cursor what beats it, or what its "
-        "neighbours on the frontier cost. Enter shows its result, F7 fills the form as it was for that run."
+        "Every finished quantization of this model and every row of its comparisons that was measured alike: bits per weight of the whole model "
+        "against KL divergence or perplexity ratio (m switches).\n\n"
+        "◆ and the line are the Pareto front: no run is as small and better. The text above shows, for the run under the cursor, which run beats it, "
+        "or the trade-off against its neighbours on the front. Enter shows its result, F7 fills the form with its settings."
     )
     DEFAULT_CSS = """
     ParetoView .pareto--head { height: auto; max-height: 8; margin-bottom: 1; }
@@ -81,7 +81,7 @@ class ParetoView(TableOrChart):
         nothing = not any(each.points for each in found)
         self.set_class(nothing, "-nothing")
         if nothing:
-            self._head.update(f"No quantization of {model({'model': model_name})} was measured yet. F5 starts one, F6 measures the usual ones.")
+            self._head.update(f"No quantization of {model({'model': model_name})} has been measured yet. F5 starts one, F6 compares the common ones.")
         self.draw()
         self.refresh_bindings()
 

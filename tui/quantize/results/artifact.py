@@ -77,7 +77,7 @@ def describe(folder: Path) -> Content:
         with os.scandir(folder) as entries:
             files = sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file())
     except OSError as error:
-        return Content("\n").join([*head, Content.styled(f"! cannot be read: {(error.strerror or 'refused').lower()}", "$text-error")])
+        return Content("\n").join([*head, Content.styled(f"! could not be read: {(error.strerror or 'refused').lower()}", "$text-error")])
     rows = [Content(f"{words.size(size):>10}  {clean(name)}") for name, size in files[:_MOST_FILES]]
     rows.append(Content.styled(f"{words.size(sum(size for _, size in files)):>10}  in {len(files)} files", "bold"))
     how = [

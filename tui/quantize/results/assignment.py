@@ -58,7 +58,7 @@ def assignment(bits: Bits, width: int) -> list[Content]:
     """The map in lines of at most `width` columns; blocks that do not fit beside the others go on below."""
     kinds, blocks, cells = _arranged(bits)
     if not cells:
-        return [Content.styled("the bits of single linears are not known for this run", "dim")]
+        return [Content.styled("bits per linear are not known for this run", "dim")]
     room = max(width - _NAMES, 10)
     lines = [_legend(cells.values(), len(bits))]
     for first in range(0, len(blocks), room):

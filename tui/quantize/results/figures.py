@@ -1,4 +1,4 @@
-"""An outcome as lines: what it cost, what it saved, how that was measured."""
+"""An outcome as lines: what it lost, what it saved, how that was measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def lines(outcome: Outcome) -> list[tuple[str, str]]:
     before, after = words.size(outcome.metrics.bytes_before), words.size(outcome.metrics.bytes_after)
     return [
         *rows,
-        ("size", f"{before} to {after}{_ratio(outcome)}, {words.figure(outcome.metrics.bits_per_weight, 3)} bits a weight"),
+        ("size", f"{before} to {after}{_ratio(outcome)}, {words.figure(outcome.metrics.bits_per_weight, 3)} bits per weight"),
         ("cost", f"{words.duration(outcome.metrics.seconds)}, peak memory {words.size(outcome.metrics.peak_rss_bytes)}{_estimated(outcome)}"),
         *([("predicted", _predicted(outcome.result.mixed.predicted_kl))] if outcome.result.mixed is not None else []),
         *([("measured on", convention(outcome.result.evaluation))] if outcome.result.evaluation is not None else []),
@@ -37,11 +37,11 @@ def _perplexity(outcome: Outcome) -> str:
 
 
 def _divergence(outcome: Outcome) -> str:
-    return words.plus_minus(words.figure(outcome.metrics.kl_mean), outcome.metrics.kl_se) + " nats a token from the original"
+    return words.plus_minus(words.figure(outcome.metrics.kl_mean), outcome.metrics.kl_se) + " nats per token from the original"
 
 
 def _predicted(kl: float) -> str:
-    return f"KL {words.figure(kl, 3)} nats a token on calibration text, the sum of what the linears cost alone"
+    return f"KL {words.figure(kl, 3)} nats per token on calibration text, summed over the linears taken one at a time"
 
 
 def _agreement(outcome: Outcome) -> str:
@@ -51,7 +51,7 @@ def _agreement(outcome: Outcome) -> str:
 
 
 def _estimated(outcome: Outcome) -> str:
-    return "" if outcome.estimated_memory is None else f" ({words.size(outcome.estimated_memory)} were estimated)"
+    return "" if outcome.estimated_memory is None else f" ({words.size(outcome.estimated_memory)} estimated)"
 
 
 def _ratio(outcome: Outcome) -> str:

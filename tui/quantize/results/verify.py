@@ -28,7 +28,7 @@ _SIGNS = {
     "pass": ("✓ passed", "$text-success"),
     "warn": ("! doubtful", "$text-warning"),
     "fail": ("✗ failed", "bold $text-error"),
-    "skip": ("· not made", "dim"),
+    "skip": ("· not run", "dim"),
 }
 
 
@@ -36,8 +36,9 @@ class VerifyScreen(ModalScreen[None]):
     """Follows the run; closing it does not stop the run."""
 
     HELP = (
-        "Every tensor of a checkpoint is looked at: whether the scheme can be read, shapes and packing are right, zero points and scales are in "
-        "range, and whether the model predicts text better than guessing.\n\nClosing this does not stop the run: ctrl+r shows it."
+        "Every tensor of a checkpoint is checked: whether the scheme can be read, whether shapes and packing are right and zero points and scales "
+        "are in range, and whether the model predicts text better than chance.\n\n"
+        "Closing this does not stop the run: ctrl+r shows it."
     )
     DEFAULT_CSS = """
     VerifyScreen { align: center middle; }
@@ -46,7 +47,7 @@ class VerifyScreen(ModalScreen[None]):
     VerifyScreen Static { height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,v,q", "dismiss", "Close", id="verify.close", tooltip="Back to the results; the run goes on"),
+        Binding("escape,v,q", "dismiss", "Close", id="verify.close", tooltip="Back to the results; the run continues"),
     ]
 
     def __init__(self, run: Run) -> None:
@@ -93,7 +94,7 @@ def described(model: str, state: State, result: VerifyResult | None, width: int)
 
 def _verdict(result: VerifyResult) -> Content:
     scheme = clean(f"{result.format} {result.scheme}", limit=80)
-    verdict = ("verified", "bold $text-success") if result.verified else ("not as it should be", "bold $text-error")
+    verdict = ("verified", "bold $text-success") if result.verified else ("faulty", "bold $text-error")
     return Content.assemble(verdict, f"  {scheme}")
 
 
@@ -109,7 +110,7 @@ def _checks(checks: Sequence[CheckResult], width: int) -> list[Content]:
 
 def _rest(result: VerifyResult, width: int) -> list[Content]:
     rows = [
-        ("size", f"{words.size(result.bytes)}, {words.figure(result.bits_per_weight, 3)} bits a weight"),
+        ("size", f"{words.size(result.bytes)}, {words.figure(result.bits_per_weight, 3)} bits per weight"),
         ("perplexity", words.figure(result.ppl)),
         *(("note", clean(text)) for text in result.warnings),
     ]

@@ -27,10 +27,9 @@ class ResultsView(TableOrChart):
     """Figures above, all runs of the model in a table, and linear by linear what the chosen one did."""
 
     HELP = (
-        "What the finished runs of this model measured. Up and down in the table choose a run; m shows the error of its linears, and of a mixed "
-        "one the bits that each linear got; F7 fills the form as it was for that run; y copies the path of its checkpoint, o shows its files, "
-        "v verifies it.\n\n"
-        "Figures marked with ≠ were measured under another convention than those of the chosen run and cannot be compared with them."
+        "Results of the finished runs of this model. Up and down in the table choose a run; m shows the error of its linears and, for a mixed one, "
+        "the bits of each linear; F7 fills the form with its settings; y copies the path of its checkpoint, o shows its files, v verifies it.\n\n"
+        "Figures marked ≠ were measured under a different convention from the chosen run and cannot be compared with it."
     )
     DEFAULT_CSS = """
     ResultsView .results--figures { height: auto; max-height: 60%; margin-bottom: 1; }

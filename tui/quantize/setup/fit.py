@@ -22,6 +22,6 @@ def lines(found: FitCheck) -> tuple[tuple[str, str], ...]:
     """What is foreseen, in words."""
     return (
         ("estimate", f"checkpoint {words.size(found.bytes_after)} from {words.size(found.bytes_before)}"),
-        ("", f"{words.figure(found.bits_per_weight, 3)} bits a weight, {found.linears} linears quantized"),
+        ("", f"{words.figure(found.bits_per_weight, 3)} bits per weight, {found.linears} linears quantized"),
         ("", f"{words.size(found.peak_memory_bytes)} peak memory, {words.size(found.memory_available)} free"),
     )

@@ -30,12 +30,12 @@ def sentence(spec: QuantizeSpec, gpus: Sequence[GpuState] | None, *, cpu_only: b
         return "hardware not read yet"
     able = [gpu for gpu in gpus if has_fp8_units(gpu.compute_capability)]
     if able and not cpu_only:
-        return f"FP8 units of {_name(able[0])} multiply the weights as they are"
+        return f"FP8 units of {_name(able[0])} multiply the weights as stored"
     if able:
-        return f"{_name(able[0])} has FP8 units, but torch was installed for the CPU only: {_DEQUANTIZED}"
+        return f"{_name(able[0])} has FP8 units, but torch is a CPU-only build: {_DEQUANTIZED}"
     if gpus:
         least = ".".join(map(str, FP8_CAPABILITY))
-        return f"{_name(gpus[0])} has no FP8 units (they begin with compute capability {least}): {_DEQUANTIZED}"
+        return f"{_name(gpus[0])} has no FP8 units (they need compute capability {least}): {_DEQUANTIZED}"
     return f"no GPU here, so no FP8 units: {_DEQUANTIZED}"
 
 

@@ -10,8 +10,8 @@ from tui.widgets import words
 from tui.widgets.form.table_picker import Options, Row
 
 _TOLD: dict[VariantSet, str] = {
-    "integers": "INT8 to INT3, by rounding and by GPTQ, with one scale a tensor, a channel or a group",
-    "floats": "FP8 as E4M3 and E5M2, with and without rounded inputs, beside INT8, INT4 and NF4",
+    "integers": "INT8 to INT3, by rounding and by GPTQ, with scales per tensor, channel or group",
+    "floats": "FP8 as E4M3 and E5M2, with and without rounded inputs, against INT8, INT4 and NF4",
 }
 
 
@@ -21,7 +21,7 @@ def method_options() -> Options:
         Row(method.name, (method.name, method.width_words, method.calibration, ", ".join(method.formats)), method.summary)
         for method in METHODS.values()
     ]
-    return Options((("method", 13), ("bits", 10), ("text", 10), ("formats", 40)), rows, "text: whether calibration text is read")
+    return Options((("method", 13), ("bits", 10), ("text", 10), ("formats", 40)), rows, "text: whether calibration text is used")
 
 
 def level_options(models: Models, model: str, *, imatrix: bool) -> Options:
@@ -33,7 +33,7 @@ def level_options(models: Models, model: str, *, imatrix: bool) -> Options:
     card = models.resolve(model).card()
     rows = [_level(row) for row in level_table(card, imatrix=imatrix)]
     columns = (("level", 9), ("bits/w", 8), ("size", 11), ("KL*", 9), ("", 46))
-    return Options(columns, rows, "bits and size are computed for this model; KL* is what llama.cpp published for Llama-3-8B, in nats a token")
+    return Options(columns, rows, "bits and size are computed for this model; KL* is llama.cpp's published value for Llama-3-8B, in nats per token")
 
 
 def comparison_options() -> Options:

@@ -43,7 +43,7 @@ def row(advice: Advice) -> Line:
 
 
 def lines_to_copy(advice: Advice) -> str:
-    """What a person pastes: the preparations, the configuration file as a here document, the command."""
+    """What a user pastes: the preparations, the configuration file as a here document, the command."""
     if advice.command is None:
         return ""
     file = [f"cat > {advice.file} <<'END'\n{advice.content}END"] if advice.file and advice.content else []

@@ -19,9 +19,9 @@ class AdviceView(Vertical):
     """A row an engine, and the one under the cursor in full."""
 
     HELP = (
-        "How the engines are asked for the form's drafter: today's command, and the configuration file where it takes one. y copies all lines of the "
-        "engine under the cursor. Nothing is started from here.\n\nγ is the one that the newest run of the form's model and drafter found to be "
-        "the fastest, else the form's first."
+        "How to configure the form's drafter in each engine: the current command, and the configuration file if there is one. y copies all lines of "
+        "the engine under the cursor. Nothing is started from here.\n\n"
+        "γ is the fastest one found by the newest run of the form's model and drafter, or else the form's first."
     )
     DEFAULT_CSS = """
     AdviceView { height: 1fr; }

@@ -47,8 +47,8 @@ def verdict(tested: Tested) -> Content:
     """Passed or failed, in words."""
     result = tested.result
     if result.lossless:
-        return Content.styled("✓ passed: nothing tells speculative text from the target's own", "bold $text-success")
-    return Content.styled("✗ failed: speculation changes what the target says", "bold $text-error")
+        return Content.styled("✓ passed: speculative text is indistinguishable from the target's own", "bold $text-success")
+    return Content.styled("✗ failed: speculation changes the target's output", "bold $text-error")
 
 
 def lines(tested: Tested, *, notes: bool) -> list[tuple[str, str]]:

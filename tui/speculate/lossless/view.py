@@ -29,9 +29,9 @@ class LosslessView(Vertical):
     """Verdict, the comparisons, and what they mean."""
 
     HELP = (
-        "Whether speculation changes what the target says. Texts are drawn over a toy vocabulary whose distribution is known, and from the model "
+        "Whether speculation changes the target's output. Texts are sampled over a toy vocabulary with a known distribution, and from the model "
         "itself; each comparison gives total variation (TV: half the sum of the differences of frequency and probability) and chi-square with its "
-        "p-value. An exact implementation keeps all bounds with the stated confidence; wrong ones do not. Greedy texts must be identical.\n\n"
+        "p-value. An exact implementation stays within all bounds with the stated confidence; wrong ones do not. Greedy texts must be identical.\n\n"
         "t or the button starts the test with the form's drafter; F8 stops it."
     )
     DEFAULT_CSS = """

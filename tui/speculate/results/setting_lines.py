@@ -8,7 +8,7 @@ from tui.speculate.names import number
 from tui.speculate.results.settings import Entry
 from tui.widgets import words
 
-_TASKS = {"continue": "going on with a text", "edit": "writing a text again with one change"}
+_TASKS = {"continue": "continuing a text", "edit": "rewriting a text with one change"}
 
 
 def head(entry: Entry) -> str:
@@ -50,7 +50,7 @@ def _acceptance(entry: Entry) -> str:
         return "nothing was drafted"
     share = "" if row.drafted_share >= 1 else f"; {words.percent(row.drafted_share, 1)} of rounds had a draft"
     return (
-        f"α {words.percent(row.alpha, 1)}; {words.figure(row.tokens_per_round, 3)} tokens a round, {words.figure(row.accepted_per_round, 3)} "
+        f"α {words.percent(row.alpha, 1)}; {words.figure(row.tokens_per_round, 3)} tokens per round, {words.figure(row.accepted_per_round, 3)} "
         f"of them drafted{share}"
     )
 

@@ -158,7 +158,7 @@ def over_gamma(entry: Entry) -> Plot:
         kind="line",
         series=(predicted, measured, plain),
         title=f"speed-up, T {number(entry.row.temperature)}",
-        x_label="γ, drafted tokens a round",
+        x_label="γ, drafted tokens per round",
         x_limits=(max(low, 0), high),
     )
 

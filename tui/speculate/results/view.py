@@ -28,11 +28,11 @@ class SpeculateResults(TableOrChart):
     """Figures above, a row for each gamma and temperature of every run, a chart."""
 
     HELP = (
-        "What the finished runs of this model measured, a row for each gamma and temperature. Up and down choose a row; m goes through the charts: "
-        "acceptance by position, speed-up over γ, all settings side by side; F7 fills the form as it was for that run; F6 takes the row over into "
-        "the simulator.\n\n"
-        "predicted is computed from the acceptance and the costs that the run measured by themselves. Speeds marked ≠ were measured on other prompts "
-        "or another machine than the chosen row and cannot be compared with it; ↓ is slower than plain decoding."
+        "Results of the finished runs of this model, one row per gamma and temperature. Up and down choose a row; m switches charts: acceptance by "
+        "position, speed-up over γ, all settings side by side; F7 fills the form with the settings of that run; F6 loads the row into the "
+        "simulator.\n\n"
+        "predicted is computed from the acceptance and the costs measured by the run. Speeds marked ≠ were measured on other prompts or another "
+        "machine than the chosen row and are not comparable with it; ↓ is slower than plain decoding."
     )
     DEFAULT_CSS = """
     SpeculateResults .results--figures { height: auto; max-height: 60%; margin-bottom: 1; }
@@ -84,7 +84,7 @@ class SpeculateResults(TableOrChart):
         self.set_class(self.chosen is None, "-nothing")
         if self.chosen is None:
             self._figures.update(
-                f"No finished run of {model({'model': model_name})} yet. F5 starts one; the Simulator tells what to expect without a run."
+                f"No finished run of {model({'model': model_name})} yet. F5 starts one; the Simulator predicts the speed-up without a run."
             )
         self.draw()
         self.post_message(self.Chosen())

@@ -44,7 +44,7 @@ def _acceptance(tally: Tally) -> Line:
         (words.percent(tally.acceptance, 1), "good"),
         (f" of {words.count(tally.judged)} judged drafts, ", "muted"),
         (words.figure(tally.tokens_per_round, 3), "strong"),
-        (" tokens a round", "muted"),
+        (" tokens per round", "muted"),
     )
 
 

@@ -116,5 +116,5 @@ class SpeculateProgress(RunProgress):
 
     @property
     def tally(self) -> Tally | None:
-        """Of the setting that goes on."""
+        """Of the setting in progress."""
         return self.tallies.get(self.setting) if self.setting is not None else None

@@ -21,10 +21,10 @@ class SpeculateLive(LiveRun[SpeculateProgress]):
     """Head, figures, the text with its signs, what the signs mean."""
 
     HELP = (
-        "A speculative run as it goes. Under each token stands what became of it: ✓ drafted and accepted by the target, ✗ drafted and rejected, "
-        "· drafted behind a rejected token and never judged, → the target's token in place of the rejected one, + the target's own token behind a "
-        "draft that was accepted whole. Rejected tokens are no part of the text.\n\nm shows the rounds one a line. The run does not need this "
-        "program: it goes on when the terminal closes."
+        "A speculative run in progress. The sign under each token shows its fate: ✓ drafted and accepted by the target, ✗ drafted and rejected, · "
+        "drafted after a rejected token and never judged, → the target's token in place of the rejected one, + the target's own token after a fully "
+        "accepted draft. Rejected tokens are not part of the text.\n\n"
+        "m shows the rounds, one per line. The run does not need this program: it continues when the terminal closes."
     )
     DEFAULT_CSS = """
     SpeculateLive LiveLines.live--figures { height: 4; }
@@ -53,7 +53,7 @@ class SpeculateLive(LiveRun[SpeculateProgress]):
         return SpeculateProgress()
 
     def compose(self) -> ComposeResult:
-        """Head, settings that are done, figures of the one that goes on, text, legend, last words."""
+        """Head, settings that are done, figures of the one in progress, text, legend, last words."""
         yield self.head
         yield self.done
         yield self.figures

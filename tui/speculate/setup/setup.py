@@ -17,8 +17,8 @@ _OPEN = ("drafter", "draft", "gamma", "ngram_min", "ngram_max", "keep_layers", "
 """Fields without a fold, after the model."""
 _ABOUT = {
     "model": "a small model of the same vocabulary drafts",
-    "lookup": "n-grams of the text so far are looked up: nothing is computed",
-    "layers": "the target's own blocks, some left out, draft",
+    "lookup": "n-grams are looked up in the text so far: no computation",
+    "layers": "the target's own blocks, some skipped, draft",
     "medusa": "heads on the target's last hidden state draft a tree",
 }
 

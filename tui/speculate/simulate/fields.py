@@ -11,11 +11,11 @@ from tui.widgets.form.fields.entry import NumberEditor
 
 _DEFAULT = Setting()
 _TOLD = {
-    "scenario": "Kind of work, with the acceptance that one may assume for it",
+    "scenario": "Workload, with its typical acceptance",
     "alpha": "Share of drafted tokens that the target accepts, 0 to 1",
-    "gamma": f"Drafted tokens a round, 1 to {LARGEST_GAMMA}",
-    "cost_ratio": "Time of one drafted token over that of one step of the target",
-    "verification": "Time to verify gamma + 1 tokens over that of one step of the target; 1 where reading the weights decides",
+    "gamma": f"Draft tokens per round, 1 to {LARGEST_GAMMA}",
+    "cost_ratio": "Time per draft token relative to a target step",
+    "verification": "Time to verify gamma + 1 tokens relative to a target step; 1 if memory-bound",
     "batch": "Sequences decoded together",
 }
 

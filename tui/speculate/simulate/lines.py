@@ -46,8 +46,8 @@ class Setting:
 _COMPLAINTS = {
     "alpha": "acceptance must be a number from 0 to 1, 0.8 for 80 %",
     "gamma": f"gamma must be a whole number from 1 to {simulate.LARGEST_GAMMA}",
-    "cost_ratio": "cost ratio must be a number: the time of a drafted token over that of a step of the target",
-    "verification": "verification must be a number: the time to verify gamma + 1 tokens over that of a step of the target",
+    "cost_ratio": "cost ratio must be a number: time per draft token relative to a target step",
+    "verification": "verification must be a number: time to verify gamma + 1 tokens relative to a target step",
     "batch": "batch must be a whole number of at least 1",
 }
 
@@ -160,7 +160,7 @@ def plot(setting: Setting, measured: Sequence[tuple[int, float]] = ()) -> Plot:
     ]
     if measured:
         series.append(Series.of([gain for _, gain in measured], [gamma for gamma, _ in measured], label="measured", stroke="points"))
-    return Plot(kind="scatter", series=tuple(series), title="speed-up", x_label="γ, drafted tokens a round", x_limits=(1, gammas[-1]))
+    return Plot(kind="scatter", series=tuple(series), title="speed-up", x_label="γ, drafted tokens per round", x_limits=(1, gammas[-1]))
 
 
 def verdict(setting: Setting) -> tuple[str, bool]:

@@ -1,4 +1,4 @@
-"""Where the simulator's figures come from: assumed by a person or a scenario, or measured by a run. Pure."""
+"""Where the simulator's figures come from: assumed by a user or a scenario, or measured by a run. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Origins:
     known: Mapping[str, Origin] = field(default_factory=dict)
 
     def edited(self, name: str) -> Origins:
-        """A person changed a field."""
+        """A user changed a field."""
         return replace(self, known={other: origin for other, origin in self.known.items() if other != name})
 
     def by_scenario(self, name: str) -> Origins:

@@ -36,11 +36,11 @@ class SimulatorView(Vertical):
     """Fields, the plain sentence, the table, the chart."""
 
     HELP = (
-        "What speculation would bring, computed from acceptance and costs: a simulation, not a measurement. Nothing is run.\n\n"
-        "α is the share of drafted tokens that the target accepts, γ how many are drafted a round, c the time of a drafted token and v the time to "
-        "verify a draft, both over the time of a step of the target; at another γ and in a batch v grows with the arithmetic. A scenario gives "
-        "α and γ that one may assume for that kind of work.\n\n"
-        "F6 takes over what a run measured and sets the simulated speed-up beside the measured one; m shows the chart in place of the table."
+        "The speed-up of speculation, computed from acceptance and costs: a simulation, not a measurement. Nothing is run.\n\n"
+        "α is the share of drafted tokens that the target accepts, γ the draft tokens per round, c the time per draft token and v the time to verify "
+        "a draft, both relative to a target step; at another γ and in a batch v grows with compute. A scenario sets typical α and γ for a "
+        "workload.\n\n"
+        "F6 loads the measurements of a run and compares the simulated speed-up with the measured one; m shows the chart instead of the table."
     )
     DEFAULT_CSS = """
     SimulatorView { height: 1fr; }
@@ -161,7 +161,7 @@ class SimulatorView(Vertical):
         if self._measured is not None:
             rows.append(("measured", feed.beside(self._measured)))
         if setting.batch > 1 and setting.verification <= 1:
-            rows.append(("note", "with v 1 no arithmetic is short, so that the batch changes nothing: give v as it is measured"))
+            rows.append(("note", "with v = 1 compute is never the limit, so the batch has no effect: give the measured v"))
         head = Content.styled("\n".join(textwrap.wrap(mark, max(width, 8))), "bold $text-warning" if slower else "bold")
         return Content("\n").join([head, hanging(rows, width)])
 

@@ -22,7 +22,7 @@ def draw(plot: Plot, width: int, height: int) -> Picture:
     try:
         return _draw(plot, width, height)
     except Exception as error:  # whatever a drawing library does, a screen must stay whole
-        return words(plot, width, height, f"this chart cannot be drawn ({clean(type(error).__name__)})")
+        return words(plot, width, height, f"this chart could not be drawn ({clean(type(error).__name__)})")
 
 
 def _draw(plot: Plot, width: int, height: int) -> Picture:
@@ -46,7 +46,7 @@ def _draw(plot: Plot, width: int, height: int) -> Picture:
     try:
         return _fit((*top, *canvas(plot, width, height - len(top))), height)
     except NothingToDraw:
-        return words(plot, width, height, "no value has a place on these axes")
+        return words(plot, width, height, "no value can be drawn on these axes")
 
 
 def header(plot: Plot, width: int) -> Picture:

@@ -29,7 +29,7 @@ class GridField:
 
 
 class FieldGrid(Grid):
-    """Fields from left to right, then down. Every edit of a person is told as `Changed`."""
+    """Fields from left to right, then down. Every edit of a user is told as `Changed`."""
 
     DEFAULT_CSS = """
     FieldGrid { grid-size: 2; grid-rows: 1; grid-gutter: 0 2; height: auto; }
@@ -46,7 +46,7 @@ class FieldGrid(Grid):
 
     @dataclass
     class Changed(Message):
-        """A person edited a field."""
+        """A user edited a field."""
 
         grid: FieldGrid
         name: str

@@ -27,12 +27,12 @@ class MarkPicker(OptionsScreen[tuple[Any, ...] | None]):
         marked: the values to begin with.
     """
 
-    HELP = "Up and down move, space marks or unmarks, a marks all or none, enter takes what is marked, esc keeps the values as they were."
-    KEYS = "space mark · a all or none · enter take · esc close"
+    HELP = "Up and down move, space marks or unmarks, a marks all or none, enter accepts the marked values, esc cancels."
+    KEYS = "space mark · a all or none · enter accept · esc close"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "mark", "Mark", id="mark-picker.mark", tooltip="Mark the value, or take its mark away"),
-        Binding("a", "all", "All or none", id="mark-picker.all", tooltip="Mark every value, or none when all are marked"),
-        Binding("escape", "close", "Close", id="mark-picker.close", tooltip="Keep the values as they were"),
+        Binding("space", "mark", "Mark", id="mark-picker.mark", tooltip="Mark or unmark the value"),
+        Binding("a", "all", "All or none", id="mark-picker.all", tooltip="Mark every value, or unmark all"),
+        Binding("escape", "close", "Close", id="mark-picker.close", tooltip="Close without changes"),
     ]
 
     def __init__(self, title: str, read: Read, marked: Sequence[Any]) -> None:
@@ -83,7 +83,7 @@ class PickedNames(SeveralEditor):
     """Several names whose enter opens a table of them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,space", "pick", "Choose from a table", id="form.pick-values", tooltip="Show the values in a table and mark some of them")
+        Binding("enter,space", "pick", "Choose from a table", id="form.pick-values", tooltip="Mark values in a table")
     ]
 
     def __init__(self, view: FieldView, read: Read) -> None:

@@ -61,9 +61,9 @@ class ModelPicker(ModalScreen[str | None]):
     """Answers the chosen name, or None."""
 
     HELP = (
-        "The models of this machine: bundled ones, folders and .gguf files in the working directory, its models folder and the folders of "
+        "The models on this machine: bundled ones, folders and .gguf files in the current folder, its models folder and the folders of "
         "LLMOPT_MODELS, checkpoints of earlier runs, and the Hugging Face cache.\n\n"
-        "Type to filter; a folder or an id that is not in the list can be typed in full. Broken models come last, marked with !, with the reason."
+        "Type to filter; a folder or an id that is not listed can be typed in full. Broken models come last, marked !, with the reason."
     )
     DEFAULT_CSS = """
     ModelPicker { align: center middle; }
@@ -75,7 +75,7 @@ class ModelPicker(ModalScreen[str | None]):
     ModelPicker .picker--keys { height: 1; color: $text-muted; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", "Close", id="picker.close", tooltip="Keep the model as it was"),
+        Binding("escape", "close", "Close", id="picker.close", tooltip="Close without changes"),
         Binding("down", "move('cursor_down')", "Next", show=False, id="picker.down", tooltip="Highlight the next model", priority=True),
         Binding("up", "move('cursor_up')", "Previous", show=False, id="picker.up", tooltip="Highlight the previous model", priority=True),
         Binding("pagedown", "move('page_down')", "Page down", show=False, id="picker.page-down", priority=True),
@@ -168,7 +168,7 @@ class ModelPicker(ModalScreen[str | None]):
         wanted = next((i for i, choice in enumerate(self._shown) if choice.name == self._current and not text), 0)
         self._list.highlighted = wanted if self._shown else None
         if not self._shown:
-            self._card.update("no model here: type a folder or a Hugging Face id")
+            self._card.update("no models found: type a folder or a Hugging Face id")
 
     def _mark(self, index: int) -> None:
         """Set a sign beside the highlighted line, for terminals that cannot tint it."""

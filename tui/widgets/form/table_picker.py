@@ -19,10 +19,10 @@ __all__ = ["Options", "PickedChoice", "Read", "Row", "TablePicker"]
 class TablePicker(OptionsScreen[Any]):
     """Answers the chosen value, or None."""
 
-    HELP = "Up and down move, enter chooses, esc keeps the value as it was. The lines below the table tell more of the highlighted row."
+    HELP = "Up and down move, enter chooses, esc cancels. The lines below the table describe the highlighted row."
     KEYS = "enter choose · esc close"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", "Close", id="table-picker.close", tooltip="Keep the value as it was"),
+        Binding("escape", "close", "Close", id="table-picker.close", tooltip="Close without changes"),
     ]
 
     def __init__(self, title: str, read: Read, current: Any) -> None:
@@ -49,7 +49,7 @@ class PickedChoice(ChoiceEditor):
     """A choice whose enter opens a table of the values."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "finish", "Choose from a table", id="form.pick-value", tooltip="Show the values in a table, with what each is worth")
+        Binding("enter", "finish", "Choose from a table", id="form.pick-value", tooltip="Show the values in a table, with their figures")
     ]
 
     def __init__(self, view: FieldView, read: Read) -> None:

@@ -133,7 +133,7 @@ def _exactly(stream: IO[bytes], count: int, child: subprocess.Popen[bytes], log:
         code = child.wait()
         log.seek(0)
         lines = [clean(line, limit=400) for line in log.read().decode("utf-8", errors="replace").splitlines()]
-        raise RunFailed(_why(code, lines[-_KEPT_LINES:]) if code else "llama.cpp's process ended before it had answered")
+        raise RunFailed(_why(code, lines[-_KEPT_LINES:]) if code else "llama.cpp's process ended before it answered")
     return data
 
 
@@ -164,7 +164,7 @@ def call(command: str, model: Path, request: bytes, *arguments: str, threads: in
         try:
             found = json.loads(answer.read())
         except ValueError as error:
-            raise RunFailed("llama.cpp's process answered nothing that can be read") from error
+            raise RunFailed("llama.cpp's process returned an unreadable response") from error
     return found if isinstance(found, dict) else {}
 
 
@@ -220,7 +220,7 @@ def _why(code: int, last: list[str]) -> str:
     """A sentence for a child that ended badly."""
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        advice = {"SIGILL": f": its build is for another processor, install it again with {INSTALL}", "SIGKILL": ": memory may have run out"}
+        advice = {"SIGILL": f": its build is for another CPU, reinstall it with {INSTALL}", "SIGKILL": ": memory may have run out"}
         return f"llama.cpp's process was ended by {name}{advice.get(name, '')}"
     own = (line for line in last if "error loading model" in line or "failed to quantize" in line)
     said = next(own, None) or next((line for line in reversed(last) if "rror" in line or "failed" in line), last[-1] if last else "")

@@ -33,7 +33,7 @@ def config_of(header: GgufHeader, what: str) -> tuple[GgufFamily, TransformersCo
     """
     architecture = header.metadata.get("general.architecture")
     if not isinstance(architecture, str):
-        raise RequestError(f"{what} does not say its general.architecture: it is not a language model")
+        raise RequestError(f"{what} has no general.architecture: it is not a language model")
     family = family_in_file(architecture)
     fields = _Fields(header.metadata, family, what)
     config: TransformersConfig = {"model_type": family.model_type, "architectures": [family.transformers], "dtype": "float32"}
@@ -75,7 +75,7 @@ def _check_shapes(config: TransformersConfig, shapes: Mapping[str, tuple[int, ..
             found = "is missing" if name not in shapes else f"has the shape {list(shapes[name])}"
             raise RequestError(f"the tensor {name} of {what} {found}, and its metadata make it {list(shape)}: the file is damaged, fetch it again")
     if f"blk.{last + 1}.attn_norm.weight" in shapes:
-        raise RequestError(f"{what} holds more blocks than the {last + 1} that its metadata tell of: the file is damaged, fetch it again")
+        raise RequestError(f"{what} holds more blocks than the {last + 1} in its metadata: the file is damaged, fetch it again")
 
 
 class _Fields:
@@ -93,7 +93,7 @@ class _Fields:
         value = default if value is None else value
         if type(value) is not int or not 0 < value < _MOST:
             raise RequestError(
-                f"{self._what} says {self._prefix}.{key} = {clean(repr(value), limit=40)}, which is no number above 0: it is damaged, fetch it again"
+                f"{self._what} says {self._prefix}.{key} = {clean(repr(value), limit=40)}, which must be above 0: it is damaged, fetch it again"
             )
         return value
 

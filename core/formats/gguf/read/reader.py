@@ -37,7 +37,7 @@ class GgufFile:
         self.tensors: dict[str, GgufTensor] = {}
         for tensor in self.header.tensors:
             if tensor.name in self.tensors:
-                raise self._damaged(tensor.name, "is named twice")
+                raise self._damaged(tensor.name, "is listed twice")
             self.tensors[tensor.name] = tensor
             self._check(tensor)
 
@@ -67,7 +67,7 @@ class GgufFile:
             RunFailed: the file cannot be read any more.
         """
         if name not in self.tensors:
-            raise RequestError(f"{shown(self.path)} has no tensor {clean(name, limit=120)!r}: it is no complete model")
+            raise RequestError(f"{shown(self.path)} has no tensor {clean(name, limit=120)!r}: the model is incomplete")
         out = torch.empty(self.tensors[name].numel, dtype=torch.float32)
         values, size = GGML_QUANT_SIZES[GGMLQuantizationType(self.tensors[name].type_number)]
         step = _VALUES_AT_ONCE // values * values
@@ -78,7 +78,7 @@ class GgufFile:
                     count = min(step, len(out) - first)
                     raw = os.pread(stream.fileno(), count // values * size, begin + first // values * size)
                     if len(raw) < count // values * size:
-                        raise RunFailed(f"{shown(self.path)} became shorter while it was read: leave the model alone while a run uses it")
+                        raise RunFailed(f"{shown(self.path)} shrank while it was being read: do not change the model during a run")
                     out[first : first + count] = self._decode(name, raw)
         except OSError as error:
             raise RunFailed(f"cannot read {shown(self.path)}: {reason(error)}") from error
@@ -94,7 +94,7 @@ class GgufFile:
         try:
             return torch.from_numpy(dequantize(np.frombuffer(raw, dtype=np.uint8).reshape(1, -1), kind)).view(-1)
         except (NotImplementedError, KeyError) as error:
-            raise RequestError(f"{shown(self.path)} stores {clean(name, limit=120)!r} as {kind.name}, which cannot be read here") from error
+            raise RequestError(f"{shown(self.path)} stores {clean(name, limit=120)!r} as {kind.name}, which is not supported") from error
 
     def _check(self, tensor: GgufTensor) -> None:
         try:
@@ -104,7 +104,7 @@ class GgufFile:
         if not tensor.shape or not 0 < math.prod(tensor.shape) <= _MOST_VALUES or tensor.shape[0] % values:
             raise self._damaged(tensor.name, f"has the shape {list(tensor.shape)}, which its type cannot have")
         if self.header.data_begin + tensor.offset + tensor.numel // values * size > self._size:
-            raise self._damaged(tensor.name, "ends behind the end of the file")
+            raise self._damaged(tensor.name, "extends beyond the end of the file")
 
     def _damaged(self, name: str, why: str) -> RequestError:
         return RequestError(

@@ -41,7 +41,7 @@ def write_tokenizer(header: GgufHeader, folder: Path, what: str) -> None:
     elif model == "llama":
         tokenizer = _sentencepiece(tokens, kinds, metadata, what)
     else:
-        raise RequestError(f"{what} has a tokenizer of the kind {clean(str(model), limit=40)!r}, which cannot be read here")
+        raise RequestError(f"{what} has a tokenizer of the kind {clean(str(model), limit=40)!r}, which is not supported")
     _add_specials(tokenizer, tokens, kinds)
     specials = _special_texts(tokens, metadata)
     _add_post_processor(tokenizer, tokens, metadata)

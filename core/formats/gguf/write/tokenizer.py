@@ -60,9 +60,7 @@ def tokenizer_entries(folder: Path, family: GgufFamily, vocabulary: int) -> list
     if _is_byte_level(definition, model):
         pre = name_of(tokenizer.encode(CHECK_TEXT), definition)
         if pre is None:
-            raise RequestError(
-                f"llama.cpp has no name for the rule by which {shown(file)} cuts text into words: this model cannot be written as GGUF"
-            )
+            raise RequestError(f"llama.cpp has no name for the pre-tokenizer of {shown(file)}: this model cannot be written as GGUF")
         words = _byte_level(tokenizer, model, vocabulary)
         entries = [_text("model", "gpt2"), _text("pre", pre)]
     elif (folder / "tokenizer.model").is_file() or (model.get("type") == "BPE" and model.get("byte_fallback")):
@@ -70,9 +68,7 @@ def tokenizer_entries(folder: Path, family: GgufFamily, vocabulary: int) -> list
         entries = [_text("model", "llama"), _text("pre", "default"), _entry("add_space_prefix", _adds_space(folder, family, definition), "bool")]
     else:
         kind = clean(str(model.get("type", "unknown")), limit=40)
-        raise RequestError(
-            f"the tokenizer in {shown(folder)} is of the kind {kind!r}: GGUF has a place for byte-level BPE and for SentencePiece's BPE"
-        )
+        raise RequestError(f"the tokenizer in {shown(folder)} is of type {kind!r}: GGUF supports byte-level BPE and SentencePiece BPE")
     entries += [_entry("tokens", words.texts, "string"), _entry("token_type", words.kinds, "int32")]
     if words.scores is not None:
         entries.append(_entry("scores", words.scores, "float32"))
@@ -145,7 +141,7 @@ def _from_merges(model: Mapping[str, object], texts: list[str], kinds: list[int]
     """Scores of a SentencePiece vocabulary of which only the merges are left: a token is the better the earlier it is merged."""
     vocab = model.get("vocab")
     if not isinstance(vocab, Mapping) or not all(isinstance(index, int) and 0 <= index < len(texts) for index in vocab.values()):
-        raise RequestError("tokenizer.json holds a vocabulary whose ids are no numbers of embeddings: the file is damaged, fetch it again")
+        raise RequestError("tokenizer.json holds a vocabulary whose ids are not embedding indices: the file is damaged, fetch it again")
     rank: dict[str, int] = {}
     for number, merge in enumerate(_merges(model)):
         left, _, right = merge.partition(" ")

@@ -63,8 +63,8 @@ class ConfigGroups:
         found = self._exact.get(linear) or next((target for target in self._expressions if target.matches(linear)), next(iter(self.classes), None))
         if found is None:
             raise RequestError(
-                f"the linear {clean(linear, limit=200)!r} is stored as quantized, and no group of quantization_config means it: "
-                "config.json and weights do not belong together, fetch the checkpoint again"
+                f"the linear {clean(linear, limit=200)!r} is stored as quantized, but no group of quantization_config "
+                "covers it: config.json and weights do not belong together, fetch the checkpoint again"
             )
         return found.scheme
 
@@ -130,12 +130,12 @@ class ConfigGroups:
         for key, group in groups.items():
             shown = clean(str(key), limit=40)
             if not isinstance(group, Mapping) or not isinstance(group.get("weights", {}), Mapping | None):
-                raise RequestError(_DAMAGED.format(what=f"a group {shown} that is no table"))
+                raise RequestError(_DAMAGED.format(what=f"a group {shown} that is not a table"))
             if not group.get("weights"):  # of attention or its cache
                 continue
             texts = group.get("targets", ["Linear"])
             if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-                raise RequestError(_DAMAGED.format(what=f"a group {shown} whose targets are no names"))
+                raise RequestError(_DAMAGED.format(what=f"a group {shown} whose targets are not names"))
             scheme = scheme_of_group(group, config.get("format"))
             for text in texts:
                 is_class = not text.startswith(_EXPRESSION) and "." not in text and text[:1].isupper()

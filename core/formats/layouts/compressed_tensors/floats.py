@@ -146,7 +146,7 @@ def _inputs(arguments: Any, granularity: str) -> Inputs | None:
     if dynamic is False and strategy == "tensor":
         return "static"
     raise RequestError(
-        f"inputs rounded by {clean(str(strategy), limit=40)!r} ({'dynamic' if dynamic else 'static'}) beside weights by {granularity} "
+        f"inputs rounded by {clean(str(strategy), limit=40)!r} ({'dynamic' if dynamic else 'static'}) with weights by {granularity} "
         "cannot be read: known are token (block: group of 128) when dynamic, tensor when static"
     )
 

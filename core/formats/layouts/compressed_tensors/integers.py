@@ -268,8 +268,8 @@ def _input_scales(inputs: Any) -> Literal["dynamic", "static"]:
         return "static"
     what = " ".join(str(arguments.get(key)) for key in ("num_bits", "type", "strategy", "symmetric", "dynamic"))
     raise RequestError(
-        f"inputs rounded as {clean(what, limit=80)} (bits, type, strategy, symmetric, dynamic) cannot be read beside integer weights: "
-        "known are 8-bit symmetric integers by token when dynamic, by tensor when static"
+        f"inputs rounded as {clean(what, limit=80)} (bits, type, strategy, symmetric, dynamic) are not "
+        "supported with integer weights, only 8-bit symmetric integers by token when dynamic, by tensor when static"
     )
 
 

@@ -1,6 +1,6 @@
 """Continuous batching, simulated (Orca, OSDI 2022; vLLM). Nothing is run.
 
-At each step every running sequence goes on; what is left of the step's tokens goes to prompts, in chunks. A request is admitted when the blocks of
+At each step every running sequence continues; what is left of the step's tokens goes to prompts, in chunks. A request is admitted when the blocks of
 its prompt are free; a sequence takes a block when it needs one; when none is free the youngest gives all of its back and is computed again later.
 """
 

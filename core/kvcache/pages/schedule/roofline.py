@@ -101,13 +101,13 @@ def roofline_of(spec: PagesSpec, card: ModelCard) -> Roofline:
     block_bytes = -(-card.kv_bytes(spec.block_size, 1, form.bits) * heads // card.kv_heads)
     room = planned.left + planned.line("kv cache").bytes
     blocks = _blocks(spec, card, planned, room, block_bytes)
-    share = f", a GPU's share of {parallel}; what they say to each other costs nothing here" if parallel > 1 else ""
+    share = f", a GPU's share of {parallel}; communication is not counted" if parallel > 1 else ""
     weights = planned.line("weights")
     how = (
         "step = max((weights + keys and values read) / bandwidth, 2 x parameters x tokens / arithmetic); attention's own products, kernel launches, "
-        "sampling and scheduling cost nothing here",
+        "sampling and scheduling are not counted",
         f"weights {size(weights.bytes)}: {weights.how}",
-        f"{each:,.0f} bytes a token of cache ({form.how}){share}",
+        f"{each:,.0f} bytes per token of cache ({form.how}){share}",
         *sources,
         f"{blocks:,} blocks of {spec.block_size} tokens in {size(max(room, 0))}: memory less weights, activations, runtime and what is kept free",
     )
@@ -128,7 +128,7 @@ def roofline_of(spec: PagesSpec, card: ModelCard) -> Roofline:
 
 
 def _speed(spec: PagesSpec) -> tuple[Machine, float, float | None, tuple[str, ...]]:
-    """Where it runs, bytes and operations a second, and where the figures come from."""
+    """Where it runs, bytes and operations per second, and where the figures come from."""
     here, key = Machine.here(), spec.gpu.strip().lower().replace(" ", "-").replace("_", "-")
     machine = here if key == "this" else here.with_gpus(spec.gpu, spec.tensor_parallel)
     if spec.memory is not None and machine.gpus:
@@ -142,7 +142,7 @@ def _speed(spec: PagesSpec) -> tuple[Machine, float, float | None, tuple[str, ..
         raise RequestError(f"the memory bandwidth of {where} is not known: give bandwidth in GB/s, or name a GPU: {', '.join(NAMED)}")
     stated = spec.tflops if spec.tflops is not None else TFLOPS.get(key)
     arithmetic = (
-        "arithmetic is not known and not counted: give tflops"
+        "compute throughput is not known and not counted: give tflops"
         if stated is None
         else f"{stated:g} TFLOP/s in 16 bits, {'as given' if spec.tflops is not None else 'by the data sheet'}"
     )
@@ -158,5 +158,5 @@ def _blocks(spec: PagesSpec, card: ModelCard, planned: Estimate, room: int, bloc
         )
     holds = room // block_bytes
     if spec.blocks is not None and spec.blocks > holds:
-        raise RequestError(f"{spec.blocks:,} blocks do not fit on {planned.device}, which holds {holds:,} beside the weights: ask for fewer")
+        raise RequestError(f"{spec.blocks:,} blocks do not fit on {planned.device}, which holds {holds:,} next to the weights: request fewer")
     return spec.blocks or holds

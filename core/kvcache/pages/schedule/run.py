@@ -143,9 +143,9 @@ def _estimate(line: Roofline) -> StepEstimate:
 def _notes(spec: PagesSpec, server: Server, arrivals: list[Arrival], rows: list[PolicyRow]) -> tuple[str, ...]:
     notes = [
         f"simulation: {described(spec)}; step times are estimates for {server.roofline.device}, not measurements",
-        f"static batching sets {server.row:,} tokens aside for each sequence and answers a batch when its longest answer is complete",
+        f"static batching reserves {server.row:,} tokens per sequence and returns a batch when its longest output is complete",
     ]
     notes += [f"{row.policy} batching refused {row.refused} of {len(arrivals)} requests, which cannot fit" for row in rows if row.refused]
     if rows[0].finished < _ENOUGH_FOR_P95:
-        notes.append(f"a 95th percentile of {rows[0].finished} requests is uncertain: {_ENOUGH_FOR_P95} are the least for one")
+        notes.append(f"a 95th percentile of {rows[0].finished} requests is uncertain: at least {_ENOUGH_FOR_P95} are needed")
     return (*notes, *server.roofline.warnings)

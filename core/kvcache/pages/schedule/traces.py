@@ -48,7 +48,7 @@ def described(spec: PagesSpec) -> str:
     lengths = f"{spec.input_tokens} prompt tokens and {spec.output_tokens} output tokens, cut to the context"
     if spec.trace == "fixed":
         return f"{spec.arrivals} requests, one every {1 / spec.rate:.4g} s, each of {lengths}"
-    arrivals = f"{spec.arrivals} requests, Poisson at {spec.rate:g} a second"
+    arrivals = f"{spec.arrivals} requests, Poisson at {spec.rate:g} per second"
     return f"{arrivals}, log-normal lengths (sigma {SPREAD}) with means of {lengths}, seed {spec.seed}"
 
 
@@ -94,7 +94,7 @@ def _parsed(line: bytes, where: str) -> Arrival:
         raise RequestError(f"{where} is not a JSON object: write arrival_s, prompt_tokens and output_tokens in one")
     time = _number(entry, "arrival_s", where)
     if not math.isfinite(time) or time < 0:
-        raise RequestError(f"{where} has an arrival_s of {time}: give seconds from 0 on")
+        raise RequestError(f"{where} has an arrival_s of {time}: give seconds from 0")
     lengths = [_number(entry, name, where) for name in ("prompt_tokens", "output_tokens")]
     for name, value in zip(("prompt_tokens", "output_tokens"), lengths, strict=True):
         if not 1 <= value <= 2**31 or value != int(value):

@@ -122,7 +122,7 @@ def test_where_no_perplexity_is_known_the_questions_tell_the_best_quality() -> N
     entries = [entry(samples(seed), name, quality=answered(correct)) for seed, (name, correct) in enumerate({"a": 50, "b": 80}.items(), 1)]
     (found,) = [each for each in recommend(entries, {}) if each.goal == "quality"]
     assert (found.name, found.figure, found.beyond_noise) == ("b", "accuracy", True)
-    assert "80.00 % of the questions answered right" in found.words
+    assert "80.00 % of the questions answered correctly" in found.words
     both = [entry(samples(1), "a", quality=quality()), entries[1]]
     (found,) = [each for each in recommend(both, {}) if each.goal == "quality"]
     assert found.figure == "ppl"

@@ -142,7 +142,7 @@ def test_a_result_is_read_again_from_all_it_is_written_to(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("[1]", "holds no result"),
+        ("[1]", "has no result"),
         ("{", "cannot be read as JSON"),
         ('{"entries": [{}]}', "cannot be read: "),
         ("[" * 100000, "cannot be read as JSON"),
@@ -167,7 +167,7 @@ def test_of_a_result_of_another_version_what_is_understood_is_read() -> None:
 
 def test_a_baseline_that_is_not_there_is_refused(tmp_path: Path) -> None:
     for name in (str(tmp_path / "none.json"), "none.json"):
-        with pytest.raises(RequestError, match="is no file"):
+        with pytest.raises(RequestError, match="is not a file"):
             load_result(name)
     with pytest.raises(RequestError, match="no run"):
         load_result("20990101-nobody")

@@ -50,10 +50,10 @@ def test_a_schedule_that_was_kept_is_no_rate_that_was_missed() -> None:
 @pytest.mark.parametrize(
     ("load", "words"),
     [
-        ("constant", "the rate of 10 requests a second was not reached: 5 were sent"),
-        ("poisson", "the rate of 10 requests a second was not reached: 5 were sent, of 10 as they were drawn"),
-        ("trace", "the schedule of the trace was not kept: it has 10 requests a second, 5 were sent"),
-        ("ramp", "the schedule of the ramp was not kept: it has 10 requests a second, 5 were sent"),
+        ("constant", "the rate of 10 requests per second was not reached: 5 were sent"),
+        ("poisson", "the rate of 10 requests per second was not reached: 5 were sent, of 10 as they were drawn"),
+        ("trace", "the schedule of the trace was not kept: it has 10 requests per second, 5 were sent"),
+        ("ramp", "the schedule of the ramp was not kept: it has 10 requests per second, 5 were sent"),
     ],
 )
 def test_a_rate_that_was_missed_is_told(load: str, words: str) -> None:

@@ -81,7 +81,7 @@ def test_a_sweep_over_the_concurrency_ends_where_users_would_send_less_than_two_
     asked = spec(requests=requests, objectives=("ttft < 500ms",))
     levels = swept(asked, server)
     assert server.asked[-1] == last
-    (wanting,) = [words for words in warnings_of(asked, entry({}, levels=levels), ()) if "for want of requests" in words or "do not fill" in words]
+    (wanting,) = [words for words in warnings_of(asked, entry({}, levels=levels), ()) if "for lack of requests" in words or "do not fill" in words]
     assert str(last) in wanting or requests == 1
     assert "do not fill a concurrency of 16" in warnings_of(spec(requests=20, levels=(4, 16)), entry({}, levels=[made_level({}, 16)]), ())[0]
 

@@ -60,7 +60,7 @@ def test_where_the_server_is_late_the_client_is_not_judged(monkeypatch: pytest.M
     monkeypatch.setattr(calibrate, "measured", lambda url, streams, workers: step(streams, 0.1, late=0.2 * streams))
     found = calibrate.calibrate(lambda streams: 1, (8, 32, 64, 128))
     assert (found.ceiling, found.limited_by, found.steps[-1].streams) == (32, "server", 64)
-    assert "the server was late" in found.steps[-1].verdict
+    assert "the server itself was late" in found.steps[-1].verdict
     assert Calibration((step(8, 0.1),)).limited_by == ""
 
 

@@ -59,9 +59,9 @@ def test_a_client_that_follows_nothing_is_known_as_such() -> None:
 
 def test_a_load_beyond_the_ceiling_carries_the_warning() -> None:
     found = ceiling.Ceiling(64, 1.7e9, ((64, 0.5),))
-    assert "more than the 64" in ceiling.ceiling_warnings(65, 100.0, found)[0]
+    assert "exceed the 64" in ceiling.ceiling_warnings(65, 100.0, found)[0]
     assert "2023-11-14" in ceiling.ceiling_warnings(65, 100.0, found)[0]
-    assert "5000 tokens a second" in ceiling.ceiling_warnings(64, 5000.0, found)[0]
+    assert "5000 tokens per second" in ceiling.ceiling_warnings(64, 5000.0, found)[0]
     assert ceiling.ceiling_warnings(64, 3000.0, found) == ()
     assert ceiling.ceiling_warnings(64, None, found) == ()
 

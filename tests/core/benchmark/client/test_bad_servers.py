@@ -49,10 +49,10 @@ def measured(url: str, context: RecordingContext, **values: Any) -> BenchmarkRes
     ("kind", "values", "words"),
     [
         ("good", {"served_model": "gamma"}, ("does not serve gamma", "it serves alpha, beta")),
-        ("401", {}, ("asks for a key (HTTP 401)", "--key-env")),
-        ("401", {"key_env": "THE_KEY"}, ("refuses the key in the environment variable THE_KEY (HTTP 401)",)),
-        ("403", {"key_env": "THE_KEY"}, ("refuses the key in the environment variable THE_KEY (HTTP 403)",)),
-        ("html", {}, ("/v1/models answered with what is not JSON", "check the address")),
+        ("401", {}, ("requires a key (HTTP 401)", "--key-env")),
+        ("401", {"key_env": "THE_KEY"}, ("rejects the key in the environment variable THE_KEY (HTTP 401)",)),
+        ("403", {"key_env": "THE_KEY"}, ("rejects the key in the environment variable THE_KEY (HTTP 403)",)),
+        ("html", {}, ("/v1/models did not answer with JSON", "check the address")),
         ("404", {}, ("HTTP 404: a web page: Welcome It works", "check the address", "--served-model")),
         ("a list", {}, ("does not list its models as OpenAI's protocol does",)),
         ("tls", {}, ("is not trusted", "--insecure")),
@@ -71,20 +71,20 @@ def test_a_server_that_is_not_as_it_should_be_is_refused(
 def test_a_server_that_refuses_the_warm_up_is_not_given_the_load(context: RecordingContext) -> None:
     with refusing("post html") as server, pytest.raises(RequestError) as refused:
         measured(server.url, context)
-    assert f"{server.url} refuses what is asked of it: the server does not stream answers in this form (text/html)" in str(refused.value)
+    assert f"{server.url} rejects the request: the server does not stream responses in this form (text/html)" in str(refused.value)
     assert len(server.bodies) == 1
 
 
 @pytest.mark.parametrize(
     ("http", "reason", "values", "words"),
     [
-        (401, "HTTP 401: no", {}, "asks for a key (HTTP 401)"),
-        (401, "HTTP 401: no", {"key_env": "THE_KEY"}, "refuses the key in the environment variable THE_KEY (HTTP 401)"),
+        (401, "HTTP 401: no", {}, "requires a key (HTTP 401)"),
+        (401, "HTTP 401: no", {"key_env": "THE_KEY"}, "rejects the key in the environment variable THE_KEY (HTTP 401)"),
         (404, "HTTP 404: no", {}, "does not answer at /v1/chat/completions (HTTP 404: no): check the address"),
         (404, "HTTP 404: no", {"style": "completions"}, "does not answer at /v1/completions (HTTP 404: no): check the address"),
-        (400, TOO_LONG, {}, f"refuses requests of this length ({TOO_LONG}): lower input-tokens"),
-        (308, "HTTP 308: Permanent Redirect", {}, "refuses what is asked of it: HTTP 308"),
-        (422, f"HTTP 422: {KEY}\x1b[31m", {"key_env": "THE_KEY"}, "refuses what is asked of it: HTTP 422: [key]"),
+        (400, TOO_LONG, {}, f"rejects requests of this length ({TOO_LONG}): lower input-tokens"),
+        (308, "HTTP 308: Permanent Redirect", {}, "rejects the request: HTTP 308"),
+        (422, f"HTTP 422: {KEY}\x1b[31m", {"key_env": "THE_KEY"}, "rejects the request: HTTP 422: [key]"),
     ],
 )
 def test_what_the_warm_up_says_of_the_load(http: int, reason: str, values: dict[str, Any], words: str) -> None:
@@ -153,7 +153,7 @@ def test_a_server_that_names_no_models_is_asked_all_the_same(context: RecordingC
 def test_a_rate_that_is_not_reached_is_told(context: RecordingContext) -> None:
     with refusing("slow") as server:
         (entry,) = measured(server.url, context, load="constant", rate=100, requests=5, warmup=0).entries
-    assert any("the rate of 100 requests a second was not reached" in warning for warning in entry.warnings)
+    assert any("the rate of 100 requests per second was not reached" in warning for warning in entry.warnings)
     assert any("waited in the client" in warning for warning in entry.warnings)
 
 
@@ -166,10 +166,10 @@ def test_a_rate_that_is_not_reached_is_told(context: RecordingContext) -> None:
         ("http://", ("no host",)),
         ("http://127.0.0.1:8000/v1/chat/completions", ("up to /v1",)),
         ("http://127.0.0.1:8000/v1/models/", ("up to /v1",)),
-        ("http://127.0.0.1:99999", ("port that is none",)),
-        ("127.0.0.1:8000", ("begins with http://",)),
-        ("localhost:8000/v1", ("begins with http://",)),
-        ("llm.example.com:443", ("begins with http://",)),
+        ("http://127.0.0.1:99999", ("invalid port",)),
+        ("127.0.0.1:8000", ("starts with http://",)),
+        ("localhost:8000/v1", ("starts with http://",)),
+        ("llm.example.com:443", ("starts with http://",)),
     ],
 )
 def test_what_is_no_address_is_refused_without_repeating_what_is_secret(model: str, words: tuple[str, ...]) -> None:

@@ -56,14 +56,14 @@ def test_an_answer_comes_whole_with_its_times(server: ScriptedServer) -> None:
 @pytest.mark.parametrize(
     ("word", "status", "reason"),
     [
-        ("reset", "failed", "closed the connection in the middle"),
-        ("hang", "timed_out", "nothing came for 0.5 s"),
-        ("loris", "timed_out", "no end of the answer within 1 s"),
+        ("reset", "failed", "closed the connection mid-response"),
+        ("hang", "timed_out", "no data for 0.5 s"),
+        ("loris", "timed_out", "no complete response within 1 s"),
         ("busy", "failed", "HTTP 429: slow down"),
         ("broken", "failed", "HTTP 500"),
         ("page", "failed", "check its address"),
         ("latin", "failed", "not UTF-8"),
-        ("garbage", "failed", "not JSON"),
+        ("garbage", "failed", "invalid JSON"),
     ],
 )
 def test_each_fault_is_told_from_the_others(server: ScriptedServer, word: str, status: str, reason: str) -> None:

@@ -98,7 +98,7 @@ def test_a_load_that_was_cut_off_is_measured_to_where_the_cut_ones_began() -> No
     cut = [answer(len(whole) + user, 9 * SECOND + user * SECOND // 8, 0.7, "cancelled") for user in range(8)]
     level = level_of(LoadResult(0, 10 * SECOND, whole + cut), {})
     assert level.throughput_tokens_per_second == pytest.approx(80, rel=0.02)
-    assert level.window.endswith("to the first request that was cut off")
+    assert level.window.endswith("to the first truncated request")
     assert (level.requests.scheduled, level.requests.unsent, level.requests.cancelled) == (len(whole) + 8, 8, 8)
 
 
@@ -107,7 +107,7 @@ def test_one_that_was_under_way_from_the_beginning_does_not_cost_the_whole_windo
     slow = answer(len(found), 1 * SECOND, 8.0, "cancelled")
     level = level_of(LoadResult(0, 10 * SECOND, [*found, slow]), {})
     assert level.seconds > 7.5
-    assert "in no rate" in level.window
+    assert "count towards no rate" in level.window
 
 
 @pytest.mark.parametrize("closed", [True, False])
@@ -199,7 +199,7 @@ def test_a_worker_that_is_killed_costs_its_requests_and_nobody_waits_for_it(serv
     assert counts["done"] >= 40
     assert counts["failed"] > 5
     assert {outcome.reason.partition(":")[0] for outcome in carried.outcomes if outcome.status == "failed"} == {
-        "the client's own process ended before the answer"
+        "the client process ended before the response"
     }
 
 

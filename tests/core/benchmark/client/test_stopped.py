@@ -115,7 +115,7 @@ def test_the_figures_of_a_load_that_was_paused_are_those_of_one_that_was_not(pau
     assert all(each.tokens_per_second is None for each in waiting)
     assert max(each.running for each in pausing.seconds) == 4
     assert (pausing.seconds[-1].paused_before or 0) == pytest.approx(pause.seconds, abs=0.3)
-    assert any(line.startswith("goes on after a pause") for line in pausing.lines)
+    assert any(line.startswith("resumed after a pause") for line in pausing.lines)
     assert any(label.startswith("paused, ") for _, _, label in pausing.steps)
 
 
@@ -141,7 +141,7 @@ def test_what_was_answered_before_the_person_stopped_is_kept(context: RecordingC
     assert entry.ttft_ms.p50 == pytest.approx(FIRST, rel=0.5)
     assert entry.throughput_tokens_per_second == pytest.approx(4 * TOKENS / SECONDS, rel=0.15)
     assert str(error) == f"the figures of {entry.requests.done} of 1000 requests are kept"
-    assert entry.warnings[0].startswith("stopped by the person: the figures are of the")
+    assert entry.warnings[0].startswith("stopped by the user: the figures cover the")
     assert result.stopped == entry.warnings[0]
     assert entry.errors == ()
     assert BenchmarkResult.model_validate(result.model_dump(mode="json")) == result
@@ -167,10 +167,8 @@ def test_nothing_is_kept_of_a_load_that_answered_nothing(context: RecordingConte
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (signal.SIGKILL, "the server was ended by SIGKILL in the middle of the load: by kill -9, or because memory ran out"),
-        pytest.param(
-            signal.SIGSEGV, "was ended by SIGSEGV in the middle of the load; its last words: loading | Segmentation fault", marks=pytest.mark.slow
-        ),
+        (signal.SIGKILL, "the server was ended by SIGKILL during the load: by kill -9, or out of memory"),
+        pytest.param(signal.SIGSEGV, "was ended by SIGSEGV during the load; its last output: loading | Segmentation fault", marks=pytest.mark.slow),
     ],
 )
 def test_a_server_that_ends_is_told_with_its_last_words_and_costs_only_what_it_did_not_answer(

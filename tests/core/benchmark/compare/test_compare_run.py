@@ -128,7 +128,7 @@ def test_a_comparison_that_is_cancelled_keeps_what_it_has(context: RecordingCont
     kept = stopped.value.result
     assert isinstance(kept, BenchmarkCompareResult)
     assert [each.name for each in kept.entries] == ["a"]
-    assert kept.stopped == "stopped by the person at target 2 of 2, b"
+    assert kept.stopped == "stopped by the user at target 2 of 2, b"
     assert load_result(str(context.artifacts / "so-far.json")).entries == kept.entries, "for one that is killed"
 
 
@@ -166,9 +166,9 @@ def test_defaults_fit_the_model() -> None:
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        ({"targets": ("runtime", "runtime")}, "two targets are called runtime"),
-        ({"targets": ("runtime:",)}, "no target"),
-        ({"targets": ("",)}, "no target"),
+        ({"targets": ("runtime", "runtime")}, "two targets are named runtime"),
+        ({"targets": ("runtime:",)}, "is not a valid target"),
+        ({"targets": ("",)}, "is not a valid target"),
         ({"engine": "runtime"}, "name engines in targets"),
         ({"served_model": "x"}, "name engines in targets"),
     ],
@@ -185,7 +185,7 @@ def test_what_is_no_comparison_is_refused(values: dict[str, Any], word: str) -> 
         ({"targets": ("runtime:/does/not/exist",)}, "no such path"),
         ({"targets": ("openai",)}, "give the address"),
         ({"thresholds": ("fast",)}, "cannot be read"),
-        ({"baseline": "none.json"}, "is no file"),
+        ({"baseline": "none.json"}, "is not a file"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_starts(values: dict[str, Any], word: str) -> None:

@@ -32,10 +32,10 @@ def test_answers_are_numbers_letters_or_texts(tmp_path: Path) -> None:
         ({"choices": ["a", "b"], "answer": 0}, "no question"),
         ({"question": "q", "choices": ["a"], "answer": 0}, "2 to 26"),
         ({"question": "q", "choices": ["a", 5], "answer": 0}, "2 to 26"),
-        ({"question": "q", "choices": ["a", "b"], "answer": 2}, "no answer"),
-        ({"question": "q", "choices": ["a", "b"], "answer": True}, "no answer"),
-        ({"question": "q", "choices": ["a", "b"]}, "no answer"),
-        ("", "holds no question"),
+        ({"question": "q", "choices": ["a", "b"], "answer": 2}, "an answer that is not one of its choices"),
+        ({"question": "q", "choices": ["a", "b"], "answer": True}, "an answer that is not one of its choices"),
+        ({"question": "q", "choices": ["a", "b"]}, "an answer that is not one of its choices"),
+        ("", "has no questions"),
     ],
 )
 def test_a_line_that_is_no_question_is_named(tmp_path: Path, line: Any, word: str) -> None:

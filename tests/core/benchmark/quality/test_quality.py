@@ -200,7 +200,7 @@ def test_questions_are_scored_by_probability(own: Own, tiny_llama_dir: Path, con
     (tmp_path / "questions.jsonl").write_text("\n".join(json.dumps(question) for question in questions))
     found = measured(own, spec, context)
     assert (found.correct, found.questions, found.accuracy) == (4, 4, 1.0)
-    assert "log-probability a byte" in found.words
+    assert "log-probability per byte" in found.words
     assert found.ppl is None
 
 
@@ -225,7 +225,7 @@ def test_a_server_that_tells_nothing_is_asked_for_letters(context: RecordingCont
         assert isinstance(spec, BenchmarkSpec)
         found = quality.measure(spec, Target(look_up("openai"), Endpoint(server.url, "m"), "it"), None, None, context)
     assert (found.ppl, found.correct, found.questions) == (None, 2, 3)
-    assert "perplexity is not known: OpenAI-compatible server gives no log-probabilities" in found.words
+    assert "perplexity is not known: OpenAI-compatible server returns no log-probabilities" in found.words
     assert "the first letter" in found.words
 
 
@@ -259,7 +259,7 @@ def test_the_context_of_a_started_server_holds_a_window_and_the_questions(tiny_l
     ("values", "word"),
     [
         ({"model": "bundled:base", "quality_reference": "bundled:draft"}, "give quality-tokens"),
-        ({"model": "http://x", "quality_reference": "bundled:base", "quality_tokens": 5}, "address of a server as the reference"),
+        ({"model": "http://x", "quality_reference": "bundled:base", "quality_tokens": 5}, "a server's address as the reference"),
     ],
 )
 def test_a_reference_that_cannot_be_used_is_refused(values: dict[str, Any], word: str) -> None:

@@ -193,7 +193,7 @@ def test_a_damaged_result_is_exported_without_a_report() -> None:
     write_json(run.path / "result.json", {"entries": [{"name": HOSTILE}], "seconds": 3.0})
     for exporter in FORMATS.values():
         assert export_run(run, exporter).endswith("\n")
-    with pytest.raises(RequestError, match="only results of benchmarks"):
+    with pytest.raises(RequestError, match="only benchmark results"):
         export_runs([run, run_of(sweep())], "html")
     assert report_of("benchmark", [("x", BenchmarkResult.read({}))]) is None
     assert any(f"run {run.id} holds a result that this version cannot read" in warning for warning in compare([run_of(sweep()), run]).warnings)
@@ -263,8 +263,8 @@ def test_requests_are_drawn_over_time_and_kept_as_raw_values() -> None:
     )
     run = run_of(made(samples(1), "a").model_copy(update={"timelines": {"a": timeline}}))
     assert [title for title in titles(export_run(run, FORMATS["html"])) if title.startswith("Over time")] == [
-        "Over time: requests under way",
-        "Over time: tokens a second",
+        "Over time: requests in flight",
+        "Over time: tokens per second",
         "Over time: time to first token",
     ]
     rows = [row for row in table(export_run(run, FORMATS["samples"])) if row["metric"].startswith("request.")]
@@ -284,7 +284,7 @@ def test_of_a_sweep_the_level_and_all_levels_are_told_apart() -> None:
     told = dict(load(held.model_copy(update={"requests": all_levels, "prompt_tokens": 9})))
     assert told["requests"] == "200 of 200 done"
     assert told["requests, all levels"] == "590 of 600 done, 6 failed, 4 timed out"
-    assert told["tokens of prompts, all levels"] == "9"
+    assert told["prompt tokens, all levels"] == "9"
     alone = dict(load(made(samples(1), "a").entries[0]))
     assert alone["requests"] == "200 of 200 done"
     assert not any("level" in name for name in alone)

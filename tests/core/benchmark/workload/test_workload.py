@@ -136,10 +136,10 @@ def test_one_after_the_other_is_full_all_the_time() -> None:
 @pytest.mark.parametrize(
     ("line", "word"),
     [
-        ('{"timestamp": -1, "prompt": "x"}', "seconds from 0 on"),
-        ('{"timestamp": NaN, "prompt": "x"}', "seconds from 0 on"),
-        ('{"timestamp": 1700000000000, "prompt": "x"}', "seconds from 0 on"),
-        ('{"timestamp": true, "prompt": "x"}', "seconds from 0 on"),
+        ('{"timestamp": -1, "prompt": "x"}', "seconds from 0"),
+        ('{"timestamp": NaN, "prompt": "x"}', "seconds from 0"),
+        ('{"timestamp": 1700000000000, "prompt": "x"}', "seconds from 0"),
+        ('{"timestamp": true, "prompt": "x"}', "seconds from 0"),
         ('{"input_tokens": 99999999999}', "from 1 to 4194304"),
         ('{"prompt": "x", "output_tokens": 99999999}', "from 1 to 1048576"),
         ("{oops", "is not JSON: Expecting property name enclosed in double quotes (column 2)"),

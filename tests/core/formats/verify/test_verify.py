@@ -99,14 +99,14 @@ CASES: dict[str, tuple[str, Callable[[Path], None], str, str, str]] = {
         lambda folder: change_tensors(folder, lambda tensors: tensors.update({f"{PROJECTION}.bias": torch.ones(128)})),
         "names",
         "fail",
-        f"{PROJECTION}.bias has no place",
+        f"{PROJECTION}.bias is not part",
     ),
     "a tensor that nobody knows": (
         "gptq",
         lambda folder: change_tensors(folder, lambda tensors: tensors.update({"odd": torch.ones(1)})),
         "names",
         "warn",
-        "odd has no place",
+        "odd is not part",
     ),
     "a linear that engines would look for": (
         "compressed-tensors",
@@ -120,7 +120,7 @@ CASES: dict[str, tuple[str, Callable[[Path], None], str, str, str]] = {
         lambda folder: change_config(folder, lambda c: c | {"quantization_config": c["quantization_config"] | {"modules_to_not_convert": ["mlp"]}}),
         "left out",
         "fail",
-        "leaves it out",
+        "excludes it",
     ),
     "another width": (
         "compressed-tensors",

@@ -47,7 +47,7 @@ def test_another_signal_can_be_sent(child: Child) -> None:
 
 
 def test_a_later_process_with_the_same_number_is_spared(child: Child) -> None:
-    with pytest.raises(RequestError, match="its number is another process's now"):
+    with pytest.raises(RequestError, match="its pid now belongs to another process"):
         kill(child.pid, started(child) - 5.0)
     assert child.poll() is None
 
@@ -62,7 +62,7 @@ def test_a_process_that_is_gone_is_a_sentence(child: Child) -> None:
 
 @pytest.mark.parametrize("pid", [-1, 0, 1])
 def test_no_group_and_no_init(pid: int) -> None:
-    with pytest.raises(RequestError, match="not a process to end"):
+    with pytest.raises(RequestError, match="cannot be ended"):
         kill(pid, 0.0)
 
 

@@ -121,7 +121,7 @@ def test_tensor_parallelism_shares_weights_and_kv_heads() -> None:
     assert four.fits
     assert not one.fits
     few_heads = estimate(card("TinyLlama-1.1B"), HOST.with_gpus("h100", 8), tensor_parallel=8)
-    assert few_heads.line("kv cache").bytes == card("TinyLlama-1.1B").kv_bytes(4096) // 4, "4 KV heads cannot be shared out to 8 GPUs"
+    assert few_heads.line("kv cache").bytes == card("TinyLlama-1.1B").kv_bytes(4096) // 4, "4 KV heads cannot be divided among 8 GPUs"
 
 
 def test_a_latent_cache_is_on_every_gpu() -> None:
@@ -151,15 +151,15 @@ def test_the_smallest_of_unequal_gpus_decides() -> None:
 
 def test_notes_say_what_is_unusual() -> None:
     long = estimate(card("Llama-3-8B"), HOST, context=100_000)
-    assert any("more than the 8,192" in note for note in long.notes)
+    assert any("exceed the 8,192" in note for note in long.notes)
     widened = estimate(card("Llama-3-8B"), HOST.with_gpus("a100-80"), weights="fp8")
-    assert any("no FP8 arithmetic" in note for note in widened.notes)
+    assert any("no FP8 units" in note for note in widened.notes)
 
 
 def test_what_others_hold_now_is_said_only_where_it_is_in_the_way() -> None:
     used = replace(NAMED["4090"], used=10 * GIBIBYTE)
     busy = Machine("busy", (used,), 64 * GIBIBYTE, 8, ram_used=60 * GIBIBYTE)
-    assert any("10.0 GiB of GeForce RTX 4090 24GB are held by other programs now" in note for note in estimate(card("Llama-3-8B"), busy).notes)
+    assert any("10.0 GiB of GeForce RTX 4090 24GB are in use by other programs" in note for note in estimate(card("Llama-3-8B"), busy).notes)
     assert estimate(card("TinyLlama-1.1B"), busy, context=2048).notes == ()
     assert any("60.0 GiB of main memory" in note for note in estimate(card("Llama-3-8B"), busy, place="memory").notes)
     assert not estimate(card("Llama-3-70B"), busy).fits
@@ -173,10 +173,10 @@ def test_what_others_hold_now_is_said_only_where_it_is_in_the_way() -> None:
         ({"concurrency": 0}, "concurrency of 0"),
         ({"concurrency": 10**9}, "concurrency of 1000000000"),
         ({"tensor_parallel": 0}, "at least 1"),
-        ({"tensor_parallel": 2}, "2 GPUs are asked for"),
+        ({"tensor_parallel": 2}, "2 GPUs are requested"),
         ({"place": "gpu"}, "no GPU to plan for"),
-        ({"weights": "q9"}, "not known"),
-        ({"kv": "q9"}, "not known"),
+        ({"weights": "q9"}, "unknown"),
+        ({"kv": "q9"}, "unknown"),
     ],
 )
 def test_a_wrong_request_is_one_sentence(arguments: dict[str, object], words: str) -> None:

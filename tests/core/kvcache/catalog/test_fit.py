@@ -31,7 +31,7 @@ PUBLISHED = {
     "Qwen3-8B": 144,
     "TinyLlama-1.1B": 22,
 }
-"""KiB a token in 16 bits."""
+"""KiB/token in 16 bits."""
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -133,8 +133,8 @@ def test_the_grid_says_the_same_as_the_rows() -> None:
         ({"context": 8193}, "8,193 tokens is more than the 8,192"),
         ({"context": 0}, "give at least 1"),
         ({"concurrency": 0}, "give 1 to"),
-        ({"tensor_parallel": 3}, "ask for fewer"),
-        ({"weights": "int1"}, "are not known"),
+        ({"tensor_parallel": 3}, "request fewer"),
+        ({"weights": "int1"}, "unknown weight format"),
     ],
 )
 def test_what_cannot_be_is_refused(more: dict[str, object], sentence: str) -> None:

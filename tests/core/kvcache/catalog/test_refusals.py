@@ -41,7 +41,7 @@ def test_sliding_blocks_are_refused_by_what_evicts(name: str) -> None:
     said = refusal_on(name, ModelCard.from_config(HYBRID), SchemeSettings(), "cpu")
     if name in EVICTING:
         assert said is not None
-        assert "1 of this model's 2 blocks slide over 32 tokens" in said
+        assert "1 of this model's 2 blocks use a sliding window of 32 tokens" in said
     else:
         assert said is None
 
@@ -61,10 +61,10 @@ def test_streaming_needs_plain_rotary_positions(config: dict[str, Any], reason: 
 @pytest.mark.parametrize(
     ("name", "sizes", "reason"),
     [
-        ("kivi-2", SchemeSettings(group=32, residual=48), "no multiple"),
-        ("kivi-4", SchemeSettings(group=32, residual=0), "no multiple"),
+        ("kivi-2", SchemeSettings(group=32, residual=48), "not a multiple"),
+        ("kivi-4", SchemeSettings(group=32, residual=0), "not a multiple"),
         ("h2o", SchemeSettings(budget=1, sinks=0), "halved"),
-        ("snapkv", SchemeSettings(budget=32, observed=32), "leaves nothing"),
+        ("snapkv", SchemeSettings(budget=32, observed=32), "has no room for"),
     ],
 )
 def test_sizes_that_do_not_fit_together_are_refused(name: str, sizes: SchemeSettings, reason: str) -> None:

@@ -121,5 +121,5 @@ def test_predictions_that_are_not_numbers_name_the_token(model: Any, windows: Te
 
     broken.forward = spoilt  # type: ignore[method-assign]
     kept = keep(decoder(model, "dynamic"), windows, PROMPT, lambda: None)
-    with pytest.raises(RunFailed, match=f"token {PROMPT + 8} of a window are not numbers"):
+    with pytest.raises(RunFailed, match=f"logits contain NaN or Inf at token {PROMPT + 8} of a window"):
         measure(broken, windows, PROMPT, kept, lambda done, nll: None)

@@ -134,7 +134,7 @@ def test_a_window_without_room_is_refused(tokenizer: Any, tokens: Tensor) -> Non
 
 
 def test_a_tokenizer_without_words_is_refused(tiny_llama_dir: Any, tokens: Tensor) -> None:
-    with pytest.raises(RequestError, match="too few to hide needles"):
+    with pytest.raises(RequestError, match="too few for needles"):
         make_needles(load_tokenizer(tiny_llama_dir), tokens, DEPTHS, 2, 512, 0)
 
 

@@ -172,7 +172,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(tiny_llama_dir: 
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ({"block_size": 0}, "block-size = 0 cannot be used"),
+        ({"block_size": 0}, "block-size = 0 is invalid"),
         ({"samples": 8}, "raise at-once"),
         ({"mode": "simulate", "trace": "file"}, "needs trace-file"),
     ],

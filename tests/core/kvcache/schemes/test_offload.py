@@ -52,7 +52,7 @@ def test_rows_can_be_taken_in_another_order() -> None:
 
 
 def test_without_a_gpu_it_is_refused_with_the_reason() -> None:
-    with pytest.raises(RequestError, match="there is no GPU in use"):
+    with pytest.raises(RequestError, match="no GPU is in use"):
         OffloadLayer(context(3))
 
 

@@ -257,7 +257,7 @@ def test_a_file_cut_short_while_in_use_fails_with_a_sentence(tiny_llama_dir: Pat
     with StreamedModel.open(tmp_path / "model") as streamed:
         with (tmp_path / "model" / "model.safetensors").open("r+b") as stream_:
             stream_.truncate(3000)
-        with pytest.raises(RunFailed, match="shorter"):
+        with pytest.raises(RunFailed, match="shrank"):
             streamed.load_block(1)
 
 

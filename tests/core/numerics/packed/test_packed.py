@@ -187,7 +187,7 @@ def test_linears_of_a_model_are_replaced_and_a_tied_head_stays() -> None:
     assert isinstance(model["head"], nn.Linear)
     inputs = inputs_of(2, 32)
     torch.testing.assert_close(model["block"]["up"](inputs), inputs @ weights["block.up"].dequantize().t() + bias)  # type: ignore[index]
-    with pytest.raises(ValueError, match=r"head is no linear of the shape \[64, 64\]"):
+    with pytest.raises(ValueError, match=r"head is not a linear of shape \[64, 64\]"):
         use_packed(model, {"head": quantize(weight_of(64, 64), None, Grid(4, True, "group", 32))})
 
 

@@ -124,7 +124,7 @@ def test_the_result_survives_json(result: QuantizeCompareResult) -> None:
 
 
 def test_an_unknown_linear_is_refused(tiny_llama_dir: Path, context: RecordingContext) -> None:
-    with pytest.raises(RequestError, match=r"its names are like model\.layers\.0"):
+    with pytest.raises(RequestError, match=r"its names look like model\.layers\.0"):
         run(QuantizeCompareSpec(model=str(tiny_llama_dir), linear="nope", **SMALL), context)
     assert list(context.artifacts.iterdir()) == []
 

@@ -185,7 +185,7 @@ def test_a_search_out_of_time_says_so() -> None:
     objective = problem(8, 1, 32, seed=1)
     config = AdditiveConfig(CodebookShape(1, 4, 1, 4), gain=-1.0, seconds=0.0)
     found = additive(objective.weight[:, 0], objective.hessian, objective.upper, config)
-    assert found.notes == ("the search for codes ended after round 1 of 4, when its 0 s were over",)
+    assert found.notes == ("the search for codes ended after round 1 of 4, after its 0 s",)
 
 
 def test_one_seed_one_result() -> None:

@@ -163,7 +163,7 @@ def test_a_block_that_is_built_otherwise_is_refused(tmp_path: Path) -> None:
         "has no other_norm": ScaleGroup("other_norm", readers, "self_attn"),
         "are not linears of one width": ScaleGroup(norm, ("self_attn.q_proj", "mlp.down_proj"), "self_attn"),
         "has no weight that scales could be moved into": ScaleGroup("mlp.act_fn", readers, "self_attn"),
-        "does not read what post_attention_layernorm puts out": ScaleGroup("post_attention_layernorm", readers, "self_attn"),
+        "does not read the output of post_attention_layernorm": ScaleGroup("post_attention_layernorm", readers, "self_attn"),
         "feeds self_attn.k_proj, self_attn.q_proj, self_attn.v_proj": ScaleGroup(norm, readers[:2], "self_attn"),
     }
     with StreamedModel.open(save("llama", MODERN, tmp_path / "model")) as streamed:

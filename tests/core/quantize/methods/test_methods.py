@@ -31,7 +31,7 @@ def test_two_files_and_a_line_are_all_that_a_method_takes(tiny_llama_dir: Path, 
     assert found["refusal"] == "even has no grid of 3 bits"
     assert not found["calibrates"]
     assert (found["name"], found["recipe"]) == ("even-w5-g32", "even 5 bit g32")
-    assert found["words"] == "5 bits by EVEN: symmetric integer grid, one scale for 32 neighbouring weights of a row"
+    assert found["words"] == "5 bits by EVEN: symmetric integer grid, one scale per 32 adjacent weights of a row"
     assert found["fit"]["warnings"] == ["every second code of 2 blocks is lost"]
     assert "rounds to even codes: compressed-tensors\n" in found["help"]
     assert found["help"].endswith("llmopt quantize bundled:base --method even --bits 8")

@@ -55,7 +55,7 @@ def test_what_is_written_here_is_as_large_as_foretold(level: str, tmp_path: Path
 def test_fallbacks_are_said() -> None:
     tiny = card("Qwen2.5-0.5B")
     sentences = [fallback.sentence() for fallback in level_row(tiny, "Q4_K_M").fallbacks]
-    assert sentences[0] == "rows of self_attn.q_proj (896 weights) do not fill blocks of Q4_K: 24 of them become Q5_0, 1.00 bits a weight more"
+    assert sentences[0] == "rows of self_attn.q_proj (896 weights) do not fill blocks of Q4_K: 24 of them become Q5_0, 1.00 bits per weight more"
     assert any("embedding (896 weights)" in sentence and "Q6_K" in sentence and "Q8_0" in sentence for sentence in sentences)
     assert not level_row(card("Llama-3-8B"), "Q4_K_M").fallbacks
 

@@ -78,7 +78,7 @@ def test_the_two_questions_answer_each_other() -> None:
 
 def test_what_cannot_be_reached_is_refused_with_what_can() -> None:
     choices = [[Choice(2, 10, 0.5), Choice(4, 20, 0.1)]] * 3
-    with pytest.raises(RequestError, match="below the 30 that the smallest widths take"):
+    with pytest.raises(RequestError, match="below the 30 needed by the smallest widths"):
         least_loss(choices, 29)
     with pytest.raises(RequestError, match=r"the best of these widths lose 0\.3"):
         least_size(choices, 0.2)

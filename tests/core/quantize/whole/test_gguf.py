@@ -42,8 +42,8 @@ def test_a_run_measures_what_the_file_holds(level: str, ratio: float, tiny_llama
     assert all(layer.error < ratio + 0.01 for layer in result.layers)
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["README.md", "model.gguf"]
     assert f"{level}: " in result.notes[0]
-    assert "were predicted and" in result.notes[0]
-    predicted, came = (float(word) for word in (result.notes[0].split()[1], result.notes[0].split("and ")[1].split()[0]))
+    assert "were predicted, the result has" in result.notes[0]
+    predicted, came = (float(word) for word in (result.notes[0].split()[1], result.notes[0].split("the result has ")[1].split()[0]))
     assert predicted == came
 
 
@@ -57,13 +57,13 @@ def test_nothing_is_left_when_it_is_cancelled(tiny_llama_dir: Path, tmp_path: Pa
 def test_k_quants_without_llama_cpp_are_refused_before_any_work(tiny_llama_dir: Path, tmp_path: Path, context, monkeypatch) -> None:
     monkeypatch.delenv(llama_process.PYTHON_VARIABLE, raising=False)
     monkeypatch.setattr(llama_process, "find_spec", lambda _: None)
-    with pytest.raises(RequestError, match=r"level Q4_K_M needs llama\.cpp: install it .*, or choose level Q8_0, which is written without it"):
+    with pytest.raises(RequestError, match=r"level Q4_K_M needs llama\.cpp: install it .*, or choose level Q8_0, which does not need it"):
         run(request(tiny_llama_dir, tmp_path / "out", level="Q4_K_M"), context)
 
 
 def test_a_family_without_a_row_is_refused_with_those_that_have_one(tmp_path: Path, context: RecordingContext) -> None:
     folder = make_model(tmp_path / "m", "olmo2", num_key_value_heads=4)
-    with pytest.raises(RequestError, match="type 'olmo2' cannot be written as GGUF here: choose one of llama, mistral"):
+    with pytest.raises(RequestError, match="type 'olmo2' cannot be written as GGUF: choose one of llama, mistral"):
         run(request(folder, tmp_path / "out", level="Q8_0"), context)
 
 
@@ -151,7 +151,7 @@ def test_importance_changes_the_codes_and_a_wrong_one_is_refused(tmp_path: Path)
 
 
 def test_importance_that_changes_nothing_is_refused(tiny_llama_dir: Path, tmp_path: Path, context: RecordingContext) -> None:
-    with pytest.raises(RequestError, match="an importance matrix changes nothing at level Q8_0"):
+    with pytest.raises(RequestError, match="an importance matrix has no effect at level Q8_0"):
         run(request(tiny_llama_dir, tmp_path / "out", level="Q8_0", imatrix=True), context)
 
 

@@ -57,7 +57,7 @@ def test_the_budget_is_kept_and_transformers_computes_what_was_measured(tiny_lla
     assert len(set(widths.values())) > 1
     readme = (folder / "README.md").read_text()
     assert all(f"{count} linears at {bits} bits" in readme for bits, count in Counter(widths.values()).items())
-    assert f"{result.mixed.predicted_kl:.5f} nats a token" in readme
+    assert f"{result.mixed.predicted_kl:.5f} nats per token" in readme
     told = {label: int(value) for name, value, _, label in context.metrics if name == "assigned_bits"}
     assert told == widths
     measured = [(label, step) for name, _, step, label in context.metrics if name == "sensitivity_kl"]

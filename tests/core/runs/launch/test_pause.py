@@ -51,7 +51,7 @@ def test_a_run_waits_until_it_is_told_to_go_on(make: Callable[..., Run]) -> None
     pause(run, launcher)
     assert pause_asked(context)
     assert is_paused(run, run.state)
-    with pytest.raises(RequestError, match="paused already"):
+    with pytest.raises(RequestError, match="already paused"):
         pause(run, launcher)
     go_on(run, launcher)
     assert not pause_asked(context)
@@ -84,7 +84,7 @@ def test_waiting_ends_when_the_run_is_cancelled(make: Callable[..., Run]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("changes", "word"), [({"status": "done"}, "over already"), ({"can_wait": False}, "those of benchmark, benchmark-compare can")]
+    ("changes", "word"), [({"status": "done"}, "already ended"), ({"can_wait": False}, "only those of benchmark, benchmark-compare")]
 )
 def test_what_cannot_wait_is_refused(make: Callable[..., Run], changes: dict[str, Any], word: str) -> None:
     run = make(**changes)
@@ -100,7 +100,7 @@ def test_a_folder_that_may_not_be_written_is_said(make: Callable[..., Run], monk
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "touch", refuse)
-    with pytest.raises(RunFailed, match="may not be written"):
+    with pytest.raises(RunFailed, match="is not writable"):
         pause(run, LocalLauncher())
 
 

@@ -88,5 +88,5 @@ def test_a_capability_that_keeps_nothing_is_not_resumed(launcher: LocalLauncher,
     run = stopped(launcher)
     monkeypatch.setitem(registry.CAPABILITIES, "tick", tick.CAPABILITY)
     assert not resumable(run, run.state)
-    with pytest.raises(RequestError, match="start anew with --spec"):
+    with pytest.raises(RequestError, match="start again with --spec"):
         resume(run, launcher)

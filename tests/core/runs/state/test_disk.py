@@ -78,14 +78,14 @@ def test_nothing_is_begun_on_a_full_disk(small_disk: Path) -> None:
 
 def test_nothing_is_begun_in_a_folder_that_is_read_only(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    with pytest.raises(RunFailed, match="may not be written"):
+    with pytest.raises(RunFailed, match="is not writable"):
         store.create(TickSpec(model="x"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_nothing_is_begun_without_permission(llmopt_home: Path) -> None:
     llmopt_home.chmod(0o500)
-    with pytest.raises(RunFailed, match="may not be written"):
+    with pytest.raises(RunFailed, match="is not writable"):
         store.create(TickSpec(model="x"))
     llmopt_home.chmod(0o700)
 

@@ -93,7 +93,7 @@ def test_a_stale_nfs_handle_is_opened_again(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize(
     ("number", "word"),
-    [(errno.ENOSPC, "no space left"), (errno.EDQUOT, "no space left"), (errno.EROFS, "may not be written"), (errno.EACCES, "may not be written")],
+    [(errno.ENOSPC, "no space left"), (errno.EDQUOT, "no space left"), (errno.EROFS, "is not writable"), (errno.EACCES, "is not writable")],
 )
 def test_every_refusal_of_the_disk_is_one_sentence_that_names_the_place(number: int, word: str) -> None:
     sentence = files.why(OSError(number, os.strerror(number), "/data/out"), "/elsewhere")

@@ -178,7 +178,7 @@ def test_the_supervisor_follows_up_when_the_one_who_cancelled_is_gone(begin: Cal
 def test_what_is_over_cannot_be_cancelled(begin: Callable[..., Run], launcher: LocalLauncher) -> None:
     run = begin()
     wait(run)
-    with pytest.raises(RequestError, match="over already"):
+    with pytest.raises(RequestError, match="already ended"):
         launcher.cancel(run)
 
 
@@ -190,7 +190,7 @@ def test_a_stranger_under_the_same_pid_is_neither_watched_nor_killed(launcher: L
         assert since is not None
         claimed = {"status": "running", "pid": stranger.pid, "pid_started": since - 5, "supervisor": stranger.pid, "supervisor_started": since - 5}
         run.save_state(run.state.model_copy(update=claimed))
-        with pytest.raises(RequestError, match="over already"):
+        with pytest.raises(RequestError, match="already ended"):
             launcher.cancel(run)
         assert run.state.status == "failed"
         assert stranger.poll() is None

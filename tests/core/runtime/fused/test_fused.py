@@ -175,7 +175,7 @@ def test_what_does_not_fit_is_refused() -> None:
     assert len(text(decoder, 6)[0]) == 6
     with pytest.raises(RequestError, match="the cache holds 24 tokens and 25 are needed"):
         decoder.forward(PROMPT[:, :1])
-    with pytest.raises(RequestError, match="holds 1 sequences and got tokens of 2"):
+    with pytest.raises(RequestError, match="holds 1 sequences but got tokens of 2"):
         decoder.forward(prompts(1, 2))
     with pytest.raises(RequestError, match="context of 256"):
         FusedDecoder(model, 257)

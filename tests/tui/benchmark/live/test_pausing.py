@@ -54,14 +54,14 @@ PAUSED = (progress(0, 0), second(1, tokens_per_second=50.0), progress(10, 50), s
 
 def test_a_pause_is_told_with_its_length_and_what_is_under_way() -> None:
     lines = load_words.figures(tape_of(*PAUSED[:4]), 80, NOW + 11, wished=True)
-    assert text(lines[1]) == "‖ paused for 1 s, 3 under way are answered  p goes on"
+    assert text(lines[1]) == "‖ paused for 1 s, 3 in flight will finish  p resumes"
     assert len(lines) == load_words.LINES
-    assert text(load_words.figures(tape_of(*PAUSED), 80, NOW + 72, wished=True)[1]) == "‖ paused for 1 min 2 s, nothing is under way  p goes on"
+    assert text(load_words.figures(tape_of(*PAUSED), 80, NOW + 72, wished=True)[1]) == "‖ paused for 1 min 2 s, nothing in flight  p resumes"
 
 
 def test_one_that_was_asked_for_and_has_not_begun_is_told_as_such() -> None:
     told = tape_of(second(1, tokens_per_second=50.0))
-    assert text(load_words.figures(told, 80, NOW + 2, wished=True)[1]).startswith("‖ will wait as soon as it can")
+    assert text(load_words.figures(told, 80, NOW + 2, wished=True)[1]).startswith("‖ will pause as soon as it can")
     assert text(load_words.figures(told, 80, NOW + 2)[1]).startswith("now 50")
 
 
@@ -105,7 +105,7 @@ def test_requests_that_were_cut_off_are_a_part_of_those_that_were_not_answered()
     level = entry["levels"][0] | {"requests": counts}
     run = made.done("runtime", entries=[entry | {"requests": counts, "levels": [level]}])
     (found,) = entries.rows(entries.of_runs([run]))
-    assert dict(target_words.facts(found))["requests"] == "5 of 12 answered, 1 failed, 6 unsent (2 of them cut off under way)"
+    assert dict(target_words.facts(found))["requests"] == "5 of 12 answered, 1 failed, 6 unsent (2 of them cut off in flight)"
 
 
 def going(*said: events.Event) -> Run:
@@ -125,8 +125,8 @@ async def test_p_lets_a_load_wait_and_go_on(make_app: MakeApp, runs: RecordingRu
         await until(pilot, lambda: hints(pane).get("p") == "Pause")
         await pilot.press("p")
         await until(pilot, run.pause_file.exists)
-        await until(pilot, lambda: hints(pane).get("p") == "Go on")
-        assert "will wait" in shown(pilot)
+        await until(pilot, lambda: hints(pane).get("p") == "Resume")
+        assert "will pause" in shown(pilot)
         made.say(run, second(-1, paused=0.5, running=3))
         await until(pilot, lambda: "paused for" in shown(pilot))
         await pilot.press("p")
@@ -165,7 +165,7 @@ async def test_a_load_that_is_stopped_goes_over_into_the_results(make_app: MakeA
         await pilot.press("f8")
         await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
         assert "answered so far are kept" in shown(pilot)
-        write_json(run.path / "result.json", made.measured("runtime") | {"run": run.id, "stopped": "stopped by the person"})
+        write_json(run.path / "result.json", made.measured("runtime") | {"run": run.id, "stopped": "stopped by the user"})
         await pilot.press("y")
         await until(pilot, lambda: pane.bar.active == RESULTS)
         await until(pilot, lambda: pane.results.chosen is not None and pane.results.chosen.run.id == run.id)
@@ -195,7 +195,7 @@ def test_a_load_that_waits(snap_compare: Any, make_app: MakeApp, size: tuple[int
         made.say(run, *made.told("paused", NOW - 3))
         run.pause_file.touch()
         pane = await open_tab(pilot, LIVE)
-        await until(pilot, lambda: hints(pane).get("p") == "Go on" and "paused for" in shown(pilot))
+        await until(pilot, lambda: hints(pane).get("p") == "Resume" and "paused for" in shown(pilot))
         await settle(pilot)
 
     assert snap_compare(make_app(), terminal_size=size, run_before=look)

@@ -113,7 +113,7 @@ def test_the_products_are_foreseen_from_the_card() -> None:
     assert found["rows"] == "1, 8, 64 while it decodes, 512 of a prompt"
     measured = BenchmarkMachineSpec(model="bundled:base", sizes=(256, 512, 1024), batches=(1, 64))
     count = len(RESULT.squares) + len(RESULT.rows)
-    assert dict(judged(measured, foreseen.machine).lines)["in all"].startswith(f"{count} products of 5 repeats")
+    assert dict(judged(measured, foreseen.machine).lines)["in total"].startswith(f"{count} products of 5 repeats")
     assert "no such path" in judged(BenchmarkMachineSpec(model="/nowhere"), foreseen.machine).refusal
 
 
@@ -136,7 +136,7 @@ async def test_f5_in_its_form_measures_the_machine_and_shows_it_as_it_goes(make_
         await until(pilot, lambda: pane.machine.sizes.row_count == 2)
         made.say(run, *said[4:])
         await until(pilot, lambda: pane.machine.products.row_count == len(RESULT.rows))
-        assert "fit into the last cache" not in str(pane.machine._words.render())
+        assert "fit into the last-level cache" not in str(pane.machine._words.render())
         made.write_result(run, RESULT)
         run.save_state(run.state.model_copy(update={"status": "done", "ended": NOW}))
         await until(pilot, lambda: pane.machine.follower is not None and pane.machine.follower.tape.result is not None)

@@ -83,7 +83,7 @@ def test_errors_stand_apart_from_the_log() -> None:
 def test_what_a_server_does_not_tell_is_no_zero() -> None:
     tape = heard("failing")
     told = text(load_words.figures(tape, 120)[3])
-    assert told == "server  tells nothing of itself"
+    assert told == "server  reports no metrics"
     assert curves.concurrency(tuple(tape.seconds)).series == ()
 
 
@@ -180,10 +180,10 @@ def test_targets_are_ranked_by_what_at_least_two_of_them_tell() -> None:
     one, other = with_quality("runtime"), with_quality("transformers", ppl=7.0, kl_mean=None)
     found = {plot.title.partition(" (")[0]: plot for plot in ranked.ranked([one, other])}
     assert "KL divergence from the reference, nat" not in found
-    assert "tokens a joule" not in found
+    assert "tokens per joule" not in found
     assert found["perplexity"].series[0].y == (7.0, 7.41)
     assert found["perplexity"].categories[0].startswith("a Transformers")
-    assert found["questions answered right, %"].series[0].y == (75.0, 75.0)
+    assert found["questions answered correctly, %"].series[0].y == (75.0, 75.0)
     tpot = found["time per output token, p50, ms"].series[0].y
     assert list(tpot) == sorted(tpot)
     assert ranked.ranked([one]) == ()
@@ -193,9 +193,9 @@ def test_what_was_stopped_or_paused_is_told() -> None:
     (entry,) = made.measured("runtime")["entries"]
     (level,) = entry["levels"]
     paused = entry | {"levels": [level | {"pauses": [{"at": 3.0, "seconds": 12.5}]}]}
-    told = dict(target_words.facts(only("runtime", entries=[paused], stopped="stopped by the person after 8 of 12 requests")))
-    assert told["stopped"] == "stopped by the person after 8 of 12 requests"
-    assert told["pauses"] == "12 s at 3.0 s: nothing new was sent, and no rate counts them"
+    told = dict(target_words.facts(only("runtime", entries=[paused], stopped="stopped by the user after 8 of 12 requests")))
+    assert told["stopped"] == "stopped by the user after 8 of 12 requests"
+    assert told["pauses"] == "12 s at 3.0 s: no new requests were sent, excluded from rates"
     assert not {"stopped", "pauses"} & set(dict(target_words.facts(only("runtime"))))
 
 
@@ -228,7 +228,7 @@ def test_everything_that_went_wrong_is_told() -> None:
     assert ("requests", "195 of 240 answered, 45 failed") in told
     assert any(name == "34 x" and "CUDA out of memory" in words for name, words in told)
     assert dict(told)["goodput"] == "0 request/s met ttft<300ms, itl<40ms, objectives missed by more than 1 % of the requests"
-    assert dict(told)["cost"] == "3.31 a million tokens"
+    assert dict(told)["cost"] == "3.31 per million tokens"
 
 
 def test_thresholds_are_told_by_sign_and_in_their_unit() -> None:
@@ -264,9 +264,9 @@ def test_the_command_is_that_of_the_server_with_a_context_for_the_load() -> None
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"load": "poisson", "rate": 10}, "about 6.4 s at 10 requests a second (estimate)"),
+        ({"load": "poisson", "rate": 10}, "about 6.4 s at 10 requests per second (estimate)"),
         ({"load": "constant", "rate": 0.5, "duration": 30}, "30 s at most"),
-        ({"load": "ramp", "rate": 1, "ramp_to": 9, "duration": 60}, "from 1 to 9 requests a second"),
+        ({"load": "ramp", "rate": 1, "ramp_to": 9, "duration": 60}, "from 1 to 9 requests per second"),
         ({}, "as long as the server needs"),
     ],
 )
@@ -277,7 +277,7 @@ def test_how_long_a_load_takes(values: dict[str, Any], told: str) -> None:
 def test_a_comparison_tells_which_engines_are_left_out() -> None:
     found = words(judged(BenchmarkCompareSpec(model="bundled:base"), foreseen.comparison))
     assert found["transformers"] == "Transformers 5.23.0"
-    assert found["vllm"].startswith("is left out: vLLM is not installed")
+    assert found["vllm"].startswith("is skipped: vLLM is not installed")
     assert "no such" in judged(BenchmarkCompareSpec(model="/nowhere"), foreseen.comparison).refusal
 
 
@@ -285,7 +285,7 @@ def test_what_a_comparison_recommends_is_told() -> None:
     (first, *_) = entries.of_runs([made.comparison()])
     told = target_words.recommended(first.result)
     assert any(name == "highest throughput" for name, _ in told)
-    assert ("left out", "vllm: vLLM is not installed: make an environment with `pip install vllm`") in told
+    assert ("skipped", "vllm: vLLM is not installed: make an environment with `pip install vllm`") in told
 
 
 def test_an_address_starts_nothing() -> None:

@@ -28,7 +28,7 @@ def _calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_calibration_prints_its_steps_and_is_kept(llmopt: Llmopt) -> None:
     answer = llmopt("benchmark", "--calibrate")
     assert answer.code == 0
-    assert "8 streams, 400 tokens a second" in answer.out
+    assert "8 streams, 400 tokens per second" in answer.out
     assert "16 streams: not followed" in answer.err
     found = ceiling.known()
     assert found is not None

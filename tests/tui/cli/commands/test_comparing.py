@@ -92,7 +92,7 @@ def test_formats_are_made_first_and_taken_again(llmopt: Llmopt, asked: list[dict
     assert request["not_made"] == ("llama.cpp Q4_K_M: llama.cpp is missing, which Q4_K_M needs",)
     answer = llmopt("benchmark-compare", MODEL, "--formats", "int8,q8_0")
     assert len(made) == 5
-    assert "runtime INT8 is that of run" in answer.err
+    assert "runtime INT8 is taken from run" in answer.err
     spec = spec_class("benchmark-compare").parse(asked[1])
     assert [target.label for target in spec.chosen] == ["transformers", "runtime", "vllm", "runtime INT8", "llama.cpp Q8_0"]  # type: ignore[attr-defined]
 

@@ -79,7 +79,7 @@ def test_progress_is_a_share() -> None:
     ("messages", "code", "word"),
     [
         ([STEPS[0], {"error": "pull model manifest: file does not exist"}], 2, "file does not exist"),
-        ([*STEPS[:3], {"error": "no space left on device"}], 1, "goes on there"),
+        ([*STEPS[:3], {"error": "no space left on device"}], 1, "the next pull resumes"),
     ],
 )
 def test_a_fetch_that_fails_says_why(messages: list[dict[str, Any]], code: int, word: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +93,7 @@ def test_a_server_that_is_not_there_says_how_to_start_one(capsys: pytest.Capture
         assert main(["ollama", *command, "--url", "http://127.0.0.1:9"]) == 2
         assert "ollama serve" in capsys.readouterr().err
     assert main(["ollama", "list", "--url", "ftp://x"]) == 2
-    assert "no address" in capsys.readouterr().err
+    assert "not a server address" in capsys.readouterr().err
 
 
 def test_a_server_of_ollama_is_started_with_a_name_of_its_library(

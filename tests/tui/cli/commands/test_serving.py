@@ -48,10 +48,10 @@ def test_a_server_is_started_answers_and_is_stopped_and_shows_no_secret(capsys: 
         ([], "give an ENGINE and a MODEL"),
         (["nobody", "bundled:base"], "unknown engine"),
         (["tgi", "bundled:base"], "not started by this program"),
-        (["llama-cpp", "bundled:base"], "reads GGUF files alone"),
-        (["runtime", "bundled:base", "--host", "192.0.2.1"], "nothing can listen on 192.0.2.1"),
+        (["llama-cpp", "bundled:base"], "supports only GGUF files"),
+        (["runtime", "bundled:base", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
         (["runtime", "bundled:nothing"], "bundled:nothing"),
-        (["runtime", "bundled:base", "--context", "5000"], "more than the 1024"),
+        (["runtime", "bundled:base", "--context", "5000"], "exceeds the 1024"),
     ],
 )
 def test_what_cannot_be_served_is_refused(arguments: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,7 +101,7 @@ def test_every_scheme_stands_in_the_chart_by_the_letter_of_the_list(measure: fro
     lines = fronts.legend(shown, measure, 43, several=False)
     assert all(line_width(line) <= 43 for line in lines)
     assert len(lines) == len(plot.series) - 1
-    assert "against bytes a token" in plain(draw(plot, 70, 20))
+    assert "against bytes per token" in plain(draw(plot, 70, 20))
 
 
 @pytest.mark.parametrize("measure", fronts.MEASURES, ids=lambda measure: measure.name)
@@ -220,8 +220,8 @@ def simulated(**metrics: Any) -> PagesResult:
 
 
 def test_the_verdict_of_a_simulation_says_when_nothing_is_gained() -> None:
-    assert "11.34 times static batching's tokens a second" in scheduling.verdict(simulated())
-    assert "as many tokens a second as static batching" in scheduling.verdict(simulated(speedup=1.001))
+    assert "11.34 times static batching's tokens per second" in scheduling.verdict(simulated())
+    assert "as many tokens per second as static batching" in scheduling.verdict(simulated(speedup=1.001))
     assert scheduling.verdict(simulated(speedup=None)) == ""
 
 

@@ -13,7 +13,7 @@ KL = pareto.MEASURES[0]
 
 def found(*points: tuple[str, float, float]) -> Pareto:
     made = [Point(f"run-{title}", title, "mixed" if title.startswith("mixed") else "gptq", size, quality, 0.001) for title, size, quality in points]
-    return Pareto("bundled:base", "bits_per_weight", "kl_mean", with_frontier(made), None, ("left out: 1 run",))
+    return Pareto("bundled:base", "bits_per_weight", "kl_mean", with_frontier(made), None, ("omitted: 1 run",))
 
 
 SOME = found(("gptq-w3", 4.4, 0.085), ("rtn-w4-channel", 4.6, 0.091), ("mixed-4bit", 4.9, 0.03), ("rtn-w4", 5.3, 0.031), ("rtn-w8", 8.6, 0.001))
@@ -25,14 +25,14 @@ def point(title: str) -> Point:
 
 def test_a_run_on_the_frontier_is_set_beside_its_neighbours() -> None:
     assert pareto.explained(SOME, point("mixed-4bit"), KL) == (
-        "◆ on the frontier: no run is as small and better. gptq-w3 saves 0.50 bits a weight more for KL divergence +0.055 nats. "
-        "rtn-w8 takes 3.7 bits a weight more for KL divergence -0.029 nats."
+        "◆ on the Pareto front: no run is as small and better. gptq-w3 saves 0.50 bits per weight more for KL divergence +0.055 nats. "
+        "rtn-w8 takes 3.7 bits per weight more for KL divergence -0.029 nats."
     )
 
 
 def test_a_beaten_run_is_told_by_what() -> None:
-    assert pareto.explained(SOME, point("rtn-w4"), KL) == "· beaten by mixed-4bit: 0.40 bits a weight smaller, KL divergence -0.0010 nats."
-    assert pareto.explained(SOME, point("rtn-w4-channel"), KL).startswith("· beaten by gptq-w3: 0.20 bits a weight smaller")
+    assert pareto.explained(SOME, point("rtn-w4"), KL) == "· beaten by mixed-4bit: 0.40 bits per weight smaller, KL divergence -0.0010 nats."
+    assert pareto.explained(SOME, point("rtn-w4-channel"), KL).startswith("· beaten by gptq-w3: 0.20 bits per weight smaller")
 
 
 def test_the_frontier_is_marked_by_sign_and_drawn_as_a_staircase() -> None:
@@ -50,5 +50,5 @@ def test_every_point_is_either_on_the_frontier_or_beaten_by_one_that_is(points: 
     everything = found(*((f"run{index}", size, quality) for index, (size, quality) in enumerate(points)))
     for each in everything.points:
         told = pareto.explained(everything, each, KL)
-        assert told.startswith("◆ on the frontier" if each.on_frontier else "· beaten by")
+        assert told.startswith("◆ on the Pareto front" if each.on_frontier else "· beaten by")
         assert pareto.plot(everything, each, KL).series

@@ -168,7 +168,7 @@ def test_a_result_states_every_figure_with_its_error_and_its_convention() -> Non
     assert "perplexity: 12.34 to 12.61, ratio 1.022 ± 0.0011" in text
     assert "KL divergence: 0.01234 ± 0.00040 nats" in text
     assert "top-1 agreement: 94.12 % ± 0.18 %" in text
-    assert "3.02 times smaller), 5.31 bits a weight" in text
+    assert "3.02 times smaller), 5.31 bits per weight" in text
     assert "peak memory" in text
     assert "python-stdlib/held-out (sha256 5f5f5f5f), windows of 512, stride 512, 16,352 tokens scored, BOS window" in text
     assert "checkpoint: /models/out" in text
@@ -179,7 +179,7 @@ def test_the_estimate_stands_beside_the_measured_memory_while_the_model_is_there
     card = MadeUp("bundled:base").card()
     foreseen = check(made.spec(), card).peak_memory_bytes
     with_card, without = outcome.of_model([run], "bundled:base", card)[0], outcome.of_model([run], "bundled:base")[0]
-    assert f"peak memory 583.6 MiB ({words.size(foreseen)} were estimated)" in dict(figures.lines(with_card))["cost"]
+    assert f"peak memory 583.6 MiB ({words.size(foreseen)} estimated)" in dict(figures.lines(with_card))["cost"]
     assert dict(figures.lines(without))["cost"].endswith("peak memory 583.6 MiB")
 
 
@@ -242,7 +242,7 @@ def test_the_head_of_a_failed_run_gives_the_reason() -> None:
     run = made.run_of(made.spec(), "20260101-100000-quantize-0001", "failed", created=NOW, reason="no space left on /data: free some")
     text = heading(run, "a quantization", run.state, RunProgress(), NOW, 80).plain
     assert "failed after 20 s: no space left on /data: free some" in text
-    assert "r lets it go on" in text
+    assert "r resumes it" in text
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1, max_value=2), st.integers(1, 60))
@@ -293,4 +293,4 @@ def test_the_files_of_a_checkpoint_and_a_folder_that_is_gone(tmp_path: Path) -> 
     assert "in 2 files" in text
     assert "\x1b" not in text
     assert f"from_pretrained('{tmp_path}')" in text
-    assert "cannot be read: no such file or directory" in describe(tmp_path / "gone").plain
+    assert "could not be read: no such file or directory" in describe(tmp_path / "gone").plain

@@ -107,9 +107,9 @@ def gpu(capability: tuple[int, int]) -> GpuState:
 @pytest.mark.parametrize(
     ("values", "gpus", "cpu_only", "words"),
     [
-        ({}, (gpu((9, 0)),), False, "FP8 units of H100 multiply the weights as they are"),
-        ({}, (gpu((9, 0)),), True, "torch was installed for the CPU only"),
-        ({}, (gpu((8, 0)),), False, "A100 has no FP8 units (they begin with compute capability 8.9)"),
+        ({}, (gpu((9, 0)),), False, "FP8 units of H100 multiply the weights as stored"),
+        ({}, (gpu((9, 0)),), True, "torch is a CPU-only build"),
+        ({}, (gpu((8, 0)),), False, "A100 has no FP8 units (they need compute capability 8.9)"),
         ({}, (), False, "no GPU here"),
         ({}, None, False, "not read yet"),
         ({"device": "cpu"}, (gpu((9, 0)),), False, "on the CPU weights are dequantized"),
@@ -145,7 +145,7 @@ def test_sensitivities_stand_in_a_table_while_they_are_measured_and_give_way_to_
 def test_a_run_that_goes_on_tells_the_time_left_by_its_new_pace() -> None:
     tape = RunProgress()
     tape.add([Progress(10.0, 0, 100, ""), Progress(60.0, 50, 100, "")])
-    tape.add([StateChange(500.0, "queued", "asked to go on"), Progress(510.0, 50, 100, ""), Progress(530.0, 60, 100, "")])
+    tape.add([StateChange(500.0, "queued", "asked to resume"), Progress(510.0, 50, 100, ""), Progress(530.0, 60, 100, "")])
     assert tape.seconds_left(530.0) == pytest.approx(80.0), "ten steps in twenty seconds, forty to go"
 
 
@@ -190,4 +190,4 @@ def test_the_bits_of_a_mixed_quantization_are_those_it_chose() -> None:
     assert found is not None
     assert [layer.bits for layer in found.layers] == [2, 8]
     assert found.is_mixed
-    assert dict(figures.lines(found))["predicted"].startswith("KL 0.0200 nats a token on calibration text")
+    assert dict(figures.lines(found))["predicted"].startswith("KL 0.0200 nats per token on calibration text")

@@ -110,5 +110,5 @@ async def test_a_drawing_that_breaks_leaves_a_sentence_not_an_exception(monkeypa
     app = OneChart(Plot("line", (Series.of([1, 2]),), title="Broken"))
     async with app.run_test(size=(50, 12)) as pilot:
         await settle(pilot)
-        assert "cannot be drawn (RuntimeError)" in app.query_one(Chart).plain
+        assert "could not be drawn (RuntimeError)" in app.query_one(Chart).plain
     picture.draw.cache_clear()

@@ -20,7 +20,7 @@ Kind = Literal["choice", "flag", "integer", "number", "integers", "numbers", "na
 
 _UNITS = {"1": "", "percent": "%"}
 _NO_REAL_LIMIT = 2**31
-"""Bounds from here on only guard the arithmetic: telling a person of them helps nobody."""
+"""Bounds from here on only guard the arithmetic: telling a user of them helps nobody."""
 _WHEN_EMPTY = re.compile(r"default: (.+)$|([^;:]+) when not given$|([^;:]+ unless [^;:]+)$")
 _KINDS: dict[Any, Kind] = {bool: "flag", int: "integer", float: "number"}
 _SEVERAL: dict[Any, Kind] = {int: "integers", float: "numbers"}
@@ -29,7 +29,7 @@ _SEVERAL: dict[Any, Kind] = {int: "integers", float: "numbers"}
 
 @dataclass(frozen=True)
 class FieldView:
-    """A field as a person sees it."""
+    """A field as a user sees it."""
 
     name: str
     kind: Kind
@@ -78,7 +78,7 @@ class FieldView:
         if self.unit:
             lines.append(f"unit: {self.unit}")
         for other, allowed in self.applies.items():
-            lines.append(f"counts only beside {other.replace('_', ' ')} {' or '.join(map(shown, allowed))}")
+            lines.append(f"only used with {other.replace('_', ' ')} {' or '.join(map(shown, allowed))}")
         return "\n".join(lines)
 
     def told(self, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a person has filled into a form, and what that makes of the fields nobody has touched."""
+"""What a user has filled into a form, and what that makes of the fields nobody has touched."""
 
 from __future__ import annotations
 

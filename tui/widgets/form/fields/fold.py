@@ -20,9 +20,9 @@ class Fold(Widget, can_focus=True):
     Fold { height: 1; color: $text-muted; }
     Fold:focus { background: $surface-lighten-1; text-style: bold; color: $text-accent; }
     """
-    HELP = "A group of fields: enter, space, left or right opens and closes it. Closed, it tells what its fields hold."
+    HELP = "A group of fields: enter, space, left or right expands or collapses it. Collapsed, it shows the values of its fields."
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,space,right,left", "fold", "Fold", id="form.fold", show=False, tooltip="Open or close the group of fields")
+        Binding("enter,space,right,left", "fold", "Fold", id="form.fold", show=False, tooltip="Expand or collapse the group of fields")
     ]
     folded: reactive[bool] = reactive(True)
     told: reactive[str] = reactive("")

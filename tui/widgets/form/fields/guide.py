@@ -1,4 +1,4 @@
-"""What a form knows about its fields beside what a person has filled in."""
+"""What a form knows about its fields beside what a user has filled in."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class ModelEditor(EntryEditor):
     """An entry whose enter opens the list of models."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "finish", "Choose a model", id="form.pick-model", tooltip="List the models of this machine")
+        Binding("enter", "finish", "Choose a model", id="form.pick-model", tooltip="List the models on this machine")
     ]
 
     def action_finish(self) -> None:

@@ -14,14 +14,14 @@ from tui.widgets.form.fields.editor import UNSET, Edited, Finished
 
 
 class SeveralEditor(Widget, can_focus=True):
-    """`13: dynamic, static, paged, int8 …`; a subclass lets a person choose. Delete and backspace take the default again."""
+    """`13: dynamic, static, paged, int8 …`; a subclass lets a user choose. Delete and backspace take the default again."""
 
     DEFAULT_CSS = """
     SeveralEditor { height: 1; width: 1fr; }
     SeveralEditor:focus { background: $surface-lighten-1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("delete,backspace", "clear", "Default", id="form.default-values", show=False, tooltip="Take the default of the field again"),
+        Binding("delete,backspace", "clear", "Default", id="form.default-values", show=False, tooltip="Reset the field to its default"),
     ]
 
     def __init__(self, view: FieldView) -> None:

@@ -74,7 +74,7 @@ def test_a_file_that_was_cut_short_is_named(tmp_path: Path) -> None:
     of_random_bytes(tmp_path / "m.gguf", "Q8_0")
     raw = (tmp_path / "m.gguf").read_bytes()
     (tmp_path / "m.gguf").write_bytes(raw[:-100])
-    with pytest.raises(RequestError, match="ends behind the end of the file"):
+    with pytest.raises(RequestError, match="extends beyond the end of the file"):
         GgufFile(tmp_path / "m.gguf")
 
 
@@ -115,7 +115,7 @@ def test_mutated_files_are_read_or_named(whole_file: bytes, tmp_path_factory: py
         ("gemma3.attention.key_length", 2**30, r"attn_output\.weight of .* has the shape \[128, 64\], and its metadata make it \[4294967296, 64\]"),
         ("gemma3.feed_forward_length", 97, r"ffn_down\.weight .* make it \[97, 64\]"),
         ("gemma3.attention.head_count_kv", 3, "4 heads that cannot share 3 KV heads"),
-        ("gemma3.embedding_length", 0, "embedding_length = 0, which is no number above 0"),
+        ("gemma3.embedding_length", 0, "embedding_length = 0, which must be above 0"),
     ],
 )
 def test_sizes_that_are_made_up_are_named(whole_file: bytes, tmp_path: Path, key: str, value: int, message: str) -> None:

@@ -130,9 +130,9 @@ def test_a_rule_is_known_again_and_cuts_alike(name: str, tmp_path: Path) -> None
 
 def test_a_rule_that_llama_cpp_lacks_is_refused(tmp_path: Path) -> None:
     spaced = byte_level(tmp_path / "m", pre_tokenizers.ByteLevel(add_prefix_space=True))
-    with pytest.raises(RequestError, match=r"llama\.cpp has no name for the rule"):
+    with pytest.raises(RequestError, match=r"llama\.cpp has no name for the pre-tokenizer"):
         entries_of(spaced)
-    with pytest.raises(RequestError, match="'unheard of', which is not known"):
+    with pytest.raises(RequestError, match="'unheard of', which is not supported"):
         rule_of("unheard of")
 
 
@@ -145,7 +145,7 @@ def test_other_kinds_are_refused(tmp_path: Path) -> None:
     tokenizer = Tokenizer(models.WordLevel({"a": 0, "<s>": 1}, unk_token="a"))
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
-    with pytest.raises(RequestError, match="of the kind 'WordLevel'"):
+    with pytest.raises(RequestError, match="of type 'WordLevel'"):
         entries_of(tmp_path)
     with pytest.raises(RequestError, match="more tokens than the model has embeddings"):
         entries_of(BASE, vocabulary=100)

@@ -166,8 +166,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "sparse": (config({"targets": ["Linear"], "weights": weights()}, sparsity_config={"format": "sparse-24-bitmask"}), "stored sparse"),
     "rotated": (config({"targets": ["Linear"], "weights": weights()}, transform_config={"config_groups": {"u": {}}}), "rotated by transforms"),
     "no groups": (config(), "no config_groups"),
-    "a group that is no table": (config([]), "that is no table"),  # type: ignore[arg-type]
-    "a target that is no name": (config({"targets": [3], "weights": weights()}), "targets are no names"),
+    "a group that is not a table": (config([]), "that is not a table"),  # type: ignore[arg-type]
+    "a target that is no name": (config({"targets": [3], "weights": weights()}), "targets are not names"),
     "an expression that never ends": (config({"targets": ["re:(x+)+$"], "weights": weights()}), "forever"),
     "4-bit inputs": (
         config({"targets": ["Linear"], "weights": weights(), "input_activations": weights(4, strategy="token", dynamic=True)}),
