@@ -9,7 +9,7 @@ from textual.widgets import DataTable
 
 from core.evaluate.verify.spec import VerifySpec
 from core.runs.state.store import Run
-from tests.tui.fakes import NOW
+from tests.tui.fakes import NOW, FakeServices
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import RecordingRuns, open_quantize, settle, text_of, until
 from tui.app import LlmoptApp
@@ -68,8 +68,9 @@ async def test_all_runs_of_a_model_stand_on_one_frontier(make_app: MakeApp, tmp_
         assert pane.results.chosen.recipe == "rtn 4 bit g128", "the cursor stayed on its run"
 
 
-async def test_v_verifies_the_checkpoint_of_the_result(make_app: MakeApp, runs: RecordingRuns, tmp_path: Path) -> None:
+async def test_v_verifies_the_checkpoint_of_the_result(make_app: MakeApp, runs: RecordingRuns, services: FakeServices, tmp_path: Path) -> None:
     three_results(tmp_path)
+    services.models.names.append(str(tmp_path))  # type: ignore[attr-defined]
     async with make_app().run_test(size=(80, 24)) as pilot:
         pane = await open_quantize(pilot)
         pane.show_view(RESULTS)
