@@ -70,7 +70,7 @@ async def test_all_runs_of_a_model_stand_on_one_frontier(make_app: MakeApp, tmp_
 
 async def test_v_verifies_the_checkpoint_of_the_result(make_app: MakeApp, runs: RecordingRuns, services: FakeServices, tmp_path: Path) -> None:
     three_results(tmp_path)
-    services.models.names.append(str(tmp_path))  # type: ignore[attr-defined]
+    services.models.names.append(str(tmp_path))
     async with make_app().run_test(size=(80, 24)) as pilot:
         pane = await open_quantize(pilot)
         pane.show_view(RESULTS)
