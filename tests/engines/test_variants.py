@@ -165,7 +165,7 @@ def test_a_server_whose_packages_are_missing_names_them(tmp_path: Path, monkeypa
     ],
 )
 def test_what_a_server_cannot_is_refused(name: str, option: dict[str, Any]) -> None:
-    with pytest.raises(RequestError, match="leave"):
+    with pytest.raises(RequestError, match="omit"):
         look_up(name).command(ServeSpec(model="bundled:base", engine=name, **option), Found("1", ("/bin/true",)), 8123)
 
 

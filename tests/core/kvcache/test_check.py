@@ -107,7 +107,7 @@ def test_lengths_beyond_the_context_are_refused() -> None:
 def test_head_variants_need_separate_projections() -> None:
     shapes = card().linears
     fused = card().model_copy(update={"linears": tuple(shape for shape in shapes if not shape.name_suffix.endswith("k_proj"))})
-    with pytest.raises(RequestError, match="separate projections"):
+    with pytest.raises(RequestError, match="separate key and value projections"):
         check(spec(heads=("mqa",)), fused)
 
 

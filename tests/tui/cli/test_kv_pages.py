@@ -19,7 +19,7 @@ def test_the_calculator_answers_as_a_table_and_as_a_document(llmopt: Llmopt) -> 
     table = llmopt(*asked)
     assert table.code == 0
     assert "estimates, not measurements" in table.out
-    assert "dynamic          64.00" in table.out
+    assert "dynamic        64.00" in table.out
     document = llmopt(*asked, "--json").document
     assert document["schema"] == "llmopt.kv-cache-fit/1"
     assert document["label"] == "estimate"

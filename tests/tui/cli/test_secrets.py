@@ -99,7 +99,7 @@ def test_a_key_that_is_not_set_is_asked_for_on_a_terminal(monkeypatch: pytest.Mo
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     ask_for_key(spec)
     assert os.environ["ASKED"] == KEY
-    assert asked == ["key of http://127.0.0.1:1 (ASKED is not set): "]
+    assert asked == ["key for http://127.0.0.1:1 (ASKED is not set): "]
     ask_for_key(spec)
     assert len(asked) == 1
     ask_for_key(ServeSpec(engine="runtime", model="bundled:base"))

@@ -157,7 +157,7 @@ async def test_a_process_of_another_namespace_is_refused(on_machine):
     async with on_machine("one").run_test(size=SMALL) as pilot:
         pane = await opened(pilot)
         assert "end it from the host" in pane.live.why_not(ProcessState(9, "compute", 0, foreign=True))
-        assert "no process" in pane.live.why_not(None)
+        assert "No process under the cursor" in pane.live.why_not(None)
 
 
 async def test_a_process_that_has_ended_meanwhile_is_said_to_have(on_machine, services, victim):

@@ -131,7 +131,7 @@ def test_a_saved_spec_finds_its_model_from_another_folder(tmp_path: Path, monkey
     [
         ({"colour": "blue"}, "unknown field colour"),
         ({"spec": {"model": "x", "tocks": 3}}, "unknown field tocks"),
-        ({"spec": {"model": "x", "ticks": -1}}, "ticks = -1 cannot be used"),
+        ({"spec": {"model": "x", "ticks": -1}}, "ticks = -1 is invalid"),
         ({"spec": {}}, "model is missing"),
         ({"spec": []}, "lacks the fields"),
         ({"capability": "levitate"}, "unknown capability 'levitate'"),

@@ -123,7 +123,7 @@ def test_a_model_that_was_written_later_is_quantized_again(made: list[Any], monk
     ("arguments", "word"),
     [
         (("--formats", "int7"), "there are int8"),
-        (("--targets", "runtime:"), "no target"),
+        (("--targets", "runtime:"), "is not a valid target"),
         (("--targets", "nobody"), "unknown engine"),
         (("--thresholds", "fast"), "cannot be read"),
     ],
