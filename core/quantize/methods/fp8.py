@@ -18,7 +18,7 @@ class _Fp8(Method):
         if request.granularity == "block" and request.group_size != _BLOCK:
             return "blocks of 8-bit floats are squares of 128 x 128 in every engine: leave group-size at 128"
         if request.granularity == "block" and request.activation_bits == 8 and request.activation_scales == "static":
-            return "engines compute input scales for block weights at run time: choose activation-scales dynamic, or granularity channel"
+            return "engines compute the input scales of blocks at run time: choose activation-scales dynamic, or granularity channel"
         if request.fp8_format == "e5m2":
             return "compressed-tensors knows 8-bit floats as E4M3 only: choose fp8-format e4m3 (the comparison measures E5M2 too)"
         return None

@@ -54,5 +54,5 @@ def test_damping_rises_in_steps_of_ten_until_it_helps_or_is_given_up() -> None:
 def test_a_hessian_with_nan_is_refused() -> None:
     hessian = hessian_of()
     hessian[3, 3] = torch.nan
-    with pytest.raises(RunFailed, match="NaN or infinity"):
+    with pytest.raises(RunFailed, match="NaN or Inf"):
         factorize(hessian)

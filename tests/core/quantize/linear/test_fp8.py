@@ -86,7 +86,7 @@ def test_a_linear_that_no_text_reached_says_so() -> None:
 
 
 def test_bad_numbers_are_refused() -> None:
-    with pytest.raises(RunFailed, match="NaN or infinity"):
+    with pytest.raises(RunFailed, match="NaN or Inf"):
         quantize(torch.tensor([[torch.nan, 1.0]]), None, Fp8Config())
     statistics = InputStatistics(2)
     statistics.add(torch.tensor([[torch.inf, 1.0]]))
