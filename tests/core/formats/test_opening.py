@@ -120,7 +120,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
         lambda folder: change_tensors(
             folder, lambda t: t.update({k.replace("layers.1", "layers.7"): v.clone() for k, v in t.items() if "1.mlp.up" in k})
         ),
-        "model.layers.7.mlp.up_proj.*no place",
+        "model.layers.7.mlp.up_proj.*not part of the model",
     ),
     "no quantized linear at all": (
         "gptq",

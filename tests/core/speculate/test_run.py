@@ -107,7 +107,7 @@ def test_slowdowns_are_said_plainly(context: RecordingContext, tiny_llama_dir: P
     row = result.rows[0].model_copy(update={"speedup": 0.5, "first_difference": "prompt 0, token 3"})
     sentences = list(slowdowns([row]))
     assert "slowdown: 0.50 times plain decoding" in sentences[0]
-    assert "departs" in sentences[1]
+    assert "diverges" in sentences[1]
     assert result.rows[0].alpha == 1.0
     assert any("even with every draft accepted" in warning for warning in result.warnings)
 

@@ -135,10 +135,10 @@ def test_a_percentile_of_too_few_samples_is_judged_and_says_so() -> None:
     ("text", "word"),
     [
         ("ttft p95 < 5", "cannot be read"),
-        ("speed > 3", "there are ttft"),
-        ("ttft.q95 < 5", "there are p50"),
+        ("speed > 3", "choose one of ttft"),
+        ("ttft.q95 < 5", "choose one of p50"),
         ("ttft.p95 < 5 bananas", "takes ms, s, us"),
-        ("ttft.p42 < 1s", "there are p50"),
+        ("ttft.p42 < 1s", "choose one of p50"),
         ("throughput.p50 > 3", "one number"),
         ("", "cannot be read"),
         ("ttft.p95 < \x1b[2J", "cannot be read"),

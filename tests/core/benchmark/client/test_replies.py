@@ -64,12 +64,12 @@ def test_completions_thinking_and_tools_are_content_too() -> None:
 @pytest.mark.parametrize(
     ("body", "word"),
     [
-        (b"data: {broken\n\n", "not JSON"),
+        (b"data: {broken\n\n", "invalid JSON"),
         (b"data: \xff\xfe\n\n", "not UTF-8"),
         (b"data: [1]\n\n", "not an object"),
-        (sse({"error": {"message": "out of \x1b[2Jmemory"}}), "broke off: out of"),
+        (sse({"error": {"message": "out of \x1b[2Jmemory"}}), "ended the stream: out of"),
         (b'event: error\ndata: {"message": "gone"}\n\n', "gone"),
-        (b"data: " + b"[" * 100_000 + b"\n\n", "not JSON"),
+        (b"data: " + b"[" * 100_000 + b"\n\n", "invalid JSON"),
     ],
 )
 def test_what_is_wrong_is_said_and_what_came_before_stays(body: bytes, word: str) -> None:

@@ -103,7 +103,7 @@ def test_what_is_not_there_or_taken_is_refused(tmp_path: Path) -> None:
         pass
     with served(Family(), tmp_path) as server:
         port = int(server.endpoint.url.rsplit(":", 1)[1])
-        with pytest.raises(RequestError, match=f"port {port} of 127.0.0.1 is taken"), served(Family(), tmp_path, spec={"port": port}):
+        with pytest.raises(RequestError, match=f"port {port} of 127.0.0.1 is in use"), served(Family(), tmp_path, spec={"port": port}):
             pass
 
 

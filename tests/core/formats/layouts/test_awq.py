@@ -60,7 +60,7 @@ def test_reading_undoes_writing(rows: int, columns: int, group: int | None, symm
     ("change", "reason"),
     [
         ({"bits": 8}, "8 bits"),
-        ({"granularity": "tensor"}, "whole matrix"),
+        ({"granularity": "tensor"}, "per-tensor scales"),
         ({"group_index": torch.arange(64, dtype=torch.int32).flip(0) // 32}, "order of rounding"),
         ({"scales": torch.full((16, 2), 1.0001)}, "16 bits"),
         ({"codes": torch.zeros(12, 64, dtype=torch.int8)}, "12 outputs"),

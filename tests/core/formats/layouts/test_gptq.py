@@ -89,7 +89,7 @@ def test_reading_undoes_writing(bits: int, symmetric: bool, rows: int, columns: 
     [
         (Gptq(4, True, 32), {"bits": 3}, "3 bits"),
         (Gptq(4, False, 32), {}, "symmetric"),
-        (Gptq(4, True, 32), {"granularity": "tensor"}, "whole matrix"),
+        (Gptq(4, True, 32), {"granularity": "tensor"}, "per-tensor scales"),
         (Gptq(4, True, 32), {"group_index": torch.arange(64, dtype=torch.int32).flip(0) // 32}, "desc_act"),
         (Gptq(4, True, 32), {"scales": torch.full((32, 2), 1.0001)}, "16 bits"),
         (Gptq(4, True, 32), {"scales": torch.full((32, 2), 1e9)}, "16 bits"),

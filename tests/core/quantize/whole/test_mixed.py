@@ -179,7 +179,7 @@ def test_a_second_budget_uses_the_measurements_of_the_first(tiny_llama_dir: Path
         shutil.rmtree(quantized(tiny_llama_dir, context, **values).out)
         told = sum(name == "sensitivity_kl" for name, *_ in context.metrics)
         assert context.steps[-1][0] == context.steps[-1][1]
-        return 0 if any(f"run {done.id} measured" in line for line in context.lines) else told
+        return 0 if any(f"measured by run {done.id} under" in line for line in context.lines) else told
 
     assert measurements(budget=3.5) == 0
     assert measurements(widths=(3, 4, 8)) == 0

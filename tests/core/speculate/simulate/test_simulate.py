@@ -126,7 +126,7 @@ def test_the_sentence_names_a_slowdown_and_its_cure():
     costs = Costs(0.3)
     text = simulate.verdict(predict(0.5, 5, costs), costs)
     assert text.startswith("Speculation would be a slowdown, 0.79 times plain decoding")
-    assert "gamma 1 would bring 1.15 times" in text
+    assert "gamma 1 would give 1.15 times" in text
     assert "from alpha 0.6" in text
     good = simulate.verdict(predict(0.8, 5, Costs(0.05)), Costs(0.05))
     assert good.startswith("Speculation would be 2.95 times as fast")

@@ -35,7 +35,7 @@ def test_the_answer_is_read_and_the_log_is_told(play, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("SIGILL", "ended by SIGILL: its build is for another processor"), ("SIGKILL", "memory may have run out"), ("SIGSEGV", "ended by SIGSEGV$")],
+    [("SIGILL", "ended by SIGILL: its build is for another CPU"), ("SIGKILL", "memory may have run out"), ("SIGSEGV", "ended by SIGSEGV$")],
 )
 def test_a_signal_is_named(name: str, message: str, play) -> None:
     play(f"os.kill(os.getpid(), signal.{name})")
@@ -51,7 +51,7 @@ def test_an_error_is_quoted(play) -> None:
 
 def test_no_answer_is_an_error(play) -> None:
     play("pass")
-    with pytest.raises(RunFailed, match="answered nothing"):
+    with pytest.raises(RunFailed, match="unreadable response"):
         llama_process.tokenize(Path("m"), ["a"])
 
 
