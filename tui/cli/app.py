@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Final
 
 from cyclopts import App
 
 from core import __version__
-from tui.cli.help.benchmark import benchmarking
-from tui.cli.help.quantize import quantizing
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("hardware", "tui.cli.commands.hardware:hardware", "Show GPUs, CPUs, memory and disks, once or live."),
@@ -46,8 +45,12 @@ _EXIT_CODES = (
     "Exit codes: 0 done, 1 the run failed, 2 invalid request, 3 a check failed its threshold, 130 interrupted. "
     "--debug, in any position, shows a traceback."
 )
-_BELOW: Final[dict[str, Callable[[], str]]] = {"quantize": quantizing, "benchmark": benchmarking, "benchmark-compare": benchmarking}
-"""What stands below the options of a command."""
+_BELOW: Final = {
+    "quantize": "tui.cli.help.quantize:quantizing",
+    "benchmark": "tui.cli.help.benchmark:benchmarking",
+    "benchmark-compare": "tui.cli.help.benchmark:benchmarking",
+}
+"""What makes the text below the options of a command."""
 
 
 def build(arguments: Sequence[str] | None = None) -> App:
@@ -65,7 +68,12 @@ def build(arguments: Sequence[str] | None = None) -> App:
         version_format="plaintext",
     )
     for name, where, explanation in COMMANDS:
-        more = {"help_epilogue": f"{_BELOW[name]()}\n\n{_EXIT_CODES}"} if name in _BELOW and (arguments is None or name in arguments) else {}
+        more = {"help_epilogue": f"{_below(name)}\n\n{_EXIT_CODES}"} if name in _BELOW and (arguments is None or name in arguments) else {}
         app.command(where, name=name, help=explanation, **more)
     app.register_install_completion_command()
     return app
+
+
+def _below(name: str) -> str:
+    module, _, function = _BELOW[name].partition(":")
+    return str(getattr(import_module(module), function)())
