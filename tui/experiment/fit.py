@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from textual.content import Content
-from textual.widgets import Static
+from textual.geometry import Size
+from textual.widget import Widget
 
 from core.errors import LlmoptError
 from core.runs.launch.admission import Admission
@@ -51,15 +52,15 @@ def judge(runs: Runs, spec: S, foresee: Callable[[S, Admission], Fit]) -> Fit:
         return Fit(refusal=str(error))
 
 
-class FitPanel(Static):
-    """The verdict below the form."""
+class FitPanel(Widget):
+    """The verdict below the form, as high as it is at the width that the panel gets."""
 
     DEFAULT_CSS = """
     FitPanel { height: auto; max-height: 8; border-top: solid $panel; }
     """
 
     def __init__(self) -> None:
-        super().__init__("checking ...", markup=False)
+        super().__init__()
         self._fit: Fit | None = None
 
     @property
@@ -70,21 +71,24 @@ class FitPanel(Static):
     def show(self, fit: Fit) -> None:
         """Another verdict."""
         before, self._fit = self.command, fit
-        self._draw()
+        self.refresh(layout=True)
         if fit.command != before:
             self.refresh_bindings()
 
-    def on_resize(self) -> None:
-        """Wrap anew."""
-        self._draw()
+    def render(self) -> Content:
+        """The verdict at the panel's width."""
+        return self._wrapped(self.size.width or 50)
 
-    def _draw(self) -> None:
-        fit, width = self._fit, self.size.width or 50
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
+        """Lines of the verdict in `width` columns."""
+        return self._wrapped(width).get_height({}, width)
+
+    def _wrapped(self, width: int) -> Content:
+        fit = self._fit
         if fit is None:
-            return
+            return Content("checking ...")
         if fit.refusal:
-            self.update(Content.styled(f"! {clean(fit.refusal)}", "$text-error"))
-            return
+            return Content.styled(f"! {clean(fit.refusal)}", "$text-error")
         parts = [hanging(fit.lines, width)] if fit.lines else []
         parts += [Content.styled(f"! {clean(text)}", "$text-warning") for text in fit.warnings]
-        self.update(Content("\n").join(parts))
+        return Content("\n").join(parts)
