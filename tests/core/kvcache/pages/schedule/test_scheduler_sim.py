@@ -95,7 +95,9 @@ def test_with_little_memory_all_are_answered_and_no_block_is_given_twice(trace: 
         assert 0 <= event.used <= blocks
         assert 0 <= event.filled <= 1
         assert sum(request.blocks for request in event.requests) <= blocks
-    assert found.makespan >= continuous(trace, SERVER).makespan * 0.999 or found.preemptions == 0
+    # More memory may end a trace later, as Graham's anomalies of list scheduling say; no request is faster than it is alone.
+    alone = sorted(continuous([replace(arrival, time=0.0)], SERVER).latencies[0] for arrival in trace)
+    assert all(latency >= least * (1 - 1e-9) for latency, least in zip(sorted(found.latencies), alone, strict=True))
 
 
 def test_without_blocks_the_youngest_waits_again() -> None:
