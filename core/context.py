@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from core.event import Message
+from core.event import DetailEvent
 
 
 class RunContext(Protocol):
@@ -28,7 +28,7 @@ class RunContext(Protocol):
     def log(self, text: str) -> None:
         """A line for the user."""
 
-    def detail(self, event: Message) -> None:
+    def detail(self, event: DetailEvent) -> None:
         """What a live view shows beyond figures: at most 16 KiB of JSON; a longer one is not kept."""
 
     def artifact(self, path: Path, kind: str) -> None:

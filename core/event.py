@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Protocol, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -22,17 +22,6 @@ def at_most(count: int) -> BeforeValidator:
 
 Label = Annotated[str, shown(80)]
 """A short text that is safe to show."""
-
-
-class Message(Protocol):
-    """What `RunContext.detail` takes."""
-
-    @property
-    def kind(self) -> str:
-        """Name in events.jsonl."""
-
-    def data(self) -> Mapping[str, object]:
-        """JSON data."""
 
 
 class DetailEvent(BaseModel):

@@ -93,9 +93,10 @@ class Result(Figures):
 
         Entries of a mapping inside `metrics` are told by dotted names.
         """
-        document = self.model_dump(mode="json")
-        metrics = document.get("metrics")
-        return dict(_numbers(metrics)) if isinstance(metrics, dict) else {name: value for name, value in _numbers(document) if "." not in name}
+        metrics = self.model_dump(mode="json", include={"metrics"}).get("metrics")
+        if isinstance(metrics, dict):
+            return dict(_numbers(metrics))
+        return {name: value for name, value in _numbers(self.model_dump(mode="json")) if "." not in name}
 
     @classmethod
     @cache

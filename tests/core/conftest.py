@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.errors import Cancelled
-from core.event import Message
+from core.event import DetailEvent
 
 
 class RecordingContext:
@@ -34,8 +34,8 @@ class RecordingContext:
     def log(self, text: str) -> None:
         self.lines.append(text)
 
-    def detail(self, event: Message) -> None:
-        self.details.append((event.kind, dict(event.data())))
+    def detail(self, event: DetailEvent) -> None:
+        self.details.append((event.kind, event.data()))
 
     def artifact(self, path: Path, kind: str) -> None:
         self.made.append((path, kind))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.context import RunContext
-from core.event import Message
+from core.event import DetailEvent
 from core.runs.launch.pause import pause_asked
 from core.sanitize import clean
 
@@ -42,7 +42,7 @@ class SubContext:
         """With the part's label."""
         self._whole.log(f"{self._label}: {text}")
 
-    def detail(self, event: Message) -> None:
+    def detail(self, event: DetailEvent) -> None:
         """As it is."""
         self._whole.detail(event)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from core.errors import Cancelled
-from core.event import Message
+from core.event import DetailEvent
 from core.runs.launch.pause import forget
 from core.runs.state.events import DETAIL_BYTES, Artifact, Detail, Event, EventWriter, Log, Metric, Progress, StateChange, line, now
 from core.runs.state.state import Position, State, Status
@@ -74,9 +74,9 @@ class WorkerContext:
         """A line for the user."""
         self._write(Log(now(), text))
 
-    def detail(self, event: Message) -> None:
+    def detail(self, event: DetailEvent) -> None:
         """What a live view shows beyond figures."""
-        kept = Detail(now(), event.kind, dict(event.data()))
+        kept = Detail(now(), event.kind, event.data())
         if len(line(kept)) <= DETAIL_BYTES:
             self._write(kept)
 

@@ -262,13 +262,11 @@ def _headline(run: Run, state: State) -> str:
         return f"{'paused at ' if is_paused(run, state) else ''}{100 * state.progress.fraction:.0f} %"
     if state.status == "failed":
         return state.exit_reason or ""
-    result = run.typed_result() if state.is_over else None
-    if result is None:
-        return ""
-    measured = result.measured
-    told = next((words.format(measured[name]) for name, words in _HEADLINES if measured.get(name) is not None), "")
-    many = next((f"{len(getattr(result, part))} {name}" for part, name in (("rows", "rows"), ("entries", "targets")) if hasattr(result, part)), "")
-    return told or many
+    result = (run.result or {}) if state.is_over else {}
+    metrics = metrics_of(result)
+    told = next((words.format(metrics[name]) for name, words in _HEADLINES if name in metrics), "")
+    rows, entries = result.get("rows"), result.get("entries")
+    return told or (f"{len(rows)} rows" if isinstance(rows, list) else f"{len(entries)} targets" if isinstance(entries, list) else "")
 
 
 def _about(state: State) -> str:
