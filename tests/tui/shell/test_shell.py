@@ -232,14 +232,14 @@ async def test_a_run_that_begins_and_ends_elsewhere_is_noticed(make_app: MakeApp
         pane = app_of(pilot).pane("hardware")
         assert pane.heard == []
         folder = write_run("20260101-115000-quantize-bbbb", status="running", host="elsewhere", progress={"done": 2, "total": 8})
-        await wait_until(pilot, lambda: app_of(pilot).activity == "● quantize 25%")
+        await wait_until(pilot, lambda: app_of(pilot).activity == "● quantize 25%" and bool(pane.heard))
         assert [(type(event), event.run_id) for event in pane.heard] == [(RunStarted, folder.name)]
         (folder / "state.json").write_text('{"status": "failed", "created": 1, "exit_reason": "killed by SIGKILL"}')
         await wait_until(pilot, lambda: len(pane.heard) == 2)
         ended = pane.heard[1]
         assert isinstance(ended, RunEnded)
         assert (ended.status, ended.summary) == ("failed", "quantize of bundled:base failed: killed by SIGKILL")
-        assert app_of(pilot).activity == ""
+        await wait_until(pilot, lambda: app_of(pilot).activity == "")
 
 
 async def wait_until(pilot: Pilot[None], condition: Callable[[], bool], seconds: float = 60.0) -> None:
