@@ -1,42 +1,45 @@
-"""Run every benchmark that can run here: `python -m tests.benchmarks [NAME ...]`; 1 when a bar is missed.
+"""Run benchmarks: `python -m tests.benchmarks [NAME ...] [OPTIONS] [-- ARGUMENTS]`; 1 when a bar is missed.
 
-Each module runs in a process of its own, so that one benchmark's memory or imports do not colour another's figures.
-A module that needs something this machine lacks exits with 77 and says what.
+Without a name every benchmark runs; options and arguments go to the one that is named. Each runs in a process of its own, so that one's memory or
+imports do not colour another's figures. One that needs something this machine lacks says what and counts as not run.
 """
 
 from __future__ import annotations
 
-import pkgutil
 import subprocess
 import sys
 import time
+from itertools import takewhile
+from pathlib import Path
 
-import tests.benchmarks as package
-
-NOT_BENCHMARKS = {"__main__", "meanings", "page", "report"}
-CANNOT_RUN_HERE = 77
+from tests.benchmarks.report import CANNOT_RUN_HERE
 
 _VERDICTS = {0: "met", CANNOT_RUN_HERE: "not run"}
 
 
-def names() -> list[str]:
-    """The benchmark modules of this folder, in alphabetical order."""
-    found = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return sorted(name for name in found if name not in NOT_BENCHMARKS and not name.startswith(("test_", "conftest", "_")))
+def modules() -> dict[str, str]:
+    """Module path of each benchmark by its name, in alphabetical order of names."""
+    files = (file for file in Path(__file__).parent.glob("*/*.py") if not file.name.startswith(("test_", "_")))
+    return {file.stem: f"tests.benchmarks.{file.parent.name}.{file.stem}" for file in sorted(files, key=lambda file: file.stem)}
 
 
-def main(chosen: list[str]) -> int:
-    """Run the chosen benchmarks, all by default, and print one verdict a module at the end."""
-    known = names()
+def main(arguments: list[str]) -> int:
+    """Run the named benchmarks, all by default, and print one verdict a benchmark at the end."""
+    known = modules()
+    chosen = list(takewhile(lambda word: not word.startswith("-"), arguments))
+    passed_on = arguments[len(chosen) :]
     if unknown := [name for name in chosen if name not in known]:
         print(f"no benchmark {unknown[0]}: choose from {', '.join(known)}", file=sys.stderr)
+        return 2
+    if passed_on and len(chosen) != 1:
+        print(f"name one benchmark that {passed_on[0]} is for, got {len(chosen)}", file=sys.stderr)
         return 2
     verdicts: dict[str, tuple[int, float]] = {}
     for name in chosen or known:
         print(f"\n== {name}", flush=True)
         began = time.monotonic()
-        code = subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], check=False).returncode
-        verdicts[name] = code, time.monotonic() - began
+        command = [sys.executable, "-m", known[name], *(word for word in passed_on if word != "--")]
+        verdicts[name] = subprocess.run(command, check=False).returncode, time.monotonic() - began
     print()
     for name, (code, seconds) in verdicts.items():
         print(f"{name:<40} {_VERDICTS.get(code, 'MISSED')}  {seconds:.0f} s")

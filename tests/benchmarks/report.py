@@ -1,6 +1,6 @@
 """How a benchmark speaks: figures against bars on stdout, the same as JSON in results/<name>.json.
 
-A benchmark module has `main() -> bool` and ends in `sys.exit(not main())`, so that a missed bar is an exit code.
+A benchmark module lies in a folder of this one, has `main() -> bool` and ends in `sys.exit(not main())`, so that a missed bar is an exit code.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+CANNOT_RUN_HERE = 77
+"""Exit code of a benchmark that needs something this machine lacks."""
 
 _COMPARE: dict[str, Callable[[float, float], bool]] = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt, "==": operator.eq}
 _PACKAGES = ("torch", "transformers", "textual", "safetensors", "numpy")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.__main__ import names
+from tests.benchmarks.__main__ import modules
 from tests.benchmarks.meanings import BENCHMARKS, meaning
 from tests.benchmarks.page import PAGE, page
 from tests.benchmarks.report import RESULTS, record
@@ -24,7 +24,7 @@ def test_every_figure_has_a_meaning(file: Path) -> None:
 
 
 def test_every_description_is_of_a_benchmark() -> None:
-    assert set(BENCHMARKS) <= set(names())
+    assert set(BENCHMARKS) <= modules().keys()
 
 
 def test_a_figure_is_listed_with_its_target_and_a_missed_one_is_marked(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from core.formats.verify.verify import look_at_folder
 from core.models.resolve import resolve
 from core.models.source import require_folder
 from core.models.stream.streaming import load_tokenizer
-from tests.benchmarks.cross_loading import THEIRS, Pair, checkpoint
+from tests.benchmarks.formats.cross_loading import THEIRS, Pair, checkpoint
 from tests.peers import environments as peers
 
 pytestmark = pytest.mark.engines

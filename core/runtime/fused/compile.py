@@ -17,7 +17,7 @@ def use_compiled(decoder: FusedDecoder) -> str | None:
     """Compile the step of one token a row; the sequences are forgotten.
 
     Compilation takes the first steps of each batch size, about a minute. It is meant for GPUs, where it makes fewer and larger kernels; on the
-    CPUs where it was measured the bound steps are faster than it (`tests.benchmarks.decode_speed --compiled` tells on yours).
+    CPUs where it was measured the bound steps are faster than it (`python -m tests.benchmarks decode_speed --compiled` shows yours).
 
     Returns:
         None when the step is compiled; else a sentence that says why it is not: the decoder continues as it was.

@@ -51,7 +51,7 @@ def spec_of(folder: Path, **values: Any) -> EvaluateSpec:
 def test_packed_kernels_find_what_dequantized_weights_find(method: str, tiny_llama_dir: Path, novel: Path, tmp_path: Path) -> None:
     from core.quantize.run import run as quantize
     from core.quantize.spec import QuantizeSpec
-    from tests.benchmarks.gptq_quality import SilentContext
+    from tests.benchmarks._silent import SilentContext
 
     folder = tmp_path / "quantized"
     settings: dict[str, Any] = {"group_size": 32} if method == "rtn" else {}

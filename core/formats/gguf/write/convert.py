@@ -1,6 +1,6 @@
 """A model folder as a GGUF file: tensors read one by one, changed into llama.cpp's layout, and written at once.
 
-The tensors are byte for byte those of llama.cpp's own converter (tests/benchmarks/gguf_conversion.py shows it).
+The tensors are byte for byte those of llama.cpp's own converter (tests/benchmarks/formats/gguf_conversion.py shows it).
 """
 
 from __future__ import annotations
