@@ -20,7 +20,7 @@ from core.kvcache.pages.decode import PagedDecode, Running
 from core.kvcache.pages.reporter import DecodeReporter, waste
 from core.kvcache.pages.requests import requests_of, text_tokens
 from core.kvcache.pages.result import PagesMetrics, PagesResult, SequenceRow, Series
-from core.kvcache.pages.schedule.run import simulate
+from core.kvcache.pages.schedule.comparison import simulate
 from core.kvcache.pages.series import thinned
 from core.kvcache.pages.spec import PagesSpec
 from core.models.card import ModelCard

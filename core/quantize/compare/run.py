@@ -33,9 +33,9 @@ from core.quantize.compare.result import Charts, CompareRow, Histogram, Quantize
 from core.quantize.compare.scratch import write_e5m2
 from core.quantize.compare.spec import PICTURES, Pictures, QuantizeCompareSpec, Variant
 from core.quantize.pipeline.checkpoint import check_weights, open_quantized, write_checkpoint
+from core.quantize.pipeline.inputs import arithmetic, calibration_windows_of
 from core.quantize.pipeline.written import Written
 from core.quantize.result import LayerFigures
-from core.quantize.run import arithmetic, calibration_windows_of
 from core.quantize.spec import INTEGER
 from core.runs.steps import Steps
 from core.sanitize import clean

@@ -14,8 +14,8 @@ from core.evaluate.compared import Evaluation
 from core.models.resolve import resolve
 from core.models.stream.streaming import StreamedModel
 from core.quantize.pipeline.checkpoint import check_weights, open_quantized, write_checkpoint
+from core.quantize.pipeline.inputs import calibration_windows_of
 from core.quantize.pipeline.written import Written
-from core.quantize.run import calibration_windows_of
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.mixed import PLAN, measure, plan_for
 from core.runs.resume_store import ResumeStore

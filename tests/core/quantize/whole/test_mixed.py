@@ -13,7 +13,8 @@ import torch
 
 from core.errors import Cancelled, RequestError, RunFailed
 from core.models.card import ModelCard
-from core.quantize.run import calibration_arithmetic, run
+from core.quantize.pipeline.inputs import calibration_arithmetic
+from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole import mixed
 from core.quantize.whole.mixed import choose, probe_windows

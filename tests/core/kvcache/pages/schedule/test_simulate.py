@@ -12,9 +12,9 @@ from core.errors import RequestError
 from core.hardware.plan.estimate import estimate
 from core.hardware.plan.machine import NAMED, Machine
 from core.kvcache.pages.check import check
+from core.kvcache.pages.schedule.comparison import simulate
 from core.kvcache.pages.schedule.events import ScheduleEvent
 from core.kvcache.pages.schedule.roofline import TFLOPS, roofline_of
-from core.kvcache.pages.schedule.run import simulate
 from core.kvcache.pages.schedule.traces import Arrival, trace_of
 from core.kvcache.pages.spec import PagesSpec
 from tests.core.conftest import RecordingContext
