@@ -286,11 +286,6 @@ def look_up(name: str) -> Engine:
     return variants[variant]
 
 
-def has_library(spec: ServeSpec) -> bool:
-    """Whether a spec's model is a name in the engine's own library. Raises RequestError as `look_up`."""
-    return look_up(spec.engine).facts.library
-
-
 def _variants(engine: Engine) -> Mapping[str, Engine]:
     return engine.variants() if isinstance(engine, VariedEngine) else {}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, computed_field, model_validator
+from pydantic import Field, computed_field
 
 from core.evaluate.result import Convention, Kl, KlError, LnPplRatio, LnPplRatioError, Ppl, PplError, PplRatio, Top1, Top1Error
 from core.result import Figure, Figures, PeakMemory, Result, Seconds
@@ -17,7 +17,7 @@ class NeedleFigure(Figures):
     """Retrieval at one depth, as `NeedleConvention.definition` says."""
 
     depth: int
-    """Percent of the text that stands before the needle."""
+    """Percent of the text before the needle."""
     trials: int
     hits: int
     hit_rate: float
@@ -137,12 +137,6 @@ class KvCacheResult(Result):
     seconds: Seconds
     peak_rss_bytes: PeakMemory
     notes: tuple[str, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _metrics_follow(cls, values: Any) -> Any:
-        """`metrics` of a saved result is computed again."""
-        return {name: value for name, value in values.items() if name != "metrics"} if isinstance(values, dict) else values
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -38,11 +38,6 @@ class Geometry:
         )
 
     @property
-    def full_layers(self) -> int:
-        """Blocks that look back over the whole text."""
-        return self.layers - self.sliding_layers
-
-    @property
     def values_per_token(self) -> int:
         """Keys and values of one token in one block."""
         return 2 * self.kv_heads * self.head_dim

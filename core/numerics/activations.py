@@ -43,8 +43,3 @@ def static_scale(largest: float, kind: ActivationKind = "int8") -> Tensor:
     """The scale, float32 [1], for activations whose magnitude was never seen above `largest`."""
     steps = _INT8_STEPS if kind == "int8" else torch.finfo(_FLOATS[kind]).max
     return torch.tensor([largest / steps if largest > 0 else torch.finfo(torch.float32).eps])
-
-
-def round_tokens(activations: Tensor) -> Tensor:
-    """Round each token to 256 steps symmetric around zero."""
-    return ActivationQuantizer("int8")(activations)

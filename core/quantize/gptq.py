@@ -15,7 +15,7 @@ from torch import Tensor
 from core.calibration.cholesky import Factor, factorize
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
-from core.numerics.grid import Clipping, Granularity, Grid
+from core.numerics.grid import Grid
 from core.numerics.products import product_nt
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.linear.solver import LinearSolver
@@ -36,58 +36,29 @@ class GptqConfig:
 
 
 def quantize(weight: Tensor, statistics: InputStatistics, config: GptqConfig) -> QuantizedTensor:
-    """Quantize one weight by the statistics of its input, whose factor is kept for the linears that share it; errors as `gptq`."""
-    factor = statistics.once(("gptq", config.damp, config.act_order), lambda: _factorized(statistics.hessian, config.damp, config.act_order))
+    """Quantize one weight by the statistics of its input, whose factor is kept for the linears that share it; errors as `solve` and `factorize`."""
+    factor = statistics.once(
+        ("gptq", config.damp, config.act_order),
+        lambda: factorize(statistics.hessian, damp=config.damp, by_diagonal=config.act_order, alternative="rtn"),
+    )
     return solve(weight, factor, config.grid, static_groups=config.act_order and config.static_groups)
 
 
-def gptq(
-    weight: Tensor,
-    hessian: Tensor,
-    *,
-    bits: int = 4,
-    group_size: int | None = 128,
-    symmetric: bool = True,
-    act_order: bool = False,
-    damp: float = 0.01,
-    static_groups: bool = False,
-    granularity: Granularity | None = None,
-    clipping: Clipping = "absmax",
-    scale_dtype: torch.dtype = torch.float32,
-) -> QuantizedTensor:
-    """Quantize one weight by its Hessian.
+def solve(weight: Tensor, factor: Factor, grid: Grid, *, static_groups: bool = False) -> QuantizedTensor:
+    """Quantize one weight by a factored Hessian.
 
     Args:
         weight: [out, in]; columns whose input was always zero become zero.
-        hessian: float32 [in, in], (2/N) Σ x xᵀ of the linear's inputs; left unchanged.
-        bits: 2 to 8.
-        group_size: weights of a row that share a scale; None for one scale per row.
-        symmetric: without zero points.
-        act_order: round the columns with the largest Hessian diagonal first.
-        damp: added to the diagonal, as a share of its mean; raised in steps of ten when the Hessian is not positive definite.
-        static_groups: with `act_order`, groups are runs of neighbouring columns with scales from the original weight; otherwise
-            groups follow the order of rounding.
-        granularity: overrides what `group_size` says, for one scale a tensor.
-        clipping: how the range of a group is chosen.
-        scale_dtype: dtype in which scales are stored.
+        factor: of the Hessian, which says in what order columns are rounded.
+        grid: what the weight is rounded to.
+        static_groups: groups are runs of neighbouring columns with scales from the original weight; otherwise groups follow the order of rounding.
 
     Returns:
         The codes with `losses` per column, which sum to ½ tr(ΔW H_damped ΔWᵀ), and notes on raised damping.
 
     Raises:
-        RunFailed: the weight or the Hessian holds NaN or infinity, or no damping made the Hessian positive definite (NotPositiveDefinite).
+        RunFailed: the weight holds NaN or infinity, or groups do not divide a row.
     """
-    chosen: Granularity = granularity or ("group" if group_size else "channel")
-    grid = Grid(bits, symmetric, chosen, group_size or weight.shape[1], clipping, scale_dtype)
-    return solve(weight, _factorized(hessian, damp, act_order), grid, static_groups=static_groups)
-
-
-def _factorized(hessian: Tensor, damp: float, act_order: bool) -> Factor:
-    return factorize(hessian, damp=damp, by_diagonal=act_order, alternative="rtn")
-
-
-def solve(weight: Tensor, factor: Factor, grid: Grid, *, static_groups: bool = False) -> QuantizedTensor:
-    """Quantize one weight by a factored Hessian; see `gptq`."""
     columns = weight.shape[1]
     low, high = torch.aminmax(weight)
     if not bool(torch.isfinite(low) & torch.isfinite(high)):

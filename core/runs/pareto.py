@@ -68,11 +68,6 @@ class Pareto:
         """The points that nothing beats, smallest first."""
         return tuple(point for point in self.points if point.on_frontier)
 
-    @property
-    def dominated(self) -> tuple[Point, ...]:
-        """The points that something beats."""
-        return tuple(point for point in self.points if not point.on_frontier)
-
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return {

@@ -47,9 +47,9 @@ class KvLayer(CacheLayerMixin, ABC):
         """Tokens that a prompt had better be appended by at most; None: any number."""
 
     @property
-    @abstractmethod
     def held(self) -> int:
-        """Slots that the next query looks at besides its own."""
+        """Slots that the next query looks at besides its own: all tokens, unless the scheme drops some."""
+        return self.seen
 
     @property
     @abstractmethod

@@ -102,20 +102,6 @@ def residual(target: Tensor, draft: Tensor) -> Tensor:
     return torch.where(total > 0, excess / total.clamp(min=torch.finfo(excess.dtype).tiny), target)
 
 
-def longest_match(draft_tokens: Tensor, target_tokens: Tensor, real: Tensor | None = None) -> Tensor:
-    """The greedy rule: how many leading drafts are the target's likeliest tokens, int64 [B].
-
-    Args:
-        draft_tokens: int64 [B, k].
-        target_tokens: int64 [B, k + 1], the likeliest token at each position.
-        real: bool [B, k], False behind the end of a row's draft.
-    """
-    same = draft_tokens == target_tokens[:, :-1]
-    if real is not None:
-        same &= real
-    return same.cumprod(1, dtype=torch.int64).sum(1)
-
-
 def _check_shapes(draft_tokens: Tensor, draft_probs: Tensor | None, target_probs: Tensor) -> None:
     rows, count = draft_tokens.shape
     if target_probs.shape[:2] != (rows, count + 1):

@@ -26,11 +26,6 @@ def encode(tensor: Tensor, block: str) -> Tensor:
     return flat.to({"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[block]).view(torch.uint8)
 
 
-def encoded_bytes(block: str, values: int) -> int:
-    """Bytes of `values` numbers."""
-    return values // _BLOCK * (_BLOCK + 2) if block == "Q8_0" else values * {"F32": 4, "F16": 2, "BF16": 2}[block]
-
-
 def parts(tensor: Tensor, at_once: int = 2**22) -> Iterator[Tensor]:
     """A tensor's values in runs that bound the memory; every run but the last fills whole blocks."""
     return iter(torch.split(tensor.contiguous().view(-1), at_once))

@@ -47,11 +47,7 @@ class Aqlm:
         return isinstance(weight, AdditiveTensor) and tuple(weight.codebooks.shape) == self._codebooks_shape
 
     def compress(self, name: str, weight: StoredWeight) -> dict[str, Tensor]:
-        """Tensors to store for the linear `name` (without `.weight`).
-
-        Raises:
-            ValueError: `can_compress` is false.
-        """
+        """Tensors to store for the linear `name`; errors as of `Format`."""
         if not self.can_compress(weight):
             raise ValueError(f"{name} does not fit the scheme {self}")
         half, whole = 1 << (self.codebook_bits - 1), 1 << self.codebook_bits
@@ -59,11 +55,7 @@ class Aqlm:
         return {f"{name}.codes": codes.to(self._code_dtype), f"{name}.codebooks": weight.codebooks, f"{name}.scales": weight.scales}
 
     def decompress(self, name: str, tensors: Mapping[str, Tensor]) -> AdditiveTensor:
-        """Undo `compress`; `tensors` may hold more than this linear's.
-
-        Raises:
-            RequestError: naming the tensor that is missing or does not hold what the format says.
-        """
+        """Undo `compress`; errors as of `Format`."""
         codes, codebooks, scales = (self._part(name, kind, tensors) for kind in _KINDS)
         if codes.dtype != self._code_dtype or codes.dim() != 3 or codes.shape[2] != self.codebooks or not codes.numel():
             raise _wrong(name, "codes", codes, f"{self._code_dtype} [out/{self.out_group}, in/{self.in_group}, {self.codebooks}]")

@@ -57,11 +57,7 @@ class Awq:
         return next((reason for reason, holds in checks.items() if holds), None)
 
     def compress(self, name: str, weight: StoredWeight) -> dict[str, Tensor]:
-        """Tensors to store for the linear `name` (without `.weight`).
-
-        Raises:
-            ValueError: `can_compress` is false; says why.
-        """
+        """Tensors to store for the linear `name`; errors as of `Format`."""
         reason = self.refusal(weight)
         if reason is not None:
             raise ValueError(f"{name}: {reason}")
@@ -74,11 +70,7 @@ class Awq:
         }
 
     def decompress(self, name: str, tensors: Mapping[str, Tensor]) -> QuantizedTensor:
-        """Undo `compress`; `tensors` may hold more than this linear's.
-
-        Raises:
-            RequestError: naming the tensor that is missing or does not hold what the format says.
-        """
+        """Undo `compress`; errors as of `Format`."""
         packed = required(f"{name}.qweight", tensors)
         scales = matrix_of_scales(f"{name}.scales", tensors)
         groups, rows = scales.shape
@@ -109,12 +101,7 @@ class Awq:
         return tuple(f"{name}.{part}" for part in _PARTS)
 
     def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
-        """The `quantization_config` of config.json.
-
-        Args:
-            ignore: full names of linears that stay in full precision, `lm_head` among them.
-            dequantize: not known to this format; whoever loads the checkpoint needs kernels for it.
-        """
+        """The `quantization_config` of config.json; this format knows no `dequantize`, whoever loads the checkpoint needs kernels for it."""
         del dequantize
         return {
             "quant_method": "awq",

@@ -59,11 +59,7 @@ class BitsAndBytes:
         return isinstance(weight, Nf4Tensor) and weight.grid_name == self.kind and isinstance(weight.scales, NestedScales) == self.double_quant
 
     def compress(self, name: str, weight: StoredWeight) -> dict[str, Tensor]:
-        """Tensors to store for the linear `name` (without `.weight`).
-
-        Raises:
-            ValueError: `can_compress` is false.
-        """
+        """Tensors to store for the linear `name`; errors as of `Format`."""
         if not self.can_compress(weight):
             raise ValueError(f"{name} does not fit the scheme {self}")
         if isinstance(weight, Int8Rows):
@@ -81,11 +77,7 @@ class BitsAndBytes:
         return tensors
 
     def decompress(self, name: str, tensors: Mapping[str, Tensor]) -> StoredWeight:
-        """Undo `compress`; `tensors` may hold more than this linear's.
-
-        Raises:
-            RequestError: naming the tensor that is missing or does not hold what the format says.
-        """
+        """Undo `compress`; errors as of `Format`."""
         return self._eight_bit(name, tensors) if self.kind == "int8" else self._four_bit(name, tensors)
 
     def _eight_bit(self, name: str, tensors: Mapping[str, Tensor]) -> Int8Rows:
@@ -116,12 +108,7 @@ class BitsAndBytes:
         return Nf4Tensor(packed, scales, state.shape, state.dtype, grid, self.kind, state.block)
 
     def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
-        """The `quantization_config` of config.json.
-
-        Args:
-            ignore: full names of linears that stay in full precision, `lm_head` among them.
-            dequantize: bitsandbytes has no such switch; models whose code reads the weight of a linear itself load all the same.
-        """
+        """The `quantization_config` of config.json; bitsandbytes has no `dequantize`, and models that read the weights themselves load without."""
         del dequantize
         four = self.kind != "int8"
         return {

@@ -49,11 +49,7 @@ class FineGrainedFp8:
         return weight.format is E4M3 and weight.granularity == self.granularity and static == self.static_inputs
 
     def compress(self, name: str, weight: StoredWeight) -> dict[str, Tensor]:
-        """Tensors to store for the linear `name` (without `.weight`).
-
-        Raises:
-            ValueError: `can_compress` is false.
-        """
+        """Tensors to store for the linear `name`; errors as of `Format`."""
         if not self.can_compress(weight):
             raise ValueError(f"{name} does not fit the scheme {self}")
         stored = cast("Float8Tensor", weight)
@@ -64,11 +60,7 @@ class FineGrainedFp8:
         return tensors
 
     def decompress(self, name: str, tensors: Mapping[str, Tensor]) -> Float8Tensor:
-        """Undo `compress`; `tensors` may hold more than this linear's.
-
-        Raises:
-            RequestError: naming the tensor that is missing or does not hold what the format says.
-        """
+        """Undo `compress`; errors as of `Format`."""
         codes = fp8_codes(name, tensors)
         mark = next((mark for mark in _MARKS if f"{name}{mark}" in tensors), _MARKS[0])
         widened = {key: _widened(tensor) for key, tensor in tensors.items() if key.startswith(name)}
@@ -80,12 +72,7 @@ class FineGrainedFp8:
         return Float8Tensor(codes, scales, self.granularity, E4M3, inputs)
 
     def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
-        """The `quantization_config` of config.json.
-
-        Args:
-            ignore: full names of linears that stay in full precision, `lm_head` among them.
-            dequantize: have transformers widen the weights while it loads.
-        """
+        """The `quantization_config` of config.json; arguments as of `Format`."""
         return {
             "quant_method": "fp8",
             "fmt": "e4m3",

@@ -83,11 +83,7 @@ class Gptq:
         return next((reason for reason, holds in checks.items() if holds), None)
 
     def compress(self, name: str, weight: StoredWeight) -> dict[str, Tensor]:
-        """Tensors to store for the linear `name` (without `.weight`).
-
-        Raises:
-            ValueError: `can_compress` is false; says why.
-        """
+        """Tensors to store for the linear `name`; errors as of `Format`."""
         reason = self.refusal(weight)
         if reason is not None:
             raise ValueError(f"{name}: {reason}")
@@ -101,11 +97,7 @@ class Gptq:
         }
 
     def decompress(self, name: str, tensors: Mapping[str, Tensor]) -> QuantizedTensor:
-        """Undo `compress`; `tensors` may hold more than this linear's.
-
-        Raises:
-            RequestError: naming the tensor that is missing or does not hold what the format says.
-        """
+        """Undo `compress`; errors as of `Format`."""
         own = self.of(name)
         packed = required(f"{name}.qweight", tensors)
         scales = matrix_of_scales(f"{name}.scales", tensors)
@@ -149,12 +141,7 @@ class Gptq:
         return tuple(f"{name}.{part}" for part in _PARTS)
 
     def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, Any]:
-        """The `quantization_config` of config.json.
-
-        Args:
-            ignore: full names of linears that stay in full precision, `lm_head` among them.
-            dequantize: not known to this format; whoever loads the checkpoint needs kernels for it.
-        """
+        """The `quantization_config` of config.json; this format knows no `dequantize`, whoever loads the checkpoint needs kernels for it."""
         del dequantize
         kept = [name for name in ignore if name != "lm_head"]
         return {

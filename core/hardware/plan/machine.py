@@ -36,11 +36,6 @@ class Gpu:
         return self._at_least((8, 9)) if self.vendor == "nvidia" else "MI300" in self.name or "MI325" in self.name
 
     @property
-    def fp4(self) -> bool:
-        """Whether it multiplies FP4 matrices: Blackwell."""
-        return self.vendor == "nvidia" and self._at_least((10, 0))
-
-    @property
     def int8(self) -> bool:
         """Whether vLLM multiplies INT8 matrices on it (its kernels exist from Turing to Hopper)."""
         return self.vendor == "nvidia" and self._at_least((7, 5)) and not self._at_least((10, 0))

@@ -10,12 +10,12 @@ from torch import Tensor
 from core.kvcache.storage.attention_mass import attention_mass
 from core.kvcache.storage.build import LayerContext
 from core.kvcache.storage.choosing import heavy_and_recent, take
+from core.kvcache.storage.stored import StoredLayer
 from core.paging.slots import Slots
-from core.runtime.cache import KvLayer
 
 
-class H2OLayer(KvLayer):
-    """Keys and values [2, B, kv heads, held, d] and scores float32 [B, kv heads, held]; each key head keeps tokens of its own.
+class H2OLayer(StoredLayer):
+    """Keys and values [2, B, kv heads, held, d] and in `extra` scores float32 [B, kv heads, held]; each key head keeps tokens of its own.
 
     After the attention over new tokens what exceeds the budget is evicted: its memory is freed. Positions are those of the text.
     """
@@ -26,22 +26,12 @@ class H2OLayer(KvLayer):
         super().__init__()
         self._budget = context.settings.budget
         self._scratch, self._states = context.scratch, Slots()
-        self._scores: Tensor | None = None
+        self.stores = (self._states,)
 
     @property
     def held(self) -> int:
         """The budget, once it is full."""
         return self._states.count
-
-    @property
-    def nbytes(self) -> int:
-        """Keys, values and scores of the tokens held."""
-        return self._states.nbytes + (0 if self._scores is None else self._scores.nbytes)
-
-    @property
-    def reserved(self) -> int:
-        """Bytes of the buffers as they are allocated."""
-        return self._states.reserved + (0 if self._scores is None else self._scores.nbytes)
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Behind what is held."""
@@ -53,12 +43,12 @@ class H2OLayer(KvLayer):
     def observe(self, query: Tensor, keys: Tensor, scaling: float) -> None:
         """Add to each slot's score what it has just received, and evict."""
         received = attention_mass(query, keys, scaling)
-        if self._scores is not None:
-            received[..., : self._scores.shape[-1]] += self._scores
-        self._scores = received
+        if self.extra is not None:
+            received[..., : self.extra.shape[-1]] += self.extra
+        self.extra = received
         if self.held > self._budget:
             kept = heavy_and_recent(received, self._budget)
-            self._scores = received.gather(-1, kept)
+            self.extra = received.gather(-1, kept)
             self._evict(kept)
 
     def _evict(self, kept: Tensor) -> None:
@@ -73,12 +63,5 @@ class H2OLayer(KvLayer):
 
     def reset(self) -> None:
         """Count from zero; the memory of keys and values stays."""
-        self.seen = 0
-        self._scores = None
-        self._states.clear()
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Take rows in another order."""
-        self._states.reorder(beam_idx, 1)
-        if self._scores is not None:
-            self._scores = self._scores.index_select(0, beam_idx)
+        super().reset()
+        self.extra = None

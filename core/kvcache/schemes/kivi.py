@@ -14,19 +14,22 @@ from core.errors import RequestError
 from core.kvcache.catalog.sizes import span
 from core.kvcache.storage.affine import by_channels, by_tokens, quantize_range
 from core.kvcache.storage.build import LayerContext
+from core.kvcache.storage.stored import StoredLayer
 from core.numerics.packed.byte_codes import pack_bytes, unpack_bytes
 from core.paging.slots import Slots
-from core.runtime.cache import KvLayer
 
 Parts = tuple[Slots, Slots, Slots]
 """Codes, scales and lowest values."""
 
 
-class KiviLayer(KvLayer):
+class KiviLayer(StoredLayer):
     """Key codes uint8 [B, kv heads, t, d * bits / 8] with scales and lowest values float16 [B, kv heads, t / group, d]; value codes alike with
-    scales and lowest values [B, kv heads, t, d / span]; residuals [B, kv heads, residual, d]."""
+    scales and lowest values [B, kv heads, t, d / span]; in `extra` the newest keys and values, [2, B, kv heads, residual, d]: token t at slot
+    t % residual. Keys may be quantized already."""
 
     pads: ClassVar[bool] = True
+    batch_dim: ClassVar[int] = 0
+    extra_batch_dim: ClassVar[int] = 1
     bits: ClassVar[int]
 
     def __init__(self, context: LayerContext) -> None:
@@ -35,39 +38,23 @@ class KiviLayer(KvLayer):
         self._scratch, self._residual, self._group = context.scratch, settings.residual, settings.group
         self._span = span(context.geometry.head_dim, settings.group)
         self._keys, self._values = (Slots(), Slots(), Slots()), (Slots(), Slots(), Slots())
-        self._recent: Tensor | None = None
-        """The newest keys and values, [2, B, kv heads, residual, d]: token t at slot t % residual. Keys may be quantized already."""
-
-    @property
-    def held(self) -> int:
-        """All tokens."""
-        return self.seen
-
-    @property
-    def nbytes(self) -> int:
-        """Codes, scales and lowest values, and the two residuals whole."""
-        return sum(part.nbytes for part in (*self._keys, *self._values)) + (0 if self._recent is None else self._recent.nbytes)
-
-    @property
-    def reserved(self) -> int:
-        """Bytes of the buffers as they are allocated."""
-        return sum(part.reserved for part in (*self._keys, *self._values)) + (0 if self._recent is None else self._recent.nbytes)
+        self.stores = (*self._keys, *self._values)
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Look at the quantized tokens, the residual and the new ones; then quantize what the residual has no place for."""
         batch, heads, count, width = keys.shape
         before, after = self.seen, self.seen + count
-        if self._recent is None or (not before and (self._recent.shape[1] != batch or self._recent.dtype != keys.dtype)):
-            self._recent = keys.new_zeros((2, batch, heads, self._residual, width))
+        if self.extra is None or (not before and (self.extra.shape[1] != batch or self.extra.dtype != keys.dtype)):
+            self.extra = keys.new_zeros((2, batch, heads, self._residual, width))
         everything = self._scratch.take((2, batch, heads, after, width), keys)
         for slot, token, length in self._runs(self._values[0].count, before):
-            everything.narrow(-2, token, length).copy_(self._recent.narrow(-2, slot, length))
+            everything.narrow(-2, token, length).copy_(self.extra.narrow(-2, slot, length))
         self._decode_keys(everything[0])
-        self._decode_values(everything[1])
+        self._decode_tokens(self._values, everything[1])
         everything[0].narrow(-2, before, count).copy_(keys)
         everything[1].narrow(-2, before, count).copy_(values)
         for slot, token, length in self._runs(max(before, after - self._residual), after):
-            self._recent.narrow(-2, slot, length).copy_(everything.narrow(-2, token, length))
+            self.extra.narrow(-2, slot, length).copy_(everything.narrow(-2, token, length))
         self._quantize(everything, after)
         self.seen = after
         return everything[0], everything[1]
@@ -78,19 +65,6 @@ class KiviLayer(KvLayer):
             raise RequestError(
                 "KIVI does not support rollback, which speculative decoding needs: its keys are quantized in blocks of tokens; use int8 or fp8"
             )
-
-    def reset(self) -> None:
-        """Count from zero; the memory stays."""
-        self.seen = 0
-        for part in (*self._keys, *self._values):
-            part.clear()
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Take rows in another order."""
-        for part in (*self._keys, *self._values):
-            part.reorder(beam_idx, 0)
-        if self._recent is not None:
-            self._recent = self._recent.index_select(1, beam_idx)
 
     def _runs(self, first: int, last: int) -> Iterator[tuple[int, int, int]]:
         """Slot, token and length of the runs that hold the tokens from `first` to `last`, at most a residual of them."""
@@ -117,12 +91,8 @@ class KiviLayer(KvLayer):
             grouped = by_tokens(unpack_bytes(codes.rows, self.bits, out.narrow(-2, 0, codes.count)), self._group)
             grouped.mul_(scales.rows.unsqueeze(-2)).add_(lowest.rows.unsqueeze(-2))
 
-    def _decode_values(self, out: Tensor) -> None:
-        """The same for the values."""
-        self._decode_tokens(self._values, out)
-
     def _decode_tokens(self, parts: Parts, out: Tensor) -> None:
-        """Write what was quantized by token."""
+        """The same for what was quantized by token."""
         codes, scales, lowest = parts
         if codes.count:
             grouped = by_channels(unpack_bytes(codes.rows, self.bits, out.narrow(-2, 0, codes.count)), self._span)

@@ -43,11 +43,6 @@ class OffloadLayer(KvLayer):
         """Tokens in main memory; those behind them are on the device."""
 
     @property
-    def held(self) -> int:
-        """All tokens."""
-        return self.seen
-
-    @property
     def nbytes(self) -> int:
         """Of all tokens, wherever they are."""
         return self.device_bytes + self._of(self._host, self.hosted)

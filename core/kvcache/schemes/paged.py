@@ -135,11 +135,6 @@ class PagedLayer(KvLayer):
         self._copied = 0
 
     @property
-    def held(self) -> int:
-        """All tokens."""
-        return self.seen
-
-    @property
     def nbytes(self) -> int:
         """Of the blocks in use, and with the first layer of the block table; the rest of the pool is `reserved`."""
         table = self.pages.index_bytes if self._index == 0 else 0

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from core.kvcache.storage.build import LayerContext
+from core.kvcache.storage.stored import StoredLayer
 from core.paging.slots import Slots
-from core.runtime.cache import KvLayer
 
 
-class PerTokenLayer(KvLayer):
+class PerTokenLayer(StoredLayer):
     """Keys and values as codes and scales, quantized once when they arrive; the history is dequantized at each step into shared memory.
 
     Since every token has scales of its own, tokens can be taken back and slots stay where they were put.
@@ -26,7 +26,7 @@ class PerTokenLayer(KvLayer):
     def __init__(self, context: LayerContext) -> None:
         super().__init__()
         self._scratch = context.scratch
-        self._parts: tuple[Slots, ...] = ()
+        self.stores: tuple[Slots, ...] = ()
         """What `encode` made, [2, B, kv heads, seen, ...]: keys and values together."""
 
     @abstractmethod
@@ -37,32 +37,17 @@ class PerTokenLayer(KvLayer):
     def decode(self, parts: Sequence[Tensor], out: Tensor) -> None:
         """Write to `out` [..., n, d] what the parts stand for."""
 
-    @property
-    def held(self) -> int:
-        """All tokens."""
-        return self.seen
-
-    @property
-    def nbytes(self) -> int:
-        """Codes and scales of the tokens held."""
-        return sum(part.nbytes for part in self._parts)
-
-    @property
-    def reserved(self) -> int:
-        """Bytes of the buffers as they are allocated."""
-        return sum(part.reserved for part in self._parts)
-
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize the new tokens; they themselves are still looked at as they came."""
         batch, heads, count, width = keys.shape
         states = torch.stack((keys, values))
         everything = self._scratch.take((2, batch, heads, self.seen + count, width), keys)
         if self.seen:
-            self.decode([part.rows for part in self._parts], everything.narrow(-2, 0, self.seen))
+            self.decode([part.rows for part in self.stores], everything.narrow(-2, 0, self.seen))
         everything.narrow(-2, self.seen, count).copy_(states)
         encoded = self.encode(states)
-        self._parts = self._parts or tuple(Slots() for _ in encoded)
-        for part, rows in zip(self._parts, encoded, strict=True):
+        self.stores = self.stores or tuple(Slots() for _ in encoded)
+        for part, rows in zip(self.stores, encoded, strict=True):
             part.append(rows)
         self.seen += count
         return everything[0], everything[1]
@@ -70,22 +55,11 @@ class PerTokenLayer(KvLayer):
     def forget(self, count: int) -> None:
         """Count back."""
         self.seen -= count
-        for part in self._parts:
+        for part in self.stores:
             part.forget(count)
 
     def select(self, slots: Tensor, of: int) -> None:
         """Move the kept slots together."""
         self.seen += len(slots) - of
-        for part in self._parts:
+        for part in self.stores:
             part.select(slots, of)
-
-    def reset(self) -> None:
-        """Count from zero; the memory stays."""
-        self.seen = 0
-        for part in self._parts:
-            part.clear()
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Take rows in another order."""
-        for part in self._parts:
-            part.reorder(beam_idx, 1)

@@ -7,31 +7,22 @@ from torch import Tensor
 
 from core.kvcache.storage.build import LayerContext
 from core.kvcache.storage.ring import Ring, within
-from core.runtime.cache import KvLayer
+from core.kvcache.storage.stored import StoredLayer
 
 
-class SlidingLayer(KvLayer):
-    """A ring [2, B, kv heads, window, d]. Positions are those of the text; a single new token stands where the oldest was, not last."""
+class SlidingLayer(StoredLayer):
+    """A ring [2, B, kv heads, window, d]. Positions are those of the text; a single new token is where the oldest was, not last."""
 
     def __init__(self, context: LayerContext) -> None:
         super().__init__()
         self.window = context.settings.budget
         self._ring = Ring(self.window)
+        self.stores = (self._ring,)
 
     @property
     def held(self) -> int:
         """The window less the place of the next query."""
         return min(self.seen, self.window - 1)
-
-    @property
-    def nbytes(self) -> int:
-        """Keys and values of the tokens held."""
-        return self._ring.nbytes
-
-    @property
-    def reserved(self) -> int:
-        """Bytes of the buffer as it is allocated."""
-        return self._ring.reserved
 
     def looked_at(self, count: int) -> Tensor | None:
         """The window before each token."""
@@ -49,12 +40,3 @@ class SlidingLayer(KvLayer):
         self._ring.extend(states)
         self.seen += keys.shape[2]
         return looked_at[0], looked_at[1]
-
-    def reset(self) -> None:
-        """Count from zero; the memory stays."""
-        self.seen = 0
-        self._ring.clear()
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Take rows in another order."""
-        self._ring.reorder(beam_idx, 1)

@@ -9,14 +9,14 @@ from core.errors import RequestError
 from core.kvcache.storage.attention_mass import attention_mass
 from core.kvcache.storage.build import LayerContext
 from core.kvcache.storage.choosing import snapkv_keep, take
+from core.kvcache.storage.stored import StoredLayer
 from core.paging.slots import Slots
-from core.runtime.cache import KvLayer
 
 
-class SnapKvLayer(KvLayer):
+class SnapKvLayer(StoredLayer):
     """Keys and values [2, B, kv heads, held, d]; each key head keeps tokens of its own. Positions are those of the text.
 
-    While the prompt is read all of it is held, and the queries of its last tokens with it.
+    While the prompt is read all of it is held, and in `extra` the queries of its last tokens.
     """
 
     is_croppable = True
@@ -26,23 +26,13 @@ class SnapKvLayer(KvLayer):
         settings = context.settings
         self._budget, self._observed, self._pooling = settings.budget, settings.observed, settings.pooling
         self._states = Slots()
-        self._queries: Tensor | None = None
-        self._start()
+        self.stores = (self._states,)
+        self.reset()
 
     @property
     def held(self) -> int:
         """What was kept of the prompt, and all tokens since."""
         return self._states.count
-
-    @property
-    def nbytes(self) -> int:
-        """Keys and values of the tokens held, and queries until the prompt is complete."""
-        return self._states.nbytes + (0 if self._queries is None else self._queries.nbytes)
-
-    @property
-    def reserved(self) -> int:
-        """Bytes of the buffers as they are allocated."""
-        return self._states.reserved + (0 if self._queries is None else self._queries.nbytes)
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Behind what is held."""
@@ -56,16 +46,16 @@ class SnapKvLayer(KvLayer):
         del keys
         if not self.observes:
             return
-        queries = query if self._queries is None else torch.cat((self._queries, query), dim=2)
-        self._queries, self._scaling = queries[:, :, -self._observed :].clone(), scaling
+        queries = query if self.extra is None else torch.cat((self.extra, query), dim=2)
+        self.extra, self._scaling = queries[:, :, -self._observed :].clone(), scaling
 
     def prefilled(self) -> None:
         """Let the last queries vote and keep what they chose; nothing is dropped of a prompt within the budget."""
-        if self._queries is not None and self.held > self._budget:
+        if self.extra is not None and self.held > self._budget:
             states = self._states.buffer
-            votes = attention_mass(self._queries, self._states.rows[0], self._scaling)
-            self._states.replace(take(states, snapkv_keep(votes, self._budget, self._queries.shape[2], self._pooling)))
-        self._queries, self._prompted = None, self.seen
+            votes = attention_mass(self.extra, self._states.rows[0], self._scaling)
+            self._states.replace(take(states, snapkv_keep(votes, self._budget, self.extra.shape[2], self._pooling)))
+        self.extra, self._prompted = None, self.seen
         self.observes = False  # type: ignore[misc]
 
     def forget(self, count: int) -> None:
@@ -92,17 +82,7 @@ class SnapKvLayer(KvLayer):
 
     def reset(self) -> None:
         """Count from zero; the memory of keys and values stays."""
-        self._states.clear()
-        self._start()
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Take rows in another order."""
-        self._states.reorder(beam_idx, 1)
-        if self._queries is not None:
-            self._queries = self._queries.index_select(0, beam_idx)
-
-    def _start(self) -> None:
-        self.seen = 0
+        super().reset()
         self.observes = True  # type: ignore[misc]
-        self._queries = None
+        self.extra = None
         self._scaling, self._prompted = 1.0, 0

@@ -15,11 +15,11 @@ from core.errors import RequestError
 from core.kvcache.storage.build import LayerContext
 from core.kvcache.storage.ring import Ring, within
 from core.kvcache.storage.rotary import rotations, turn, turn_back
+from core.kvcache.storage.stored import StoredLayer
 from core.paging.slots import Slots
-from core.runtime.cache import KvLayer
 
 
-class StreamingLayer(KvLayer):
+class StreamingLayer(StoredLayer):
     """Sinks [2, B, kv heads, sinks, d] and a ring of the other `budget - sinks` tokens, the query's own among them."""
 
     unbounded: ClassVar[bool] = True
@@ -31,22 +31,12 @@ class StreamingLayer(KvLayer):
         self.sinks, self.window = context.settings.sinks, context.settings.budget - context.settings.sinks
         self.chunk = max(self.window // 4, 1)  # within a chunk, tokens stand further from the sinks than they would one by one
         self._frequencies, self._scratch = context.inverse_frequencies, context.scratch
-        self._first, self._ring = Slots(max(self.sinks, 1)), Ring(self.window)
+        self._first, self._ring = self.stores = Slots(max(self.sinks, 1)), Ring(self.window)
 
     @property
     def held(self) -> int:
         """Sinks and window less the place of the next query."""
         return min(self.seen, self.sinks + self.window - 1)
-
-    @property
-    def nbytes(self) -> int:
-        """Keys and values of the tokens held."""
-        return self._first.nbytes + self._ring.nbytes
-
-    @property
-    def reserved(self) -> int:
-        """Bytes of the buffers as they are allocated."""
-        return self._first.reserved + self._ring.reserved
 
     def positions(self, count: int) -> Tensor:
         """Places behind what is held."""
@@ -63,17 +53,6 @@ class StreamingLayer(KvLayer):
         if keys.shape[2] == 1 and self._first.count == self.sinks:
             return self._append_one(states, held)
         return self._append_many(states, held)
-
-    def reset(self) -> None:
-        """Count from zero; the memory stays."""
-        self.seen = 0
-        self._first.clear()
-        self._ring.clear()
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Take rows in another order."""
-        self._first.reorder(beam_idx, 1)
-        self._ring.reorder(beam_idx, 1)
 
     def _append_one(self, states: Tensor, held: int) -> tuple[Tensor, Tensor]:
         """One token into the window, over its oldest; slots stay where they are, only their rotations change."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, computed_field, model_validator
+from pydantic import Field, computed_field
 
 from core.kvcache.result import Path
 from core.result import Figure, Figures, PeakMemory, Result, Seconds
@@ -96,12 +96,6 @@ class KvCacheWhyResult(Result):
     seconds: Seconds
     peak_rss_bytes: PeakMemory
     notes: tuple[str, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _metrics_follow(cls, values: Any) -> Any:
-        """`metrics` of a saved result is computed again."""
-        return {name: value for name, value in values.items() if name != "metrics"} if isinstance(values, dict) else values
 
     @computed_field  # type: ignore[prop-decorator]
     @property

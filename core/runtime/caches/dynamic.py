@@ -28,7 +28,7 @@ class DynamicKvLayer(StaticKvLayer):
     @property
     def reserved(self) -> int:
         """Bytes of the buffers as they are allocated."""
-        return 0 if self.keys is None or self.values is None else self.keys.nbytes + self.values.nbytes
+        return super().nbytes
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Write in place, after growing where that is needed."""

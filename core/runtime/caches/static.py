@@ -28,11 +28,6 @@ class StaticKvLayer(KvLayer):
         self.values: Tensor | None = None
 
     @property
-    def held(self) -> int:
-        """All tokens."""
-        return self.seen
-
-    @property
     def nbytes(self) -> int:
         """The whole buffers, full or not."""
         return 0 if self.keys is None or self.values is None else self.keys.nbytes + self.values.nbytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -36,51 +36,6 @@ class Round:
     verify_seconds: float = 0.0
     candidates: int = 0
     """Drafts that the target looked at, where that is more than `drafted` tells: the nodes of a tree."""
-
-
-@dataclass
-class Speculated:
-    """The continuation of each row, and the rounds that made it."""
-
-    tokens: list[list[int]]
-    """A stop token is part of it."""
-    finish: list[Finish]
-    rounds: list[Round] = field(default_factory=list)
-    target_calls: int = 0
-    draft_calls: int = 0
-
-
-def speculate(
-    decoder: Decoder,
-    drafter: Drafter,
-    prompts: Tensor,
-    *,
-    gamma: int,
-    sampling: Sampling | None = None,
-    max_new_tokens: int = 256,
-    stop_tokens: Collection[int] = (),
-    generator: torch.Generator | None = None,
-    real: Tensor | None = None,
-) -> Speculated:
-    """Continue prompts; arguments and errors as of `rounds`."""
-    result = Speculated([[] for _ in prompts], ["length"] * len(prompts))
-    for done in rounds(
-        decoder,
-        drafter,
-        prompts,
-        gamma=gamma,
-        sampling=sampling,
-        max_new_tokens=max_new_tokens,
-        stop_tokens=stop_tokens,
-        generator=generator,
-        real=real,
-    ):
-        result.rounds.append(done)
-        for row, new in enumerate(done.emitted):
-            result.tokens[row] += new
-            result.finish[row] = done.over[row] or result.finish[row]
-    result.target_calls, result.draft_calls = len(result.rounds), drafter.calls
-    return result
 
 
 def rounds(

@@ -18,43 +18,11 @@ from core.errors import RequestError, RunFailed
 from core.runtime.decoder import Decoder, Tree
 from core.runtime.prefill import prefill
 from core.runtime.sampling import Sampling, SeenTokens, choose, draw, warp
-from core.speculate.bench.loop import Finish, Round, Speculated
+from core.speculate.bench.loop import Finish, Round
 from core.speculate.medusa.heads import MedusaHeads
 from core.speculate.medusa.tree import CandidateTree
 from core.speculate.medusa.typical import threshold
 from core.speculate.spec import Acceptance
-
-
-def decode(
-    decoder: Decoder,
-    heads: MedusaHeads,
-    tree: CandidateTree,
-    prompt: Tensor,
-    *,
-    sampling: Sampling | None = None,
-    max_new_tokens: int = 256,
-    stop_tokens: Collection[int] = (),
-    generator: torch.Generator | None = None,
-    acceptance: Acceptance = "exact",
-) -> Speculated:
-    """Continue a prompt; arguments and errors as of `rounds`."""
-    result = Speculated([[]], ["length"])
-    for done in rounds(
-        decoder,
-        heads,
-        tree,
-        prompt,
-        sampling=sampling,
-        max_new_tokens=max_new_tokens,
-        stop_tokens=stop_tokens,
-        generator=generator,
-        acceptance=acceptance,
-    ):
-        result.rounds.append(done)
-        result.tokens[0] += done.emitted[0]
-        result.finish[0] = done.over[0] or result.finish[0]
-    result.target_calls, result.draft_calls = len(result.rounds), len(result.rounds) - 1
-    return result
 
 
 def rounds(

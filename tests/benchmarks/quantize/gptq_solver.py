@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.quantize.gptq import gptq
 from tests.benchmarks.report import CANNOT_RUN_HERE, record
+from tests.core.quantize.by_hessian import gptq
 
 BITS, GROUP_SIZE, DAMP = 4, 128, 0.01
 

@@ -25,7 +25,6 @@ from core.models.load import load_model
 from core.models.resolve import resolve
 from core.runtime.opening import open_decoder
 from core.runtime.sampling import Sampling
-from core.speculate.bench.loop import speculate
 from core.speculate.bench.prompts import prompts_of
 from core.speculate.drafters.model import ModelDrafter
 from core.speculate.result import SpeculateResult
@@ -33,6 +32,7 @@ from core.speculate.run import run
 from core.speculate.spec import SpeculateSpec
 from tests.benchmarks.report import Bar, record
 from tests.core.conftest import RecordingContext
+from tests.core.speculate.whole import speculate
 
 GAMMAS = (2, 4, 6, 8, 10, 12)
 BARS: dict[str, Bar] = {

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from core.errors import RunFailed
 from core.numerics.grid import Grid
-from core.quantize.gptq import gptq
 from core.quantize.linear import rtn
+from tests.core.quantize.by_hessian import gptq
 
 
 def problem(rows: int, columns: int, seed: int, tokens: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:

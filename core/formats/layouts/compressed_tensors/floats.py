@@ -46,11 +46,7 @@ class FloatQuantized:
         return weight.format is self.kind and (weight.granularity, static) == (self.granularity, self.inputs)
 
     def compress(self, name: str, weight: StoredWeight) -> dict[str, Tensor]:
-        """Tensors to store for the linear `name` (without `.weight`).
-
-        Raises:
-            ValueError: `can_compress` is false.
-        """
+        """Tensors to store for the linear `name`; errors as of `Format`."""
         if not self.can_compress(weight):
             raise ValueError(f"{name} does not fit the scheme {self}")
         stored = cast("Float8Tensor", weight)
@@ -60,11 +56,7 @@ class FloatQuantized:
         return tensors
 
     def decompress(self, name: str, tensors: Mapping[str, Tensor]) -> Float8Tensor:
-        """Undo `compress`; `tensors` may hold more than this linear's.
-
-        Raises:
-            RequestError: naming the tensor that is missing or does not hold what the format says.
-        """
+        """Undo `compress`; errors as of `Format`."""
         codes = fp8_codes(name, tensors, self.kind)
         scales = stored_scales(f"{name}.weight_scale", tensors, scale_shapes(codes, self.granularity))
         return Float8Tensor(codes, scales, self.granularity, self.kind, self._activations(name, tensors))
@@ -77,12 +69,7 @@ class FloatQuantized:
         return GroupedInputs("fp8-e4m3") if self.granularity == "block" else ActivationQuantizer("fp8-e4m3")
 
     def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
-        """The `quantization_config` of config.json.
-
-        Args:
-            ignore: full names of linears that stay in full precision, `lm_head` among them.
-            dequantize: have transformers unpack the weights while it loads, for models whose code reads the weight of a linear itself.
-        """
+        """The `quantization_config` of config.json; arguments as of `Format`."""
         block = self.granularity == "block"
         weights = _arguments(self.granularity, dynamic=False) | ({"block_structure": [BLOCK, BLOCK]} if block else {})
         inputs = {

@@ -72,11 +72,7 @@ class CompressedTensors:
         return same_scheme and quantized.sequential and (self.activation_bits == 16 or (self.bits == 8 and self.symmetric))
 
     def compress(self, name: str, quantized: StoredWeight) -> dict[str, Tensor]:
-        """Tensors to store for the linear `name` (without `.weight`).
-
-        Raises:
-            ValueError: `can_compress` is false.
-        """
+        """Tensors to store for the linear `name`; errors as of `Format`."""
         if not self.can_compress(quantized):
             raise ValueError(f"{name} does not fit the scheme {self}")
         scales = quantized.scales.reshape(1) if self.granularity == "tensor" else quantized.scales
@@ -96,11 +92,7 @@ class CompressedTensors:
         return tensors
 
     def decompress(self, name: str, tensors: Mapping[str, Tensor]) -> QuantizedTensor:
-        """Undo `compress`; `tensors` may hold more than this linear's.
-
-        Raises:
-            RequestError: naming the tensor that is missing or does not hold what the format says.
-        """
+        """Undo `compress`; errors as of `Format`."""
         codes = self._packed_codes(name, tensors) if self.scheme == "pack-quantized" else self._plain_codes(name, tensors)
         rows, columns = codes.shape
         scales = self._scales(f"{name}.weight_scale", tensors, rows, columns)
@@ -185,12 +177,7 @@ class CompressedTensors:
         return tuple(f"{name}.{kind}" for kind in kinds)
 
     def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
-        """The `quantization_config` of config.json.
-
-        Args:
-            ignore: full names of linears that stay in full precision, `lm_head` among them.
-            dequantize: have transformers unpack the weights while it loads, for models whose code reads the weight of a linear itself.
-        """
+        """The `quantization_config` of config.json; arguments as of `Format`."""
         weights = self._arguments(self.bits, self.granularity, symmetric=self.symmetric, dynamic=False)
         weights |= {"group_size": self.group_size if self.granularity == "group" else None, "actorder": "weight" if self.act_order else None}
         fixed = self.activation_scales == "static"

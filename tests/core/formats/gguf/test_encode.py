@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from core.formats.gguf.encode import decode_q8_0, encode, encoded_bytes
+from core.formats.gguf.encode import decode_q8_0, encode
 
 FLOATS = st.floats(-(2.0**100), 2.0**100, width=32)
 
@@ -41,7 +41,6 @@ def test_many_runs_make_the_same_bytes_as_one_array(block: str, dtype: torch.dty
     values = torch.randn(700, 96, generator=torch.Generator().manual_seed(0)).to(dtype)
     found = encode(values, block)
     assert found.numpy().tobytes() == theirs(values.float().numpy(), block)
-    assert len(found) == encoded_bytes(block, values.numel())
 
 
 def test_q8_0_comes_back_within_half_a_step() -> None:

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from core.calibration.cholesky import factorize
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
-from core.quantize.gptq import gptq
 from core.quantize.linear import additive as method
 from core.quantize.linear.additive import AdditiveConfig, additive, quantize
 from core.quantize.linear.additive_codebooks import fit_codebooks, fit_scales, initial_scales, residual_kmeans
 from core.quantize.linear.additive_codes import Objective, beam_search, sweep, weight_of
 from core.quantize.plan.additive_shape import CodebookShape
+from tests.core.quantize.by_hessian import gptq
 
 
 def problem(rows: int, out_group: int, columns: int, seed: int) -> Objective:

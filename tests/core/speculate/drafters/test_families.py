@@ -7,11 +7,11 @@ import pytest
 from core.runtime.generate import generate
 from core.runtime.opening import open_decoder
 from core.runtime.sampling import Sampling
-from core.speculate.bench.loop import speculate
 from core.speculate.drafters.layers import with_blocks
 from core.speculate.drafters.lookup import LookupDrafter
 from core.speculate.drafters.model import ModelDrafter
 from tests.core.runtime.tiny import FUSED, MANY, OTHERS, config_of, model_of, prompts
+from tests.core.speculate.whole import speculate
 
 NEW, SLOTS = 16, 60
 FEW = ["llama", "gemma2", "qwen2, window"]
