@@ -12,11 +12,9 @@ from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
-from pydantic import Field
-
 from core.errors import RequestError
 from core.sanitize import clean
-from core.spec import Spec, unit
+from core.spec import Spec, option
 
 GROUP = "llmopt.engines"
 """Entry-point group: the name of an engine, and a class without arguments."""
@@ -37,28 +35,24 @@ class ServeSpec(Spec):
 
     engine: Annotated[
         str,
-        Field(
-            description="Engine: transformers, runtime, llama-cpp, vllm, sglang, tensorrt-llm, ollama; or one of its servers: llama-cpp/llama-server",
+        option(
+            "Engine: transformers, runtime, llama-cpp, vllm, sglang, tensorrt-llm, ollama; or one of its servers: llama-cpp/llama-server",
             min_length=1,
         ),
     ]
-    host: Annotated[str, Field(description="Address to listen on; default: this machine only", min_length=1)] = "127.0.0.1"
-    port: Annotated[int, Field(description="Port; 0 picks a free one", ge=0, le=65535)] = 0
-    context: Annotated[
-        int | None, Field(description="Maximum prompt and output tokens together; default: the model's", ge=1, json_schema_extra=unit("token"))
-    ] = None
-    dtype: Annotated[str, Field(description="Dtype: auto, float32, bfloat16 or float16", pattern="^(auto|float32|bfloat16|float16)$")] = "auto"
-    quantization: Annotated[str | None, Field(description="Quantization to load or apply; default: from the checkpoint")] = None
-    kv_dtype: Annotated[str | None, Field(description="Number format of the KV cache; default: the engine's")] = None
-    draft: Annotated[str | None, Field(description="Draft model for speculative decoding; default: none")] = None
-    gamma: Annotated[int, Field(description="Draft tokens per step", ge=1, json_schema_extra=unit("token"))] = 5
-    threads: Annotated[int | None, Field(description="CPU threads; default: the engine's", ge=1)] = None
-    gpu_memory: Annotated[float | None, Field(description="Fraction of GPU memory to use; default: the engine's", gt=0, le=1)] = None
-    tensor_parallel: Annotated[int, Field(description="Tensor-parallel GPUs", ge=1)] = 1
-    concurrency: Annotated[
-        int | None, Field(description="Maximum concurrent sequences; default: the engine's", ge=1, json_schema_extra=unit("sequence"))
-    ] = None
-    extra: Annotated[tuple[str, ...], Field(description="Further arguments, passed to the engine unchanged")] = ()
+    host: Annotated[str, option("Address to listen on; default: this machine only", min_length=1)] = "127.0.0.1"
+    port: Annotated[int, option("Port; 0 picks a free one", ge=0, le=65535)] = 0
+    context: Annotated[int | None, option("Maximum prompt and output tokens together; default: the model's", "token", ge=1)] = None
+    dtype: Annotated[str, option("Dtype: auto, float32, bfloat16 or float16", pattern="^(auto|float32|bfloat16|float16)$")] = "auto"
+    quantization: Annotated[str | None, option("Quantization to load or apply; default: from the checkpoint")] = None
+    kv_dtype: Annotated[str | None, option("Number format of the KV cache; default: the engine's")] = None
+    draft: Annotated[str | None, option("Draft model for speculative decoding; default: none")] = None
+    gamma: Annotated[int, option("Draft tokens per step", "token", ge=1)] = 5
+    threads: Annotated[int | None, option("CPU threads; default: the engine's", ge=1)] = None
+    gpu_memory: Annotated[float | None, option("Fraction of GPU memory to use; default: the engine's", gt=0, le=1)] = None
+    tensor_parallel: Annotated[int, option("Tensor-parallel GPUs", ge=1)] = 1
+    concurrency: Annotated[int | None, option("Maximum concurrent sequences; default: the engine's", "sequence", ge=1)] = None
+    extra: Annotated[tuple[str, ...], option("Further arguments, passed to the engine unchanged")] = ()
 
 
 @dataclass(frozen=True)
@@ -284,6 +278,11 @@ def look_up(name: str) -> Engine:
         known = ", ".join(f"{own}/{each}" for each in variants) or f"{own} itself"
         raise RequestError(f"unknown engine {clean(name, limit=60)!r}: choose {known}")
     return variants[variant]
+
+
+def has_library(spec: ServeSpec) -> bool:
+    """Whether a spec's model is a name in the engine's own library. Raises RequestError as `look_up`."""
+    return look_up(spec.engine).facts.library
 
 
 def _variants(engine: Engine) -> Mapping[str, Engine]:

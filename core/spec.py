@@ -33,11 +33,11 @@ class FieldExtra:
 
     unit: str = ""
     applies: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
-    """It means something only beside these values of other fields."""
+    """It means something only alongside these values of other fields."""
 
 
 def extra_of(info: FieldInfo) -> FieldExtra:
-    """What `unit` and `applies` said of a field."""
+    """What `option` said of a field."""
     extra = info.json_schema_extra
     if not isinstance(extra, dict):
         return FieldExtra()
@@ -48,14 +48,28 @@ def extra_of(info: FieldInfo) -> FieldExtra:
     )
 
 
-def unit(name: Unit) -> dict[str, Any]:
-    """The `json_schema_extra` that tells a form which unit to print behind a field."""
-    return {"unit": name}
+def option(description: str, unit: Unit | None = None, /, *, when: Mapping[str, tuple[Any, ...]] | None = None, **bounds: Any) -> Any:
+    """A field of a spec.
+
+    Args:
+        description: what it means, for the form and the help.
+        unit: which a form shows after it.
+        when: values of other fields alongside which alone it means something, for example `{"method": ("gptq",)}`.
+        bounds: as of pydantic's `Field`.
+    """
+    extra: dict[str, Any] = {} if unit is None else {"unit": unit}
+    if when is not None:
+        extra["applies"] = {other: list(allowed) for other, allowed in when.items()}
+    return Field(description=description, json_schema_extra=extra or None, **bounds)
 
 
-def applies(name: Unit | None = None, /, **when: tuple[Any, ...]) -> dict[str, Any]:
-    """The `json_schema_extra` of a field that means something only beside certain values of other fields, for example `method=("gptq",)`."""
-    return ({} if name is None else unit(name)) | {"applies": {other: list(allowed) for other, allowed in when.items()}}
+def listed(value: Any) -> Any:
+    """`a, b` or `a b`, as a form's entry and a saved text have it, in parts."""
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Threads = Annotated[int | None, option("CPU threads; default: torch's own choice", ge=1, le=1024)]
 
 
 class Spec(BaseModel):
@@ -68,9 +82,9 @@ class Spec(BaseModel):
     sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = ()
     """(title, fields): how forms and help group them; all in one when empty."""
 
-    model: Annotated[str, Field(description="Model: bundled:base, a folder, a .gguf file or a Hugging Face id", min_length=1)]
-    device: Annotated[str, Field(description="Device to run on: auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    seed: Annotated[int, Field(description="Random seed", ge=0, lt=2**63)] = 0
+    model: Annotated[str, option("Model: bundled:base, a folder, a .gguf file or a Hugging Face id", min_length=1)]
+    device: Annotated[str, option("Device to run on: auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    seed: Annotated[int, option("Random seed", ge=0, lt=2**63)] = 0
 
     @classmethod
     def parse(cls, values: Values) -> Self:

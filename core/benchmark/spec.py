@@ -6,16 +6,21 @@ import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from core.sanitize import clean
-from core.spec import Spec, applies, unit
+from core.spec import Spec, option
 
 LoadKind = Literal["one", "concurrency", "constant", "poisson", "gamma", "ramp", "trace", "sweep"]
 SweepOver = Literal["concurrency", "rate"]
 _ADDRESS = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+|\[[0-9a-fA-F:]+\]):\d+(/|$)")
 _PATHS = ("/completions", "/models", "/generate_stream", "/api/generate", "/api/chat", "/health", "/metrics")
 PACED: tuple[LoadKind, ...] = ("constant", "poisson", "gamma")
+
+
+def parts_of(value: Any, mark: str = ",") -> Any:
+    """`a, b`, as a form's entry and a saved text have it, in parts, which may have spaces."""
+    return tuple(part.strip() for part in value.split(mark) if part.strip()) if isinstance(value, str) else value
 
 
 class BenchmarkSpec(Spec):
@@ -47,117 +52,83 @@ class BenchmarkSpec(Spec):
         ("machine", ("device", "dtype", "quantization", "context", "threads", "seed")),
     )
 
-    model: Annotated[str, Field(description="Model to serve, or the URL of a running server, for example http://127.0.0.1:8000", min_length=1)]
-    engine: Annotated[
-        str | None,
-        Field(description="Engine that serves the model or runs behind the URL; default: runtime for a model, openai for a URL"),
-    ] = None
-    served_model: Annotated[str | None, Field(description="Served model name; default: the first that the server lists")] = None
-    style: Annotated[Literal["auto", "chat", "completions"], Field(description="Chat or plain completions; auto: what the engine supports")] = "auto"
+    model: Annotated[str, option("Model to serve, or the URL of a running server, for example http://127.0.0.1:8000", min_length=1)]
+    engine: Annotated[str | None, option("Engine that serves the model or runs behind the URL; default: runtime for a model, openai for a URL")] = (
+        None
+    )
+    served_model: Annotated[str | None, option("Served model name; default: the first that the server lists")] = None
+    style: Annotated[Literal["auto", "chat", "completions"], option("Chat or plain completions; auto: what the engine supports")] = "auto"
     key_env: Annotated[
         str | None,
-        Field(
-            description="Environment variable that holds the server's key; default: OPENAI_API_KEY for https, unless insecure",
-            pattern=r"^[A-Za-z_]\w*$",
-        ),
+        option("Environment variable that holds the server's key; default: OPENAI_API_KEY for https, unless insecure", pattern=r"^[A-Za-z_]\w*$"),
     ] = None
-    insecure: Annotated[bool, Field(description="Accept an untrusted certificate from the server")] = False
+    insecure: Annotated[bool, option("Accept an untrusted certificate from the server")] = False
 
-    load: Annotated[
-        LoadKind, Field(description="How requests arrive: one at a time, at fixed concurrency, at a rate, from a trace, or as a sweep")
-    ] = "concurrency"
-    concurrency: Annotated[int | None, Field(description="Maximum requests in flight; default: 8, unlimited for paced loads", ge=1, le=65536)] = None
+    load: Annotated[LoadKind, option("How requests arrive: one at a time, at fixed concurrency, at a rate, from a trace, or as a sweep")] = (
+        "concurrency"
+    )
+    concurrency: Annotated[int | None, option("Maximum requests in flight; default: 8, unlimited for paced loads", ge=1, le=65536)] = None
     rate: Annotated[
         float,
-        Field(
-            description="Requests per second; for a sweep over it, the first level",
+        option(
+            "Requests per second; for a sweep over it, the first level",
+            when={"load": ("constant", "poisson", "gamma", "ramp", "sweep")},
             gt=0,
             le=1e6,
-            json_schema_extra=applies(load=("constant", "poisson", "gamma", "ramp", "sweep")),
         ),
     ] = 1.0
     burstiness: Annotated[
-        float,
-        Field(
-            description="Squared coefficient of variation of the gaps: 1 is Poisson, above 1 is bursty",
-            gt=0,
-            le=1000,
-            json_schema_extra=applies(load=("gamma",)),
-        ),
+        float, option("Squared coefficient of variation of the gaps: 1 is Poisson, above 1 is bursty", when={"load": ("gamma",)}, gt=0, le=1000)
     ] = 4.0
-    ramp_to: Annotated[float, Field(description="Rate at the end of the ramp", ge=0, le=1e6, json_schema_extra=applies(load=("ramp",)))] = 10.0
-    trace: Annotated[
-        str | None,
-        Field(description="JSONL file, each line with timestamp in seconds and prompt or input_tokens", json_schema_extra=applies(load=("trace",))),
-    ] = None
-    trace_speed: Annotated[
-        float, Field(description="Replay speed relative to the recording", gt=0, le=1e4, json_schema_extra=applies(load=("trace",)))
-    ] = 1.0
-    sweep: Annotated[
-        SweepOver, Field(description="Raise the concurrency, or the rate of Poisson arrivals", json_schema_extra=applies(load=("sweep",)))
-    ] = "concurrency"
-    levels: Annotated[
-        tuple[float, ...],
-        Field(description="Levels of the sweep; default: doubled until throughput stops rising", json_schema_extra=applies(load=("sweep",))),
-    ] = ()
-    requests: Annotated[int, Field(description="Requests, per level of a sweep; at least twice the highest concurrency", ge=1, le=10**7)] = 64
-    duration: Annotated[
-        float | None, Field(description="Stop after this time; default: when all requests are answered", gt=0, json_schema_extra=unit("second"))
-    ] = None
-    warmup: Annotated[int, Field(description="Warm-up requests, sent first and not measured", ge=0, le=10**6)] = 2
-
-    prompts: Annotated[str, Field(description="Prompts: builtin, or a JSONL file with prompt (and output_tokens) per line", min_length=1)] = "builtin"
-    input_tokens: Annotated[int, Field(description="Mean prompt length", ge=1, le=2**22, json_schema_extra=unit("token"))] = 128
-    input_deviation: Annotated[float, Field(description="Its standard deviation; 0: all equal", ge=0, json_schema_extra=unit("token"))] = 0.0
-    output_tokens: Annotated[int, Field(description="Mean of the maximum output length", ge=1, le=2**20, json_schema_extra=unit("token"))] = 64
-    output_deviation: Annotated[float, Field(description="Its standard deviation; 0: all equal", ge=0, json_schema_extra=unit("token"))] = 0.0
-    shared_prefix: Annotated[int, Field(description="Prefix tokens shared by all prompts", ge=0, le=2**22, json_schema_extra=unit("token"))] = 0
-    tokenizer: Annotated[
-        str | None,
-        Field(description="Model whose tokenizer cuts and counts the texts for a server's address; default: four characters per token", min_length=1),
-    ] = None
-    ignore_eos: Annotated[bool, Field(description="Request full-length outputs (ignore EOS) if the server supports it")] = True
-    temperature: Annotated[float, Field(description="0: the likeliest token", ge=0, le=10)] = 0.0
-
-    timeout: Annotated[float, Field(description="Timeout of a request", gt=0, le=86400, json_schema_extra=unit("second"))] = 600.0
-    silence: Annotated[float, Field(description="Timeout between chunks of a response", gt=0, le=86400, json_schema_extra=unit("second"))] = 120.0
-    retries: Annotated[int, Field(description="Retries of a rejected request (429, 503)", ge=0, le=100)] = 0
-    workers: Annotated[
-        int | None, Field(description="Client processes; default: one per 64 requests in flight, at most one per core", ge=1, le=256)
-    ] = None
-
-    objectives: Annotated[tuple[str, ...], Field(description="Objectives of a request that counts as goodput, for example ttft<500ms,itl<50ms")] = ()
-    thresholds: Annotated[
-        tuple[str, ...], Field(description="Thresholds for the whole run, else exit code 3, for example 'ttft.p95 < 500ms','throughput > 30'")
-    ] = ()
-    baseline: Annotated[str | None, Field(description="Result that this one must not be worse than, beyond noise: a run's id or a JSON file")] = None
-    price: Annotated[float | None, Field(description="Cost of the machine per hour, for the cost per million tokens", gt=0)] = None
-    quality_tokens: Annotated[
-        int,
-        Field(description="Tokens of text whose perplexity is measured through the server; 0: none", ge=0, le=2**22, json_schema_extra=unit("token")),
-    ] = 0
-    text: Annotated[
-        str | None,
-        Field(description="UTF-8 file whose perplexity is measured; default: the built-in text, held out from the bundled models", min_length=1),
-    ] = None
-    quality_reference: Annotated[str | None, Field(description="Reference for the divergence on that text: a model, or the address of a server")] = (
+    ramp_to: Annotated[float, option("Rate at the end of the ramp", when={"load": ("ramp",)}, ge=0, le=1e6)] = 10.0
+    trace: Annotated[str | None, option("JSONL file, each line with timestamp in seconds and prompt or input_tokens", when={"load": ("trace",)})] = (
         None
     )
-    choices: Annotated[str | None, Field(description="JSONL file of questions to answer, each line with question, choices and answer")] = None
+    trace_speed: Annotated[float, option("Replay speed relative to the recording", when={"load": ("trace",)}, gt=0, le=1e4)] = 1.0
+    sweep: Annotated[SweepOver, option("Raise the concurrency, or the rate of Poisson arrivals", when={"load": ("sweep",)})] = "concurrency"
+    levels: Annotated[
+        tuple[float, ...], option("Levels of the sweep; default: doubled until throughput stops rising", when={"load": ("sweep",)})
+    ] = ()
+    requests: Annotated[int, option("Requests, per level of a sweep; at least twice the highest concurrency", ge=1, le=10**7)] = 64
+    duration: Annotated[float | None, option("Stop after this time; default: when all requests are answered", "second", gt=0)] = None
+    warmup: Annotated[int, option("Warm-up requests, sent first and not measured", ge=0, le=10**6)] = 2
 
-    dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], Field(description="Dtype of the started server")] = "auto"
-    quantization: Annotated[str | None, Field(description="Quantization of the started server; default: from the checkpoint")] = None
-    context: Annotated[
-        int | None,
-        Field(description="Context length of the started server; default: enough for prompts and outputs", ge=1, json_schema_extra=unit("token")),
+    prompts: Annotated[str, option("Prompts: builtin, or a JSONL file with prompt (and output_tokens) per line", min_length=1)] = "builtin"
+    input_tokens: Annotated[int, option("Mean prompt length", "token", ge=1, le=2**22)] = 128
+    input_deviation: Annotated[float, option("Its standard deviation; 0: all equal", "token", ge=0)] = 0.0
+    output_tokens: Annotated[int, option("Mean of the maximum output length", "token", ge=1, le=2**20)] = 64
+    output_deviation: Annotated[float, option("Its standard deviation; 0: all equal", "token", ge=0)] = 0.0
+    shared_prefix: Annotated[int, option("Prefix tokens shared by all prompts", "token", ge=0, le=2**22)] = 0
+    tokenizer: Annotated[
+        str | None, option("Model whose tokenizer cuts and counts the texts for a server's address; default: four characters per token", min_length=1)
     ] = None
-    threads: Annotated[int | None, Field(description="CPU threads of the started server; default: the engine's", ge=1, le=1024)] = None
+    ignore_eos: Annotated[bool, option("Request full-length outputs (ignore EOS) if the server supports it")] = True
+    temperature: Annotated[float, option("0: the likeliest token", ge=0, le=10)] = 0.0
 
-    @field_validator("levels", "objectives", "thresholds", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        """`a, b` as a form's entry and a saved text have it."""
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    timeout: Annotated[float, option("Timeout of a request", "second", gt=0, le=86400)] = 600.0
+    silence: Annotated[float, option("Timeout between chunks of a response", "second", gt=0, le=86400)] = 120.0
+    retries: Annotated[int, option("Retries of a rejected request (429, 503)", ge=0, le=100)] = 0
+    workers: Annotated[int | None, option("Client processes; default: one per 64 requests in flight, at most one per core", ge=1, le=256)] = None
+
+    objectives: Annotated[tuple[str, ...], option("Objectives of a request that counts as goodput, for example ttft<500ms,itl<50ms")] = ()
+    thresholds: Annotated[
+        tuple[str, ...], option("Thresholds for the whole run, else exit code 3, for example 'ttft.p95 < 500ms','throughput > 30'")
+    ] = ()
+    baseline: Annotated[str | None, option("Result that this one must not be worse than, beyond noise: a run's id or a JSON file")] = None
+    price: Annotated[float | None, option("Cost of the machine per hour, for the cost per million tokens", gt=0)] = None
+    quality_tokens: Annotated[int, option("Tokens of text whose perplexity is measured through the server; 0: none", "token", ge=0, le=2**22)] = 0
+    text: Annotated[
+        str | None, option("UTF-8 file whose perplexity is measured; default: the built-in text, held out from the bundled models", min_length=1)
+    ] = None
+    quality_reference: Annotated[str | None, option("Reference for the divergence on that text: a model, or the address of a server")] = None
+    choices: Annotated[str | None, option("JSONL file of questions to answer, each line with question, choices and answer")] = None
+
+    dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], option("Dtype of the started server")] = "auto"
+    quantization: Annotated[str | None, option("Quantization of the started server; default: from the checkpoint")] = None
+    context: Annotated[int | None, option("Context length of the started server; default: enough for prompts and outputs", "token", ge=1)] = None
+    threads: Annotated[int | None, option("CPU threads of the started server; default: the engine's", ge=1, le=1024)] = None
+
+    _listed = field_validator("levels", "objectives", "thresholds", mode="before")(parts_of)
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from core.spec import Spec, unit
+from core.spec import Dtype, Spec, option
 
 Scoring = Literal["all-targets", "llama.cpp"]
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Streaming = Literal["auto", "on", "off"]
 Engine = Literal["torch", "llama.cpp"]
 Kernels = Literal["dequantized", "packed"]
@@ -20,31 +19,23 @@ class EvaluateSpec(Spec):
 
     capability: ClassVar[str] = "evaluate"
 
-    reference: Annotated[str | None, Field(description="Reference model, for KL divergence, top-1 agreement and perplexity ratio")] = None
-    text: Annotated[str, Field(description="Evaluation text: builtin or a UTF-8 file", min_length=1)] = "builtin"
-    context: Annotated[int, Field(description="Context window in tokens", ge=8, le=1048576, json_schema_extra=unit("token"))] = 512
-    stride: Annotated[
-        int | None,
-        Field(
-            description="Step between overlapping windows; default: the context, so that windows are disjoint", ge=1, json_schema_extra=unit("token")
-        ),
-    ] = None
-    tokens: Annotated[int, Field(description="Tokens of the text to evaluate on", ge=8, le=2**31, json_schema_extra=unit("token"))] = 16384
-    scoring: Annotated[Scoring, Field(description="Scored targets: all of a window, or llama.cpp's second half of windows that start with BOS")] = (
-        "all-targets"
+    reference: Annotated[str | None, option("Reference model, for KL divergence, top-1 agreement and perplexity ratio")] = None
+    text: Annotated[str, option("Evaluation text: builtin or a UTF-8 file", min_length=1)] = "builtin"
+    context: Annotated[int, option("Context window in tokens", "token", ge=8, le=1048576)] = 512
+    stride: Annotated[int | None, option("Step between overlapping windows; default: the context, so that windows are disjoint", "token", ge=1)] = (
+        None
     )
-    dtype: Annotated[Dtype, Field(description="Dtype of the model; auto: float32 on a CPU, the checkpoint's on a GPU")] = "auto"
+    tokens: Annotated[int, option("Tokens of the text to evaluate on", "token", ge=8, le=2**31)] = 16384
+    scoring: Annotated[Scoring, option("Scored targets: all of a window, or llama.cpp's second half of windows that start with BOS")] = "all-targets"
+    dtype: Annotated[Dtype, option("Dtype of the model; auto: float32 on a CPU, the checkpoint's on a GPU")] = "auto"
     streaming: Annotated[
-        Streaming, Field(description="Hold one decoder block at a time instead of the whole model; auto: if the model would not fit in memory")
+        Streaming, option("Hold one decoder block at a time instead of the whole model; auto: if the model would not fit in memory")
     ] = "auto"
 
-    engine: Annotated[
-        Engine, Field(description="Engine that runs the model: torch on dequantized weights, or llama.cpp on a GGUF file as stored")
-    ] = "torch"
+    engine: Annotated[Engine, option("Engine that runs the model: torch on dequantized weights, or llama.cpp on a GGUF file as stored")] = "torch"
 
     kernels: Annotated[
-        Kernels,
-        Field(description="How quantized weights are multiplied: dequantized first (the reference), or packed as stored, by torch's kernels"),
+        Kernels, option("How quantized weights are multiplied: dequantized first (the reference), or packed as stored, by torch's kernels")
     ] = "dequantized"
 
     @model_validator(mode="after")

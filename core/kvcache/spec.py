@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from core.kvcache.catalog.catalog import REFERENCE, SCHEMES, unknown
 from core.kvcache.catalog.head_names import head_names, wrong_heads
 from core.kvcache.catalog.settings import SchemeSettings
 from core.sanitize import clean
-from core.spec import Spec, unit
+from core.spec import Dtype, Spec, Threads, listed, option
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 KEPT_BYTES = 2**30
 """Most bytes of the full cache's predictions that a run keeps; where they need more they are computed again next to each scheme."""
 DEFAULT_SCHEMES = tuple(facts.name for facts in SCHEMES.values() if not facts.needs_cuda)
@@ -31,56 +30,36 @@ class KvCacheSpec(Spec):
         ("arithmetic", ("dtype", "threads", "device", "seed")),
     )
 
-    schemes: Annotated[
-        tuple[str, ...],
-        Field(description="Cache schemes to compare with the full cache, or all", min_length=1, max_length=64),
-    ] = DEFAULT_SCHEMES
+    schemes: Annotated[tuple[str, ...], option("Cache schemes to compare with the full cache, or all", min_length=1, max_length=64)] = DEFAULT_SCHEMES
     heads: Annotated[
-        tuple[str, ...],
-        Field(description="KV-head variants of the model to measure too: mha, mqa, gqa-N with N groups, or all", max_length=16),
+        tuple[str, ...], option("KV-head variants of the model to measure too: mha, mqa, gqa-N with N groups, or all", max_length=16)
     ] = ()
-    group: Annotated[int, Field(description="Quantized schemes: values per scale", ge=1, le=4096)] = 32
-    residual: Annotated[int, Field(description="KIVI: most recent tokens kept unquantized", ge=0, le=65536, json_schema_extra=unit("token"))] = 128
-    budget: Annotated[int, Field(description="Evicting schemes: tokens kept per block", ge=2, le=2**20, json_schema_extra=unit("token"))] = 256
-    sinks: Annotated[int, Field(description="StreamingLLM: first tokens that are never evicted", ge=0, le=65536, json_schema_extra=unit("token"))] = 4
-    block: Annotated[int, Field(description="Paged: tokens per page", ge=1, le=4096, json_schema_extra=unit("token"))] = 16
-    text: Annotated[str, Field(description="Text to measure on: builtin or a UTF-8 file", min_length=1)] = "builtin"
+    group: Annotated[int, option("Quantized schemes: values per scale", ge=1, le=4096)] = 32
+    residual: Annotated[int, option("KIVI: most recent tokens kept unquantized", "token", ge=0, le=65536)] = 128
+    budget: Annotated[int, option("Evicting schemes: tokens kept per block", "token", ge=2, le=2**20)] = 256
+    sinks: Annotated[int, option("StreamingLLM: first tokens that are never evicted", "token", ge=0, le=65536)] = 4
+    block: Annotated[int, option("Paged: tokens per page", "token", ge=1, le=4096)] = 16
+    text: Annotated[str, option("Text to measure on: builtin or a UTF-8 file", min_length=1)] = "builtin"
     context: Annotated[
         int | None,
-        Field(
-            description="Tokens of a window, prompt and scored tokens together; default: the model's context, at most 1024",
-            ge=8,
-            le=2**20,
-            json_schema_extra=unit("token"),
-        ),
+        option("Tokens of a window, prompt and scored tokens together; default: the model's context, at most 1024", "token", ge=8, le=2**20),
     ] = None
     prompt: Annotated[
-        int | None,
-        Field(
-            description="First tokens of a window, prefilled and not scored; default: half of the context",
-            ge=1,
-            le=2**20,
-            json_schema_extra=unit("token"),
-        ),
+        int | None, option("First tokens of a window, prefilled and not scored; default: half of the context", "token", ge=1, le=2**20)
     ] = None
-    windows: Annotated[int, Field(description="Windows of text to score", ge=1, le=65536, json_schema_extra=unit("sequence"))] = 4
-    batch: Annotated[int, Field(description="Windows decoded together", ge=1, le=4096, json_schema_extra=unit("sequence"))] = 8
-    needle: Annotated[bool, Field(description="Test retrieval of an assignment that appears once in the text")] = True
+    windows: Annotated[int, option("Windows of text to score", "sequence", ge=1, le=65536)] = 4
+    batch: Annotated[int, option("Windows decoded together", "sequence", ge=1, le=4096)] = 8
+    needle: Annotated[bool, option("Test retrieval of an assignment that appears once in the text")] = True
     needle_depths: Annotated[
-        tuple[int, ...],
-        Field(description="Position of the assignment in the text, 0 at its start, 100 at its end", min_length=1, max_length=32),
+        tuple[int, ...], option("Position of the assignment in the text, 0 at its start, 100 at its end", min_length=1, max_length=32)
     ] = (10, 30, 50, 70, 90)
-    needle_trials: Annotated[int, Field(description="Texts per depth", ge=1, le=1024, json_schema_extra=unit("sequence"))] = 4
-    steps: Annotated[int, Field(description="Timed single-token steps per repeat", ge=4, le=65536, json_schema_extra=unit("step"))] = 32
-    repeats: Annotated[int, Field(description="Timed repeats, alternating with the full cache", ge=1, le=1000)] = 3
-    threads: Annotated[int | None, Field(description="CPU threads; default: torch's own choice", ge=1, le=1024)] = None
-    dtype: Annotated[Dtype, Field(description="Dtype of the model; auto: float32 on a CPU, the checkpoint's on a GPU")] = "auto"
+    needle_trials: Annotated[int, option("Texts per depth", "sequence", ge=1, le=1024)] = 4
+    steps: Annotated[int, option("Timed single-token steps per repeat", "step", ge=4, le=65536)] = 32
+    repeats: Annotated[int, option("Timed repeats, alternating with the full cache", ge=1, le=1000)] = 3
+    threads: Threads = None
+    dtype: Annotated[Dtype, option("Dtype of the model; auto: float32 on a CPU, the checkpoint's on a GPU")] = "auto"
 
-    @field_validator("schemes", "heads", "needle_depths", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        """`a, b` as a form's entry and a saved text have it."""
-        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+    _listed = field_validator("schemes", "heads", "needle_depths", mode="before")(listed)
 
     @field_validator("schemes")
     @classmethod

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from core.formats.gguf.blocks import Level
 from core.models.card import ModelCard
@@ -15,7 +15,7 @@ from core.quantize.plan.integers import WIDTHS
 from core.quantize.plan.request import Clipping, Float8, Granularity, Inputs, Request
 from core.quantize.plan.sections import SECTIONS
 from core.sanitize import clean
-from core.spec import Spec, Unit, applies, unit
+from core.spec import Spec, Unit, option
 
 if TYPE_CHECKING:
     MethodName = str
@@ -32,7 +32,7 @@ CALIBRATION = tuple(method.name for when in ("yes", "if asked") for method in ME
 
 def _of(field: str, description: str, unit: Unit | None = None, /, *, alongside: Mapping[str, tuple[Any, ...]] | None = None, **bounds: Any) -> Any:
     """A field that means something to those methods only that list it, and only alongside certain values of other fields where these are given."""
-    return Field(description=description, json_schema_extra=applies(unit, method=using(field), **(alongside or {})), **bounds)
+    return option(description, unit, when={"method": using(field), **(alongside or {})}, **bounds)
 
 
 class QuantizeSpec(Spec):
@@ -41,15 +41,12 @@ class QuantizeSpec(Spec):
     capability: ClassVar[str] = "quantize"
     sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = SECTIONS
 
-    method: Annotated[MethodName, Field(description="Quantization method")] = "gptq"
+    method: Annotated[MethodName, option("Quantization method")] = "gptq"
     bits: Annotated[int, _of("bits", "Bits per weight", "bit", ge=2, le=8)] = 4
     granularity: Annotated[
         Granularity, _of("granularity", "Weights that share a scale: a group of a row, an output channel, the whole matrix, a block")
     ] = "group"
-    group_size: Annotated[
-        int,
-        Field(description="Weights that share a scale", ge=8, le=65536, json_schema_extra=applies("weight", granularity=("group", "block"))),
-    ] = 128
+    group_size: Annotated[int, option("Weights that share a scale", "weight", when={"granularity": ("group", "block")}, ge=8, le=65536)] = 128
     symmetric: Annotated[bool, _of("symmetric", "Grid symmetric around zero; otherwise each scale has a zero point")] = True
     clipping: Annotated[Clipping, _of("clipping", "Range of the grid: the largest magnitude, or the range with the least squared error")] = "absmax"
     act_order: Annotated[bool, _of("act_order", "gptq: quantize columns with the largest activations first")] = False
@@ -67,9 +64,7 @@ class QuantizeSpec(Spec):
     activation_scales: Annotated[
         Inputs,
         _of(
-            "activation_scales",
-            "Activation scales: dynamic, per token at run time, or static, from calibration",
-            alongside={"activation_bits": (8,)},
+            "activation_scales", "Activation scales: dynamic, per token at run time, or static, from calibration", alongside={"activation_bits": (8,)}
         ),
     ] = "dynamic"
     fp8_format: Annotated[Float8, _of("fp8_format", "fp8: e4m3 has finer steps, e5m2 a wider range")] = "e4m3"
@@ -82,13 +77,7 @@ class QuantizeSpec(Spec):
     ] = None
     codebook_vector: Annotated[
         int | None,
-        _of(
-            "codebook_vector",
-            "additive: adjacent weights of a row per code; default: chosen from the model's matrices",
-            "weight",
-            ge=1,
-            le=64,
-        ),
+        _of("codebook_vector", "additive: adjacent weights of a row per code; default: chosen from the model's matrices", "weight", ge=1, le=64),
     ] = None
     codebook_rows: Annotated[
         int | None,
@@ -114,22 +103,14 @@ class QuantizeSpec(Spec):
     widths: Annotated[tuple[int, ...], _of("widths", "mixed: widths to choose from", "bit", min_length=1, max_length=7)] = (2, 3, 4, 6, 8)
     level: Annotated[Level, _of("level", "gguf: type of the file's weights")] = "Q4_K_M"
     imatrix: Annotated[bool, _of("imatrix", "gguf: weight errors by an importance matrix from calibration text")] = False
-    calibration: Annotated[str, Field(description="Calibration text: builtin or a UTF-8 file", json_schema_extra=applies(method=CALIBRATION))] = (
-        "builtin"
-    )
-    calibration_samples: Annotated[
-        int, Field(description="Calibration sequences", ge=1, le=65536, json_schema_extra=applies("sequence", method=CALIBRATION))
-    ] = 64
-    calibration_length: Annotated[
-        int, Field(description="Tokens per calibration sequence", ge=8, le=131072, json_schema_extra=applies("token", method=CALIBRATION))
-    ] = 512
-    text: Annotated[str, Field(description="Evaluation text: builtin or a UTF-8 file")] = "builtin"
-    context: Annotated[int, Field(description="Evaluation window", ge=8, le=1048576, json_schema_extra=unit("token"))] = 512
-    eval_tokens: Annotated[
-        int, Field(description="Tokens to evaluate on; 0 skips the evaluation", ge=0, le=2**31, json_schema_extra=unit("token"))
-    ] = 16384
-    format: Annotated[FormatName, Field(description="Checkpoint format; default: the method's usual format")] = "compressed-tensors"
-    out: Annotated[str | None, Field(description="Output folder for the checkpoint; default: the run's artifacts folder")] = None
+    calibration: Annotated[str, option("Calibration text: builtin or a UTF-8 file", when={"method": CALIBRATION})] = "builtin"
+    calibration_samples: Annotated[int, option("Calibration sequences", "sequence", when={"method": CALIBRATION}, ge=1, le=65536)] = 64
+    calibration_length: Annotated[int, option("Tokens per calibration sequence", "token", when={"method": CALIBRATION}, ge=8, le=131072)] = 512
+    text: Annotated[str, option("Evaluation text: builtin or a UTF-8 file")] = "builtin"
+    context: Annotated[int, option("Evaluation window", "token", ge=8, le=1048576)] = 512
+    eval_tokens: Annotated[int, option("Tokens to evaluate on; 0 skips the evaluation", "token", ge=0, le=2**31)] = 16384
+    format: Annotated[FormatName, option("Checkpoint format; default: the method's usual format")] = "compressed-tensors"
+    out: Annotated[str | None, option("Output folder for the checkpoint; default: the run's artifacts folder")] = None
 
     @model_validator(mode="before")
     @classmethod

@@ -6,16 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from core.sanitize import clean
-from core.spec import Spec, applies, short_name, unit
+from core.spec import Dtype, Spec, option, short_name
 from core.speculate.simulate.simulate import LARGEST_GAMMA
 
 DrafterName = Literal["model", "lookup", "layers", "medusa"]
 Acceptance = Literal["exact", "typical"]
 Task = Literal["continue", "edit"]
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 DRAFTERS: Mapping[str, str] = {"model": "draft model", "lookup": "n-gram lookup", "layers": "layer skipping", "medusa": "Medusa heads"}
 """What drafters are called."""
@@ -34,62 +33,43 @@ class DraftingSpec(Spec):
     """What every experiment with a drafter has in common."""
 
     drafter: Annotated[
-        DrafterName,
-        Field(description="Drafter: a small model, prompt lookup (n-grams), the target's own layers with some skipped, or Medusa heads"),
+        DrafterName, option("Drafter: a small model, prompt lookup (n-grams), the target's own layers with some skipped, or Medusa heads")
     ] = "model"
     draft: Annotated[
-        str | None,
-        Field(description="Draft model, with the target's vocabulary; bundled:draft for bundled:base", json_schema_extra=applies(drafter=("model",))),
+        str | None, option("Draft model, with the target's vocabulary; bundled:draft for bundled:base", when={"drafter": ("model",)})
     ] = None
-    gamma: Annotated[tuple[int, ...], Field(description="Draft tokens per round; several values are tried in turn", min_length=1, max_length=16)] = (
-        4,
-    )
-    ngram_min: Annotated[
-        int, Field(description="Shortest n-gram to look up", ge=1, le=64, json_schema_extra=applies("token", drafter=("lookup",)))
-    ] = 2
-    ngram_max: Annotated[
-        int, Field(description="Longest n-gram to look up, tried first", ge=1, le=64, json_schema_extra=applies("token", drafter=("lookup",)))
-    ] = 5
+    gamma: Annotated[tuple[int, ...], option("Draft tokens per round; several values are tried in turn", min_length=1, max_length=16)] = (4,)
+    ngram_min: Annotated[int, option("Shortest n-gram to look up", "token", when={"drafter": ("lookup",)}, ge=1, le=64)] = 2
+    ngram_max: Annotated[int, option("Longest n-gram to look up, tried first", "token", when={"drafter": ("lookup",)}, ge=1, le=64)] = 5
     keep_layers: Annotated[
         int | None,
-        Field(
-            description="Blocks of the target used for drafting, from both ends, skipping the middle; default: half of them",
+        option(
+            "Blocks of the target used for drafting, from both ends, skipping the middle; default: half of them",
+            when={"drafter": ("layers",)},
             ge=1,
             le=4096,
-            json_schema_extra=applies(drafter=("layers",)),
         ),
     ] = None
     skip_layers: Annotated[
-        tuple[int, ...],
-        Field(description="Blocks to skip while drafting, numbered from 0, instead of keep-layers", json_schema_extra=applies(drafter=("layers",))),
+        tuple[int, ...], option("Blocks to skip while drafting, numbered from 0, instead of keep-layers", when={"drafter": ("layers",)})
     ] = ()
-    medusa_heads: Annotated[
-        str | None,
-        Field(description="Folder of trained Medusa heads; default: trained in this run", json_schema_extra=applies(drafter=("medusa",))),
-    ] = None
+    medusa_heads: Annotated[str | None, option("Folder of trained Medusa heads; default: trained in this run", when={"drafter": ("medusa",)})] = None
     acceptance: Annotated[
         Acceptance,
-        Field(
-            description="exact keeps the target's distribution; typical, Medusa's own rule, is lossy: it accepts tokens that are likely enough",
-            json_schema_extra=applies(drafter=("medusa",)),
+        option(
+            "exact keeps the target's distribution; typical, Medusa's own rule, is lossy: it accepts tokens that are likely enough",
+            when={"drafter": ("medusa",)},
         ),
     ] = "exact"
-    top_p: Annotated[float, Field(description="Top-p: keep the most likely tokens up to this cumulative probability; 1 keeps all", gt=0, le=1)] = 1.0
-    top_k: Annotated[
-        int, Field(description="Top-k: keep this many of the most likely tokens; 0 keeps all", ge=0, le=2**24, json_schema_extra=unit("token"))
-    ] = 0
-    min_p: Annotated[float, Field(description="Min-p: keep tokens with at least this fraction of the top token's probability", ge=0, lt=1)] = 0.0
+    top_p: Annotated[float, option("Top-p: keep the most likely tokens up to this cumulative probability; 1 keeps all", gt=0, le=1)] = 1.0
+    top_k: Annotated[int, option("Top-k: keep this many of the most likely tokens; 0 keeps all", "token", ge=0, le=2**24)] = 0
+    min_p: Annotated[float, option("Min-p: keep tokens with at least this fraction of the top token's probability", ge=0, lt=1)] = 0.0
     repetition_penalty: Annotated[
-        float, Field(description="Repetition penalty for tokens already in the text, drafted tokens included; 1 is off", gt=0, le=10)
+        float, option("Repetition penalty for tokens already in the text, drafted tokens included; 1 is off", gt=0, le=10)
     ] = 1.0
-    dtype: Annotated[Dtype, Field(description="Dtype of the models; auto: float32 on a CPU, the checkpoint's on a GPU")] = "auto"
+    dtype: Annotated[Dtype, option("Dtype of the models; auto: float32 on a CPU, the checkpoint's on a GPU")] = "auto"
     threads: Annotated[
-        int,
-        Field(
-            description="CPU threads for torch; 0: one for a small model, whose operations are too short to parallelize, otherwise all",
-            ge=0,
-            le=4096,
-        ),
+        int, option("CPU threads for torch; 0: one for a small model, whose operations are too short to parallelize, otherwise all", ge=0, le=4096)
     ] = 0
 
     def summary(self) -> str:
@@ -153,19 +133,18 @@ class SpeculateSpec(DraftingSpec):
     )
 
     temperature: Annotated[
-        tuple[float, ...], Field(description="Sampling temperature, 0 is greedy; several values are tried in turn", min_length=1, max_length=16)
+        tuple[float, ...], option("Sampling temperature, 0 is greedy; several values are tried in turn", min_length=1, max_length=16)
     ] = (0.0,)
-    text: Annotated[str, Field(description="Text to cut prompts from: builtin (held-out code) or a UTF-8 file", min_length=1)] = "builtin"
-    task: Annotated[
-        Task,
-        Field(description="continue: continue a piece of the text; edit: rewrite the piece with one name changed, from its first lines"),
-    ] = "continue"
-    prompt: Annotated[str | None, Field(description="Your own prompt instead of pieces of the text")] = None
-    prompts: Annotated[int, Field(description="Prompts", ge=1, le=4096)] = 8
-    prompt_tokens: Annotated[int, Field(description="Tokens of a prompt", ge=1, le=1048576, json_schema_extra=unit("token"))] = 128
-    tokens: Annotated[int, Field(description="Tokens to generate for each prompt", ge=4, le=1048576, json_schema_extra=unit("token"))] = 128
-    batch: Annotated[int, Field(description="Prompts decoded together", ge=1, le=MOST_BATCH, json_schema_extra=unit("sequence"))] = 1
-    repeats: Annotated[int, Field(description="Repeats of each setting, alternating with plain decoding", ge=1, le=100)] = 2
+    text: Annotated[str, option("Text to cut prompts from: builtin (held-out code) or a UTF-8 file", min_length=1)] = "builtin"
+    task: Annotated[Task, option("continue: continue a piece of the text; edit: rewrite the piece with one name changed, from its first lines")] = (
+        "continue"
+    )
+    prompt: Annotated[str | None, option("Your own prompt instead of pieces of the text")] = None
+    prompts: Annotated[int, option("Prompts", ge=1, le=4096)] = 8
+    prompt_tokens: Annotated[int, option("Tokens of a prompt", "token", ge=1, le=1048576)] = 128
+    tokens: Annotated[int, option("Tokens to generate for each prompt", "token", ge=4, le=1048576)] = 128
+    batch: Annotated[int, option("Prompts decoded together", "sequence", ge=1, le=MOST_BATCH)] = 1
+    repeats: Annotated[int, option("Repeats of each setting, alternating with plain decoding", ge=1, le=100)] = 2
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:

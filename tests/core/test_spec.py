@@ -10,13 +10,13 @@ from pydantic import Field, ValidationError, model_validator
 from core.errors import RequestError
 from core.evaluate.spec import EvaluateSpec
 from core.quantize.spec import QuantizeSpec
-from core.spec import Spec, unit
+from core.spec import Spec, option
 
 
 class TrialSpec(Spec):
     capability: ClassVar[str] = "trial"
 
-    group_size: Annotated[int, Field(description="Weights", ge=8, le=64, json_schema_extra=unit("weight"))] = 32
+    group_size: Annotated[int, option("Weights", "weight", ge=8, le=64)] = 32
     rows: Annotated[int, Field(description="Rows")] = 64
 
     @model_validator(mode="after")

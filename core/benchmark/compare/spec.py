@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from core.benchmark.spec import BenchmarkSpec
+from core.benchmark.spec import BenchmarkSpec, parts_of
 from core.sanitize import clean
+from core.spec import option
 
 PLAIN = ("transformers", "runtime", "vllm")
 """Engines that are compared on a plain checkpoint when nothing is named."""
@@ -52,26 +53,18 @@ class BenchmarkCompareSpec(BenchmarkSpec):
         *BenchmarkSpec.sections[1:],
     )
 
-    model: Annotated[str, Field(description="Model: bundled:base, a folder, a .gguf file or a Hugging Face id", min_length=1)]
+    model: Annotated[str, option("Model: bundled:base, a folder, a .gguf file or a Hugging Face id", min_length=1)]
     targets: Annotated[
         tuple[str, ...],
-        Field(
-            description="Targets to compare, each engine, engine:checkpoint or label=engine:checkpoint; default: transformers, runtime and vllm, "
+        option(
+            "Targets to compare, each engine, engine:checkpoint or label=engine:checkpoint; default: transformers, runtime and vllm, "
             "llama-cpp for a .gguf file"
         ),
     ] = ()
-    not_made: Annotated[tuple[str, ...], Field(description="Targets known in advance to be unmeasurable, each `label: reason`")] = ()
+    not_made: Annotated[tuple[str, ...], option("Targets known in advance to be unmeasurable, each `label: reason`")] = ()
 
-    @field_validator("targets", mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-    @field_validator("not_made", mode="before")
-    @classmethod
-    def _by_semicolon(cls, value: Any) -> Any:
-        """Reasons have commas of their own: a form's entry has one a semicolon."""
-        return tuple(part.strip() for part in value.split(";") if part.strip()) if isinstance(value, str) else value
+    _named = field_validator("targets", mode="before")(lambda value: parts_of(value))
+    _reasons = field_validator("not_made", mode="before")(lambda value: parts_of(value, ";"))
 
     @model_validator(mode="after")
     def _targets_differ(self) -> Self:

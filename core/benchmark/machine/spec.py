@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from core.spec import Spec, unit
+from core.spec import Spec, Threads, listed, option
 
 ProductDtype = Literal["float32", "bfloat16", "float16", "int8"]
 DTYPES: tuple[str, ...] = get_args(ProductDtype)
@@ -22,39 +22,27 @@ class BenchmarkMachineSpec(Spec):
         ("machine", ("threads", "device", "seed")),
     )
 
-    sizes: Annotated[tuple[int, ...], Field(description="Sizes of the square matrices to multiply", min_length=1, max_length=32)] = (
+    sizes: Annotated[tuple[int, ...], option("Sizes of the square matrices to multiply", min_length=1, max_length=32)] = (
         256,
         512,
         1024,
         2048,
         4096,
     )
-    dtypes: Annotated[
-        tuple[str, ...],
-        Field(description=f"Number formats: {', '.join(DTYPES)}", min_length=1, max_length=len(DTYPES)),
-    ] = ("float32", "bfloat16", "int8")
-    repeats: Annotated[int, Field(description="Timed repeats of each product, after two untimed ones", ge=2, le=1000)] = 5
-    batches: Annotated[
-        tuple[int, ...],
-        Field(description="Sequences decoded together: rows of the model's products", min_length=1, max_length=32),
-    ] = (1, 8, 64)
-    prompt_tokens: Annotated[int, Field(description="Prompt tokens of the measured prefill", ge=2, le=2**20, json_schema_extra=unit("token"))] = 512
+    dtypes: Annotated[tuple[str, ...], option(f"Number formats: {', '.join(DTYPES)}", min_length=1, max_length=len(DTYPES))] = (
+        "float32",
+        "bfloat16",
+        "int8",
+    )
+    repeats: Annotated[int, option("Timed repeats of each product, after two untimed ones", ge=2, le=1000)] = 5
+    batches: Annotated[tuple[int, ...], option("Sequences decoded together: rows of the model's products", min_length=1, max_length=32)] = (1, 8, 64)
+    prompt_tokens: Annotated[int, option("Prompt tokens of the measured prefill", "token", ge=2, le=2**20)] = 512
     memory_bytes: Annotated[
-        int | None,
-        Field(
-            description="Bytes to copy and read; default: four times the last-level cache, at least 256 MiB",
-            ge=4096,
-            le=2**40,
-            json_schema_extra=unit("byte"),
-        ),
+        int | None, option("Bytes to copy and read; default: four times the last-level cache, at least 256 MiB", "byte", ge=4096, le=2**40)
     ] = None
-    threads: Annotated[int | None, Field(description="CPU threads; default: torch's own choice", ge=1, le=1024)] = None
+    threads: Threads = None
 
-    @field_validator("sizes", "dtypes", "batches", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        """`256, 512` as a saved text has it."""
-        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+    _listed = field_validator("sizes", "dtypes", "batches", mode="before")(listed)
 
     @model_validator(mode="after")
     def _can_be_measured(self) -> Self:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from core.spec import Spec, unit
+from core.spec import Spec, option
 
 
 class VerifySpec(Spec):
@@ -14,11 +14,9 @@ class VerifySpec(Spec):
 
     capability: ClassVar[str] = "verify"
 
-    text: Annotated[str, Field(description="Evaluation text: builtin or a UTF-8 file", min_length=1)] = "builtin"
-    context: Annotated[int, Field(description="Evaluation window", ge=8, le=1048576, json_schema_extra=unit("token"))] = 512
-    eval_tokens: Annotated[
-        int, Field(description="Tokens to evaluate on; 0 checks the tensors only", ge=0, le=2**31, json_schema_extra=unit("token"))
-    ] = 4096
+    text: Annotated[str, option("Evaluation text: builtin or a UTF-8 file", min_length=1)] = "builtin"
+    context: Annotated[int, option("Evaluation window", "token", ge=8, le=1048576)] = 512
+    eval_tokens: Annotated[int, option("Tokens to evaluate on; 0 checks the tensors only", "token", ge=0, le=2**31)] = 4096
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:

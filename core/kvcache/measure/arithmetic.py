@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from core.kvcache.spec import Dtype
 from core.models.card import ModelCard
+from core.spec import Dtype
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

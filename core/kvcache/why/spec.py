@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from core.kvcache.spec import Dtype
-from core.spec import Spec
+from core.spec import Dtype, Spec, Threads, listed, option
 
 
 class KvCacheWhySpec(Spec):
@@ -19,20 +18,21 @@ class KvCacheWhySpec(Spec):
         ("arithmetic", ("dtype", "threads", "device", "seed")),
     )
 
-    lengths: Annotated[
-        tuple[int, ...],
-        Field(description="Sequence lengths in tokens to compare at", min_length=3, max_length=64),
-    ] = (10, 25, 50, 100, 200, 350, 500)
-    repeats: Annotated[int, Field(description="Timed repeats, alternating", ge=1, le=1000)] = 2
-    text: Annotated[str, Field(description="Input text: builtin or a UTF-8 file", min_length=1)] = "builtin"
-    threads: Annotated[int | None, Field(description="CPU threads; default: torch's own choice", ge=1, le=1024)] = None
-    dtype: Annotated[Dtype, Field(description="Dtype of the model; auto: float32 on a CPU, the checkpoint's on a GPU")] = "auto"
+    lengths: Annotated[tuple[int, ...], option("Sequence lengths in tokens to compare at", min_length=3, max_length=64)] = (
+        10,
+        25,
+        50,
+        100,
+        200,
+        350,
+        500,
+    )
+    repeats: Annotated[int, option("Timed repeats, alternating", ge=1, le=1000)] = 2
+    text: Annotated[str, option("Input text: builtin or a UTF-8 file", min_length=1)] = "builtin"
+    threads: Threads = None
+    dtype: Annotated[Dtype, option("Dtype of the model; auto: float32 on a CPU, the checkpoint's on a GPU")] = "auto"
 
-    @field_validator("lengths", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        """`10, 50` as a saved text has it."""
-        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+    _listed = field_validator("lengths", mode="before")(listed)
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:

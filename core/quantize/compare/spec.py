@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from core.quantize.plan.request import Clipping, Granularity
 from core.quantize.spec import INTEGER, MethodName, QuantizeSpec
-from core.spec import Spec, unit
+from core.spec import Spec, option
 
 VariantSet = Literal["integers", "floats"]
 
@@ -88,19 +88,17 @@ class QuantizeCompareSpec(Spec):
 
     capability: ClassVar[str] = "quantize-compare"
 
-    set: Annotated[VariantSet, Field(description="Quantizations to compare: integers of 8 to 3 bits, or 8-bit floats against integers")] = "integers"
-    group_size: Annotated[int, Field(description="Weights per scale", ge=8, le=65536, json_schema_extra=unit("weight"))] = 128
-    symmetric: Annotated[bool, Field(description="Grids symmetric around zero; otherwise each scale has a zero point")] = True
-    clipping: Annotated[Clipping, Field(description="Range of the grids: the largest magnitude, or the range with the least squared error")] = (
-        "absmax"
-    )
-    linear: Annotated[str | None, Field(description="Linear shown in the histogram and the scatter plot; default: the first")] = None
-    calibration: Annotated[str, Field(description="Calibration text: builtin or a UTF-8 file")] = "builtin"
-    calibration_samples: Annotated[int, Field(description="Calibration sequences", ge=1, le=65536, json_schema_extra=unit("sequence"))] = 32
-    calibration_length: Annotated[int, Field(description="Tokens per calibration sequence", ge=8, le=131072, json_schema_extra=unit("token"))] = 512
-    text: Annotated[str, Field(description="Evaluation text: builtin or a UTF-8 file")] = "builtin"
-    context: Annotated[int, Field(description="Evaluation window", ge=8, le=1048576, json_schema_extra=unit("token"))] = 512
-    eval_tokens: Annotated[int, Field(description="Tokens to evaluate on", ge=8, le=2**31, json_schema_extra=unit("token"))] = 16384
+    set: Annotated[VariantSet, option("Quantizations to compare: integers of 8 to 3 bits, or 8-bit floats against integers")] = "integers"
+    group_size: Annotated[int, option("Weights per scale", "weight", ge=8, le=65536)] = 128
+    symmetric: Annotated[bool, option("Grids symmetric around zero; otherwise each scale has a zero point")] = True
+    clipping: Annotated[Clipping, option("Range of the grids: the largest magnitude, or the range with the least squared error")] = "absmax"
+    linear: Annotated[str | None, option("Linear shown in the histogram and the scatter plot; default: the first")] = None
+    calibration: Annotated[str, option("Calibration text: builtin or a UTF-8 file")] = "builtin"
+    calibration_samples: Annotated[int, option("Calibration sequences", "sequence", ge=1, le=65536)] = 32
+    calibration_length: Annotated[int, option("Tokens per calibration sequence", "token", ge=8, le=131072)] = 512
+    text: Annotated[str, option("Evaluation text: builtin or a UTF-8 file")] = "builtin"
+    context: Annotated[int, option("Evaluation window", "token", ge=8, le=1048576)] = 512
+    eval_tokens: Annotated[int, option("Tokens to evaluate on", "token", ge=8, le=2**31)] = 16384
 
     @model_validator(mode="after")
     def _tokens_fill_a_window(self) -> Self:

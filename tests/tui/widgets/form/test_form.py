@@ -14,7 +14,7 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from core.quantize.spec import QuantizeSpec
-from core.spec import Spec, applies, sentence, unit
+from core.spec import Spec, option, sentence
 from tui.widgets.form.fields.choice import ChoiceEditor
 from tui.widgets.form.fields.describe import describe
 from tui.widgets.form.fields.fold import Fold
@@ -29,10 +29,10 @@ class BakeSpec(Spec):
     capability: ClassVar[str] = "bake"
 
     method: Annotated[Literal["oven", "pan"], Field(description="How to bake")] = "oven"
-    loaves: Annotated[int, Field(description="How many", ge=1, le=12, json_schema_extra=unit("step"))] = 2
-    heat: Annotated[float, Field(description="Share of the full heat", gt=0, le=1, json_schema_extra=applies("1", method=("oven",)))] = 0.5
-    lid: Annotated[bool, Field(description="Close the lid", json_schema_extra=applies(method=("pan",)))] = False
-    turns: Annotated[int, Field(description="How often to turn", ge=0, json_schema_extra=applies(method=("pan",), lid=(False,)))] = 3
+    loaves: Annotated[int, option("How many", "step", ge=1, le=12)] = 2
+    heat: Annotated[float, option("Share of the full heat", "1", when={"method": ("oven",)}, gt=0, le=1)] = 0.5
+    lid: Annotated[bool, option("Close the lid", when={"method": ("pan",)})] = False
+    turns: Annotated[int, option("How often to turn", when={"method": ("pan",), "lid": (False,)}, ge=0)] = 3
     note: Annotated[str | None, Field(description="What to write on it")] = None
 
     @model_validator(mode="after")
