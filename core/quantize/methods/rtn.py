@@ -10,5 +10,5 @@ RTN = Method(
     solver="core.quantize.linear.rtn:SOLVER",
     fields=(*GRID, *ROUNDED_INPUTS),
     activation_bits=(16, 8),
-    calibration="no",
+    calibration="if asked",
 )

@@ -17,6 +17,7 @@ from core.quantize.methods.base import Method
 from core.quantize.pipeline.solvers import solver_of
 from core.quantize.plan.request import Request
 from core.quantize.spec import QuantizeSpec
+from core.spec import extra_of
 
 ROOT = Path(__file__).parents[4]
 
@@ -51,6 +52,15 @@ def test_a_method_names_a_solver_and_fields_that_exist(method: Method) -> None:
     assert {*method.fields, *method.unused, *method.defaults} <= set(QuantizeSpec.model_fields)
     with pytest.raises(FrozenInstanceError):
         method.name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if "activation_scales" in method.fields])
+def test_static_input_scales_are_from_calibration_text_and_its_fields_apply(method: str) -> None:
+    asked = {"model": "m", "method": method, "bits": 8, "granularity": "channel", "activation_bits": 8, "activation_scales": "static"}
+    spec = QuantizeSpec.model_validate(asked)
+    assert spec.calibrates
+    fields_of_text = dict(QuantizeSpec.sections)["calibration"]
+    assert [name for name in fields_of_text if method not in extra_of(QuantizeSpec.model_fields[name]).applies["method"]] == []
 
 
 def test_what_methods_look_at_is_part_of_the_spec() -> None:
