@@ -17,6 +17,7 @@ from textual.widgets import ContentSwitcher, Static
 from core.sanitize import clean
 from tui.services.services import Services
 from tui.shell import crash
+from tui.shell.packages import import_packages
 from tui.shell.panes import PANES, PaneEntry, entry
 from tui.shell.partial_repaint import PartialRepaintScreen
 from tui.shell.resilient import ResilientApp
@@ -97,6 +98,7 @@ class LlmoptApp(ResilientApp):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
+        import_packages()
         if not self.open_tab:
             self.open_pane(PANES[0].id)
         self._watch_runs()
