@@ -56,9 +56,12 @@ class QuantizedWeights(Mapping[str, Tensor]):
 
     @property
     def tensors(self) -> dict[str, TensorLocation]:
-        """What a plain checkpoint of the model would hold: plain tensors as they are stored, quantized linears as one computed weight each."""
-        computed = {f"{name}.weight": _computed(f"{name}.weight", self.files[self._mark(name)].file) for name in self.linears}
-        return {name: self.files[name] for name in self.files if name in self._plain} | computed
+        """What a plain checkpoint of the model would hold: plain tensors as they are stored, quantized linears as one computed weight each, whose
+        shape is known once it is computed."""
+        found = {name: self.files[name] for name in self.files if name in self._plain}
+        for weight, linear in ((f"{name}.weight", name) for name in self.linears):
+            found[weight] = TensorLocation(self.files[self._mark(linear)].file, TensorInfo(weight, "computed", (), 0, 0))
+        return found
 
     def read(self, location: TensorLocation) -> Tensor:
         """A tensor of `tensors`."""
@@ -101,8 +104,3 @@ class QuantizedWeights(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._quantized) + len(self._plain)
-
-
-def _computed(name: str, file: Path) -> TensorLocation:
-    """A place holder without a shape, which is known once it is computed."""
-    return TensorLocation(file, TensorInfo(name, "computed", (), 0, 0))

@@ -53,7 +53,8 @@ def ratio_of(
     if below == 0:
         return None
     generator = np.random.default_rng(seed)
-    drawn = _drawn(one, level, generator) / _nonzero(_drawn(other, level, generator))
+    top, bottom = _drawn(one, level, generator), _drawn(other, level, generator)
+    drawn = top / np.where(bottom == 0, np.finfo(np.float64).tiny, bottom)
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
     ratio = float(_statistic(one[None], level)[0] / below)
     return Difference(ratio, float(low), float(high), bool(low > 1 or high < 1))
@@ -78,9 +79,4 @@ def _drawn(sample: NDArray[np.float64], level: float | None, generator: np.rando
 
 def _statistic(samples: NDArray[np.float64], level: float | None) -> NDArray[np.float64]:
     found: NDArray[np.float64] = samples.mean(1) if level is None else np.percentile(samples, level, axis=1, method="inverted_cdf")
-    return found
-
-
-def _nonzero(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = np.where(values == 0, np.finfo(np.float64).tiny, values)
     return found

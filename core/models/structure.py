@@ -40,7 +40,7 @@ def find_blocks(model: nn.Module) -> Blocks:
         raise RequestError(
             f"{type(model).__name__} has no list of decoder blocks: only decoders built of repeated blocks can be processed block by block"
         )
-    decoder, depth = decoder_path(model), _depth(model)
+    decoder, depth = decoder_path(model), next(_depths(getattr(model, "config", None)), None)
 
     def preference(item: tuple[str, nn.ModuleList]) -> tuple[bool, bool, int]:
         path, module = item
@@ -78,10 +78,6 @@ def decoder_path(model: nn.Module) -> str:
 
 def _are_blocks(modules: nn.ModuleList) -> bool:
     return len(modules) > 0 and all(any(parameter.ndim >= 2 for parameter in module.parameters()) for module in modules)
-
-
-def _depth(model: nn.Module) -> int | None:
-    return next(_depths(getattr(model, "config", None)), None)
 
 
 def _depths(config: object) -> Iterator[int]:

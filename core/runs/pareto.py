@@ -70,11 +70,12 @@ class Pareto:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
+        stated = {} if self.convention is None else self.convention.model_dump(mode="json")
         return {
             "model": self.model,
             "size": self.by_size,
             "quality": self.by_quality,
-            "evaluation": {name: clean(value) if isinstance(value, str) else value for name, value in _stated(self.convention)},
+            "evaluation": {name: clean(value) if isinstance(value, str) else value for name, value in stated.items()},
             "points": [asdict(point) for point in self.points],
             "frontier": [point.run for point in self.frontier],
             "notes": list(self.notes),
@@ -161,10 +162,6 @@ def _point(run: str, candidate: Candidate, by_size: str, by_quality: str) -> Poi
     if by_quality == "ppl_ratio" and _is_number(error):
         error *= quality  # of the ratio itself, to first order
     return Point(run, clean(candidate.title, limit=80), clean(candidate.method, limit=40), size, quality, error if _is_number(error) else None)
-
-
-def _stated(convention: Convention | None) -> Iterator[tuple[str, Any]]:
-    yield from convention.model_dump(mode="json").items() if convention is not None else ()
 
 
 def _notes(unmeasured: int, otherwise: int) -> Iterator[str]:

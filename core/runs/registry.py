@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from core.context import RunContext
 from core.errors import RequestError
 from core.result import Result
 from core.spec import Spec
 
+T = TypeVar("T", Spec, Result)
 RunFunction = Callable[[Any, RunContext], Result]
 
 
@@ -114,19 +115,20 @@ def capability(key: str) -> Capability:
 
 def spec_class(key: str) -> type[Spec]:
     """The spec of a capability, without torch."""
-    entry = capability(key)
-    found = load(f"{entry.package}.spec:{entry.name}Spec")
-    if not (isinstance(found, type) and issubclass(found, Spec)):
-        raise TypeError(f"{entry.package}.spec:{entry.name}Spec is not a Spec")
-    return found
+    return _class(key, Spec)
 
 
 def result_class(key: str) -> type[Result]:
     """The result of a capability, without torch."""
-    entry = capability(key)
-    found = load(f"{entry.package}.result:{entry.name}Result")
-    if not (isinstance(found, type) and issubclass(found, Result)):
-        raise TypeError(f"{entry.package}.result:{entry.name}Result is not a Result")
+    return _class(key, Result)
+
+
+def _class(key: str, kind: type[T]) -> type[T]:
+    entry, name = capability(key), kind.__name__
+    reference = f"{entry.package}.{name.lower()}:{entry.name}{name}"
+    found = load(reference)
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise TypeError(f"{reference} is not a {name}")
     return found
 
 

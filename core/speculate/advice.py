@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import get_args
 
 from core.errors import RequestError
@@ -60,22 +60,14 @@ class Advice:
     file: str | None = None
     """Name of a configuration file that the command reads."""
     content: str | None = None
-    """What stands in that file."""
+    """What that file holds."""
     prepare: tuple[str, ...] = ()
     """Lines that come first."""
     note: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
-        return {
-            "engine": self.engine,
-            "version": self.version,
-            "command": self.command,
-            "file": self.file,
-            "content": self.content,
-            "prepare": list(self.prepare),
-            "note": self.note,
-        }
+        return asdict(self)
 
 
 def advise(model: str | None, drafter: str, gamma: int, draft: str | None = None, lookup: tuple[int, int] = LOOKUP) -> tuple[Advice, ...]:

@@ -65,8 +65,11 @@ def forecast(
     """
     slots = _check_length(spec, card, prompt, new, 1 if apart else batch)
     draft = _check_draft(spec, card)
+    ratio = 0.0
     if spec.drafter == "layers":
-        kept = len(kept_blocks(card.layers, spec.keep_layers, spec.skip_layers))
+        ratio = len(kept_blocks(card.layers, spec.keep_layers, spec.skip_layers)) / card.layers
+    elif spec.drafter == "model" and draft is not None:
+        ratio = draft.parameters / max(card.parameters, 1)
     peak = _memory(spec, card, draft, batch, slots)
     free = None
     if spec.device in ("cpu", "auto"):
@@ -76,7 +79,6 @@ def forecast(
                 f"a batch of {batch} with {slots} slots a sequence takes about {_gib(peak)}, and {_gib(free)} of memory are free: "
                 "lower the batch, prompt-tokens or tokens"
             )
-    ratio = {"model": _weights_ratio(draft, card), "layers": kept / card.layers if spec.drafter == "layers" else 0.0}.get(spec.drafter, 0.0)
     costs = Costs(ratio)
     prediction = predict(ASSUMED_ALPHA, spec.gamma[0], costs)
     return SpeculateFit(
@@ -149,10 +151,6 @@ def _hashed(path: Path, _changed: int) -> tuple[int, str] | None:
     extra = {str(entry.get("content")): entry.get("id") for entry in added or () if isinstance(entry, dict)}
     every = sorted((words | extra).items(), key=lambda item: str(item[0]))
     return len(every), hashlib.sha256(json.dumps(every).encode()).hexdigest()
-
-
-def _weights_ratio(draft: ModelCard | None, card: ModelCard) -> float:
-    return 0.0 if draft is None else draft.parameters / max(card.parameters, 1)
 
 
 def _memory(spec: DraftingSpec, card: ModelCard, draft: ModelCard | None, batch: int, slots: int) -> int:

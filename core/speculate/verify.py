@@ -77,7 +77,7 @@ def verify_rows(
 
 
 def accept(draft_tokens: Tensor, draft_probs: Tensor | None, target_probs: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Whether each draft passes its own test, bool [B, k]: with probability `acceptance`, by draws u from [0, 1) in float64.
+    """Whether each draft passes its own test, bool [B, k]: with probability min(1, p / q), by draws u from [0, 1) in float64.
 
     The test is u q < p, so that nothing of probability 0 passes, whatever u is.
     """
@@ -85,11 +85,6 @@ def accept(draft_tokens: Tensor, draft_probs: Tensor | None, target_probs: Tenso
     wanted = target_probs[:, :-1].gather(2, token)[:, :, 0].double()
     uniform = torch.rand(wanted.shape, dtype=torch.float64, generator=generator, device=wanted.device)
     return (uniform if draft_probs is None else uniform * draft_probs.gather(2, token)[:, :, 0]) < wanted
-
-
-def acceptance(target: Tensor, draft: Tensor) -> Tensor:
-    """min(1, p / q) for every token, [..., V]; 1 where q is 0, as such a token is never drafted."""
-    return torch.where(draft > 0, (target / draft.clamp(min=torch.finfo(draft.dtype).tiny)).clamp(max=1), 1.0)
 
 
 def residual(target: Tensor, draft: Tensor) -> Tensor:

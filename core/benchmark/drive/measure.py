@@ -17,7 +17,7 @@ from core.benchmark.drive.bench import Bench
 from core.benchmark.drive.interrupted import kept_words, pause_warnings, why_stopped
 from core.benchmark.drive.trial import answered_nothing
 from core.benchmark.quality import measure as quality
-from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, Quality, Timeline
+from core.benchmark.result import BenchmarkEntry, BenchmarkResult, Level, Quality
 from core.benchmark.server.target import Target, opened, tokenizer_of
 from core.benchmark.server.watch import Watch
 from core.benchmark.spec import BenchmarkSpec
@@ -83,6 +83,7 @@ def _result(
     entry = _entry(spec, bench.target, levels, outcomes, bench.watch, card, tokenizer).model_copy(update={"quality": known_quality})
     ceiling, streams = known(), _streams(spec, outcomes)
     stopped = "" if ended is None else why_stopped(ended, levels)
+    carried = bench.by_level[_best(levels).level]
     warnings = (
         *filter(None, (stopped,)),
         *pause_warnings(levels),
@@ -96,7 +97,7 @@ def _result(
         machine=surroundings(),
         load=spec.summary(),
         samples=_samples(entry.name, levels, bench.by_level),
-        timelines={entry.name: _timeline(bench.by_level[_best(levels).level])},
+        timelines={entry.name: timeline_of(carried, window_of(carried)[0])},
         stopped=stopped,
     )
 
@@ -177,10 +178,6 @@ def _samples(name: str, levels: Sequence[Level], by_level: Mapping[float | None,
 
 def _raw(carried: LoadResult) -> dict[str, list[float]]:
     return samples_of(measured_in(carried, window_of(carried)[0]))
-
-
-def _timeline(carried: LoadResult) -> Timeline:
-    return timeline_of(carried, window_of(carried)[0])
 
 
 def _streams(spec: BenchmarkSpec, outcomes: Sequence[Outcome]) -> int:

@@ -47,8 +47,9 @@ def run(spec: BenchmarkMachineSpec, context: RunContext) -> BenchmarkMachineResu
     began = time.monotonic()
     source = resolve(spec.model)
     card = source.card()
-    loads = tuple((product, phase, rows) for phase, rows in _phases(spec) for product in products_of(card) if phase == "decode" or product.prefill)
-    devices = _devices(spec, context.device)
+    phases = (*(("decode", batch) for batch in spec.batches), ("prefill", spec.prompt_tokens))
+    loads = tuple((product, phase, rows) for phase, rows in phases for product in products_of(card) if phase == "decode" or product.prefill)
+    devices = ("cpu", context.device) if spec.device == "auto" and context.device != "cpu" else (context.device,)
     total = len(devices) * (len(spec.dtypes) * (len(spec.sizes) + len(loads)) + len(_KINDS))
     with torch_threads(spec.threads):
         benches = [_Bench(spec, context, device, card, total) for device in devices]
@@ -206,15 +207,6 @@ class _Bench:
         self.context.detail(row)
         if rate is not None:
             self.context.metric("gb_per_second" if isinstance(row, BandwidthFigures) else "gflops", rate, step, label)
-
-
-def _phases(spec: BenchmarkMachineSpec) -> tuple[tuple[str, int], ...]:
-    return (*(("decode", batch) for batch in spec.batches), ("prefill", spec.prompt_tokens))
-
-
-def _devices(spec: BenchmarkMachineSpec, device: str) -> tuple[str, ...]:
-    """The one that was asked for; left to this program, the processor and, where there is one, the GPU."""
-    return ("cpu", device) if spec.device == "auto" and device != "cpu" else (device,)
 
 
 def _facts(device: str, threads: int) -> DeviceFacts:

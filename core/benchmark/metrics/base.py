@@ -20,7 +20,7 @@ class SampleMetric(ABC):
     title: ClassVar[str]
     short: ClassVar[str]
     """Its name where there is no room for the title."""
-    unit: ClassVar[Unit]
+    unit: ClassVar[Unit] = "ms"
     better: ClassVar[Better] = "lower"
 
     @abstractmethod

@@ -15,7 +15,6 @@ class EndToEndLatency(SampleMetric):
     tag: ClassVar[str] = "e2el_ms"
     title: ClassVar[str] = "end-to-end latency"
     short: ClassVar[str] = "E2EL"
-    unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:
         """One value where there is content."""

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from core.benchmark.client.outcome import Outcome
-from core.benchmark.metrics.base import SampleMetric, Unit
+from core.benchmark.metrics.base import SampleMetric
 
 
 class InterTokenLatency(SampleMetric):
@@ -19,7 +19,6 @@ class InterTokenLatency(SampleMetric):
     tag: ClassVar[str] = "itl_ms"
     title: ClassVar[str] = "inter-token latency"
     short: ClassVar[str] = "ITL"
-    unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:
         """A value for each gap."""

@@ -18,7 +18,6 @@ class InterTokenLatencyOfRequest(SampleMetric):
     tag: ClassVar[str] = "itl_of_request_ms"
     title: ClassVar[str] = "inter-token latency, mean of a request"
     short: ClassVar[str] = "ITL, mean of a request"
-    unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:
         """One value where there is a gap."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from core.benchmark.client.outcome import Outcome
-from core.benchmark.metrics.base import SampleMetric, Unit, milliseconds
+from core.benchmark.metrics.base import SampleMetric, milliseconds
 
 
 class QueueTime(SampleMetric):
@@ -15,7 +15,6 @@ class QueueTime(SampleMetric):
     tag: ClassVar[str] = "queue_ms"
     title: ClassVar[str] = "queue time in the client"
     short: ClassVar[str] = "queue"
-    unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:
         """One value for each request that was sent."""

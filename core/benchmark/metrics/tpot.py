@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from core.benchmark.client.outcome import Outcome
-from core.benchmark.metrics.base import SampleMetric, Unit
+from core.benchmark.metrics.base import SampleMetric
 
 
 class TimePerOutputToken(SampleMetric):
@@ -18,7 +18,6 @@ class TimePerOutputToken(SampleMetric):
     tag: ClassVar[str] = "tpot_ms"
     title: ClassVar[str] = "time per output token"
     short: ClassVar[str] = "TPOT"
-    unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:
         """One value where it is defined."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from core.benchmark.client.outcome import Outcome
-from core.benchmark.metrics.base import SampleMetric, Unit, milliseconds
+from core.benchmark.metrics.base import SampleMetric, milliseconds
 
 
 class TimeToFirstToken(SampleMetric):
@@ -19,7 +19,6 @@ class TimeToFirstToken(SampleMetric):
     tag: ClassVar[str] = "ttft_ms"
     title: ClassVar[str] = "time to first token"
     short: ClassVar[str] = "TTFT"
-    unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:
         """One value where there is content."""
@@ -32,7 +31,6 @@ class TimeToFirstTokenSent(SampleMetric):
     tag: ClassVar[str] = "ttft_sent_ms"
     title: ClassVar[str] = "time to first token, from sending"
     short: ClassVar[str] = "TTFT, sent"
-    unit: ClassVar[Unit] = "ms"
 
     def of(self, outcome: Outcome) -> Iterable[float]:
         """One value where there is content."""

@@ -44,7 +44,7 @@ def divergences(reference: Sequence[TokenScore], other: Sequence[TokenScore]) ->
     """Of every place of the same text; empty where the two do not cut the text alike, or one names no likeliest tokens."""
     if len(reference) != len(other):
         return []
-    by_number = all(_numbered(score) for score in (*reference, *other))
+    by_number = all(each.token is not None for score in (*reference, *other) for each in (score, *score.top))
     if [_key(score, by_number) for score in reference] != [_key(score, by_number) for score in other]:
         return []
     if not all(score.top for score in (*reference, *other)):
@@ -58,7 +58,3 @@ def _listed(score: TokenScore, by_number: bool) -> dict[Key, float]:
 
 def _key(token: TopToken, by_number: bool) -> Key:
     return token.token if by_number and token.token is not None else token.text
-
-
-def _numbered(score: TokenScore) -> bool:
-    return all(each.token is not None for each in (score, *score.top))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from core.errors import RequestError
 from core.formats.reading import check_groups, described, expect, field, group_size_of, matrix_of_scales, required, sequential_index
+from core.numerics.packed.words import as_int32
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor
 from core.sanitize import clean
@@ -144,7 +145,7 @@ def pack_outputs(codes: Tensor) -> Tensor:
     words = torch.zeros(lanes.shape[:2], dtype=torch.int64, device=codes.device)
     for place, output in enumerate(ORDER):
         words |= (lanes[:, :, output] + _MIDDLE) << (_BITS * place)
-    return torch.where(words >= 1 << 31, words - (1 << 32), words).to(torch.int32)
+    return as_int32(words)
 
 
 def unpack_outputs(words: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from core.formats.reading import (
     required,
     sequential_index,
 )
-from core.numerics.packed.words import pack, unpack
+from core.numerics.packed.words import as_int32, pack, unpack
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor
 from core.sanitize import clean
@@ -269,8 +269,7 @@ def _scheme(config: Mapping[str, Any]) -> dict[str, Any]:
 def _raised(words: Tensor, bits: int) -> Tensor:
     """Words int32 with one added to every value in them, carries running into the next value as borrows did."""
     ones = sum(1 << shift for shift in range(0, 32, bits))
-    total = (words.to(torch.int64) + ones) & 0xFFFFFFFF
-    return torch.where(total >= 1 << 31, total - (1 << 32), total).to(torch.int32)
+    return as_int32((words.to(torch.int64) + ones) & 0xFFFFFFFF)
 
 
 def _exact_in_half(scales: Tensor) -> bool:

@@ -71,16 +71,8 @@ def _groups(bits: float, group: int, scale_bits: float, extra: Callable[[LinearS
     return cost
 
 
-def _gptq_index(linear: LinearShape) -> float:
-    return 4.0 * linear.in_features
-
-
 def _shape(_: LinearShape) -> float:
     return 16.0
-
-
-def _aqlm(linear: LinearShape) -> float:
-    return linear.out_features * linear.in_features * 16 / 8 / 8 + 2**16 * 8 * 2 + linear.out_features * 2
 
 
 _NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
@@ -98,7 +90,7 @@ _FORMATS = (
     WeightFormat(
         "gptq-int4",
         "GPTQ INT4, groups of 128",
-        _groups(4, 128, 20, _gptq_index),
+        _groups(4, 128, 20, lambda linear: 4.0 * linear.in_features),
         "4 bits per weight, 16 + 4 bits per group of 128, 32 bits per column (g_idx)",
     ),
     WeightFormat("awq-int4", "AWQ INT4, groups of 128", _groups(4, 128, 20), "4 bits per weight, 16-bit scale and 4-bit zero point per group of 128"),
@@ -114,7 +106,12 @@ _FORMATS = (
     WeightFormat(
         "nf4", "bitsandbytes NF4, double quantization", _plain(_NF4_BITS), "4 bits per weight, 8 bits per block of 64, 32 bits in 256 blocks"
     ),
-    WeightFormat("aqlm-2bit", "AQLM 2 bit, 1x16", _aqlm, "16 bits for 8 weights, a codebook of 1 MiB per matrix, 16 bits per row"),
+    WeightFormat(
+        "aqlm-2bit",
+        "AQLM 2 bit, 1x16",
+        lambda linear: linear.out_features * linear.in_features * 16 / 8 / 8 + 2**16 * 8 * 2 + linear.out_features * 2,
+        "16 bits for 8 weights, a codebook of 1 MiB per matrix, 16 bits per row",
+    ),
     _gguf("F16", "GGUF F16", "16 bits per weight, norms in 32"),
     _gguf("Q8_0", "GGUF Q8_0", "8.5 bits per weight: a 16-bit scale in 32"),
     _gguf("Q6_K", "GGUF Q6_K", "6.5625 bits per weight, scales in blocks of 256 counted"),
@@ -154,10 +151,9 @@ def weight_format(key: str) -> WeightFormat:
         RequestError: there is none of that name.
     """
     name = key.strip().lower()
-    name = WEIGHT_ALIASES.get(name, name)
-    if name not in WEIGHT_FORMATS:
+    if (found := WEIGHT_FORMATS.get(WEIGHT_ALIASES.get(name, name))) is None:
         raise RequestError(f"unknown weight format {key[:40]!r}: choose one of {', '.join(WEIGHT_FORMATS)} or {STORED}")
-    return WEIGHT_FORMATS[name]
+    return found
 
 
 def kv_format(key: str) -> KvFormat:
@@ -167,10 +163,9 @@ def kv_format(key: str) -> KvFormat:
         RequestError: there is none of that name.
     """
     name = key.strip().lower()
-    name = KV_ALIASES.get(name, name)
-    if name not in KV_FORMATS:
+    if (found := KV_FORMATS.get(KV_ALIASES.get(name, name))) is None:
         raise RequestError(f"unknown KV-cache format {key[:40]!r}: choose one of {', '.join(KV_FORMATS)}")
-    return KV_FORMATS[name]
+    return found
 
 
 def weight_bytes(card: ModelCard, key: str) -> WeightBytes:
@@ -193,7 +188,8 @@ def weight_bytes(card: ModelCard, key: str) -> WeightBytes:
         stays = "" if form.key in {"fp32", "bf16"} else f"; embeddings, head and norms in {form.rest_bits:g} bits"
     else:
         shape = mix.Shape(max(card.layers, 1), max(card.heads // max(card.kv_heads, 1), 1), card.tied_embeddings)
-        linears = sum(_gguf_linear(form.gguf, linear, shape) for linear in card.linears)
+        typed = ((linear, mix.matrix_bits(form.gguf, linear.name_suffix, linear.in_features, shape)) for linear in card.linears)
+        linears = sum(linear.count * linear.out_features * linear.in_features * bits / 8 for linear, bits in typed)
         rest = _gguf_rest(form.gguf, card, rest_parameters)
         stays = ""
     total = round(linears + rest)
@@ -218,11 +214,6 @@ def quantized_format(card: ModelCard) -> str:
 
 _METHODS = {"fp8": "fp8", "fbgemm_fp8": "fp8", "gptq": "gptq-int4", "awq": "awq-int4", "aqlm": "aqlm-2bit", "mxfp4": "nvfp4", "modelopt": "nvfp4"}
 _COMPRESSED = {"pack-quantized": "w4a16", "int-quantized": "int8", "float-quantized": "fp8", "nvfp4-pack-quantized": "nvfp4"}
-
-
-def _gguf_linear(kind: str, linear: LinearShape, shape: mix.Shape) -> float:
-    bits = mix.matrix_bits(kind, linear.name_suffix, linear.in_features, shape)
-    return linear.count * linear.out_features * linear.in_features * bits / 8
 
 
 def _gguf_rest(kind: str, card: ModelCard, parameters: int) -> float:

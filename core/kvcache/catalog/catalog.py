@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from core.errors import RequestError
@@ -110,7 +111,7 @@ _ROWS: tuple[SchemeFacts, ...] = (
         "KIVI, 4 bits",
         "Keys quantized per channel over groups of tokens, values per token, the newest tokens in full",
         "core.kvcache.schemes.kivi:Kivi4Layer",
-        sizes.kivi_4,
+        partial(sizes.kivi, bits=4),
         refusals.kivi,
     ),
     SchemeFacts(
@@ -118,7 +119,7 @@ _ROWS: tuple[SchemeFacts, ...] = (
         "KIVI, 2 bits",
         "Keys quantized per channel over groups of tokens, values per token, the newest tokens in full",
         "core.kvcache.schemes.kivi:Kivi2Layer",
-        sizes.kivi_2,
+        partial(sizes.kivi, bits=2),
         refusals.kivi,
     ),
     SchemeFacts(

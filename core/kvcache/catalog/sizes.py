@@ -62,16 +62,6 @@ def fp8(geometry: Geometry, _settings: SchemeSettings, tokens: int, batch: int) 
     return _head_rows(geometry, batch) * 2 * tokens * (geometry.head_dim + _SCALE_BYTES)
 
 
-def kivi_4(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
-    """KIVI at 4 bits."""
-    return _kivi(geometry, settings, tokens, batch, 4)
-
-
-def kivi_2(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
-    """KIVI at 2 bits."""
-    return _kivi(geometry, settings, tokens, batch, 2)
-
-
 def sliding(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int) -> int:
     """Keys and values of the last `budget` tokens."""
     return dynamic(geometry, settings, min(tokens, settings.budget), batch)
@@ -113,7 +103,7 @@ def offload_on_device(geometry: Geometry, settings: SchemeSettings, tokens: int,
     return newest + batch * tokens * 2 * geometry.row_bytes
 
 
-def _kivi(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int, bits: int) -> int:
+def kivi(geometry: Geometry, settings: SchemeSettings, tokens: int, batch: int, bits: int) -> int:
     """Keys by blocks of `residual` tokens, with a scale and a lowest value a channel and group of tokens; values up to the last `residual`
     tokens, with a scale and a lowest value a token and group of channels; and a buffer of `residual` tokens for each of both."""
     keys, values = tokens // settings.residual * settings.residual, max(tokens - settings.residual, 0)
@@ -130,7 +120,7 @@ def _ranged_row(geometry: Geometry, settings: SchemeSettings, bits: int) -> int:
 
 
 def _code_bytes(count: int, bits: int) -> int:
-    """As `core.numerics.packed.byte_codes.code_bytes`."""
+    """Bytes that `count` codes of 2, 4 or 8 bits occupy."""
     return -(-count * bits // 8)
 
 

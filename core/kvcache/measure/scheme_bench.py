@@ -60,7 +60,8 @@ class Bench:
         self._prompt, self._spec, self._needles = prompt, spec, needles
         self._batches = torch.split(windows.to(model.device), spec.together)
         self._tokens = windows.shape[1]
-        self._timed = _cycled(windows.flatten(), prompt + spec.steps).to(model.device)[None]
+        again = torch.arange(prompt + spec.steps) % windows.numel()
+        self._timed = windows.flatten()[again].to(model.device)[None]
         self._full: Track | None = None
         self._last: tuple[object, Decoder] | None = None
         self._kept: list[Reference] = []
@@ -89,6 +90,7 @@ class Bench:
         path, reference, times = self._speed(scheme_name, model, is_reference=own and scheme_name == REFERENCE)
         self.steps.begin(f"{name}: needles")
         geometry = Geometry.of(card_of(model), model.dtype.itemsize)
+        full = scheme(REFERENCE).formula(Geometry.of(card_of(self.model), self.model.dtype.itemsize), self._spec.settings(), held.tokens, held.rows)
         formula = facts.formula(geometry, self._spec.settings(self._tokens, self._prompt), held.tokens, held.rows)
         needles = self._retrieval(scheme_name, model)
         row = KvRow(
@@ -107,7 +109,7 @@ class Bench:
             bytes_formula=formula,
             bytes_per_token=held.bytes / held.texts,
             bits_per_value=8 * held.bytes / (held.texts * geometry.layers * geometry.values_per_token),
-            compression=self._full_bytes(held.tokens, held.rows) / held.bytes,
+            compression=full / held.bytes,
             ttft_ms=times.ttft_ms,
             tpot_ms=times.tpot_ms,
             tpot_reference_ms=reference.tpot_ms,
@@ -177,10 +179,6 @@ class Bench:
         length = self._needles.without.shape[1]
         return retrieve(lambda rows: self._reused(scheme_name, model, length, rows), self._needles, 2 * self._spec.together, self.steps.step)
 
-    def _full_bytes(self, tokens: int, rows: int) -> int:
-        geometry = Geometry.of(card_of(self.model), self.model.dtype.itemsize)
-        return scheme(REFERENCE).formula(geometry, self._spec.settings(), tokens, rows)
-
 
 def refused_row(name: str, heads: str, reason: str) -> KvRow:
     """The row of a scheme that the model cannot have."""
@@ -192,8 +190,3 @@ def _divergence(found: Divergence) -> dict[str, float]:
     """What a row takes over."""
     names = ("ppl", "ppl_ratio", "ln_ppl_ratio", "ln_ppl_ratio_se", "kl_mean", "kl_se", "top1_agreement", "top1_se")
     return {name: getattr(found, name) for name in names}
-
-
-def _cycled(tokens: Tensor, count: int) -> Tensor:
-    """The first `count` tokens, begun again where there are fewer."""
-    return tokens[torch.arange(count) % len(tokens)]

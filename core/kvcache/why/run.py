@@ -80,7 +80,7 @@ def run(spec: KvCacheWhySpec, context: RunContext) -> KvCacheWhyResult:
     with torch_threads(spec.threads):
         model = open_whole(source, arithmetic(spec.dtype, card, context.device), context.device)
         decoder = open_decoder(model, longest)
-        steps = Steps(context, _cost(longest, spec.repeats))
+        steps = Steps(context, (spec.repeats + 1) * (longest + longest * (longest + 1) // 2))
         for way in ways:
             _decode(decoder, tokens[:, :_WARM], way.cached, steps)
         for repeat in range(spec.repeats):
@@ -108,11 +108,6 @@ def run(spec: KvCacheWhySpec, context: RunContext) -> KvCacheWhyResult:
         peak_rss_bytes=peak_rss_bytes(),
         notes=(*(found.sentence for found in fits), *(found.sentence for found in split)),
     )
-
-
-def _cost(longest: int, repeats: int) -> int:
-    """Tokens that go through the model."""
-    return (repeats + 1) * (longest + longest * (longest + 1) // 2)
 
 
 def _decode(decoder: Decoder, tokens: Tensor, cached: bool, steps: Steps) -> list[float]:

@@ -31,14 +31,11 @@ def attention_kinds(config: NormalConfig) -> AttentionKinds:
         recurrent = sum(kind in _RECURRENT for kind in types)
         sliding = sum(kind in _SLIDING for kind in types) if window else 0
     else:
-        recurrent = _RECURRENT_RULES.get(config.model_type, _none)(config)
+        counted = _RECURRENT_RULES.get(config.model_type)
+        recurrent = 0 if counted is None else counted(config)
         rule = _SLIDING_RULES.get(config.model_type)
         sliding = min(rule(config), layers - recurrent) if rule and window else 0
     return AttentionKinds(layers - sliding - recurrent, sliding, recurrent, window if sliding else None)
-
-
-def _none(_: NormalConfig) -> int:
-    return 0
 
 
 def _every_but_nth(default: int) -> Callable[[NormalConfig], int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -36,16 +36,16 @@ class ModelListing:
     problems: tuple[ModelProblem, ...] = ()
 
 
-def list_models(roots: Iterable[Path] = ()) -> ModelListing:
+def list_models() -> ModelListing:
     """Bundled models, local folders and `.gguf` files, artifacts of runs, and the Hugging Face cache, in this order.
 
-    Local folders are those of `roots`, of the path list `LLMOPT_MODELS`, the working directory and its `models`
+    Local folders are those of the path list `LLMOPT_MODELS`, the working directory and its `models`
     folder: each is a model itself, or has models directly inside it. Never raises: a broken model becomes a problem.
     """
     sources: list[ModelSource] = list(bundled_models())
     problems: list[ModelProblem] = []
     seen: set[Path] = set()
-    for root, wanted in _roots(roots):
+    for root, wanted in _roots():
         for path in _candidates(root, problems if wanted else []):
             if (real := path.resolve()) not in seen:
                 seen.add(real)
@@ -62,10 +62,8 @@ def bundled_models() -> Iterator[ModelSource]:
             yield ModelSource(f"bundled:{config.parent.name}", config.parent, "folder", "bundled")
 
 
-def _roots(given: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
+def _roots() -> Iterator[tuple[Path, bool]]:
     """Folders to look into, and whether it is worth a word when one cannot be read."""
-    for root in given:
-        yield root, True
     for part in os.environ.get("LLMOPT_MODELS", "").split(os.pathsep):
         if part:
             yield Path(part).expanduser().absolute(), True

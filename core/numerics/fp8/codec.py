@@ -1,4 +1,4 @@
-"""8-bit floats: E4M3 without infinities ("fn") and E5M2, cast bit by bit and decoded by table.
+"""8-bit floats: E4M3 without infinities ("fn") and E5M2, cast by torch and decoded by table.
 
 The formats are those of "FP8 Formats for Deep Learning" (arXiv 2209.05433) and the OCP 8-bit specification: E4M3 ends at 448 and
 has one NaN a sign, E5M2 ends at 57344 and has infinities. Rounding is to nearest, ties to even, subnormals included.
@@ -14,10 +14,7 @@ import torch
 from torch import Tensor
 
 Fp8Name = Literal["e4m3", "e5m2"]
-Overflow = Literal["saturate", "nonfinite"]
 
-_NAN = 0x7F
-_FLOAT32_BIAS, _FLOAT32_MANTISSA = 127, 23
 _FLOAT16_BIAS, _FLOAT16_MANTISSA = 15, 10
 
 
@@ -42,11 +39,6 @@ class Fp8Format:
         return float(self.decode_table()[self.highest])
 
     @property
-    def smallest_normal(self) -> float:
-        """Smallest value whose mantissa has all its bits."""
-        return 2.0 ** (1 - self.bias)
-
-    @property
     def smallest_subnormal(self) -> float:
         """Smallest value above zero."""
         return 2.0 ** (1 - self.bias - self.mantissa)
@@ -66,43 +58,8 @@ E5M2 = Fp8Format("e5m2", mantissa=2, bias=15, highest=0x7B, infinities=True, dty
 FP8_FORMATS: dict[str, Fp8Format] = {"e4m3": E4M3, "e5m2": E5M2}
 
 
-def encode(values: Tensor, kind: Fp8Format, overflow: Overflow = "saturate") -> Tensor:
-    """Codes of the nearest values, from the bits of the floats.
-
-    Args:
-        values: any float dtype that float32 holds exactly, of any shape.
-        kind: E4M3 or E5M2.
-        overflow: what becomes of finite and infinite values that round beyond the largest: `saturate` gives the largest, as
-            quantization wants it; `nonfinite` gives infinity, or NaN where the format has no infinity, as the specification's cast does.
-            NaN stays NaN. (torch's own cast saturates to E4M3 since 2.13, gave NaN before, and always gives infinity in E5M2.)
-
-    Returns:
-        uint8 of the shape of `values`.
-    """
-    single = values.to(torch.float32)
-    bits = single.view(torch.int32)
-    sign = (bits >> 24) & 0x80
-    magnitude = bits & 0x7FFFFFFF
-    shift = _FLOAT32_MANTISSA - kind.mantissa
-    even = (magnitude >> shift) & 1
-    codes = (magnitude - ((_FLOAT32_BIAS - kind.bias) << _FLOAT32_MANTISSA) + even + ((1 << (shift - 1)) - 1)) >> shift
-    absolute = single.abs()
-    # Below the smallest normal number the steps are equal: scaling by a power of two is exact, and torch.round goes to even.
-    steps = torch.round(absolute.clamp(max=kind.smallest_normal) / kind.smallest_subnormal).to(torch.int32)
-    codes = torch.where(absolute < kind.smallest_normal, steps, codes)
-    beyond = kind.highest if overflow == "saturate" else kind.highest + 1
-    codes = torch.where(codes > kind.highest, beyond, codes)
-    codes = torch.where(torch.isnan(single), _NAN, codes)
-    return (codes | sign).to(torch.uint8)
-
-
-def decode(codes: Tensor, kind: Fp8Format) -> Tensor:
-    """Values of codes, float32: `codes` uint8, or torch's own 8-bit float, of any shape."""
-    return kind.decode_table().to(codes.device)[codes.view(torch.uint8).long()]
-
-
 def cast(values: Tensor, kind: Fp8Format) -> Tensor:
-    """The same as `encode` with saturation, as torch's 8-bit float and by torch's kernel, which is faster; tests hold the two equal."""
+    """The nearest values with saturation; tests compare them with a cast bit by bit."""
     return values.clamp(-kind.largest, kind.largest).to(kind.dtype)
 
 

@@ -12,11 +12,6 @@ import torch
 from torch import Tensor
 
 
-def code_bytes(count: int, bits: int) -> int:
-    """Bytes that `count` codes of 2, 4 or 8 bits occupy."""
-    return -(-count * bits // 8)
-
-
 def pack_bytes(codes: Tensor, bits: int) -> Tensor:
     """Pack along the last dimension.
 

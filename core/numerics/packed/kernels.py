@@ -76,7 +76,7 @@ class Int4(nn.Module):
         super().__init__()
         self.group = group
         self.register_buffer("packed", convert(weight.codes.to(torch.int32) + 8), persistent=False)
-        scales = _scales_of_groups(weight, group)
+        scales = _spread(weight.scales, weight, group)
         offsets = torch.zeros_like(scales) if weight.zeros is None else -scales * _spread(weight.zeros, weight, group)
         self.register_buffer("scales", torch.stack((scales, offsets), dim=2).transpose(0, 1).contiguous().to(dtype), persistent=False)
 
@@ -216,11 +216,6 @@ def _rounds_tokens(weight: QuantizedTensor) -> bool:
 def _equal_groups(weight: QuantizedTensor) -> bool:
     groups = weight.scales.shape[1]
     return bool((torch.bincount(weight.group_index.long(), minlength=groups) == weight.shape[1] // groups).all())
-
-
-def _scales_of_groups(weight: QuantizedTensor, group: int) -> Tensor:
-    """float32 [out, in / group]."""
-    return _spread(weight.scales, weight, group)
 
 
 def _spread(values: Tensor, weight: QuantizedTensor, group: int) -> Tensor:

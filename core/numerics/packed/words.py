@@ -47,7 +47,7 @@ def _pack(codes: Tensor, bits: int) -> Tensor:
         words[:, :, word] |= (lanes[:, :, lane] << shift) & 0xFFFFFFFF
         if shift + bits > 32:
             words[:, :, word + 1] |= lanes[:, :, lane] >> (32 - shift)
-    return _as_int32(words.view(rows, -1)[:, : packed_words(columns, bits)])
+    return as_int32(words.view(rows, -1)[:, : packed_words(columns, bits)])
 
 
 def unpack(words: Tensor, bits: int, columns: int) -> Tensor:
@@ -85,5 +85,6 @@ def unpack_fields(words: Tensor, bits: int, columns: int) -> Tensor:
     return (values - (1 << (bits - 1))).to(torch.int8).reshape(words.shape[0], -1)[:, :columns].contiguous()
 
 
-def _as_int32(words: Tensor) -> Tensor:
+def as_int32(words: Tensor) -> Tensor:
+    """int64 words below 2^32 as int32 of the same bits."""
     return torch.where(words >= 1 << 31, words - (1 << 32), words).to(torch.int32)

@@ -31,8 +31,8 @@ def _gptq(spec: QuantizeSpec) -> Format:
     return Gptq(spec.bits, spec.symmetric, spec.group_size if grouped else None, act_order, damp=spec.damp)
 
 
-def _awq(spec: QuantizeSpec) -> Format:
-    return Awq(spec.group_size if spec.granularity == "group" else None)
-
-
-_INTEGERS: dict[str, Callable[[QuantizeSpec], Format]] = {"compressed-tensors": _compressed_tensors, "gptq": _gptq, "awq": _awq}
+_INTEGERS: dict[str, Callable[[QuantizeSpec], Format]] = {
+    "compressed-tensors": _compressed_tensors,
+    "gptq": _gptq,
+    "awq": lambda spec: Awq(spec.group_size if spec.granularity == "group" else None),
+}

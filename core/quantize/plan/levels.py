@@ -13,7 +13,6 @@ from core.formats.gguf.mix import Shape, default_type, embedding_type, fitting, 
 from core.models.card import LinearShape, ModelCard
 
 LEVELS: tuple[str, ...] = get_args(Level)
-PUBLISHED_ON = "Llama-3-8B on WikiText-2, without importance matrix, IQ4 with one (llama.cpp, tools/perplexity/README.md)"
 PUBLISHED_KL: dict[str, float] = {
     "F16": 0.000551,
     "Q8_0": 0.001355,
@@ -29,7 +28,8 @@ PUBLISHED_KL: dict[str, float] = {
     "Q3_K_S": 0.228217,
     "Q2_K": 0.445132,
 }
-"""Mean KL divergence from the original in nats per token that llama.cpp published; see `PUBLISHED_ON`. Quoted for comparison, not measured here."""
+"""Mean KL divergence from the original in nats per token that llama.cpp published: Llama-3-8B on WikiText-2, without importance matrix, IQ4 with
+one (tools/perplexity/README.md). Quoted for comparison, not measured here."""
 _ADVICE = {
     "F32": "full size, for reference",
     "F16": "16 bits; overflows where weights pass 65504",

@@ -84,15 +84,11 @@ def _require_memory(streamed: StreamedModel, windows: Tensor) -> None:
     config = streamed.config.get_text_config()
     tokens = rows_at_once(windows.shape[1], config.vocab_size) * windows.shape[1]
     needed = training_bytes(inside, outside - inside, config.hidden_size, streamed.n_blocks, config.vocab_size, tokens, extra=EXTRA_BYTES)
-    free = _free_bytes(streamed.device)
+    free = torch.cuda.mem_get_info(streamed.device)[0] if streamed.device.type == "cuda" else int(psutil.virtual_memory().available)
     if needed > free:
         raise RequestError(
             f"training takes about {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: choose gptq or awq, which work block by block"
         )
-
-
-def _free_bytes(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
 
 
 def _round_linears(model: nn.Module, streamed: StreamedModel, spec: QuantizeSpec) -> dict[str, nn.Linear]:

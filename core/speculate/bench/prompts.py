@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[^\W\d]\w{3,}")
 _HEAD_SHARE = 6
 """Of an editing prompt one part in so many is the new version's beginning, from which the model continues."""
-_CHARACTERS_A_TOKEN = 12
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Speculator(Protocol):
     ) -> Iterator[Round]:
         """Continue prompts, as `core.speculate.bench.loop.rounds`."""
 
-    def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
+    def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator) -> StepSeconds:
         """Measure the costs of a round behind these prompts."""
 
 
@@ -131,7 +131,7 @@ class LinearSpeculator:
         self._drafter = self._make(sampling, generator)
         return rounds(self._decoder, self._drafter, prompts, sampling=sampling, generator=generator, **named)
 
-    def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
+    def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator) -> StepSeconds:
         """Plain steps, and the two parts of rounds that draft and verify in turns: weights that one part reads push the other's out of the cache.
 
         Of each kind the least mean of some blocks. A mean and no median: where programs share a core, what they take falls on long steps
@@ -140,11 +140,11 @@ class LinearSpeculator:
         drafter = self._make(sampling, generator)
         limit = 2 * TIMED_ROUNDS + gamma
         room = max(self._decoder.max_tokens - max(slots_needed(0, limit, gamma, len(prompts)), PLAIN_STEPS), 1)
-        prompts, real = prompts[:, -room:], None if real is None else real[:, -room:]
-        named: dict[str, Any] = {"gamma": gamma, "sampling": sampling, "max_new_tokens": limit, "generator": generator, "real": real}
+        prompts = prompts[:, -room:]
+        named: dict[str, Any] = {"gamma": gamma, "sampling": sampling, "max_new_tokens": limit, "generator": generator}
         blocks = []
         for _ in range(_BLOCKS):
-            plain = warm_gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=PLAIN_STEPS, real=real))
+            plain = warm_gaps(stream(self._decoder, prompts, sampling=sampling, max_new_tokens=PLAIN_STEPS))
             every = _whole(rounds(self._decoder, drafter, prompts, **named), gamma)
             if not every:
                 fixed = _Fixed(gamma, self._decoder.vocabulary, drawn=not sampling.greedy and drafter.name != "lookup")

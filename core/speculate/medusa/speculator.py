@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,39 +66,17 @@ class MedusaSpeculator:
             self._trees[gamma] = deep.first(max(best_size(deep, interpolated(self._seconds), self._seconds[-1][0]), 1))
         return self._trees[gamma]
 
-    def rounds(
-        self,
-        prompts: Tensor,
-        *,
-        gamma: int,
-        sampling: Sampling,
-        max_new_tokens: int,
-        stop_tokens: Collection[int] = (),
-        generator: torch.Generator | None = None,
-        real: Tensor | None = None,
-    ) -> Iterator[Round]:
+    def rounds(self, prompts: Tensor, *, gamma: int, real: Tensor | None = None, **named: Any) -> Iterator[Round]:
         """Continue one prompt, as `core.speculate.medusa.loop.rounds`. Raises RequestError for a padded one."""
         if real is not None and not bool(real.all()):
             raise RequestError("Medusa's trees are verified one sequence at a time, without padding: use a batch of 1")
         self.calls = 0
-        every = rounds(
-            self._decoder,
-            self._heads,
-            self.tree(gamma),
-            prompts,
-            sampling=sampling,
-            max_new_tokens=max_new_tokens,
-            stop_tokens=stop_tokens,
-            generator=generator,
-            acceptance=self._acceptance,
-        )
-        for done in every:
+        for done in rounds(self._decoder, self._heads, self.tree(gamma), prompts, acceptance=self._acceptance, **named):
             self.calls += done.candidates > 0
             yield done
 
-    def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator, real: Tensor | None = None) -> StepSeconds:
+    def step_seconds(self, prompts: Tensor, *, gamma: int, sampling: Sampling, generator: torch.Generator) -> StepSeconds:
         """Plain steps, and the two parts of rounds; of each kind the least mean of some blocks, as `LinearSpeculator` has it."""
-        del real
         tree = self.tree(gamma)
         room = max(self._decoder.max_tokens - max(TIMED_ROUNDS * (tree.depth + 1), PLAIN_STEPS) - len(tree.paths), 1)
         prompts = prompts[:, -room:]

@@ -45,10 +45,6 @@ _OWN = 16
 """Windows of the target's own words that are worth more than text."""
 
 
-def _silent(done: int, total: int, label: str) -> None:
-    del done, total, label
-
-
 @dataclass(frozen=True)
 class TrainSettings:
     """How long, on how much, how large."""
@@ -93,7 +89,7 @@ def train(
     tokenizer: PreTrainedTokenizerBase,
     text: Corpus,
     settings: TrainSettings | None = None,
-    on_progress: OnProgress = _silent,
+    on_progress: OnProgress = lambda _done, _total, _label: None,
     decoder: Decoder | None = None,
 ) -> Trained:
     """Heads for a target, within the time that was given.

@@ -22,9 +22,11 @@ from transformers.cache_utils import DynamicCache
 
 from core import text
 from core.errors import RequestError
-from core.evaluate import Encoding, ModelLogits, encode, windows_of
+from core.evaluate.encoding import Encoding, encode
+from core.evaluate.logits.sources import ModelLogits
 from core.evaluate.logits.threads import one_thread
 from core.evaluate.logits.walk import walk
+from core.evaluate.windows import windows_of
 from core.models import bundled
 from core.models.load import load_model, load_tokenizer
 from tests.benchmarks.report import CANNOT_RUN_HERE, record

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.evaluate import ModelLogits, divergence
 from core.evaluate.compared import Evaluation
+from core.evaluate.logits.sources import ModelLogits
 from core.models.load import load_model
 from core.models.resolve import resolve
 from core.models.stream.streaming import StreamedModel
+from tests.core.evaluate.measure import divergence
 
 
 def test_the_figures_are_those_of_the_two_models_in_memory(tiny_llama_dir: Path, noisy_llama_dir: Path, novel: Path) -> None:

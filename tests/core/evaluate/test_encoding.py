@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from core.evaluate import encode, tokenize
-from core.evaluate.encoding import vocabulary_hash
+from core.evaluate.encoding import encode, tokenize, vocabulary_hash
 from core.text import Corpus
 
 

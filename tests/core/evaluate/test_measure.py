@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.errors import Cancelled, RequestError, RunFailed
-from core.evaluate import ModelLogits, divergence, divergences, perplexity, windows_of
+from core.evaluate.logits.sources import ModelLogits
+from core.evaluate.windows import windows_of
+from tests.core.evaluate.measure import divergence, divergences, perplexity
 from tests.core.evaluate.toys import Bigram, Fixed
 
 VOCABULARY, CONTEXT = 13, 8

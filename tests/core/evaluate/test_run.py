@@ -13,9 +13,12 @@ import torch
 
 from core import text
 from core.errors import Cancelled, RequestError
-from core.evaluate import EvaluateResult, EvaluateSpec, encode, perplexity
+from core.evaluate.encoding import encode
+from core.evaluate.result import EvaluateResult
 from core.evaluate.run import run
+from core.evaluate.spec import EvaluateSpec
 from core.models.load import load_model, load_tokenizer
+from tests.core.evaluate.measure import perplexity
 
 
 class Recorder:

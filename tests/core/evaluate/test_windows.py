@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import RequestError
-from core.evaluate import windows_of
+from core.evaluate.windows import windows_of
 
 
 def test_windows_stand_side_by_side_and_the_rest_is_dropped() -> None:

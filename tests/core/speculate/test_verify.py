@@ -12,7 +12,12 @@ from torch import Tensor
 
 from core.runtime.sampling import Sampling, warp
 from core.speculate.lossless.toy import Toy
-from core.speculate.verify import accept, acceptance, residual, verify, verify_rows
+from core.speculate.verify import accept, residual, verify, verify_rows
+
+
+def acceptance(target: Tensor, draft: Tensor) -> Tensor:
+    """min(1, p / q) for every token, [..., V]; 1 where q is 0, as such a token is never drafted."""
+    return torch.where(draft > 0, (target / draft.clamp(min=torch.finfo(draft.dtype).tiny)).clamp(max=1), 1.0)
 
 
 def tables(vocabulary: int, seed: int, sampling: Sampling, *, greedy: bool) -> tuple[Tensor, Tensor]:

@@ -52,11 +52,6 @@ class Conversion:
         kinds = {location.info.dtype for location in self.locations.values() if len(location.info.shape) > 1}
         return _STORED[kinds.pop()] if len(kinds) == 1 and kinds <= set(_STORED) else "F32"
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape, rows first, of every tensor of the file."""
-        found = {name: location.info.shape for name, location in self.locations.items()}
-        return found | {name: (len(values),) for name, values in self.factors.items()}
-
 
 def plan_conversion(folder: Path, name: str) -> Conversion:
     """Read everything but the weights and see that GGUF has a place for all of it.
@@ -84,7 +79,7 @@ def plan_conversion(folder: Path, name: str) -> Conversion:
             )
         locations[target], parameters[target] = location, parameter
     _check_complete(layout, locations, folder)
-    names = sorted(locations, key=_place_in_file)
+    names = sorted(locations, key=lambda name: _ORDER.get(name) or (int(name.split(".")[1]), name))
     entries = [Entry("general.type", "model", "string"), Entry("general.name", clean(name, limit=200), "string")]
     entries += model_entries(layout, config) + tokenizer_entries(folder, family, layout.vocabulary)
     return Conversion(
@@ -161,10 +156,6 @@ def permute(rows: Tensor, heads: int) -> Tensor:
 def unpermute(rows: Tensor, heads: int) -> Tensor:
     """The way back from `permute`."""
     return rows.view(heads, rows.shape[0] // heads // 2, 2, -1).transpose(1, 2).reshape(rows.shape)
-
-
-def _place_in_file(name: str) -> tuple[int, str]:
-    return _ORDER.get(name) or (int(name.split(".")[1]), name)
 
 
 def _check_complete(layout: Layout, locations: dict[str, TensorLocation], folder: Path) -> None:

@@ -17,7 +17,6 @@ from core.sanitize import clean
 
 _TANH = ("gelu_pytorch_tanh", "gelu")
 _ACTIVATIONS = {"gemma": _TANH, "gemma2": _TANH, "gemma3": _TANH}
-_UNLIKE_HEADS = 1e-6
 QUANTIZATION_VERSION = 2
 
 

@@ -26,7 +26,6 @@ from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.workload.prompts import Tokenizer
 from core.engine import Endpoint, Missing, look_up
 from core.errors import RequestError
-from core.evaluate.measure import divergence, perplexity
 from core.formats.gguf.write.convert import convert, plan_conversion
 from core.formats.opening import open_whole
 from core.models.card import ModelCard
@@ -37,6 +36,7 @@ from engines.server.backends.base import Backend
 from engines.server.backends.runtime import RuntimeBackend
 from engines.server.worker import Worker
 from tests.core.conftest import RecordingContext
+from tests.core.evaluate.measure import divergence, perplexity
 from tests.core.formats.gguf.models import make_model
 from tests.engines.documented import documented
 

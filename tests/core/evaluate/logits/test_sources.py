@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from core.errors import Cancelled
-from core.evaluate import ModelLogits, StreamedLogits, divergence
+from core.evaluate.logits.sources import ModelLogits, StreamedLogits
 from core.models.load import load_model
 from core.models.stream.streaming import StreamedModel
+from tests.core.evaluate.measure import divergence
 
 
 @pytest.fixture(scope="module")

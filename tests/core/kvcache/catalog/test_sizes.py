@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from core.kvcache.catalog.catalog import SCHEMES
 from core.kvcache.catalog.settings import SchemeSettings
 from core.kvcache.catalog.sizes import span
-from core.numerics.packed.byte_codes import code_bytes
 from tests.core.kvcache.schemes.making import MINE, fill, geometry, layer, states
 
 SIZES = [
@@ -90,4 +89,3 @@ def test_groups_of_channels_always_fill_a_head(head_dim: int, group: int) -> Non
     assert head_dim % size == 0
     assert size <= group
     assert size == group or head_dim % group
-    assert code_bytes(head_dim, 4) == -(-head_dim // 2)

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from core import text
-from core.evaluate import divergence, encode, perplexity
+from core.evaluate.encoding import encode
 from core.models import bundled
 from core.models.bundled import recipe
 from core.models.load import load_model, load_tokenizer
 from core.models.resolve import resolve
+from tests.core.evaluate.measure import divergence, perplexity
 
 PACKAGE = Path(bundled.__file__).parent
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.numerics.packed.byte_codes import code_bytes, pack_bytes, unpack_bytes
+from core.numerics.packed.byte_codes import pack_bytes, unpack_bytes
 from core.numerics.packed.words import pack
 
 
@@ -16,7 +16,7 @@ def test_unpacking_undoes_packing(bits: int, width: int, rows: int, seed: int) -
     codes = torch.randint(0, 1 << bits, (rows, 2, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
     packed = pack_bytes(codes, bits)
     assert packed.dtype == torch.uint8
-    assert packed.shape == (rows, 2, code_bytes(width, bits))
+    assert packed.shape == (rows, 2, -(-width * bits // 8))
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         out = torch.full(codes.shape, torch.nan, dtype=dtype)
         assert torch.equal(unpack_bytes(packed, bits, out), codes.to(dtype))

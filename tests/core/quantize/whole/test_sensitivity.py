@@ -12,13 +12,13 @@ from torch import Tensor
 
 from core.calibration.blocks import calibrated_blocks
 from core.errors import Cancelled, RunFailed
-from core.evaluate import divergence
 from core.models.stream.streaming import StreamedModel, load_model
 from core.numerics.grid import Grid
 from core.numerics.stored import StoredWeight
 from core.quantize.linear import rtn
 from core.quantize.whole import sensitivity
 from core.quantize.whole.sensitivity import Sensitivity, sensitivities
+from tests.core.evaluate.measure import divergence
 
 WIDTHS = (2, 4, 8)
 WINDOWS = torch.randint(2, 258, (3, 40), generator=torch.Generator().manual_seed(0))
