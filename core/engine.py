@@ -265,11 +265,7 @@ def _with_variants(engines: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def look_up(name: str) -> Engine:
-    """An engine by its name, or one of its variants by `engine/variant`.
-
-    Raises:
-        RequestError: there is none, or its package is broken.
-    """
+    """An engine by its name, or one of its variants by `engine/variant`. Raises RequestError: there is none, or its package is broken."""
     own, slash, variant = name.partition("/")
     if not slash:
         return _engine(name)

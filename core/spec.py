@@ -88,11 +88,7 @@ class Spec(BaseModel):
 
     @classmethod
     def parse(cls, values: Values) -> Self:
-        """Build a spec from plain values, for example a saved spec.json.
-
-        Raises:
-            RequestError: with one sentence for the first thing that is wrong.
-        """
+        """Build a spec from plain values, for example a saved spec.json. Raises RequestError: with one sentence for the first thing that is wrong."""
         try:
             return cls.model_validate(values)
         except ValidationError as error:

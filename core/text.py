@@ -79,11 +79,7 @@ def is_held_out(path: Path) -> bool:
 
 
 def user(path: Path) -> Corpus:
-    """A UTF-8 text file of the user's.
-
-    Raises:
-        RequestError: the file cannot be read, is not UTF-8, or is empty.
-    """
+    """A UTF-8 text file of the user's. Raises RequestError: the file cannot be read, is not UTF-8, or is empty."""
     shown = clean(str(path), limit=200)
     try:
         text = path.read_text(encoding="utf-8")

@@ -100,11 +100,7 @@ def pull(endpoint: Endpoint, model: str) -> Iterator[PullStep]:
 
 
 def entries(endpoint: Endpoint, path: str) -> list[dict[str, Any]]:
-    """The models that a path lists.
-
-    Raises:
-        RequestError: there is no server, or it is not Ollama's.
-    """
+    """The models that a path lists. Raises RequestError: there is no server, or it is not Ollama's."""
     answer = http.get_json(endpoint, path)
     listed = answer.get("models") if isinstance(answer, dict) else None
     if not isinstance(listed, list):

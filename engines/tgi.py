@@ -36,11 +36,7 @@ class Tgi(OpenAiServer):
         return Missing(f"{_MAINTAINED}: start it with `docker run ... {_IMAGE} --model-id MODEL`, then give its address")
 
     def command(self, spec: ServeSpec, found: Found, port: int) -> Command:
-        """Always refused, with the command that starts it elsewhere.
-
-        Raises:
-            RequestError: the exact `docker run` of what is asked.
-        """
+        """Always refused, with the command that starts it elsewhere. Raises RequestError: the exact `docker run` of what is asked."""
         del found
         line = shlex.join(_docker(spec, port))
         raise RequestError(f"{_MAINTAINED}: start it with `{line}`, then give its address, http://{spec.host}:{port}")

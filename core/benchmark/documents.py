@@ -35,11 +35,7 @@ def load_result(reference: str) -> BenchmarkResult:
 
 
 def parse_result(document: object, name: str) -> BenchmarkResult:
-    """A result from plain data.
-
-    Raises:
-        RequestError: it is not that of a benchmark; `name` says of what.
-    """
+    """A result from plain data. Raises RequestError: it is not that of a benchmark; `name` says of what."""
     if isinstance(document, Mapping) and isinstance(document.get("results"), list) and len(document["results"]) == 1:
         document = document["results"][0]
     if isinstance(document, Mapping) and isinstance(document.get("result"), Mapping):

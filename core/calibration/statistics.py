@@ -74,31 +74,19 @@ class InputStatistics:
 
     @property
     def absmax(self) -> Tensor:
-        """float32 [features]: the largest magnitude of each feature.
-
-        Raises:
-            RunFailed: no input was ever seen.
-        """
+        """float32 [features]: the largest magnitude of each feature. Raises RunFailed: no input was ever seen."""
         self._require_tokens()
         return self._absmax
 
     @property
     def mean_abs(self) -> Tensor:
-        """float32 [features]: the mean magnitude of each feature.
-
-        Raises:
-            RunFailed: no input was ever seen.
-        """
+        """float32 [features]: the mean magnitude of each feature. Raises RunFailed: no input was ever seen."""
         self._require_tokens()
         return (self._abs_sum / self.tokens).to(torch.float32)
 
     @property
     def mean_square(self) -> Tensor:
-        """float32 [features]: the mean square of each feature, half the diagonal of the Hessian.
-
-        Raises:
-            RunFailed: no input was ever seen.
-        """
+        """float32 [features]: the mean square of each feature, half the diagonal of the Hessian. Raises RunFailed: no input was ever seen."""
         self._require_tokens()
         if self._sum is not None:
             return self._sum.diagonal() / (2 if self._scaled else self.tokens)

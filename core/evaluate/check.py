@@ -33,11 +33,7 @@ def check(spec: EvaluateSpec, card: ModelCard) -> None:
 
 
 def check_context(card: ModelCard, context: int) -> None:
-    """Nothing, when the model has positions for a window of `context` tokens.
-
-    Raises:
-        RequestError: it has fewer.
-    """
+    """Nothing, when the model has positions for a window of `context` tokens. Raises RequestError: it has fewer."""
     if card.context and context > card.context:
         raise RequestError(
             f"context {context} is more than the {card.context} positions of {clean(card.name)}: give --context {card.context} or less"

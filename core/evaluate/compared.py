@@ -33,11 +33,7 @@ class Evaluation:
 
     @classmethod
     def prepare(cls, source: ModelSource, corpus: str, tokens: int, context: int) -> Evaluation:
-        """Read and cut the text.
-
-        Raises:
-            RequestError: no text, or not enough for one window.
-        """
+        """Read and cut the text. Raises RequestError: no text, or not enough for one window."""
         loaded = text.load(corpus)
         encoding = encode(loaded, load_tokenizer(source), tokens)
         return cls(loaded, encoding, windows_of(encoding.tokens, context), context)

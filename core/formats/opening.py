@@ -99,11 +99,7 @@ def can_read(config: Mapping[str, object]) -> bool:
 
 
 def tokenizer_of(source: ModelSource) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder, or the one that a GGUF file describes.
-
-    Raises:
-        RequestError: there is none that transformers can read.
-    """
+    """The tokenizer of a model folder, or the one that a GGUF file describes. Raises RequestError: there is none that transformers can read."""
     if source.kind != "gguf":
         return load_tokenizer(source)
     return load_tokenizer(companion_folder(source.path))

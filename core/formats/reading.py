@@ -38,11 +38,7 @@ def field(config: Mapping[str, object], name: str, kind: type[T], default: T, *a
 
 
 def section(config: object, name: str) -> Mapping[str, object]:
-    """A part of `quantization_config` that holds fields itself.
-
-    Raises:
-        RequestError: it is missing or something else.
-    """
+    """A part of `quantization_config` that holds fields itself. Raises RequestError: it is missing or something else."""
     part = config.get(name) if isinstance(config, Mapping) else None
     if not isinstance(part, Mapping):
         raise RequestError(f"quantization_config has no {name}, or it is not an object: fetch config.json again")
@@ -50,11 +46,7 @@ def section(config: object, name: str) -> Mapping[str, object]:
 
 
 def group_size_of(config: Mapping[str, object], default: int, *also: str) -> int | None:
-    """`group_size` of a `quantization_config`; None when it is -1, one scale a row.
-
-    Raises:
-        RequestError: it is neither -1 nor a number of weights.
-    """
+    """`group_size` of a `quantization_config`; None when it is -1, one scale a row. Raises RequestError: it is neither -1 nor a number of weights."""
     size = field(config, "group_size", int, default, *also)
     if size != -1 and not 0 < size < 2**31:
         raise RequestError(f"quantization_config says group_size = {clean(str(size), limit=40)}: it must be -1 or a number of weights")
@@ -62,11 +54,7 @@ def group_size_of(config: Mapping[str, object], default: int, *also: str) -> int
 
 
 def required(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
-    """A tensor that a linear cannot do without.
-
-    Raises:
-        RequestError: it is not there.
-    """
+    """A tensor that a linear cannot do without. Raises RequestError: it is not there."""
     tensor = tensors.get(name)
     if tensor is None:
         raise RequestError(f"the tensor {clean(name, limit=200)!r} is missing: the checkpoint is incomplete, fetch it again")
@@ -74,11 +62,7 @@ def required(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
 
 
 def expect(name: str, tensor: Tensor, dtypes: tuple[torch.dtype, ...], shape: tuple[int, ...]) -> Tensor:
-    """The tensor, when it is of one of these dtypes and of this shape.
-
-    Raises:
-        RequestError: it is not.
-    """
+    """The tensor, when it is of one of these dtypes and of this shape. Raises RequestError: it is not."""
     if tensor.dtype not in dtypes or tuple(tensor.shape) != shape:
         raise RequestError(
             f"the tensor {clean(name, limit=200)!r} is {described(tensor)}, and its quantization_config makes it {_name(dtypes[0])} {list(shape)}: "
@@ -88,11 +72,7 @@ def expect(name: str, tensor: Tensor, dtypes: tuple[torch.dtype, ...], shape: tu
 
 
 def matrix_of_scales(name: str, tensors: Mapping[str, Tensor], remedy: str = "fetch the checkpoint again") -> Tensor:
-    """Scales, a matrix of finite numbers.
-
-    Raises:
-        RequestError: missing, of another kind, or with NaN or Inf.
-    """
+    """Scales, a matrix of finite numbers. Raises RequestError: missing, of another kind, or with NaN or Inf."""
     scales = required(name, tensors)
     if scales.ndim != 2 or scales.dtype not in SCALE_DTYPES or not scales.numel():
         raise RequestError(f"the tensor {clean(name, limit=200)!r} is {described(scales)}, and scales are a matrix of 16- or 32-bit floats: {remedy}")
@@ -101,11 +81,7 @@ def matrix_of_scales(name: str, tensors: Mapping[str, Tensor], remedy: str = "fe
 
 
 def check_scales(name: str, scales: Tensor) -> None:
-    """Nothing, when all scales are finite.
-
-    Raises:
-        RequestError: one is NaN or Inf.
-    """
+    """Nothing, when all scales are finite. Raises RequestError: one is NaN or Inf."""
     if not bool(torch.isfinite(scales).all()):
         raise RequestError(
             f"the tensor {clean(name, limit=200)!r} holds a scale that is not a finite number: the checkpoint is damaged, fetch it again"
@@ -113,11 +89,7 @@ def check_scales(name: str, scales: Tensor) -> None:
 
 
 def check_groups(name: str, groups: int, columns: int, group_size: int | None) -> None:
-    """Nothing, when a row of `columns` weights makes this many groups.
-
-    Raises:
-        RequestError: it does not.
-    """
+    """Nothing, when a row of `columns` weights makes this many groups. Raises RequestError: it does not."""
     size = columns if group_size is None else group_size
     if groups != -(-columns // size):
         stated = "-1" if group_size is None else str(group_size)
@@ -128,11 +100,7 @@ def check_groups(name: str, groups: int, columns: int, group_size: int | None) -
 
 
 def group_index(name: str, tensor: Tensor, columns: int, groups: int) -> Tensor:
-    """The group of each column, int32 [columns].
-
-    Raises:
-        RequestError: it is of another shape or dtype, or names a group that has no scales.
-    """
+    """The group of each column, int32 [columns]. Raises RequestError: it is of another shape or dtype, or names a group that has no scales."""
     index = expect(name, tensor, (torch.int32, torch.int64), (columns,))
     low, high = int(index.min()), int(index.max())
     if low < 0 or high >= groups:

@@ -25,21 +25,13 @@ FORMATS: dict[str, str] = {
 
 
 def format_class(quant_method: str) -> type[Format]:
-    """The class of a format.
-
-    Raises:
-        KeyError: not a known one.
-    """
+    """The class of a format. Raises KeyError: not a known one."""
     module, _, name = FORMATS[quant_method].partition(":")
     return cast("type[Format]", getattr(import_module(module), name))
 
 
 def read_format(config: Mapping[str, object], folder: Path) -> Format:
-    """The format of a checkpoint by its `quantization_config`.
-
-    Raises:
-        RequestError: it names no format, or one that cannot be read.
-    """
+    """The format of a checkpoint by its `quantization_config`. Raises RequestError: it names no format, or one that cannot be read."""
     method = config.get("quant_method")
     if not isinstance(method, str) or method not in FORMATS:
         known = ", ".join(FORMATS)

@@ -71,11 +71,7 @@ class Grammar:
     """As it stands behind 'write for example'."""
 
     def parse(self, text: str) -> Expression:
-        """Take an expression apart.
-
-        Raises:
-            RequestError: it is none, or names what is not measured; the sentence lists what is.
-        """
+        """Take an expression apart. Raises RequestError: it is none, or names what is not measured; the sentence lists what is."""
         shown = clean(text, limit=80)
         match = _FORM.match(text)
         if match is None:

@@ -92,11 +92,7 @@ class ModelCard(BaseModel):
 
     @classmethod
     def from_folder(cls, path: Path, name: str | None = None) -> Self:
-        """Read the card of a Hugging Face model folder.
-
-        Raises:
-            RequestError: no or a damaged config.json, no or damaged safetensors.
-        """
+        """Read the card of a Hugging Face model folder. Raises RequestError: no or a damaged config.json, no or damaged safetensors."""
         if not path.is_dir():
             raise RequestError(f"{shown(path)} is not a folder: give a folder with config.json and safetensors weights")
         config = read_object(path / "config.json")

@@ -66,11 +66,7 @@ def load_model(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
 
 
 def load_tokenizer(source: ModelSource | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder.
-
-    Raises:
-        RequestError: a GGUF file, or no tokenizer that transformers can read.
-    """
+    """The tokenizer of a model folder. Raises RequestError: a GGUF file, or no tokenizer that transformers can read."""
     from transformers import AutoTokenizer
 
     folder = require_folder(source) if isinstance(source, ModelSource) else source

@@ -32,31 +32,19 @@ class ModelSource:
         return clean(self.name, limit=200)
 
     def card(self) -> ModelCard:
-        """Read the model's card.
-
-        Raises:
-            RequestError: its files are damaged.
-        """
+        """Read the model's card. Raises RequestError: its files are damaged."""
         return gguf_card(self.path, self.name) if self.kind == "gguf" else ModelCard.from_folder(self.path, self.name)
 
 
 def require_folder(source: ModelSource) -> Path:
-    """The folder with config.json and safetensors.
-
-    Raises:
-        RequestError: the source is a GGUF file.
-    """
+    """The folder with config.json and safetensors. Raises RequestError: the source is a GGUF file."""
     if source.kind != "folder":
         raise RequestError(f"{shown(source.path)} is a GGUF file, and this needs the folder it was made from: give the original Hugging Face folder")
     return source.path
 
 
 def require_unquantized(card: ModelCard) -> None:
-    """Nothing, when the weights are plain numbers.
-
-    Raises:
-        RequestError: the checkpoint is quantized already.
-    """
+    """Nothing, when the weights are plain numbers. Raises RequestError: the checkpoint is quantized already."""
     if card.quantization is not None:
         method = card.quant_method
         raise RequestError(f"{card.name} is already quantized ({method}): give the original model, with bf16, fp16 or fp32 weights")

@@ -55,11 +55,7 @@ CONFIGS: dict[str, dict[str, object]] = {
 
 @cache
 def well_known(name: str) -> ModelCard:
-    """The card of a model of the table.
-
-    Raises:
-        RequestError: there is none of that name.
-    """
+    """The card of a model of the table. Raises RequestError: there is none of that name."""
     key = name.strip().lower().removeprefix(PREFIX)
     if key not in CONFIGS:
         raise RequestError(f"unknown model {clean(name, limit=60)}: choose one of {', '.join(CONFIGS)}")

@@ -182,11 +182,7 @@ class BlockPool:
         self._tables[sequence] = _Table()
 
     def append(self, sequence: int, tokens: Sequence[int]) -> Writes:
-        """Make room for more tokens of a sequence. A pool that does not share looks at their number only.
-
-        Raises:
-            OutOfBlocks: nothing was changed.
-        """
+        """Make room for more tokens of a sequence. A pool that does not share looks at their number only. Raises OutOfBlocks: nothing was changed."""
         table = self._tables[sequence]
         first, last, size = table.length, table.length + len(tokens), self.block_size
         copies = self._make_room(sequence, table, first, last)
@@ -205,11 +201,7 @@ class BlockPool:
         return Writes(slots, copies)
 
     def fork(self, sequence: int, child: int) -> None:
-        """Another sequence with the same tokens; all blocks are shared until one of the two writes.
-
-        Raises:
-            ValueError: the child exists.
-        """
+        """Another sequence with the same tokens; all blocks are shared until one of the two writes. Raises ValueError: the child exists."""
         if child in self._tables:
             raise ValueError(f"sequence {child} is already in the pool")
         table = self._tables[sequence]
@@ -219,11 +211,7 @@ class BlockPool:
         self._tell("fork", child, -1, sequence)
 
     def truncate(self, sequence: int, count: int) -> None:
-        """Take the last `count` tokens of a sequence back.
-
-        Raises:
-            ValueError: it has fewer.
-        """
+        """Take the last `count` tokens of a sequence back. Raises ValueError: it has fewer."""
         table = self._tables[sequence]
         if not 0 <= count <= table.length:
             raise ValueError(f"sequence {sequence} has {table.length} tokens, of which {count} cannot be taken back")
@@ -248,11 +236,7 @@ class BlockPool:
         self._free.update(dict.fromkeys(range(first, first + blocks)))
 
     def check(self) -> None:
-        """Nothing, when every invariant holds.
-
-        Raises:
-            AssertionError: which one does not.
-        """
+        """Nothing, when every invariant holds. Raises AssertionError: which one does not."""
         held, known = [0] * self.blocks, self._index.items()
         for sequence, table in self._tables.items():
             _hold(len(table.blocks) == -(-table.length // self.block_size), f"sequence {sequence} has as many blocks as its tokens fill")

@@ -65,11 +65,7 @@ class PrefixIndex:
         return hashes
 
     def items(self) -> dict[int, bytes]:
-        """Hash by block.
-
-        Raises:
-            AssertionError: a hash is not known of exactly one block.
-        """
+        """Hash by block. Raises AssertionError: a hash is not known of exactly one block."""
         if {digest: block for block, digest in self._hash_of.items()} != self._block_of:
             raise AssertionError("broken: each hash is known of one block")
         return dict(self._hash_of)

@@ -166,11 +166,7 @@ class QuantizeSpec(Spec):
         return METHODS[self.method].calibrates(self.request)
 
     def settled(self, card: ModelCard) -> QuantizeSpec:
-        """The request with all stated that depends on the model and was not given.
-
-        Raises:
-            RequestError: what was given does not fit the model.
-        """
+        """The request with all stated that depends on the model and was not given. Raises RequestError: what was given does not fit the model."""
         return self.model_copy(update=METHODS[self.method].settled(self.request, card))
 
 

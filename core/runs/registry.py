@@ -102,11 +102,7 @@ CAPABILITIES: dict[str, Capability] = {
 
 
 def capability(key: str) -> Capability:
-    """The entry of `key`.
-
-    Raises:
-        RequestError: there is none.
-    """
+    """The entry of `key`. Raises RequestError: there is none."""
     try:
         return CAPABILITIES[key]
     except KeyError:

@@ -120,11 +120,7 @@ class ResumeStore:
             self._give_up(error)
 
     def block(self, index: int, facts: type[Facts]) -> KeptBlock[Facts]:
-        """A kept block and its facts, read as this class.
-
-        Raises:
-            RequestError: its file is not what the manifest says.
-        """
+        """A kept block and its facts, read as this class. Raises RequestError: its file is not what the manifest says."""
         entry = self._manifest["blocks"][index]
         found = self._read(entry)
         return KeptBlock({name: found[name] for name in entry["tensors"]}, facts.model_validate(entry))

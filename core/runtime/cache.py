@@ -88,11 +88,7 @@ class KvLayer(CacheLayerMixin, ABC):
         """The prompt is complete."""
 
     def forget(self, count: int) -> None:
-        """Drop the last `count` tokens, as if they had never been appended.
-
-        Raises:
-            RequestError: the scheme cannot.
-        """
+        """Drop the last `count` tokens, as if they had never been appended. Raises RequestError: the scheme cannot."""
         if count:
             raise RequestError(
                 f"the cache scheme {type(self).__name__} does not support rollback, which speculative decoding needs: use another scheme"

@@ -59,11 +59,7 @@ class Rows:
         return self._real is None
 
     def advance(self, count: int) -> None:
-        """Take `count` slots for real tokens of plain rows.
-
-        Raises:
-            RequestError: they do not fit.
-        """
+        """Take `count` slots for real tokens of plain rows. Raises RequestError: they do not fit."""
         if self.length + count > self._max_tokens:
             raise RequestError(f"the cache holds {self._max_tokens} tokens and {self.length + count} are needed: request a longer one")
         self.length += count

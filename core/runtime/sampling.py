@@ -17,11 +17,7 @@ _FEW = 128
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a token is chosen. The defaults take the likeliest.
-
-    Raises:
-        RequestError: a value outside its range.
-    """
+    """How a token is chosen. The defaults take the likeliest. Raises RequestError: a value outside its range."""
 
     temperature: float = 0.0
     """0: the likeliest token."""

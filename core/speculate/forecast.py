@@ -105,11 +105,7 @@ def _check_length(spec: DraftingSpec, card: ModelCard, length: int, new: int, ba
 
 
 def _check_draft(spec: DraftingSpec, card: ModelCard) -> ModelCard | None:
-    """The card of the draft model, whose tokens are the target's.
-
-    Raises:
-        RequestError: they are not.
-    """
+    """The card of the draft model, whose tokens are the target's. Raises RequestError: they are not."""
     if spec.drafter != "model" or spec.draft is None:
         return None
     source, target = resolve(spec.draft), resolve(spec.model)

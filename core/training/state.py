@@ -13,11 +13,7 @@ _RECORD = "training"
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, float]) -> None:
-    """Replace the file; where the disk refuses, the last one stays.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Replace the file; where the disk refuses, the last one stays. Raises OSError: it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     save_file(dict(tensors), temporary, metadata={_RECORD: json.dumps(record)})

@@ -39,11 +39,7 @@ class Request:
 
 
 def chat_request(body: Any, backend: Backend) -> Request:
-    """A body of `/v1/chat/completions`.
-
-    Raises:
-        RequestError: what is wrong with it.
-    """
+    """A body of `/v1/chat/completions`. Raises RequestError: what is wrong with it."""
     fields = _object(body)
     messages = fields.get("messages")
     if not isinstance(messages, list) or not messages:

@@ -64,11 +64,7 @@ class Worker:
         self._jobs.put(None)
 
     async def stream(self, asked: GenerationRequest) -> AsyncGenerator[GenerationChunk, None]:
-        """Answers to a request as they come; leaving the loop drops the request.
-
-        Raises:
-            Failure: the backend could not go on.
-        """
+        """Answers to a request as they come; leaving the loop drops the request. Raises Failure: the backend could not go on."""
         counters = self.counters
 
         def work(stopped: Callable[[], bool]) -> Any:

@@ -57,11 +57,7 @@ def needs(expression: Expression) -> str:
 
 
 def judge(expressions: Sequence[str], entry: BenchmarkEntry) -> tuple[Threshold, ...]:
-    """Each expression held against one target's figures; what was not measured cannot pass.
-
-    Raises:
-        RequestError: an expression cannot be read.
-    """
+    """Each expression held against one target's figures; what was not measured cannot pass. Raises RequestError: an expression cannot be read."""
     return tuple(_judged(parse(text), entry) for text in expressions)
 
 
@@ -94,11 +90,7 @@ def _value(expression: Expression, entry: BenchmarkEntry, level: Level) -> tuple
 
 
 def objectives_of(texts: Sequence[str]) -> dict[SampleMetric, float]:
-    """What one request must meet: metric to the limit in milliseconds.
-
-    Raises:
-        RequestError: an expression that is not `metric < time`.
-    """
+    """What one request must meet: metric to the limit in milliseconds. Raises RequestError: an expression that is not `metric < time`."""
     found = {}
     for text in texts:
         expression = parse(text)

@@ -69,11 +69,7 @@ def calibration_file() -> Path:
 
 
 def keep(calibration: Calibration) -> Path:
-    """Keep what was found on this machine; returns the file.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Keep what was found on this machine; returns the file. Raises OSError: it cannot be written."""
     path = calibration_file()
     path.parent.mkdir(parents=True, exist_ok=True)
     entry = {"measured": time.time(), "llmopt_version": __version__, "machine": _host().model_dump(), **calibration.to_json()}

@@ -60,11 +60,7 @@ class Bench:
         return any(level.requests.done for level in self.measured)
 
     def warm_up(self) -> None:
-        """Requests that are not measured.
-
-        Raises:
-            RequestError: the server refuses all of them, as it would the load.
-        """
+        """Requests that are not measured. Raises RequestError: the server refuses all of them, as it would the load."""
         if self.spec.warmup:
             self.context.progress(0, self._total, "warming up")
             first = [self.prompts[index % len(self.prompts)] for index in range(self.spec.warmup)]

@@ -37,11 +37,7 @@ Scores = tuple[TokenScore, ...]
 
 
 def measure(spec: BenchmarkSpec, target: Target, tokenizer: Tokenizer | None, card: ModelCard | None, context: RunContext) -> Quality:
-    """All that was asked for of a server that runs; parts that it does not tell have a sentence instead.
-
-    Raises:
-        Cancelled: by the user.
-    """
+    """All that was asked for of a server that runs; parts that it does not tell have a sentence instead. Raises Cancelled: by the user."""
     found = Quality()
     if tokenizer is None and (spec.quality_tokens or spec.choices is not None):
         tokenizer = _of_gguf(spec)
@@ -83,11 +79,7 @@ def perplexity(scores: Sequence[Scores]) -> tuple[float, float]:
 
 
 def scores_of(engine: Engine, endpoint: Endpoint, passages: Sequence[Passage], look: Callable[[], None]) -> list[Scores]:
-    """The scores of every passage; `look` is called between them.
-
-    Raises:
-        RequestError: the server does not tell them.
-    """
+    """The scores of every passage; `look` is called between them. Raises RequestError: the server does not tell them."""
     if not isinstance(engine, ScoringEngine):
         raise RequestError(f"the package of {engine.facts.title} does not support log-probabilities of a given text")
     first, top = _first(engine, endpoint, passages[0])

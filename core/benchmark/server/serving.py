@@ -112,11 +112,7 @@ def _model(engine: Engine, spec: ServeSpec, names: Sequence[str], say: Callable[
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on.
-
-    Raises:
-        RequestError: the address is none of this machine's.
-    """
+    """A port that nobody listens on. Raises RequestError: the address is none of this machine's."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         try:
             probe.bind((host, 0))

@@ -74,11 +74,7 @@ def lengths(mean: int, deviation: float, count: int, generator: np.random.Genera
 
 
 def prompts_of(spec: BenchmarkSpec, tokenizer: Tokenizer | None) -> list[Prompt]:
-    """The texts of a spec, cut with a tokenizer where there is one.
-
-    Raises:
-        RequestError: the file that holds them cannot be used.
-    """
+    """The texts of a spec, cut with a tokenizer where there is one. Raises RequestError: the file that holds them cannot be used."""
     file = spec.trace if spec.load == "trace" else None if spec.prompts == "builtin" else spec.prompts
     if file is not None:
         found = file_prompts(Path(file).expanduser(), tokenizer, spec.output_tokens)

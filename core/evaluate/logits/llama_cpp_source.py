@@ -23,11 +23,7 @@ class LlamaCppLogits:
         self._path = path
 
     def logits(self, windows: Tensor) -> Iterator[Tensor]:
-        """Logits of windows int64 [N, T] as float32 tensors [1, T, V].
-
-        Raises:
-            RunFailed: llama.cpp cannot read the file, or crashed.
-        """
+        """Logits of windows int64 [N, T] as float32 tensors [1, T, V]. Raises RunFailed: llama.cpp cannot read the file, or crashed."""
         with closing(stream_logits(self._path, windows.tolist())) as stream:
             for values in stream:
                 yield torch.frombuffer(bytearray(values), dtype=torch.float32).view(1, windows.shape[1], -1)

@@ -115,11 +115,7 @@ _NOT_WEIGHTS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bi
 
 
 def family_of(model_type: str) -> GgufFamily:
-    """The row of a `model_type`.
-
-    Raises:
-        RequestError: the family has none.
-    """
+    """The row of a `model_type`. Raises RequestError: the family has none."""
     family = FAMILIES.get(model_type)
     if family is None:
         raise RequestError(
@@ -129,11 +125,7 @@ def family_of(model_type: str) -> GgufFamily:
 
 
 def family_in_file(architecture: str) -> GgufFamily:
-    """The row of a file's `general.architecture`; Mistral's files say llama.
-
-    Raises:
-        RequestError: the family has none.
-    """
+    """The row of a file's `general.architecture`; Mistral's files say llama. Raises RequestError: the family has none."""
     family = next((family for family in FAMILIES.values() if family.architecture == architecture), None)
     if family is None:
         known = ", ".join(dict.fromkeys(family.architecture for family in FAMILIES.values()))
@@ -142,11 +134,7 @@ def family_in_file(architecture: str) -> GgufFamily:
 
 
 def tensor_name(family: GgufFamily, parameter: str) -> str | None:
-    """Name in GGUF of a parameter; None when GGUF has no place and no need for it.
-
-    Raises:
-        RequestError: the family has no such parameter.
-    """
+    """Name in GGUF of a parameter; None when GGUF has no place and no need for it. Raises RequestError: the family has no such parameter."""
     if parameter.endswith(_NOT_WEIGHTS):
         return None
     if parameter in OUTER:

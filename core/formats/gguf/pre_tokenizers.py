@@ -98,11 +98,7 @@ def name_by_rule(tokenizer: Mapping[str, object]) -> str | None:
 
 
 def rule_of(name: str) -> Rule:
-    """The rule that llama.cpp has under a name.
-
-    Raises:
-        RequestError: the name is not known here.
-    """
+    """The rule that llama.cpp has under a name. Raises RequestError: the name is not known here."""
     rule = _RULES.get(_ALIASES.get(name, name))
     if rule is None:
         raise RequestError(

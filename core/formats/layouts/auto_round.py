@@ -31,11 +31,7 @@ class AutoRound:
 
     @classmethod
     def from_config(cls, config: Mapping[str, object]) -> Format:
-        """GPTQ of version 1 or 2, or AWQ.
-
-        Raises:
-            RequestError: a scheme that cannot be read, in one sentence.
-        """
+        """GPTQ of version 1 or 2, or AWQ. Raises RequestError: a scheme that cannot be read, in one sentence."""
         packing = config.get("packing_format") or config.get("backend") or "auto_round:auto_gptq"
         kind, act_bits = config.get("data_type", "int"), config.get("act_bits")
         if kind != "int" or (isinstance(act_bits, int) and act_bits < _UNQUANTIZED_BITS):

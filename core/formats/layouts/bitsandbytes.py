@@ -142,11 +142,7 @@ class BitsAndBytes:
 
     @classmethod
     def from_config(cls, config: Mapping[str, object]) -> Self:
-        """The scheme that a `quantization_config` describes.
-
-        Raises:
-            RequestError: neither 4 nor 8 bits, or an unknown grid.
-        """
+        """The scheme that a `quantization_config` describes. Raises RequestError: neither 4 nor 8 bits, or an unknown grid."""
         four, eight = (config.get(f"load_in_{bits}", config.get(f"_load_in_{bits}")) is True for bits in ("4bit", "8bit"))
         if four == eight:
             raise RequestError("quantization_config of bitsandbytes says neither load_in_4bit nor load_in_8bit alone: fetch the checkpoint again")

@@ -92,11 +92,7 @@ class FineGrainedFp8:
 
     @classmethod
     def from_config(cls, config: Mapping[str, object]) -> Self:
-        """The scheme that a `quantization_config` describes.
-
-        Raises:
-            RequestError: another float than E4M3, or other blocks than of 128 x 128.
-        """
+        """The scheme that a `quantization_config` describes. Raises RequestError: another float than E4M3, or other blocks than of 128 x 128."""
         block, activations = config.get("weight_block_size"), config.get("activation_scheme", "dynamic")
         if config.get("fmt", "e4m3") not in ("e4m3", "float8_e4m3fn"):
             raise RequestError(f"8-bit floats of the kind {clean(str(config.get('fmt')), limit=40)!r} cannot be read: known is e4m3")

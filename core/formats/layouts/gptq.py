@@ -116,11 +116,7 @@ class Gptq:
         )
 
     def of(self, linear: str) -> Gptq:
-        """The scheme of one linear.
-
-        Raises:
-            RequestError: the config asks for something there that cannot be read.
-        """
+        """The scheme of one linear. Raises RequestError: the config asks for something there that cannot be read."""
         changes = self.overrides.of(linear)
         if not changes:
             return self

@@ -61,11 +61,7 @@ class ShardWriter:
         self.folder, self.partial = self._folder.final, self._folder.partial
 
     def add(self, name: str, tensor: Tensor) -> None:
-        """Append a tensor; it is on its way to the disk and no longer held when this returns.
-
-        Raises:
-            RequestError: a name that was added before.
-        """
+        """Append a tensor; it is on its way to the disk and no longer held when this returns. Raises RequestError: a name that was added before."""
         if name in self._where:
             raise RequestError(f"the tensor {clean(name, limit=200)!r} was written twice: the model's tensor names are not unique")
         with self._folder.guarded():

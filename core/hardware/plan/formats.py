@@ -145,11 +145,7 @@ KV_ALIASES = {"bf16": "fp16", "float16": "fp16", "bfloat16": "fp16", "float32": 
 
 
 def weight_format(key: str) -> WeightFormat:
-    """A format by its key or a common other name.
-
-    Raises:
-        RequestError: there is none of that name.
-    """
+    """A format by its key or a common other name. Raises RequestError: there is none of that name."""
     name = key.strip().lower()
     if (found := WEIGHT_FORMATS.get(WEIGHT_ALIASES.get(name, name))) is None:
         raise RequestError(f"unknown weight format {key[:40]!r}: choose one of {', '.join(WEIGHT_FORMATS)} or {STORED}")
@@ -157,11 +153,7 @@ def weight_format(key: str) -> WeightFormat:
 
 
 def kv_format(key: str) -> KvFormat:
-    """A KV format by its key or a common other name.
-
-    Raises:
-        RequestError: there is none of that name.
-    """
+    """A KV format by its key or a common other name. Raises RequestError: there is none of that name."""
     name = key.strip().lower()
     if (found := KV_FORMATS.get(KV_ALIASES.get(name, name))) is None:
         raise RequestError(f"unknown KV-cache format {key[:40]!r}: choose one of {', '.join(KV_FORMATS)}")
@@ -169,11 +161,7 @@ def kv_format(key: str) -> KvFormat:
 
 
 def weight_bytes(card: ModelCard, key: str) -> WeightBytes:
-    """What the model's weights cost in a format.
-
-    Raises:
-        RequestError: an unknown format, or `stored` for a model without weight files.
-    """
+    """What the model's weights cost in a format. Raises RequestError: an unknown format, or `stored` for a model without weight files."""
     if key == STORED:
         if card.file_bytes <= 0:
             raise RequestError(f"{card.name} has no weight files here: name a format instead of {STORED}")

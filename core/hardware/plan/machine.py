@@ -146,11 +146,7 @@ class Machine:
             probe.close()
 
     def with_gpus(self, name: str, count: int = 1) -> Machine:
-        """This machine as it would be with `count` GPUs of the table.
-
-        Raises:
-            RequestError: no such GPU in the table, or a count below 1.
-        """
+        """This machine as it would be with `count` GPUs of the table. Raises RequestError: no such GPU in the table, or a count below 1."""
         gpu = named_gpu(name)
         if count < 1:
             raise RequestError(f"{count} GPUs is invalid: give at least 1")
@@ -164,11 +160,7 @@ class Machine:
 
 
 def named_gpu(name: str) -> Gpu:
-    """A GPU of the table.
-
-    Raises:
-        RequestError: there is none of that name.
-    """
+    """A GPU of the table. Raises RequestError: there is none of that name."""
     key = name.strip().lower().replace(" ", "-").replace("_", "-")
     if key not in NAMED:
         raise RequestError(f"unknown GPU {name[:40]!r}: choose one of {', '.join(NAMED)}")

@@ -176,11 +176,7 @@ SCHEMES: dict[str, SchemeFacts] = {facts.name: facts for facts in _ROWS}
 
 
 def scheme(name: str) -> SchemeFacts:
-    """The facts of a scheme.
-
-    Raises:
-        RequestError: there is none of that name.
-    """
+    """The facts of a scheme. Raises RequestError: there is none of that name."""
     try:
         return SCHEMES[name]
     except KeyError:

@@ -114,11 +114,7 @@ class _Question:
 
 
 def machine_of_memory(gibibytes: float, gpus: int, here: Machine) -> Machine:
-    """A machine with GPUs of which only the memory is known.
-
-    Raises:
-        RequestError: no memory, or no GPUs.
-    """
+    """A machine with GPUs of which only the memory is known. Raises RequestError: no memory, or no GPUs."""
     if gibibytes <= 0 or gpus < 1:
         raise RequestError(f"{gpus} GPUs of {gibibytes:g} GiB are invalid: give at least one GPU with memory")
     gpu = Gpu(f"GPU of {gibibytes:g} GiB", round(gibibytes * GIBIBYTE))

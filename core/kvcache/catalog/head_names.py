@@ -18,11 +18,7 @@ def wrong_heads(name: str) -> str | None:
 
 
 def groups_of(name: str, heads: int) -> int:
-    """Key-value heads of a variant of a model with `heads` query heads.
-
-    Raises:
-        RequestError: the groups do not divide the heads.
-    """
+    """Key-value heads of a variant of a model with `heads` query heads. Raises RequestError: the groups do not divide the heads."""
     if name in ("mha", "mqa"):
         return heads if name == "mha" else 1
     match = _GROUPED.fullmatch(name)

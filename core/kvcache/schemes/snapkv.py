@@ -59,11 +59,7 @@ class SnapKvLayer(StoredLayer):
         self.observes = False  # type: ignore[misc]
 
     def forget(self, count: int) -> None:
-        """Drop tokens that came after the prompt.
-
-        Raises:
-            RequestError: some of them belong to the prompt.
-        """
+        """Drop tokens that came after the prompt. Raises RequestError: some of them belong to the prompt."""
         self._check_after_prompt(count)
         self.seen -= count
         self._states.forget(count)

@@ -11,11 +11,7 @@ from core.models.card import ModelCard
 
 
 def check(spec: KvCacheWhySpec, card: ModelCard) -> None:
-    """Nothing when the model has positions for the longest length, and keeps keys and values.
-
-    Raises:
-        RequestError: it has not.
-    """
+    """Nothing when the model has positions for the longest length, and keeps keys and values. Raises RequestError: it has not."""
     check_positions(card, spec.lengths[-1])
     refused = refusal_on(REFERENCE, card, SchemeSettings(), "cpu")
     if refused is not None:

@@ -53,11 +53,7 @@ class NormalConfig:
         return next((self.text[spelling] for spelling in (*_SPELLINGS.get(name, ()), name) if spelling in self.text), None)
 
     def count(self, name: str, default: int | None = None) -> int:
-        """A field that must be a whole number from 1 to 2^40.
-
-        Raises:
-            RequestError: it is missing and there is no default, or is not such a number.
-        """
+        """A field that must be a whole number from 1 to 2^40. Raises RequestError: it is missing and there is no default, or is not such a number."""
         value = self.get(name, default)
         if isinstance(value, list) and value and all(type(item) is int for item in value):
             value = max(value)
@@ -120,11 +116,7 @@ class NormalConfig:
 
 
 def normalize(config: Mapping[str, object]) -> NormalConfig:
-    """Find the text decoder in a configuration and what transformers would fill in.
-
-    Raises:
-        RequestError: no `model_type`, or it is not text.
-    """
+    """Find the text decoder in a configuration and what transformers would fill in. Raises RequestError: no `model_type`, or it is not text."""
     text: Mapping[str, object] = config
     for key in _NESTED:
         nested = text.get(key)

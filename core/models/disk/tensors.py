@@ -111,11 +111,7 @@ class TensorReader:
 
 
 def check_finite(name: str, tensor: Tensor, where: str = "the weights") -> None:
-    """Nothing, when every value of a floating-point tensor is a finite number.
-
-    Raises:
-        RequestError: naming the tensor that holds NaN or Inf.
-    """
+    """Nothing, when every value of a floating-point tensor is a finite number. Raises RequestError: naming the tensor that holds NaN or Inf."""
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return
     for part in torch.split(tensor.detach().reshape(-1), 2**24):

@@ -110,11 +110,7 @@ class ResidentWeights:
         return own | {name for source, others in self._tied.items() if own & {source, *others} for name in (source, *others)}
 
     def check_loaded(self, module: nn.Module, prefix: str) -> None:
-        """Nothing, when all parameters of a module are in memory.
-
-        Raises:
-            RequestError: naming the one that is missing.
-        """
+        """Nothing, when all parameters of a module are in memory. Raises RequestError: naming the one that is missing."""
         for name, parameter in module.named_parameters():
             if parameter.device.type == "meta":
                 raise self._missing(prefix + name)

@@ -23,11 +23,7 @@ _patching = Lock()
 
 
 def load_config(folder: Path) -> PretrainedConfig:
-    """The configuration as transformers understands it; code that comes with a model is never run.
-
-    Raises:
-        RequestError: transformers refuses it.
-    """
+    """The configuration as transformers understands it; code that comes with a model is never run. Raises RequestError: transformers refuses it."""
     from transformers import AutoConfig
 
     try:

@@ -149,11 +149,7 @@ class StreamedModel:
             between()
 
     def load_block(self, index: int) -> nn.Module:
-        """Read a block's weights.
-
-        Raises:
-            RequestError: a tensor is missing, has another shape than config.json makes it, or holds NaN or Inf.
-        """
+        """Read a block's weights. Raises RequestError: a tensor is missing, has another shape than config.json makes it, or holds NaN or Inf."""
         prefix, block = self.block_prefix(index), self.blocks.modules[index]
         self._weights.load(self._weights.plan.under(prefix))
         self._weights.check_loaded(block, prefix)
@@ -165,11 +161,7 @@ class StreamedModel:
         self._weights.release(lambda name: name.startswith(prefix))
 
     def load_whole(self) -> PreTrainedModel:
-        """The model with all its weights in memory, for as long as this is not closed.
-
-        Raises:
-            RequestError: as of `load_block`.
-        """
+        """The model with all its weights in memory, for as long as this is not closed. Raises RequestError: as of `load_block`."""
         self._weights.load(self._weights.plan.groups)
         self._weights.check_loaded(self.model, "")
         return self.model

@@ -29,11 +29,7 @@ def quantize(weight: Tensor, statistics: object, config: Grid) -> QuantizedTenso
 
 
 def check(weight: Tensor, grid: Grid) -> None:
-    """Nothing, when a weight [out, in] can be rounded to a grid.
-
-    Raises:
-        RunFailed: it holds NaN or infinity, or groups do not divide a row.
-    """
+    """Nothing, when a weight [out, in] can be rounded to a grid. Raises RunFailed: it holds NaN or infinity, or groups do not divide a row."""
     if weight.shape[1] % grid.span(weight.shape[1]):
         raise RunFailed(f"groups of {grid.group_size} do not divide a row of {weight.shape[1]}: choose a group size that does")
     if not torch.isfinite(weight).all():

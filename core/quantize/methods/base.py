@@ -82,11 +82,7 @@ class Method:
         return integers.no_kernel(request)
 
     def require(self, request: Request, card: ModelCard) -> None:
-        """Nothing, when the method can work on a model.
-
-        Raises:
-            RequestError: it cannot, in one sentence.
-        """
+        """Nothing, when the method can work on a model. Raises RequestError: it cannot, in one sentence."""
         if self.moves_scales:
             recipe_of(card.model_type, self.name)
 

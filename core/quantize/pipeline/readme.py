@@ -29,11 +29,7 @@ _MOVED = (
 
 
 def write_readme(folder: Path, result: QuantizeResult) -> None:
-    """Put README.md into a finished checkpoint, atomically.
-
-    Raises:
-        RunFailed: it cannot be written.
-    """
+    """Put README.md into a finished checkpoint, atomically. Raises RunFailed: it cannot be written."""
     temporary = folder / f".README.md.{os.getpid()}"
     try:
         temporary.write_text(readme(result), encoding="utf-8")

@@ -48,11 +48,7 @@ class Assignment:
 
 
 def least_loss(choices: Sequence[Sequence[Choice]], budget: int) -> Assignment:
-    """The assignment of least summed loss that takes at most `budget` bytes.
-
-    Raises:
-        RequestError: even the smallest choices take more.
-    """
+    """The assignment of least summed loss that takes at most `budget` bytes. Raises RequestError: even the smallest choices take more."""
     smallest = sum(min(choice.bytes for choice in of_linear) for of_linear in choices)
     if smallest > budget:
         raise RequestError(f"a budget of {budget:,} bytes is below the {smallest:,} needed by the smallest widths: raise it or allow fewer bits")
@@ -61,11 +57,7 @@ def least_loss(choices: Sequence[Sequence[Choice]], budget: int) -> Assignment:
 
 
 def least_size(choices: Sequence[Sequence[Choice]], max_loss: float) -> Assignment:
-    """The assignment of least size whose summed loss is at most `max_loss`.
-
-    Raises:
-        RequestError: even the widest choices lose more.
-    """
+    """The assignment of least size whose summed loss is at most `max_loss`. Raises RequestError: even the widest choices lose more."""
     best = sum(min(choice.loss for choice in of_linear) for of_linear in choices)
     if best > max_loss:
         raise RequestError(f"no assignment reaches a loss of {max_loss:.3g}: the best of these widths lose {best:.3g}; allow more bits or more loss")

@@ -218,11 +218,7 @@ def _tell(found: Sequence[Sensitivity], steps: Steps) -> None:
 
 
 def plan_for(spec: QuantizeSpec, found: tuple[Sensitivity, ...]) -> Plan:
-    """The widths of least summed divergence within the spec's budget.
-
-    Raises:
-        RequestError: the budget is below the smallest widths.
-    """
+    """The widths of least summed divergence within the spec's budget. Raises RequestError: the budget is below the smallest widths."""
     widths, assignment = choose(found, budget=spec.budget, fused=set(spec.widths) <= _FUSED_WIDTHS)
     return Plan(found, widths, assignment.loss, None, assignment.exact)
 

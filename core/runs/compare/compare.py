@@ -76,11 +76,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Set runs side by side.
-
-    Raises:
-        RequestError: fewer than two runs.
-    """
+    """Set runs side by side. Raises RequestError: fewer than two runs."""
     if len(runs) < 2:
         raise RequestError("compare needs two or more runs: `llmopt runs list` shows them")
     results = [run.result or {} for run in runs]

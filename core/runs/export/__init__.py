@@ -39,11 +39,7 @@ def export_run(run: Run, exporter: Exporter) -> str:
 
 
 def export_runs(runs: Sequence[Run], to: Format) -> str:
-    """One or several runs as one text.
-
-    Raises:
-        RequestError: several runs that have no common report.
-    """
+    """One or several runs as one text. Raises RequestError: several runs that have no common report."""
     if len(runs) == 1:
         return export_run(runs[0], FORMATS[to])
     kinds = {run.capability for run in runs}

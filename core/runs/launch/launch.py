@@ -46,11 +46,7 @@ class LocalLauncher:
         self._children: list[subprocess.Popen[bytes]] = []
 
     def start(self, run: Run) -> State:
-        """Start the worker of a queued run; return once it has begun, or has failed to.
-
-        Raises:
-            RunFailed: the worker's process could not be made.
-        """
+        """Start the worker of a queued run; return once it has begun, or has failed to. Raises RunFailed: the worker's process could not be made."""
         try:
             with run.log_file.open("ab") as log:
                 child = subprocess.Popen(

@@ -90,11 +90,7 @@ def forget(run: Run) -> None:
 
 
 def wait_while_paused(context: RunContext) -> None:
-    """Return when the run may go on.
-
-    Raises:
-        Cancelled: by the user.
-    """
+    """Return when the run may go on. Raises Cancelled: by the user."""
     context.check_cancelled()
     if not pause_asked(context):
         return

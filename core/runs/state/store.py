@@ -170,11 +170,7 @@ class Run:
 
 
 def create(spec: Spec) -> Run:
-    """A new run in state `queued`; its folder appears whole.
-
-    Raises:
-        RunFailed: the folder of runs cannot be written.
-    """
+    """A new run in state `queued`; its folder appears whole. Raises RunFailed: the folder of runs cannot be written."""
     folder = runs_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -229,11 +225,7 @@ def running() -> dict[int, str]:
 
 
 def find(text: str) -> Run:
-    """The run that `text` names: an id, its unique beginning or its unique end, or `last`.
-
-    Raises:
-        RequestError: none or several.
-    """
+    """The run that `text` names: an id, its unique beginning or its unique end, or `last`. Raises RequestError: none or several."""
     runs = list_runs()
     if text == "last" and runs:
         return runs[0]

@@ -60,11 +60,7 @@ def refusal(config: Any) -> str | None:
 
 
 def family_of(config: Any) -> Family:
-    """The row of a model's family.
-
-    Raises:
-        RequestError: there is none, or the model does what the fused path cannot.
-    """
+    """The row of a model's family. Raises RequestError: there is none, or the model does what the fused path cannot."""
     reason = refusal(config)
     if reason is not None:
         raise RequestError(reason)

@@ -68,11 +68,7 @@ class Measured:
 
 
 def rows_of(run: Run) -> tuple[Measured, ...]:
-    """Every setting that a run measured.
-
-    Raises:
-        RequestError: it is not a finished run of `llmopt speculate`, or its result cannot be read.
-    """
+    """Every setting that a run measured. Raises RequestError: it is not a finished run of `llmopt speculate`, or its result cannot be read."""
     if run.capability != "speculate":
         raise RequestError(f"run {run.id} is not an `llmopt speculate` run: give one whose acceptance was measured")
     result = run.result_as(SpeculateResult)

@@ -25,11 +25,7 @@ from core.speculate.spec import DraftingSpec
 
 
 def open_model(spec: DraftingSpec, target: Target, context: RunContext) -> LinearSpeculator:
-    """A draft model with a cache of its own.
-
-    Raises:
-        RequestError: its tokens are not the target's.
-    """
+    """A draft model with a cache of its own. Raises RequestError: its tokens are not the target's."""
     assert spec.draft is not None
     source = resolve(spec.draft)
     card = source.card()

@@ -82,11 +82,7 @@ class Stored:
 
 
 def save(folder: Path, heads: MedusaHeads, facts: HeadFacts) -> HeadFacts:
-    """Write heads in one step: another program finds the whole folder or none; what stood there is replaced.
-
-    Raises:
-        RunFailed: the disk refuses.
-    """
+    """Write heads in one step: another program finds the whole folder or none; what stood there is replaced. Raises RunFailed: the disk refuses."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         temporary.mkdir(parents=True)

@@ -55,11 +55,7 @@ class ConfigGroups:
         return " and ".join(dict.fromkeys(target.scheme.scheme for target in (*self.targets, *self.classes)))
 
     def of(self, linear: str) -> Format:
-        """The scheme of one linear.
-
-        Raises:
-            RequestError: no group means it.
-        """
+        """The scheme of one linear. Raises RequestError: no group means it."""
         found = self._exact.get(linear) or next((target for target in self._expressions if target.matches(linear)), next(iter(self.classes), None))
         if found is None:
             raise RequestError(
@@ -81,11 +77,7 @@ class ConfigGroups:
         return any(target.scheme.can_compress(weight) for target in (*self.targets, *self.classes))
 
     def compress(self, name: str, weight: StoredWeight) -> dict[str, Tensor]:
-        """Tensors to store for the linear `name` (without `.weight`).
-
-        Raises:
-            ValueError: the group of this linear cannot hold the weight.
-        """
+        """Tensors to store for the linear `name` (without `.weight`). Raises ValueError: the group of this linear cannot hold the weight."""
         return self.of(name).compress(name, weight)
 
     def decompress(self, name: str, tensors: Mapping[str, Tensor]) -> StoredWeight:
@@ -116,11 +108,7 @@ class ConfigGroups:
 
     @classmethod
     def from_config(cls, config: Mapping[str, object]) -> Self:
-        """From a `quantization_config` of any version of the package.
-
-        Raises:
-            RequestError: a scheme that cannot be read, in one sentence.
-        """
+        """From a `quantization_config` of any version of the package. Raises RequestError: a scheme that cannot be read, in one sentence."""
         _refuse_what_is_beyond_a_weight(config)
         groups = config.get("config_groups")
         if not isinstance(groups, Mapping) or not groups:

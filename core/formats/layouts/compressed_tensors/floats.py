@@ -89,11 +89,7 @@ class FloatQuantized:
 
     @classmethod
     def from_config(cls, config: Mapping[str, object]) -> Self:
-        """The scheme that a `quantization_config` describes.
-
-        Raises:
-            RequestError: groups that differ, or a scheme that cannot be read.
-        """
+        """The scheme that a `quantization_config` describes. Raises RequestError: groups that differ, or a scheme that cannot be read."""
         groups = config.get("config_groups")
         if not isinstance(groups, Mapping) or not groups:
             raise RequestError("quantization_config has no config_groups: the checkpoint's config.json is damaged, fetch it again")
@@ -104,11 +100,7 @@ class FloatQuantized:
 
     @classmethod
     def from_group(cls, group: Any) -> Self:
-        """The scheme of one entry of `config_groups`.
-
-        Raises:
-            RequestError: it is not one of 8-bit floats, or one that is not known.
-        """
+        """The scheme of one entry of `config_groups`. Raises RequestError: it is not one of 8-bit floats, or one that is not known."""
         found: Mapping[str, object] = group if isinstance(group, Mapping) else {}
         stated, inputs = found.get("weights"), found.get("input_activations")
         weights: Mapping[str, object] = stated if isinstance(stated, Mapping) else {}
@@ -165,11 +157,7 @@ def scale_shapes(codes: Tensor, granularity: Fp8Granularity) -> list[tuple[int, 
 
 
 def fp8_codes(name: str, tensors: Mapping[str, Tensor], kind: Fp8Format = E4M3) -> Tensor:
-    """The matrix of 8-bit floats of a linear.
-
-    Raises:
-        RequestError: it is missing, of another dtype, or no matrix.
-    """
+    """The matrix of 8-bit floats of a linear. Raises RequestError: it is missing, of another dtype, or no matrix."""
     codes = tensors.get(f"{name}.weight")
     if codes is None:
         raise RequestError(f"the tensor {clean(name, limit=200)}.weight is missing: fetch the checkpoint again")

@@ -189,11 +189,7 @@ class CompressedTensors:
 
     @classmethod
     def from_config(cls, config: Mapping[str, object]) -> Self:
-        """The scheme of a checkpoint whose linears all share one.
-
-        Raises:
-            RequestError: not integers, or several groups.
-        """
+        """The scheme of a checkpoint whose linears all share one. Raises RequestError: not integers, or several groups."""
         groups = config.get("config_groups")
         group = next(iter(groups.values())) if isinstance(groups, Mapping) and len(groups) == 1 else None
         if not isinstance(group, Mapping) or not isinstance(group.get("weights"), Mapping):

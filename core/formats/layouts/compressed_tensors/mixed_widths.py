@@ -78,11 +78,7 @@ class MixedWidths:
 
     @classmethod
     def from_config(cls, config: Mapping[str, object]) -> Self:
-        """From a `quantization_config` that `config` made.
-
-        Raises:
-            RequestError: its groups are not packed integers that differ in width alone.
-        """
+        """From a `quantization_config` that `config` made. Raises RequestError: its groups are not packed integers that differ in width alone."""
         named = {target.text: target.scheme for target in ConfigGroups.from_config(config).targets}
         integers = {name: scheme for name, scheme in named.items() if isinstance(scheme, CompressedTensors)}
         shared = {(scheme.symmetric, scheme.granularity, scheme.group_size) for scheme in integers.values()}
