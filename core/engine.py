@@ -220,7 +220,7 @@ class ScoringEngine(Protocol):
     """What an engine may have besides: its server says how likely a given text is."""
 
     def score(self, endpoint: Endpoint, text: str, tokens: Sequence[int] | None, top: int) -> tuple[TokenScore, ...]:
-        """Every token of a text but those that nothing stands before.
+        """Every token of a text but those that nothing comes before.
 
         Args:
             endpoint: of the server.
@@ -238,7 +238,7 @@ class VariedEngine(Protocol):
     """What an engine may have besides: several servers, of which it takes one by itself, and another when it is named."""
 
     def variants(self) -> Mapping[str, Engine]:
-        """Its servers by the word that stands behind the engine's name and a slash; each has facts of its own, named so."""
+        """Its servers by the word that follows the engine's name and a slash; each has facts of its own, named so."""
 
 
 def names() -> tuple[str, ...]:

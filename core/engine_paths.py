@@ -41,7 +41,7 @@ def configured(engine: str, environ: Mapping[str, str] = os.environ) -> Path | N
 
 
 def program(engine: str, name: str, environ: Mapping[str, str] = os.environ) -> tuple[str, ...] | None:
-    """How to call the program `name` of an engine: from its configured place, beside this Python, or on the path; None when it is nowhere.
+    """How to call the program `name` of an engine: from its configured place, next to this Python, or on the path; None when it is nowhere.
 
     Raises:
         RequestError: something is configured that does not hold the program.

@@ -91,7 +91,7 @@ class Result(Figures):
     def measured(self) -> dict[str, float | None]:
         """Every figure: those of the part `metrics` where the result has one, else the numbers of the result itself.
 
-        Entries of a mapping inside `metrics` are told by dotted names.
+        Entries of a mapping inside `metrics` have dotted names.
         """
         metrics = self.model_dump(mode="json", include={"metrics"}).get("metrics")
         if isinstance(metrics, dict):

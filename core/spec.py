@@ -95,7 +95,7 @@ class Spec(BaseModel):
             raise RequestError(sentence(error)) from error
 
     def summary(self) -> str:
-        """What was asked, in a line, safe to show; the model is named beside it."""
+        """What was asked, in a line, safe to show; the model is named next to it."""
         changed = (name for name, info in type(self).model_fields.items() if name not in _NOT_TOLD and getattr(self, name) != info.default)
         return clean(", ".join(f"{name.replace('_', '-')} {getattr(self, name)}" for name in changed), limit=200)
 

@@ -30,7 +30,7 @@ _HELD_OUT_IN_256 = 12
 
 @dataclass(frozen=True)
 class Corpus:
-    """A named text with the hash that a result states beside its figures."""
+    """A named text with the hash that a result states with its figures."""
 
     name: str
     text: str

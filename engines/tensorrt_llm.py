@@ -36,7 +36,7 @@ class TensorRtLlm(OpenAiServer):
         return Found(probing.package_version(engine_paths.python("tensorrt-llm"), "tensorrt-llm") or "of unknown version", program)
 
     def command(self, spec: ServeSpec, found: Found, port: int) -> Command:
-        """`trtllm-serve MODEL ...`; speculation is only told in a YAML file, which is the user's."""
+        """`trtllm-serve MODEL ...`; speculation is only set in a YAML file, which is the user's."""
         if spec.draft is not None:
             raise RequestError("TensorRT-LLM configures speculative decoding only in a YAML file: omit draft, and give extra --config FILE")
         if spec.device == "cpu":

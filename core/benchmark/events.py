@@ -1,4 +1,4 @@
-"""What a load reports to its live view, at most once a second."""
+"""What a load reports to its live view, at most once per second."""
 
 from __future__ import annotations
 

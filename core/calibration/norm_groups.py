@@ -1,7 +1,7 @@
 """Where a family's blocks let a scale be moved from the input of some linears into what computes that input.
 
 Dividing a feature by s where it is made and multiplying the columns that read it by s changes nothing, as long as everything that
-reads the feature is told. AWQ (arXiv 2306.00978) and SmoothQuant (arXiv 2211.10438) choose s; this table says where it can go. It is
+reads the feature is multiplied by it. AWQ (arXiv 2306.00978) and SmoothQuant (arXiv 2211.10438) choose s; this table says where it can go. It is
 data, checked against the loaded block before use, and a family that has no row is refused: a wrong row would change the model silently.
 """
 

@@ -29,7 +29,7 @@ class Part:
     before: tuple[str, ...]
     """Parameters of the block that the linear's inputs depend on."""
     rest: tuple[None, ...] | None
-    """What the module returns beside its result; None when it returns the result alone."""
+    """What the module returns alongside its result; None when it returns the result alone."""
 
 
 @dataclass
@@ -176,7 +176,7 @@ class Replay:
         return forward
 
     def _finish(self, name: str) -> None:
-        """What was made of the inputs in a whole pass stands in their place; after less than that, neither can be used."""
+        """What was made of the inputs in a whole pass takes their place; after less than that, neither can be used."""
         kept, part, linear = self._kept[name], self._parts[name], self._linears[name]
         if kept.returned or not kept.results or linear.out_features != linear.in_features:
             return

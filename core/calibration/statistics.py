@@ -28,7 +28,7 @@ class InputStatistics:
         self._sum = torch.zeros(features, features, device=device) if moments else None
         self._absmax = torch.zeros(features, device=device)
         self._abs_sum = torch.zeros(features, dtype=torch.float64, device=device)
-        self._square_sum = torch.zeros(features, dtype=torch.float64, device=device)  # the diagonal of H tells it where there is one
+        self._square_sum = torch.zeros(features, dtype=torch.float64, device=device)  # it is the diagonal of H where there is one
         self._scaled = False
         self._derived: dict[Hashable, object] = {}
         self._lock = RLock()

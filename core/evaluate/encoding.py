@@ -1,4 +1,4 @@
-"""Text to tokens, with the number of bytes that each token stands for."""
+"""Text to tokens, with the number of bytes of each token."""
 
 from __future__ import annotations
 

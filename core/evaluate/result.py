@@ -39,7 +39,7 @@ class Convention(Figures):
     """Equal to `context` when windows stand side by side."""
     scoring: Scoring
     bos: Bos
-    """Where the tokenizer's BOS token stands: nowhere, at the start of the text, at the start of every window."""
+    """Where the tokenizer's BOS token is: nowhere, at the start of the text, at the start of every window."""
     windows: int
     tokens_scored: int
     bytes: int | None

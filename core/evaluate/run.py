@@ -48,7 +48,7 @@ class Context(Protocol):
 
 
 def run(spec: EvaluateSpec, context: Context) -> EvaluateResult:
-    """Measure a model, beside its reference if there is one.
+    """Measure a model, together with its reference if there is one.
 
     Raises:
         RequestError: models, text and windows do not fit together; found before any weights are read.

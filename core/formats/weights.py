@@ -72,7 +72,7 @@ class QuantizedWeights(Mapping[str, Tensor]):
         self._reader.close()
 
     def stray(self) -> str | None:
-        """A tensor that belongs to no quantized linear and yet to the format, or a plain weight beside its quantized one; None when there is none."""
+        """A tensor that belongs to no quantized linear but to the format, or a plain weight next to its quantized one; None when there is none."""
         kinds = tuple(part.removeprefix("x") for part in self._format.parts("x") if part not in ("x.weight", "x.bias"))
         return next((name for name in sorted(self._plain) if name.endswith(kinds) or name in self._quantized), None)
 

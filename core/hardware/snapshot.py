@@ -133,7 +133,7 @@ class GpuState:
     unified_memory: bool = False
     """The GPU works in the host's memory: look at `Snapshot.memory`."""
     processes_listed: bool = True
-    """Whether the driver tells which processes use the GPU."""
+    """Whether the driver reports which processes use the GPU."""
     problem: str | None = None
 
 

@@ -21,7 +21,7 @@ class Difference:
 
     ratio: float
     low: float
-    """Of its interval, at 95 % confidence unless told otherwise."""
+    """Of its interval, at 95 % confidence unless another is given."""
     high: float
     significant: bool
     """1 is outside the interval."""

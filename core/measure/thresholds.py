@@ -68,7 +68,7 @@ class Grammar:
 
     measurables: Mapping[str, Measurable]
     example: str
-    """As it stands behind 'write for example'."""
+    """As it follows 'write for example'."""
 
     def parse(self, text: str) -> Expression:
         """Take an expression apart. Raises RequestError: it is none, or names what is not measured; the sentence lists what is."""

@@ -21,7 +21,7 @@ _STEP = 1 / 127
 class OutlierInputs(ActivationQuantizer):
     """Inputs rounded to int8 by one scale a token, but for features that hold an outlier in any token of the sequence.
 
-    bitsandbytes looks for outliers in all sequences of a batch together; here each sequence stands alone, as in a batch of one, so that
+    bitsandbytes looks for outliers in all sequences of a batch together; here each sequence is by itself, as in a batch of one, so that
     what is measured does not depend on how windows are put together.
     """
 

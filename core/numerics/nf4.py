@@ -78,7 +78,7 @@ class Nf4Tensor:
     packed: Tensor
     """uint8 [ceil(out * in / 2), 1]: two codes a byte, the first in the upper half."""
     scales: Tensor | NestedScales
-    """float32 [blocks], or what stands for it."""
+    """float32 [blocks], or what takes its place."""
     shape: tuple[int, int]
     dtype: torch.dtype
     """Of the weight before; whoever loads a checkpoint gets it back in this."""
@@ -91,7 +91,7 @@ class Nf4Tensor:
 
     @cached_property
     def state(self) -> dict[str, Any]:
-        """What bitsandbytes keeps as JSON beside the tensors."""
+        """What bitsandbytes keeps as JSON next to the tensors."""
         plain = {"quant_type": self.grid_name, "blocksize": self.block, "dtype": _DTYPE_NAMES[self.dtype], "shape": list(self.shape)}
         if isinstance(self.scales, Tensor):
             return plain

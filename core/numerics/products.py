@@ -42,7 +42,7 @@ def add_gram_(total: Tensor, rows: Tensor) -> None:
 
 
 def mirror_lower_(matrix: Tensor) -> None:
-    """Copy what stands below the diagonal of [n, n] above it."""
+    """Copy what is below the diagonal of [n, n] above it."""
     for begin in range(0, len(matrix), _GRAM_BLOCK):
         end = min(begin + _GRAM_BLOCK, len(matrix))
         corner = matrix[begin:end, begin:end]
@@ -53,7 +53,7 @@ def mirror_lower_(matrix: Tensor) -> None:
 def upper_factor_(matrix: Tensor) -> bool:
     """Overwrite the upper triangle of a symmetric float32 [n, n] by U, upper triangular with U Uᵀ = the matrix.
 
-    This is the Cholesky factor of the matrix with rows and columns reversed, found block by block from the last column. What stands
+    This is the Cholesky factor of the matrix with rows and columns reversed, found block by block from the last column. What is
     below the diagonal afterwards has no meaning.
 
     Returns:

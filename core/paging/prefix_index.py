@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 _ROOT = b"\0" * 16
-"""What stands for the hash before a first block."""
+"""What takes the place of the hash before a first block."""
 
 
 class PrefixIndex:

@@ -30,7 +30,7 @@ from core.runs.steps import Steps
 
 
 def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
-    """Quantize, write the checkpoint, measure it beside the original, and put a README with the figures into it.
+    """Quantize, write the checkpoint, measure it against the original, and put a README with the figures into it.
 
     Raises:
         RequestError: the request does not fit the model; found before any long work.

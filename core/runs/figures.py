@@ -19,8 +19,8 @@ _ENDINGS: tuple[tuple[str, FigureUnit], ...] = (("_bytes", "byte"), ("_seconds",
 def figure(name: str, capability: str = "") -> Figure:
     """What a figure is, as the result of its capability declares it.
 
-    One that no result declares is called by its own name, its unit told by its ending. A dotted name, such as `kivi-4.ppl`, is the last
-    part's figure of what stands before it.
+    One that no result declares is called by its own name, its unit follows from its ending. A dotted name, such as `kivi-4.ppl`, is the last
+    part's figure of what comes before it.
 
     Args:
         name: of the figure, as `metrics` of a result or a metric event has it.

@@ -85,13 +85,13 @@ class Pareto:
 def pareto(model: str, by_size: Size = "bits_per_weight", by_quality: Quality = "ppl_ratio", runs: Iterable[Run] | None = None) -> Pareto:
     """The points of all finished runs that made a model smaller, each run read once.
 
-    Qualities that were measured on different text, windows or tokens cannot be set beside each other: those of the convention that most
+    Qualities that were measured on different text, windows or tokens cannot be compared: those of the convention that most
     points share are kept, of equally many those of the newest run.
 
     Args:
         model: as it was asked for, for example `bundled:base`.
-        by_size: figure of the result that tells the size.
-        by_quality: figure of the result that tells the quality.
+        by_size: figure of the result that gives the size.
+        by_quality: figure of the result that gives the quality.
         runs: where to look, newest first; default: all runs.
     """
     found: list[tuple[tuple[str, ...], Point, Convention]] = []
@@ -148,7 +148,7 @@ def models() -> list[str]:
 
 
 def _candidates(run: Run) -> Callable[[Run], Iterable[Candidate]] | None:
-    """What tells the candidates of a run; None for a run that is not done, or makes no model smaller."""
+    """What finds the candidates of a run; None for a run that is not done, or makes no model smaller."""
     entry = CAPABILITIES.get(run.capability)
     return load(entry.pareto) if entry is not None and entry.pareto and run.state.status == "done" else None
 

@@ -79,7 +79,7 @@ class KvLayer(CacheLayerMixin, ABC):
     def looked_at(self, count: int) -> Tensor | None:
         """What each of the next `count` tokens may look at, bool [count, held + count], where the scheme narrows it.
 
-        None: everything that stands before it, and itself.
+        None: everything before it, and itself.
         """
         del count
         return None

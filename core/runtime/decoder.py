@@ -14,7 +14,7 @@ from core.runtime.cache import KvCache
 
 @dataclass(frozen=True)
 class Tree:
-    """Tokens behind a sequence that are alternatives of each other; node i stands at `depths[i]` tokens behind the sequence.
+    """Tokens behind a sequence that are alternatives of each other; node i is at `depths[i]` tokens behind the sequence.
 
     ancestors: bool [n, n], whether node i looks at node j; the diagonal is True. depths: int64 [n], 0 for what follows the sequence directly.
     """

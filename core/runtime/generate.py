@@ -35,7 +35,7 @@ class Generated:
     """A stop token is part of it."""
     finish: list[Finish]
     texts: list[str] = field(default_factory=list)
-    """With a tokenizer: the text of each row, without a stop string and what stands behind it."""
+    """With a tokenizer: the text of each row, without a stop string and what follows it."""
 
 
 @dataclass(frozen=True)

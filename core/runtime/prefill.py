@@ -23,7 +23,7 @@ def prefill(
         tokens: int64 [B, n].
         real: bool [B, n], False for padding.
         chunk: tokens of one forward at most; fewer where the cache asks for it.
-        on_chunk: told after each forward how many tokens are done.
+        on_chunk: called after each forward with how many tokens are done.
 
     Returns:
         Logits [B, V] of what follows the prompt.

@@ -7,7 +7,7 @@ import torch
 from core.models.card import ModelCard
 
 _SMALL = 100_000_000
-"""Parameters below which threads that share an operation wait for each other longer than they work, most of all beside other programs."""
+"""Parameters below which threads that share an operation wait for each other longer than they work, most of all next to other programs."""
 
 
 def on_one_thread(card: ModelCard, device: str) -> bool:

@@ -109,7 +109,7 @@ class DraftingSpec(Spec):
 
 
 def check_temperatures(temperatures: tuple[float, ...]) -> None:
-    """Nothing, when each can be sampled at. Raises ValueError: one is negative or not finite, or stands there twice."""
+    """Nothing, when each can be sampled at. Raises ValueError: one is negative or not finite, or is listed twice."""
     for temperature in temperatures:
         if not 0 <= temperature <= 100 or math.isnan(temperature):
             raise ValueError(f"temperature must be between 0 (greedy) and 100, got {temperature:g}")

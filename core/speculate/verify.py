@@ -20,7 +20,7 @@ def verify(draft_tokens: Tensor, draft_probs: Tensor | None, target_probs: Tenso
     Args:
         draft_tokens: int64 [k], k may be 0.
         draft_probs: [k, V], row i the distribution that draft i was drawn from; None for a drafter that does not draw.
-        target_probs: [k + 1, V], row i the target's distribution where draft i stands; the last stands behind the whole draft.
+        target_probs: [k + 1, V], row i the target's distribution at the place of draft i; the last follows the whole draft.
         generator: source of the draws.
 
     Returns:

@@ -11,7 +11,7 @@ from core.errors import RequestError
 
 
 def of_echo(answer: Any, tokens: Sequence[int] | None) -> tuple[TokenScore, ...]:
-    """OpenAI's `/v1/completions` with `echo` and `logprobs`: parallel lists, null where nothing stands before a token.
+    """OpenAI's `/v1/completions` with `echo` and `logprobs`: parallel lists, null where nothing comes before a token.
 
     Servers of this program add `token_ids` and `top_ids`, and leave out the first token instead of a null.
     """
@@ -35,7 +35,7 @@ def of_echo(answer: Any, tokens: Sequence[int] | None) -> tuple[TokenScore, ...]
 def of_prompt_logprobs(answer: Any, tokens: Sequence[int] | None) -> tuple[TokenScore, ...]:
     """vLLM's `prompt_logprobs`: null for the first token, then for each place {token number: {logprob, rank, decoded_token}}.
 
-    The text's own token is among them even when it is unlikely, and stands first.
+    The text's own token is among them even when it is unlikely, and comes first.
     """
     choice = _first_choice(answer)
     places = choice.get("prompt_logprobs")

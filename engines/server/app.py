@@ -255,7 +255,7 @@ class _Reply:
         return self._worker.backend.decode([token])
 
     def _named(self, token: int, logprob: float) -> dict[str, Any]:
-        """A token of a conversation; part of a character has no bytes that could be told from its text."""
+        """A token of a conversation; part of a character has no bytes that its text would show."""
         name = self._name(token)
         return {"token": name, "logprob": logprob, "bytes": None if "\ufffd" in name else list(name.encode())}
 

@@ -35,7 +35,7 @@ class Request:
     echo: bool = False
     """Whether the prompt is given back, with its probabilities where those are asked for."""
     top: int = 0
-    """How many alternatives of each token are told where probabilities are asked for."""
+    """How many alternatives of each token are reported where probabilities are asked for."""
 
 
 def chat_request(body: Any, backend: Backend) -> Request:

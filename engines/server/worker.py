@@ -19,7 +19,7 @@ from engines.server.backends.base import Backend, GenerationChunk, GenerationReq
 
 @dataclass
 class Counters:
-    """What `/metrics` tells."""
+    """What `/metrics` reports."""
 
     running: int = 0
     waiting: int = 0

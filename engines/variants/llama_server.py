@@ -99,6 +99,6 @@ def require_gguf(source: ModelSource) -> ModelSource:
 
 
 def _version(program: tuple[str, ...]) -> str:
-    """A number of a release, or of a build; the compiler's stands behind it."""
+    """A number of a release, or of a build; the compiler's follows it."""
     found = _VERSION.search(probing.output(program, ("--version",)))
     return clean(found.group(1), limit=40) if found else "of unknown version"

@@ -88,8 +88,8 @@ def run_load(
     Args:
         load: what, where to and how fast.
         on_outcome: called with each request when it is over.
-        stopped: asked ten times a second; True ends the load, and what was not sent stays unsent.
-        paused: asked ten times a second; while it says True nothing new is sent, what is under way is answered, and the schedule stops: what
+        stopped: asked ten times per second; True ends the load, and what was not sent stays unsent.
+        paused: asked ten times per second; while it says True nothing new is sent, what is under way is answered, and the schedule stops: what
             was not sent is due later by as long as the pause took.
         on_look: called ten times per second with how many requests are under way, and whether the load is paused.
 

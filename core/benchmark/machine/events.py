@@ -22,7 +22,7 @@ class SquareFigures(DetailEvent, Figures):
     dtype: Label
     size: int
     gflops: Annotated[float | None, Figure("GFLOP/s", "", "higher")]
-    """10^9 operations a second, a multiplication and an addition counted as two; mean over the repeats. None: see `reason`."""
+    """10^9 operations per second, a multiplication and an addition counted as two; mean over the repeats. None: see `reason`."""
     deviation: float | None = None
     """Standard deviation of the repeats."""
     repeats: int = 0
@@ -41,7 +41,7 @@ class BandwidthFigures(DetailEvent, Figures):
     bytes: Annotated[int, Figure("size", "byte", "lower")]
     """Of the array that is copied or read."""
     gb_per_second: float | None
-    """10^9 bytes a second; a copy counts what is read and what is written."""
+    """10^9 bytes per second; a copy counts what is read and what is written."""
     deviation: float | None = None
     repeats: int = 0
     reason: Text = ""

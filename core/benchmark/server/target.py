@@ -44,7 +44,7 @@ class Target:
 
 @contextmanager
 def opened(spec: BenchmarkSpec, context: RunContext, needed: int) -> Iterator[Target]:
-    """The server of a spec for as long as the block lasts; one that is started has a context of `needed` tokens unless told otherwise.
+    """The server of a spec for as long as the block lasts; one that is started has a context of `needed` tokens unless it is given.
 
     Raises:
         RequestError: it cannot be reached, is not what it should be, or does not know the model.

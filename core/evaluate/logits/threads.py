@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 def in_order(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
     """`function` of each item, in the order of the items.
 
-    At most `workers` results are computed or waiting beside the one in the caller's hands. torch's threads are divided among the workers.
+    At most `workers` results are computed or waiting besides the one in the caller's hands. torch's threads are divided among the workers.
     """
     threads = torch.get_num_threads()
     workers = min(workers, threads, len(items))

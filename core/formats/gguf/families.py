@@ -159,7 +159,7 @@ def parameter_name(family: GgufFamily, tensor: str) -> str | None:
 
 
 def permuted_heads(family: GgufFamily, parameter: str, heads: int, kv_heads: int) -> int | None:
-    """Heads whose rows are in another order in GGUF; None when the parameter is stored as it stands."""
+    """Heads whose rows are in another order in GGUF; None when the parameter is stored as it is."""
     if not family.permuted:
         return None
     module = parameter.rpartition(".")[0]

@@ -36,7 +36,7 @@ class Rule:
     pattern: str | None = None
     """Regular expression of a word; None: GPT-2's, which the package tokenizers has built in."""
     digits: bool = False
-    """Whether every digit stands alone."""
+    """Whether every digit is a piece of its own."""
     ignore_merges: bool = False
     """Whether a word that is in the vocabulary is a token without merging."""
 

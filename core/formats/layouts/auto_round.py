@@ -1,6 +1,6 @@
 """Checkpoints in auto-round's own format (`quant_method: auto-round`): GPTQ's or AWQ's tensors under another description.
 
-Source: auto-round's `inference/backend.py`, which tells by `packing_format` whether zero points are stored less one.
+Source: auto-round's `inference/backend.py`, which decides by `packing_format` whether zero points are stored less one.
 """
 
 from __future__ import annotations

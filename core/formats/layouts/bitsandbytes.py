@@ -1,8 +1,8 @@
 """bitsandbytes as transformers saves it: NF4 (with or without double quantization) and LLM.int8().
 
-Names and layouts follow bitsandbytes 0.50 and transformers 5. A 4-bit linear is `weight` (two codes a byte) beside `weight.absmax`,
+Names and layouts follow bitsandbytes 0.50 and transformers 5. A 4-bit linear is `weight` (two codes a byte) with `weight.absmax`,
 `weight.quant_map`, with double quantization `weight.nested_absmax` and `weight.nested_quant_map`, and a JSON text as bytes under
-`weight.quant_state.bitsandbytes__nf4`. An 8-bit linear is `weight` (int8) beside `SCB`, the largest magnitude of each row.
+`weight.quant_state.bitsandbytes__nf4`. An 8-bit linear is `weight` (int8) with `SCB`, the largest magnitude of each row.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class BitsAndBytes:
 
 @dataclass(frozen=True)
 class _State:
-    """The JSON text beside a 4-bit weight, checked."""
+    """The JSON text of a 4-bit weight, checked."""
 
     shape: tuple[int, int]
     dtype: torch.dtype

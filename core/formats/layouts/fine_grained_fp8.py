@@ -1,6 +1,6 @@
 """`quant_method: fp8`: 8-bit floats as DeepSeek-V3, transformers and the older vLLM tools store them.
 
-`weight` float8_e4m3fn beside `weight_scale_inv`, which despite its name multiplies the codes: float32 for blocks of 128 x 128 (arXiv
+`weight` float8_e4m3fn with `weight_scale_inv`, which despite its name multiplies the codes: float32 for blocks of 128 x 128 (arXiv
 2412.19437, section 3.3), or one number. Where inputs have a fixed scale it is `activation_scale`; older tools wrote one
 `weight_scale` and one `input_scale` a linear.
 """

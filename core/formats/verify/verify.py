@@ -42,7 +42,7 @@ _KIND_OF_PART = {
     "input_scale": "scales",
     "absmax": "scales",
 }
-"""What stands in a complaint about a tensor, and the check that it belongs to; anything else is about packing."""
+"""What a complaint says about a tensor, and the check that it belongs to; anything else is about packing."""
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """One safetensors file, written tensor by tensor.
 
-The header stands before the data and its size is only known at the end: tensors are appended behind room
+The header comes before the data and its size is only known at the end: tensors are appended behind room
 for it. At the end a small file's data is moved to close up with its header; a large file's header is filled
 up with spaces, as the format allows. Tensors whose size would leave the next one unaligned are written last.
 """

@@ -14,7 +14,7 @@ from core.sanitize import clean
 IDENTITY = 300.0
 SETTINGS = 10.0
 COUNTERS = 5.0
-"""Seconds for which an answer about identity, settings and error counters stands."""
+"""Seconds for which an answer about identity, settings and error counters is kept."""
 LOST = 10.0
 """Seconds before a lost GPU is asked again: each call to one may hang for a while."""
 
@@ -226,7 +226,7 @@ _PROCESS_LISTS: tuple[tuple[str, ProcessKind], ...] = (
 
 
 def read_memory(device: Device, refused: list[str]) -> GpuMemory:
-    """Memory of a GPU or MIG device. The newer call tells the driver's own share apart; the older counts it as used."""
+    """Memory of a GPU or MIG device. The newer call reports the driver's own share apart; the older counts it as used."""
     memory = device.ask("nvmlDeviceGetMemoryInfo", device.nvml.constant("nvmlMemory_v2"), refused=refused)
     if memory is None:
         memory = device.ask("nvmlDeviceGetMemoryInfo", refused=refused)

@@ -18,7 +18,7 @@ from core.sanitize import clean
 OurRuns = Callable[[], Mapping[int, str]]
 """Running runs as {worker pid: run id}."""
 OURS = 2.0
-"""Seconds for which the answer about our runs stands: it is read from files."""
+"""Seconds for which the answer about our runs is kept: it is read from files."""
 RETRY = 30.0
 """Seconds before a driver that was missing is looked for again."""
 

@@ -15,7 +15,7 @@ class Rates:
         """Units per second since the last call with this key.
 
         None at the first call, when the counter is not available, and when it was set back. When the
-        driver has not refreshed the counter since (`t` unchanged), the last rate stands.
+        driver has not refreshed the counter since (`t` unchanged), the last rate is kept.
         """
         if value is None:
             self._last.pop(key, None)

@@ -33,7 +33,7 @@ _MOST_GPUS = 64
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A figure beside a recommendation."""
+    """A figure of a recommendation."""
 
     name: str
     value: float

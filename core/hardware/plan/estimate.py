@@ -192,7 +192,7 @@ class CacheRoom:
     _plan: _Plan
 
     def bytes(self, context: int, concurrency: int) -> int:
-        """Left for the cache beside weights, activations and runtime; negative: so much is missing before there is any cache."""
+        """Left for the cache next to weights, activations and runtime; negative: so much is missing before there is any cache."""
         activations = _activations(self._plan, context, concurrency).bytes
         return self.capacity - self.kept_free.bytes - self.weights.bytes - self.runtime.bytes - activations
 
@@ -311,7 +311,7 @@ def _notes(card: ModelCard, context: int, gpu: Gpu | None, plan: _Plan) -> tuple
 
 
 def _in_the_way(plan: _Plan, machine: Machine, left: int, room: int) -> tuple[str, ...]:
-    """What other programs hold now, where the plan fits without them and not beside them; `room` is what it leaves of everything."""
+    """What other programs hold now, where the plan fits without them and not next to them; `room` is what it leaves of everything."""
     if plan.gpu is not None and not plan.gpu.unified:
         used, where = max(gpu.used for gpu in machine.gpus), plan.gpu.name
     else:

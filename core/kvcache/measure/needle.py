@@ -1,4 +1,4 @@
-"""Retrieval: is an entry that stands once in a long text found again through the cache?
+"""Retrieval: is an entry that occurs once in a long text found again through the cache?
 
 A small code model can do this: a text of source code holds one dictionary entry whose key and value are words that do not belong together; at the
 end the key is mentioned in a comment, then the entry is begun again. What counts is not whether the value is the likeliest word (a small model
@@ -168,7 +168,7 @@ def _words(tokenizer: Any, draw: random.Random) -> dict[str, int]:
 
 
 def _text(tokenizer: Any, token: int) -> str:
-    """What a token stands for within a text; the marks that byte-level and SentencePiece vocabularies have for a space are read as one."""
+    """The text of a token within a text; the marks that byte-level and SentencePiece vocabularies have for a space are read as one."""
     piece = tokenizer.convert_ids_to_tokens(token)
     return " " + piece[1:] if isinstance(piece, str) and piece[:1] in _SPACES and piece else ""
 

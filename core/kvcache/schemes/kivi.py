@@ -60,7 +60,7 @@ class KiviLayer(StoredLayer):
         return everything[0], everything[1]
 
     def forget(self, count: int) -> None:
-        """Raises RequestError: what a full residual was quantized to cannot be told apart again."""
+        """Raises RequestError: what a full residual was quantized to cannot be taken apart again."""
         if count:
             raise RequestError(
                 "KIVI does not support rollback, which speculative decoding needs: its keys are quantized in blocks of tokens; use int8 or fp8"

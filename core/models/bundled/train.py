@@ -1,7 +1,7 @@
 """Train the bundled models: `python -m core.models.bundled.train base`, then `... draft`.
 
 Interrupted at any moment it continues from its last checkpoint when called again. The finished model is
-written in bfloat16 to the folder beside this file.
+written in bfloat16 to the folder next to this file.
 """
 
 from __future__ import annotations

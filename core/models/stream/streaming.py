@@ -211,7 +211,7 @@ class StreamedModel:
         return self._recorder.head(hidden, int(getattr(embedding, "embedding_dim", hidden.shape[-1])))
 
     def release_outer(self) -> None:
-        """Let go what stands outside the blocks: embedding, last norm, head."""
+        """Let go what is outside the blocks: embedding, last norm, head."""
         self._weights.release(lambda name: not self._is_in_block(name))
 
     def non_block_tensors(self) -> list[str]:
@@ -253,7 +253,7 @@ class StreamedModel:
         return name.startswith(f"{self.blocks.path}.")
 
     def _is_outer(self, name: str) -> bool:
-        """Whether a parameter stands outside the blocks and takes part in reading text: not, for example, a vision tower's."""
+        """Whether a parameter is outside the blocks and takes part in reading text: not, for example, a vision tower's."""
         return not self._is_in_block(name) and (name.startswith(self._decoder) or name in self._head)
 
 

@@ -25,7 +25,7 @@ class Group:
     target: str
     """The parameter, or the first of several."""
     converter: Any = None
-    """transformers' converter, None when the one tensor is the parameter as it stands."""
+    """transformers' converter, None when the one tensor is the parameter as it is."""
     pieces: list[tuple[str, str | None]] = field(default_factory=list)
     """(name in the checkpoint, pattern that it matched)."""
 
@@ -52,7 +52,7 @@ class WeightPlan:
         return (group for group in self.groups if group.target.startswith(prefix))
 
     def checkpoint_name(self, parameter: str) -> str:
-        """Name in the checkpoint of a parameter that is stored as it stands; the name itself otherwise."""
+        """Name in the checkpoint of a parameter that is stored as it is; the name itself otherwise."""
         return self._names.get(parameter, parameter)
 
 
@@ -86,7 +86,7 @@ def plan_weights(model: PreTrainedModel, names: Iterable[str]) -> WeightPlan:
 
 
 def place(model: nn.Module, name: str, tensor: Tensor) -> None:
-    """Put a tensor under a dotted name: as a parameter without gradient, or as the buffer that stands there.
+    """Put a tensor under a dotted name: as a parameter without gradient, or as the buffer that is there.
 
     Raises:
         RequestError: its shape is not the model's.

@@ -7,5 +7,5 @@ FP8_CAPABILITY = (8, 9)
 
 
 def has_fp8_units(compute_capability: tuple[int, int] | None) -> bool:
-    """Whether a GPU of this CUDA compute capability multiplies 8-bit floats; None stands for a machine without a GPU."""
+    """Whether a GPU of this CUDA compute capability multiplies 8-bit floats; None means a machine without a GPU."""
     return compute_capability is not None and tuple(compute_capability) >= FP8_CAPABILITY

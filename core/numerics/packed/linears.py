@@ -1,6 +1,6 @@
 """Linears whose weight stays packed in memory, for decoding: at one token a step the weight's bytes are the time.
 
-Where no kernel takes a weight, a linear with the dequantized weight stands in; it is also the reference for the others.
+Where no kernel takes a weight, a linear with the dequantized weight takes its place; it is also the reference for the others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PackedLinear(nn.Module):
 
     bias: Tensor | None
     order: Tensor | None
-    """int64 [in]: which feature stands at each column of the packed weight; None for all in their own places."""
+    """int64 [in]: which feature is at each column of the packed weight; None for all in their own places."""
 
     def __init__(
         self,

@@ -35,7 +35,7 @@ def scatter(linear: str, original: Tensor, dequantized: Mapping[str, Tensor], se
 
 
 def granularity_errors(bits: int, linears: Sequence[str], channel: Sequence[float], tensor: Sequence[float]) -> GranularityErrors:
-    """Relative weight errors of every linear with one scale a channel beside those with one scale a tensor."""
+    """Relative weight errors of every linear with one scale a channel next to those with one scale a tensor."""
     return GranularityErrors(bits=bits, linears=tuple(linears), channel=tuple(channel), tensor=tuple(tensor))
 
 

@@ -32,7 +32,7 @@ def write_e5m2(spec: QuantizeSpec, streamed: StreamedModel, out: Path, steps: St
         spec: a request for FP8 whose format of floats is not looked at.
         streamed: the original model.
         out: folder that receives the files.
-        steps: told of every linear.
+        steps: reports every linear.
     """
     assert spec.granularity != "group"
     scheme = ScratchE5M2(spec.granularity, None)

@@ -74,7 +74,7 @@ FLOATS = (
     Variant("rtn", 4, "group"),
     Variant("nf4", 4, "block"),
 )
-"""Of the set `floats`: 8-bit floats beside integers of 8 and 4 bits."""
+"""Of the set `floats`: 8-bit floats next to integers of 8 and 4 bits."""
 
 SETS: dict[VariantSet, tuple[Variant, ...]] = {"integers": VARIANTS, "floats": FLOATS}
 PICTURES: dict[VariantSet, Pictures] = {

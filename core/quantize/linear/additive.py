@@ -31,7 +31,7 @@ _CG_STEPS = 40
 
 @dataclass(frozen=True)
 class AdditiveConfig:
-    """What `quantize` is told."""
+    """The settings of `quantize`."""
 
     shape: CodebookShape
     beam: int = 8

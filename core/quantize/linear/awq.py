@@ -37,7 +37,7 @@ _PART = 128
 
 @dataclass(frozen=True)
 class AwqConfig:
-    """What `quantize` is told."""
+    """The settings of `quantize`."""
 
     grid: Grid
     clip: bool = True

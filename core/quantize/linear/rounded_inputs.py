@@ -1,4 +1,4 @@
-"""W8A8: say beside an integer weight how the inputs of its linear are rounded at run time."""
+"""W8A8: say with an integer weight how the inputs of its linear are rounded at run time."""
 
 from __future__ import annotations
 

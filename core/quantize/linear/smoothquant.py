@@ -34,7 +34,7 @@ _FLOOR = 1e-5
 
 @dataclass(frozen=True)
 class SmoothConfig:
-    """What `quantize` is told."""
+    """The settings of `quantize`."""
 
     grid: Grid
     static: bool = False

@@ -41,7 +41,7 @@ def write_checkpoint(spec: QuantizeSpec, streamed: StreamedModel, windows: Tenso
         streamed: the original model.
         windows: calibration tokens, None for a method that needs none.
         out: folder that receives the checkpoint.
-        steps: told of every linear.
+        steps: reports every linear.
         whole: False leaves out the tensors that are not changed, for a checkpoint that is only measured.
     """
     solver = solver_of(spec.method)

@@ -99,5 +99,5 @@ def _figures(result: QuantizeResult) -> list[tuple[str, str]]:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it stands."""
+    """Text that Markdown shows as it is."""
     return "".join(f"\\{character}" if character in "\\`*_[]<>|#" else character for character in text)

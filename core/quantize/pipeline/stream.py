@@ -44,7 +44,7 @@ def quantized_linears(
         streamed: the original model.
         spec: the request, for a method that rounds one linear at a time.
         windows: calibration tokens int64 [N, T]; None for a method that needs none, errors are then those of the weights.
-        steps: told what is being done; may raise to cancel.
+        steps: reports what is being done; may raise to cancel.
         spec_of: from a linear's name in the checkpoint, without `.weight`, to the request for it alone; default: `spec`.
     """
     prepare = linear_solver(spec.method).prepare

@@ -15,4 +15,4 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("evaluation", ("text", "context", "eval_tokens")),
     ("output", ("out", "device", "seed")),
 )
-"""(title, fields); no field stands in two."""
+"""(title, fields); no field is in two."""

@@ -44,7 +44,7 @@ def write(spec: QuantizeSpec, streamed: StreamedModel, windows: Tensor | None, o
         streamed: the original model.
         windows: calibration tokens, None without importance matrix.
         out: folder that receives the file.
-        steps: told of every linear.
+        steps: reports every linear.
 
     Raises:
         RequestError: a family, tensor or tokenizer that GGUF has no place for, or llama.cpp is missing.
@@ -142,7 +142,7 @@ def _write_file(spec: QuantizeSpec, conversion: Conversion, path: Path, importan
 
 
 def _layers(streamed: StreamedModel, conversion: Conversion, found: GgufWeights, steps: Steps) -> list[LayerFigures]:
-    """Every linear of the blocks beside what the file holds of it."""
+    """Every linear of the blocks with what the file holds of it."""
     layers: list[LayerFigures] = []
     for target, location in conversion.locations.items():
         if not target.startswith("blk.") or len(location.info.shape) != 2:

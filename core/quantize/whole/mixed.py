@@ -158,7 +158,7 @@ def measure(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor, steps:
         streamed: the original model.
         spec: the request.
         windows: calibration tokens int64 [N, T].
-        steps: told of every measurement.
+        steps: reports every measurement.
     """
     calibrating, probing = probe_windows(windows)
     stored, dtype = stored_dtypes(streamed)
@@ -200,7 +200,7 @@ def _measured_so_far(spec: QuantizeSpec, steps: Steps) -> list[Sensitivity]:
 
 
 def _reused(key: str, spec: QuantizeSpec, steps: Steps) -> tuple[Sensitivity, ...] | None:
-    """What an earlier run measured, told as if it were measured now."""
+    """What an earlier run measured, reported as if it were measured now."""
     before = measured_before(key, spec.widths)
     if before is None:
         return None

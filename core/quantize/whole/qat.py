@@ -58,7 +58,7 @@ def linears(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor | None,
         streamed: the original model.
         spec: the request.
         windows: training text int64 [N, T].
-        steps: told of every step of the training.
+        steps: reports every step of the training.
 
     Raises:
         RequestError: the training does not fit the memory that is free.
@@ -84,11 +84,15 @@ def _require_memory(streamed: StreamedModel, windows: Tensor) -> None:
     config = streamed.config.get_text_config()
     tokens = rows_at_once(windows.shape[1], config.vocab_size) * windows.shape[1]
     needed = training_bytes(inside, outside - inside, config.hidden_size, streamed.n_blocks, config.vocab_size, tokens, extra=EXTRA_BYTES)
-    free = torch.cuda.mem_get_info(streamed.device)[0] if streamed.device.type == "cuda" else int(psutil.virtual_memory().available)
+    free = _free_bytes(streamed.device)
     if needed > free:
         raise RequestError(
             f"training takes about {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: choose gptq or awq, which work block by block"
         )
+
+
+def _free_bytes(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
 
 
 def _round_linears(model: nn.Module, streamed: StreamedModel, spec: QuantizeSpec) -> dict[str, nn.Linear]:

@@ -92,7 +92,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
 
 
 def metrics_of(result: dict[str, Any]) -> dict[str, float]:
-    """The figures of a result: what stands under `metrics`, else its numbers at the top."""
+    """The figures of a result: what is under `metrics`, else its numbers at the top."""
     metrics = result.get("metrics")
     if isinstance(metrics, dict):
         return dict(numbers(metrics))

@@ -19,7 +19,7 @@ class Difference:
     """Of the interval of the ratio."""
     high: float | None
     beyond_noise: bool | None
-    """None: it cannot be told."""
+    """None: it is not known."""
     words: str
 
     def to_json(self) -> dict[str, Any]:

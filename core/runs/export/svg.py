@@ -60,12 +60,12 @@ def line_chart(
     zero: bool = False,
     dots: Sequence[tuple[str, Sequence[Point]]] = (),
 ) -> str:
-    """Lines through points, and points that no line joins; at most eight of both are told apart by dash and colour.
+    """Lines through points, and points that no line joins; at most eight of both differ by dash and colour.
 
     Args:
         lines: each with its name.
-        x: what is told below.
-        y: what is told at the left.
+        x: the label below.
+        y: the label at the left.
         show: a mark at the left, as a text.
         show_x: a mark below, as a text.
         whole: marks below stand at whole numbers only, as of powers.

@@ -1,4 +1,4 @@
-"""Let a run wait: it lives, keeps what it holds, and does nothing new until it is told to go on.
+"""Let a run wait: it lives, keeps what it holds, and does nothing new until it is asked to continue.
 
 A run is paused while a file lies in its folder, so that every terminal sees it and anyone who may write there can let it go on.
 """

@@ -132,7 +132,7 @@ def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:
     """The events of the file from byte `offset` on, and the offset to go on from.
 
     A last line that is still being written is left for the next call. At most 4 MiB are read at once: call again
-    until the offset stands still.
+    until the offset stays.
     """
     try:
         with path.open("rb") as file:

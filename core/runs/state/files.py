@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their final name, then renamed; safe on NFS."""
+"""Files that are whole or absent: written next to their final name, then renamed; safe on NFS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_json(path: Path, document: Any, *, durable: bool = True) -> None:
         durable: wait until file and folder are on disk; pass False for figures that are written every second.
 
     Raises:
-        OSError: the file could not be written; `path` is as it was and nothing is left beside it.
+        OSError: the file could not be written; `path` is as it was and nothing is left next to it.
     """
     write_bytes(path, dumps(document).encode(errors="replace") + b"\n", durable=durable)
 

@@ -45,7 +45,7 @@ def versions() -> dict[str, str | None]:
 
 
 def load(path: Path) -> Spec:
-    """The spec in a saved file: a spec.json, or only its fields with a `capability` beside them.
+    """The spec in a saved file: a spec.json, or only its fields with a `capability` among them.
 
     Raises:
         RequestError: no such file, not JSON, another schema, an unknown field, or a value that its field refuses.

@@ -67,7 +67,7 @@ class State(BaseModel):
         return max((self.ended if self.ended is not None else now) - self.started, 0.0)
 
     def seconds_left(self, now: float) -> float | None:
-        """Time left by the pace so far; None while that cannot be told."""
+        """Time left by the pace so far; None while that is not known."""
         worked = self.seconds(now)
         if self.status != "running" or worked is None or self.progress is None or not 0 < self.progress.fraction < 1:
             return None

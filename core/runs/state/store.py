@@ -84,7 +84,7 @@ class Run:
 
     @property
     def document(self) -> dict[str, Any]:
-        """spec.json as it stands, or empty when it cannot be read."""
+        """spec.json as it is, or empty when it cannot be read."""
         return _mapping(self.spec_file)
 
     @property
@@ -110,7 +110,7 @@ class Run:
 
     @property
     def state(self) -> State:
-        """state.json as it stands; `core.runs.launch.launch.refresh` also looks whether the worker still lives."""
+        """state.json as it is; `core.runs.launch.launch.refresh` also looks whether the worker still lives."""
         try:
             return State.model_validate(read_json(self.path / "state.json"))
         except (OSError, ValueError, ValidationError):

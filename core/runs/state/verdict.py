@@ -21,7 +21,7 @@ def close(run: Run, state: State, status: Status, reason: str, exit_code: int) -
     if current.is_over:
         return current
     final = state.model_copy(update={"status": status, "ended": time.time(), "exit_reason": reason, "exit_code": exit_code})
-    # Whoever looks shall be told, even when a full disk keeps it from being written.
+    # Whoever looks shall see it, even when a full disk keeps it from being written.
     with contextlib.suppress(OSError):
         writer = EventWriter(run.events_file)
         writer.write(StateChange(now(), status, reason))
@@ -71,7 +71,7 @@ def how_it_ended(code: int, *, out_of_memory: bool, peak_bytes: int) -> str:
 
 
 def sweep(run: Run, pid: int) -> None:
-    """Remove what the dead worker `pid` left under temporary names, in its artifacts and beside its output folder."""
+    """Remove what the dead worker `pid` left under temporary names, in its artifacts and next to its output folder."""
     ending = f".partial-{pid}"
     left = [*run.artifacts.glob(f"*{ending}"), *run.artifacts.glob(".compare-*"), *run.kept.glob(f".*.{pid}.new")]
     out = run.values.get("out")

@@ -13,7 +13,7 @@ _LIMIT = 600
 
 
 def sentence_for(error: BaseException, run: Run) -> str:
-    """One sentence; what it does not explain stands with its traceback in log.txt."""
+    """One sentence; what it does not explain is with its traceback in log.txt."""
     if isinstance(error, LlmoptError):
         return clean(str(error), limit=_LIMIT)
     for cause in _causes(error):

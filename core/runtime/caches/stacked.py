@@ -17,7 +17,7 @@ class StackedKvCache(KvCache):
         kv_heads: heads of keys and values.
         head_dim: their width.
         max_tokens: length of the buffers.
-        like: tells dtype and device.
+        like: gives dtype and device.
     """
 
     layers: list[StaticKvLayer]  # type: ignore[assignment]

@@ -14,8 +14,8 @@ def strip(count: int, past: int, window: int | None, groups: int, like: Tensor) 
         count: n, the new tokens.
         past: slots before them, at most.
         window: tokens that each looks back, itself counted; None for all.
-        groups: each token's row stands so many times.
-        like: tells dtype and device.
+        groups: each token's row is repeated so many times.
+        like: gives dtype and device.
 
     Returns:
         0 where a query looks and -inf elsewhere, [n * groups, past + n].

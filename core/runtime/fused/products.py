@@ -125,7 +125,7 @@ class PackedProduct:
 
 
 class JoinedProduct:
-    """Products that read the same rows, their outputs beside each other."""
+    """Products that read the same rows, their outputs side by side."""
 
     def __init__(self, parts: Sequence[Product]) -> None:
         self._parts = parts

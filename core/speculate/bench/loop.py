@@ -1,4 +1,4 @@
-"""The speculative loop: draft, verify in one forward of the target, keep what stands, roll both caches back."""
+"""The speculative loop: draft, verify in one forward of the target, keep what is accepted, roll both caches back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Round:
     draft_seconds: float = 0.0
     verify_seconds: float = 0.0
     candidates: int = 0
-    """Drafts that the target looked at, where that is more than `drafted` tells: the nodes of a tree."""
+    """Drafts that the target looked at, where that is more than `drafted` shows: the nodes of a tree."""
 
 
 def rounds(

@@ -38,7 +38,7 @@ def prompts_of(tokenizer: PreTrainedTokenizerBase, *, source: str, own: str | No
     """Prompts for a run.
 
     Args:
-        tokenizer: the target's; a token that it puts in front of every text stands in front of every prompt.
+        tokenizer: the target's; a token that it puts in front of every text is in front of every prompt.
         source: `builtin`, whose held-out part no bundled model has seen, or a file.
         own: a user's prompt in place of the text; it is the only one, whatever `count` says.
         task: go on with a piece, or write it again with one name changed.

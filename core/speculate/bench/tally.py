@@ -21,7 +21,7 @@ class Tally:
     """Counts of rounds; the first round of a text, which has no draft by its nature, is left out."""
 
     judged: list[int] = field(default_factory=list)
-    """[i]: drafts i + 1 that were accepted or rejected; what stands behind a rejected one, or behind the end of a text, is neither."""
+    """[i]: drafts i + 1 that were accepted or rejected; what follows a rejected one, or behind the end of a text, is neither."""
     accepted: list[int] = field(default_factory=list)
     rounds: int = 0
     """Of single rows."""

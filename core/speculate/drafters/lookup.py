@@ -13,7 +13,7 @@ from core.speculate.drafters.base import Proposal
 class NgramIndex:
     """A text that grows, with the place behind the most recent occurrence of each of its n-grams.
 
-    An n-gram enters the index when a token stands behind it, so that the end of the text is never found in itself.
+    An n-gram enters the index when a token follows it, so that the end of the text is never found in itself.
 
     Args:
         shortest, longest: lengths of the n-grams.

@@ -59,7 +59,7 @@ def speculative_counts(
     Args:
         target: [V, V], the target's warped distribution behind each token.
         drawn: [V, V], what drafts are drawn from.
-        claimed: what the rule is told that they were drawn from: `drawn`, or None for a one-hot draft.
+        claimed: the distribution that the rule is given for them: `drawn`, or None for a one-hot draft.
         gamma: drafts a round.
         length: tokens of a text; rounds go on until each text has as many.
         draws: texts.

@@ -36,7 +36,7 @@ class HeadShape:
 class MedusaHeads(nn.Module):
     """One residual block a head: h + W2 silu(W1 [h, e] + b).
 
-    The target's own output head stands behind every block, so that a head adds only its block (Medusa gives each head a copy of the output
+    The target's own output head follows every block, so that a head adds only its block (Medusa gives each head a copy of the output
     head). e is the input embedding of the token that the target has just chosen: it is known before the heads are asked, and the first head of
     Hydra (arXiv 2402.05109) reads it too. W2 begins at zero, so that an untrained head says what the target's own head says.
 

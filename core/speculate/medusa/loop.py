@@ -82,7 +82,7 @@ class _Ready:
 
 @dataclass
 class _Walk:
-    """A path down the tree: nodes after the root, the tokens that were judged on the way, and the one that stands behind it."""
+    """A path down the tree: nodes after the root, the tokens that were judged on the way, and the one that follows it."""
 
     nodes: list[int] = field(default_factory=list)
     emitted: list[int] = field(default_factory=list)

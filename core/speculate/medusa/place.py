@@ -1,4 +1,4 @@
-"""Where trained heads of a target are kept, what tells one target from another, and what training takes."""
+"""Where trained heads of a target are kept, what distinguishes targets, and what training takes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PIECE, _PIECES = 1 << 20, 64
 
 
 def base_digest(path: Path) -> str:
-    """What tells one target from another: SHA-256 over config.json and the weights; of a file beyond 64 MiB, over pieces of it from end to end.
+    """What distinguishes targets: SHA-256 over config.json and the weights; of a file beyond 64 MiB, over pieces of it from end to end.
 
     Args:
         path: a model folder, or a GGUF file.

@@ -63,7 +63,7 @@ class HeadFacts(BaseModel):
 
     @property
     def candidates(self) -> CandidateTree:
-        """The whole tree. Raises RequestError when a path stands before its own beginning, or is longer than there are heads."""
+        """The whole tree. Raises RequestError when a path comes before its own beginning, or is longer than there are heads."""
         known: set[tuple[int, ...]] = {()}
         for node in self.tree:
             if node.ranks[:-1] not in known or node.ranks in known or len(node.ranks) > self.heads or max(node.ranks) >= self.vocabulary:

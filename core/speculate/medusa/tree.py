@@ -23,7 +23,7 @@ class CandidateTree:
     """
 
     paths: tuple[Path, ...]
-    """The likeliest first; the beginning of a path stands before it, so that every beginning of the tuple is a tree."""
+    """The likeliest first; the beginning of a path comes before it, so that every beginning of the tuple is a tree."""
     gains: tuple[float, ...]
     """[i]: share of rounds in which path i was accepted, so what the node adds to the tokens of a round."""
 
@@ -69,7 +69,7 @@ class CandidateTree:
 
     @cached_property
     def places(self) -> Tensor:
-        """Where node i + 1's token stands in the flattened candidates [heads, most]: int64 [nodes]."""
+        """Where node i + 1's token is in the flattened candidates [heads, most]: int64 [nodes]."""
         return torch.tensor([(len(path) - 1) * self.most + path[-1] for path in self.paths], dtype=torch.int64)
 
 

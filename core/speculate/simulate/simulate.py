@@ -136,7 +136,7 @@ def expected_by_position(acceptance: Sequence[float], gamma: int | None = None) 
 
     Args:
         acceptance: at [i] the share of rounds that accept draft i + 1 among those that accepted all before it.
-        gamma: drafted tokens; default: as many as there are figures. The last figure stands for all that follow it.
+        gamma: drafted tokens; default: as many as there are figures. The last figure counts for all that follow it.
 
     Raises:
         RequestError: no figures, or one outside [0, 1].

@@ -22,7 +22,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     logprobs: int = 0
-    """How many alternatives are told of each token; 0: none, and no probability."""
+    """How many alternatives are reported of each token; 0: none, and no probability."""
 
 
 @dataclass(frozen=True)

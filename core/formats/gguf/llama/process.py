@@ -30,7 +30,7 @@ _CHILD = Path(__file__).with_name("child.py")
 _KEPT_LINES = 40
 
 OnLine = Callable[[str], None]
-"""Told each line of llama.cpp's log; may raise to cancel."""
+"""Called with each line of llama.cpp's log; may raise to cancel."""
 
 
 def is_installed() -> bool:
@@ -64,7 +64,7 @@ def quantize_file(
         level: for example Q4_K_M.
         imatrix: importance matrix in llama.cpp's older format; empty: none.
         threads: of llama.cpp; default: as many as there are cores.
-        on_line: told each line of its log.
+        on_line: called with each line of its log.
 
     Raises:
         RequestError: llama-cpp-python is not installed.

@@ -101,7 +101,7 @@ def convert(conversion: Conversion, path: Path, level: str, each: Callable[[str]
         conversion: what to write.
         path: of the file.
         level: F32, F16, BF16 or Q8_0.
-        each: told the name of each tensor before it is read; may raise to cancel.
+        each: called with the name of each tensor before it is read; may raise to cancel.
 
     Returns:
         Bytes of the file.

@@ -90,7 +90,7 @@ class MixedWidths:
 
 
 def width_of(name: str, tensors: Mapping[str, Tensor]) -> int:
-    """Bits of a packed linear, told by how many words its rows take.
+    """Bits of a packed linear, by how many words its rows take.
 
     Raises:
         RequestError: a tensor is missing, or the words and the shape do not belong together.
