@@ -7,6 +7,7 @@ widened to hold 0, so that the zero point is always itself a code and needs no c
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,15 +98,23 @@ class Grid:
         return torch.where(scales == 0, torch.ones_like(stored), stored)
 
     def _least_squares(self, values: Tensor, dim: int, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor | None]:
+        def error(scales: Tensor, zeros: Tensor | None) -> Tensor:
+            found = (self.decode(self.encode(values, scales, zeros), scales, zeros) - values).square_().sum(dim=dim, keepdim=True)
+            return found.sum().expand_as(found) if self.granularity == "tensor" else found
+
+        return self.narrowed(low, high, _SHRINKS, error)
+
+    def narrowed(
+        self, low: Tensor, high: Tensor, shrinks: Sequence[float], error: Callable[[Tensor, Tensor | None], Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """As `from_range`, each slice's range times that one of `shrinks` whose scales and zero points have the least `error` [..., 1]."""
         best = torch.full_like(low, torch.inf)
         scales, zeros = self.from_range(low, high)
-        for shrink in _SHRINKS:
+        for shrink in shrinks:
             trial, trial_zeros = self.from_range(low * shrink, high * shrink)
-            error = (self.decode(self.encode(values, trial, trial_zeros), trial, trial_zeros) - values).square_().sum(dim=dim, keepdim=True)
-            if self.granularity == "tensor":
-                error = error.sum().expand_as(error)
-            better = error < best
-            best = torch.where(better, error, best)
+            found = error(trial, trial_zeros)
+            better = found < best
+            best = torch.where(better, found, best)
             scales = torch.where(better, trial, scales)
             if zeros is not None and trial_zeros is not None:
                 zeros = torch.where(better, trial_zeros, zeros)

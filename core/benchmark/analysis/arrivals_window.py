@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from core.benchmark.analysis.steady import before_cuts, pause_suffix
+from core.benchmark.analysis.steady import apart, before_cuts, pause_suffix
 from core.benchmark.client.load import Pause
 from core.benchmark.client.outcome import Outcome
 from core.benchmark.metrics.base import Window
@@ -37,15 +37,4 @@ def arrivals_window(outcomes: Sequence[Outcome], begin: int, end: int, pauses: S
         return whole
     without = tuple((start, min(stop + usual, last)) for start, stop in pauses if start < last)
     words = f"as long as requests came, from {usual / 1e9:.3g} s on, when the first would usually have been answered{pause_suffix(pauses)}"
-    return before_cuts(outcomes, Window(first + usual, last, _apart(without)), words)
-
-
-def _apart(pauses: Sequence[Pause]) -> tuple[Pause, ...]:
-    """Pauses that run into each other as one."""
-    found: list[Pause] = []
-    for first, last in pauses:
-        if found and first < found[-1][1]:
-            found[-1] = (found[-1][0], max(last, found[-1][1]))
-        else:
-            found.append((first, last))
-    return tuple(found)
+    return before_cuts(outcomes, Window(first + usual, last, apart(without)), words)

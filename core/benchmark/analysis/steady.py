@@ -77,15 +77,18 @@ def _shared(edges: np.ndarray, pause: Pause) -> np.ndarray:
 
 
 def _until_full(pauses: Sequence[Pause], full: np.ndarray) -> tuple[Pause, ...]:
-    """Pauses until the load was full again, those that run into each other as one."""
+    """Pauses until the load was full again."""
+    return apart([(first, int(again[0]) if len(again := full[full >= last]) else last) for first, last in pauses])
+
+
+def apart(pauses: Sequence[Pause]) -> tuple[Pause, ...]:
+    """Pauses that run into each other as one."""
     found: list[Pause] = []
     for first, last in pauses:
-        again = full[full >= last]
-        until = int(again[0]) if len(again) else last
         if found and first < found[-1][1]:
-            found[-1] = (found[-1][0], max(until, found[-1][1]))
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
         else:
-            found.append((first, until))
+            found.append((first, last))
     return tuple(found)
 
 

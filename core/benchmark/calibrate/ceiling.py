@@ -14,7 +14,7 @@ from core import __version__
 from core.benchmark.calibrate.calibrate import LAG_SHARE, RATE, Calibration
 from core.benchmark.client.outcome import Outcome
 from core.result import Figures
-from core.runs.state.files import read_json, write_json
+from core.runs.state.files import read_object, write_json
 from core.runs.state.home import home
 
 SCHEMA = "llmopt.calibration/1"
@@ -134,9 +134,5 @@ def _host() -> _Host:
 
 
 def _machines(path: Path) -> dict[str, object]:
-    try:
-        document = read_json(path)
-    except (OSError, ValueError):
-        return {}
-    machines = document.get("machines") if isinstance(document, dict) else None
+    machines = read_object(path).get("machines")
     return machines if isinstance(machines, dict) else {}

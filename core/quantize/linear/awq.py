@@ -30,7 +30,7 @@ from core.runs.steps import Steps
 _RATIOS = tuple(step / 20 for step in range(1, 21))
 _RANGE_TOKENS = 8192
 _SAMPLE_TOKENS = 2048
-_SHRINKS = tuple(1 - step / 20 for step in range(1, 11))
+_SHRINKS = tuple(1 - step / 20 for step in range(11))
 _WIDEST_EXACT = 512
 _PART = 128
 
@@ -157,17 +157,7 @@ def clipped(grouped: Tensor, hessian: Tensor, grid: Grid) -> tuple[Tensor, Tenso
     low, high = torch.aminmax(grouped, dim=-1, keepdim=True)
     low, high = low.clamp(max=0), high.clamp(min=0)
     moments = _diagonal_blocks(hessian, grouped.shape[2])
-    scales, zeros = grid.from_range(low, high)
-    best = _product_error(grouped, scales, zeros, moments, grid)
-    for shrink in _SHRINKS:
-        trial, trial_zeros = grid.from_range(low * shrink, high * shrink)
-        error = _product_error(grouped, trial, trial_zeros, moments, grid)
-        better = error < best
-        best = torch.where(better, error, best)
-        scales = torch.where(better, trial, scales)
-        if zeros is not None and trial_zeros is not None:
-            zeros = torch.where(better, trial_zeros, zeros)
-    return scales, zeros
+    return grid.narrowed(low, high, _SHRINKS, lambda scales, zeros: _product_error(grouped, scales, zeros, moments, grid))
 
 
 def _diagonal_blocks(hessian: Tensor, span: int) -> Tensor:

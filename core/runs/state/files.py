@@ -69,6 +69,15 @@ def read_json(path: Path) -> Any:
     raise AssertionError
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object at `path`; empty where there is none that can be read."""
+    try:
+        document = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
 def dumps(document: Any, *, indent: int | None = 2, ascii_only: bool = False) -> str:
     """JSON text in which every number is finite."""
     return json.dumps(finite(document), indent=indent, ensure_ascii=ascii_only, allow_nan=False)

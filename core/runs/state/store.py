@@ -17,7 +17,7 @@ from core.result import Result
 from core.runs import registry
 from core.runs.state import saved
 from core.runs.state.events import Event, read, read_all
-from core.runs.state.files import read_json, why, write_json
+from core.runs.state.files import read_json, read_object, why, write_json
 from core.runs.state.home import runs_folder
 from core.runs.state.process import here
 from core.runs.state.state import State
@@ -85,7 +85,7 @@ class Run:
     @property
     def document(self) -> dict[str, Any]:
         """spec.json as it is, or empty when it cannot be read."""
-        return _mapping(self.spec_file)
+        return read_object(self.spec_file)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class Run:
     @property
     def result(self) -> dict[str, Any] | None:
         """result.json, or None while there is none."""
-        return _mapping(self.path / "result.json") or None
+        return read_object(self.path / "result.json") or None
 
     def typed_result(self) -> Result | None:
         """The result as the model of its capability; None while there is none, or none that this version understands."""
@@ -251,14 +251,6 @@ def remove(run: Run) -> None:
         shutil.rmtree(run.path.rename(run.path.with_name(f".old-{run.id}")))
     except OSError as error:
         raise RunFailed(why(error, run.path)) from error
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        document = read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _created(run_id: str) -> float:
