@@ -105,7 +105,7 @@ def tokenizer_of(source: ModelSource) -> PreTrainedTokenizerBase:
     return load_tokenizer(companion_folder(source.path))
 
 
-def quantized_weights(folder: Path, dtype: torch.dtype = torch.float32) -> QuantizedWeights | None:
+def quantized_weights(folder: Path) -> QuantizedWeights | None:
     """The dequantized weights of a folder; None when they are plain.
 
     Raises:
@@ -114,7 +114,7 @@ def quantized_weights(folder: Path, dtype: torch.dtype = torch.float32) -> Quant
     config = quantization_of(read_object(folder / "config.json"), folder)
     if config is None:
         return None
-    weights = QuantizedWeights(folder, read_format(config, folder), dtype)
+    weights = QuantizedWeights(folder, read_format(config, folder), torch.float32)
     stray = weights.stray()
     if stray is not None:
         raise RequestError(

@@ -71,11 +71,14 @@ def expect(name: str, tensor: Tensor, dtypes: tuple[torch.dtype, ...], shape: tu
     return tensor
 
 
-def matrix_of_scales(name: str, tensors: Mapping[str, Tensor], remedy: str = "fetch the checkpoint again") -> Tensor:
+def matrix_of_scales(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
     """Scales, a matrix of finite numbers. Raises RequestError: missing, of another kind, or with NaN or Inf."""
     scales = required(name, tensors)
     if scales.ndim != 2 or scales.dtype not in SCALE_DTYPES or not scales.numel():
-        raise RequestError(f"the tensor {clean(name, limit=200)!r} is {described(scales)}, and scales are a matrix of 16- or 32-bit floats: {remedy}")
+        raise RequestError(
+            f"the tensor {clean(name, limit=200)!r} is {described(scales)}, and scales are a matrix of 16- or 32-bit floats: "
+            "fetch the checkpoint again"
+        )
     check_scales(name, scales)
     return scales
 

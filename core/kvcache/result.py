@@ -145,15 +145,5 @@ class KvCacheResult(Result):
         return {row.name: {name: value for name in COMPARED if (value := getattr(row, name)) is not None} for row in self.rows if row.refused is None}
 
 
-COMPARED = (
-    "bytes_held",
-    "bytes_per_token",
-    "ppl",
-    "ppl_ratio",
-    "kl_mean",
-    "top1_agreement",
-    "needle_rate",
-    "ttft_ms",
-    "tpot_ms",
-)
+COMPARED = ("bytes_held", "bytes_per_token", "ppl", "ppl_ratio", "kl_mean", "top1_agreement", "needle_rate", "ttft_ms", "tpot_ms")
 """Figures of a row that are compared with those of another run."""

@@ -20,12 +20,12 @@ _MOST_WORK: Final = 60_000_000
 """Values that all draws together go through, as long as the fewest draws allow."""
 
 
-def samples_needed(level: float, confidence: float = CONFIDENCE) -> int:
-    """Samples without a violation from which on a percentile may be claimed: the smallest n with 1 - p^n >= confidence.
+def samples_needed(level: float) -> int:
+    """Samples without a violation from which on a percentile may be claimed: the smallest n with 1 - p^n >= `CONFIDENCE`.
 
     459 for p99 and 90 for p95 at 99 % (MLPerf LoadGen).
     """
-    return ceil(log(1 - confidence) / log(level / 100) - 1e-9)
+    return ceil(log(1 - CONFIDENCE) / log(level / 100) - 1e-9)
 
 
 @dataclass(frozen=True)

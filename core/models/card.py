@@ -157,11 +157,7 @@ class ModelCard(BaseModel):
         )
 
     def kv_bytes_per_token(self, bits: float = 16) -> float:
-        """Bytes that one more token costs while no window is full.
-
-        Args:
-            bits: of a stored value, with the share of its scale counted in.
-        """
+        """Bytes that one more token costs while no window is full, at `bits` of a stored value with its share of the scale."""
         return self._values_per_token() * (self.layers - self.recurrent_layers) * bits / 8
 
     def kv_bytes(self, tokens: int, sequences: int = 1, bits: float = 16) -> int:

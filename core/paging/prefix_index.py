@@ -11,11 +11,7 @@ _ROOT = b"\0" * 16
 
 
 class PrefixIndex:
-    """Hashes of the blocks that can be found again; of two blocks with the same tokens the first stays known.
-
-    Args:
-        block_size: tokens of a block.
-    """
+    """Hashes of the blocks that can be found again; of two blocks with the same tokens the first stays known."""
 
     def __init__(self, block_size: int) -> None:
         self._size = block_size

@@ -16,11 +16,7 @@ STRIDE = 256
 
 
 class Slots:
-    """A tensor [..., slots, width] that grows along its second last dimension.
-
-    Args:
-        stride: slots that it grows by.
-    """
+    """A tensor [..., slots, width] that grows along its second last dimension, `stride` slots at a time."""
 
     def __init__(self, stride: int = STRIDE) -> None:
         self._stride = stride

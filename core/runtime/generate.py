@@ -138,14 +138,7 @@ def stream(
 
 
 def _steps(
-    decoder: Decoder,
-    prompts: Tensor,
-    sampling: Sampling,
-    limit: int,
-    stops: frozenset[int],
-    texts: list[TextStream],
-    seed: int,
-    real: Tensor | None,
+    decoder: Decoder, prompts: Tensor, sampling: Sampling, limit: int, stops: frozenset[int], texts: list[TextStream], seed: int, real: Tensor | None
 ) -> Iterator[Step]:
     generator = None if sampling.greedy else torch.Generator(decoder.device).manual_seed(seed)
     seen = SeenTokens(prompts, decoder.vocabulary, sampling, real)

@@ -72,12 +72,7 @@ class ModuleDecoder:
         try:
             with observed(self._model, self.cache):
                 answer = self._model(
-                    input_ids=tokens,
-                    position_ids=positions,
-                    past_key_values=self.cache,
-                    use_cache=True,
-                    logits_to_keep=1 if last else 0,
-                    **arguments,
+                    input_ids=tokens, position_ids=positions, past_key_values=self.cache, use_cache=True, logits_to_keep=1 if last else 0, **arguments
                 )
         finally:
             hook.remove()

@@ -34,11 +34,7 @@ def verify(draft_tokens: Tensor, draft_probs: Tensor | None, target_probs: Tenso
 
 
 def verify_rows(
-    draft_tokens: Tensor,
-    draft_probs: Tensor | None,
-    target_probs: Tensor,
-    generator: torch.Generator | None = None,
-    real: Tensor | None = None,
+    draft_tokens: Tensor, draft_probs: Tensor | None, target_probs: Tensor, generator: torch.Generator | None = None, real: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """`verify` for the rows of a batch, each on its own.
 

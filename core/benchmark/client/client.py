@@ -49,13 +49,7 @@ class Patience:
 
 
 class Client:
-    """Keeps connections and sends requests over them.
-
-    Args:
-        target: the server.
-        connections: at most so many are open.
-        patience: time limits.
-    """
+    """Keeps at most `connections` open to a server and sends requests over them."""
 
     def __init__(self, target: Endpoint, connections: int, patience: Patience) -> None:
         self._target, self._connections, self._patience = target, connections, patience

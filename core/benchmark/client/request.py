@@ -36,12 +36,12 @@ class Request:
     body: bytes
 
 
-def body_of(target: Endpoint, prompt: str, max_tokens: int, *, temperature: float = 0.0, seed: int | None = None) -> bytes:
+def body_of(target: Endpoint, prompt: str, max_tokens: int, *, temperature: float = 0.0) -> bytes:
     """The JSON that requests `target` to continue a prompt, streamed, with its usage."""
-    return json.dumps(_BODIES[target.style](target, prompt, max_tokens, temperature, seed), ensure_ascii=False).encode()
+    return json.dumps(_BODIES[target.style](target, prompt, max_tokens, temperature), ensure_ascii=False).encode()
 
 
-def _openai(target: Endpoint, prompt: Mapping[str, object], max_tokens: int, temperature: float, seed: int | None) -> dict[str, object]:
+def _openai(target: Endpoint, prompt: Mapping[str, object], max_tokens: int, temperature: float) -> dict[str, object]:
     body = {
         "model": target.model,
         **prompt,
@@ -50,25 +50,24 @@ def _openai(target: Endpoint, prompt: Mapping[str, object], max_tokens: int, tem
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    return body | ({"ignore_eos": True} if target.ignores_eos else {}) | ({} if seed is None else {"seed": seed})
+    return body | ({"ignore_eos": True} if target.ignores_eos else {})
 
 
-def _chat(target: Endpoint, prompt: str, max_tokens: int, temperature: float, seed: int | None) -> dict[str, object]:
-    return _openai(target, {"messages": [{"role": "user", "content": prompt}]}, max_tokens, temperature, seed)
+def _chat(target: Endpoint, prompt: str, max_tokens: int, temperature: float) -> dict[str, object]:
+    return _openai(target, {"messages": [{"role": "user", "content": prompt}]}, max_tokens, temperature)
 
 
-def _completions(target: Endpoint, prompt: str, max_tokens: int, temperature: float, seed: int | None) -> dict[str, object]:
-    return _openai(target, {"prompt": prompt}, max_tokens, temperature, seed)
+def _completions(target: Endpoint, prompt: str, max_tokens: int, temperature: float) -> dict[str, object]:
+    return _openai(target, {"prompt": prompt}, max_tokens, temperature)
 
 
-def _tgi(_target: Endpoint, prompt: str, max_tokens: int, temperature: float, seed: int | None) -> dict[str, object]:
+def _tgi(_target: Endpoint, prompt: str, max_tokens: int, temperature: float) -> dict[str, object]:
     sampled: dict[str, object] = {"do_sample": True, "temperature": temperature} if temperature > 0 else {}
-    return {"inputs": prompt, "parameters": {"max_new_tokens": max_tokens, "details": True, **sampled, **({} if seed is None else {"seed": seed})}}
+    return {"inputs": prompt, "parameters": {"max_new_tokens": max_tokens, "details": True, **sampled}}
 
 
-def _ollama(target: Endpoint, prompt: str, max_tokens: int, temperature: float, seed: int | None) -> dict[str, object]:
-    options = {"num_predict": max_tokens, "temperature": temperature} | ({} if seed is None else {"seed": seed})
-    return {"model": target.model, "prompt": prompt, "stream": True, "options": options}
+def _ollama(target: Endpoint, prompt: str, max_tokens: int, temperature: float) -> dict[str, object]:
+    return {"model": target.model, "prompt": prompt, "stream": True, "options": {"num_predict": max_tokens, "temperature": temperature}}
 
 
 _BODIES = {"chat": _chat, "completions": _completions, "tgi": _tgi, "ollama": _ollama}

@@ -31,10 +31,7 @@ class ServerEvent:
 
 
 def events(reads: Sequence[Read]) -> list[ServerEvent]:
-    """The events of a response body.
-
-    An event that the server did not end with a blank line counts too: it was whole when the connection was.
-    """
+    """The events of a response body. The last one counts even without a blank line: it was whole when the connection ended."""
     body = b"".join(data for _, data in reads)
     ends = list(accumulate(len(data) for _, data in reads))
     found: list[ServerEvent] = []

@@ -27,13 +27,7 @@ def traffic(rows: int, outputs: int, inputs: int, item: int, result_item: int) -
 
 
 def attainable(intensity: float, peak: float, bandwidth: float) -> float:
-    """Operations a second at most.
-
-    Args:
-        intensity: operations per byte.
-        peak: operations per second.
-        bandwidth: bytes per second.
-    """
+    """Operations per second at most: of operations per byte, and the peak and the bandwidth in operations and bytes per second."""
     return min(peak, intensity * bandwidth)
 
 

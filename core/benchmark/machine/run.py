@@ -9,18 +9,7 @@ from typing import Literal
 import torch
 
 from core.benchmark.machine.events import BandwidthFigures, ProductRow, Roof, Row, SquareFigures
-from core.benchmark.machine.products import (
-    DTYPES,
-    array_bytes,
-    cache_bytes,
-    how,
-    multiply,
-    random,
-    refusal,
-    result_item,
-    rotated,
-    traffic_of,
-)
+from core.benchmark.machine.products import DTYPES, array_bytes, cache_bytes, how, multiply, random, refusal, result_item, rotated, traffic_of
 from core.benchmark.machine.result import BenchmarkMachineResult, DeviceFacts
 from core.benchmark.machine.roofline import attainable, bound, operations, traffic
 from core.benchmark.machine.shapes import BlockProduct, has_experts, products_of

@@ -22,13 +22,7 @@ class BenchmarkMachineSpec(Spec):
         ("machine", ("threads", "device", "seed")),
     )
 
-    sizes: Annotated[tuple[int, ...], option("Sizes of the square matrices to multiply", min_length=1, max_length=32)] = (
-        256,
-        512,
-        1024,
-        2048,
-        4096,
-    )
+    sizes: Annotated[tuple[int, ...], option("Sizes of the square matrices to multiply", min_length=1, max_length=32)] = (256, 512, 1024, 2048, 4096)
     dtypes: Annotated[tuple[str, ...], option(f"Number formats: {', '.join(DTYPES)}", min_length=1, max_length=len(DTYPES))] = (
         "float32",
         "bfloat16",

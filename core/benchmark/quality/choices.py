@@ -48,12 +48,7 @@ def load(path: Path) -> list[Question]:
 
 
 def by_probability(questions: Sequence[Question], loglikelihood: Callable[[str, str], float]) -> int:
-    """How many are answered right.
-
-    Args:
-        questions: to be asked.
-        loglikelihood: of a text (the second) behind another, in nat.
-    """
+    """How many are answered right; `loglikelihood` is of a text (the second) behind another, in nat."""
     return sum(_likeliest(question, loglikelihood) == question.answer for question in questions)
 
 

@@ -19,11 +19,7 @@ def document(results: Sequence[Named]) -> dict[str, object]:
         "llmopt_version": __version__,
         "results": [{"run": named.run, "result": named.result.model_dump(mode="json")} for named in results],
         "comparison": [
-            {
-                "target": other.title,
-                "against": first.title,
-                "aspects": {each.aspect.key: _aspect(each) for each in compare_rows(other, first)},
-            }
+            {"target": other.title, "against": first.title, "aspects": {each.aspect.key: _aspect(each) for each in compare_rows(other, first)}}
             for other in others
         ],
     }

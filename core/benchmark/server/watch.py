@@ -96,11 +96,7 @@ class Watch:
         self._marked.set()
 
     def report(self, tokens: int = 0) -> ServerReport:
-        """Peaks and means, and what counters gained since `mark`.
-
-        Args:
-            tokens: that were generated since `mark`, for those a joule.
-        """
+        """Peaks and means, and what counters gained since `mark`, when `tokens` were generated (for those per joule)."""
         last, first = self.latest.figures, self._first or ServerFigures()
         hits, queries = (_gain(first, last, name) for name in ("prefix_hits", "prefix_queries"))
         drafted, accepted = (_gain(first, last, name) for name in ("drafted", "accepted"))

@@ -90,13 +90,7 @@ def prompts_of(spec: BenchmarkSpec, tokenizer: Tokenizer | None) -> list[Prompt]
 
 
 def builtin_prompts(
-    tokenizer: Tokenizer | None,
-    *,
-    count: int,
-    input_tokens: tuple[int, float],
-    output_tokens: tuple[int, float],
-    shared_prefix: int,
-    seed: int,
+    tokenizer: Tokenizer | None, *, count: int, input_tokens: tuple[int, float], output_tokens: tuple[int, float], shared_prefix: int, seed: int
 ) -> list[Prompt]:
     """Stretches of held-out source text, no two alike, behind a prefix that all share.
 

@@ -16,12 +16,7 @@ Times = NDArray[np.float64]
 
 
 def constant(rate: float, count: int) -> Times:
-    """One request every 1/rate seconds.
-
-    Args:
-        rate: requests per second.
-        count: requests.
-    """
+    """One request every 1/rate seconds."""
     _check(rate, count)
     return np.arange(count, dtype=np.float64) / rate
 

@@ -13,11 +13,7 @@ from core.formats.gguf.llama.process import stream_logits
 
 
 class LlamaCppLogits:
-    """A `LogitSource` of llama.cpp; keys and values are kept in float32, products are llama.cpp's own.
-
-    Args:
-        path: of the file.
-    """
+    """A `LogitSource` of llama.cpp; keys and values are kept in float32, products are llama.cpp's own."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

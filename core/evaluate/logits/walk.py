@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ def walk(models: Sequence[LogitSource], windows: Windows, on_window: OnWindow | 
     """
     parts: list[Tensor] = []
     total, summed, count = len(windows.tokens), 0.0, 0
-    for index, logits in enumerate(zip(*(_single_windows(model, windows.tokens) for model in models), strict=True)):
+    for index, logits in enumerate(zip(*(chain.from_iterable(model.logits(windows.tokens)) for model in models), strict=True)):
         with one_thread():
             part = _score(logits, windows.tokens[index], int(windows.first_target[index]))
         if bool(part.isnan().any()):
@@ -52,11 +53,6 @@ def walk(models: Sequence[LogitSource], windows: Windows, on_window: OnWindow | 
         if on_window is not None:
             on_window(index + 1, total, summed / count)
     return [Track(nll, kl, same_top.bool()) for nll, kl, same_top in torch.cat(parts, dim=-1)]
-
-
-def _single_windows(model: LogitSource, windows: Tensor) -> Iterator[Tensor]:
-    for chunk in model.logits(windows):
-        yield from chunk
 
 
 def _score(logits: Sequence[Tensor], window: Tensor, first_target: int) -> Tensor:

@@ -14,12 +14,7 @@ _BELOW_HALF = 0.49999997
 
 
 def encode(tensor: Tensor, block: str) -> Tensor:
-    """Bytes, uint8 [n], of a tensor in row-major order.
-
-    Args:
-        tensor: any float dtype; rows that fill whole blocks.
-        block: F32, F16, BF16 or Q8_0.
-    """
+    """Bytes, uint8 [n], of a float tensor in row-major order, whose rows fill whole blocks, as F32, F16, BF16 or Q8_0."""
     flat = tensor.contiguous().view(-1)
     if block == "Q8_0":
         return _q8_0(flat)

@@ -16,17 +16,7 @@ from torch import Tensor
 
 from core.errors import RequestError
 from core.formats.layouts.dynamic import NONE, Overrides
-from core.formats.reading import (
-    check_groups,
-    described,
-    expect,
-    field,
-    group_index,
-    group_size_of,
-    matrix_of_scales,
-    required,
-    sequential_index,
-)
+from core.formats.reading import check_groups, described, expect, field, group_index, group_size_of, matrix_of_scales, required, sequential_index
 from core.numerics.packed.words import as_int32, pack, unpack
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor

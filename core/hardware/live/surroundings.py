@@ -17,11 +17,7 @@ from core.hardware.surroundings import Surroundings
 
 
 def surroundings(probe: GpuProbe | None = None) -> Surroundings:
-    """Read the machine.
-
-    Args:
-        probe: asks the driver of the GPUs; default: NVIDIA's own.
-    """
+    """Read the machine; `probe` asks the driver of the GPUs, NVIDIA's own by default."""
     probe = probe or GpuProbe()
     try:
         states, _, driver, _ = probe.read(time.monotonic())

@@ -12,12 +12,7 @@ _POINTS = 48
 
 
 class Steps:
-    """Counts forward passes; each one honours a request to stop.
-
-    Args:
-        context: of the run.
-        total: forward passes of the whole run.
-    """
+    """Counts forward passes, `total` of the whole run; each one honours a request to stop."""
 
     def __init__(self, context: RunContext, total: int) -> None:
         self.context = context

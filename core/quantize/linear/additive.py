@@ -168,7 +168,5 @@ def scheme(spec: QuantizeSpec) -> Aqlm:
 
 
 SOLVER = LinearSolver(
-    quantize,
-    lambda spec, grid, _name: AdditiveConfig(shape_of(spec.request), damp=spec.damp, seed=spec.seed, dtype=grid.scale_dtype),
-    scheme=scheme,
+    quantize, lambda spec, grid, _name: AdditiveConfig(shape_of(spec.request), damp=spec.damp, seed=spec.seed, dtype=grid.scale_dtype), scheme=scheme
 )

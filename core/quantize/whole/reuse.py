@@ -16,7 +16,6 @@ from core.quantize.whole.sensitivity import Sensitivity
 from core.runs.identity import identity_of
 from core.runs.state import store
 from core.runs.state.saved import versions
-from core.runs.state.store import Run
 
 _GRID = ("granularity", "group_size", "symmetric", "clipping", "damp")
 
@@ -28,16 +27,15 @@ def conditions(streamed: StreamedModel, spec: QuantizeSpec, windows: Tensor) -> 
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
-def measured_before(key: str, widths: Iterable[int], runs: Iterable[Run] | None = None) -> tuple[str, tuple[Sensitivity, ...]] | None:
+def measured_before(key: str, widths: Iterable[int]) -> tuple[str, tuple[Sensitivity, ...]] | None:
     """What a finished run measured under these conditions, and its id; None when there is none that has all the widths.
 
     Args:
         key: of `conditions`.
         widths: that are needed; others that the run measured are left out.
-        runs: where to look, newest first; default: all runs.
     """
     wanted = set(widths)
-    for run in store.list_runs() if runs is None else runs:
+    for run in store.list_runs():
         if run.capability != "quantize" or run.values.get("method") != "mixed":
             continue
         try:

@@ -72,7 +72,7 @@ class FusedDecoder:
         self._tables = self._weights.rotations(max_tokens, self.dtype, self.device)
         self._open(cache, batch)
 
-    def skipping(self, layers: Sequence[int], *, cache: KvCache | None = None, batch: int = 1) -> FusedDecoder:
+    def skipping(self, layers: Sequence[int], *, batch: int = 1) -> FusedDecoder:
         """A decoder without these blocks, on the same weights, with a cache of its own.
 
         Raises:
@@ -87,7 +87,7 @@ class FusedDecoder:
             raise RequestError("all blocks would be skipped: keep at least one")
         other = copy(self)
         other._weights = replace(self._weights, blocks=kept)
-        other._open(cache, batch)
+        other._open(None, batch)
         return other
 
     @property

@@ -20,11 +20,7 @@ Run = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class FixedStep:
-    """A run of `one_token`, made anew when the buffers are others.
-
-    Args:
-        make: makes a faster run of a plain one.
-    """
+    """A run of `one_token`, made anew when the buffers are others; `make` makes a faster run of a plain one."""
 
     def __init__(self, make: Callable[[Run, int], Run]) -> None:
         self._make = make

@@ -80,12 +80,7 @@ class Quantiles:
 
     @torch.inference_mode()
     def add(self, prompts: Tensor, texts: list[list[int]]) -> None:
-        """Count the tokens of a batch's texts.
-
-        Args:
-            prompts: int64 [B, n].
-            texts: what was generated behind each.
-        """
+        """Count the tokens of the texts that were generated behind the prompts, int64 [B, n]."""
         longest = max(map(len, texts))
         tokens = torch.tensor([text + [0] * (longest - len(text)) for text in texts], device=prompts.device)
         whole = torch.cat((prompts, tokens), 1)

@@ -17,18 +17,7 @@ from torch import Tensor
 
 from core.errors import RequestError
 from core.formats.layouts.compressed_tensors.one_group import one_group
-from core.formats.reading import (
-    SCALE_DTYPES,
-    check_scales,
-    described,
-    expect,
-    field,
-    group_index,
-    group_size_of,
-    required,
-    section,
-    sequential_index,
-)
+from core.formats.reading import SCALE_DTYPES, check_scales, described, expect, field, group_index, group_size_of, required, section, sequential_index
 from core.numerics.activations import ActivationQuantizer
 from core.numerics.grid import Granularity
 from core.numerics.packed.words import pack, unpack, unpack_fields

@@ -64,12 +64,7 @@ class Roofline:
     warnings: tuple[str, ...] = ()
 
     def seconds(self, tokens: int, kv_tokens: int) -> float:
-        """Of a step.
-
-        Args:
-            tokens: that go through the model.
-            kv_tokens: whose keys and values are read, summed over the sequences.
-        """
+        """Of a step in which `tokens` go through the model and `kv_tokens`, summed over the sequences, have their keys and values read."""
         memory = (self.weight_bytes + kv_tokens * self.kv_bytes_per_token) / self.bandwidth
         return memory if self.flops is None else max(memory, 2 * self.parameters * tokens / self.flops)
 
