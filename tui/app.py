@@ -80,17 +80,14 @@ class LlmoptApp(ResilientApp):
     # -- what is on the screen
 
     def get_default_screen(self) -> Screen[Any]:
-        """The screen under all others."""
         return PartialRepaintScreen(id="_default")
 
     def compose(self) -> ComposeResult:
-        """The shell around the panes."""
         yield TopBar()
         yield ContentSwitcher(id="panes")
         yield Hints()
 
     def on_mount(self) -> None:
-        """Paint first, then open the first tab."""
         for each in theme.THEMES:
             self.register_theme(each)
         self.theme = self._chosen_theme()
@@ -148,24 +145,20 @@ class LlmoptApp(ResilientApp):
     # -- actions
 
     def action_open_pane(self, pane_id: str) -> None:
-        """Open a tab by its key."""
         self.open_pane(pane_id)
 
     def action_leave_field(self) -> None:
-        """Give the focus to the pane itself."""
         active = self.pane(self.open_tab)
         if active is not None:
             active.focus()
 
     async def action_runs(self) -> None:
-        """Open the Runs screen, once."""
         from tui.runs.screen import RunsScreen
 
         if not any(isinstance(screen, RunsScreen) for screen in self.screen_stack):
             await self.push_screen(RunsScreen())
 
     def action_help(self) -> None:
-        """Explain the focused widget and list the keys."""
         from tui.shell.help import HelpScreen, help_text
 
         if isinstance(self.screen, HelpScreen):
@@ -175,7 +168,6 @@ class LlmoptApp(ResilientApp):
         self.push_screen(HelpScreen(help_text(focused), list(self.screen.active_bindings.values())))
 
     def action_jump(self) -> None:
-        """Put a letter on everything that can take the focus."""
         from tui.shell.jump import JumpScreen, targets
 
         if not isinstance(self.screen, ModalScreen):

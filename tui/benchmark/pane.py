@@ -104,7 +104,6 @@ class BenchmarkPane(AsksForKey, PausesLoads):
         return {SERVERS: SERVE, MACHINE: MACHINE_RUNS}.get(view)
 
     def action_next_form(self) -> None:
-        """Show the next form."""
         chosen = self.forms.chosen
         self.show_view(SETUP)
         self.forms.choose(chosen)
@@ -112,7 +111,6 @@ class BenchmarkPane(AsksForKey, PausesLoads):
         self.keep_focus()
 
     def action_again(self) -> None:
-        """Fill the form that asks for such a run as it was for the run that is shown."""
         if self.bar.active == RESULTS and self.results.chosen is not None:
             self.forms.choose_capability(self.results.chosen.run.capability)
         elif self.values_shown() is not None and self.live.follower is not None:
@@ -130,17 +128,14 @@ class BenchmarkPane(AsksForKey, PausesLoads):
     # -- results
 
     def load_model(self, model: str) -> None:
-        """Results of another model or address."""
         self._model = model
         self._read(None)
 
     def reload(self) -> None:
-        """Results of the same model, and the servers."""
         self._read(None)
         self.servers.look_around()
 
     def show_result(self, run: Run, *, follow: bool) -> None:
-        """A load that is done goes over into the results."""
         if run.capability in MEASURED:
             self._model = run.model or self._model
             self._read(run.id)
@@ -166,7 +161,6 @@ class BenchmarkPane(AsksForKey, PausesLoads):
         self.results.show(self._model, shown, everything=self._several, more=len(self._runs) - len(mine))
 
     def values_shown(self) -> Mapping[str, Any] | None:
-        """The values of the run that is followed, or whose row has the cursor."""
         return self.results.values() if self.bar.active == RESULTS else super().values_shown()
 
     @on(ResultsView.Chosen)
@@ -179,7 +173,6 @@ class BenchmarkPane(AsksForKey, PausesLoads):
     # -- actions
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only what can be done now."""
         chosen = self.servers.chosen if self.bar.active == SERVERS else None
         match action:
             case "next_chart":
@@ -214,12 +207,10 @@ class BenchmarkPane(AsksForKey, PausesLoads):
         return self.forms.command
 
     def action_all_runs(self) -> None:
-        """Those of the model, or all."""
         self._several = not self._several
         self._draw()
 
     def action_next_chart(self) -> None:
-        """The next chart of the view."""
         views: dict[str, BenchmarkLive | ResultsView | ServersView | MachineView] = {
             LIVE: self.load_view,
             RESULTS: self.results,
@@ -231,39 +222,32 @@ class BenchmarkPane(AsksForKey, PausesLoads):
             self.keep_focus()
 
     def action_copy(self) -> None:
-        """Put it on the clipboard (OSC 52)."""
         text = self.to_copy()
         if text:
             self.app.copy_to_clipboard(text)
             self.shell.notify_text(text, title="Copied, if the terminal allows it")
 
     def action_columns(self) -> None:
-        """The other columns of the results."""
         self.results.next_columns()
         self.keep_focus()
 
     def action_earlier(self) -> None:
-        """Show the measurement of the machine before this one."""
         self.machine.earlier()
 
     def action_reference(self) -> None:
-        """Set the others against the row under the cursor."""
         self.results.mark_reference()
 
     def action_cancel(self) -> None:
-        """Ask, then stop the load, or the server under the cursor."""
         if self.bar.active == SERVERS:
             self.action_stop_server()
         else:
             super().action_cancel()
 
     def action_start_server(self) -> None:
-        """Start the server of its form."""
         self.forms.choose(SERVER)
         self.action_start()
 
     def action_stop_server(self) -> None:
-        """Ask, then stop the server under the cursor."""
         chosen = self.servers.chosen
         if chosen is None or not chosen.going:
             return
@@ -277,7 +261,6 @@ class BenchmarkPane(AsksForKey, PausesLoads):
         self.app.push_screen(Confirm(text, yes="Stop it", no="Keep running"), answered)
 
     def action_use_server(self) -> None:
-        """Put the address of the server under the cursor into the form of a load."""
         chosen = self.servers.chosen
         if chosen is not None and chosen.answers:
             self.forms.choose(LOAD)

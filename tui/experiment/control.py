@@ -43,7 +43,6 @@ class RunControl(Container):
         self._starting = False
 
     def show_view(self, view: str) -> None:
-        """Bring a view to the front."""
         raise NotImplementedError
 
     def live_of(self, run: Run) -> LiveRun[Any]:
@@ -55,7 +54,6 @@ class RunControl(Container):
         return next((str(each.id) for each in live.ancestors_with_self if each.id in self.bar.views), str(live.id))
 
     def all_lives(self) -> Sequence[LiveRun[Any]]:
-        """Every live view once."""
         return list(dict.fromkeys(self.lives.values()))
 
     @property
@@ -78,11 +76,9 @@ class RunControl(Container):
 
     @property
     def shell(self) -> Shell:
-        """The application around the tab."""
         return shell_of(self)
 
     def action_start(self) -> None:
-        """Start what the form says."""
         self.start(self.setup.spec())
 
     def start(self, spec: Spec | None) -> None:
@@ -143,7 +139,6 @@ class RunControl(Container):
         self.show_view(self.view_of(live))
 
     def action_resume(self) -> None:
-        """Let the stopped run that is shown go on."""
         follower = self.live.follower
         if follower is not None and self.can_resume and self.begin("resuming ..."):
             run = follower.run
@@ -155,7 +150,6 @@ class RunControl(Container):
             self.launch(resume, self.started, "Not resumed")
 
     def action_cancel(self) -> None:
-        """Ask, then stop the run."""
         live = self.live
         follower = live.follower
         if follower is None or follower.over:

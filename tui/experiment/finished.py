@@ -68,12 +68,10 @@ class ResultTable(Table[Text], Generic[Item]):
 
     @property
     def items(self) -> tuple[tuple[Hashable, Item], ...]:
-        """Every row that is shown, with its key."""
         return self._items
 
     @property
     def current(self) -> Item | None:
-        """The item under the cursor."""
         return self._items[self.cursor_row][1] if 0 <= self.cursor_row < len(self._items) else None
 
     def show(self, items: Sequence[tuple[Hashable, Item]], cursor: Hashable | None = None) -> None:
@@ -90,12 +88,10 @@ class ResultTable(Table[Text], Generic[Item]):
         self._fill(key)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Columns that fit."""
         if self._shown != self._fitting(event.size.width):
             self._fill(self._items[self.cursor_row][0] if 0 <= self.cursor_row < len(self._items) else None)
 
     def use_columns(self, columns: Sequence[Column[Item]]) -> None:
-        """Other columns from the next `show` on."""
         if tuple(columns) != self._of:
             self._of, self._shown = tuple(columns), ()
 

@@ -69,18 +69,15 @@ class FitPanel(Widget):
         return self._fit.command if self._fit is not None else ""
 
     def show(self, fit: Fit) -> None:
-        """Another verdict."""
         before, self._fit = self.command, fit
         self.refresh(layout=True)
         if fit.command != before:
             self.refresh_bindings()
 
     def render(self) -> Content:
-        """The verdict at the panel's width."""
         return self._wrapped(self.size.width or 50)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
-        """Lines of the verdict in `width` columns."""
         return self._wrapped(width).get_height({}, width)
 
     def _wrapped(self, width: int) -> Content:

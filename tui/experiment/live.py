@@ -77,15 +77,12 @@ class LiveRun(Vertical, Generic[T]):
 
     @property
     def going(self) -> bool:
-        """Whether the run that is followed is not over."""
         return self.follower is not None and not self.follower.over
 
     def on_mount(self) -> None:
-        """Look from now on."""
         self.set_interval(LOOK_EVERY, self.look)
 
     def follow(self, run: Run) -> None:
-        """Show a run from now on."""
         self.follower = Follower(run, self.new_progress())
         self.look(always=True)
 

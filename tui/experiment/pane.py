@@ -109,7 +109,6 @@ class ExperimentPane(RunControl):
     # -- what is on the screen
 
     def compose(self) -> ComposeResult:
-        """View bar, then setup and the other views beside each other."""
         yield self.bar
         with Horizontal(id="body"):
             yield self.setup
@@ -117,11 +116,9 @@ class ExperimentPane(RunControl):
                 yield from self._views
 
     def on_mount(self) -> None:
-        """Find the runs that go on."""
         self.find_runs(first=True)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Stack or spread the views."""
         wide = event.size.width >= WIDE
         self.set_class(wide, "-wide")
         self.bar.views = self._names if wide else (SETUP, *self._names)
@@ -167,7 +164,6 @@ class ExperimentPane(RunControl):
         self.show_view(event.view)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Offer only what can be done now."""
         match action:
             case "start":
                 return not services_of(self).read_only
@@ -216,7 +212,6 @@ class ExperimentPane(RunControl):
             self.setup.begin_with(newest.asked_model)
 
     def on_run_event(self, event: RunEvent) -> None:
-        """A run began or ended, perhaps from another terminal."""
         live = next((live for live in self.all_lives() if live.follower is not None and live.follower.run.id == event.run_id), None)
         if live is None or live.follower is None:
             self.reload()
@@ -247,32 +242,26 @@ class ExperimentPane(RunControl):
     # -- actions
 
     def action_next_view(self) -> None:
-        """Show the next view."""
         self.show_view(self.bar.neighbour(1))
 
     def action_show_view(self, view: str) -> None:
-        """Show a view by its name."""
         self.show_view(view)
 
     def action_pick_model(self) -> None:
-        """Open the list of models."""
         self.show_view(SETUP)
         self.setup.pick_model()
 
     def action_next_form(self) -> None:
-        """Show the form of the next kind of run, where there are several."""
         if isinstance(self.setup, Setups):
             self.show_view(SETUP)
             self.setup.choose_next()
             self.keep_focus()
 
     def action_advanced(self) -> None:
-        """Open the folds of the form, or close them."""
         self.show_view(SETUP)
         self.setup.form.toggle_folds()
 
     def action_enter(self) -> None:
-        """From the pane into what it shows: the table of the view, otherwise the form."""
         beside = {SETUP: self.setup, LIVE: self.setup if self.has_class("-wide") else self.live}
         view: Widget | None = beside.get(self.bar.active) or self.query_one("#views", ContentSwitcher).visible_content
         tables = [each for each in view.query("*") if isinstance(each, DataTable | LiveTable) and each.display] if view is not None else []
@@ -282,12 +271,10 @@ class ExperimentPane(RunControl):
             self.setup.form.focus()
 
     def action_again(self) -> None:
-        """Fill the form as it was for the run that is shown."""
         if (values := self.values_shown()) is not None:
             self.prefill(values)
 
     def action_reset(self) -> None:
-        """Defaults in every field."""
         self.setup.reset()
 
 

@@ -84,16 +84,13 @@ class SetupView(Vertical, Generic[S]):
         return True
 
     def compose(self) -> ComposeResult:
-        """Form above, verdict below."""
         yield self.form
         yield self.fit
 
     def on_mount(self) -> None:
-        """Check what the form begins with."""
         self.check_now()
 
     def spec(self) -> S | None:
-        """The valid request, or None."""
         spec = self.form.spec()
         return spec if isinstance(spec, self.spec_class) else None
 
@@ -117,7 +114,6 @@ class SetupView(Vertical, Generic[S]):
         self.prefill({})
 
     def pick_model(self) -> None:
-        """Open the list of models."""
         self.form.focus_field("model")
         editor = self.form.rows["model"].editor
         if isinstance(editor, ModelEditor):
@@ -129,7 +125,6 @@ class SetupView(Vertical, Generic[S]):
         return self._timer is not None
 
     def check_now(self) -> None:
-        """Check the form as it stands."""
         if self._timer is not None:
             self._timer.stop()
             self._timer = None

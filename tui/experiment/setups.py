@@ -52,53 +52,43 @@ class Setups(Vertical):
             yield self.current
 
     def on_mount(self) -> None:
-        """Turn to what was chosen before there was anything to turn."""
         self.call_after_refresh(self._turn)
 
     @property
     def chosen(self) -> str:
-        """Name of the experiment that is chosen."""
         return str(self._row.editor.get())
 
     @property
     def current(self) -> SetupView[Any]:
-        """The form of the chosen experiment."""
         return self.views[self.chosen]
 
     @property
     def form(self) -> SpecForm:
-        """The chosen form."""
         return self.current.form
 
     @property
     def waiting(self) -> bool:
-        """Whether a form has changed and its check has not begun."""
         return any(view.waiting for view in self.views.values())
 
     def choose(self, name: str) -> None:
-        """Show the form of an experiment."""
         if name != self.chosen:
             self._row.editor.put(name)
             self._turn()
 
     def choose_next(self) -> None:
-        """Show the form of the next experiment."""
         names = list(self.views)
         self.choose(names[(names.index(self.chosen) + 1) % len(names)])
 
     def choose_capability(self, capability: str) -> None:
-        """Show the form that asks for a capability, where there is one."""
         for name, view in self.views.items():
             if view.spec_class.capability == capability:
                 self.choose(name)
 
     def spec(self) -> Spec | None:
-        """The valid request of the chosen form, or None."""
         spec = self.current.spec()
         return spec if isinstance(spec, Spec) else None
 
     def problem(self) -> str:
-        """The first complaint of the chosen form."""
         return self.current.problem()
 
     def prefill(self, values: Values) -> list[str]:
@@ -115,11 +105,9 @@ class Setups(Vertical):
                 view.begin_with(model)
 
     def reset(self) -> None:
-        """Every field of the chosen form to its default; the model stays."""
         self.current.reset()
 
     def pick_model(self) -> None:
-        """Open the list of models."""
         self.current.pick_model()
 
     @on(SetupView.ModelChanged)

@@ -37,7 +37,6 @@ class TableOrChart(Vertical):
         return 1
 
     def on_resize(self) -> None:
-        """Both where there is room."""
         self.set_class(self.size.height < _LOW, "-low")
         self.draw()
 
@@ -61,5 +60,4 @@ class TableOrChart(Vertical):
 
     @property
     def hides_table(self) -> bool:
-        """Whether the chart has taken the table's place."""
         return self.has_class("-low") and self.has_class("-chart")

@@ -41,7 +41,6 @@ class KillScreen(ModalScreen[int | None]):
         self.process = process
 
     def compose(self) -> ComposeResult:
-        """The process and the answers; the focus stands on the harmless one."""
         with Vertical() as box:
             box.border_title = "End a process"
             yield Static("\n".join(describe(self.process)), markup=False)
@@ -51,11 +50,9 @@ class KillScreen(ModalScreen[int | None]):
                 yield Button("Kill (k)", id=f"signal-{int(signal.SIGKILL)}", variant="error", compact=True)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Answer by button."""
         self.action_answer(int((event.button.id or "signal-0").removeprefix("signal-")))
 
     def action_answer(self, number: int) -> None:
-        """Answer by letter."""
         self.dismiss(number or None)
 
 

@@ -68,11 +68,9 @@ class LiveView(Widget):
 
     @property
     def services(self) -> Services:
-        """The app's services."""
         return services_of(self)
 
     def compose(self) -> ComposeResult:
-        """From the whole to the parts."""
         yield self._problem
         yield self._gpus
         yield self._facts
@@ -88,16 +86,13 @@ class LiveView(Widget):
             self.set_timer(soon, self.tick)
 
     def on_show(self) -> None:
-        """Catch up after another tab was open."""
         self.tick()
 
     def on_resize(self, _: events.Resize) -> None:
-        """Share the rows out again."""
         self._plan = ()
         self._draw()
 
     def focus_first(self) -> None:
-        """The GPUs, or where there is none the processes."""
         self._focus_first = self.shown is None
         (self._gpus if self._gpus.display else self._processes).focus()
 
@@ -140,7 +135,6 @@ class LiveView(Widget):
     # -- ending a process
 
     def action_kill(self) -> None:
-        """Ask, then end the process under the cursor."""
         process = self.selected_process()
         if refusal := self.why_not(process):
             shell_of(self).notify_text(refusal, severity="warning")
@@ -160,7 +154,6 @@ class LiveView(Widget):
         return ""
 
     def selected_process(self) -> ProcessState | None:
-        """The process under the cursor."""
         if self.shown is None:
             return None
         return next((process for process in self.shown.processes if process_rows.key(process) == self._processes.cursor), None)

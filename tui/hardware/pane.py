@@ -48,13 +48,11 @@ class HardwarePane(Container):
         """Made when one of its views is first opened."""
 
     def compose(self) -> ComposeResult:
-        """The bar, and the live view."""
         yield self.bar
         with ContentSwitcher(initial="live"):
             yield self.live
 
     def on_focus(self) -> None:
-        """Hand the focus on to what the view is about."""
         if self.bar.active == LIVE or self.plan is None:
             self.live.focus_first()
         else:
@@ -87,11 +85,9 @@ class HardwarePane(Container):
             self.plan.fill(values)
 
     async def action_view(self, view: str) -> None:
-        """Open a view by its letter."""
         await self.open_view(view)
 
     async def action_next_view(self) -> None:
-        """Open the next view."""
         await self.open_view(self.bar.neighbour(1))
 
     @on(LiveView.Drivers)

@@ -55,16 +55,13 @@ class PlanForm(FieldGrid):
         return Request(**values)
 
     def put(self, values: Mapping[str, object]) -> None:
-        """Fill in some of the fields."""
         super().put(values)
         self.post_message(self.Changed(self, ""))
 
     def focus_field(self, name: str) -> None:
-        """Put the cursor on a field."""
         self.editors[name].as_widget().focus()
 
     def pick_model(self) -> None:
-        """Open the list of models."""
         self.focus_field("model")
         editor = self.editors["model"]
         if isinstance(editor, ModelEditor):

@@ -50,12 +50,10 @@ class FitView(Vertical):
         self.answer: Answer | None = None
 
     def compose(self) -> ComposeResult:
-        """Budget above, formats below."""
         yield self.budget
         yield self.formats
 
     def show(self, answer: Answer | None) -> None:
-        """Show another answer."""
         self.answer = answer
         width = self.size.width
         if answer is None or not width:
@@ -72,7 +70,6 @@ class FitView(Vertical):
                 self.formats.move_to(("weights", budget.weights))
 
     def on_resize(self, _: events.Resize) -> None:
-        """Draw to the new width."""
         self.show(self.answer)
 
 
@@ -97,13 +94,11 @@ class AdviceView(Vertical):
         self.answer: Answer | None = None
 
     def compose(self) -> ComposeResult:
-        """List above, details below."""
         yield self.table
         with VerticalScroll():
             yield self.detail
 
     def show(self, answer: Answer | None) -> None:
-        """Show another answer."""
         self.answer = answer
         if answer is None or not self.size.width:
             return
@@ -112,7 +107,6 @@ class AdviceView(Vertical):
         self._describe()
 
     def selected(self) -> Recommendation | None:
-        """The recommendation under the cursor."""
         at = self.table.cursor
         return self.answer.advice[at] if self.answer is not None and isinstance(at, int) and at < len(self.answer.advice) else None
 
@@ -124,7 +118,6 @@ class AdviceView(Vertical):
         return "\n".join(step.command for step in self.answer.steps[at])
 
     def on_resize(self, _: events.Resize) -> None:
-        """Wrap to the new width."""
         self.show(self.answer)
 
     @on(LiveTable.Moved)
@@ -165,14 +158,12 @@ class PlanView(Vertical):
         """An answer to the form as it stands has not come yet."""
 
     def compose(self) -> ComposeResult:
-        """Form above, answer below."""
         yield self.form
         with ContentSwitcher(initial=self._view):
             yield self.fit
             yield self.advice
 
     def on_mount(self) -> None:
-        """Answer what the form begins with."""
         self._planner = Planner(services_of(self))
         self.answer_now()
 
@@ -182,20 +173,16 @@ class PlanView(Vertical):
         return self.query_one(ContentSwitcher).current or self._view
 
     def open_view(self, view: str) -> None:
-        """Show the other answer."""
         self.query_one(ContentSwitcher).current = view
 
     def focus_first(self) -> None:
-        """The table of the answer."""
         (self.fit.formats if self.view == "Fit" else self.advice.table).focus()
 
     def fill(self, values: Mapping[str, object]) -> None:
-        """Fill in the form."""
         self.waiting = True
         self.form.put(values)
 
     def answer_now(self) -> None:
-        """Work out the answers to the form as it stands."""
         request = self.form.request()
         if isinstance(request, str):
             self._show(Answer(Request(""), estimate_problem=request, advice_problem=request))
@@ -203,11 +190,9 @@ class PlanView(Vertical):
             self._work_out(request)
 
     def action_pick_model(self) -> None:
-        """Open the list of models."""
         self.form.pick_model()
 
     def action_copy(self) -> None:
-        """Copy through the terminal (OSC 52)."""
         shell = shell_of(self)
         commands = self.advice.commands()
         if not commands:
@@ -217,7 +202,6 @@ class PlanView(Vertical):
         shell.notify_text("Copied, if the terminal allows it (OSC 52): " + commands.replace("\n", " ; "))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Copying belongs to the advice."""
         return self.view == "Advice" if action == "copy" and self.is_mounted else True
 
     @on(PlanForm.Changed)

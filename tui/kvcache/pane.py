@@ -74,15 +74,12 @@ class KvCachePane(ExperimentPane):
     # -- live views
 
     def live_of(self, run: Run) -> LiveRun[Any]:
-        """Pages have a view for decodes and one for simulations."""
         return self.pages.live_of(run) if run.capability == PagesSpec.capability else super().live_of(run)
 
     def all_lives(self) -> Sequence[LiveRun[Any]]:
-        """Those of the schemes, of why, and both of the pages."""
         return (self.schemes, self.why, self.pages.decode, self.pages.simulation)
 
     def started(self, run: Run) -> None:
-        """Follow a run; of the pages turn to the part that shows it."""
         if run.capability == PagesSpec.capability:
             self.pages.turn_to(run)
         super().started(run)
@@ -90,7 +87,6 @@ class KvCachePane(ExperimentPane):
     # -- results
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only what can be done now."""
         match action:
             case "next_chart":
                 return self.bar.active in (LIVE, CHART, WHY, PAGES, FIT)
@@ -99,13 +95,11 @@ class KvCachePane(ExperimentPane):
         return super().check_action(action, parameters)
 
     def load_model(self, model: str) -> None:
-        """Results of another model, and what of it fits."""
         self._model = model
         self.calculator.load(model)
         self._read(model, None)
 
     def reload(self) -> None:
-        """Results of the same model."""
         if self._model:
             self._read(self._model, None)
 
@@ -142,7 +136,6 @@ class KvCachePane(ExperimentPane):
         self._show(self._model, self._runs, event.run_id)
 
     def values_shown(self) -> Mapping[str, object] | None:
-        """The values of the run that is followed, or whose row has the cursor."""
         match self.bar.active:
             case "Table":
                 return self.table.values()
@@ -153,12 +146,10 @@ class KvCachePane(ExperimentPane):
     # -- actions
 
     def action_all_runs(self) -> None:
-        """One run, or all."""
         self._several = not self._several
         self._draw()
 
     def action_next_chart(self) -> None:
-        """The next figure of the view."""
         views: dict[str, SchemesInProgress | ChartView | WhyView | PagesView | FitView] = {
             LIVE: self.schemes,
             CHART: self.chart,

@@ -19,7 +19,6 @@ class QuantizeControl(ExperimentPane):
     """Comparisons and verifications as runs of their own."""
 
     def action_compare(self) -> None:
-        """Ask what to compare on the form's model, then start it."""
         spec = self.setup.spec()
         if not isinstance(spec, QuantizeSpec):
             self.start(None)

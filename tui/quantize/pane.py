@@ -63,7 +63,6 @@ class QuantizePane(QuantizeControl):
         super().__init__(SetupView(id=SETUP), lives, (live, self.results, self.pareto, self.comparison), id=id)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only what can be done now."""
         match action:
             case "compare":
                 return not services_of(self).read_only
@@ -78,13 +77,11 @@ class QuantizePane(QuantizeControl):
     # -- results
 
     def load_model(self, model: str) -> None:
-        """Results, frontier and comparison of another model."""
         self.results.load(model)
         self.pareto.load(model)
         self.comparison.load(model)
 
     def reload(self) -> None:
-        """Results and frontier; a comparison comes with its own run."""
         self.results.reload()
         self.pareto.reload()
 
@@ -94,7 +91,6 @@ class QuantizePane(QuantizeControl):
         self.show_result(event.run, follow=True)
 
     def show_result(self, run: Run, *, follow: bool) -> None:
-        """Load the result of a run, and with `follow` go to it."""
         compared, model = run.capability == COMPARISON, run.asked_model
         (self.comparison if compared else self.results).load(model, run.id)
         self.pareto.load(model)
@@ -102,7 +98,6 @@ class QuantizePane(QuantizeControl):
             self.show_view(COMPARE if compared else RESULTS)
 
     def values_shown(self) -> Values | None:
-        """The values of the run, the result or the row that is shown."""
         match self.bar.active:
             case "Results":
                 return self.results.chosen.values if self.results.chosen is not None else None
@@ -115,21 +110,17 @@ class QuantizePane(QuantizeControl):
     # -- actions
 
     def action_copy_path(self) -> None:
-        """Put the checkpoint's path on the clipboard (OSC 52)."""
         path = self._checkpoint()
         self.app.copy_to_clipboard(path)
         self.shell.notify_text(path, title="Copied, if the terminal allows it")
 
     def action_open_artifact(self) -> None:
-        """Show what the checkpoint consists of."""
         self.app.push_screen(ArtifactScreen(self._checkpoint()))
 
     def action_verify(self) -> None:
-        """Check the checkpoint as `llmopt verify` does."""
         self.verify(self._checkpoint())
 
     def action_next_chart(self) -> None:
-        """Another figure in the chart of the view."""
         views: dict[str, ResultsView | ParetoView | ComparisonView] = {RESULTS: self.results, PARETO: self.pareto, COMPARE: self.comparison}
         if (view := views.get(self.bar.active)) is not None:
             view.next_chart()

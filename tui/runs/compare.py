@@ -44,14 +44,12 @@ class CompareScreen(PartialRepaintScreen):
         self._runs = left, right
 
     def compose(self) -> ComposeResult:
-        """One table of text."""
         yield TopBar("Compare")
         with VerticalScroll():
             yield Static(id="compare-words")
         yield Hints()
 
     async def on_mount(self) -> None:
-        """Read both runs."""
         text = await asyncio.to_thread(compared, *self._runs, self.app.size.width - 4)
         self.query_one("#compare-words", Static).update(text)
         self.query_one(VerticalScroll).focus()

@@ -56,7 +56,6 @@ class FollowScreen(PartialRepaintScreen):
         self._over = False
 
     def compose(self) -> ComposeResult:
-        """Head, figures, log."""
         yield TopBar("Run")
         yield Static(id="follow-head")
         with VerticalScroll(id="follow-figures"):
@@ -65,7 +64,6 @@ class FollowScreen(PartialRepaintScreen):
         yield Hints()
 
     async def on_mount(self) -> None:
-        """Read what was said so far, then go on reading."""
         self.query_one(Log).focus()
         await self._read()
         self.set_interval(INTERVAL, self._read)

@@ -43,7 +43,6 @@ class RunRow:
 
     @property
     def id(self) -> str:
-        """The run's id."""
         return self.run.id
 
     @property

@@ -95,7 +95,6 @@ class RunsScreen(PartialRepaintScreen):
         self._detail = Content()
 
     def compose(self) -> ComposeResult:
-        """Filter, table, details."""
         yield TopBar("Runs")
         yield Input(placeholder="Filter: words that a run must contain (esc leaves)", id="runs-filter", compact=True)
         with Container(id="runs-body"):
@@ -106,7 +105,6 @@ class RunsScreen(PartialRepaintScreen):
         yield Hints()
 
     async def on_mount(self) -> None:
-        """Fill the table, then keep it true."""
         table = self._table
         for key, title, width in _COLUMNS:
             table.add_column(title, key=key, width=width)
@@ -116,11 +114,9 @@ class RunsScreen(PartialRepaintScreen):
         self.set_interval(INTERVAL, self._read_when_seen)
 
     def on_resize(self, event: Resize) -> None:
-        """Details beside the table where there is room."""
         self.set_class(event.size.width >= 110, "wide")
 
     def on_run_event(self, _: RunEvent) -> None:
-        """A run began or ended somewhere."""
         self.call_later(self._read)
 
     # -- reading
@@ -211,26 +207,22 @@ class RunsScreen(PartialRepaintScreen):
     # -- actions
 
     def action_back(self) -> None:
-        """Out of the filter first, then out of the screen."""
         if self.focused is not self._table and self._shown:
             self._table.focus()
         else:
             self.app.pop_screen()
 
     def action_filter(self) -> None:
-        """Go to the filter."""
         self.query_one("#runs-filter", Input).focus()
 
     @on(DataTable.RowSelected)
     def action_follow(self) -> None:
-        """Open the run under the cursor."""
         from tui.runs.follow import FollowScreen
 
         if (row := self._here()) is not None:
             self.app.push_screen(FollowScreen(row.run))
 
     def action_mark(self) -> None:
-        """Mark or unmark; a third mark drops the oldest."""
         if (row := self._here()) is None:
             return
         if row.id in self._marked:
@@ -255,7 +247,6 @@ class RunsScreen(PartialRepaintScreen):
 
     @work(description="cancel a run")
     async def action_cancel(self) -> None:
-        """Ask, then stop the run."""
         row = self._here()
         if row is None or self._refused():
             return
@@ -276,7 +267,6 @@ class RunsScreen(PartialRepaintScreen):
 
     @work(description="delete a run")
     async def action_delete(self) -> None:
-        """Ask, then delete the run's folder."""
         row = self._here()
         if row is None or self._refused():
             return
@@ -285,7 +275,6 @@ class RunsScreen(PartialRepaintScreen):
             await self._attempt(services_of(self).runs.remove, row.run)
 
     async def action_copy(self) -> None:
-        """Copy the newest artifact's path, or the run's folder, to the clipboard of the terminal (OSC 52)."""
         if (row := self._here()) is None:
             return
         made = await asyncio.to_thread(artifacts, row.run)
@@ -294,7 +283,6 @@ class RunsScreen(PartialRepaintScreen):
         self._say(f"Copied, if the terminal allows it: {path}")
 
     def action_again(self) -> None:
-        """Open the tab of the run's capability, filled in."""
         row = self._here()
         if row is None:
             return

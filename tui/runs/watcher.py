@@ -67,7 +67,6 @@ class RunWatcher:
         self._looking = False
 
     async def look(self) -> None:
-        """Look once, and tell what is new. A look that comes before the last one has ended is skipped."""
         if self._looking:
             return
         self._looking = True

@@ -30,29 +30,24 @@ class LiveRuns:
         return LocalLauncher()
 
     def list_runs(self) -> list[Run]:
-        """All runs, newest first."""
         from core.runs.state import store
 
         return store.list_runs()
 
     def get(self, run_id: str) -> Run:
-        """One run; RequestError when there is none."""
         from core.runs.state import store
 
         return store.find(run_id)
 
     def state(self, run: Run) -> State:
-        """The state of a run, after a look whether its worker still lives."""
         return self._launcher.refresh(run)
 
     def admit(self, spec: Spec) -> Admission:
-        """Look at everything that the run would stumble over."""
         from core.runs.launch.admission import admit
 
         return admit(spec, self._find)
 
     def start(self, spec: Spec) -> Run:
-        """Admit the request, create the run and start its worker."""
         from core.runs.launch.begin import begin
 
         return begin(spec, self._launcher, self._find)
@@ -62,25 +57,21 @@ class LiveRuns:
         return self._launcher.cancel(run)
 
     def pause(self, run: Run) -> State:
-        """Let a run wait."""
         from core.runs.launch.pause import pause
 
         return pause(run, self._launcher)
 
     def go_on(self, run: Run) -> State:
-        """Let a run that waits go on."""
         from core.runs.launch.pause import go_on
 
         return go_on(run, self._launcher)
 
     def resume(self, run: Run) -> State:
-        """Let a stopped run go on under its own id."""
         from core.runs.launch.resume import resume
 
         return resume(run, self._launcher)
 
     def remove(self, run: Run) -> None:
-        """Delete the folder of a run that is over."""
         from core.runs.state import store
 
         store.remove(run)

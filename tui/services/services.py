@@ -106,7 +106,6 @@ class LiveServices:
 
     @cached_property
     def sampler(self) -> Sampler:
-        """Started on first use, every `refresh_interval` seconds."""
         from core.hardware.live.sampler import Sampler
         from core.models.find.hub_cache import cache_folder
         from core.runs.state.home import runs_folder
@@ -119,14 +118,12 @@ class LiveServices:
 
     @cached_property
     def runs(self) -> Runs:
-        """Runs on this machine."""
         from tui.services.live_runs import LiveRuns
 
         return LiveRuns(self.models.resolve)
 
     @cached_property
     def models(self) -> Models:
-        """Bundled, local and cached models."""
         return LiveModels()
 
     def close(self) -> None:
@@ -139,7 +136,6 @@ class LiveModels:
     """The models that `core.models` finds."""
 
     def listing(self) -> ModelListing:
-        """Bundled, local folders, artifacts of runs, the Hugging Face cache."""
         from core.models.find.listing import list_models
 
         return list_models()

@@ -36,7 +36,6 @@ class Confirm(ModalScreen[bool]):
         self._no = no
 
     def compose(self) -> ComposeResult:
-        """The question and its answers; the focus stands on no."""
         with Vertical():
             yield Static(self._text, markup=False)
             with Horizontal():
@@ -44,9 +43,7 @@ class Confirm(ModalScreen[bool]):
                 yield Button(f"{self._yes} (y)", id="yes", variant="warning", compact=True)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Answer by button."""
         self.dismiss(event.button.id == "yes")
 
     def action_answer(self, yes: bool) -> None:
-        """Answer by letter."""
         self.dismiss(yes)

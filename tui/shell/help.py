@@ -86,7 +86,6 @@ class HelpScreen(ModalScreen[None]):
         self._active = bindings
 
     def compose(self) -> ComposeResult:
-        """Words, then the table."""
         with VerticalScroll() as box:
             box.border_title = "Help"
             box.border_subtitle = "esc closes · right: ids for the keymap in the settings"

@@ -36,18 +36,15 @@ class JumpScreen(ModalScreen[str | Widget | None]):
         self._tabs = {pane.key: pane.id for pane in PANES}
 
     def compose(self) -> ComposeResult:
-        """A label at the corner of each target."""
         for letter, widget in self._letters.items():
             label = Static(f" {letter} ", markup=False)
             label.styles.offset = Offset(max(widget.region.x, 0), max(widget.region.y, 0))
             yield label
 
     def on_key(self, event: Key) -> None:
-        """Any key ends the mode."""
         event.stop()
         event.prevent_default()
         self.dismiss(self._letters.get(event.key) or self._tabs.get(event.key))
 
     def on_click(self, _: Click) -> None:
-        """So does the mouse."""
         self.dismiss(None)

@@ -63,24 +63,20 @@ class SpeculatePane(ExperimentPane):
 
     @property
     def HELP(self) -> str:  # type: ignore[override]  # noqa: N802
-        """What F1 says: of the view that is shown, then of the whole tab."""
         shown = next((view for view in self._views if view.id == self.bar.active), None)
         return "\n\n".join(filter(None, (getattr(shown, "HELP", None), _HELP)))
 
     # -- results
 
     def load_model(self, model: str) -> None:
-        """Another model stands in the form."""
         self.results.load(model)
         self.lossless.load(model)
 
     def reload(self) -> None:
-        """A run began or ended elsewhere."""
         self.results.reload()
         self.lossless.reload()
 
     def show_result(self, run: Run, *, follow: bool) -> None:
-        """Load the result of a run, and with `follow` go to it."""
         model = run.asked_model
         tested = run.capability == TEST
         (self.lossless if tested else self.results).load(model, run.id)
@@ -88,7 +84,6 @@ class SpeculatePane(ExperimentPane):
             self.show_view(LOSSLESS if tested else RESULTS)
 
     def values_shown(self) -> Mapping[str, object] | None:
-        """The spec's values of the run that is shown."""
         if self.bar.active == RESULTS:
             return self.results.chosen.run.values if self.results.chosen is not None else None
         return super().values_shown()
@@ -126,7 +121,6 @@ class SpeculatePane(ExperimentPane):
             self.advice.show_advice(asked, None, "γ of the form; nothing has been measured with this model and drafter yet")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only what can be done now."""
         match action:
             case "test":
                 return not services_of(self).read_only
@@ -139,7 +133,6 @@ class SpeculatePane(ExperimentPane):
         return super().check_action(action, parameters)
 
     def action_test(self) -> None:
-        """Test that nothing is lost, with the form's drafter and sampling."""
         spec = self.form_view.spec()
         try:
             self.start(test_of(spec) if isinstance(spec, SpeculateSpec) else None)
@@ -152,7 +145,6 @@ class SpeculatePane(ExperimentPane):
         self.action_test()
 
     def action_feed(self) -> None:
-        """Feed the simulator with what was measured."""
         chosen = self.results.chosen
         if chosen is None:
             return
@@ -164,7 +156,6 @@ class SpeculatePane(ExperimentPane):
             self.show_view(SIMULATOR)
 
     def action_next_chart(self) -> None:
-        """Another chart, or the other way to show a live run."""
         match self.bar.active:
             case "Live":
                 self.text_view.turn()
@@ -175,13 +166,11 @@ class SpeculatePane(ExperimentPane):
         self.keep_focus()
 
     def action_copy(self) -> None:
-        """Put the command on the clipboard (OSC 52)."""
         lines = self.advice.lines()
         self.app.copy_to_clipboard(lines)
         self.shell.notify_text(lines.replace("\n", " ; "), title="Copied, if the terminal allows it")
 
     def action_enter(self) -> None:
-        """From the pane into what it shows."""
         if self.bar.active == SIMULATOR:
             self.simulator.fields.focus_first()
         else:

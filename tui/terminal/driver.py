@@ -131,7 +131,6 @@ class PatientDriver(LinuxDriver):
     _output: OutputQueue | None = None
 
     def start_application_mode(self) -> None:
-        """Take the terminal over."""
         app: App[Any] = self._app
         assert self._file is not None, "main() has checked that there is a terminal"
         self._output = OutputQueue(
@@ -143,12 +142,10 @@ class PatientDriver(LinuxDriver):
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def write(self, data: str) -> None:
-        """Queue terminal data."""
         if self._output is not None:
             self._output.put(data)
 
     def close(self) -> None:
-        """Write the rest and let the terminal go."""
         super().close()
         if self._output is not None:
             self._output.close()

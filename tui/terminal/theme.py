@@ -83,7 +83,6 @@ class PaletteFilter(LineFilter):
     """
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
-        """One line of the screen."""
         return [segment if segment.style is None else Segment(segment.text, _to_palette(segment.style), segment.control) for segment in segments]
 
 

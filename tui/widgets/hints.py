@@ -23,7 +23,6 @@ class Hints(Widget):
         self._line = Content()
 
     def on_mount(self) -> None:
-        """Draw again when other keys become active."""
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
     def render(self) -> Content:

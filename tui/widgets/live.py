@@ -72,11 +72,9 @@ class LiveLines(Widget):
         self.show(lines)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
-        """As many rows as lines."""
         return len(self._lines)
 
     def render_line(self, y: int) -> Strip:
-        """One row."""
         strip = self._strips.get(y)
         if strip is None:
             strip = self._strips[y] = self._strip(y)
@@ -90,17 +88,14 @@ class LiveLines(Widget):
         return style
 
     def line_background(self, y: int) -> Style:  # noqa: ARG002
-        """What lies under row `y`."""
         return Style.null()
 
     def notify_style_update(self) -> None:
-        """Forget what was painted in the colours of another theme."""
         super().notify_style_update()
         self._strips = {}
         self._styles = {}
 
     def on_resize(self, _: events.Resize) -> None:
-        """Forget lines of another width."""
         self._strips = {}
 
     def _strip(self, y: int) -> Strip:

@@ -35,7 +35,6 @@ class TopBar(Widget):
         self._over = title
 
     def on_mount(self) -> None:
-        """Follow the app: the open tab, and what runs."""
         self.watch(self.app, "open_tab", self._changed)
         self.watch(self.app, "activity", self._changed)
 
@@ -52,7 +51,6 @@ class TopBar(Widget):
         return Content("").join([*left, Content(" " * max(room - right.cell_length, 0)), right])
 
     def on_click(self, event: Click) -> None:
-        """Open the tab under the mouse."""
         left = 0
         for row, tab in self._tabs(self.size.width):
             left += tab.cell_length

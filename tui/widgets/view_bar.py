@@ -42,7 +42,6 @@ class ViewBar(Widget, can_focus=True):
         self.set_reactive(ViewBar.active, active)
 
     def action_step(self, by: int) -> None:
-        """Choose a neighbour, around the ends."""
         self.post_message(self.Chosen(self.neighbour(by)))
 
     def neighbour(self, by: int) -> str:
@@ -51,7 +50,6 @@ class ViewBar(Widget, can_focus=True):
         return self.views[(index + by) % len(self.views)]
 
     def on_click(self, event: events.Click) -> None:
-        """The view under the mouse."""
         left = 0
         for view in self.views:
             left += len(view) + 3
@@ -60,7 +58,6 @@ class ViewBar(Widget, can_focus=True):
                 return
 
     def render(self) -> Content:
-        """Views on the left, the note on the right where it fits."""
         parts = [Content.styled(f"[{view}]", "bold") if view == self.active else Content(f" {view} ") for view in self.views]
         left = Content(" ").join(parts)
         room = self.size.width - left.cell_length - 2

@@ -19,7 +19,6 @@ class LoadFollower(Follower[BenchmarkProgress]):
         self.has_result = False
 
     def look(self, runs: Runs) -> None:
-        """Read what is new."""
         super().look(runs)
         self.wished = is_paused(self.run, self.state)
         self.has_result = self.over and (self.run.path / "result.json").exists()

@@ -51,7 +51,6 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
         self._wished = False
 
     def compose(self) -> ComposeResult:
-        """Head, figures, errors, charts, last words."""
         yield self.head
         yield self.figures
         yield self.errors
@@ -60,35 +59,28 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
         yield self.log_lines
 
     def on_resize(self) -> None:
-        """As many charts as fit."""
         self.set_class(self.size.height < 20, "-low")
         self._again()
 
     def title(self, run: Run) -> str:
-        """Load, engine, model."""
         return title(run)
 
     @property
     def load(self) -> LoadFollower | None:
-        """The load that is followed."""
         return self.follower if isinstance(self.follower, LoadFollower) else None
 
     def follow(self, run: Run) -> None:
-        """Show a run from now on."""
         self.follower = LoadFollower(run, self.new_progress())
         self.look(always=True)
 
     def new_progress(self) -> BenchmarkProgress:
-        """Nothing heard yet."""
         return BenchmarkProgress()
 
     def next_chart(self) -> None:
-        """Begin with the next chart."""
         self._first = (self._first + 1) % curves.COUNT
         self._again()
 
     def draw(self, run: Run, tape: BenchmarkProgress) -> None:  # noqa: ARG002
-        """What has been reported so far."""
         self.set_class(not tape.seconds, "-nothing")
         width, height = self.size
         if not width:

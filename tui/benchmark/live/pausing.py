@@ -31,11 +31,9 @@ class PausesLoads(ExperimentPane):
 
     @property
     def load(self) -> LoadFollower | None:
-        """The load that is followed."""
         return self.load_view.load
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """As the tab's other actions: only what can be done now."""
         if action in ("pause", "go_on"):
             load = self.load
             here = load is not None and not load.over and self.bar.active == LIVE and not services_of(self).read_only
@@ -43,12 +41,10 @@ class PausesLoads(ExperimentPane):
         return super().check_action(action, parameters)
 
     def action_pause(self) -> None:
-        """Let the load wait."""
         if self.load is not None:
             self._turn(self.load, services_of(self).runs.pause)
 
     def action_go_on(self) -> None:
-        """Let the load go on."""
         if self.load is not None:
             self._turn(self.load, services_of(self).runs.go_on)
 

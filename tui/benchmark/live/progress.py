@@ -35,7 +35,6 @@ class BenchmarkProgress(RunProgress):
 
     @property
     def last(self) -> SecondEvent | None:
-        """The newest."""
         return self.seconds[-1][1] if self.seconds else None
 
     @property
@@ -61,7 +60,6 @@ class BenchmarkProgress(RunProgress):
         return None if self.paused(now) is not None else super().seconds_left(now - self._paused)
 
     def apply(self, event: Event) -> None:
-        """Take in one event."""
         if isinstance(event, Log) and _ERROR.search(event.text):
             self.errors.append(event.text)
             return

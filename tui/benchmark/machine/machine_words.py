@@ -28,7 +28,6 @@ class SizeRow:
     squares: tuple[SquareFigures, ...]
 
     def of(self, dtype: str) -> SquareFigures | None:
-        """The one in a number format; None while it was not measured."""
         return next((each for each in self.squares if each.dtype == dtype), None)
 
 

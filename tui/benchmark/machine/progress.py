@@ -20,7 +20,6 @@ class MachineProgress(RunProgress):
     """Of a run that is done."""
 
     def apply(self, event: Event) -> None:
-        """Take in one event."""
         if not isinstance(event, Detail):
             super().apply(event)
         elif (kind := ROWS.get(event.kind)) is not None and (row := kind.parse(event.data)) is not None:

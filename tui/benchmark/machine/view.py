@@ -36,7 +36,6 @@ class MachineFollower(Follower[MachineProgress]):
     """Reads the result of a run that is done, too: it holds more than the events."""
 
     def look(self, runs: Runs) -> None:
-        """Read what is new."""
         super().look(runs)
         if self.state.status == "done" and self.tape.result is None:
             self.tape.result = self.run.result_as(BenchmarkMachineResult)
@@ -80,7 +79,6 @@ class MachineView(LiveRun[MachineProgress]):
         self._stop = 0
 
     def compose(self) -> ComposeResult:
-        """Head, one of the tables, words, chart."""
         yield self.head
         yield self.sizes
         yield self.products
@@ -89,45 +87,36 @@ class MachineView(LiveRun[MachineProgress]):
         yield self.log_lines
 
     def on_mount(self) -> None:
-        """Show what is first in turn."""
         self._turn()
 
     def on_resize(self) -> None:
-        """Everything where there is room."""
         self.set_class(self.size.height < _LOW, "-low")
         self._turn()
         self._again()
 
     def title(self, run: Run) -> str:
-        """This machine, and the model."""
         return title(run)
 
     def new_progress(self) -> MachineProgress:
-        """Nothing heard yet."""
         return MachineProgress()
 
     def follow(self, run: Run) -> None:
-        """Show a measurement from now on."""
         self.follower = MachineFollower(run, self.new_progress())
         self.look(always=True)
 
     @property
     def stop(self) -> str:
-        """What is in turn."""
         return _STOPS[self._stop]
 
     @property
     def table(self) -> Table[Text]:
-        """The table of what is in turn."""
         return self.sizes if self.stop.startswith("sizes") else self.products
 
     @property
     def hides_table(self) -> bool:
-        """Whether something else has taken the table's place."""
         return self.table.has_class("-away")
 
     def next_chart(self) -> None:
-        """What comes next."""
         by = 1 if self.has_class("-low") else 2
         before = self.table
         self._stop = (self._stop + by) % (len(_STOPS) if self.has_class("-low") else 4)
@@ -146,7 +135,6 @@ class MachineView(LiveRun[MachineProgress]):
         self.chart.set_class(low and not self.stop.endswith("chart"), "-away")
 
     def draw(self, run: Run, tape: MachineProgress) -> None:  # noqa: ARG002
-        """What was measured so far."""
         found = tape.measured()
         self.set_class(not found.squares and not found.rows, "-nothing")
         width = self.size.width
@@ -165,7 +153,6 @@ class MachineView(LiveRun[MachineProgress]):
         self.put(self._words, self._described(found, chosen, width - 2), wraps=True)
 
     def _described(self, found: BenchmarkMachineResult, chosen: ProductRow | None, width: int) -> Content:
-        """Of what is in turn."""
         if self.stop.startswith("sizes"):
             return hanging([*machine_words.memory(found), *machine_words.peaks(found), *machine_words.facts(found)], max(width, 20))
         parts = [] if chosen is None else [("product", machine_words.product(chosen)), *machine_words.verdict(found, chosen.device, chosen.dtype)]

@@ -35,12 +35,10 @@ class Entry:
 
     @property
     def key(self) -> Key:
-        """What identifies it among the others."""
         return self.run.id, self.entry.name, None if self.level is None else self.level.level
 
     @property
     def figures(self) -> Level | BenchmarkEntry:
-        """Where throughput, goodput and requests stand."""
         return self.level or self.entry
 
     @property
@@ -60,7 +58,6 @@ class Entry:
 
     @property
     def is_sweep(self) -> bool:
-        """Whether several levels were measured."""
         return self.level is None and len(self.entry.levels) > 1
 
     def sample(self, tag: str) -> SampleFigure | None:

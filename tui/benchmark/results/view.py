@@ -82,7 +82,6 @@ class ResultsView(Vertical):
         self._title = ("", "")
 
     def compose(self) -> ComposeResult:
-        """Head, table, what its signs mean, words and chart."""
         yield self._head
         yield self.table
         yield self._signs
@@ -92,19 +91,16 @@ class ResultsView(Vertical):
             yield self.chart
 
     def on_resize(self) -> None:
-        """Everything where there is room."""
         self.set_class(self.size.height < _LOW, "-low")
         self.set_class(self.size.width >= _BROAD, "-broad")
         self.draw()
 
     @property
     def hides_table(self) -> bool:
-        """Whether something else has taken the table's place."""
         return self.has_class("-low") and not self.has_class("-table")
 
     @property
     def chosen(self) -> Entry | None:
-        """The row under the cursor."""
         return self.table.current if self._entries else None
 
     def show(self, model_name: str, runs: Sequence[BenchmarkRun], *, everything: bool, more: int = 0) -> None:
@@ -171,7 +167,6 @@ class ResultsView(Vertical):
             self.draw()
 
     def draw(self) -> None:
-        """Words and chart of the chosen row."""
         entry = self.chosen
         if entry is None or not self.size.width:
             return
@@ -216,7 +211,6 @@ class ResultsView(Vertical):
         self.draw()
 
     def next_chart(self) -> None:
-        """The next chart; in a low window words and charts take the table's place in turns."""
         count = len(self._plots(self.chosen)) if self.chosen is not None else 1
         if self.has_class("-low"):
             if _TURNS[self._turn] == "chart" and self._figure + 1 < count:

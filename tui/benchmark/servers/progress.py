@@ -24,7 +24,6 @@ class ServerProgress(RunProgress):
     _zero: float | None = None
 
     def apply(self, event: Event) -> None:
-        """Take in one event."""
         if isinstance(event, Detail) and event.kind == ReadyEvent.kind:
             self.ready = ReadyEvent.parse(event.data) or self.ready
             return

@@ -31,7 +31,6 @@ class ServerRow:
 
     @property
     def going(self) -> bool:
-        """Whether it is not over."""
         return not self.state.is_over
 
     @property

@@ -66,7 +66,6 @@ class ServersView(LiveRun[ServerProgress]):
         self.add_class("-words")
 
     def compose(self) -> ComposeResult:
-        """Head, list, what is known of one, its chart, last words."""
         yield self.head
         yield self.table
         yield self._words
@@ -74,28 +73,23 @@ class ServersView(LiveRun[ServerProgress]):
         yield self.log_lines
 
     def on_mount(self) -> None:
-        """Look at all servers from now on."""
         self.set_interval(_EVERY, self._tick)
         self.look_around()
 
     def on_resize(self) -> None:
-        """Other columns fit."""
         self.set_class(self.size.height < _LOW, "-low")
         self._fill()
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
 
     def title(self, run: Run) -> str:
-        """Engine and model."""
         return title(run)
 
     def new_progress(self) -> ServerProgress:
-        """Nothing heard yet."""
         return ServerProgress()
 
     @property
     def chosen(self) -> ServerRow | None:
-        """The server under the cursor."""
         return next((row for row in self.rows if row.run.id == self.table.cursor), None)
 
     def follow(self, run: Run) -> None:
@@ -112,7 +106,6 @@ class ServersView(LiveRun[ServerProgress]):
             self.draw(self.follower.run, self.follower.tape)
 
     def draw(self, run: Run, tape: ServerProgress) -> None:
-        """The server under the cursor."""
         follower, width = self.follower, self.size.width
         if follower is None or not width:
             return
@@ -160,7 +153,6 @@ class ServersView(LiveRun[ServerProgress]):
             self.table.show_rows(server_words.head(width), [(row.run.id, server_words.line(row, now, width)) for row in self.rows])
 
     def to_copy(self) -> str:
-        """The chosen server's address."""
         return "" if self.chosen is None else clean(self.chosen.url, limit=200)
 
     @on(LiveTable.Moved)

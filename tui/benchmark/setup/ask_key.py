@@ -40,7 +40,6 @@ class KeyPrompt(ModalScreen[str]):
         self._server, self._variable = server, variable
 
     def compose(self) -> ComposeResult:
-        """What is asked, the entry, and its keys."""
         with Vertical() as box:
             box.border_title = "Key"
             text = f"The environment variable {self._variable} is not set. Key for {clean(self._server, limit=200)}:"
@@ -54,7 +53,6 @@ class KeyPrompt(ModalScreen[str]):
         self.dismiss(event.value.strip())
 
     def action_leave(self) -> None:
-        """Without a key."""
         self.dismiss("")
 
 

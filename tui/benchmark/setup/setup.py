@@ -49,7 +49,6 @@ class BenchmarkSetup(SetupView[BenchmarkSpec]):
         super().__init__(BenchmarkSpec, sections(), editors, guide)
 
     def foreseen(self, spec: BenchmarkSpec, found: Admission) -> Fit:
-        """Which server, which requests, how long."""
         return foreseen.benchmark(spec, found)
 
 
@@ -71,7 +70,6 @@ class CompareSetup(SetupView[BenchmarkCompareSpec]):
         super().__init__(BenchmarkCompareSpec, sections, editors, compare_guide)
 
     def foreseen(self, spec: BenchmarkCompareSpec, found: Admission) -> Fit:
-        """Which engines are measured."""
         return foreseen.comparison(spec, found)
 
     def takes(self, model: object) -> bool:
@@ -99,7 +97,6 @@ class ServerSetup(SetupView[ServeSpec]):
         )
 
     def foreseen(self, spec: ServeSpec, found: Admission) -> Fit:
-        """The command."""
         return foreseen.server(spec, found)
 
     def takes(self, model: object) -> bool:
@@ -124,7 +121,6 @@ class MachineSetup(SetupView[BenchmarkMachineSpec]):
         super().__init__(BenchmarkMachineSpec, sections, editors)
 
     def foreseen(self, spec: BenchmarkMachineSpec, found: Admission) -> Fit:
-        """Which products are measured."""
         return foreseen.machine(spec, found)
 
     def takes(self, model: object) -> bool:

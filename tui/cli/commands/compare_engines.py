@@ -147,7 +147,6 @@ def _chosen(_type: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
 
 
 def _command() -> Any:
-    """The command of the spec, with one more option."""
     command = from_spec(_run, spec_class("benchmark-compare"), _EXPLANATION)
     told = Parameter(
         help=_HELP, negative="", show_default=False, n_tokens=1, converter=_chosen, metavar="NAME,...", group=Group("Target", sort_key=0)

@@ -86,24 +86,20 @@ class FitView(Vertical):
         self._answer: Fit | None = None
 
     def compose(self) -> ComposeResult:
-        """Fields, words, table, grid."""
         yield self.fields
         yield self._words
         yield self.table
         yield self._grid
 
     def on_resize(self) -> None:
-        """Table and grid where there is room for both."""
         self.set_class(self.size.height < _LOW, "-low")
         self._draw()
 
     def load(self, model_name: str) -> None:
-        """Calculate for another model."""
         self._model = model_name
         self.calculate()
 
     def calculate(self) -> None:
-        """Answer the fields as they stand, off the event loop."""
         if not self._model:
             return
         values = self.fields.values()
@@ -130,21 +126,18 @@ class FitView(Vertical):
             self.app.call_from_thread(self.show, answer)
 
     def show(self, answer: Fit) -> None:
-        """Show an answer."""
         self._answer = answer
         self.set_class(False, "-wrong")
         self.table.show([(row.scheme, row) for row in answer.rows])
         self._draw()
 
     def next_chart(self) -> None:
-        """Where they take turns: table, grid."""
         turned = self.has_class("-table")
         self.set_class(turned, "-grid")
         self.set_class(not turned, "-table")
 
     @property
     def hides_table(self) -> bool:
-        """Whether the grid has taken the table's place."""
         return self.has_class("-low") and self.has_class("-grid")
 
     @on(FieldGrid.Changed)

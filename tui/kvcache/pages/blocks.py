@@ -46,7 +46,6 @@ class PagesProgress(RunProgress):
     """Percent of the blocks in use by policy, event by event."""
 
     def apply(self, event: Event) -> None:
-        """Take in one event."""
         match event:
             case Detail(kind=PageEvent.kind):
                 if (found := PageEvent.parse(event.data)) is not None:

@@ -54,7 +54,6 @@ class DecodeView(LiveRun[PagesProgress]):
         self.set_class(True, "-going")
 
     def compose(self) -> ComposeResult:
-        """Head, figures, grid, legend, result, sequences."""
         yield self.head
         yield self._figures
         yield self._grid
@@ -65,14 +64,12 @@ class DecodeView(LiveRun[PagesProgress]):
         yield self.log_lines
 
     def on_resize(self) -> None:
-        """As many blocks in a line as fit."""
         self.set_class(self.size.height < _CHART_FROM, "-low")
         self._draw_words()
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
 
     def new_progress(self) -> PagesProgress:
-        """Nothing heard yet."""
         return PagesProgress()
 
     def draw(self, run: Run, progress: PagesProgress) -> None:

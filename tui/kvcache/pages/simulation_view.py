@@ -50,7 +50,6 @@ class SimulationView(LiveRun[PagesProgress]):
         self.set_class(True, "-table")
 
     def compose(self) -> ComposeResult:
-        """Head, verdict, figures, chart, how."""
         yield self.head
         yield self._verdict
         yield self._lines
@@ -59,7 +58,6 @@ class SimulationView(LiveRun[PagesProgress]):
         yield self.log_lines
 
     def on_resize(self) -> None:
-        """Table and chart where there is room for both."""
         self.set_class(self.has_class("-alone") and self.size.height < _ROOMY, "-cramped")
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
@@ -72,11 +70,9 @@ class SimulationView(LiveRun[PagesProgress]):
         return chart
 
     def new_progress(self) -> PagesProgress:
-        """Nothing heard yet."""
         return PagesProgress()
 
     def draw(self, run: Run, progress: PagesProgress) -> None:
-        """Both schedulers as they go, and their figures when they are done."""
         done = self.follower is not None and self.follower.state.status == "done"
         if self._of != run.id:
             self._of, self.result = run.id if done else "", None

@@ -41,22 +41,18 @@ class PagesView(Vertical):
         self.simulation = SimulationView()
 
     def compose(self) -> ComposeResult:
-        """Measured above, simulated below."""
         yield self.decode
         yield self.simulation
 
     def on_resize(self) -> None:
-        """Both where there is room."""
         low = self.size.height < _TALL
         self.set_class(low, "-low")
         self.simulation.set_class(low, "-alone")
 
     def live_of(self, run: Run) -> DecodeView | SimulationView:
-        """The part that follows a run."""
         return self.simulation if is_simulation(run) else self.decode
 
     def turn_to(self, run: Run) -> None:
-        """Show the part of a run."""
         self._turn(simulate=is_simulation(run))
 
     def next_chart(self) -> None:

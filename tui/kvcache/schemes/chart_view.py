@@ -50,30 +50,25 @@ class ChartView(Vertical):
         self._model = ""
 
     def compose(self) -> ComposeResult:
-        """Head, chart, list."""
         yield self._head
         with Container():
             yield self.chart
             yield self._legend
 
     def on_resize(self) -> None:
-        """The list next to the chart where there is room."""
         self.set_class(self.size.width >= _BESIDE, "-beside")
         self.draw()
 
     def show(self, model_name: str, runs: Sequence[KvRun]) -> None:
-        """Show runs of a model."""
         self._model, self._runs = model_name, runs
         self.set_class(not runs, "-nothing")
         self.draw()
 
     def next_chart(self) -> None:
-        """The next figure."""
         self.figure = (self.figure + 1) % len(fronts.MEASURES)
         self.draw()
 
     def draw(self) -> None:
-        """Chart and list of the figure."""
         if not self._runs:
             self._head.update(f"No comparison of cache schemes of {model({'model': self._model})} yet. F5 starts one with the settings of the form.")
             return
@@ -88,7 +83,6 @@ class ChartView(Vertical):
 
     @property
     def _column(self) -> int:
-        """Width of one column of the list."""
         if self.has_class("-beside"):
             return _LIST - 1
         return self.size.width // 2 - 1 if self.size.width >= 76 else self.size.width

@@ -31,7 +31,6 @@ class Entry:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from all others."""
         return self.found.run.id, self.row.name
 
     @property

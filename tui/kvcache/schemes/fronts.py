@@ -28,17 +28,14 @@ class Measure:
 
     @property
     def figure(self) -> Figure:
-        """What the result says of it."""
         return KvCacheResult.figure_table()[self.name]
 
     @property
     def title(self) -> str:
-        """Its name in the chart."""
         return self.called or self.figure.quantity
 
     @property
     def better(self) -> Better:
-        """Which direction is better."""
         return self.figure.better
 
     @property

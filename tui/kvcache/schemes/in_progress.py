@@ -38,24 +38,20 @@ class SchemesInProgress(LiveRun[RunProgress]):
         self._absolute = False
 
     def compose(self) -> ComposeResult:
-        """Head, chart, table, last words."""
         yield self.head
         yield self._chart
         yield self._table
         yield self.log_lines
 
     def new_progress(self) -> RunProgress:
-        """Nothing heard yet."""
         return RunProgress()
 
     def next_chart(self) -> None:
-        """Against the full cache, or perplexity itself."""
         self._absolute = not self._absolute
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.tape)
 
     def draw(self, run: Run, progress: RunProgress) -> None:
-        """What has been measured so far."""
         found = progress.curves.get(curves.PPL, {})
         rows = arrived(progress)
         self.set_class(not found and not rows, "-nothing")

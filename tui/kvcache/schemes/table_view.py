@@ -61,14 +61,12 @@ class TableView(Vertical):
         self._runs: Sequence[KvRun] = ()
 
     def compose(self) -> ComposeResult:
-        """Head, table, words."""
         yield self._head
         yield self.table
         with VerticalScroll(can_focus=False):
             yield self._words
 
     def on_resize(self) -> None:
-        """Words wrap anew."""
         self.set_class(self.size.height < _LOW, "-low")
         self._draw_words()
 

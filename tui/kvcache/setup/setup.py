@@ -29,7 +29,6 @@ class SchemesSetup(SetupView[KvCacheSpec]):
         super().__init__(KvCacheSpec, sections(KvCacheSpec, ("schemes", "sizes", "text")), editors, guide)
 
     def foreseen(self, spec: KvCacheSpec, found: Admission) -> Fit:
-        """Caches and memory."""
         return foreseen.schemes(spec, found)
 
     def _schemes(self) -> Options:
@@ -48,7 +47,6 @@ class WhySetup(SetupView[KvCacheWhySpec]):
         super().__init__(KvCacheWhySpec, sections(KvCacheWhySpec, ("lengths",)))
 
     def foreseen(self, spec: KvCacheWhySpec, found: Admission) -> Fit:
-        """Tokens and the cache's bytes."""
         return foreseen.why(spec, found)
 
 
@@ -59,7 +57,6 @@ class PagesSetup(SetupView[PagesSpec]):
         super().__init__(PagesSpec, sections(PagesSpec, ("what", "decode")))
 
     def foreseen(self, spec: PagesSpec, found: Admission) -> Fit:
-        """Blocks and their bytes."""
         return foreseen.pages(spec, found)
 
 

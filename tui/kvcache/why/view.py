@@ -64,7 +64,6 @@ class WhyView(LiveRun[RunProgress]):
         self._turn = 0
 
     def compose(self) -> ComposeResult:
-        """Head, verdict, charts, table, words."""
         yield self.head
         yield self._verdict
         with Container(classes="why--charts"):
@@ -75,7 +74,6 @@ class WhyView(LiveRun[RunProgress]):
         yield self.log_lines
 
     def on_resize(self) -> None:
-        """Everything where there is room."""
         broad = self.size.width >= _BROAD
         self.set_class(self.size.height < (_LOW if broad else _TALL), "-small")
         self.set_class(self.size.height < _LOW and not broad, "-low")
@@ -84,11 +82,9 @@ class WhyView(LiveRun[RunProgress]):
         self._fill()
 
     def new_progress(self) -> RunProgress:
-        """Nothing heard yet."""
         return RunProgress()
 
     def draw(self, run: Run, progress: RunProgress) -> None:
-        """Times as they are reported, and the result when the run is done."""
         done = self.follower is not None and self.follower.state.status == "done"
         if self._of != run.id:
             self._of, self.result = run.id if done else "", None
@@ -105,12 +101,10 @@ class WhyView(LiveRun[RunProgress]):
         self.app.call_from_thread(self.show, run.result_as(KvCacheWhyResult))
 
     def show(self, result: KvCacheWhyResult | None) -> None:
-        """Show what was found."""
         self.result = result
         self._fill()
 
     def next_chart(self) -> None:
-        """Where they take turns: the charts, then table and words."""
         self._turn += 1
         self._show_turn()
 

@@ -54,14 +54,12 @@ class ComparisonView(Vertical):
         self._chart = 0
 
     def compose(self) -> ComposeResult:
-        """Head, table, charts."""
         yield self._head
         yield self._table
         with Container():
             yield from self._charts
 
     def on_resize(self) -> None:
-        """All four charts where there is room, with all columns."""
         self.set_class(self.size.width < _ROOMY[0] or self.size.height < _ROOMY[1], "-small")
         self._fill()
 
@@ -91,7 +89,6 @@ class ComparisonView(Vertical):
         self.refresh_bindings()
 
     def next_chart(self) -> None:
-        """Where the charts take turns: the next one."""
         self._choose((self._chart + 1) % len(self._charts))
 
     def values(self) -> Values | None:

@@ -27,7 +27,6 @@ class RunProgress(progress.RunProgress):
     _step: int = -1
 
     def apply(self, event: Event) -> None:
-        """Take in one event."""
         match event:
             case Metric(name=name) if name == LAYER_ERROR:
                 if event.step <= self._step:

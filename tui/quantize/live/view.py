@@ -33,18 +33,15 @@ class LiveView(LiveRun[RunProgress]):
         self._table = GrowingTable()
 
     def compose(self) -> ComposeResult:
-        """Head, chart, table, last words."""
         yield self.head
         yield self._chart
         yield self._table
         yield self.log_lines
 
     def new_progress(self) -> RunProgress:
-        """A tape that hears of linears."""
         return RunProgress()
 
     def draw(self, run: Run, tape: RunProgress) -> None:
-        """Sensitivities while they are measured, errors afterwards."""
         found = arrivals(tape)
         self.set_class(not found.rows, "-nothing")
         self._table.fill((run.id, found.kind), found.columns, found.rows)

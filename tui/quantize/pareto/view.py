@@ -53,7 +53,6 @@ class ParetoView(TableOrChart):
         self._filled: tuple[object, int] | None = None
 
     def compose(self) -> ComposeResult:
-        """Words, table, chart."""
         yield self._head
         yield self.table
         yield self.chart
@@ -64,7 +63,6 @@ class ParetoView(TableOrChart):
         self._read(model_name)
 
     def reload(self) -> None:
-        """Read the runs of the same model again."""
         if self._model:
             self._read(self._model)
 
@@ -86,12 +84,10 @@ class ParetoView(TableOrChart):
         self.refresh_bindings()
 
     def figures(self) -> int:
-        """KL divergence and perplexity ratio."""
         return len(pareto.MEASURES)
 
     @property
     def chosen(self) -> core.Point | None:
-        """The point under the cursor."""
         points = self._found[self.figure].points if self._found else ()
         return points[self.table.cursor_row] if 0 <= self.table.cursor_row < len(points) else None
 
@@ -101,7 +97,6 @@ class ParetoView(TableOrChart):
         return run.values if run is not None and run.capability == QuantizeSpec.capability else None
 
     def draw(self) -> None:
-        """Table, chart and words for the measure that is shown."""
         if not self._found or not any(each.points for each in self._found):
             return
         self._fill()

@@ -52,17 +52,14 @@ class ArtifactScreen(ModalScreen[None]):
         self._text = Static(markup=False)
 
     def compose(self) -> ComposeResult:
-        """One text."""
         with VerticalScroll() as box:
             box.border_title = "Checkpoint"
             yield self._text
 
     def on_mount(self) -> None:
-        """Read the folder off the event loop."""
         self._read()
 
     def action_copy(self) -> None:
-        """Put the path on the clipboard (OSC 52)."""
         self.app.copy_to_clipboard(self._path)
 
     @in_thread(group="files", description="read a checkpoint's folder")

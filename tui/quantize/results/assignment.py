@@ -36,15 +36,12 @@ class AssignmentMap(VerticalScroll, can_focus=False):
         self._bits: Bits = ()
 
     def compose(self) -> ComposeResult:
-        """One text."""
         yield self._text
 
     def on_resize(self) -> None:
-        """As many blocks beside each other as fit."""
         self._draw()
 
     def show(self, bits: Bits) -> None:
-        """Show another assignment."""
         if bits != self._bits:
             self._bits = bits
             self._draw()

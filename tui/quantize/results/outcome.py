@@ -42,7 +42,6 @@ class Outcome:
 
     @property
     def metrics(self) -> QuantizeMetrics:
-        """The measured figures."""
         return self.result.metrics
 
     @property

@@ -57,13 +57,11 @@ class VerifyScreen(ModalScreen[None]):
         self._over = False
 
     def compose(self) -> ComposeResult:
-        """One text."""
         with VerticalScroll() as box:
             box.border_title = "Verify"
             yield self._text
 
     def on_mount(self) -> None:
-        """Look now, and until the run is over."""
         self._look()
         self.set_interval(_LOOK_EVERY, self._look)
 

@@ -49,18 +49,15 @@ class ResultsView(TableOrChart):
 
     @property
     def chosen(self) -> Outcome | None:
-        """The run whose figures are shown."""
         return self._chosen
 
     def compose(self) -> ComposeResult:
-        """Figures, table, chart or map."""
         yield self._figures
         yield self.table
         yield self._map
         yield self.chart
 
     def on_mount(self) -> None:
-        """Make the columns."""
         for name, width in history.COLUMNS:
             self.table.add_column(name, key=name, width=width)
 
@@ -70,7 +67,6 @@ class ResultsView(TableOrChart):
         self._read(model_name, chosen)
 
     def reload(self) -> None:
-        """Read the outcomes of the same model again."""
         if self._model:
             self._read(self._model, None)
 
@@ -100,11 +96,9 @@ class ResultsView(TableOrChart):
         self.refresh_bindings()
 
     def figures(self) -> int:
-        """Bits of the linears where they differ, then their errors."""
         return 2 if self._chosen is not None and self._chosen.is_mixed else 1
 
     def draw(self) -> None:
-        """The figures of the chosen run, and the map or the chart of its linears."""
         chosen = self._chosen
         if chosen is None:
             return

@@ -25,7 +25,6 @@ class SetupView(setup.SetupView[QuantizeSpec]):
         super().__init__(QuantizeSpec, sections(), editors, guide, id=id)
 
     def foreseen(self, spec: QuantizeSpec, found: Admission) -> Fit:
-        """Size, memory, disk, and on what the arithmetic runs."""
         return foreseen(spec, found.answer, self._gpus() if spec.method == "fp8" else None)
 
     def _levels(self) -> Options:

@@ -40,7 +40,6 @@ class AdviceView(Vertical):
         self._problem = ""
 
     def compose(self) -> ComposeResult:
-        """Why, list, details."""
         yield self._head
         yield self.table
         with VerticalScroll():
@@ -60,7 +59,6 @@ class AdviceView(Vertical):
 
     @property
     def chosen(self) -> Advice | None:
-        """The engine under the cursor."""
         return next((each for each in self._found if each.engine == self.table.cursor), None)
 
     def lines(self) -> str:
@@ -68,7 +66,6 @@ class AdviceView(Vertical):
         return advice_lines.lines_to_copy(self.chosen) if self.chosen is not None else ""
 
     def on_resize(self) -> None:
-        """Wrap anew."""
         self._draw()
 
     @on(LiveTable.Moved)

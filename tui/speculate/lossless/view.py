@@ -56,18 +56,15 @@ class LosslessView(Vertical):
         self._model = ""
 
     def compose(self) -> ComposeResult:
-        """Button, words, table."""
         yield self.button
         with VerticalScroll(can_focus=False):
             yield self._head
         yield self.table
 
     def on_mount(self) -> None:
-        """Nothing may be started in read-only mode."""
         self.button.disabled = services_of(self).read_only
 
     def on_resize(self) -> None:
-        """Wrap anew."""
         self.set_class(self.size.height < 26, "-low")
         self._draw()
 
@@ -77,7 +74,6 @@ class LosslessView(Vertical):
         self._read(model_name, run_id)
 
     def reload(self) -> None:
-        """Read again."""
         if self._model:
             self._read(self._model, None)
 
@@ -88,7 +84,6 @@ class LosslessView(Vertical):
             self.app.call_from_thread(self.show_test, found)
 
     def show_test(self, tested: Tested | None) -> None:
-        """Show a test, or how to get one."""
         self._tested = tested
         self.set_class(tested is None, "-nothing")
         self._draw()

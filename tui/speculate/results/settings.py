@@ -35,17 +35,14 @@ class Entry:
 
     @property
     def run_id(self) -> str:
-        """Of the run."""
         return self.run.id
 
     @property
     def key(self) -> tuple[str, int, float]:
-        """What tells it from the others."""
         return self.run_id, self.row.gamma, self.row.temperature
 
     @property
     def row(self) -> SpeculateRow:
-        """The figures."""
         return self.measured.row
 
     @property

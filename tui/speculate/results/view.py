@@ -54,18 +54,15 @@ class SpeculateResults(TableOrChart):
         """The row that is shown in full."""
 
     def compose(self) -> ComposeResult:
-        """Figures, table, chart."""
         yield self._figures
         yield self.table
         yield self.chart
 
     def load(self, model_name: str, run_id: str | None = None) -> None:
-        """Read the results of a model off the event loop, then show them; with `run_id` beginning with that run."""
         self._model = model_name
         self._read(model_name, run_id)
 
     def reload(self) -> None:
-        """Read the results of the same model again."""
         if self._model:
             self._read(self._model, None)
 
@@ -76,7 +73,6 @@ class SpeculateResults(TableOrChart):
             self.app.call_from_thread(self.show_settings, found, model_name, run_id)
 
     def show_settings(self, entries: Sequence[Entry], model_name: str, run_id: str | None = None) -> None:
-        """Show the settings of a model."""
         self.entries = list(entries)
         wanted = [entry for entry in self.entries if entry.run_id == run_id]
         kept = next((entry for entry in self.entries if self.chosen is not None and entry.key == self.chosen.key), None)
@@ -90,11 +86,9 @@ class SpeculateResults(TableOrChart):
         self.post_message(self.Chosen())
 
     def figures(self) -> int:
-        """Acceptance by position, speed-up over gamma, all settings side by side."""
         return settings.FIGURES
 
     def draw(self) -> None:
-        """Figures, table and chart of the chosen row."""
         chosen, width = self.chosen, self.size.width
         if chosen is None or not width:
             return

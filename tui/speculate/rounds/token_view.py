@@ -36,7 +36,6 @@ class TokenView(LiveLines):
         self._draw()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Wrap anew."""
         super().on_resize(event)
         self._draw()
 

@@ -49,11 +49,9 @@ class SpeculateLive(LiveRun[SpeculateProgress]):
         return f"{'test of ' if run.capability == TEST else ''}{super().title(run)}"
 
     def new_progress(self) -> SpeculateProgress:
-        """Nothing heard yet."""
         return SpeculateProgress()
 
     def compose(self) -> ComposeResult:
-        """Head, settings that are done, figures of the one in progress, text, legend, last words."""
         yield self.head
         yield self.done
         yield self.figures
@@ -62,7 +60,6 @@ class SpeculateLive(LiveRun[SpeculateProgress]):
         yield self.log_lines
 
     def on_resize(self, event: events.Resize) -> None:
-        """Wrap anew."""
         self.set_class(event.size.height < 20, "-low")
         lines = tokens.legend(max(event.size.width, 1))
         self.legend.styles.height = len(lines)
@@ -71,7 +68,6 @@ class SpeculateLive(LiveRun[SpeculateProgress]):
             self.draw(self.follower.run, self.follower.tape)
 
     def draw(self, run: Run, progress: SpeculateProgress) -> None:  # noqa: ARG002
-        """Show what was heard."""
         self.set_class(not progress.curves, "-nothing")
         self.set_class(progress.tally is None, "-textless")
         done = figures.finished(progress, max((self.size.height - _FEW) // 5, 0), self.size.width)

@@ -47,5 +47,4 @@ class SpeculateSetup(SetupView[SpeculateSpec]):
         super().__init__(SpeculateSpec, sections(), {"draft": ModelEditor}, guide, id=id)
 
     def foreseen(self, spec: DraftingSpec, found: Admission) -> Fit:
-        """What is foreseen of a request of either kind."""
         return Fit(lines=lines(spec, found.answer), warnings=found.answer.warnings)

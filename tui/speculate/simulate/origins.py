@@ -20,7 +20,6 @@ class Origins:
     known: Mapping[str, Origin] = field(default_factory=dict)
 
     def edited(self, name: str) -> Origins:
-        """A user changed a field."""
         return replace(self, known={other: origin for other, origin in self.known.items() if other != name})
 
     def by_scenario(self, name: str) -> Origins:

@@ -70,7 +70,6 @@ class SimulatorView(Vertical):
         self._exact: dict[str, float] = {}
 
     def compose(self) -> ComposeResult:
-        """Fields, words, table, chart."""
         yield self.fields
         yield self._answer
         with Container():
@@ -78,18 +77,15 @@ class SimulatorView(Vertical):
             yield self.chart
 
     def on_mount(self) -> None:
-        """Simulate what the fields begin with."""
         self.simulate()
 
     def on_resize(self) -> None:
-        """Table and chart where there is room for both."""
         broad = self.size.width >= _BROAD
         self.set_class(broad, "-broad")
         self.set_class(not broad and self.size.height < _LOW, "-low")
         self.simulate()
 
     def next_chart(self) -> None:
-        """Where table and chart take turns: the other one."""
         chart = self.has_class("-table")
         self.set_class(chart, "-chart")
         self.set_class(not chart, "-table")
@@ -114,7 +110,6 @@ class SimulatorView(Vertical):
         self.simulate()
 
     def simulate(self) -> None:
-        """Answer the fields as they stand."""
         width, height = self.size
         if not width:
             return

@@ -63,7 +63,6 @@ class Chart(Widget):
 
     @property
     def plain(self) -> str:
-        """The picture as text, as it was last drawn."""
         return plain(self._picture)
 
     def set_plot(self, plot: Plot | None) -> None:
@@ -128,5 +127,4 @@ class Chart(Widget):
         return {TITLE: ink(self, "chart--title"), QUIET: ink(self, "chart--quiet")}.get(role)
 
     def on_resize(self, _: events.Resize) -> None:
-        """Lines of another width are of no use."""
         self._strips = {}

@@ -93,12 +93,10 @@ class Plot:
 
     @property
     def x_title(self) -> str:
-        """Label of the x axis with its unit."""
         return _titled(self.x_label, self.x_unit)
 
     @property
     def y_title(self) -> str:
-        """Label of the y axis with its unit."""
         return _titled(self.y_label, self.y_unit)
 
     @property

@@ -53,7 +53,6 @@ class FieldGrid(Grid):
 
         @property
         def control(self) -> FieldGrid:
-            """The grid, for `@on` selectors."""
             return self.grid
 
     def __init__(
@@ -83,14 +82,12 @@ class FieldGrid(Grid):
                 self.editors[field.view.name].put(field.view.default)
 
     def compose(self) -> ComposeResult:
-        """Label and editor of each."""
         for field in self._fields:
             with Horizontal():
                 yield Static(field.label, classes="grid--label", markup=False)
                 yield self.editors[field.view.name].as_widget()
 
     def on_resize(self, event: events.Resize) -> None:
-        """As many columns as there is room for."""
         wide = self._wide is not None and event.size.width >= self._wide[0]
         self._columns = self._wide[1] if self._wide is not None and wide else self._narrow
         self.styles.grid_size_columns = self._columns
@@ -99,7 +96,6 @@ class FieldGrid(Grid):
 
     @property
     def rows(self) -> int:
-        """Lines that it takes."""
         return max(row for row, _ in self._places) + 1
 
     @property
@@ -126,7 +122,6 @@ class FieldGrid(Grid):
                 self.editors[name].put(value)
 
     def focus_first(self) -> None:
-        """Put the cursor into the first field."""
         next(iter(self.editors.values())).as_widget().focus()
 
     def action_go(self, by: int) -> None:

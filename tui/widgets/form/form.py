@@ -67,7 +67,6 @@ class SpecForm(Widget):
 
         @property
         def control(self) -> SpecForm:
-            """The form, for `@on` selectors."""
             return self.form
 
     def __init__(
@@ -118,7 +117,6 @@ class SpecForm(Widget):
         yield self._help
 
     def on_mount(self) -> None:
-        """Mark what the form begins with."""
         self._arrange()
 
     def on_resize(self) -> None:
@@ -182,7 +180,6 @@ class SpecForm(Widget):
             self.call_after_refresh(editor.focus, scroll_visible)
 
     def action_go(self, by: int) -> None:
-        """Focus a neighbouring line of the form, stopping at the ends."""
         lines: list[Widget] = [line for line in self._lines() if line.is_attached and line.display]
         targets = [line.editor.as_widget() if isinstance(line, FieldRow) else line for line in lines]
         focused = self.screen.focused
@@ -190,7 +187,6 @@ class SpecForm(Widget):
             targets[max(0, min(len(targets) - 1, targets.index(focused) + by))].focus()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """Describe the field that has the cursor."""
         row = next((row for row in self.rows.values() if row.editor.as_widget() is event.widget), None)
         for other in self.rows.values():
             other.lit = other is row
@@ -198,7 +194,6 @@ class SpecForm(Widget):
         self.add_class("-editing")
 
     def on_descendant_blur(self) -> None:
-        """Take mark and help off the field that had the cursor; one that was left empty shows its default again."""
         focused = self.screen.focused
         if focused is None or self not in focused.ancestors:
             self.remove_class("-editing")

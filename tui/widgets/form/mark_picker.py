@@ -40,7 +40,6 @@ class MarkPicker(OptionsScreen[tuple[Any, ...] | None]):
         self._marked = set(marked)
 
     def fill(self, options: Options) -> int:
-        """All rows behind their marks."""
         for title, width in (("", 2), *options.columns):
             self.table.add_column(title, width=width)
         for row in options.rows:
@@ -48,7 +47,6 @@ class MarkPicker(OptionsScreen[tuple[Any, ...] | None]):
         return 0
 
     def choose(self, index: int) -> None:  # noqa: ARG002
-        """Answer what is marked."""
         if self.options.rows:
             self.dismiss(tuple(row.value for row in self.options.rows if row.value in self._marked))
 
@@ -58,14 +56,12 @@ class MarkPicker(OptionsScreen[tuple[Any, ...] | None]):
         return f"{count} of {len(self.options.rows)} marked. {clean(row.detail)}"
 
     def action_mark(self) -> None:
-        """Mark the highlighted value, or take its mark away."""
         at = self.table.cursor_row
         if at < len(self.options.rows):
             self._marked ^= {self.options.rows[at].value}
             self._sign_row(at)
 
     def action_all(self) -> None:
-        """Mark all, or none when all are marked."""
         everything = {row.value for row in self.options.rows}
         self._marked = set() if everything <= self._marked else everything
         for at in range(len(self.options.rows)):
@@ -91,7 +87,6 @@ class PickedNames(SeveralEditor):
         super().__init__(view)
 
     def action_pick(self) -> None:
-        """Open the table."""
         self.app.push_screen(MarkPicker(self.view.label, self._read, self.names), self._picked)
 
     def _picked(self, names: tuple[Any, ...] | None) -> None:

@@ -96,7 +96,6 @@ class ModelPicker(ModalScreen[str | None]):
         self._card = Static(classes="picker--card", markup=False)
 
     def compose(self) -> ComposeResult:
-        """Filter above, list and card side by side."""
         with Vertical() as box:
             box.border_title = "Model"
             yield self._filter
@@ -106,7 +105,6 @@ class ModelPicker(ModalScreen[str | None]):
             yield Static("enter choose · ↑ ↓ move · esc close", classes="picker--keys", markup=False)
 
     def on_mount(self) -> None:
-        """Look for models off the event loop."""
         self._filter.focus()
         self._card.update("looking for models ...")
         self._find()
@@ -150,11 +148,9 @@ class ModelPicker(ModalScreen[str | None]):
             self._describe(self._shown[event.option_index])
 
     def action_move(self, how: str) -> None:
-        """Move the highlight while the filter keeps the keyboard."""
         getattr(self._list, f"action_{how}")()
 
     def action_close(self) -> None:
-        """Answer nothing."""
         self.dismiss(None)
 
     def _refill(self) -> None:

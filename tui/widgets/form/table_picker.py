@@ -30,7 +30,6 @@ class TablePicker(OptionsScreen[Any]):
         self._current = current
 
     def fill(self, options: Options) -> int:
-        """All rows; begins at the current value."""
         for title, width in options.columns:
             self.table.add_column(title, width=width)
         for row in options.rows:
@@ -40,7 +39,6 @@ class TablePicker(OptionsScreen[Any]):
         return at
 
     def choose(self, index: int) -> None:
-        """Answer the value of the row."""
         if index < len(self.options.rows):
             self.dismiss(self.options.rows[index].value)
 
@@ -57,7 +55,6 @@ class PickedChoice(ChoiceEditor):
         super().__init__(view)
 
     def action_finish(self) -> None:
-        """Open the table."""
         self.app.push_screen(TablePicker(self.view.label, self._read, self.get()), self._picked)
 
     def _picked(self, value: Any) -> None:

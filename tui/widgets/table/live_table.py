@@ -43,7 +43,6 @@ class LiveTable(LiveLines, can_focus=True):
 
         @property
         def control(self) -> LiveTable:
-            """The table, for `@on` selectors."""
             return self.table
 
     @dataclass
@@ -55,7 +54,6 @@ class LiveTable(LiveLines, can_focus=True):
 
         @property
         def control(self) -> LiveTable:
-            """The table, for `@on` selectors."""
             return self.table
 
     def __init__(self, *, empty: str = "", id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
@@ -89,32 +87,26 @@ class LiveTable(LiveLines, can_focus=True):
             self.post_message(self.Moved(self, self.cursor))
 
     def move_to(self, key: Key) -> None:
-        """Put the cursor on a row."""
         for at, (each, _) in enumerate(self._rows):
             if each == key:
                 self._go(at)
 
     def action_move(self, by: int) -> None:
-        """Move the cursor by rows."""
         self._go(self._cursor + by)
 
     def action_page(self, direction: int) -> None:
-        """Move the cursor by what is visible."""
         self._go(self._cursor + direction * max(self.rows_shown, 1))
 
     def action_choose(self) -> None:
-        """Open the row under the cursor."""
         if self._rows:
             self.post_message(self.Chosen(self, self.cursor))
 
     def line_background(self, y: int) -> Style:
-        """The bar under the row that the cursor is on."""
         if y == 0 or not self._rows or self._top + y - 1 != self._cursor:
             return Style.null()
         return paper(self, "live--cursor" if self.has_focus else "live--cursor-blurred")
 
     def on_click(self, event: events.Click) -> None:
-        """Move to the row; a second click opens it."""
         row = self._top + event.y - 1
         if event.y < 1 or row >= len(self._rows):
             return
@@ -123,30 +115,24 @@ class LiveTable(LiveLines, can_focus=True):
         self._go(row)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Three rows down."""
         self.action_move(3)
         event.stop()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Three rows up."""
         self.action_move(-3)
         event.stop()
 
     def on_focus(self) -> None:
-        """Show the cursor as active."""
         self._repaint_cursor()
 
     def on_blur(self) -> None:
-        """Show the cursor as resting."""
         self._repaint_cursor()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Another number of rows fits."""
         super().on_resize(event)
         self._paint(self._cursor)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
-        """Head and all rows."""
         return 1 + max(len(self._rows), 1)
 
     def _go(self, row: int) -> None:

@@ -79,7 +79,6 @@ class OptionsScreen(ModalScreen[Answer]):
         self._note = Static(classes="picker--note", markup=False)
 
     def compose(self) -> ComposeResult:
-        """Table, what the highlighted row is, keys."""
         with Vertical() as box:
             box.border_title = self._title
             yield self.table
@@ -87,7 +86,6 @@ class OptionsScreen(ModalScreen[Answer]):
             yield self._note
 
     def on_mount(self) -> None:
-        """Read the table off the event loop."""
         self.table.focus()
         self._find()
 
@@ -109,7 +107,6 @@ class OptionsScreen(ModalScreen[Answer]):
             self._detail.update(self.detail(self.options.rows[index]))
 
     def action_close(self) -> None:
-        """Answer nothing."""
         self.dismiss(None)
 
     @in_thread(group="options", description="read the choices of a field")

@@ -27,7 +27,6 @@ class Table(DataTable[Cell]):
     ]
 
     def watch_show_vertical_scrollbar(self, shown: bool) -> None:
-        """Put the thumb where the table stands."""
         if shown:
             self.vertical_scrollbar.position = self.scroll_y
 
@@ -37,7 +36,6 @@ class Table(DataTable[Cell]):
             self.call_after_refresh(self._keep_cursor_in_sight)
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002
-        """Keep the cursor in sight in less room."""
         self.call_after_refresh(self._keep_cursor_in_sight)
 
     def _keep_cursor_in_sight(self) -> None:

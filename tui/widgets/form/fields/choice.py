@@ -35,16 +35,13 @@ class ChoiceEditor(Widget, can_focus=True):
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """What there is to choose from."""
         return (False, True) if self.view.kind == "flag" else self.view.choices
 
     @property
     def HELP(self) -> str:  # type: ignore[override]  # noqa: N802
-        """What F1 says."""
         return self.view.explained()
 
     def take(self, view: FieldView) -> None:
-        """Offer other choices; the chosen value stays where it is among them."""
         chosen = self.get()
         self.view = view
         self.put(chosen if chosen in self.choices else view.default)
@@ -59,21 +56,17 @@ class ChoiceEditor(Widget, can_focus=True):
         self.refresh()
 
     def as_widget(self) -> Widget:
-        """Itself."""
         return self
 
     def action_step(self, by: int) -> None:
-        """Choose a neighbour, around the ends."""
         if len(self.choices) > 1:
             self.index = (self.index + by) % len(self.choices)
             self.post_message(Edited(self))
 
     def action_finish(self) -> None:
-        """Go on to the next field."""
         self.post_message(Finished(self))
 
     def on_click(self) -> None:
-        """A mouse, where there is one, steps too."""
         self.action_step(1)
 
     def render(self) -> Content:

@@ -45,12 +45,10 @@ class FieldView:
 
     @property
     def label(self) -> str:
-        """The name in words."""
         return self.name.replace("_", " ")
 
     @property
     def option(self) -> str:
-        """The name on the command line."""
         return "--" + self.name.replace("_", "-")
 
     @property

@@ -30,11 +30,9 @@ class EntryEditor(Input):
 
     @property
     def HELP(self) -> str:  # type: ignore[override]  # noqa: N802
-        """What F1 says."""
         return self.view.explained()
 
     def take(self, view: FieldView) -> None:
-        """Show another default while the entry is empty."""
         self.view = view
         self.placeholder = clean(view.blank)
 
@@ -45,14 +43,12 @@ class EntryEditor(Input):
         return self.value.strip() or UNSET
 
     def put(self, value: Any) -> None:
-        """Show another value; nothing shows as an empty editor."""
         self._put = value
         self._told = clean(shown(value))
         self.value = self._told
         self.cursor_position = len(self.value)
 
     def as_widget(self) -> Widget:
-        """Itself."""
         return self
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -63,12 +59,10 @@ class EntryEditor(Input):
             self.post_message(Edited(self))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter goes on to the next field."""
         event.stop()
         self.finish()
 
     def finish(self) -> None:
-        """What enter does."""
         self.post_message(Finished(self))
 
     def on_paste(self, event: events.Paste) -> None:
@@ -80,7 +74,6 @@ class NumberEditor(EntryEditor):
     """A whole or decimal number; anything else is handed to the spec as typed, which then says what is wrong."""
 
     def get(self) -> Any:
-        """An int or float where the text is one."""
         text = super().get()
         if text is UNSET:
             return UNSET
@@ -96,7 +89,6 @@ class NumbersEditor(EntryEditor):
     """Whole or decimal numbers with commas or spaces between them; anything else is handed to the spec as typed."""
 
     def get(self) -> Any:
-        """A tuple of numbers where the text is one."""
         text = super().get()
         if text is UNSET or not isinstance(text, str):
             return text
@@ -111,6 +103,5 @@ class NamesEditor(EntryEditor):
     """Names with commas or spaces between them."""
 
     def get(self) -> Any:
-        """A tuple of texts."""
         text = super().get()
         return tuple(text.replace(",", " ").split()) if isinstance(text, str) else text

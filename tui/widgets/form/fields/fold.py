@@ -38,16 +38,13 @@ class Fold(Widget, can_focus=True):
         self.title = title
 
     def action_fold(self) -> None:
-        """Open or close."""
         self.folded = not self.folded
         self.post_message(self.Toggled())
 
     def on_click(self) -> None:
-        """Open or close."""
         self.action_fold()
 
     def render(self) -> Content:
-        """Title, and what stands behind it."""
         changed, wrong = self.counts
         title = f"{'!' if wrong else '*' if changed else ' '}{'▸' if self.folded else '▾'} {self.title}"
         if not self.folded:

@@ -18,7 +18,6 @@ class ModelEditor(EntryEditor):
     ]
 
     def action_finish(self) -> None:
-        """Open the list."""
         from tui.widgets.form.model_picker import ModelPicker
 
         self.app.push_screen(ModelPicker(str(self.get() or "")), self._picked)

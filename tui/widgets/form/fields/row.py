@@ -44,12 +44,10 @@ class FieldRow(Widget):
         return f"{mark}{self.view.label}"
 
     def take(self, view: FieldView) -> None:
-        """Go by another description of the same field."""
         self.view = view
         self.editor.take(view)
 
     def compose(self) -> ComposeResult:
-        """The editor alone."""
         yield self.editor.as_widget()
 
     def show(self, problem: str | None, *, changed: bool) -> None:
@@ -60,15 +58,12 @@ class FieldRow(Widget):
             self.refresh()
 
     def on_resize(self) -> None:
-        """A complaint wraps anew."""
         self._fit()
 
     def on_click(self) -> None:
-        """The label stands for its editor."""
         self.editor.as_widget().focus()
 
     def render(self) -> Content:
-        """Label and unit around the gap, the complaint below."""
         label = Content.styled(self.label, "bold $text-accent" if self.lit else "").truncate(LABEL - 1, ellipsis=True)
         gap = max(self.size.width - label.cell_length - UNIT + 1, 1)
         line = Content.assemble(label, " " * gap, (clean(self.view.unit), "dim")) if self.view.unit else label

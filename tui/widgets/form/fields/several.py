@@ -31,7 +31,6 @@ class SeveralEditor(Widget, can_focus=True):
 
     @property
     def HELP(self) -> str:  # type: ignore[override]  # noqa: N802
-        """What F1 says."""
         return self.view.explained()
 
     @property
@@ -41,37 +40,30 @@ class SeveralEditor(Widget, can_focus=True):
         return tuple(map(str, chosen or ()))
 
     def take(self, view: FieldView) -> None:
-        """Go by another default."""
         self.view = view
         self.refresh()
 
     def get(self) -> Any:
-        """The names, `UNSET` when nothing was chosen."""
         return UNSET if self._names is None else self._names
 
     def put(self, value: Any) -> None:
-        """Show other names; one text is read as a list with commas."""
         if isinstance(value, str):
             value = value.replace(",", " ").split()
         self._names = None if value is None else tuple(map(str, value))
         self.refresh()
 
     def as_widget(self) -> Widget:
-        """Itself."""
         return self
 
     def action_clear(self) -> None:
-        """Back to the default."""
         if self.names != tuple(self.view.default or ()):
             self.put(self.view.default)
             self.post_message(Edited(self))
 
     def action_finish(self) -> None:
-        """Go on to the next field."""
         self.post_message(Finished(self))
 
     def render(self) -> Content:
-        """The count and as many names as fit."""
         names = [clean(name) for name in self.names]
         if not names:
             return Content.styled("none", "dim")
