@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from textual import on
@@ -160,9 +160,6 @@ class BenchmarkPane(AsksForKey, PausesLoads):
         shown = self._runs if self._several else mine
         self.results.show(self._model, shown, everything=self._several, more=len(self._runs) - len(mine))
 
-    def values_shown(self) -> Mapping[str, Any] | None:
-        return self.results.values() if self.bar.active == RESULTS else super().values_shown()
-
     @on(ResultsView.Chosen)
     @on(ServersView.Chosen)
     @on(MachineView.Chosen)
@@ -175,8 +172,6 @@ class BenchmarkPane(AsksForKey, PausesLoads):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         chosen = self.servers.chosen if self.bar.active == SERVERS else None
         match action:
-            case "next_chart":
-                return self.bar.active != SETUP
             case "all_runs":
                 return self.bar.active == RESULTS and bool(self._runs)
             case "columns":
@@ -210,22 +205,9 @@ class BenchmarkPane(AsksForKey, PausesLoads):
         self._several = not self._several
         self._draw()
 
-    def action_next_chart(self) -> None:
-        views: dict[str, BenchmarkLive | ResultsView | ServersView | MachineView] = {
-            LIVE: self.load_view,
-            RESULTS: self.results,
-            SERVERS: self.servers,
-            MACHINE: self.machine,
-        }
-        if (view := views.get(self.bar.active)) is not None:
-            view.next_chart()
-            self.keep_focus()
-
     def action_copy(self) -> None:
-        text = self.to_copy()
-        if text:
-            self.app.copy_to_clipboard(text)
-            self.shell.notify_text(text, title="Copied, if the terminal allows it")
+        if text := self.to_copy():
+            self.copy(text)
 
     def action_columns(self) -> None:
         self.results.next_columns()

@@ -1,4 +1,4 @@
-"""Finished runs: their results read as models, and a table that sets them beside each other."""
+"""Finished runs: their results read as models, and a table that compares them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from typing import Generic, Literal, TypeVar
 
 from rich.text import Text
 from textual import events
+from textual.containers import Vertical
+from textual.worker import get_current_worker
 
 from core.result import Result
 from core.runs.state.store import Run
+from tui.services.services import services_of
 from tui.widgets.table.table import Table
+from tui.widgets.threads import in_thread
 
 R = TypeVar("R", bound=Result)
 Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,41 @@ def of_model(runs: Iterable[Run], capability: str, model: str, kind: type[R]) ->
     return [Finished(run, result) for run in runs_of_model(runs, capability, model) if (result := run.result_as(kind)) is not None]
 
 
+class ReadsRuns(Vertical, Generic[Found]):
+    """A view of what the finished runs of one model found."""
+
+    model_name = ""
+    """The model that was loaded last."""
+
+    def read_runs(self, runs: Sequence[Run], run_id: str | None) -> Found:
+        """What there is to show of the model. Runs in a thread.
+
+        Args:
+            runs: of this home, newest first.
+            run_id: the run to begin with; None: the newest, or the one that is shown.
+        """
+        raise NotImplementedError
+
+    def show_found(self, found: Found, run_id: str | None) -> None:
+        """Show what was read, or how to get a result."""
+        raise NotImplementedError
+
+    def load(self, model_name: str, run_id: str | None = None) -> None:
+        """Read the results of a model off the event loop, then show them."""
+        self.model_name = model_name
+        self._read(run_id)
+
+    def reload(self) -> None:
+        if self.model_name:
+            self._read(None)
+
+    @in_thread(group="results", description="read results", exclusive=True)
+    def _read(self, run_id: str | None) -> None:
+        found = self.read_runs(services_of(self).runs.list_runs(), run_id)
+        if not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self.show_found, found, run_id)
+
+
 @dataclass(frozen=True)
 class Column(Generic[Item]):
     """One column of a `ResultTable`."""
@@ -51,9 +91,9 @@ class Column(Generic[Item]):
 
 
 class ResultTable(Table[Text], Generic[Item]):
-    """A table of whatever its columns can tell of, as many columns as there is room for. The cursor stays on its row by key.
+    """A table of whatever its columns can show, as many columns as there is room for. The cursor stays on its row by key.
 
-    `DataTable.RowHighlighted` and `RowSelected` tell of the cursor and of enter; `current` is the item that they mean.
+    `DataTable.RowHighlighted` and `RowSelected` report the cursor and enter; `current` is the item that they mean.
     """
 
     DEFAULT_CSS = """
@@ -71,6 +111,10 @@ class ResultTable(Table[Text], Generic[Item]):
         return self._items
 
     @property
+    def _key(self) -> Hashable | None:
+        return self._items[self.cursor_row][0] if 0 <= self.cursor_row < len(self._items) else None
+
+    @property
     def current(self) -> Item | None:
         return self._items[self.cursor_row][1] if 0 <= self.cursor_row < len(self._items) else None
 
@@ -81,7 +125,7 @@ class ResultTable(Table[Text], Generic[Item]):
             items: in this order.
             cursor: key of the row that the cursor goes to; by default it stays on its own.
         """
-        key = cursor if cursor is not None else self._items[self.cursor_row][0] if 0 <= self.cursor_row < len(self._items) else None
+        key = cursor if cursor is not None else self._key
         if tuple(items) == self._items and cursor is None and self._shown:
             return
         self._items = tuple(items)
@@ -89,7 +133,7 @@ class ResultTable(Table[Text], Generic[Item]):
 
     def on_resize(self, event: events.Resize) -> None:
         if self._shown != self._fitting(event.size.width):
-            self._fill(self._items[self.cursor_row][0] if 0 <= self.cursor_row < len(self._items) else None)
+            self._fill(self._key)
 
     def use_columns(self, columns: Sequence[Column[Item]]) -> None:
         if tuple(columns) != self._of:
@@ -111,8 +155,8 @@ class ResultTable(Table[Text], Generic[Item]):
             self.move_cursor(row=at, animate=False)
 
     def _cell(self, column: Column[Item], item: Item) -> Text:
-        told = column.cell(item)
-        text = told if isinstance(told, Text) else Text(told)
+        cell = column.cell(item)
+        text = cell if isinstance(cell, Text) else Text(cell)
         text.truncate(column.width - 1, overflow="ellipsis")
         if column.align == "right":
             text.pad_left(max(column.width - 1 - text.cell_len, 0))

@@ -1,9 +1,10 @@
-"""Follows one run: state and new events. Touches the disk: call it off the event loop."""
+"""Follows one run: state, new events and result. Touches the disk: call it off the event loop."""
 
 from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from core.result import Result
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from tui.experiment.progress import RunProgress
@@ -17,13 +18,16 @@ class Follower(Generic[T]):
 
     Args:
         run: to follow.
-        tape: that takes in its events.
+        progress: that takes in its events.
+        kind: of the result to read when the run is done; None: read none.
     """
 
-    def __init__(self, run: Run, tape: T) -> None:
+    def __init__(self, run: Run, progress: T, kind: type[Result] | None = None) -> None:
         self.run = run
-        self.tape = tape
+        self.progress = progress
         self.state: State = run.state
+        self.result: Result | None = None
+        self._kind = kind
         self._offset = 0
 
     @property
@@ -38,5 +42,7 @@ class Follower(Generic[T]):
         while before != self._offset:
             before = self._offset
             new, self._offset = self.run.new_events(self._offset)
-            self.tape.add(new)
+            self.progress.add(new)
+        if self._kind is not None and self.result is None and state.status == "done":
+            self.result = self.run.result_as(self._kind)
         self.state = state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import ClassVar, Generic, TypeVar
@@ -14,6 +14,7 @@ from textual.coordinate import Coordinate
 from textual.message import Message
 from textual.widgets import Static
 
+from core.result import Result
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from core.sanitize import clean
@@ -29,14 +30,19 @@ LOOK_EVERY = 0.5
 """Seconds between two looks at a run's events."""
 
 T = TypeVar("T", bound=RunProgress)
+R = TypeVar("R", bound=Result)
 Row = tuple[str, ...]
 
 
 class LiveRun(Vertical, Generic[T]):
     """Follows one run at a time.
 
-    A subclass says how a run is called (`title`), makes the tape (`new_progress`), composes `head`, its own widgets and `log`, and draws the tape
-    into them (`draw`), which is called on the event loop after every look that found something.
+    A subclass says what a run is called (`title`), composes `head`, its own widgets and `log_lines`, and draws the progress into them (`draw`),
+    which is called on the event loop after every look.
+
+    Args:
+        new_progress: makes the empty progress of a run.
+        result: kind of the result to read when a run is done, for `result_as`.
     """
 
     DEFAULT_CSS = """
@@ -49,14 +55,15 @@ class LiveRun(Vertical, Generic[T]):
     """(name of a metric, label) of the figures in the head's last line."""
 
     @dataclass
-    class Heard(Message):
+    class Updated(Message):
         """The run's state or its events were read anew."""
 
         run: Run
         state: State
 
-    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, new_progress: Callable[[], T], *, result: type[Result] | None = None, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="-nothing")
+        self._new_progress, self._result = new_progress, result
         self.follower: Follower[T] | None = None
         self.head = Static(self.NOTHING, classes="live--head", markup=False)
         self.log_lines = Static(classes="live--log", markup=False)
@@ -67,13 +74,23 @@ class LiveRun(Vertical, Generic[T]):
         """What a run was asked to do, in a few words."""
         return f"{run.summary}: {model(run.values)}"
 
-    def new_progress(self) -> T:
-        """An empty tape for a run."""
+    def new_follower(self, run: Run) -> Follower[T]:
+        """What reads a run from its start."""
+        return Follower(run, self._new_progress(), self._result)
+
+    def draw(self, run: Run, progress: T) -> None:
+        """Show what is known of a run; set the class `-nothing` while that is nothing."""
         raise NotImplementedError
 
-    def draw(self, run: Run, tape: T) -> None:
-        """Show what the tape holds; set the class `-nothing` while that is nothing."""
-        raise NotImplementedError
+    def redraw(self) -> None:
+        """Show the same at another size, or another part of it."""
+        if self.follower is not None:
+            self.draw(self.follower.run, self.follower.progress)
+
+    def result_as(self, kind: type[R]) -> R | None:
+        """The result of the run that is followed; None before it is done."""
+        found = self.follower.result if self.follower is not None else None
+        return found if isinstance(found, kind) else None
 
     @property
     def going(self) -> bool:
@@ -83,7 +100,7 @@ class LiveRun(Vertical, Generic[T]):
         self.set_interval(LOOK_EVERY, self.look)
 
     def follow(self, run: Run) -> None:
-        self.follower = Follower(run, self.new_progress())
+        self.follower = self.new_follower(run)
         self.look(always=True)
 
     def look(self, *, always: bool = False) -> None:
@@ -104,12 +121,12 @@ class LiveRun(Vertical, Generic[T]):
     def _show(self, follower: Follower[T]) -> None:
         if follower is not self.follower:
             return
-        tape, run = follower.tape, follower.run
-        head = heading(run, self.title(run), follower.state, tape, services_of(self).clock(), self.size.width or 60, self.SO_FAR)
+        progress, run = follower.progress, follower.run
+        head = heading(run, self.title(run), follower.state, progress, services_of(self).clock(), self.size.width or 60, self.SO_FAR)
         self.put(self.head, head, wraps=follower.over)
-        self.put(self.log_lines, Content("\n").join(Content(f"· {clean(line)}") for line in tape.log[-2:]), wraps=True)
-        self.draw(run, tape)
-        self.post_message(self.Heard(run, follower.state))
+        self.put(self.log_lines, Content("\n").join(Content(f"· {clean(line)}") for line in progress.log[-2:]), wraps=True)
+        self.draw(run, progress)
+        self.post_message(self.Updated(run, follower.state))
 
     def put(self, where: Static, text: Content, *, wraps: bool) -> None:
         """Update a text that is new; the screen is laid out anew only where its height may change."""

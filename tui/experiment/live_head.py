@@ -20,14 +20,14 @@ _SHORTEST_BAR = 8
 _RESUME = "r resumes it from its last finished block"
 
 
-def heading(run: Run, title: str, state: State, tape: RunProgress, now: float, width: int, so_far: Sequence[tuple[str, str]] = ()) -> Content:
+def heading(run: Run, title: str, state: State, progress: RunProgress, now: float, width: int, so_far: Sequence[tuple[str, str]] = ()) -> Content:
     """Title and state, then progress, or how it ended; figures that are known already in a last line.
 
     Args:
         run: whose id stands at the right end.
         title: what was asked for, in a few words.
         state: of the run.
-        tape: its progress and metrics.
+        progress: its progress and metrics.
         now: seconds since 1970.
         width: columns.
         so_far: (name of a metric, label) of the figures in the last line.
@@ -41,18 +41,18 @@ def heading(run: Run, title: str, state: State, tape: RunProgress, now: float, w
         if resumable(run, state):
             lines.append(Content.styled(_RESUME, "dim"))
     else:
-        lines.extend(_progress(state, tape, now, width))
-    if known := [f"{label} {words.figure(tape.metrics[name])}" for name, label in so_far if name in tape.metrics]:
+        lines.extend(_progress(state, progress, now, width))
+    if known := [f"{label} {words.figure(progress.metrics[name])}" for name, label in so_far if name in progress.metrics]:
         lines.append(Content(", ".join(known)))
     return Content("\n").join(lines)
 
 
-def _progress(state: State, tape: RunProgress, now: float, width: int) -> list[Content]:
-    step = tape.progress
+def _progress(state: State, progress: RunProgress, now: float, width: int) -> list[Content]:
+    step = progress.progress
     elapsed = words.duration(state.seconds(now))
     if step is None or step.total <= 0:
         return [Content(f"{elapsed} so far, the worker is preparing" if state.started else "the worker is starting")]
-    left = tape.seconds_left(now)
+    left = progress.seconds_left(now)
     ends = f"about {words.duration(left)} left" if left is not None else "time left not known yet"
     share = f" {step.done / step.total:4.0%}  "
     longer = (f"{share}{step.done} of {step.total}  {elapsed}, {ends}", f"{share}{elapsed}, {ends}")

@@ -42,11 +42,27 @@ class HidesTable(Protocol):
         """Whether something else has taken the table's place."""
 
 
+@runtime_checkable
+class TurnsCharts(Protocol):
+    """A view with several figures, or with parts that take turns."""
+
+    def next_chart(self) -> None:
+        """Show the next one."""
+
+
+@runtime_checkable
+class HoldsValues(Protocol):
+    """A view in which a run can be chosen."""
+
+    def values(self) -> Values | None:
+        """The spec's values of that run, None where no form could ask for it."""
+
+
 class ExperimentPane(RunControl):
     """Form and fit check on the left, views on the right.
 
-    A subclass names the views that take the whole width (`WHOLE`), and says in `load_model`, `show_result`, `reload` and `values_shown` what its
-    views of results do. Keys: `common_bindings`, or a list of its own with the actions that are here.
+    A subclass names the views that take the whole width (`WHOLE`), and says in `load_model`, `show_result` and `reload` what its views of results
+    do. Keys: `common_bindings`, or a list of its own with the actions that are here.
 
     Args:
         setup: the form, or `Setups` of several kinds of runs; its id is `SETUP`.
@@ -79,7 +95,7 @@ class ExperimentPane(RunControl):
         self._names = tuple(str(view.id) for view in views)
         setup.add_class("experiment--setup")
         super().__init__(setup, lives, ViewBar((SETUP, *self._names), SETUP), id=id)
-        self._heard_last: dict[str, str] = {}
+        self._last_status: dict[str, str] = {}
 
     # -- what a subclass adds
 
@@ -98,6 +114,8 @@ class ExperimentPane(RunControl):
 
     def values_shown(self) -> Values | None:
         """The spec's values of the run that is shown, None where none is that a form could ask for."""
+        if isinstance(view := self.view_shown, HoldsValues):
+            return view.values()
         follower = self.live.follower
         return follower.run.values if follower is not None and self.view_of(self.live) == self.bar.active and self._asks(follower.run) else None
 
@@ -107,6 +125,11 @@ class ExperimentPane(RunControl):
         return any(form.spec_class.capability == run.capability for form in forms)
 
     # -- what is on the screen
+
+    @property
+    def view_shown(self) -> Widget | None:
+        """The view next to the form, or in its place; None while the form is all there is."""
+        return next((view for view in self._views if view.id == self.bar.active), None)
 
     def compose(self) -> ComposeResult:
         yield self.bar
@@ -173,6 +196,8 @@ class ExperimentPane(RunControl):
                 return self.bar.active == self.view_of(self.live) and self.can_resume and not services_of(self).read_only
             case "again":
                 return self.values_shown() is not None
+            case "next_chart":
+                return isinstance(self.view_shown, TurnsCharts)
         return True
 
     def prefill(self, values: Values) -> None:
@@ -227,11 +252,11 @@ class ExperimentPane(RunControl):
         event.stop()
         self.load_model(event.model)
 
-    @on(LiveRun.Heard)
-    def _heard(self, event: LiveRun.Heard) -> None:
+    @on(LiveRun.Updated)
+    def _updated(self, event: LiveRun.Updated) -> None:
         event.stop()
-        if self._heard_last.get(event.run.id) != event.state.status:
-            self._heard_last[event.run.id] = event.state.status
+        if self._last_status.get(event.run.id) != event.state.status:
+            self._last_status[event.run.id] = event.state.status
             self.refresh_bindings()
         if not event.state.is_over or event.run.id in self.ended:
             return
@@ -276,6 +301,16 @@ class ExperimentPane(RunControl):
 
     def action_reset(self) -> None:
         self.setup.reset()
+
+    def action_next_chart(self) -> None:
+        if isinstance(view := self.view_shown, TurnsCharts):
+            view.next_chart()
+            self.keep_focus()
+
+    def copy(self, text: str) -> None:
+        """Put a text on the terminal's clipboard (OSC 52), and say so."""
+        self.app.copy_to_clipboard(text)
+        self.shell.notify_text(text.replace("\n", " ; "), title="Copied, if the terminal allows it")
 
 
 def common_bindings(prefix: str, *, views: str) -> list[Binding]:

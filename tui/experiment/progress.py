@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from core.runs.state.events import Artifact, Detail, Event, Log, Metric, Progress, StateChange
-from core.spec import Values
+from core.runs.state.events import Event, Log, Metric, Progress, StateChange
 
 _LOG_LINES = 200
-_DETAILS = 500
 
 
 @dataclass
 class RunProgress:
-    """What has been heard of one run so far. A tab that hears more makes a subclass and overrides `take`."""
+    """What is known of one run so far. A tab that reads more events makes a subclass and overrides `apply`."""
 
     progress: Progress | None = None
     began: float | None = None
@@ -24,13 +21,8 @@ class RunProgress:
     """The last value of each metric without a label; None where it was not finite."""
     curves: dict[str, dict[str, dict[int, float | None]]] = field(default_factory=dict)
     """Metrics with a label: name -> label -> step -> value, in the order of arrival."""
-    details: dict[str, deque[Values]] = field(default_factory=dict)
-    """The last 500 details of each kind, oldest first."""
-    heard: dict[str, int] = field(default_factory=dict)
-    """How many details of each kind there were."""
     log: list[str] = field(default_factory=list)
-    artifacts: list[tuple[str, str]] = field(default_factory=list)
-    """(kind, path)."""
+    """The last lines."""
     _done_before: int = 0
 
     def add(self, events: Iterable[Event]) -> None:
@@ -40,7 +32,7 @@ class RunProgress:
         del self.log[:-_LOG_LINES]
 
     def seconds_left(self, now: float) -> float | None:
-        """Time left by the pace so far, None while that cannot be told: before a twentieth is done the pace says little."""
+        """Time left by the pace so far, None while that is not known: before a twentieth is done the pace says little."""
         if self.progress is None or self.began is None:
             return None
         done, total = self.progress.done - self._done_before, self.progress.total - self._done_before
@@ -59,10 +51,5 @@ class RunProgress:
                 self.metrics[event.name] = event.value
             case Metric():
                 self.curves.setdefault(event.name, {}).setdefault(event.label, {})[event.step] = event.value
-            case Detail():
-                self.details.setdefault(event.kind, deque(maxlen=_DETAILS)).append(event.data)
-                self.heard[event.kind] = self.heard.get(event.kind, 0) + 1
             case Log():
                 self.log.append(event.text)
-            case Artifact():
-                self.artifacts.append((event.kind, event.path))

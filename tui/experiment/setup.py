@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -33,17 +33,33 @@ _CHECK_AFTER = 0.25
 S = TypeVar("S", bound=Spec)
 
 
+def sections(spec_class: type[Spec], opened: Sequence[str], titles: Mapping[str, str] | None = None, without: Collection[str] = ()) -> Sections:
+    """A form's sections: fields that are `opened` without a title, the spec's other sections behind folds, then `details`.
+
+    Args:
+        spec_class: whose fields they are.
+        opened: in this order.
+        titles: of the spec's sections -> other titles.
+        without: fields that the form does not have.
+    """
+    placed = {*opened, *without}
+    folded = [((titles or {}).get(title, title), [name for name in names if name not in placed]) for title, names in spec_class.sections]
+    placed |= {name for _, names in folded for name in names}
+    rest = [name for name in spec_class.model_fields if name not in placed]
+    return [(title, names) for title, names in (("", list(opened)), *folded, ("details", rest)) if names]
+
+
 class SetupView(Vertical, Generic[S]):
     """The form and its fit check, which runs in a thread whenever the form comes to rest.
 
-    A subclass says in `foreseen` what a request that is admitted will take.
-
     Args:
         spec_class: whose fields to edit.
+        foresee: what an admitted request will take. Runs in a thread.
         sections: which fields to show and under which titles, as `SpecForm` takes them.
         editors: for single fields by name, next to the one for `model`.
         guide: what the fields mean together.
         first: values that the form begins with, in place of defaults.
+        takes: whether a model that another form of the tab names fits this one.
     """
 
     DEFAULT_CSS = """
@@ -59,29 +75,25 @@ class SetupView(Vertical, Generic[S]):
     def __init__(
         self,
         spec_class: type[S],
+        foresee: Callable[[S, Admission], Fit],
         sections: Sections | None = None,
         editors: Mapping[str, Callable[[FieldView], Editor]] | None = None,
         guide: Guide = no_guide,
         first: Values | None = None,
         *,
+        takes: Callable[[object], bool] = lambda _model: True,
         id: str | None = None,  # noqa: A002
     ) -> None:
         super().__init__(id=id)
         self.spec_class = spec_class
+        self.takes = takes
+        self._foresee = foresee
         self._first = {"model": FIRST_MODEL} | dict(first or {})
         makers: dict[str, Callable[[FieldView], Editor]] = {"model": ModelEditor} | dict(editors or {})
         self.form = SpecForm(spec_class, self._first, sections, makers, guide, _VERDICT, id="form")
         self.fit = FitPanel()
         self._timer: Timer | None = None
         self._model = ""
-
-    def foreseen(self, spec: S, found: Admission) -> Fit:
-        """What a request that was admitted will take, in words. Runs in a thread."""
-        raise NotImplementedError
-
-    def takes(self, model: object) -> bool:  # noqa: ARG002
-        """Whether a model that another form of the tab names can stand in this one."""
-        return True
 
     def compose(self) -> ComposeResult:
         yield self.form
@@ -105,7 +117,7 @@ class SetupView(Vertical, Generic[S]):
         return sorted(set(values) - set(known))
 
     def begin_with(self, model: object) -> None:
-        """Name another model, unless a person has changed the form."""
+        """Name another model, unless the user has changed the form."""
         if isinstance(model, str) and model and self.spec() == self.spec_class.model_validate(self._first):
             self.form.set_value("model", model)
 
@@ -144,7 +156,7 @@ class SetupView(Vertical, Generic[S]):
     @in_thread(group="check", description="check whether the model fits", exclusive=True)
     def _check(self, spec: S) -> None:
         worker = get_current_worker()
-        found = judge(services_of(self).runs, spec, self.foreseen)
+        found = judge(services_of(self).runs, spec, self._foresee)
         if not worker.is_cancelled:
             self.app.call_from_thread(self._checked, spec, found)
 

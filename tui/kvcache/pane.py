@@ -87,11 +87,8 @@ class KvCachePane(ExperimentPane):
     # -- results
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        match action:
-            case "next_chart":
-                return self.bar.active in (LIVE, CHART, WHY, PAGES, FIT)
-            case "all_runs":
-                return self.bar.active in (TABLE, CHART) and len(self._runs) > 1
+        if action == "all_runs":
+            return self.bar.active in (TABLE, CHART) and len(self._runs) > 1
         return super().check_action(action, parameters)
 
     def load_model(self, model: str) -> None:
@@ -135,28 +132,8 @@ class KvCachePane(ExperimentPane):
         event.stop()
         self._show(self._model, self._runs, event.run_id)
 
-    def values_shown(self) -> Mapping[str, object] | None:
-        match self.bar.active:
-            case "Table":
-                return self.table.values()
-            case "Chart":
-                return self._runs[0].run.values if self._runs else None
-        return super().values_shown()
-
     # -- actions
 
     def action_all_runs(self) -> None:
         self._several = not self._several
         self._draw()
-
-    def action_next_chart(self) -> None:
-        views: dict[str, SchemesInProgress | ChartView | WhyView | PagesView | FitView] = {
-            LIVE: self.schemes,
-            CHART: self.chart,
-            WHY: self.why,
-            PAGES: self.pages,
-            FIT: self.calculator,
-        }
-        if (view := views.get(self.bar.active)) is not None:
-            view.next_chart()
-            self.keep_focus()

@@ -10,7 +10,6 @@ from textual.binding import Binding, BindingType
 from core.quantize.compare.spec import QuantizeCompareSpec
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.store import Run
-from core.spec import Values
 from tui.experiment.names import LIVE, SETUP
 from tui.quantize.compare.view import ComparisonView
 from tui.quantize.control import QuantizeControl
@@ -70,8 +69,6 @@ class QuantizePane(QuantizeControl):
                 return bool(self._checkpoint())
             case "verify":
                 return bool(self._checkpoint()) and not services_of(self).read_only
-            case "next_chart":
-                return self.bar.active in (RESULTS, PARETO, COMPARE)
         return super().check_action(action, parameters)
 
     # -- results
@@ -97,34 +94,16 @@ class QuantizePane(QuantizeControl):
         if follow:
             self.show_view(COMPARE if compared else RESULTS)
 
-    def values_shown(self) -> Values | None:
-        match self.bar.active:
-            case "Results":
-                return self.results.chosen.values if self.results.chosen is not None else None
-            case "Pareto":
-                return self.pareto.values()
-            case "Compare":
-                return self.comparison.values()
-        return super().values_shown()
-
     # -- actions
 
     def action_copy_path(self) -> None:
-        path = self._checkpoint()
-        self.app.copy_to_clipboard(path)
-        self.shell.notify_text(path, title="Copied, if the terminal allows it")
+        self.copy(self._checkpoint())
 
     def action_open_artifact(self) -> None:
         self.app.push_screen(ArtifactScreen(self._checkpoint()))
 
     def action_verify(self) -> None:
         self.verify(self._checkpoint())
-
-    def action_next_chart(self) -> None:
-        views: dict[str, ResultsView | ParetoView | ComparisonView] = {RESULTS: self.results, PARETO: self.pareto, COMPARE: self.comparison}
-        if (view := views.get(self.bar.active)) is not None:
-            view.next_chart()
-            self.keep_focus()
 
     def _checkpoint(self) -> str:
         chosen = self.results.chosen

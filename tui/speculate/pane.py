@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from textual import on
@@ -22,7 +21,7 @@ from tui.speculate.names import SPECULATE, TEST
 from tui.speculate.results.view import SpeculateResults
 from tui.speculate.rounds.view import SpeculateLive
 from tui.speculate.setup.requests import test_of
-from tui.speculate.setup.setup import SpeculateSetup
+from tui.speculate.setup.setup import setup
 from tui.speculate.simulate.view import SimulatorView
 from tui.widgets.form.form import SpecForm
 
@@ -57,14 +56,13 @@ class SpeculatePane(ExperimentPane):
         self.simulator = SimulatorView(id=SIMULATOR)
         self.advice = AdviceView(id=ADVICE)
         views: tuple[Widget, ...] = (live, self.results, self.lossless, self.simulator, self.advice)
-        self.form_view = SpeculateSetup(id=SETUP)
+        self.form_view = setup(SETUP)
         super().__init__(self.form_view, {SPECULATE: live, TEST: live}, views, id=id)
         self.text_view = live
 
     @property
     def HELP(self) -> str:  # type: ignore[override]  # noqa: N802
-        shown = next((view for view in self._views if view.id == self.bar.active), None)
-        return "\n\n".join(filter(None, (getattr(shown, "HELP", None), _HELP)))
+        return "\n\n".join(filter(None, (getattr(self.view_shown, "HELP", None), _HELP)))
 
     # -- results
 
@@ -82,11 +80,6 @@ class SpeculatePane(ExperimentPane):
         (self.lossless if tested else self.results).load(model, run.id)
         if follow:
             self.show_view(LOSSLESS if tested else RESULTS)
-
-    def values_shown(self) -> Mapping[str, object] | None:
-        if self.bar.active == RESULTS:
-            return self.results.chosen.run.values if self.results.chosen is not None else None
-        return super().values_shown()
 
     @on(SpeculateResults.Chosen)
     def _chosen(self, event: SpeculateResults.Chosen) -> None:
@@ -128,8 +121,6 @@ class SpeculatePane(ExperimentPane):
                 return self.bar.active == ADVICE and bool(self.advice.lines())
             case "feed":
                 return self.results.chosen is not None
-            case "next_chart":
-                return self.bar.active in (LIVE, RESULTS, SIMULATOR)
         return super().check_action(action, parameters)
 
     def action_test(self) -> None:
@@ -155,20 +146,8 @@ class SpeculatePane(ExperimentPane):
         else:
             self.show_view(SIMULATOR)
 
-    def action_next_chart(self) -> None:
-        match self.bar.active:
-            case "Live":
-                self.text_view.turn()
-            case "Results":
-                self.results.next_chart()
-            case "Simulator":
-                self.simulator.next_chart()
-        self.keep_focus()
-
     def action_copy(self) -> None:
-        lines = self.advice.lines()
-        self.app.copy_to_clipboard(lines)
-        self.shell.notify_text(lines.replace("\n", " ; "), title="Copied, if the terminal allows it")
+        self.copy(self.advice.lines())
 
     def action_enter(self) -> None:
         if self.bar.active == SIMULATOR:

@@ -1,4 +1,4 @@
-"""What the tabs of experiments share, without a tab: the tape, finished runs, the table of results."""
+"""What the tabs of experiments share, without a tab: the progress, finished runs, the table of results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textual.app import App, ComposeResult
 
 from core.models.resolve import resolve
 from core.runs import registry
-from core.runs.state.events import Artifact, Detail, Log, Metric, Progress, StateChange
+from core.runs.state.events import Log, Metric, Progress, StateChange
 from core.runs.state.files import write_json
 from tests.core.runs import tick
 from tests.core.runs.tick.result import TickResult
@@ -19,39 +19,30 @@ from tui.experiment.progress import RunProgress
 from tui.services.live_runs import LiveRuns
 
 
-def test_the_tape_keeps_metrics_by_name_and_curves_by_label() -> None:
-    tape = RunProgress()
-    tape.add(
+def test_the_progress_keeps_metrics_by_name_and_curves_by_label() -> None:
+    progress = RunProgress()
+    progress.add(
         [
             Metric(1.0, "ppl", 9.0, 0, ""),
             Metric(2.0, "ppl", 8.0, 0, ""),
             Metric(3.0, "ppl", 7.0, 16, "int8"),
             Metric(4.0, "ppl", None, 32, "int8"),
             Log(5.0, "a line"),
-            Artifact(6.0, "/x", "report"),
         ]
     )
-    assert tape.metrics == {"ppl": 8.0}
-    assert tape.curves == {"ppl": {"int8": {16: 7.0, 32: None}}}
-    assert (tape.log, tape.artifacts) == (["a line"], [("report", "/x")])
+    assert progress.metrics == {"ppl": 8.0}
+    assert progress.curves == {"ppl": {"int8": {16: 7.0, 32: None}}}
+    assert progress.log == ["a line"]
 
 
-def test_the_tape_keeps_the_last_details_of_each_kind_and_counts_all() -> None:
-    tape = RunProgress()
-    tape.add(Detail(float(at), "round" if at % 2 else "pages", {"at": at}) for at in range(2000))
-    assert tape.heard == {"pages": 1000, "round": 1000}
-    assert len(tape.details["round"]) == 500
-    assert tape.details["round"][-1] == {"at": 1999}
-
-
-def test_time_left_is_told_by_the_pace_since_the_run_was_last_started() -> None:
-    tape = RunProgress()
-    tape.add([Progress(0.0, 0, 100, "")])
-    assert tape.seconds_left(10.0) is None, "before a twentieth is done the pace says little"
-    tape.add([Progress(10.0, 20, 100, "")])
-    assert tape.seconds_left(10.0) == 40.0
-    tape.add([StateChange(500.0, "queued", ""), Progress(500.0, 20, 100, ""), Progress(510.0, 60, 100, "")])
-    assert tape.seconds_left(510.0) == 10.0, "what was done before it was stopped says nothing of the pace"
+def test_time_left_follows_the_pace_since_the_run_was_last_started() -> None:
+    progress = RunProgress()
+    progress.add([Progress(0.0, 0, 100, "")])
+    assert progress.seconds_left(10.0) is None, "before a twentieth is done the pace says little"
+    progress.add([Progress(10.0, 20, 100, "")])
+    assert progress.seconds_left(10.0) == 40.0
+    progress.add([StateChange(500.0, "queued", ""), Progress(500.0, 20, 100, ""), Progress(510.0, 60, 100, "")])
+    assert progress.seconds_left(510.0) == 10.0, "what was done before it was stopped says nothing of the pace"
 
 
 def test_finished_runs_of_a_model_are_read_and_others_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

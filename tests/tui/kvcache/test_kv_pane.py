@@ -278,7 +278,7 @@ async def test_the_blocks_change_as_the_decode_goes_on(make_app: MakeApp) -> Non
     async with make_app().run_test(size=(120, 36)) as pilot:
         pane = await open_tab(pilot)
         assert pane.bar.active == PAGES
-        await until(pilot, lambda: pane.pages.decode.follower.tape.event is not None)
+        await until(pilot, lambda: pane.pages.decode.follower.progress.event is not None)
         before = pane.pages.decode._grid.plain
         made.say(run, *said[1:])
         await until(pilot, lambda: pane.pages.decode._grid.plain != before)

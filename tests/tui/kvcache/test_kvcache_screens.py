@@ -146,7 +146,7 @@ def test_pages_in_progress(snap_compare: Any, make_app: MakeApp, size: Size) -> 
 
     async def live(pilot: Pilot[None]) -> None:
         pane = await open_tab(pilot)
-        await until(pilot, lambda: pane.pages.decode.follower.tape.event is not None)
+        await until(pilot, lambda: pane.pages.decode.follower.progress.event is not None)
         await settle(pilot)
 
     assert snap_compare(make_app(), terminal_size=size, run_before=live)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from core.runs.launch.pause import is_paused
-from core.runs.state.store import Run
 from tui.benchmark.live.progress import BenchmarkProgress
 from tui.experiment.follower import Follower
 from tui.services.services import Runs
@@ -12,11 +11,9 @@ from tui.services.services import Runs
 class LoadFollower(Follower[BenchmarkProgress]):
     """A load, what was read of it, and what lies in its folder."""
 
-    def __init__(self, run: Run, tape: BenchmarkProgress) -> None:
-        super().__init__(run, tape)
-        self.wished = False
-        """Whether the user wants it to wait; it does as soon as its events say so."""
-        self.has_result = False
+    wished = False
+    """Whether the user wants it to wait; it does as soon as its events say so."""
+    has_result = False
 
     def look(self, runs: Runs) -> None:
         super().look(runs)

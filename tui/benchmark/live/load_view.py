@@ -43,7 +43,7 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
     """
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+        super().__init__(BenchmarkProgress, id=id)
         self.figures = LiveLines(classes="live--figures")
         self.errors = LiveLines(classes="live--errors")
         self.charts = tuple(Chart() for _ in range(curves.COUNT))
@@ -60,7 +60,7 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < 20, "-low")
-        self._again()
+        self.redraw()
 
     def title(self, run: Run) -> str:
         return title(run)
@@ -69,36 +69,28 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
     def load(self) -> LoadFollower | None:
         return self.follower if isinstance(self.follower, LoadFollower) else None
 
-    def follow(self, run: Run) -> None:
-        self.follower = LoadFollower(run, self.new_progress())
-        self.look(always=True)
-
-    def new_progress(self) -> BenchmarkProgress:
-        return BenchmarkProgress()
+    def new_follower(self, run: Run) -> LoadFollower:
+        return LoadFollower(run, BenchmarkProgress())
 
     def next_chart(self) -> None:
         self._first = (self._first + 1) % curves.COUNT
-        self._again()
+        self.redraw()
 
-    def draw(self, run: Run, tape: BenchmarkProgress) -> None:  # noqa: ARG002
-        self.set_class(not tape.seconds, "-nothing")
+    def draw(self, run: Run, progress: BenchmarkProgress) -> None:  # noqa: ARG002
+        self.set_class(not progress.seconds, "-nothing")
         width, height = self.size
         if not width:
             return
-        errors = load_words.errors(tape, min(_ERRORS, max(height - _AROUND - _A_CHART, 1)), width)
+        errors = load_words.errors(progress, min(_ERRORS, max(height - _AROUND - _A_CHART, 1)), width)
         now = services_of(self).clock()
-        self.figures.show(load_words.figures(tape, width, now, wished=self.load is not None and self.load.wished))
+        self.figures.show(load_words.figures(progress, width, now, wished=self.load is not None and self.load.wished))
         self.errors.show_all(errors)
         if self.load is not None and self.load.wished != self._wished:
             self._wished = self.load.wished
             self.refresh_bindings()
-        plots = curves.charts(tuple(tape.seconds))
+        plots = curves.charts(tuple(progress.seconds))
         room = max((height - _AROUND - len(errors)) // _A_CHART, 1)
         for at, chart in enumerate(self.charts):
             chart.display = at < room
             if at < room:
                 chart.set_plot(plots[(self._first + at) % curves.COUNT])
-
-    def _again(self) -> None:
-        if self.follower is not None:
-            self.draw(self.follower.run, self.follower.tape)

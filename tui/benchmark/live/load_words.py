@@ -14,19 +14,19 @@ LINES = 4
 """Of `figures`."""
 
 
-def figures(tape: BenchmarkProgress, width: int, now: float = 0.0, *, wished: bool = False) -> list[Line]:
+def figures(progress: BenchmarkProgress, width: int, now: float = 0.0, *, wished: bool = False) -> list[Line]:
     """Counts, speed, medians of the last second, what the server says: always as many lines, so that nothing below them moves.
 
     Args:
-        tape: what was heard.
+        progress: what was heard.
         width: columns.
         now: seconds since 1970.
         wished: the user wants the load to wait.
     """
-    second = tape.last
+    second = progress.last
     if second is None:
         return [()] * LINES
-    waits = _paused(second, tape.paused(now), wished=wished)
+    waits = _paused(second, progress.paused(now), wished=wished)
     return [clip(line, width) for line in (_counts(second), waits or _speed(second), _medians(second), _server(second))]
 
 
@@ -90,14 +90,14 @@ def _server(second: SecondEvent) -> Line:
     return tuple(runs)
 
 
-def errors(tape: BenchmarkProgress, most: int, width: int) -> list[Line]:
+def errors(progress: BenchmarkProgress, most: int, width: int) -> list[Line]:
     """Why requests failed and how many, the most frequent first; of a run that does not count them the first errors, and how many more there were."""
-    if reasons := tape.reasons:
+    if reasons := progress.reasons:
         return _reasons(reasons, most, width)
-    if not tape.errors or most <= 0:
+    if not progress.errors or most <= 0:
         return []
-    shown: Sequence[str] = tape.errors[-most:]
-    more = tape.bad - len(shown)
+    shown: Sequence[str] = progress.errors[-most:]
+    more = progress.bad - len(shown)
     lines: list[Line] = [clip((("✗ ", "bad"), (clean(text), "")), width) for text in shown]
     return [*lines[:-1], clip((*lines[-1], (f"  and {words.count(more)} more", "muted")), width)] if more > 0 and lines else lines
 

@@ -13,11 +13,9 @@ from tui.experiment.progress import RunProgress
 
 @dataclass
 class MachineProgress(RunProgress):
-    """What was measured so far; everything once the run is done and its result was read."""
+    """What was measured so far."""
 
     rows: list[Row] = field(default_factory=list)
-    result: BenchmarkMachineResult | None = None
-    """Of a run that is done."""
 
     def apply(self, event: Event) -> None:
         if not isinstance(event, Detail):
@@ -26,8 +24,8 @@ class MachineProgress(RunProgress):
             self.rows.append(row)
 
     def measured(self) -> BenchmarkMachineResult:
-        """The result, or as much of it as there is."""
-        return self.result or BenchmarkMachineResult(
+        """As much of the result as there is."""
+        return BenchmarkMachineResult(
             model="",
             devices=(),
             squares=tuple(row for row in self.rows if isinstance(row, SquareFigures)),

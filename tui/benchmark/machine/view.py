@@ -18,9 +18,8 @@ from tui.benchmark.machine import machine_words
 from tui.benchmark.machine.progress import MachineProgress
 from tui.benchmark.names import MACHINE, title
 from tui.experiment.finished import ResultTable
-from tui.experiment.follower import Follower
 from tui.experiment.live import LiveRun
-from tui.services.services import Runs, services_of
+from tui.services.services import services_of
 from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
 from tui.widgets.table.table import Table
@@ -30,15 +29,6 @@ _LOW = 26
 """Lines below which tables, charts and words take turns."""
 _STOPS = ("sizes", "sizes chart", "products", "products chart", "words")
 """What m goes through in a low window; in a high one the tables of sizes and products, each with its chart and its words."""
-
-
-class MachineFollower(Follower[MachineProgress]):
-    """Reads the result of a run that is done, too: it holds more than the events."""
-
-    def look(self, runs: Runs) -> None:
-        super().look(runs)
-        if self.state.status == "done" and self.tape.result is None:
-            self.tape.result = self.run.result_as(BenchmarkMachineResult)
 
 
 class MachineView(LiveRun[MachineProgress]):
@@ -70,7 +60,7 @@ class MachineView(LiveRun[MachineProgress]):
         """Another measurement is shown."""
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+        super().__init__(MachineProgress, result=BenchmarkMachineResult, id=id)
         self.sizes: ResultTable[machine_words.SizeRow] = ResultTable((), id="sizes")
         self.products: ResultTable[ProductRow] = ResultTable(())
         self.chart = Chart()
@@ -92,17 +82,14 @@ class MachineView(LiveRun[MachineProgress]):
     def on_resize(self) -> None:
         self.set_class(self.size.height < _LOW, "-low")
         self._turn()
-        self._again()
+        self.redraw()
 
     def title(self, run: Run) -> str:
         return title(run)
 
-    def new_progress(self) -> MachineProgress:
-        return MachineProgress()
-
-    def follow(self, run: Run) -> None:
-        self.follower = MachineFollower(run, self.new_progress())
-        self.look(always=True)
+    def measured(self, progress: MachineProgress) -> BenchmarkMachineResult:
+        """The result, which holds more than the events, or as much of it as there is."""
+        return self.result_as(BenchmarkMachineResult) or progress.measured()
 
     @property
     def stop(self) -> str:
@@ -123,7 +110,7 @@ class MachineView(LiveRun[MachineProgress]):
         self._turn()
         if before.has_focus and self.table is not before:
             self.table.focus()
-        self._again()
+        self.redraw()
 
     def _turn(self) -> None:
         low = self.has_class("-low")
@@ -134,8 +121,8 @@ class MachineView(LiveRun[MachineProgress]):
         self._scroll.set_class(low and self.stop not in ("sizes", "words"), "-away")
         self.chart.set_class(low and not self.stop.endswith("chart"), "-away")
 
-    def draw(self, run: Run, tape: MachineProgress) -> None:  # noqa: ARG002
-        found = tape.measured()
+    def draw(self, run: Run, progress: MachineProgress) -> None:  # noqa: ARG002
+        found = self.measured(progress)
         self.set_class(not found.squares and not found.rows, "-nothing")
         width = self.size.width
         if not width:
@@ -158,10 +145,6 @@ class MachineView(LiveRun[MachineProgress]):
         parts = [] if chosen is None else [("product", machine_words.product(chosen)), *machine_words.verdict(found, chosen.device, chosen.dtype)]
         return hanging([*parts, *(("note", clean(note, limit=600)) for note in reversed(found.notes))], max(width, 20))
 
-    def _again(self) -> None:
-        if self.follower is not None:
-            self.draw(self.follower.run, self.follower.tape)
-
     @in_thread(group="earlier", description="find earlier measurements", exclusive=True)
     def earlier(self) -> None:
         """Show the measurement before this one, after the first one the newest."""
@@ -178,4 +161,4 @@ class MachineView(LiveRun[MachineProgress]):
     def _moved(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
         if self.follower is not None and self.size.width:
-            self._draw_chosen(self.follower.tape.measured(), self.size.width)
+            self._draw_chosen(self.measured(self.follower.progress), self.size.width)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,10 +14,10 @@ from textual.worker import get_current_worker
 
 from core.benchmark.analysis.comparison import Compared, compare_quality, compare_samples
 from core.sanitize import clean
+from core.spec import Values, short_name
 from tui.benchmark.results import charts, entries, ranked, target_words
 from tui.benchmark.results.entries import BenchmarkRun, Entry, Key
 from tui.experiment.finished import ResultTable
-from tui.experiment.names import model
 from tui.widgets.chart.chart import Chart
 from tui.widgets.chart.plot import Plot
 from tui.widgets.hanging import hanging
@@ -115,7 +114,7 @@ class ResultsView(Vertical):
         self._runs = runs
         self._arrange()
         self.set_class(not self._entries, "-nothing")
-        of = "all models and addresses" if everything else model({"model": model_name})
+        of = "all models and addresses" if everything else short_name(model_name)
         if self._entries:
             count = f"{len(runs)} finished load{'s' if len(runs) > 1 else ''}"
             hint = f"; {more} of other models and addresses: c" if more and not everything else ""
@@ -236,8 +235,7 @@ class ResultsView(Vertical):
         self._list()
         self.draw()
 
-    def values(self) -> Mapping[str, Any] | None:
-        """The spec's values of the chosen row's run."""
+    def values(self) -> Values | None:
         return None if self.chosen is None else self.chosen.run.values
 
     def to_copy(self) -> str:

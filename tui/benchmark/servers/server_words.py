@@ -47,9 +47,9 @@ def _end(state: State) -> str:
     return "stopped" if state.status in ("done", "cancelled") else state.status
 
 
-def described(run: Run, state: State, tape: ServerProgress, now: float, width: int, *, short: bool = False) -> Content:
+def described(run: Run, state: State, progress: ServerProgress, now: float, width: int, *, short: bool = False) -> Content:
     """Everything about one server, or in `short` what does not stand in the table."""
-    ready = tape.ready
+    ready = progress.ready
     word = "answers" if ready is not None and not state.is_over else "starts" if not state.is_over else _end(state)
     first = Content.assemble((title(run), "bold"), "  ", (f"{MARKS[state.status]} {word}", STYLES[state.status]), "  ", (run.id, "dim"))
     rows: list[tuple[str, str]] = []
@@ -60,16 +60,16 @@ def described(run: Run, state: State, tape: ServerProgress, now: float, width: i
     if state.status == "failed" and state.exit_reason:
         rows.append(("why", clean(state.exit_reason, limit=600)))
     if not state.is_over and ready is not None:
-        busy = f"{words.count(tape.metrics.get(RUNNING))} running, {words.count(tape.metrics.get(WAITING))} waiting"
-        rows.append(("requests", f"{busy}; memory {words.size(tape.metrics.get(MEMORY))}"))
+        busy = f"{words.count(progress.metrics.get(RUNNING))} running, {words.count(progress.metrics.get(WAITING))} waiting"
+        rows.append(("requests", f"{busy}; memory {words.size(progress.metrics.get(MEMORY))}"))
     if ready is not None:
         rows.append(("started", ready.command))
     return Content("\n").join([first, hanging(rows, width)])
 
 
-def requests_plot(tape: ServerProgress) -> Plot:
+def requests_plot(progress: ServerProgress) -> Plot:
     """Requests that are computed and that wait."""
-    series = [_series(tape, name, label) for name, label in ((RUNNING, "running"), (WAITING, "waiting")) if tape.course.get(name)]
+    series = [_series(progress, name, label) for name, label in ((RUNNING, "running"), (WAITING, "waiting")) if progress.course.get(name)]
     top = max((value for each in series for value in each.y), default=0.0)
     return Plot(
         "line",
@@ -81,13 +81,13 @@ def requests_plot(tape: ServerProgress) -> Plot:
     )
 
 
-def memory_plot(tape: ServerProgress) -> Plot:
+def memory_plot(progress: ServerProgress) -> Plot:
     """Memory of the server's processes."""
-    points = tape.course.get(MEMORY, ())
+    points = progress.course.get(MEMORY, ())
     series = (Series.of([value / 2**20 for _, value in points], [at for at, _ in points]),) if points else ()
     return Plot("line", series, "memory of its processes", y_unit="MiB", x_unit="s", empty="its processes are not visible from here")
 
 
-def _series(tape: ServerProgress, name: str, label: str) -> Series:
-    points = tape.course[name]
+def _series(progress: ServerProgress, name: str, label: str) -> Series:
+    points = progress.course[name]
     return Series.of([value for _, value in points], [at for at, _ in points], label=label)

@@ -76,15 +76,15 @@ class ServerList:
 
 
 def _row(follower: Follower[ServerProgress]) -> ServerRow:
-    tape = follower.tape
-    ready = tape.ready
+    progress = follower.progress
+    ready = progress.ready
     return ServerRow(
         run=follower.run,
         state=follower.state,
         url=ready.url if ready is not None else "",
         model=(ready.model if ready is not None else "") or follower.run.model,
         engine=engine(follower.run.values),
-        running=tape.metrics.get(RUNNING),
-        waiting=tape.metrics.get(WAITING),
-        memory=tape.metrics.get(MEMORY),
+        running=progress.metrics.get(RUNNING),
+        waiting=progress.metrics.get(WAITING),
+        memory=progress.metrics.get(MEMORY),
     )

@@ -54,7 +54,7 @@ class ServersView(LiveRun[ServerProgress]):
         """The list, or the row under the cursor, is another one."""
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+        super().__init__(ServerProgress, id=id)
         self.table = LiveTable(id="servers", empty="no server")
         self.rows: Sequence[ServerRow] = ()
         self._words = Static(classes="servers--words", markup=False)
@@ -79,14 +79,10 @@ class ServersView(LiveRun[ServerProgress]):
     def on_resize(self) -> None:
         self.set_class(self.size.height < _LOW, "-low")
         self._fill()
-        if self.follower is not None:
-            self.draw(self.follower.run, self.follower.tape)
+        self.redraw()
 
     def title(self, run: Run) -> str:
         return title(run)
-
-    def new_progress(self) -> ServerProgress:
-        return ServerProgress()
 
     @property
     def chosen(self) -> ServerRow | None:
@@ -102,22 +98,21 @@ class ServersView(LiveRun[ServerProgress]):
         """Requests, then memory; where there is no room for both, the words between them."""
         turns = 3 if self.has_class("-low") else 2
         self._turn = (self._turn + 1) % turns
-        if self.follower is not None:
-            self.draw(self.follower.run, self.follower.tape)
+        self.redraw()
 
-    def draw(self, run: Run, tape: ServerProgress) -> None:
+    def draw(self, run: Run, progress: ServerProgress) -> None:
         follower, width = self.follower, self.size.width
         if follower is None or not width:
             return
         low = self.has_class("-low")
-        quiet = tape.ready is None or follower.over
+        quiet = progress.ready is None or follower.over
         self.set_class(quiet, "-quiet")
         self.set_class(self._turn != 0 and not quiet, "-chart")
         self.set_class(self._turn == 0 or quiet, "-words")
-        described = server_words.described(run, follower.state, tape, services_of(self).clock(), width, short=low)
+        described = server_words.described(run, follower.state, progress, services_of(self).clock(), width, short=low)
         self.put(self._words, described, wraps=True)
         memory = self._turn >= (2 if low else 1)
-        self._chart.set_plot(server_words.memory_plot(tape) if memory else server_words.requests_plot(tape))
+        self._chart.set_plot(server_words.memory_plot(progress) if memory else server_words.requests_plot(progress))
 
     def look_around(self) -> None:
         """Read the list anew, off the event loop."""

@@ -17,8 +17,8 @@ from core.hardware.plan.machine import NAMED, Machine
 from core.kvcache.catalog.fit import Fit, FitRow, fit
 from core.models.well_known import CONFIGS, well_known
 from core.sanitize import clean
+from core.spec import short_name
 from tui.experiment.finished import ResultTable
-from tui.experiment.names import model
 from tui.kvcache.fit import lines as fit_lines
 from tui.services.services import services_of
 from tui.widgets.form.field_grid import FieldGrid, GridField
@@ -159,7 +159,7 @@ class FitView(Vertical):
         answer, width = self._answer, self.size.width
         if answer is None or not width:
             return
-        rows = fit_lines.in_words(answer, model({"model": self._model}) if self._asked.size == OURS else answer.model)
+        rows = fit_lines.in_words(answer, short_name(self._model) if self._asked.size == OURS else answer.model)
         current = self.table.current
         if current is not None and current.refused is not None:
             rows.append(("refused", clean(current.refused)))

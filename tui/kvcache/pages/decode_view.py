@@ -18,7 +18,6 @@ from tui.kvcache.pages.blocks import PagesProgress
 from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
 from tui.widgets.live import Line, LiveLines, clip
-from tui.widgets.threads import in_thread
 
 _AROUND = 9
 """Lines of head, figures and legend."""
@@ -44,14 +43,12 @@ class DecodeView(LiveRun[PagesProgress]):
     """
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+        super().__init__(PagesProgress, result=PagesResult, id=id)
         self._figures, self._grid = LiveLines(), LiveLines()
         self._legend, self._sequences = LiveLines(classes="pages--legend"), LiveLines()
         self._words = Static(classes="pages--told", markup=False)
         self._chart = Chart()
-        self.result: PagesResult | None = None
-        self._of = ""
-        self.set_class(True, "-going")
+        self.add_class("-going")
 
     def compose(self) -> ComposeResult:
         yield self.head
@@ -65,23 +62,22 @@ class DecodeView(LiveRun[PagesProgress]):
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < _CHART_FROM, "-low")
-        self._draw_words()
-        if self.follower is not None:
-            self.draw(self.follower.run, self.follower.tape)
+        self.redraw()
 
-    def new_progress(self) -> PagesProgress:
-        return PagesProgress()
+    @property
+    def result(self) -> PagesResult | None:
+        return self.result_as(PagesResult)
 
-    def draw(self, run: Run, progress: PagesProgress) -> None:
+    def draw(self, run: Run, progress: PagesProgress) -> None:  # noqa: ARG002
         """The last state of the blocks; when all is decoded the fullest one, and the result."""
-        done = self.follower is not None and self.follower.state.status == "done"
-        if self._of != run.id:
-            self._of, self.result = run.id if done else "", None
-            if done:
-                self._load(run)
-        self.set_class(self.result is None, "-going")
+        result, width = self.result, self.size.width
+        self.set_class(result is None, "-going")
         self.set_class(progress.event is None, "-nothing")
-        if progress.event is not None and progress.fullest is not None and self.size.width:
+        if result is not None and width:
+            self._chart.set_plot(scheduling.waste_plot(result))
+            rows = pages_words.in_words(result)
+            self._words.update(hanging(rows[:_FIGURES] if self.has_class("-low") else rows, width))
+        if progress.event is not None and progress.fullest is not None and width:
             over = progress.event.phase in ("done", "verify")
             self._draw_blocks(progress, progress.fullest if over else progress.event, progress.copied_then if over else progress.copied)
 
@@ -99,20 +95,3 @@ class DecodeView(LiveRun[PagesProgress]):
         happened: list[Line] = [clip(((f"· {clean(text)}", "muted"),), width) for text in progress.happened]
         room = max(left - len(rows), 0)
         self._sequences.show_all([*rows, *(happened[-room:] if room else [])])
-
-    @in_thread(group="pages", description="read a result", exclusive=True)
-    def _load(self, run: Run) -> None:
-        self.app.call_from_thread(self._loaded, run, run.result_as(PagesResult))
-
-    def _loaded(self, run: Run, result: PagesResult | None) -> None:
-        self.result = result
-        if result is not None:
-            self._chart.set_plot(scheduling.waste_plot(result))
-        self._draw_words()
-        if self.follower is not None and self.follower.run.id == run.id:
-            self.draw(run, self.follower.tape)
-
-    def _draw_words(self) -> None:
-        if self.result is not None and self.size.width:
-            rows = pages_words.in_words(self.result)
-            self._words.update(hanging(rows[:_FIGURES] if self.has_class("-low") else rows, self.size.width))

@@ -14,7 +14,6 @@ from tui.kvcache.pages.blocks import PagesProgress
 from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
 from tui.widgets.live import LiveLines
-from tui.widgets.threads import in_thread
 
 _ROOMY = 30
 """Lines from which on the table, the chart and its words stand together."""
@@ -39,15 +38,12 @@ class SimulationView(LiveRun[PagesProgress]):
     """
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+        super().__init__(PagesProgress, result=PagesResult, id=id)
         self._lines = LiveLines()
         self._verdict = Static(classes="simulation--verdict", markup=False)
         self._how = Static(classes="simulation--how", markup=False)
         self._chart = Chart()
-        self.result: PagesResult | None = None
-        self._of = ""
-        self.set_class(True, "-going")
-        self.set_class(True, "-table")
+        self.add_class("-going", "-table")
 
     def compose(self) -> ComposeResult:
         yield self.head
@@ -59,8 +55,11 @@ class SimulationView(LiveRun[PagesProgress]):
 
     def on_resize(self) -> None:
         self.set_class(self.has_class("-alone") and self.size.height < _ROOMY, "-cramped")
-        if self.follower is not None:
-            self.draw(self.follower.run, self.follower.tape)
+        self.redraw()
+
+    @property
+    def result(self) -> PagesResult | None:
+        return self.result_as(PagesResult)
 
     def turn(self) -> bool:
         """In a cramped window: the chart in the table's place, or the table again; whether the chart has come."""
@@ -69,35 +68,16 @@ class SimulationView(LiveRun[PagesProgress]):
         self.set_class(not chart, "-table")
         return chart
 
-    def new_progress(self) -> PagesProgress:
-        return PagesProgress()
-
-    def draw(self, run: Run, progress: PagesProgress) -> None:
-        done = self.follower is not None and self.follower.state.status == "done"
-        if self._of != run.id:
-            self._of, self.result = run.id if done else "", None
-            if done:
-                self._load(run)
-        self.set_class(self.result is None, "-going")
-        self.set_class(not progress.schedules and self.result is None, "-nothing")
-        width = self.size.width
+    def draw(self, run: Run, progress: PagesProgress) -> None:  # noqa: ARG002
+        result, width = self.result, self.size.width
+        self.set_class(result is None, "-going")
+        self.set_class(not progress.schedules and result is None, "-nothing")
         if not width:
             return
-        rows = [] if self.result is None else [row for row in self.result.rows if isinstance(row, PolicyRow)]
+        rows = [] if result is None else [row for row in result.rows if isinstance(row, PolicyRow)]
         lines = scheduling.table(rows, width) if rows else scheduling.in_progress(progress, width)
         self._lines.show_all(lines)
-        if self.result is not None:
-            self._verdict.update(
-                Content.assemble((f"{scheduling.LABEL}, nothing was measured. ", "bold $text-warning"), scheduling.verdict(self.result))
-            )
-            self._how.update(hanging(scheduling.how(self.result), width))
-            self._chart.set_plot(scheduling.load_plot(self.result))
-
-    @in_thread(group="simulation", description="read a result", exclusive=True)
-    def _load(self, run: Run) -> None:
-        self.app.call_from_thread(self._loaded, run, run.result_as(PagesResult))
-
-    def _loaded(self, run: Run, result: PagesResult | None) -> None:
-        self.result = result
-        if self.follower is not None and self.follower.run.id == run.id:
-            self.draw(run, self.follower.tape)
+        if result is not None:
+            self._verdict.update(Content.assemble((f"{scheduling.LABEL}, nothing was measured. ", "bold $text-warning"), scheduling.verdict(result)))
+            self._how.update(hanging(scheduling.how(result), width))
+            self._chart.set_plot(scheduling.load_plot(result))

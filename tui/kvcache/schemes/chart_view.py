@@ -9,7 +9,7 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from tui.experiment.names import model
+from core.spec import Values, short_name
 from tui.kvcache.schemes import fronts
 from tui.kvcache.schemes.columns import FRONT, FULL
 from tui.kvcache.schemes.entries import KvRun, entries
@@ -64,20 +64,23 @@ class ChartView(Vertical):
         self.set_class(not runs, "-nothing")
         self.draw()
 
+    def values(self) -> Values | None:
+        return self._runs[0].run.values if self._runs else None
+
     def next_chart(self) -> None:
         self.figure = (self.figure + 1) % len(fronts.MEASURES)
         self.draw()
 
     def draw(self) -> None:
         if not self._runs:
-            self._head.update(f"No comparison of cache schemes of {model({'model': self._model})} yet. F5 starts one with the settings of the form.")
+            self._head.update(f"No comparison of cache schemes of {short_name(self._model)} yet. F5 starts one with the settings of the form.")
             return
         if not self.size.width:
             return
         measure, shown, several = fronts.MEASURES[self.figure], entries(self._runs), len(self._runs) > 1
         self.chart.set_plot(fronts.plot(shown, measure))
         self._legend.show(self._arranged(fronts.legend(shown, measure, self._column, several)))
-        title = f"{model({'model': self._model})}, {len(self._runs)} runs" if several else model({"model": self._model})
+        title = f"{short_name(self._model)}, {len(self._runs)} runs" if several else short_name(self._model)
         signs = f"  {FULL} the full cache · {FRONT} no other is smaller and better · figure {self.figure + 1} of {len(fronts.MEASURES)}"
         self._head.update(Content.assemble((title, "bold"), (signs, "dim")).truncate(self.size.width, ellipsis=True))
 

@@ -32,7 +32,7 @@ class SchemesInProgress(LiveRun[RunProgress]):
     """
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+        super().__init__(RunProgress, id=id)
         self._chart = Chart()
         self._table = GrowingTable()
         self._absolute = False
@@ -43,13 +43,9 @@ class SchemesInProgress(LiveRun[RunProgress]):
         yield self._table
         yield self.log_lines
 
-    def new_progress(self) -> RunProgress:
-        return RunProgress()
-
     def next_chart(self) -> None:
         self._absolute = not self._absolute
-        if self.follower is not None:
-            self.draw(self.follower.run, self.follower.tape)
+        self.redraw()
 
     def draw(self, run: Run, progress: RunProgress) -> None:
         found = progress.curves.get(curves.PPL, {})

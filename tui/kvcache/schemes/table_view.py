@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,9 +12,9 @@ from textual.message import Message
 from textual.widgets import DataTable, Static
 
 from core.sanitize import clean
+from core.spec import Values, short_name
 from tui.experiment.finished import ResultTable
-from tui.experiment.names import model
-from tui.experiment.told import convention
+from tui.experiment.sentences import convention
 from tui.kvcache.schemes import columns
 from tui.kvcache.schemes.entries import Entry, KvRun, entries, refused
 from tui.widgets import words
@@ -75,14 +75,13 @@ class TableView(Vertical):
         self._model, self._runs = model_name, runs
         self.set_class(not runs, "-nothing")
         if not runs:
-            self._head.update(f"No comparison of cache schemes of {model({'model': model_name})} yet. F5 starts one with the settings of the form.")
+            self._head.update(f"No comparison of cache schemes of {short_name(model_name)} yet. F5 starts one with the settings of the form.")
             return
         self.table.use_columns(columns.BESIDE if len(runs) > 1 else columns.COLUMNS)
         self.table.show([(entry.key, entry) for entry in entries(runs)])
         self._draw_words()
 
-    def values(self) -> Mapping[str, object] | None:
-        """What was asked for in the run under the cursor."""
+    def values(self) -> Values | None:
         current = self.table.current
         return None if current is None or not self._runs else current.found.run.values
 
@@ -108,7 +107,7 @@ class TableView(Vertical):
     def _heading(self) -> Content:
         first = self._runs[0].result
         count = f"{len(self._runs)} runs" if len(self._runs) > 1 else f"{len(first.rows)} rows"
-        title = f"Cache schemes of {model({'model': self._model})}, {count}"
+        title = f"Cache schemes of {short_name(self._model)}, {count}"
         how = f"{first.device}, {first.threads} threads, {first.dtype}, {words.duration(first.seconds)}"
         lines = [Content.assemble((title, "bold"), "  ", (how, "dim"))]
         if not self.has_class("-low"):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from core.kvcache.catalog.catalog import SCHEMES
 from core.kvcache.spec import DEFAULT_SCHEMES
 from core.result import Figures
-from core.spec import Spec
 from tui.widgets.form.fields.guide import Guidance
 
 _QUANTIZED = ("int8", "int4", "kivi-4", "kivi-2")
@@ -27,15 +26,6 @@ class _Asked(Figures):
 
     schemes: tuple[str, ...] = ()
     needle: bool = True
-
-
-def sections(spec_class: type[Spec], open_: tuple[str, ...]) -> list[tuple[str, list[str]]]:
-    """A form's sections: those that are `open_` without a title, the rest behind folds; the model comes first."""
-    top = [name for title, names in spec_class.sections if title in open_ for name in names]
-    placed = {name for _, names in spec_class.sections for name in names}
-    rest = [name for name in spec_class.model_fields if name not in placed]
-    folded = [(title, list(names)) for title, names in spec_class.sections if title not in open_]
-    return [("", top), *folded, *([("details", rest)] if rest else [])]
 
 
 def guide(given: Mapping[str, object]) -> Guidance:

@@ -15,7 +15,6 @@ from tui.experiment.progress import RunProgress
 from tui.kvcache.why import growth
 from tui.widgets.chart.chart import Chart
 from tui.widgets.hanging import hanging
-from tui.widgets.threads import in_thread
 
 _TOKEN_MS = "token_ms"
 """A metric by length, labelled with a cache or without one."""
@@ -54,13 +53,11 @@ class WhyView(LiveRun[RunProgress]):
     """
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+        super().__init__(RunProgress, result=KvCacheWhyResult, id=id)
         self.table = ResultTable(growth.COLUMNS)
         self._verdict = Static(classes="why--verdict", markup=False)
         self._words = Static(classes="why--words", markup=False)
         self._time, self._projections = Chart(id="why-time"), Chart(id="why-projections")
-        self.result: KvCacheWhyResult | None = None
-        self._of = ""
         self._turn = 0
 
     def compose(self) -> ComposeResult:
@@ -79,30 +76,20 @@ class WhyView(LiveRun[RunProgress]):
         self.set_class(self.size.height < _LOW and not broad, "-low")
         self.set_class(broad, "-broad")
         self._show_turn()
-        self._fill()
+        self.redraw()
 
-    def new_progress(self) -> RunProgress:
-        return RunProgress()
-
-    def draw(self, run: Run, progress: RunProgress) -> None:
-        done = self.follower is not None and self.follower.state.status == "done"
-        if self._of != run.id:
-            self._of, self.result = run.id if done else "", None
-            if done:
-                self._load(run)
-        if self.result is None:
-            curves = progress.curves.get(_TOKEN_MS, {})
-            self.set_class(True, "-going")
-            self.set_class(not curves, "-nothing")
+    def draw(self, run: Run, progress: RunProgress) -> None:  # noqa: ARG002
+        result, curves = self.result_as(KvCacheWhyResult), progress.curves.get(_TOKEN_MS, {})
+        self.set_class(result is None, "-going")
+        self.set_class(result is None and not curves, "-nothing")
+        if result is None:
             self._time.set_plot(growth.progress_plot(curves))
-
-    @in_thread(group="why", description="read a result", exclusive=True)
-    def _load(self, run: Run) -> None:
-        self.app.call_from_thread(self.show, run.result_as(KvCacheWhyResult))
-
-    def show(self, result: KvCacheWhyResult | None) -> None:
-        self.result = result
-        self._fill()
+        elif self.size.width:
+            self._verdict.update(Content.styled(growth.verdict(result), "bold"))
+            self._time.set_plot(growth.time_plot(result))
+            self._projections.set_plot(growth.projections_plot(result.rows))
+            self.table.show([(row.tokens, row) for row in result.rows])
+            self._words.update(hanging(growth.sentences(result), self.size.width))
 
     def next_chart(self) -> None:
         self._turn += 1
@@ -115,13 +102,3 @@ class WhyView(LiveRun[RunProgress]):
         self.set_class(turn != "table", "-charts")
         self.set_class(turn == "time", "-time")
         self.set_class(turn == "projections", "-projections")
-
-    def _fill(self) -> None:
-        if self.result is None or not self.size.width:
-            return
-        self.remove_class("-nothing", "-going")
-        self._verdict.update(Content.styled(growth.verdict(self.result), "bold"))
-        self._time.set_plot(growth.time_plot(self.result))
-        self._projections.set_plot(growth.projections_plot(self.result.rows))
-        self.table.show([(row.tokens, row) for row in self.result.rows])
-        self._words.update(hanging(growth.sentences(self.result), self.size.width))

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import ValidationError
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Container, Vertical
+from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
-from textual.worker import get_current_worker
 
 from core.quantize.compare.spec import SETS, QuantizeCompareSpec
-from core.spec import Values
+from core.runs.state.store import Run
+from core.spec import Values, short_name
+from tui.experiment.finished import ReadsRuns
 from tui.experiment.names import model
-from tui.experiment.told import convention
+from tui.experiment.sentences import convention
 from tui.quantize.compare.charts import COLUMNS, Compared, cells, newest, plots
-from tui.services.services import services_of
 from tui.widgets import words
 from tui.widgets.chart.chart import Chart
 from tui.widgets.table.table import Table
-from tui.widgets.threads import in_thread
 
 _ROOMY = (100, 28)
 """Columns and lines from which on the four charts stand together."""
 
 
-class ComparisonView(Vertical):
+class ComparisonView(ReadsRuns[Compared | None]):
     """The newest comparison of the form's model. In a small window the charts take turns."""
 
     HELP = (
@@ -63,23 +64,15 @@ class ComparisonView(Vertical):
         self.set_class(self.size.width < _ROOMY[0] or self.size.height < _ROOMY[1], "-small")
         self._fill()
 
-    def load(self, model_name: str, chosen: str | None = None) -> None:
-        """Read the newest comparison of a model off the event loop, then show it."""
-        self._read(model_name, chosen)
+    def read_runs(self, runs: Sequence[Run], run_id: str | None) -> Compared | None:
+        return newest(runs, self.model_name, run_id)
 
-    @in_thread(group="comparison", description="read a comparison", exclusive=True)
-    def _read(self, model_name: str, chosen: str | None) -> None:
-        found = newest(services_of(self).runs.list_runs(), model_name, chosen)
-        if not get_current_worker().is_cancelled:
-            self.app.call_from_thread(self.show, found, model_name)
-
-    def show(self, found: Compared | None, model_name: str) -> None:
-        """Show a comparison, or how to get one."""
+    def show_found(self, found: Compared | None, run_id: str | None) -> None:  # noqa: ARG002
         self._compared = found
         self.set_class(found is None, "-nothing")
         if found is None:
             counts = " or ".join(str(len(variants)) for variants in SETS.values())
-            wanted = f"{counts} quantizations of {model({'model': model_name})}"
+            wanted = f"{counts} quantizations of {short_name(self.model_name)}"
             self._head.update(f"F6 measures {wanted} side by side: size, errors, perplexity, divergence. No checkpoint is kept.")
             return
         for chart, plot in zip(self._charts, plots(found.result.charts), strict=True):

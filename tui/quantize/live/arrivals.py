@@ -30,38 +30,38 @@ class Arrivals:
     plot: Plot | None = None
 
 
-def arrivals(tape: RunProgress) -> Arrivals:
+def arrivals(progress: RunProgress) -> Arrivals:
     """What there is to show of a run."""
-    if tape.errors:
-        return _errors(tape)
-    return _sensitivities(tape) if tape.sensitivity else Arrivals("nothing")
+    if progress.errors:
+        return _errors(progress)
+    return _sensitivities(progress) if progress.sensitivity else Arrivals("nothing")
 
 
-def _errors(tape: RunProgress) -> Arrivals:
-    chosen = bool(tape.assigned)
+def _errors(progress: RunProgress) -> Arrivals:
+    chosen = bool(progress.assigned)
     columns = (("linear", 36), ("relative error", 14), *((("bits", 6),) if chosen else ()))
     rows = []
-    for name, error in tape.errors:
+    for name, error in progress.errors:
         row = (clean(name), NOT_FINITE if error is None else f"{error:.4f}")
-        rows.append((*row, words.figure(tape.assigned.get(name), 1)) if chosen else row)
-    return Arrivals(f"errors {tape.passes} {chosen}", columns, rows, layers.plot(tape.errors))
+        rows.append((*row, words.figure(progress.assigned.get(name), 1)) if chosen else row)
+    return Arrivals(f"errors {progress.passes} {chosen}", columns, rows, layers.plot(progress.errors))
 
 
-def _sensitivities(tape: RunProgress) -> Arrivals:
-    widths = sorted({bits for of_linear in tape.sensitivity.values() for bits in of_linear})
+def _sensitivities(progress: RunProgress) -> Arrivals:
+    widths = sorted({bits for of_linear in progress.sensitivity.values() for bits in of_linear})
     rows = [
         (short(name), *(words.figure(of_linear[bits], 2) if bits in of_linear else "" for bits in widths))
-        for name, of_linear in tape.sensitivity.items()
+        for name, of_linear in progress.sensitivity.items()
     ]
     return Arrivals(
-        f"sensitivity {widths}", (("KL of the model with", 23), *((f"{bits} bit", 9) for bits in widths)), rows, sensitivity_plot(tape, widths)
+        f"sensitivity {widths}", (("KL of the model with", 23), *((f"{bits} bit", 9) for bits in widths)), rows, sensitivity_plot(progress, widths)
     )
 
 
-def sensitivity_plot(tape: RunProgress, widths: Sequence[int]) -> Plot:
+def sensitivity_plot(progress: RunProgress, widths: Sequence[int]) -> Plot:
     """What the whole model loses when one linear of a block alone gets few bits: the worst linear of each block, a line a width."""
     worst: dict[int, dict[int, float]] = {bits: {} for bits in widths}
-    for position, (name, of_linear) in enumerate(tape.sensitivity.items()):
+    for position, (name, of_linear) in enumerate(progress.sensitivity.items()):
         match = _BLOCK.search(name)
         block = int(match.group(1)) if match else position
         for bits, loss in of_linear.items():

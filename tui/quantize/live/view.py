@@ -28,7 +28,7 @@ class LiveView(LiveRun[RunProgress]):
     SO_FAR = (("ppl_before", "perplexity before"), ("ppl_after", "after"), ("kl_mean", "KL"))
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+        super().__init__(RunProgress, id=id)
         self._chart = Chart()
         self._table = GrowingTable()
 
@@ -38,11 +38,8 @@ class LiveView(LiveRun[RunProgress]):
         yield self._table
         yield self.log_lines
 
-    def new_progress(self) -> RunProgress:
-        return RunProgress()
-
-    def draw(self, run: Run, tape: RunProgress) -> None:
-        found = arrivals(tape)
+    def draw(self, run: Run, progress: RunProgress) -> None:
+        found = arrivals(progress)
         self.set_class(not found.rows, "-nothing")
         self._table.fill((run.id, found.kind), found.columns, found.rows)
         self._chart.set_plot(found.plot)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.runs.pareto import Pareto, Point, Quality
 from core.sanitize import clean
-from tui.experiment.told import convention
+from tui.experiment.sentences import convention
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
 

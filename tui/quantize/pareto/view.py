@@ -1,8 +1,8 @@
-"""Which quantizations of a model are worth their size: all runs beside each other, those that nothing beats marked."""
+"""Which quantizations of a model are worth their size: all runs in one table, those that nothing beats marked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from rich.text import Text
 from textual import on
@@ -10,21 +10,21 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import DataTable, Static
-from textual.worker import get_current_worker
 
 from core.quantize.spec import QuantizeSpec
 from core.runs import pareto as core
 from core.runs.state.store import Run
-from core.spec import Values
-from tui.experiment.names import model
+from core.spec import Values, short_name
+from tui.experiment.finished import ReadsRuns
 from tui.experiment.table_or_chart import TableOrChart
 from tui.quantize.pareto import lines as pareto
-from tui.services.services import services_of
 from tui.widgets.hanging import hanging
-from tui.widgets.threads import in_thread
+
+Front = tuple[tuple[core.Pareto, ...], dict[str, Run]]
+"""What was found, one for each measure; runs by id."""
 
 
-class ParetoView(TableOrChart):
+class ParetoView(TableOrChart, ReadsRuns[Front]):
     """A table in order of size, and size against quality in a chart."""
 
     HELP = (
@@ -49,7 +49,6 @@ class ParetoView(TableOrChart):
         self._head = Static(classes="pareto--head turns--head", markup=False)
         self._found: tuple[core.Pareto, ...] = ()
         self._runs: dict[str, Run] = {}
-        self._model = ""
         self._filled: tuple[object, int] | None = None
 
     def compose(self) -> ComposeResult:
@@ -57,29 +56,16 @@ class ParetoView(TableOrChart):
         yield self.table
         yield self.chart
 
-    def load(self, model_name: str) -> None:
-        """Read the runs of a model off the event loop, then show them."""
-        self._model = model_name
-        self._read(model_name)
+    def read_runs(self, runs: Sequence[Run], run_id: str | None) -> Front:  # noqa: ARG002
+        found = tuple(core.pareto(self.model_name, by_quality=measure.metric, runs=runs) for measure in pareto.MEASURES)
+        return found, {run.id: run for run in runs}
 
-    def reload(self) -> None:
-        if self._model:
-            self._read(self._model)
-
-    @in_thread(group="pareto", description="read all runs of a model", exclusive=True)
-    def _read(self, model_name: str) -> None:
-        runs = services_of(self).runs.list_runs()
-        found = tuple(core.pareto(model_name, by_quality=measure.metric, runs=runs) for measure in pareto.MEASURES)
-        if not get_current_worker().is_cancelled:
-            self.app.call_from_thread(self.show, found, {run.id: run for run in runs}, model_name)
-
-    def show(self, found: tuple[core.Pareto, ...], runs: Mapping[str, Run], model_name: str) -> None:
-        """Show what was found, one for each measure."""
-        self._found, self._runs = found, dict(runs)
-        nothing = not any(each.points for each in found)
+    def show_found(self, found: Front, run_id: str | None) -> None:  # noqa: ARG002
+        self._found, self._runs = found
+        nothing = not any(each.points for each in self._found)
         self.set_class(nothing, "-nothing")
         if nothing:
-            self._head.update(f"No quantization of {model({'model': model_name})} has been measured yet. F5 starts one, F6 compares the common ones.")
+            self._head.update(f"No quantization of {short_name(self.model_name)} has been measured yet. F5 starts one, F6 compares the common ones.")
         self.draw()
         self.refresh_bindings()
 
@@ -120,7 +106,7 @@ class ParetoView(TableOrChart):
         found, measure, chosen = self._found[self.figure], pareto.MEASURES[self.figure], self.chosen
         if chosen is None:
             return
-        head = Content.assemble((f"{chosen.title} of {model({'model': self._model})}", "bold"), f"  {measure.told(chosen.quality, chosen.error)}")
+        head = Content.assemble((f"{chosen.title} of {short_name(self.model_name)}", "bold"), f"  {measure.told(chosen.quality, chosen.error)}")
         rows = [("", pareto.explained(found, chosen, measure)), *pareto.told(found)]
         self._head.update(Content("\n").join([head, hanging(rows, self.size.width or 60)]))
         self.chart.set_plot(pareto.plot(found, chosen, measure))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from core.sanitize import clean
-from tui.experiment.told import convention
+from tui.experiment.sentences import convention
 from tui.quantize.results.outcome import Outcome
 from tui.widgets import words
 

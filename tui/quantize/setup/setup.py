@@ -22,9 +22,9 @@ class SetupView(setup.SetupView[QuantizeSpec]):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         editors = {"method": partial(PickedChoice, read=method_options), "level": partial(PickedChoice, read=self._levels)}
-        super().__init__(QuantizeSpec, sections(), editors, guide, id=id)
+        super().__init__(QuantizeSpec, self._foresee_checked, sections(), editors, guide, id=id)
 
-    def foreseen(self, spec: QuantizeSpec, found: Admission) -> Fit:
+    def _foresee_checked(self, spec: QuantizeSpec, found: Admission) -> Fit:
         return foreseen(spec, found.answer, self._gpus() if spec.method == "fp8" else None)
 
     def _levels(self) -> Options:

@@ -1,21 +1,22 @@
-"""The test of losslessness: started with a key or a button, told in words."""
+"""The test of losslessness: started with a key or a button."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.widgets import Button, Static
-from textual.worker import get_current_worker
 
+from core.runs.state.store import Run
+from core.spec import short_name
 from core.speculate.lossless.result import Comparison
-from tui.experiment.finished import ResultTable
-from tui.experiment.names import model
+from tui.experiment.finished import ReadsRuns, ResultTable
 from tui.services.services import services_of
 from tui.speculate.lossless import lines as lossless_lines
 from tui.speculate.lossless.lines import Tested
-from tui.widgets.threads import in_thread
 
 _WHAT = (
     "No losslessness test of {model} yet. t starts it with the drafter of the form: many texts with and without speculation, total variation and "
@@ -25,7 +26,7 @@ _TALL = 34
 """Lines from which on there is room for how it was tested."""
 
 
-class LosslessView(Vertical):
+class LosslessView(ReadsRuns[Tested | None]):
     """Verdict, the comparisons, and what they mean."""
 
     HELP = (
@@ -53,7 +54,6 @@ class LosslessView(Vertical):
         self.table: ResultTable[Comparison] = ResultTable(lossless_lines.COLUMNS)
         self._head = Static(classes="lossless--head", markup=False)
         self._tested: Tested | None = None
-        self._model = ""
 
     def compose(self) -> ComposeResult:
         yield self.button
@@ -68,24 +68,12 @@ class LosslessView(Vertical):
         self.set_class(self.size.height < 26, "-low")
         self._draw()
 
-    def load(self, model_name: str, run_id: str | None = None) -> None:
-        """Read the newest test of a model off the event loop, then show it."""
-        self._model = model_name
-        self._read(model_name, run_id)
+    def read_runs(self, runs: Sequence[Run], run_id: str | None) -> Tested | None:
+        return lossless_lines.newest(runs, self.model_name, run_id)
 
-    def reload(self) -> None:
-        if self._model:
-            self._read(self._model, None)
-
-    @in_thread(group="lossless", description="read a test", exclusive=True)
-    def _read(self, model_name: str, run_id: str | None) -> None:
-        found = lossless_lines.newest(services_of(self).runs.list_runs(), model_name, run_id)
-        if not get_current_worker().is_cancelled:
-            self.app.call_from_thread(self.show_test, found)
-
-    def show_test(self, tested: Tested | None) -> None:
-        self._tested = tested
-        self.set_class(tested is None, "-nothing")
+    def show_found(self, found: Tested | None, run_id: str | None) -> None:  # noqa: ARG002
+        self._tested = found
+        self.set_class(found is None, "-nothing")
         self._draw()
 
     @on(Button.Pressed)
@@ -98,7 +86,7 @@ class LosslessView(Vertical):
         if not width:
             return
         if self._tested is None:
-            self._head.update(_WHAT.format(model=model({"model": self._model})))
+            self._head.update(_WHAT.format(model=short_name(self.model_name)))
             return
         self._head.update(lossless_lines.describe(self._tested, width - 1, notes=self.size.height >= _TALL))
         self.table.show([(each.name, each) for each in self._tested.result.comparisons])

@@ -9,22 +9,20 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import DataTable, Static
-from textual.worker import get_current_worker
 
-from tui.experiment.finished import ResultTable
-from tui.experiment.names import model
+from core.runs.state.store import Run
+from core.spec import Values, short_name
+from tui.experiment.finished import ReadsRuns, ResultTable
 from tui.experiment.table_or_chart import TableOrChart
-from tui.services.services import services_of
 from tui.speculate.results import setting_lines, settings
 from tui.speculate.results.settings import Entry, Shown
 from tui.widgets.hanging import hanging
-from tui.widgets.threads import in_thread
 
 _TALL = 40
 """Lines from which on there is room for how it was measured."""
 
 
-class SpeculateResults(TableOrChart):
+class SpeculateResults(TableOrChart, ReadsRuns[list[Entry]]):
     """Figures above, a row for each gamma and temperature of every run, a chart."""
 
     HELP = (
@@ -49,7 +47,6 @@ class SpeculateResults(TableOrChart):
         self._figures = Static(classes="results--figures turns--head", markup=False)
         self.entries: list[Entry] = []
         """Every measured setting of the model, newest run first."""
-        self._model = ""
         self.chosen: Entry | None = None
         """The row that is shown in full."""
 
@@ -58,32 +55,23 @@ class SpeculateResults(TableOrChart):
         yield self.table
         yield self.chart
 
-    def load(self, model_name: str, run_id: str | None = None) -> None:
-        self._model = model_name
-        self._read(model_name, run_id)
+    def read_runs(self, runs: Sequence[Run], run_id: str | None) -> list[Entry]:  # noqa: ARG002
+        return settings.of_model(runs, self.model_name)
 
-    def reload(self) -> None:
-        if self._model:
-            self._read(self._model, None)
-
-    @in_thread(group="results", description="read results", exclusive=True)
-    def _read(self, model_name: str, run_id: str | None) -> None:
-        found = settings.of_model(services_of(self).runs.list_runs(), model_name)
-        if not get_current_worker().is_cancelled:
-            self.app.call_from_thread(self.show_settings, found, model_name, run_id)
-
-    def show_settings(self, entries: Sequence[Entry], model_name: str, run_id: str | None = None) -> None:
-        self.entries = list(entries)
+    def show_found(self, found: list[Entry], run_id: str | None) -> None:
+        self.entries = found
         wanted = [entry for entry in self.entries if entry.run_id == run_id]
         kept = next((entry for entry in self.entries if self.chosen is not None and entry.key == self.chosen.key), None)
         self.chosen = settings.fastest(wanted) or kept or settings.fastest(self.entries)
         self.set_class(self.chosen is None, "-nothing")
         if self.chosen is None:
-            self._figures.update(
-                f"No finished run of {model({'model': model_name})} yet. F5 starts one; the Simulator predicts the speed-up without a run."
-            )
+            name = short_name(self.model_name)
+            self._figures.update(f"No finished run of {name} yet. F5 starts one; the Simulator predicts the speed-up without a run.")
         self.draw()
         self.post_message(self.Chosen())
+
+    def values(self) -> Values | None:
+        return self.chosen.run.values if self.chosen is not None else None
 
     def figures(self) -> int:
         return settings.FIGURES

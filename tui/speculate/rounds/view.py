@@ -37,7 +37,7 @@ class SpeculateLive(LiveRun[SpeculateProgress]):
     """
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+        super().__init__(SpeculateProgress, id=id)
         self.add_class("-textless")
         self.figures = LiveLines(classes="live--figures")
         self.done = LiveLines(classes="live--done")
@@ -47,9 +47,6 @@ class SpeculateLive(LiveRun[SpeculateProgress]):
     def title(self, run: Run) -> str:
         """Drafter, gammas, temperatures, model; of a test that it is one."""
         return f"{'test of ' if run.capability == TEST else ''}{super().title(run)}"
-
-    def new_progress(self) -> SpeculateProgress:
-        return SpeculateProgress()
 
     def compose(self) -> ComposeResult:
         yield self.head
@@ -64,8 +61,7 @@ class SpeculateLive(LiveRun[SpeculateProgress]):
         lines = tokens.legend(max(event.size.width, 1))
         self.legend.styles.height = len(lines)
         self.legend.show(lines)
-        if self.follower is not None:
-            self.draw(self.follower.run, self.follower.tape)
+        self.redraw()
 
     def draw(self, run: Run, progress: SpeculateProgress) -> None:  # noqa: ARG002
         self.set_class(not progress.curves, "-nothing")
@@ -76,6 +72,6 @@ class SpeculateLive(LiveRun[SpeculateProgress]):
         self.figures.show(figures.figures(progress, self.size.width)[1 if self.has_class("-low") else 0 :])
         self.text.show_rounds(progress.begin, progress.rounds)
 
-    def turn(self) -> None:
+    def next_chart(self) -> None:
         """From the text to the rounds and back."""
         self.text.turn()

@@ -5,28 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.runs.launch.admission import Admission
-from core.speculate.spec import BUNDLED_PAIRS, DraftingSpec, SpeculateSpec
+from core.speculate.forecast import ASSUMED_ALPHA, SpeculateFit
+from core.speculate.spec import BUNDLED_PAIRS, SpeculateSpec
 from tui.experiment.fit import Fit
-from tui.experiment.setup import SetupView
+from tui.experiment.setup import SetupView, sections
 from tui.speculate.drafting import Drafting
-from tui.speculate.setup.fit import lines
+from tui.widgets import words
 from tui.widgets.form.fields.guide import Guidance
 from tui.widgets.form.fields.model import ModelEditor
 
-_OPEN = ("drafter", "draft", "gamma", "ngram_min", "ngram_max", "keep_layers", "skip_layers", "medusa_heads", "acceptance", "temperature")
-"""Fields without a fold, after the model."""
+_OPEN = ("model", "drafter", "draft", "gamma", "ngram_min", "ngram_max", "keep_layers", "skip_layers", "medusa_heads", "acceptance", "temperature")
+"""Fields without a fold."""
 _ABOUT = {
     "model": "a small model of the same vocabulary drafts",
     "lookup": "n-grams are looked up in the text so far: no computation",
     "layers": "the target's own blocks, some skipped, draft",
     "medusa": "heads on the target's last hidden state draft a tree",
 }
-
-
-def sections() -> list[tuple[str, list[str]]]:
-    """The form's sections: who drafts and how much without a title, the rest behind folds."""
-    rest = [(title, [name for name in names if name not in ("model", *_OPEN)]) for title, names in SpeculateSpec.sections]
-    return [("", ["model", *_OPEN]), *((title, names) for title, names in rest if names)]
 
 
 def guide(given: Mapping[str, object]) -> Guidance:
@@ -40,11 +35,19 @@ def guide(given: Mapping[str, object]) -> Guidance:
     )
 
 
-class SpeculateSetup(SetupView[SpeculateSpec]):
+def setup(id: str) -> SetupView[SpeculateSpec]:  # noqa: A002
     """The form of a measurement; the test of losslessness takes its drafter and its sampling from it."""
+    return SetupView(SpeculateSpec, foreseen, sections(SpeculateSpec, _OPEN), {"draft": ModelEditor}, guide, id=id)
 
-    def __init__(self, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(SpeculateSpec, sections(), {"draft": ModelEditor}, guide, id=id)
 
-    def foreseen(self, spec: DraftingSpec, found: Admission) -> Fit:
-        return Fit(lines=lines(spec, found.answer), warnings=found.answer.warnings)
+def foreseen(spec: SpeculateSpec, admission: Admission) -> Fit:
+    """The speed-up, the costs that it assumes, and the memory."""
+    found: SpeculateFit = admission.answer
+    if spec.drafter == "medusa":
+        gain = "not predicted: the heads' acceptance is measured in the run"
+    else:
+        gain = f"{found.predicted_speedup:.2f} times plain decoding at γ {spec.gamma[0]}, {ASSUMED_ALPHA:.0%} acceptance assumed"
+    drafting = f"c {words.figure(found.cost_ratio, 3)} from the weights read" if found.cost_ratio else "c next to nothing"
+    free = "" if found.memory_available is None else f", {words.size(found.memory_available)} free"
+    memory = f"{words.size(found.peak_memory_bytes)} peak memory{free}"
+    return Fit(lines=(("estimate", gain), ("", f"{drafting}, v 1 assumed"), ("", memory)), warnings=found.warnings)

@@ -39,10 +39,10 @@ def progress(t: float, done: int, label: str = "") -> events.Progress:
     return events.Progress(NOW + t, done, 100, label or f"{done} of 100 requests answered")
 
 
-def tape_of(*said: events.Event) -> BenchmarkProgress:
-    tape = BenchmarkProgress()
-    tape.add(said)
-    return tape
+def progress_of(*said: events.Event) -> BenchmarkProgress:
+    progress = BenchmarkProgress()
+    progress.add(said)
+    return progress
 
 
 def text(line: Line) -> str:
@@ -53,41 +53,41 @@ PAUSED = (progress(0, 0), second(1, tokens_per_second=50.0), progress(10, 50), s
 
 
 def test_a_pause_is_told_with_its_length_and_what_is_under_way() -> None:
-    lines = load_words.figures(tape_of(*PAUSED[:4]), 80, NOW + 11, wished=True)
+    lines = load_words.figures(progress_of(*PAUSED[:4]), 80, NOW + 11, wished=True)
     assert text(lines[1]) == "‖ paused for 1 s, 3 in flight will finish  p resumes"
     assert len(lines) == load_words.LINES
-    assert text(load_words.figures(tape_of(*PAUSED), 80, NOW + 72, wished=True)[1]) == "‖ paused for 1 min 2 s, nothing in flight  p resumes"
+    assert text(load_words.figures(progress_of(*PAUSED), 80, NOW + 72, wished=True)[1]) == "‖ paused for 1 min 2 s, nothing in flight  p resumes"
 
 
 def test_one_that_was_asked_for_and_has_not_begun_is_told_as_such() -> None:
-    told = tape_of(second(1, tokens_per_second=50.0))
+    told = progress_of(second(1, tokens_per_second=50.0))
     assert text(load_words.figures(told, 80, NOW + 2, wished=True)[1]).startswith("‖ will pause as soon as it can")
     assert text(load_words.figures(told, 80, NOW + 2)[1]).startswith("now 50")
 
 
 def test_the_time_left_does_not_grow_by_a_pause() -> None:
-    tape = tape_of(*PAUSED)
-    assert tape.seconds_left(NOW + 60) is None, "nobody knows how long it waits"
-    tape.add([second(40, paused_before=30.0, running=8), progress(40, 50)])
-    assert tape.paused(NOW + 41) is None
-    assert tape.seconds_left(NOW + 40) == pytest.approx(10)
-    tape.add([second(50, paused=10.0, paused_before=30.0), second(50.1, paused_before=40.0), progress(50.1, 50)])
-    assert tape.seconds_left(NOW + 50) == pytest.approx(10)
+    load = progress_of(*PAUSED)
+    assert load.seconds_left(NOW + 60) is None, "nobody knows how long it waits"
+    load.add([second(40, paused_before=30.0, running=8), progress(40, 50)])
+    assert load.paused(NOW + 41) is None
+    assert load.seconds_left(NOW + 40) == pytest.approx(10)
+    load.add([second(50, paused=10.0, paused_before=30.0), second(50.1, paused_before=40.0), progress(50.1, 50)])
+    assert load.seconds_left(NOW + 50) == pytest.approx(10)
 
 
 def test_the_throughput_of_a_pause_is_drawn_as_none() -> None:
-    tape = tape_of(second(1, tokens_per_second=50.0), second(2, paused=0.0), second(30, paused_before=28.0), second(31, tokens_per_second=50.0))
-    (series,) = curves.throughput(tuple(tape.seconds)).series
+    load = progress_of(second(1, tokens_per_second=50.0), second(2, paused=0.0), second(30, paused_before=28.0), second(31, tokens_per_second=50.0))
+    (series,) = curves.throughput(tuple(load.seconds)).series
     assert list(series.y) == [50.0, 0.0, 0.0, 50.0]
 
 
 def test_errors_are_shown_by_their_reason_as_they_come() -> None:
-    tape = tape_of(second(1, failed=3), failures(1, refused=2, broken=1))
-    assert [text(line) for line in load_words.errors(tape, 4, 80)] == ["✗ 2 failed refused", "✗ 1 failed broken"]
-    tape.add([second(2, failed=9), failures(2, refused=8, broken=1)])
-    assert [text(line) for line in load_words.errors(tape, 1, 80)] == ["✗ 8 failed refused  and 1 for other reasons"]
-    assert load_words.errors(tape, 0, 80) == []
-    long = tape_of(second(1, failed=2), failures(1, **{"x" * 200: 1, "y": 1}))
+    progress = progress_of(second(1, failed=3), failures(1, refused=2, broken=1))
+    assert [text(line) for line in load_words.errors(progress, 4, 80)] == ["✗ 2 failed refused", "✗ 1 failed broken"]
+    progress.add([second(2, failed=9), failures(2, refused=8, broken=1)])
+    assert [text(line) for line in load_words.errors(progress, 1, 80)] == ["✗ 8 failed refused  and 1 for other reasons"]
+    assert load_words.errors(progress, 0, 80) == []
+    long = progress_of(second(1, failed=2), failures(1, **{"x" * 200: 1, "y": 1}))
     (line,) = load_words.errors(long, 1, 60)
     assert len(text(line)) == 60
     assert text(line).endswith("and 1 for other reasons")
@@ -95,8 +95,8 @@ def test_errors_are_shown_by_their_reason_as_they_come() -> None:
 
 def test_errors_of_the_loads_before_stay() -> None:
     """Of a sweep or a comparison, whose loads follow each other."""
-    tape = tape_of(second(5, failed=2), failures(5, refused=2), second(1, failed=0), second(2, failed=1), failures(2, refused=1, broken=4))
-    assert tape.reasons == [(("failed", "broken"), 4), (("failed", "refused"), 3)]
+    progress = progress_of(second(5, failed=2), failures(5, refused=2), second(1, failed=0), second(2, failed=1), failures(2, refused=1, broken=4))
+    assert progress.reasons == [(("failed", "broken"), 4), (("failed", "refused"), 3)]
 
 
 def test_requests_that_were_cut_off_are_a_part_of_those_that_were_not_answered() -> None:
@@ -202,8 +202,8 @@ def test_a_load_that_waits(snap_compare: Any, make_app: MakeApp, size: tuple[int
 
 
 def test_requests_under_way_are_drawn_as_the_client_counts_them() -> None:
-    quiet = curves.concurrency(tuple(tape_of(second(1, running=8), second(2, running=0)).seconds))
+    quiet = curves.concurrency(tuple(progress_of(second(1, running=8), second(2, running=0)).seconds))
     assert [(series.label, list(series.y)) for series in quiet.series] == [("sent", [8.0, 0.0])]
-    told = curves.concurrency(tuple(tape_of(second(1, running=8, server_running=5.0, server_waiting=3.0)).seconds))
+    told = curves.concurrency(tuple(progress_of(second(1, running=8, server_running=5.0, server_waiting=3.0)).seconds))
     assert [series.label for series in told.series] == ["sent", "computed by the server", "waiting in it"]
-    assert curves.concurrency(tuple(tape_of(second(1, running=0)).seconds)).series == ()
+    assert curves.concurrency(tuple(progress_of(second(1, running=0)).seconds)).series == ()

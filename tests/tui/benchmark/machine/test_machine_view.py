@@ -28,18 +28,18 @@ def changed(row: ProductRow, **values: Any) -> ProductRow:
 
 
 def test_events_tell_what_the_result_tells() -> None:
-    tape = MachineProgress()
-    tape.add(made.told("machine", NOW))
-    found = tape.measured()
+    progress = MachineProgress()
+    progress.add(made.told("machine", NOW))
+    found = progress.measured()
     assert (found.squares, found.bandwidths, found.roofs, found.rows) == (RESULT.squares, RESULT.bandwidths, RESULT.roofs, RESULT.rows)
 
 
 def test_rows_of_another_version_are_passed_over() -> None:
-    tape = MachineProgress()
-    tape.add([Detail(NOW, kind, {"device": "cpu"}) for kind in ("square", "bandwidth", "roof", "product", "unheard-of")])
-    assert tape.measured().rows == ()
-    assert machine_words.size_plot(tape.measured()).series == ()
-    assert machine_words.roof_plot(tape.measured(), None).series == ()
+    progress = MachineProgress()
+    progress.add([Detail(NOW, kind, {"device": "cpu"}) for kind in ("square", "bandwidth", "roof", "product", "unheard-of")])
+    assert progress.measured().rows == ()
+    assert machine_words.size_plot(progress.measured()).series == ()
+    assert machine_words.roof_plot(progress.measured(), None).series == ()
 
 
 def test_deviations_are_shown_where_all_of_them_fit() -> None:
@@ -139,7 +139,7 @@ async def test_f5_in_its_form_measures_the_machine_and_shows_it_as_it_goes(make_
         assert "fit into the last-level cache" not in str(pane.machine._words.render())
         made.write_result(run, RESULT)
         run.save_state(run.state.model_copy(update={"status": "done", "ended": NOW}))
-        await until(pilot, lambda: pane.machine.follower is not None and pane.machine.follower.tape.result is not None)
+        await until(pilot, lambda: pane.machine.follower is not None and pane.machine.follower.result is not None)
         await settle(pilot)
         assert "AMD EPYC, 1 thread" in shown(pilot)
 

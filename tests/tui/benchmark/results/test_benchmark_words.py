@@ -23,7 +23,7 @@ from tui.benchmark.results.entries import BenchmarkRun, Entry
 from tui.benchmark.servers import server_words
 from tui.benchmark.servers.progress import MEMORY, ServerProgress
 from tui.benchmark.setup import engines, foreseen
-from tui.benchmark.setup.setup import guide, sections
+from tui.benchmark.setup.setup import SECTIONS, guide
 from tui.experiment.finished import Finished
 from tui.experiment.fit import Fit
 from tui.widgets.live import Line
@@ -36,9 +36,9 @@ def text(line: Line) -> str:
 
 
 def heard(name: str) -> BenchmarkProgress:
-    tape = BenchmarkProgress()
-    tape.add(made.told(name, NOW))
-    return tape
+    progress = BenchmarkProgress()
+    progress.add(made.told(name, NOW))
+    return progress
 
 
 def finished(name: str, **changes: Any) -> BenchmarkRun:
@@ -54,37 +54,37 @@ def only(name: str, **changes: Any) -> Entry:
 
 
 def test_seconds_of_a_sweep_go_on_from_level_to_level() -> None:
-    tape = heard("sweep")
-    at = [x for x, _ in tape.seconds]
+    progress = heard("sweep")
+    at = [x for x, _ in progress.seconds]
     assert at == sorted(at)
-    assert len({told.level for _, told in tape.seconds}) > 1
-    assert at[-1] > max(told.t for _, told in tape.seconds), "each level begins at 0 again, the chart does not"
+    assert len({told.level for _, told in progress.seconds}) > 1
+    assert at[-1] > max(told.t for _, told in progress.seconds), "each level begins at 0 again, the chart does not"
 
 
 def test_a_second_that_is_none_is_passed_over() -> None:
-    tape = BenchmarkProgress()
-    tape.add([Detail(NOW, "second", {"t": "soon"}), Detail(NOW, "second", {})])
-    assert tape.last is None
-    assert load_words.figures(tape, 80) == [()] * load_words.LINES
+    progress = BenchmarkProgress()
+    progress.add([Detail(NOW, "second", {"t": "soon"}), Detail(NOW, "second", {})])
+    assert progress.last is None
+    assert load_words.figures(progress, 80) == [()] * load_words.LINES
 
 
 def test_errors_stand_apart_from_the_log() -> None:
-    tape = heard("failing")
-    assert any("CUDA out of memory" in error for error in tape.errors)
-    assert not any(line.startswith("request ") for line in tape.log)
-    lines = load_words.errors(tape, 2, 100)
+    progress = heard("failing")
+    assert any("CUDA out of memory" in error for error in progress.errors)
+    assert not any(line.startswith("request ") for line in progress.log)
+    lines = load_words.errors(progress, 2, 100)
     assert len(lines) == 2
-    last = tape.last
+    last = progress.last
     assert last is not None
     assert text(lines[-1]).endswith(f"and {last.failed - 2} more")
-    assert load_words.errors(tape, 0, 100) == []
+    assert load_words.errors(progress, 0, 100) == []
 
 
 def test_what_a_server_does_not_tell_is_no_zero() -> None:
-    tape = heard("failing")
-    told = text(load_words.figures(tape, 120)[3])
+    progress = heard("failing")
+    told = text(load_words.figures(progress, 120)[3])
     assert told == "server  reports no metrics"
-    assert curves.concurrency(tuple(tape.seconds)).series == ()
+    assert curves.concurrency(tuple(progress.seconds)).series == ()
 
 
 def test_throughput_is_of_requests_where_tokens_are_not_known() -> None:
@@ -95,8 +95,8 @@ def test_throughput_is_of_requests_where_tokens_are_not_known() -> None:
 
 @pytest.mark.parametrize("width", [1, 20, 60, 200])
 def test_figures_never_exceed_the_width(width: int) -> None:
-    tape = heard("runtime")
-    for line in (*load_words.figures(tape, width), *load_words.errors(heard("failing"), 4, width)):
+    progress = heard("runtime")
+    for line in (*load_words.figures(progress, width), *load_words.errors(heard("failing"), 4, width)):
         assert len(text(line)) <= width
 
 
@@ -317,8 +317,8 @@ def test_the_table_of_engines_tells_versions_and_reasons() -> None:
     assert "openai" not in {row.value for row in engines.options(to_start=True).rows}
 
 
-def test_every_field_stands_in_the_form_once() -> None:
-    placed = [name for _, fields in sections() for name in fields]
+def test_every_field_is_in_the_form_once() -> None:
+    placed = [name for _, fields in SECTIONS for name in fields]
     assert sorted(placed) == sorted(BenchmarkSpec.model_fields)
 
 
@@ -334,20 +334,20 @@ def test_fields_that_mean_nothing_are_hidden() -> None:
 
 
 def test_a_server_says_when_it_answers_and_what_it_takes() -> None:
-    tape = ServerProgress()
-    tape.add(made.told("server", NOW))
-    assert tape.ready is not None
-    assert tape.ready.url == "http://127.0.0.1:48901"
-    assert len(tape.course[MEMORY]) > 3
-    assert server_words.memory_plot(tape).series[0].y[0] == pytest.approx(322.5, rel=0.01)
+    progress = ServerProgress()
+    progress.add(made.told("server", NOW))
+    assert progress.ready is not None
+    assert progress.ready.url == "http://127.0.0.1:48901"
+    assert len(progress.course[MEMORY]) > 3
+    assert server_words.memory_plot(progress).series[0].y[0] == pytest.approx(322.5, rel=0.01)
     assert server_words.memory_plot(ServerProgress()).series == ()
 
 
 def test_a_ready_event_that_is_none_is_passed_over() -> None:
-    tape = ServerProgress()
-    tape.add([Detail(NOW, "ready", {"url": "http://x"}), Metric(NOW, "server_running", None, 0, ""), Log(NOW, "loading")])
-    assert tape.ready is None
-    assert tape.course == {}
+    progress = ServerProgress()
+    progress.add([Detail(NOW, "ready", {"url": "http://x"}), Metric(NOW, "server_running", None, 0, ""), Log(NOW, "loading")])
+    assert progress.ready is None
+    assert progress.course == {}
     assert SecondEvent.parse({}) is None
 
 

@@ -20,7 +20,7 @@ from core.quantize.methods import METHODS
 from core.quantize.result import LayerFigures, QuantizeMetrics, QuantizeResult
 from core.runs.compare.compare import compare
 from core.runs.pareto import pareto
-from core.runs.state.events import Artifact, Log, Metric, Progress
+from core.runs.state.events import Log, Metric, Progress
 from core.runs.state.store import list_runs
 from tests.tui.fakes import NOW
 from tests.tui.quantize import made
@@ -38,41 +38,39 @@ from tui.widgets.hanging import hanging
 from tui.widgets.progress import bar
 
 
-def test_a_tape_keeps_errors_figures_words_and_files_apart() -> None:
-    tape = RunProgress()
-    tape.add(
+def test_the_progress_keeps_errors_figures_and_words_apart() -> None:
+    progress = RunProgress()
+    progress.add(
         [
             Progress(10.0, 0, 4, "begin"),
             Metric(11.0, "layer_error", 0.1, 0, "model.layers.0.q"),
             Metric(12.0, "ppl_before", 12.0, 0, ""),
             Log(12.0, "said"),
-            Artifact(13.0, "/models/out", "checkpoint"),
             Progress(14.0, 1, 4, "on"),
         ]
     )
-    assert tape.errors == [("model.layers.0.q", 0.1)]
-    assert tape.metrics == {"ppl_before": 12.0}
-    assert tape.log == ["said"]
-    assert tape.artifacts == [("checkpoint", "/models/out")]
-    assert tape.progress == Progress(14.0, 1, 4, "on")
+    assert progress.errors == [("model.layers.0.q", 0.1)]
+    assert progress.metrics == {"ppl_before": 12.0}
+    assert progress.log == ["said"]
+    assert progress.progress == Progress(14.0, 1, 4, "on")
 
 
 def test_each_pass_over_the_model_begins_anew() -> None:
-    tape = RunProgress()
-    tape.add([Metric(1.0, "layer_error", 0.1, 0, "q"), Metric(1.0, "layer_error", 0.2, 1, "k"), Metric(2.0, "layer_error", 0.3, 0, "q")])
-    assert tape.errors == [("q", 0.3)]
-    assert tape.passes == 1
+    progress = RunProgress()
+    progress.add([Metric(1.0, "layer_error", 0.1, 0, "q"), Metric(1.0, "layer_error", 0.2, 1, "k"), Metric(2.0, "layer_error", 0.3, 0, "q")])
+    assert progress.errors == [("q", 0.3)]
+    assert progress.passes == 1
 
 
 def test_time_left_follows_the_pace_and_is_not_told_too_early_or_too_late() -> None:
-    tape = RunProgress()
-    assert tape.seconds_left(20.0) is None
-    tape.add([Progress(10.0, 0, 4, "")])
-    assert tape.seconds_left(20.0) is None
-    tape.add([Progress(20.0, 1, 4, "")])
-    assert tape.seconds_left(20.0) == 30.0
-    tape.add([Progress(50.0, 4, 4, "")])
-    assert tape.seconds_left(50.0) is None
+    progress = RunProgress()
+    assert progress.seconds_left(20.0) is None
+    progress.add([Progress(10.0, 0, 4, "")])
+    assert progress.seconds_left(20.0) is None
+    progress.add([Progress(20.0, 1, 4, "")])
+    assert progress.seconds_left(20.0) == 30.0
+    progress.add([Progress(50.0, 4, 4, "")])
+    assert progress.seconds_left(50.0) is None
 
 
 def test_a_follower_reads_on_where_it_stopped() -> None:
@@ -81,11 +79,11 @@ def test_a_follower_reads_on_where_it_stopped() -> None:
     said = made.layer_errors(6, NOW - 18)
     made.say(run, *said[:5])
     follower.look(LiveRuns(resolve))
-    assert len(follower.tape.errors) == 2
+    assert len(follower.progress.errors) == 2
     made.say(run, *said[5:])
     follower.look(LiveRuns(resolve))
     follower.look(LiveRuns(resolve))
-    assert len(follower.tape.errors) == 6
+    assert len(follower.progress.errors) == 6
     assert not follower.over
 
 

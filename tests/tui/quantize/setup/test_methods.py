@@ -127,26 +127,26 @@ def measured(block: int, bits: int, kl: float | None) -> Metric:
 
 
 def test_sensitivities_stand_in_a_table_while_they_are_measured_and_give_way_to_errors() -> None:
-    tape = RunProgress()
-    assert arrivals(tape).rows == ()
-    tape.add([measured(0, 2, 0.5), measured(0, 4, 0.01), measured(1, 2, 0.25)])
-    found = arrivals(tape)
+    progress = RunProgress()
+    assert arrivals(progress).rows == ()
+    progress.add([measured(0, 2, 0.5), measured(0, 4, 0.01), measured(1, 2, 0.25)])
+    found = arrivals(progress)
     assert [title for title, _ in found.columns] == ["KL of the model with", "2 bit", "4 bit"]
     assert found.rows == [("0 mlp.up_proj", "0.50", "0.010"), ("1 mlp.up_proj", "0.25", "")]
     assert found.plot is not None
     assert [(series.label, series.x, series.y) for series in found.plot.series] == [("2 bit", (0.0, 1.0), (0.5, 0.25)), ("4 bit", (0.0,), (0.01,))]
-    tape.add([Metric(2.0, "assigned_bits", 4.0, 0, LINEAR.format(0)), Metric(2.0, "layer_error", 0.1, 0, LINEAR.format(0))])
-    later = arrivals(tape)
+    progress.add([Metric(2.0, "assigned_bits", 4.0, 0, LINEAR.format(0)), Metric(2.0, "layer_error", 0.1, 0, LINEAR.format(0))])
+    later = arrivals(progress)
     assert later.kind != found.kind
     assert later.rows == [(LINEAR.format(0), "0.1000", "4")]
     assert short("lm_head") == "lm_head"
 
 
 def test_a_run_that_goes_on_tells_the_time_left_by_its_new_pace() -> None:
-    tape = RunProgress()
-    tape.add([Progress(10.0, 0, 100, ""), Progress(60.0, 50, 100, "")])
-    tape.add([StateChange(500.0, "queued", "asked to resume"), Progress(510.0, 50, 100, ""), Progress(530.0, 60, 100, "")])
-    assert tape.seconds_left(530.0) == pytest.approx(80.0), "ten steps in twenty seconds, forty to go"
+    progress = RunProgress()
+    progress.add([Progress(10.0, 0, 100, ""), Progress(60.0, 50, 100, "")])
+    progress.add([StateChange(500.0, "queued", "asked to resume"), Progress(510.0, 50, 100, ""), Progress(530.0, 60, 100, "")])
+    assert progress.seconds_left(530.0) == pytest.approx(80.0), "ten steps in twenty seconds, forty to go"
 
 
 def test_a_map_shows_the_bits_of_every_linear_by_kind_and_block() -> None:

@@ -142,7 +142,7 @@ def test_runs_are_called_by_what_they_tried() -> None:
     assert title(made.losslessness()).startswith("test of bundled:draft, γ 4, T 0.8")
 
 
-def test_the_tape_counts_what_the_run_measured() -> None:
+def test_the_progress_counts_what_the_run_measured() -> None:
     progress = SpeculateProgress()
     progress.add(made.said())
     assert progress.tally is not None
