@@ -8,10 +8,12 @@ from threading import Lock
 from typing import ClassVar, Generic, TypeVar
 
 from rich.text import Text
+from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.coordinate import Coordinate
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Static
 
 from core.result import Result
@@ -37,8 +39,8 @@ Row = tuple[str, ...]
 class LiveRun(Vertical, Generic[T]):
     """Follows one run at a time.
 
-    A subclass says what a run is called (`title`), composes `head`, its own widgets and `log_lines`, and draws the progress into them (`draw`),
-    which is called on the event loop after every look.
+    A subclass says what a run is called (`title`), puts its own widgets into `body`, between head and last words, and draws the progress into
+    them (`draw`), which is called on the event loop after every look.
 
     Args:
         new_progress: makes the empty progress of a run.
@@ -67,6 +69,7 @@ class LiveRun(Vertical, Generic[T]):
         self.follower: Follower[T] | None = None
         self.head = Static(self.NOTHING, classes="live--head", markup=False)
         self.log_lines = Static(classes="live--log", markup=False)
+        self.body: Sequence[Widget] = ()
         self._reading = Lock()
         self._texts: dict[Static, Content] = {}
 
@@ -91,6 +94,11 @@ class LiveRun(Vertical, Generic[T]):
         """The result of the run that is followed; None before it is done."""
         found = self.follower.result if self.follower is not None else None
         return found if isinstance(found, kind) else None
+
+    def compose(self) -> ComposeResult:
+        yield self.head
+        yield from self.body
+        yield self.log_lines
 
     @property
     def going(self) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from rich.text import Text
+from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.reactive import reactive
+from textual.widgets import Static
 
 from tui.widgets.chart.chart import Chart
 from tui.widgets.table.table import Table
@@ -18,6 +20,7 @@ class TableOrChart(Vertical):
 
     DEFAULT_CSS = """
     TableOrChart { height: 1fr; }
+    TableOrChart .turns--head { height: auto; max-height: 60%; margin-bottom: 1; }
     TableOrChart Table { height: 1fr; min-height: 4; }
     TableOrChart .turns--chart { height: 2fr; min-height: 6; }
     TableOrChart.-nothing Table, TableOrChart.-nothing .turns--chart { display: none; }
@@ -29,8 +32,14 @@ class TableOrChart(Vertical):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="-nothing -table")
+        self.head = Static(classes="turns--head", markup=False)
         self.table: Table[Text] = Table(cursor_type="row", cell_padding=0)
         self.chart = Chart(classes="turns--chart")
+
+    def compose(self) -> ComposeResult:
+        yield self.head
+        yield self.table
+        yield self.chart
 
     def figures(self) -> int:
         """How many figures there are to show."""

@@ -114,10 +114,6 @@ class LiveView(Widget):
         event.stop()
         self._draw()
 
-    @on(LiveTable.Moved, "#processes")
-    def _other_process(self, event: LiveTable.Moved) -> None:
-        event.stop()
-
     @on(LiveTable.Chosen, "#processes")
     def _process_chosen(self, event: LiveTable.Chosen) -> None:
         event.stop()

@@ -219,10 +219,6 @@ class PlanView(Vertical):
             field, name = event.key
             self.form.put({field: name})
 
-    @on(LiveTable.Moved, "#formats")
-    def _format_moved(self, event: LiveTable.Moved) -> None:
-        event.stop()
-
     @on(LiveTable.Chosen, "#advice")
     def _advice_chosen(self, event: LiveTable.Chosen) -> None:
         event.stop()

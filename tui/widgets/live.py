@@ -164,3 +164,13 @@ def clip(line: Line, width: int) -> Line:
         kept.append((text, tone))
         left -= length
     return tuple(kept)
+
+
+def wrapped(parts: Sequence[Run], width: int) -> list[Line]:
+    """Parts two blanks apart, in as many lines of at most `width` cells as that takes."""
+    lines: list[list[Run]] = [[]]
+    for part in parts:
+        if lines[-1] and line_width((*lines[-1], part)) + 2 > width:
+            lines.append([])
+        lines[-1] += [("  ", ""), part] if lines[-1] else [part]
+    return [tuple(line) for line in lines]

@@ -56,7 +56,7 @@ async def test_all_runs_of_a_model_stand_on_one_frontier(make_app: MakeApp, tmp_
         assert [str(table.get_row_at(row)[0]) for row in range(3)] == ["◆", "◆", "·"]
         await pilot.press("down", "down", "down")
         await settle(pilot)
-        assert "beaten by gptq-w4-g128" in text_of(pilot, ".pareto--head")
+        assert "beaten by gptq-w4-g128" in text_of(pilot, "#Pareto .turns--head")
         await pilot.press("m", "m")
         assert "perplexity ratio" in str(pane.pareto.chart.plot.title if pane.pareto.chart.plot else "")
         await pilot.press("m")

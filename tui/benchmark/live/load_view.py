@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from core.runs.state.store import Run
@@ -47,16 +46,9 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
         self.figures = LiveLines(classes="live--figures")
         self.errors = LiveLines(classes="live--errors")
         self.charts = tuple(Chart() for _ in range(curves.COUNT))
+        self.body = (self.figures, self.errors, Vertical(*self.charts, classes="live--charts"))
         self._first = 0
         self._wished = False
-
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self.figures
-        yield self.errors
-        with Vertical(classes="live--charts"):
-            yield from self.charts
-        yield self.log_lines
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < 20, "-low")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.text import Text
 from textual import on
-from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
@@ -66,15 +65,8 @@ class MachineView(LiveRun[MachineProgress]):
         self.chart = Chart()
         self._words = Static(markup=False)
         self._scroll = VerticalScroll(self._words, classes="machine--words")
+        self.body = (self.sizes, self.products, self._scroll, self.chart)
         self._stop = 0
-
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self.sizes
-        yield self.products
-        yield self._scroll
-        yield self.chart
-        yield self.log_lines
 
     def on_mount(self) -> None:
         self._turn()

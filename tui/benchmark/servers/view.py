@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual import on
-from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets import Static
 
@@ -59,18 +58,12 @@ class ServersView(LiveRun[ServerProgress]):
         self.rows: Sequence[ServerRow] = ()
         self._words = Static(classes="servers--words", markup=False)
         self._chart = Chart()
+        self.body = (self.table, self._words, self._chart)
         self._list = ServerList()
         self._wanted = ""
         self._turn = 0
         self._looks = 0
         self.add_class("-words")
-
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self.table
-        yield self._words
-        yield self._chart
-        yield self.log_lines
 
     def on_mount(self) -> None:
         self.set_interval(_EVERY, self._tick)

@@ -99,23 +99,15 @@ def cancel_run(
     """Cancel a run."""
     run = store.find(run_id)
     state = experiment.launcher().cancel(run, grace)
-    if json:
-        print_document("run", _summary(run, state))
-    else:
-        print(f"{run.id} {state.status}")
-    return 0
+    return _say(run, state, f"{run.id} {state.status}", as_json=json)
 
 
 @app.command(name="pause")
 def pause_run(run_id: Id, /, *, json: Json = False) -> int:
     """Pause a benchmark: no new requests are sent until `runs resume`; requests in flight are finished."""
-    run, chosen = store.find(run_id), experiment.launcher()
-    state = pause(run, chosen)
-    if json:
-        print_document("run", _summary(run, state))
-    else:
-        print(f"{run.id} is paused: `llmopt runs resume {run.id}` resumes it")
-    return 0
+    run = store.find(run_id)
+    state = pause(run, experiment.launcher())
+    return _say(run, state, f"{run.id} is paused: `llmopt runs resume {run.id}` resumes it", as_json=json)
 
 
 @app.command(name="resume")
@@ -129,12 +121,7 @@ def resume_run(
     """Resume a paused run, or a cancelled or failed one from its last finished block."""
     run, chosen = store.find(run_id), experiment.launcher()
     if is_paused(run, chosen.refresh(run)):
-        state = go_on(run, chosen)
-        if json:
-            print_document("run", _summary(run, state))
-        else:
-            print(f"{run.id} resumed")
-        return 0
+        return _say(run, go_on(run, chosen), f"{run.id} resumed", as_json=json)
     heard = run.events_file.stat().st_size if run.events_file.exists() else 0
     state = resume(run, chosen)
     return experiment.see_through(run, state, chosen, as_json=json, detach=detach, heard=heard)
@@ -210,6 +197,14 @@ def remove(run_id: Id, /) -> int:
     experiment.launcher().refresh(run)
     store.remove(run)
     print(f"removed {run.id}")
+    return 0
+
+
+def _say(run: Run, state: State, sentence: str, *, as_json: bool) -> int:
+    if as_json:
+        print_document("run", _summary(run, state))
+    else:
+        print(sentence)
     return 0
 
 

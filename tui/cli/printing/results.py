@@ -29,7 +29,7 @@ def print_result(result: Result) -> None:
     rest = [name for name in figures if name not in paired and name not in errors and figures[name] is not None]
     if rest:
         print_table([(figure(name).title, show(name, figures[name]), _error(name, figures)) for name in rest], right=(1,), shrink=())
-    for part, columns in _TABLES.get(result.capability, ()):
+    for part, columns in _TABLES.get(result.capability, {}).items():
         _print_table(getattr(result, part), columns)
     measured_on = getattr(result, "evaluation", None)
     if isinstance(measured_on, Convention):
@@ -98,162 +98,118 @@ def _print_verdicts(result: Result) -> None:
         print()
 
 
-Columns = tuple[tuple[str, str], ...]
-_TABLES: dict[str, tuple[tuple[str, Columns], ...]] = {
-    "quantize-compare": (
-        (
-            "rows",
-            (
-                ("title", "quantization"),
-                ("bytes", "size"),
-                ("bits_per_weight", "bits"),
-                ("relative_error", "error"),
-                ("output_cosine", "cosine"),
-                ("ppl", "ppl"),
-                ("kl_mean", "KL, nat"),
-            ),
-        ),
-    ),
-    "kv-cache": (
-        (
-            "rows",
-            (
-                ("name", "scheme"),
-                ("bytes_held", "bytes held"),
-                ("bytes_per_token", "bytes/token"),
-                ("ttft_ms", "TTFT, ms"),
-                ("tpot_ms", "TPOT, ms"),
-                ("ppl", "ppl"),
-                ("ppl_ratio", "ratio"),
-                ("kl_mean", "KL, nat"),
-                ("top1_agreement", "top-1"),
-                ("needle_rate", "needles"),
-            ),
-        ),
-    ),
-    "kv-cache-pages": (
-        (
-            "rows",
-            (
-                ("name", "sequence"),
-                ("prompt_tokens", "prompt"),
-                ("hit_tokens", "found"),
-                ("new_tokens", "new"),
-                ("blocks", "blocks"),
-                ("shared_blocks", "shared"),
-                ("waited_steps", "waited"),
-                ("policy", "batching"),
-                ("throughput_tokens_per_second", "tokens/s"),
-                ("latency_mean_s", "latency, s"),
-                ("latency_p95_s", "p95, s"),
-                ("ttft_mean_s", "TTFT, s"),
-                ("utilization_mean", "blocks used"),
-                ("filled_mean", "slots filled"),
-                ("batch_mean", "batch"),
-                ("preemptions", "preempted"),
-                ("refused", "refused"),
-            ),
-        ),
-    ),
-    "speculate": (
-        (
-            "rows",
-            (
-                ("gamma", "gamma"),
-                ("temperature", "temperature"),
-                ("alpha", "alpha"),
-                ("tokens_per_round", "tokens/round"),
-                ("cost_ratio", "c"),
-                ("verification_ratio", "v"),
-                ("predicted_speedup", "predicted"),
-                ("speedup", "measured"),
-                ("tokens_per_second", "tokens/s"),
-                ("baseline_tokens_per_second", "plain"),
-                ("identical", "identical"),
-            ),
-        ),
-    ),
-    "speculate-test": (
-        (
-            "comparisons",
-            (
-                ("name", "comparison"),
-                ("draws", "draws"),
-                ("total_variation", "TV"),
-                ("bound", "bound"),
-                ("chi_square", "chi-square"),
-                ("degrees_of_freedom", "df"),
-                ("p_value", "p-value"),
-                ("passed", "passed"),
-            ),
-        ),
-    ),
-    "kv-cache-why": (
-        (
-            "rows",
-            (
-                ("tokens", "tokens"),
-                ("with_ms", "with, ms"),
-                ("without_ms", "without, ms"),
-                ("speedup", "faster"),
-                ("total_speedup", "all faster"),
-                ("with_projections", "K, V with"),
-                ("without_projections", "K, V without"),
-                ("cache_bytes", "cache"),
-            ),
-        ),
-    ),
-    "benchmark-machine": (
-        (
-            "squares",
-            (
-                ("device", "device"),
-                ("dtype", "numbers"),
-                ("size", "size"),
-                ("gflops", "GFLOP/s"),
-                ("deviation", "±"),
-                ("reason", "why not"),
-            ),
-        ),
-        (
-            "bandwidths",
-            (
-                ("device", "device"),
-                ("traffic", "memory"),
-                ("bytes", "bytes"),
-                ("gb_per_second", "GB/s"),
-                ("deviation", "±"),
-                ("reason", "why not"),
-            ),
-        ),
-        (
-            "rows",
-            (
-                ("device", "device"),
-                ("dtype", "numbers"),
-                ("product", "product"),
-                ("phase", "phase"),
-                ("rows", "rows"),
-                ("intensity", "op/byte"),
-                ("bound", "bound by"),
-                ("attainable_gflops", "attainable"),
-                ("gflops", "GFLOP/s"),
-                ("deviation", "±"),
-                ("share", "share"),
-                ("reason", "why not"),
-            ),
-        ),
-    ),
+Columns = Mapping[str, str]
+_TABLES: Mapping[str, Mapping[str, Columns]] = {
+    "quantize-compare": {
+        "rows": {
+            "title": "quantization",
+            "bytes": "size",
+            "bits_per_weight": "bits",
+            "relative_error": "error",
+            "output_cosine": "cosine",
+            "ppl": "ppl",
+            "kl_mean": "KL, nat",
+        },
+    },
+    "kv-cache": {
+        "rows": {
+            "name": "scheme",
+            "bytes_held": "bytes held",
+            "bytes_per_token": "bytes/token",
+            "ttft_ms": "TTFT, ms",
+            "tpot_ms": "TPOT, ms",
+            "ppl": "ppl",
+            "ppl_ratio": "ratio",
+            "kl_mean": "KL, nat",
+            "top1_agreement": "top-1",
+            "needle_rate": "needles",
+        },
+    },
+    "kv-cache-pages": {
+        "rows": {
+            "name": "sequence",
+            "prompt_tokens": "prompt",
+            "hit_tokens": "found",
+            "new_tokens": "new",
+            "blocks": "blocks",
+            "shared_blocks": "shared",
+            "waited_steps": "waited",
+            "policy": "batching",
+            "throughput_tokens_per_second": "tokens/s",
+            "latency_mean_s": "latency, s",
+            "latency_p95_s": "p95, s",
+            "ttft_mean_s": "TTFT, s",
+            "utilization_mean": "blocks used",
+            "filled_mean": "slots filled",
+            "batch_mean": "batch",
+            "preemptions": "preempted",
+            "refused": "refused",
+        },
+    },
+    "speculate": {
+        "rows": {
+            "gamma": "gamma",
+            "temperature": "temperature",
+            "alpha": "alpha",
+            "tokens_per_round": "tokens/round",
+            "cost_ratio": "c",
+            "verification_ratio": "v",
+            "predicted_speedup": "predicted",
+            "speedup": "measured",
+            "tokens_per_second": "tokens/s",
+            "baseline_tokens_per_second": "plain",
+            "identical": "identical",
+        },
+    },
+    "speculate-test": {
+        "comparisons": {
+            "name": "comparison",
+            "draws": "draws",
+            "total_variation": "TV",
+            "bound": "bound",
+            "chi_square": "chi-square",
+            "degrees_of_freedom": "df",
+            "p_value": "p-value",
+            "passed": "passed",
+        },
+    },
+    "kv-cache-why": {
+        "rows": {
+            "tokens": "tokens",
+            "with_ms": "with, ms",
+            "without_ms": "without, ms",
+            "speedup": "faster",
+            "total_speedup": "all faster",
+            "with_projections": "K, V with",
+            "without_projections": "K, V without",
+            "cache_bytes": "cache",
+        },
+    },
+    "benchmark-machine": {
+        "squares": {"device": "device", "dtype": "numbers", "size": "size", "gflops": "GFLOP/s", "deviation": "±", "reason": "why not"},
+        "bandwidths": {"device": "device", "traffic": "memory", "bytes": "bytes", "gb_per_second": "GB/s", "deviation": "±", "reason": "why not"},
+        "rows": {
+            "device": "device",
+            "dtype": "numbers",
+            "product": "product",
+            "phase": "phase",
+            "rows": "rows",
+            "intensity": "op/byte",
+            "bound": "bound by",
+            "attainable_gflops": "attainable",
+            "gflops": "GFLOP/s",
+            "deviation": "±",
+            "share": "share",
+            "reason": "why not",
+        },
+    },
 }
 """Tables of a result, by the name of the field: columns and their headings."""
 
 
 def _print_table(rows: Sequence[Figures], columns: Columns) -> None:
     """Columns that no row has, or all have empty, are left out."""
-    chosen = [column for column in columns if any(getattr(row, column[0], "") != "" for row in rows)]
-    if not rows or not chosen:
-        return
-    print()
-    print_table(
-        [[show(name, getattr(row, name, None)) for name, _ in chosen] for row in rows], [title for _, title in chosen], right=range(1, len(chosen))
-    )
+    chosen = {name: title for name, title in columns.items() if any(getattr(row, name, "") != "" for row in rows)}
+    if chosen:
+        print()
+        print_table([[show(name, getattr(row, name, None)) for name in chosen] for row in rows], list(chosen.values()), right=range(1, len(chosen)))

@@ -11,7 +11,7 @@ from core.runs.state.events import Detail, Event
 from tui.experiment.progress import RunProgress
 from tui.widgets import words
 from tui.widgets.chart.strip import history, meter
-from tui.widgets.live import Line, Run, Tone, clip, fit
+from tui.widgets.live import Line, Run, Tone, clip, fit, wrapped
 
 FREE, FOUND, PRIVATE, COPIED = "·", "∘", "▪", "+"
 _MOST_SHARED = 9
@@ -111,7 +111,7 @@ def legend(width: int) -> list[Line]:
         (f"2-{_MOST_SHARED} shared by that many", "accent"),
         (f"{COPIED} written by copy", "warn"),
     ]
-    return _wrapped(parts, width)
+    return wrapped(parts, width)
 
 
 def grid(blocks: Sequence[Block], copied: Iterable[int], width: int, height: int) -> list[Line]:
@@ -186,16 +186,3 @@ def figures(event: PageEvent, progress: PagesProgress, width: int) -> list[Line]
     )
     lines.append(clip((("so far      ", "muted"), (told, "")), width))
     return lines
-
-
-def _wrapped(parts: Sequence[Run], width: int) -> list[Line]:
-    lines: list[list[Run]] = [[]]
-    used = 0
-    for text, tone in parts:
-        gap = "  " if lines[-1] else ""
-        if lines[-1] and used + len(gap) + len(text) > width:
-            lines.append([])
-            gap, used = "", 0
-        lines[-1] += [(gap, ""), (text, tone)] if gap else [(text, tone)]
-        used += len(gap) + len(text)
-    return [tuple(line) for line in lines]

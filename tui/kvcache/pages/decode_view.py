@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from textual.app import ComposeResult
 from textual.widgets import Static
 
 from core.kvcache.pages.events import PageEvent
@@ -48,17 +47,8 @@ class DecodeView(LiveRun[PagesProgress]):
         self._legend, self._sequences = LiveLines(classes="pages--legend"), LiveLines()
         self._words = Static(classes="pages--told", markup=False)
         self._chart = Chart()
+        self.body = (self._figures, self._grid, self._legend, self._words, self._sequences, self._chart)
         self.add_class("-going")
-
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self._figures
-        yield self._grid
-        yield self._legend
-        yield self._words
-        yield self._sequences
-        yield self._chart
-        yield self.log_lines
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < _CHART_FROM, "-low")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
@@ -43,15 +42,8 @@ class SimulationView(LiveRun[PagesProgress]):
         self._verdict = Static(classes="simulation--verdict", markup=False)
         self._how = Static(classes="simulation--how", markup=False)
         self._chart = Chart()
+        self.body = (self._verdict, self._lines, self._chart, self._how)
         self.add_class("-going", "-table")
-
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self._verdict
-        yield self._lines
-        yield self._chart
-        yield self._how
-        yield self.log_lines
 
     def on_resize(self) -> None:
         self.set_class(self.has_class("-alone") and self.size.height < _ROOMY, "-cramped")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
-
 from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.experiment.live import GrowingTable, LiveRun, Row
@@ -35,13 +33,8 @@ class SchemesInProgress(LiveRun[RunProgress]):
         super().__init__(RunProgress, id=id)
         self._chart = Chart()
         self._table = GrowingTable()
+        self.body = (self._chart, self._table)
         self._absolute = False
-
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self._chart
-        yield self._table
-        yield self.log_lines
 
     def next_chart(self) -> None:
         self._absolute = not self._absolute

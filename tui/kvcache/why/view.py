@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
@@ -58,17 +57,9 @@ class WhyView(LiveRun[RunProgress]):
         self._verdict = Static(classes="why--verdict", markup=False)
         self._words = Static(classes="why--words", markup=False)
         self._time, self._projections = Chart(id="why-time"), Chart(id="why-projections")
+        charts = Container(self._time, self._projections, classes="why--charts")
+        self.body = (self._verdict, charts, self.table, self._words)
         self._turn = 0
-
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self._verdict
-        with Container(classes="why--charts"):
-            yield self._time
-            yield self._projections
-        yield self.table
-        yield self._words
-        yield self.log_lines
 
     def on_resize(self) -> None:
         broad = self.size.width >= _BROAD

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
-
 from core.runs.state.store import Run
 from tui.experiment.live import GrowingTable, LiveRun
 from tui.quantize.live.arrivals import arrivals
@@ -31,12 +29,7 @@ class LiveView(LiveRun[RunProgress]):
         super().__init__(RunProgress, id=id)
         self._chart = Chart()
         self._table = GrowingTable()
-
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self._chart
-        yield self._table
-        yield self.log_lines
+        self.body = (self._chart, self._table)
 
     def draw(self, run: Run, progress: RunProgress) -> None:
         found = arrivals(progress)

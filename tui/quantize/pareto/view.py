@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from rich.text import Text
 from textual import on
-from textual.app import ComposeResult
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import DataTable, Static
+from textual.widgets import DataTable
 
 from core.quantize.spec import QuantizeSpec
 from core.runs import pareto as core
@@ -34,7 +33,7 @@ class ParetoView(TableOrChart, ReadsRuns[Front]):
         "or the trade-off against its neighbours on the front. Enter shows its result, F7 fills the form with its settings."
     )
     DEFAULT_CSS = """
-    ParetoView .pareto--head { height: auto; max-height: 8; margin-bottom: 1; }
+    ParetoView .turns--head { max-height: 8; }
     """
 
     class Opened(Message):
@@ -46,15 +45,9 @@ class ParetoView(TableOrChart, ReadsRuns[Front]):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._head = Static(classes="pareto--head turns--head", markup=False)
         self._found: tuple[core.Pareto, ...] = ()
         self._runs: dict[str, Run] = {}
         self._filled: tuple[object, int] | None = None
-
-    def compose(self) -> ComposeResult:
-        yield self._head
-        yield self.table
-        yield self.chart
 
     def read_runs(self, runs: Sequence[Run], run_id: str | None) -> Front:  # noqa: ARG002
         found = tuple(core.pareto(self.model_name, by_quality=measure.metric, runs=runs) for measure in pareto.MEASURES)
@@ -65,7 +58,7 @@ class ParetoView(TableOrChart, ReadsRuns[Front]):
         nothing = not any(each.points for each in self._found)
         self.set_class(nothing, "-nothing")
         if nothing:
-            self._head.update(f"No quantization of {short_name(self.model_name)} has been measured yet. F5 starts one, F6 compares the common ones.")
+            self.head.update(f"No quantization of {short_name(self.model_name)} has been measured yet. F5 starts one, F6 compares the common ones.")
         self.draw()
         self.refresh_bindings()
 
@@ -108,7 +101,7 @@ class ParetoView(TableOrChart, ReadsRuns[Front]):
             return
         head = Content.assemble((f"{chosen.title} of {short_name(self.model_name)}", "bold"), f"  {measure.told(chosen.quality, chosen.error)}")
         rows = [("", pareto.explained(found, chosen, measure)), *pareto.told(found)]
-        self._head.update(Content("\n").join([head, hanging(rows, self.size.width or 60)]))
+        self.head.update(Content("\n").join([head, hanging(rows, self.size.width or 60)]))
         self.chart.set_plot(pareto.plot(found, chosen, measure))
 
     def _run(self) -> Run | None:

@@ -8,7 +8,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.widgets import DataTable, Static
+from textual.widgets import DataTable
 
 from core.errors import LlmoptError
 from core.models.card import ModelCard
@@ -33,7 +33,6 @@ class ResultsView(TableOrChart, ReadsRuns[list[Outcome]]):
         "Figures marked ≠ were measured under a different convention from the chosen run and cannot be compared with it."
     )
     DEFAULT_CSS = """
-    ResultsView .results--figures { height: auto; max-height: 60%; margin-bottom: 1; }
     ResultsView AssignmentMap { display: none; }
     ResultsView.-map AssignmentMap { display: block; }
     ResultsView.-map Chart { display: none; }
@@ -42,14 +41,13 @@ class ResultsView(TableOrChart, ReadsRuns[list[Outcome]]):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._figures = Static(classes="results--figures turns--head", markup=False)
         self._map = AssignmentMap(classes="turns--chart")
         self._outcomes: list[Outcome] = []
         self.chosen: Outcome | None = None
         """The run whose figures are shown."""
 
     def compose(self) -> ComposeResult:
-        yield self._figures
+        yield self.head
         yield self.table
         yield self._map
         yield self.chart
@@ -73,7 +71,7 @@ class ResultsView(TableOrChart, ReadsRuns[list[Outcome]]):
         self.chosen = next((each for each in self._outcomes if each.run_id == keep), self._outcomes[0] if self._outcomes else None)
         self.set_class(self.chosen is None, "-nothing")
         if self.chosen is None:
-            self._figures.update(Content(f"No finished quantization of {short_name(self.model_name)} yet. F5 starts one, F6 compares the methods."))
+            self.head.update(Content(f"No finished quantization of {short_name(self.model_name)} yet. F5 starts one, F6 compares the methods."))
         else:
             self._fill()
         self.draw()
@@ -90,7 +88,7 @@ class ResultsView(TableOrChart, ReadsRuns[list[Outcome]]):
         if chosen is None:
             return
         head = Content.assemble((f"{chosen.recipe} of {model(chosen.values)}", "bold"), ("  " + chosen.run_id, "dim"))
-        self._figures.update(Content("\n").join([head, hanging(figures.lines(chosen), self.size.width or 60)]))
+        self.head.update(Content("\n").join([head, hanging(figures.lines(chosen), self.size.width or 60)]))
         self.set_class(chosen.is_mixed and self.figure == 0, "-map")
         self._map.show([(layer.name, layer.bits) for layer in chosen.layers])
         self.chart.set_plot(layers.plot([(layer.name, layer.error) for layer in chosen.layers], of=chosen.result.error_of))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual import on
-from textual.app import ComposeResult
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import DataTable, Static
+from textual.widgets import DataTable
 
 from core.runs.state.store import Run
 from core.spec import Values, short_name
@@ -33,8 +32,7 @@ class SpeculateResults(TableOrChart, ReadsRuns[list[Entry]]):
         "machine than the chosen row and are not comparable with it; ↓ is slower than plain decoding."
     )
     DEFAULT_CSS = """
-    SpeculateResults .results--figures { height: auto; max-height: 60%; margin-bottom: 1; }
-    SpeculateResults.-low .results--figures { margin-bottom: 0; }
+    SpeculateResults.-low .turns--head { margin-bottom: 0; }
     """
 
     class Chosen(Message):
@@ -44,16 +42,10 @@ class SpeculateResults(TableOrChart, ReadsRuns[list[Entry]]):
         super().__init__(id=id)
         self.settings: ResultTable[Shown] = ResultTable(settings.COLUMNS)
         self.table = self.settings
-        self._figures = Static(classes="results--figures turns--head", markup=False)
         self.entries: list[Entry] = []
         """Every measured setting of the model, newest run first."""
         self.chosen: Entry | None = None
         """The row that is shown in full."""
-
-    def compose(self) -> ComposeResult:
-        yield self._figures
-        yield self.table
-        yield self.chart
 
     def read_runs(self, runs: Sequence[Run], run_id: str | None) -> list[Entry]:  # noqa: ARG002
         return settings.of_model(runs, self.model_name)
@@ -66,7 +58,7 @@ class SpeculateResults(TableOrChart, ReadsRuns[list[Entry]]):
         self.set_class(self.chosen is None, "-nothing")
         if self.chosen is None:
             name = short_name(self.model_name)
-            self._figures.update(f"No finished run of {name} yet. F5 starts one; the Simulator predicts the speed-up without a run.")
+            self.head.update(f"No finished run of {name} yet. F5 starts one; the Simulator predicts the speed-up without a run.")
         self.draw()
         self.post_message(self.Chosen())
 
@@ -82,7 +74,7 @@ class SpeculateResults(TableOrChart, ReadsRuns[list[Entry]]):
             return
         self.settings.show(settings.shown(self.entries, chosen), chosen.key)
         head = Content.assemble((setting_lines.head(chosen), "bold"), ("  " + chosen.run_id, "dim"))
-        self._figures.update(Content("\n").join([head, hanging(setting_lines.lines(chosen, notes=self.size.height >= _TALL), width)]))
+        self.head.update(Content("\n").join([head, hanging(setting_lines.lines(chosen, notes=self.size.height >= _TALL), width)]))
         self.chart.set_plot(settings.figures(chosen, self.entries)[min(self.figure, self.figures() - 1)])
 
     @on(DataTable.RowHighlighted)

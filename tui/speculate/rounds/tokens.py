@@ -9,7 +9,7 @@ from typing import Literal
 from rich.cells import cell_len
 
 from core.speculate.events import PromptEvent, RoundEvent
-from tui.widgets.live import Line, Run, Tone, fit
+from tui.widgets.live import Line, Run, Tone, fit, wrapped
 
 Kind = Literal["accepted", "rejected", "dropped", "corrected", "bonus"]
 
@@ -75,17 +75,7 @@ def listed(rounds: Sequence[RoundEvent], width: int) -> list[Block]:
 
 def legend(width: int) -> list[Line]:
     """What the signs mean, in as many lines as that takes."""
-    parts: list[Run] = [(f"{SIGNS[kind]} {MEANINGS[kind]}", TONES[kind]) for kind in SIGNS]
-    lines: list[list[Run]] = [[]]
-    used = 0
-    for text, tone in parts:
-        gap = 2 if lines[-1] else 0
-        if lines[-1] and used + gap + cell_len(text) > width:
-            lines.append([])
-            gap, used = 0, 0
-        lines[-1] += [(" " * gap, ""), (text, tone)] if gap else [(text, tone)]
-        used += gap + cell_len(text)
-    return [tuple(line) for line in lines]
+    return wrapped([(f"{SIGNS[kind]} {MEANINGS[kind]}", TONES[kind]) for kind in SIGNS], width)
 
 
 def window(blocks: Sequence[Block], height: int) -> list[Line]:

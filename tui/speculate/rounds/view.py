@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from textual import events
-from textual.app import ComposeResult
 
 from core.runs.state.store import Run
 from tui.experiment.live import LiveRun
@@ -43,18 +42,11 @@ class SpeculateLive(LiveRun[SpeculateProgress]):
         self.done = LiveLines(classes="live--done")
         self.text = TokenView()
         self.legend = LiveLines(classes="live--legend")
+        self.body = (self.done, self.figures, self.text, self.legend)
 
     def title(self, run: Run) -> str:
         """Drafter, gammas, temperatures, model; of a test that it is one."""
         return f"{'test of ' if run.capability == TEST else ''}{super().title(run)}"
-
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self.done
-        yield self.figures
-        yield self.text
-        yield self.legend
-        yield self.log_lines
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.height < 20, "-low")
