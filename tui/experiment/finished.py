@@ -40,6 +40,12 @@ def of_model(runs: Iterable[Run], capability: str, model: str, kind: type[R]) ->
     return [Finished(run, result) for run in runs_of_model(runs, capability, model) if (result := run.result_as(kind)) is not None]
 
 
+def newest(runs: Iterable[Run], capability: str, model: str, kind: type[R], wanted: str | None = None) -> Finished[R] | None:
+    """The newest finished run of a capability on a model that can be read, or the `wanted` one. Touches the disk: call it off the event loop."""
+    chosen = (run for run in runs_of_model(runs, capability, model) if wanted in (None, run.id))
+    return next((Finished(run, result) for run in chosen if (result := run.result_as(kind)) is not None), None)
+
+
 class ReadsRuns(Vertical, Generic[Found]):
     """A view of what the finished runs of one model found."""
 

@@ -1,68 +1,30 @@
-"""A comparison's result as table cells and four charts. Pure: reads what the worker wrote, draws nothing."""
+"""A comparison's result as columns of a table and four charts. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-from core.quantize.compare.result import Charts, CompareRow, QuantizeCompareResult
-from core.runs.state.store import Run
+from core.quantize.compare.result import Charts, CompareRow
 from core.sanitize import clean
+from tui.experiment.finished import Column
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
 
 _MEBI = 2**20
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A finished comparison and the run it came from."""
-
-    run: Run
-    result: QuantizeCompareResult
-
-
-def newest(runs: Iterable[Run], model: str, wanted: str | None = None) -> Compared | None:
-    """The newest comparison of a model that can be read, or the one of a given run."""
-    for run in runs:
-        if run.asked_model == model and wanted in (None, run.id) and (result := run.result_as(QuantizeCompareResult)) is not None:
-            return Compared(run, result)
-    return None
-
-
-COLUMNS: tuple[tuple[str, int, int], ...] = (
-    ("quantization", 23, 0),
-    ("size", 9, 0),
-    ("ratio", 7, 0),
-    ("bits/w", 7, 100),
-    ("mean err", 10, 100),
-    ("max err", 9, 112),
-    ("rel err", 8, 0),
-    ("out err", 8, 100),
-    ("cosine", 9, 0),
-    ("ppl", 8, 0),
-    ("KL", 9, 0),
-    ("top-1", 7, 0),
+COLUMNS: tuple[Column[CompareRow], ...] = (
+    Column("quantization", 23, lambda row: short(row.title), "left"),
+    Column("size", 9, lambda row: words.size(row.bytes), "left"),
+    Column("ratio", 7, lambda row: f"{row.ratio:.2f}x", "left"),
+    Column("bits/w", 7, lambda row: words.figure(row.bits_per_weight, 3), "left", needs=100),
+    Column("mean err", 10, lambda row: words.figure(row.mean_error, 3), "left", needs=100),
+    Column("max err", 9, lambda row: words.figure(row.max_error, 3), "left", needs=112),
+    Column("rel err", 8, lambda row: words.figure(row.relative_error, 3), "left"),
+    Column("out err", 8, lambda row: words.figure(row.output_error, 3), "left", needs=100),
+    Column("cosine", 9, lambda row: f"{row.output_cosine:.5f}", "left"),
+    Column("ppl", 8, lambda row: words.figure(row.ppl), "left"),
+    Column("KL", 9, lambda row: words.figure(row.kl_mean, 3), "left"),
+    Column("top-1", 7, lambda row: words.percent(row.top1_agreement, 1), "left"),
 )
-"""Title, width with the gap to the next column, and the width of window from which on the column is shown."""
-
-
-def cells(row: CompareRow) -> tuple[str, ...]:
-    """One cell a column."""
-    return (
-        short(row.title),
-        words.size(row.bytes),
-        f"{row.ratio:.2f}x",
-        words.figure(row.bits_per_weight, 3),
-        words.figure(row.mean_error, 3),
-        words.figure(row.max_error, 3),
-        words.figure(row.relative_error, 3),
-        words.figure(row.output_error, 3),
-        f"{row.output_cosine:.5f}",
-        words.figure(row.ppl),
-        words.figure(row.kl_mean, 3),
-        words.percent(row.top1_agreement, 1),
-    )
 
 
 def short(title: str) -> str:

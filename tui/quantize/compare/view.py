@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydantic import ValidationError
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
+from core.quantize.compare.result import QuantizeCompareResult
 from core.quantize.compare.spec import SETS, QuantizeCompareSpec
 from core.runs.state.store import Run
 from core.spec import Values, short_name
-from tui.experiment.finished import ReadsRuns
+from tui.experiment.finished import Finished, ReadsRuns, ResultTable, newest
 from tui.experiment.names import model
 from tui.experiment.sentences import convention
-from tui.quantize.compare.charts import COLUMNS, Compared, cells, newest, plots
+from tui.quantize.compare.charts import COLUMNS, plots
 from tui.widgets import words
 from tui.widgets.chart.chart import Chart
-from tui.widgets.table.table import Table
 
 _ROOMY = (100, 28)
 """Columns and lines from which on the four charts stand together."""
+
+
+Compared = Finished[QuantizeCompareResult]
 
 
 class ComparisonView(ReadsRuns[Compared | None]):
@@ -49,14 +51,14 @@ class ComparisonView(ReadsRuns[Compared | None]):
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="-nothing")
         self._head = Static(classes="comparison--head", markup=False)
-        self._table: Table[Text] = Table(cursor_type="row", cell_padding=0)
+        self.table = ResultTable(COLUMNS)
         self._charts = tuple(Chart() for _ in range(4))
         self._compared: Compared | None = None
         self._chart = 0
 
     def compose(self) -> ComposeResult:
         yield self._head
-        yield self._table
+        yield self.table
         with Container():
             yield from self._charts
 
@@ -65,7 +67,7 @@ class ComparisonView(ReadsRuns[Compared | None]):
         self._fill()
 
     def read_runs(self, runs: Sequence[Run], run_id: str | None) -> Compared | None:
-        return newest(runs, self.model_name, run_id)
+        return newest(runs, QuantizeCompareSpec.capability, self.model_name, QuantizeCompareResult, run_id)
 
     def show_found(self, found: Compared | None, run_id: str | None) -> None:  # noqa: ARG002
         self._compared = found
@@ -88,12 +90,12 @@ class ComparisonView(ReadsRuns[Compared | None]):
         """The form's values that carry out the highlighted quantization."""
         if self._compared is None:
             return None
-        row = self._compared.result.rows[max(self._table.cursor_row, 0)]
+        row = self.table.current
         try:
             asked = QuantizeCompareSpec.model_validate(self._compared.run.values)
         except ValidationError:
             return None
-        variant = next((variant for variant in asked.variants if variant.name == row.name), None)
+        variant = next((variant for variant in asked.variants if row is not None and variant.name == row.name), None)
         return None if variant is None else asked.of(variant).model_dump()
 
     def _choose(self, index: int) -> None:
@@ -104,17 +106,9 @@ class ComparisonView(ReadsRuns[Compared | None]):
     def _fill(self) -> None:
         if self._compared is None or not self.size.width:
             return
-        result = self._compared.result
-        kept = [index for index, (_, _, needs) in enumerate(COLUMNS) if self.size.width >= needs]
-        cursor = self._table.cursor_row
-        self._table.clear(columns=True)
-        for index in kept:
-            self._table.add_column(COLUMNS[index][0], width=COLUMNS[index][1])
-        for row in result.rows:
-            texts = cells(row)
-            self._table.add_row(*(Text(texts[index]) for index in kept))
-        self._table.styles.height = 1 + len(result.rows)
-        self._table.move_cursor(row=min(max(cursor, 0), len(result.rows) - 1))
+        rows = self._compared.result.rows
+        self.table.show([(row.name, row) for row in rows])
+        self.table.styles.height = 1 + len(rows)
         self._head.update(self._heading(self._compared))
 
     def _heading(self, compared: Compared) -> Content:

@@ -15,6 +15,7 @@ from core.quantize.result import LayerFigures, QuantizeMetrics, QuantizeResult
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.store import Run
 from core.spec import Values
+from tui.experiment.finished import runs_of_model
 
 
 @dataclass(frozen=True)
@@ -62,20 +63,15 @@ class Outcome:
         return len({round(layer.bits) for layer in self.layers if layer.bits is not None}) > 1
 
 
-def read(run: Run) -> Outcome | None:
+def read(run: Run, card: ModelCard | None = None) -> Outcome | None:
     """The outcome of a run, None while it has none."""
     result = run.result_as(QuantizeResult)
-    return None if result is None else Outcome(run.id, run.summary, run.values, result)
+    return None if result is None else Outcome(run.id, run.summary, run.values, result, None if card is None else _estimate(run, card))
 
 
 def of_model(runs: Iterable[Run], model: str, card: ModelCard | None = None) -> list[Outcome]:
     """Outcomes of the quantizations of a model, newest first; with its card the estimates stand next to what was measured."""
-    wanted = (run for run in runs if run.capability == "quantize" and run.asked_model == model)
-    return [
-        Outcome(run.id, run.summary, run.values, result, None if card is None else _estimate(run, card))
-        for run in wanted
-        if (result := run.result_as(QuantizeResult)) is not None
-    ]
+    return [found for run in runs_of_model(runs, QuantizeSpec.capability, model) if (found := read(run, card)) is not None]
 
 
 def _estimate(run: Run, card: ModelCard) -> int | None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 from textual.content import Content
 
-from core.runs.state.store import Run
 from core.sanitize import clean
 from core.speculate.lossless.result import Comparison, SpeculateTestResult
-from tui.experiment.finished import Column, runs_of_model
+from tui.experiment.finished import Column, Finished
 from tui.experiment.names import model
-from tui.speculate.names import TEST, number, setting
+from tui.speculate.names import number, setting
 from tui.widgets import words
 from tui.widgets.hanging import hanging
 
@@ -29,18 +25,7 @@ COLUMNS: tuple[Column[Comparison], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Tested:
-    """A finished test and the run it came from."""
-
-    run: Run
-    result: SpeculateTestResult
-
-
-def newest(runs: Iterable[Run], model_name: str, wanted: str | None = None) -> Tested | None:
-    """The newest finished test of a model that can be read, or that of a given run."""
-    wanted_runs = (run for run in runs_of_model(runs, TEST, model_name) if wanted in (None, run.id))
-    return next((Tested(run, result) for run in wanted_runs if (result := run.result_as(SpeculateTestResult)) is not None), None)
+Tested = Finished[SpeculateTestResult]
 
 
 def verdict(tested: Tested) -> Content:

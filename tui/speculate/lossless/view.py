@@ -12,11 +12,12 @@ from textual.widgets import Button, Static
 
 from core.runs.state.store import Run
 from core.spec import short_name
-from core.speculate.lossless.result import Comparison
-from tui.experiment.finished import ReadsRuns, ResultTable
+from core.speculate.lossless.result import Comparison, SpeculateTestResult
+from tui.experiment.finished import ReadsRuns, ResultTable, newest
 from tui.services.services import services_of
 from tui.speculate.lossless import lines as lossless_lines
 from tui.speculate.lossless.lines import Tested
+from tui.speculate.names import TEST
 
 _WHAT = (
     "No losslessness test of {model} yet. t starts it with the drafter of the form: many texts with and without speculation, total variation and "
@@ -69,7 +70,7 @@ class LosslessView(ReadsRuns[Tested | None]):
         self._draw()
 
     def read_runs(self, runs: Sequence[Run], run_id: str | None) -> Tested | None:
-        return lossless_lines.newest(runs, self.model_name, run_id)
+        return newest(runs, TEST, self.model_name, SpeculateTestResult, run_id)
 
     def show_found(self, found: Tested | None, run_id: str | None) -> None:  # noqa: ARG002
         self._tested = found

@@ -15,6 +15,7 @@ from core.evaluate.result import Convention
 from core.models.card import LinearShape
 from core.models.resolve import resolve
 from core.quantize.check import check
+from core.quantize.compare.result import QuantizeCompareResult
 from core.quantize.compare.spec import VARIANTS, QuantizeCompareSpec
 from core.quantize.methods import METHODS
 from core.quantize.result import LayerFigures, QuantizeMetrics, QuantizeResult
@@ -25,6 +26,7 @@ from core.runs.state.store import list_runs
 from tests.tui.fakes import NOW
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import MadeUp
+from tui.experiment.finished import newest
 from tui.experiment.follower import Follower
 from tui.experiment.live_head import heading
 from tui.quantize.compare import charts as comparison_data
@@ -216,12 +218,11 @@ def test_a_comparison_is_read_from_the_newest_run_that_holds_one() -> None:
     spec = QuantizeCompareSpec(model="bundled:base")
     made.compared(made.run_of(spec, "20260101-100000-quantize-compare-0001", "done", created=NOW))
     made.run_of(spec, "20260101-100001-quantize-compare-0002", "failed", created=NOW)
-    found = comparison_data.newest(list_runs(), "bundled:base")
+    found = newest(list_runs(), spec.capability, "bundled:base", QuantizeCompareResult)
     assert found is not None
     assert found.run.id.endswith("0001")
-    assert comparison_data.newest(list_runs(), "/models/other") is None
-    rows = [comparison_data.cells(row) for row in found.result.rows]
-    assert {len(row) for row in rows} == {len(comparison_data.COLUMNS)}
+    assert newest(list_runs(), spec.capability, "/models/other", QuantizeCompareResult) is None
+    assert all(column.cell(row) for column in comparison_data.COLUMNS for row in found.result.rows)
     titles = [plot.title for plot in comparison_data.plots(found.result.charts)]
     assert titles == ["weights", "dequantized", "relative error at 8 bits", "memory"]
     memory = comparison_data.plots(found.result.charts)[3]
