@@ -1,4 +1,4 @@
-"""Stand-ins for `tui.services.services`: a clock that stands still, runs written by hand, nothing that touches the machine."""
+"""Stand-ins for `tui.services.services`: a clock that does not move, runs written by hand, nothing that touches the machine."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ from tui.services.live_runs import LiveRuns
 
 
 class RecordingRuns(LiveRuns):
-    """Starts nothing: notes what was asked for, and leaves a run that goes on.
+    """Starts nothing: notes what was asked for, and leaves a run in progress.
 
     Args:
         find: looks models up.
-        going: makes a run that goes on out of a request and an id.
+        going: makes a run in progress out of a request and an id.
     """
 
     def __init__(self, find: Find, going: Callable[[Spec, str], Run]) -> None:

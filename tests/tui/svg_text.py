@@ -10,7 +10,7 @@ _TEXT = re.compile(r'<text class="(?P<style>[^"]*)" x="(?P<x>[\d.]+)" y="(?P<y>[
 
 
 def lines(svg: str) -> list[str]:
-    """What stands in each line of the screen, from left to right."""
+    """What is in each line of the screen, from left to right."""
     rows: dict[float, list[tuple[float, str]]] = {}
     for found in _TEXT.finditer(svg):
         rows.setdefault(float(found["y"]), []).append((float(found["x"]), html.unescape(found["text"]).strip("\n")))

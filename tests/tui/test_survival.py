@@ -111,7 +111,7 @@ def model(tiny_llama_dir: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(llmopt_home: Path, model: Path) -> dict[str, str]:
-    """A person's terminal, with one model to choose."""
+    """A user's terminal, with one model to choose."""
     own = {
         "LLMOPT_HOME": str(llmopt_home),
         "LLMOPT_MODELS": str(model),

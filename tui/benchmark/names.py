@@ -39,7 +39,7 @@ def target(values: Mapping[str, Any]) -> str:
     return clean(model, limit=80) if is_url(model) else f"{engine(values)} · {names.model(values)}"
 
 
-def title(run: Run) -> str:
+def run_title(run: Run) -> str:
     """What a run was asked to do, in a few words."""
     if run.capability == SERVE:
         return f"server {target(run.values)}"

@@ -75,7 +75,7 @@ def build_spec(spec_type: type[Spec], model: str | None, given: dict[str, object
 
 
 def without_effect(spec: Spec, given: Values) -> list[str]:
-    """A sentence for each option that was given and means nothing beside the others."""
+    """A sentence for each option that was given and has no effect with the others."""
     sentences = []
     for name in given:
         for other, allowed in extra_of(type(spec).model_fields[name]).applies.items():
@@ -86,7 +86,7 @@ def without_effect(spec: Spec, given: Values) -> list[str]:
 
 
 def _chosen(spec: Spec) -> dict[str, object]:
-    """What departs from what the method of a spec fills in by itself: all that counts beside another method."""
+    """What departs from what the method of a spec fills in by itself: all that counts with another method."""
     usual = type(spec).parse({"model": spec.model, "method": getattr(spec, "method", None)})
     return {name: value for name, value in spec.model_dump().items() if name == "model" or value != getattr(usual, name)}
 
@@ -120,14 +120,14 @@ def _parameter(name: str, field: FieldInfo, kind: inspect._ParameterKind, group:
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     if field.is_required():
         annotation = annotation | None
-    told: dict[str, Any] = {"help": " ".join(filter(None, [field.description or "", _bounds(field)]))}
+    settings: dict[str, Any] = {"help": " ".join(filter(None, [field.description or "", _bounds(field)]))}
     if group is not None:
-        told["group"] = group
+        settings["group"] = group
     if get_origin(annotation) is tuple:
         converter, metavar = _SEVERAL.get(get_args(annotation)[0], (_words, "NAME,..."))
-        told |= {"negative": "", "n_tokens": 1, "converter": converter, "metavar": metavar}
-        told["show_default"] = lambda value: ",".join(map(str, value))
-    return inspect.Parameter(name, kind, default=default, annotation=Annotated[annotation, Parameter(**told)])
+        settings |= {"negative": "", "n_tokens": 1, "converter": converter, "metavar": metavar}
+        settings["show_default"] = lambda value: ",".join(map(str, value))
+    return inspect.Parameter(name, kind, default=default, annotation=Annotated[annotation, Parameter(**settings)])
 
 
 def _numbers(_type: Any, tokens: Sequence[Token]) -> tuple[int, ...]:

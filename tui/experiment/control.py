@@ -111,7 +111,7 @@ class RunControl(Container):
 
         Args:
             make: answers the run.
-            then: is told of the run on the event loop.
+            then: gets the run, on the event loop.
             what: title of the note that says why there is none.
         """
         try:
@@ -127,7 +127,7 @@ class RunControl(Container):
         then(run)
 
     def not_started(self, reason: str, what: str = "Not started") -> None:
-        """Tell why nothing was started."""
+        """Say why nothing was started."""
         self._starting, self.bar.note = False, ""
         self.shell.notify_text(reason, title=what, severity="error")
 

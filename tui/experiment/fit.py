@@ -1,4 +1,4 @@
-"""Whether a request fits the model and the machine, told before anything starts."""
+"""Whether a request fits the model and the machine, known before anything starts."""
 
 from __future__ import annotations
 

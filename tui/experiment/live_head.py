@@ -24,7 +24,7 @@ def heading(run: Run, title: str, state: State, progress: RunProgress, now: floa
     """Title and state, then progress, or how it ended; figures that are known already in a last line.
 
     Args:
-        run: whose id stands at the right end.
+        run: whose id is shown at the right end.
         title: what was asked for, in a few words.
         state: of the run.
         progress: its progress and metrics.

@@ -1,4 +1,4 @@
-"""A tab of experiments: form and views beside each other in a wide window, one at a time in a narrow one."""
+"""A tab of experiments: form and views next to each other in a wide window, one at a time in a narrow one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tui.widgets.threads import in_thread
 from tui.widgets.view_bar import ViewBar
 
 WIDE = 110
-"""Columns from which on the form stays beside the other views."""
+"""Columns from which on the form stays next to the other views."""
 
 
 @runtime_checkable
@@ -78,10 +78,10 @@ class ExperimentPane(RunControl):
     ExperimentPane.-wide #views { padding-left: 1; }
     """
     WHOLE: ClassVar[frozenset[str]] = frozenset()
-    """Views beside which the form is put away in a wide window too."""
+    """Views for which the form is put away in a wide window too."""
 
     FORMS: ClassVar[Mapping[str, str]] = {}
-    """View -> capability whose form belongs beside it, where there are several forms; beside a live view stands the form of its runs."""
+    """View -> capability whose form belongs next to it, where there are several forms; a live view goes with the form of its runs."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class ExperimentPane(RunControl):
     # -- what a subclass adds
 
     def load_model(self, model: str) -> None:
-        """Another model stands in the form: show its results."""
+        """Another model is named in the form: show its results."""
 
     def show_result(self, run: Run, *, follow: bool) -> None:
         """A run is done: load its result, and with `follow` go to it."""
@@ -148,7 +148,7 @@ class ExperimentPane(RunControl):
         self.show_view(LIVE if wide and self.bar.active == SETUP else self.bar.active)
 
     def show_view(self, view: str) -> None:
-        """Bring a view to the front; in a wide window the form stays beside it unless it takes the whole width."""
+        """Bring a view to the front; in a wide window the form stays next to it unless it takes the whole width."""
         wide = self.has_class("-wide")
         if wide and view == SETUP:
             view = LIVE if self.bar.active in self.WHOLE or self.bar.active == SETUP else self.bar.active

@@ -112,7 +112,7 @@ class Setups(Vertical):
 
     @on(SetupView.ModelChanged)
     def _same_model(self, event: SetupView.ModelChanged) -> None:
-        """The other forms follow the chosen one; the tab is told once. What another form was checked with before is no news."""
+        """The other forms follow the chosen one; the tab is notified once, not again for what another form was checked with before."""
         if event.model == self._model or event.model != self.form.model:
             event.stop()
             return

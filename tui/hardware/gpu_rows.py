@@ -28,13 +28,13 @@ Cell = Callable[[GpuState, Look], Sequence[Run]]
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its head, its width without a strip, the pane width from which it is shown, and what stands in it."""
+    """A column: its head, its width without a strip, the pane width from which it is shown, and its content."""
 
     head: str
     width: int
     cell: Cell
     strip: bool = False
-    """A meter or history of `Look.strip` cells stands before the text."""
+    """A meter or history of `Look.strip` cells before the text."""
     from_width: int = 0
     align: Literal["left", "right"] = "right"
 

@@ -1,4 +1,4 @@
-"""The host: processors, memory, swap and the disks of our folders, compact beside GPUs and at length without any."""
+"""The host: processors, memory, swap and the disks of our folders, compact next to GPUs and at length without any."""
 
 from __future__ import annotations
 

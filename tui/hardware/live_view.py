@@ -62,7 +62,7 @@ class LiveView(Widget):
         self.shown: Snapshot | None = None
         """The reading that is on the screen."""
         self._plan: tuple[int, ...] = ()
-        self._told = ""
+        self._drivers = ""
         self._focus_first = False
         """The focus is to go to the GPUs as soon as it is known whether there are any."""
 
@@ -175,9 +175,9 @@ class LiveView(Widget):
         if snapshot is None or not width:
             return
         self._problem.show(problem_lines(snapshot, width))
-        if (told := drivers(snapshot)) != self._told:
-            self._told = told
-            self.post_message(self.Drivers(told))
+        if (text := drivers(snapshot)) != self._drivers:
+            self._drivers = text
+            self.post_message(self.Drivers(text))
         rows = [(gpu.index, gpu_rows.row(gpu, self.services.sampler.history, width)) for gpu in snapshot.gpus]
         self._gpus.show_rows(gpu_rows.head(width), rows)
         gpu = self._selected_gpu(snapshot)

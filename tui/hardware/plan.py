@@ -46,7 +46,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Answer:
-    """What fits, and what to do. A problem stands in place of the part that it prevents."""
+    """What fits, and what to do. A problem replaces the part that it prevents."""
 
     request: Request
     estimate: Estimate | None = None

@@ -28,7 +28,7 @@ _NUMBERS = ("context", "concurrency", "gpus")
 
 
 class PlanForm(FieldGrid):
-    """Eight fields; every edit is told as `Changed`."""
+    """Eight fields; every edit is reported as `Changed`."""
 
     HELP = """
     What to plan for. Up and down move between fields, left and right choose, enter on the model lists the models on this machine.

@@ -155,7 +155,7 @@ class PlanView(Vertical):
         self._planner: Planner | None = None
         self._timer: Timer | None = None
         self.waiting = True
-        """An answer to the form as it stands has not come yet."""
+        """The answer to the form as it is has not come yet."""
 
     def compose(self) -> ComposeResult:
         yield self.form

@@ -14,7 +14,7 @@ WIDE_FROM = 100
 
 
 def key(process: ProcessState) -> Key:
-    """What tells a row from the others: a process has one for each GPU and slice."""
+    """What identifies a row among the others: a process has one for each GPU and slice."""
     return process.pid, process.gpu, process.mig
 
 

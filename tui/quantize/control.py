@@ -1,4 +1,4 @@
-"""What the Quantize tab starts beside the run of its form: comparisons, verifications."""
+"""What the Quantize tab starts next to the run of its form: comparisons, verifications."""
 
 from __future__ import annotations
 

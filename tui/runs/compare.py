@@ -70,9 +70,11 @@ def compared(left: Run, right: Run, width: int) -> Content:
     ]
     lines += [Content(), _row("Measured", ("left", "right"), cell, "bold $primary")]
     lines += [_measured(each, cell) for each in found.measures] or [Content("neither run has a result")]
-    if told := next(iter(found.differences), ()):
+    if differences := next(iter(found.differences), ()):
         lines += [Content(), Content.styled("Of all requests, right compared with left", "bold $primary")]
-        lines += [Content.assemble((f"{_cut(clean(each.name), _NAME - 1):<{_NAME}}", "$text-muted"), clean(each.words, limit=120)) for each in told]
+        lines += [
+            Content.assemble((f"{_cut(clean(each.name), _NAME - 1):<{_NAME}}", "$text-muted"), clean(each.words, limit=120)) for each in differences
+        ]
     return Content("\n").join(lines)
 
 

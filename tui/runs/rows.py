@@ -99,6 +99,6 @@ def figures(result: dict[str, Any] | None) -> dict[str, float]:
 
 
 def headline_figures(result: dict[str, Any] | None) -> str:
-    """The few figures by which runs are told apart."""
+    """The few figures that distinguish runs."""
     found = figures(result)
     return "  ".join(text.format(show(name, found[name])) for name, text in _FIGURES if name in found)[:60]

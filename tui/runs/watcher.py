@@ -22,7 +22,7 @@ INTERVAL = 1.0
 
 @dataclass
 class RunEvent(Message):
-    """Something happened to a run. Panes that have `on_run_event(event)` are told."""
+    """Something happened to a run. Panes that have `on_run_event(event)` get it."""
 
     run_id: str
 

@@ -85,7 +85,7 @@ class Services(Protocol):
 
     @property
     def settings(self) -> Settings:
-        """The person's settings."""
+        """The user's settings."""
 
     @property
     def clock(self) -> Callable[[], float]:

@@ -100,7 +100,7 @@ class SpeculatePane(ExperimentPane):
         self._advise()
 
     def _advise(self) -> None:
-        """The advice on the form as it stands, with the gamma that was measured to be the fastest."""
+        """The advice on the form as it is, with the gamma that was measured to be the fastest."""
         form = self.form_view.form
         asked = Drafting.read({name: form.rows[name].editor.get() for name in Drafting.model_fields} | form.values()) or Drafting()
         chosen = self.results.chosen

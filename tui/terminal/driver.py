@@ -2,7 +2,7 @@
 
 Textual's own writer holds 30 writes and then blocks whoever writes next, which is the event loop: on a
 line of 30 kB/s a chart a second freezes the keyboard for seconds. Here output is queued without a bound
-and counted; while more than `HIGH` bytes wait, the app is told to stop drawing, and widgets that change
+and counted; while more than `HIGH` bytes wait, the app is asked to stop drawing, and widgets that change
 meanwhile are drawn once, in their last state, when the line has caught up. So at most one frame beyond
 `HIGH` is ever queued.
 """

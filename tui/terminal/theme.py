@@ -71,7 +71,7 @@ THEMES = (DARK, LIGHT)
 
 
 def default_theme(colors: Colors) -> str:
-    """The theme for a terminal that was not told which to use."""
+    """The theme for a terminal for which none was chosen."""
     return DARK.name if colors in {"truecolor", "256"} else "ansi-dark"
 
 

@@ -1,4 +1,4 @@
-"""Names on the left, their texts wrapped beside them."""
+"""Names on the left, their texts wrapped next to them."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class LiveLines(Widget):
 
 
 def joined(line: Line) -> list[Run]:
-    """Neighbouring runs of one tone as one, so that the terminal is told each colour once; blanks take the tone before them."""
+    """Neighbouring runs of one tone as one, so that the terminal gets each colour once; blanks take the tone before them."""
     runs: list[Run] = []
     for text, tone in line:
         if runs and (tone == runs[-1][1] or not text.strip()):

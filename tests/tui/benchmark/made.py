@@ -127,7 +127,7 @@ def machine(run_id: str = "20260101-115500-benchmark-machine-0d01", created: flo
 
 
 def going(spec: Spec, run_id: str, status: Status = "running") -> Run:
-    """A run that goes on."""
+    """A run in progress."""
     return run_of(spec, run_id, status, created=NOW - 60)
 
 

@@ -1,4 +1,4 @@
-"""What a person can do on the Benchmark tab, by keyboard alone."""
+"""What a user can do on the Benchmark tab, by keyboard alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tui.widgets.form.table_picker import TablePicker
 
 
 def described(pane: BenchmarkPane) -> str:
-    """What is told of the chosen result, without its line breaks."""
+    """What is shown of the chosen result, without its line breaks."""
     return " ".join(str(pane.results._words.render()).split())
 
 

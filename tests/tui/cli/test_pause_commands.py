@@ -1,4 +1,4 @@
-"""`llmopt runs pause`: a load waits and goes on; one that is cancelled has a result that can be shown and exported."""
+"""`llmopt runs pause`: a load is paused and resumed; one that is cancelled has a result that can be shown and exported."""
 
 from __future__ import annotations
 

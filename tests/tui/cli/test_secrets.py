@@ -1,4 +1,4 @@
-"""A key of a server: it reaches the server, and stands in no command line, no file of the run, no report and no line on the screen."""
+"""A key of a server: it reaches the server, and is in no command line, no file of the run, no report and no line on the screen."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Listing:
 
 
 class PlannedModels:
-    """`bundled:base` stands for Meta-Llama-3-8B, so that what the form begins with has a size worth planning."""
+    """`bundled:base` is Meta-Llama-3-8B, so that what the form begins with has a size worth planning."""
 
     def __init__(self, first: str = "Meta-Llama-3-8B") -> None:
         self.first = first

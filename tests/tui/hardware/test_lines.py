@@ -1,4 +1,4 @@
-"""The lines of the live view: their width, their words, what stands in place of a figure that is refused."""
+"""The lines of the live view: their width, their words, what replaces a figure that is refused."""
 
 from __future__ import annotations
 

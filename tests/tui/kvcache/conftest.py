@@ -62,5 +62,5 @@ async def open_tab(pilot: Pilot[None], view: str = "") -> KvCachePane:
 
 
 def shown(pilot: Pilot[None]) -> str:
-    """What stands on the screen."""
+    """What is on the screen."""
     return "\n".join(strip.text.rstrip() for strip in pilot.app.screen._compositor.render_strips())

@@ -82,7 +82,7 @@ def done(spec: Spec, run_id: str, result: Result, *, created: float = NOW - 3600
 
 
 def going(spec: Spec, run_id: str, status: Status = "running") -> Run:
-    """A run that goes on."""
+    """A run in progress."""
     return run_of(spec, run_id, status, created=NOW - 60)
 
 

@@ -1,4 +1,4 @@
-"""What a person can do on the KV-cache tab, by keyboard alone."""
+"""What a user can do on the KV-cache tab, by keyboard alone."""
 
 from __future__ import annotations
 

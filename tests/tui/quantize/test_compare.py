@@ -80,7 +80,7 @@ async def test_a_row_of_the_comparison_can_be_carried_out(make_app: MakeApp) -> 
         assert spec is not None
         assert (spec.method, spec.bits, spec.granularity) == ("rtn", 4, "channel")
         assert pane.setup.display
-        assert not pane.comparison.display, "the form comes back, and with it a view that stands beside it"
+        assert not pane.comparison.display, "the form comes back, and with it a view next to it"
 
 
 async def test_in_a_small_window_the_charts_of_the_comparison_take_turns(make_app: MakeApp) -> None:

@@ -1,4 +1,4 @@
-"""What a person can do on the Speculative tab, by keyboard alone."""
+"""What a user can do on the Speculative tab, by keyboard alone."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ async def test_f6_feeds_the_simulator_and_sets_the_simulated_beside_the_measured
         pane.simulator.fields.editors["alpha"].as_widget().focus()
         await pilot.press("end", "backspace", "backspace")
         await settle(pilot)
-        assert "assumed   α" in str(pane.simulator._answer.render()), "what a person changes is assumed again"
+        assert "assumed   α" in str(pane.simulator._answer.render()), "what the user changes is assumed again"
 
 
 async def test_the_simulator_answers_every_edit_and_says_what_cannot_be(make_app: MakeApp) -> None:

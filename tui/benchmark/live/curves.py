@@ -13,7 +13,7 @@ _NOTHING = "no request has been answered yet"
 
 
 def throughput(seconds: Seconds) -> Plot:
-    """Tokens a second, or requests a second where the tokens are not known."""
+    """Tokens per second, or requests per second where the tokens are not known."""
     tokens = any(second.tokens_per_second is not None for _, second in seconds)
     read: Figure = (lambda second: second.tokens_per_second) if tokens else (lambda second: second.requests_per_second)
     still = _still(seconds)
@@ -21,7 +21,7 @@ def throughput(seconds: Seconds) -> Plot:
 
 
 def _still(seconds: Seconds) -> frozenset[float]:
-    """Moments at which the load waited, or just went on: nothing was sent that could have been answered."""
+    """Moments at which the load was paused, or had just resumed: nothing was sent that could have been answered."""
     before = [None, *(second.paused for _, second in seconds)]
     return frozenset(at for (at, second), last in zip(seconds, before, strict=False) if second.paused is not None or last is not None)
 

@@ -8,7 +8,7 @@ from core.runs.state.store import Run
 from tui.benchmark.live import curves, load_words
 from tui.benchmark.live.follower import LoadFollower
 from tui.benchmark.live.progress import BenchmarkProgress
-from tui.benchmark.names import title
+from tui.benchmark.names import run_title
 from tui.experiment.live import LiveRun
 from tui.services.services import services_of
 from tui.widgets.chart.chart import Chart
@@ -55,7 +55,7 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
         self.redraw()
 
     def title(self, run: Run) -> str:
-        return title(run)
+        return run_title(run)
 
     @property
     def load(self) -> LoadFollower | None:

@@ -31,7 +31,7 @@ def figures(progress: BenchmarkProgress, width: int, now: float = 0.0, *, wished
 
 
 def _paused(second: SecondEvent, seconds: float | None, *, wished: bool) -> Line:
-    """That it waits, in the place of its speed; nothing while it goes on."""
+    """That it is paused, in place of its speed; nothing while it runs."""
     if not wished:
         return ()
     if seconds is None:

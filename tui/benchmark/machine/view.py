@@ -15,7 +15,7 @@ from core.runs.state.store import Run
 from core.sanitize import clean
 from tui.benchmark.machine import machine_words
 from tui.benchmark.machine.progress import MachineProgress
-from tui.benchmark.names import MACHINE, title
+from tui.benchmark.names import MACHINE, run_title
 from tui.experiment.finished import ResultTable
 from tui.experiment.live import LiveRun
 from tui.services.services import services_of
@@ -77,7 +77,7 @@ class MachineView(LiveRun[MachineProgress]):
         self.redraw()
 
     def title(self, run: Run) -> str:
-        return title(run)
+        return run_title(run)
 
     def measured(self, progress: MachineProgress) -> BenchmarkMachineResult:
         """The result, which holds more than the events, or as much of it as there is."""

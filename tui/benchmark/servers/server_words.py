@@ -9,7 +9,7 @@ from textual.content import Content
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from core.sanitize import clean
-from tui.benchmark.names import title
+from tui.benchmark.names import run_title
 from tui.benchmark.servers.progress import MEMORY, RUNNING, WAITING, ServerProgress
 from tui.benchmark.servers.servers import ServerRow
 from tui.runs.words import MARKS, STYLES, when
@@ -51,7 +51,7 @@ def described(run: Run, state: State, progress: ServerProgress, now: float, widt
     """Everything about one server, or in `short` what does not stand in the table."""
     ready = progress.ready
     word = "answers" if ready is not None and not state.is_over else "starts" if not state.is_over else _end(state)
-    first = Content.assemble((title(run), "bold"), "  ", (f"{MARKS[state.status]} {word}", STYLES[state.status]), "  ", (run.id, "dim"))
+    first = Content.assemble((run_title(run), "bold"), "  ", (f"{MARKS[state.status]} {word}", STYLES[state.status]), "  ", (run.id, "dim"))
     rows: list[tuple[str, str]] = []
     if ready is not None:
         rows += [("address", ready.url)] if short else [("address", ready.url), ("model", ready.model)]

@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from core.runs.state.store import Run
 from core.sanitize import clean
-from tui.benchmark.names import title
+from tui.benchmark.names import run_title
 from tui.benchmark.servers import server_words
 from tui.benchmark.servers.progress import ServerProgress
 from tui.benchmark.servers.servers import ServerList, ServerRow
@@ -75,7 +75,7 @@ class ServersView(LiveRun[ServerProgress]):
         self.redraw()
 
     def title(self, run: Run) -> str:
-        return title(run)
+        return run_title(run)
 
     @property
     def chosen(self) -> ServerRow | None:

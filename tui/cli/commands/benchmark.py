@@ -31,10 +31,10 @@ def _calibrate(*, as_json: bool) -> int:
     from core.benchmark.calibrate.calibrate import RATE, Step, calibrate
     from core.benchmark.drive.bench import workers_for
 
-    def told(step: Step) -> None:
+    def report(step: Step) -> None:
         narrate(f"{step.streams} streams: {step.verdict}, p99 of the client's delay {step.lag_p99_ms:.2f} ms")
 
-    found = calibrate(workers_for, on_step=told)
+    found = calibrate(workers_for, on_step=report)
     try:
         path = ceiling.keep(found)
     except OSError as error:

@@ -148,10 +148,10 @@ def _chosen(_type: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
 
 def _command() -> Any:
     command = from_spec(_run, spec_class("benchmark-compare"), _EXPLANATION)
-    told = Parameter(
+    parameter = Parameter(
         help=_HELP, negative="", show_default=False, n_tokens=1, converter=_chosen, metavar="NAME,...", group=Group("Target", sort_key=0)
     )
-    more = inspect.Parameter("formats", inspect.Parameter.KEYWORD_ONLY, default=(), annotation=Annotated[tuple[str, ...], told])
+    more = inspect.Parameter("formats", inspect.Parameter.KEYWORD_ONLY, default=(), annotation=Annotated[tuple[str, ...], parameter])
     signature = inspect.signature(command)
     command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), more])  # type: ignore[attr-defined]
     return command

@@ -26,7 +26,7 @@ def models(*, json: Annotated[bool, Parameter(help="Print one JSON document", ne
         return 0
     if rows:
         cells = [(row["origin"], _billions(row["parameters"]), row["format"], size(row["file_bytes"]), row["name"]) for row in rows]
-        # A name is there to be typed again: it stands last and whole.
+        # A name is there to be typed again: it comes last, and whole.
         print_table(cells, ("where", "parameters", "weights", "size", "model"), right=(1, 3), shrink=())
     else:
         narrate("no models found: give a folder or a Hugging Face id to a command")

@@ -67,13 +67,13 @@ def pull(
 ) -> int:
     """Pull a model into the server's library; ctrl+c stops it, and the next pull resumes there."""
     endpoint = Endpoint(address(url))
-    began, told, last = time.monotonic(), 0.0, ""
+    began, said, last = time.monotonic(), 0.0, ""
     with _hinted():
         for step in ollama_library.pull(endpoint, model):
             now = time.monotonic()
-            if step.words != last or now - told >= _EVERY:
+            if step.words != last or now - said >= _EVERY:
                 narrate(progress(step))
-                told, last = now, step.words
+                said, last = now, step.words
     if json:
         held = next((each for each in ollama_library.library(endpoint) if each.name in (model, f"{model}:latest")), None)
         about = {} if held is None else asdict(held)

@@ -259,9 +259,9 @@ def _headline(run: Run, state: State) -> str:
         return state.exit_reason or ""
     result = (run.result or {}) if state.is_over else {}
     metrics = metrics_of(result)
-    told = next((words.format(metrics[name]) for name, words in _HEADLINES if name in metrics), "")
+    headline = next((words.format(metrics[name]) for name, words in _HEADLINES if name in metrics), "")
     rows, entries = result.get("rows"), result.get("entries")
-    return told or (f"{len(rows)} rows" if isinstance(rows, list) else f"{len(entries)} targets" if isinstance(entries, list) else "")
+    return headline or (f"{len(rows)} rows" if isinstance(rows, list) else f"{len(entries)} targets" if isinstance(entries, list) else "")
 
 
 def _about(state: State) -> str:

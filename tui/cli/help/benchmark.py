@@ -1,4 +1,4 @@
-"""What stands below the options of `llmopt benchmark` and `llmopt benchmark-compare`: files that they read, expressions, keys, examples."""
+"""The text below the options of `llmopt benchmark` and `llmopt benchmark-compare`: files that they read, expressions, keys, examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands below the options of `llmopt quantize`: every method in a line, and a command for each."""
+"""The text below the options of `llmopt quantize`: every method in a line, and a command for each."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def quantizing() -> str:
     left = max(map(len, METHODS)) + 4
     lines = ["Methods and their formats (the first is the default):"]
     for name, method in METHODS.items():
-        told = f"{method.summary}: {', '.join(method.formats)}"
-        lines += textwrap.wrap(told, 78, initial_indent=f"  {name}".ljust(left), subsequent_indent=" " * left, break_on_hyphens=False)
+        text = f"{method.summary}: {', '.join(method.formats)}"
+        lines += textwrap.wrap(text, 78, initial_indent=f"  {name}".ljust(left), subsequent_indent=" " * left, break_on_hyphens=False)
     return "\n".join([*lines, "", "Examples:", *(f"  llmopt quantize {arguments}" for arguments in EXAMPLES)])

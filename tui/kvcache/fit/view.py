@@ -66,10 +66,10 @@ class FitView(Vertical):
     )
     DEFAULT_CSS = """
     FitView { height: 1fr; }
-    FitView .fit--told { height: auto; max-height: 8; margin-top: 1; }
+    FitView .fit--words { height: auto; max-height: 8; margin-top: 1; }
     FitView ResultTable { height: auto; max-height: 16; margin-top: 1; }
     FitView LiveLines { height: auto; margin-top: 1; }
-    FitView.-low .fit--told { max-height: 5; margin-top: 0; }
+    FitView.-low .fit--words { max-height: 5; margin-top: 0; }
     FitView.-low ResultTable { height: 1fr; margin-top: 0; }
     FitView.-low.-table LiveLines, FitView.-low.-grid ResultTable { display: none; }
     FitView.-wrong ResultTable, FitView.-wrong LiveLines { display: none; }
@@ -79,7 +79,7 @@ class FitView(Vertical):
         super().__init__(id=id, classes="-table -wrong")
         self.fields = FieldGrid(_FIELDS, columns=1, wide=(70, 2))
         self.table: ResultTable[FitRow] = ResultTable(fit_lines.COLUMNS)
-        self._words = Static("reading ...", classes="fit--told", markup=False)
+        self._words = Static("reading ...", classes="fit--words", markup=False)
         self._grid = LiveLines()
         self._model = ""
         self._asked = FitRequest()

@@ -176,13 +176,13 @@ def figures(event: PageEvent, progress: PagesProgress, width: int) -> list[Line]
         ("contiguous", 100 * event.waste_contiguous, reserved, progress.contiguous),
     ]
     lines: list[Line] = []
-    for name, percent, told, values in rows:
+    for name, percent, sentence, values in rows:
         past: list[Run] = [(" ", ""), (history(values, strip), "quiet-bar")] if strip >= 8 else []
-        text = fit(told, 40) if past else told
+        text = fit(sentence, 40) if past else sentence
         lines.append(clip(((f"{name:<12}", "muted"), (meter(percent, bar), "bar"), (f" {percent:5.1f} %  {text}", ""), *past), width))
-    told = (
+    sums = (
         f"{words.count(totals.hit_tokens)} prompt tokens found, {words.count(totals.copies)} copies, "
         f"{words.count(totals.reused)} reused, {words.count(totals.finished)} sequences done"
     )
-    lines.append(clip((("so far      ", "muted"), (told, "")), width))
+    lines.append(clip((("so far      ", "muted"), (sums, "")), width))
     return lines

@@ -34,18 +34,18 @@ class DecodeView(LiveRun[PagesProgress]):
     DecodeView { height: 1fr; }
     DecodeView LiveLines { height: auto; margin-top: 1; }
     DecodeView .pages--legend { margin-top: 0; }
-    DecodeView .pages--told { height: auto; max-height: 7; margin-top: 1; }
+    DecodeView .pages--words { height: auto; max-height: 7; margin-top: 1; }
     DecodeView Chart { height: 1fr; min-height: 6; margin-top: 1; }
-    DecodeView.-nothing LiveLines, DecodeView.-nothing .pages--told, DecodeView.-nothing Chart { display: none; }
-    DecodeView.-low LiveLines, DecodeView.-low .pages--told { margin-top: 0; }
-    DecodeView.-low Chart, DecodeView.-going Chart, DecodeView.-going .pages--told { display: none; }
+    DecodeView.-nothing LiveLines, DecodeView.-nothing .pages--words, DecodeView.-nothing Chart { display: none; }
+    DecodeView.-low LiveLines, DecodeView.-low .pages--words { margin-top: 0; }
+    DecodeView.-low Chart, DecodeView.-going Chart, DecodeView.-going .pages--words { display: none; }
     """
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(PagesProgress, result=PagesResult, id=id)
         self._figures, self._grid = LiveLines(), LiveLines()
         self._legend, self._sequences = LiveLines(classes="pages--legend"), LiveLines()
-        self._words = Static(classes="pages--told", markup=False)
+        self._words = Static(classes="pages--words", markup=False)
         self._chart = Chart()
         self.body = (self._figures, self._grid, self._legend, self._words, self._sequences, self._chart)
         self.add_class("-going")

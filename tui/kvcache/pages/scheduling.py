@@ -49,14 +49,14 @@ def in_progress(progress: PagesProgress, width: int) -> list[Line]:
 
 
 def _state(state: ScheduleEvent, loads: Sequence[float | None], width: int) -> list[Line]:
-    told = (
+    figures = (
         f"{brief(state.time)} simulated, {words.count(state.running)} running, {words.count(state.waiting)} waiting, "
         f"{words.count(state.finished)} done, {words.figure(state.rate, 4)} tokens/s"
     )
     percent = 100 * state.utilization
     filled = f"{words.percent(state.filled, 1)} of them filled"
     return [
-        clip(((f"{state.policy:<12}", "strong"), (told, "")), width),
+        clip(((f"{state.policy:<12}", "strong"), (figures, "")), width),
         clip(
             (
                 (" " * 12, ""),

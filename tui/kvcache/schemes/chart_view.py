@@ -16,7 +16,7 @@ from tui.kvcache.schemes.entries import KvRun, entries
 from tui.widgets.chart.chart import Chart
 from tui.widgets.live import Line, LiveLines
 
-_BESIDE = 96
+_BROAD = 96
 """Columns from which the list is next to the chart."""
 _LIST = 44
 
@@ -34,9 +34,9 @@ class ChartView(Vertical):
     ChartView Container { height: 1fr; layout: vertical; }
     ChartView Chart { height: 1fr; min-height: 8; }
     ChartView LiveLines { height: auto; max-height: 50%; }
-    ChartView.-beside Container { layout: horizontal; }
-    ChartView.-beside Chart { width: 1fr; height: 1fr; }
-    ChartView.-beside LiveLines { width: 44; height: 1fr; max-height: 100%; margin-left: 1; }
+    ChartView.-broad Container { layout: horizontal; }
+    ChartView.-broad Chart { width: 1fr; height: 1fr; }
+    ChartView.-broad LiveLines { width: 44; height: 1fr; max-height: 100%; margin-left: 1; }
     ChartView.-nothing Container { display: none; }
     """
 
@@ -56,7 +56,7 @@ class ChartView(Vertical):
             yield self._legend
 
     def on_resize(self) -> None:
-        self.set_class(self.size.width >= _BESIDE, "-beside")
+        self.set_class(self.size.width >= _BROAD, "-broad")
         self.draw()
 
     def show(self, model_name: str, runs: Sequence[KvRun]) -> None:
@@ -86,13 +86,13 @@ class ChartView(Vertical):
 
     @property
     def _column(self) -> int:
-        if self.has_class("-beside"):
+        if self.has_class("-broad"):
             return _LIST - 1
         return self.size.width // 2 - 1 if self.size.width >= 76 else self.size.width
 
     def _arranged(self, lines: Sequence[Line]) -> list[Line]:
         """Two columns below the chart where there is room."""
-        if self.has_class("-beside") or self.size.width < 76:
+        if self.has_class("-broad") or self.size.width < 76:
             return list(lines)
         half = -(-len(lines) // 2)
         right = [*lines[half:], *[()] * (2 * half - len(lines))]

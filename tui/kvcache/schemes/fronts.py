@@ -109,6 +109,6 @@ def legend(entries: Sequence[Entry], measure: Measure, width: int, several: bool
     for entry, size, value in points:
         sign = FULL if entry.is_reference else FRONT if entry.key in best else " "
         run = f"{entry.when:<10}" if several else ""
-        told = f"{fit(clean(entry.row.name), name)}{run}{words.count(size):>8}{measure.tell(value):>12}"
-        lines.append(((f"{entry.letter or '·'}{sign} ", "accent"), (told, "strong" if entry.is_reference else "")))
+        text = f"{fit(clean(entry.row.name), name)}{run}{words.count(size):>8}{measure.tell(value):>12}"
+        lines.append(((f"{entry.letter or '·'}{sign} ", "accent"), (text, "strong" if entry.is_reference else "")))
     return lines

@@ -51,25 +51,25 @@ class SchemesInProgress(LiveRun[RunProgress]):
 def arrived(progress: RunProgress) -> list[Row]:
     """Cells of the schemes that are done, in the order of arrival."""
     names = list(progress.curves.get(_RATIO, {}))
-    full = _told(progress, "bytes_per_token", names[0]) if names else None
+    full = _last(progress, "bytes_per_token", names[0]) if names else None
     return [_cells(progress, name, full) for name in names]
 
 
-def _told(progress: RunProgress, figure: str, name: str) -> float | None:
+def _last(progress: RunProgress, figure: str, name: str) -> float | None:
     """The last value of a figure of a scheme."""
     values = list(progress.curves.get(figure, {}).get(name, {}).values())
     return values[-1] if values else None
 
 
 def _cells(progress: RunProgress, name: str, full: float | None) -> Row:
-    held, ratio = _told(progress, "bytes_per_token", name), _told(progress, _RATIO, name)
+    held, ratio = _last(progress, "bytes_per_token", name), _last(progress, _RATIO, name)
     return (
         clean(name),
         words.count(held),
         f"{full / held:.2f}x" if full and held else words.NOTHING,
-        words.figure(_told(progress, "ttft_ms", name), 3),
-        words.figure(_told(progress, "tpot_ms", name), 3),
+        words.figure(_last(progress, "ttft_ms", name), 3),
+        words.figure(_last(progress, "tpot_ms", name), 3),
         words.NOTHING if ratio is None else f"{ratio:.4f}",
-        words.percent(_told(progress, "top1_agreement", name), 1),
-        words.percent(_told(progress, "needle_rate", name), 0),
+        words.percent(_last(progress, "top1_agreement", name), 1),
+        words.percent(_last(progress, "needle_rate", name), 0),
     )

@@ -1,4 +1,4 @@
-"""What a request will take, told before it starts, and what can be chosen."""
+"""What a request will take, known before it starts, and what can be chosen."""
 
 from __future__ import annotations
 

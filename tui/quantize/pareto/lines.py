@@ -23,7 +23,7 @@ class Measure:
     """What the unquantized model has."""
     unit: str = ""
 
-    def told(self, value: float, error: float | None = None) -> str:
+    def text(self, value: float, error: float | None = None) -> str:
         """A value as a user reads it."""
         return words.plus_minus(words.figure(value, 4 if value >= 1 else 3), error)
 
@@ -36,7 +36,7 @@ COLUMNS: tuple[tuple[str, int], ...] = (("", 2), ("quantization", 26), ("bits/w"
 
 def cells(point: Point, measure: Measure) -> tuple[str, ...]:
     """One row."""
-    return (ON if point.on_frontier else BEATEN, point.title, words.figure(point.size, 3), measure.told(point.quality, point.error))
+    return (ON if point.on_frontier else BEATEN, point.title, words.figure(point.size, 3), measure.text(point.quality, point.error))
 
 
 def plot(found: Pareto, chosen: Point | None, measure: Measure) -> Plot:
@@ -73,7 +73,7 @@ def explained(found: Pareto, point: Point, measure: Measure) -> str:
     return text
 
 
-def told(found: Pareto) -> list[tuple[str, str]]:
+def how(found: Pareto) -> list[tuple[str, str]]:
     """How the points were measured, and what was left out."""
     rows = [("measured on", convention(found.convention))] if found.convention else []
     return [*rows, *(("", note) for note in found.notes)]

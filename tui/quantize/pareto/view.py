@@ -99,8 +99,8 @@ class ParetoView(TableOrChart, ReadsRuns[Front]):
         found, measure, chosen = self._found[self.figure], pareto.MEASURES[self.figure], self.chosen
         if chosen is None:
             return
-        head = Content.assemble((f"{chosen.title} of {short_name(self.model_name)}", "bold"), f"  {measure.told(chosen.quality, chosen.error)}")
-        rows = [("", pareto.explained(found, chosen, measure)), *pareto.told(found)]
+        head = Content.assemble((f"{chosen.title} of {short_name(self.model_name)}", "bold"), f"  {measure.text(chosen.quality, chosen.error)}")
+        rows = [("", pareto.explained(found, chosen, measure)), *pareto.how(found)]
         self.head.update(Content("\n").join([head, hanging(rows, self.size.width or 60)]))
         self.chart.set_plot(pareto.plot(found, chosen, measure))
 

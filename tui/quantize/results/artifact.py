@@ -88,7 +88,7 @@ def describe(folder: Path) -> Content:
 
 
 def loading(folder: Path, files: Sequence[str]) -> list[str]:
-    """The line that loads a checkpoint, and the packages that it takes beside transformers."""
+    """The line that loads a checkpoint, and the packages that it takes in addition to transformers."""
     path = clean(str(folder))
     if found := next((name for name in files if name.endswith(".gguf") and name != "imatrix.gguf"), None):
         return [f"llama-server -m {shlex.quote(f'{path}/{clean(found)}')}"]

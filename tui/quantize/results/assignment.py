@@ -52,7 +52,7 @@ class AssignmentMap(VerticalScroll, can_focus=False):
 
 
 def assignment(bits: Bits, width: int) -> list[Content]:
-    """The map in lines of at most `width` columns; blocks that do not fit beside the others go on below."""
+    """The map in lines of at most `width` columns; blocks that do not fit on a line continue below."""
     kinds, blocks, cells = _arranged(bits)
     if not cells:
         return [Content.styled("bits per linear are not known for this run", "dim")]

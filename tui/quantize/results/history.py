@@ -1,4 +1,4 @@
-"""Outcomes of one model beside each other, as rows of a table. Pure."""
+"""Outcomes of one model as rows of a table. Pure."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ _BLOCK = re.compile(r"\.(\d+)\.")
 
 
 def plot(errors: Sequence[tuple[str, float | None]], of: str = "") -> Plot:
-    """Worst and mean relative error of the linears of each block; a name without a block number stands by its position.
+    """Worst and mean relative error of the linears of each block; a name without a block number is placed by its position.
 
     Args:
         errors: (name, relative error).

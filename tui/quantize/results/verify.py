@@ -101,8 +101,8 @@ def _checks(checks: Sequence[CheckResult], width: int) -> list[Content]:
     for check in checks:
         sign, style = _SIGNS[check.status]
         rows = [("", clean(check.title)), *([("", clean(check.found))] if check.found else [])]
-        told = hanging(rows, max(width - 12, 20)).split("\n")
-        lines += [Content.assemble((f"{sign:<11}" if index == 0 else " " * 11, style), line) for index, line in enumerate(told)]
+        wrapped = hanging(rows, max(width - 12, 20)).split("\n")
+        lines += [Content.assemble((f"{sign:<11}" if index == 0 else " " * 11, style), line) for index, line in enumerate(wrapped)]
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What a quantization will take, told before anything starts."""
+"""What a quantization will take, known before anything starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fields of a quantization mean beside each other: defaults and choices of the method, and what it has no use for. Pure."""
+"""What the fields of a quantization mean together: defaults and choices of the method, and what it has no use for. Pure."""
 
 from __future__ import annotations
 

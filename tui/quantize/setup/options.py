@@ -43,7 +43,7 @@ def comparison_options() -> Options:
 
 
 def usual_set(method: str) -> VariantSet:
-    """The set that is of interest beside a method."""
+    """The set that is of interest next to a method."""
     return METHODS[method].compared_in if method in METHODS else "integers"
 
 

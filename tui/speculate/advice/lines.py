@@ -21,7 +21,7 @@ def advice_of(asked: Drafting, gamma: int | None = None) -> tuple[tuple[Advice, 
 
     Args:
         asked: of the form.
-        gamma: drafted tokens a round; default: the first of the form.
+        gamma: drafted tokens per round; default: the first of the form.
     """
     gamma = gamma if gamma is not None else next(iter(asked.gamma), _GAMMA)
     try:

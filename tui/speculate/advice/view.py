@@ -50,7 +50,7 @@ class AdviceView(Vertical):
 
         Args:
             asked: by the form.
-            gamma: drafted tokens a round; None: the form's.
+            gamma: drafted tokens per round; None: the form's.
             why: where gamma comes from.
         """
         self._found, self._problem = advice_lines.advice_of(asked, gamma)

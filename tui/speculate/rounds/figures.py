@@ -12,7 +12,7 @@ from tui.widgets.chart.strip import history
 from tui.widgets.live import Line, Run, clip
 
 SPEED, PLAIN, GAIN, PREDICTED, ALPHA = "tokens_per_second", "baseline_tokens_per_second", "speedup", "predicted_speedup", "alpha"
-"""Metrics of a run, told when a setting is done, with the setting as their label."""
+"""Metrics of a run, reported when a setting is done, with the setting as their label."""
 VARIATION, BOUND = "total_variation", "total_variation_bound"
 """Metrics of a test, with the comparison as their label."""
 _POSITIONS, _COURSE = 8, 40
@@ -50,9 +50,9 @@ def _acceptance(tally: Tally) -> Line:
 
 def _course(recent: Sequence[float | None], tally: Tally, width: int) -> Line:
     shares = " ".join(f"{100 * share:.0f}" for share in tally.positions[:_POSITIONS])
-    told = f"by position {shares} %  " if shares else ""
-    room = min(width - len(told) - len("course "), _COURSE, -(-len(recent) // 2))
-    return ((told, "muted"), ("course ", "muted"), (history(recent, room), "bar")) if room > 0 else ((told, "muted"),)
+    positions = f"by position {shares} %  " if shares else ""
+    room = min(width - len(positions) - len("course "), _COURSE, -(-len(recent) // 2))
+    return ((positions, "muted"), ("course ", "muted"), (history(recent, room), "bar")) if room > 0 else ((positions, "muted"),)
 
 
 def _speed(progress: SpeculateProgress, tally: Tally) -> Line:
@@ -66,7 +66,7 @@ def _speed(progress: SpeculateProgress, tally: Tally) -> Line:
 
 
 def _plain(progress: SpeculateProgress) -> float | None:
-    """Tokens a second of plain decoding in the newest setting of the same temperature; another one takes another time."""
+    """Tokens per second of plain decoding in the newest setting of the same temperature; another one takes another time."""
     assert progress.setting is not None
     ending = f"temperature {progress.setting[2]:g}"
     found = [steps for label, steps in progress.curves.get(PLAIN, {}).items() if label.endswith(ending)]

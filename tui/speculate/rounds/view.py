@@ -13,7 +13,7 @@ from tui.speculate.rounds.token_view import TokenView
 from tui.widgets.live import LiveLines
 
 _FEW = 16
-"""Lines below which nothing is told of settings that are done."""
+"""Lines below which nothing is shown of settings that are done."""
 
 
 class SpeculateLive(LiveRun[SpeculateProgress]):

@@ -24,7 +24,7 @@ _NEAR = 5e-4
 
 @dataclass(frozen=True)
 class Setting:
-    """What is simulated. Costs are told in steps of the target model."""
+    """What is simulated. Costs are in steps of the target model."""
 
     alpha: float = 0.80
     gamma: int = 5
@@ -124,8 +124,8 @@ def _row(alpha: float, gammas: Sequence[int], setting: Setting, costs: Costs, *,
         sign, tone = _sign(gain, best=gamma == best)
         runs.append((fit(f"{gain:.2f}{sign}", _CELL, "right"), tone or ("strong" if mine and gamma == setting.gamma else "")))
     gain_of_best = "" if brief or not best else f": {simulate.predict(alpha, best, costs).speedup:.2f}"
-    told = f"  {best}{gain_of_best}" if best else "  none"
-    return (*runs, (told, "good" if best else "bad"))
+    best_words = f"  {best}{gain_of_best}" if best else "  none"
+    return (*runs, (best_words, "good" if best else "bad"))
 
 
 def _sign(gain: float, *, best: bool) -> tuple[str, Tone]:
@@ -164,6 +164,6 @@ def plot(setting: Setting, measured: Sequence[tuple[int, float]] = ()) -> Plot:
 
 
 def verdict(setting: Setting) -> tuple[str, bool]:
-    """The plain sentence, and whether it tells of a slowdown."""
+    """The plain sentence, and whether it reports a slowdown."""
     prediction = setting.prediction
     return simulate.verdict(prediction, setting.costs), prediction.speedup < 1

@@ -15,7 +15,7 @@ _ASSUMED: Origin = ("assumed", "")
 
 @dataclass(frozen=True)
 class Origins:
-    """Field -> where its value comes from; what is not told of is assumed."""
+    """Field -> where its value comes from; what is not listed is assumed."""
 
     known: Mapping[str, Origin] = field(default_factory=dict)
 

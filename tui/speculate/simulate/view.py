@@ -44,7 +44,7 @@ class SimulatorView(Vertical):
     )
     DEFAULT_CSS = """
     SimulatorView { height: 1fr; }
-    SimulatorView .simulator--told { height: auto; max-height: 9; }
+    SimulatorView .simulator--words { height: auto; max-height: 9; }
     SimulatorView > Container { layout: vertical; height: 1fr; margin-top: 1; }
     SimulatorView LiveLines { width: 1fr; }
     SimulatorView Chart { height: 1fr; min-height: 6; margin-top: 1; }
@@ -62,7 +62,7 @@ class SimulatorView(Vertical):
         self.fields = FieldGrid(FIELDS, columns=2, wide=(90, 3))
         self.table = LiveLines()
         self.chart = Chart()
-        self._answer = Static(classes="simulator--told", markup=False)
+        self._answer = Static(classes="simulator--words", markup=False)
         self._origins = Origins()
         self._measured: Measured | None = None
         self._lines = 0
@@ -131,7 +131,7 @@ class SimulatorView(Vertical):
         self.chart.set_plot(simulation.plot(setting, self._curve))
 
     def _values(self) -> dict[str, object]:
-        """What the fields hold; a measured figure that stands there in few digits counts with all of them."""
+        """What the fields hold; a measured figure that is shown in few digits counts with all of them."""
         exact = self._exact
         return {name: exact[name] if name in exact and value == _short(exact[name]) else value for name, value in self.fields.values().items()}
 

@@ -1,4 +1,4 @@
-"""What a picture is made of, and the marks by which series are told apart.
+"""What a picture is made of, and the marks that distinguish series.
 
 A picture is a tuple of lines, a line a tuple of (text, role). Role 0 is plain, 1 the title, 2 what is quiet (axes,
 labels), and `SERIES + i` belongs to series i. The widget turns roles into colours; a changed theme redraws nothing.
@@ -14,7 +14,7 @@ Picture = tuple[Line, ...]
 
 PLAIN, TITLE, QUIET, SERIES = 0, 1, 2, 3
 MARKERS = ("braille", "•", "×", "+", "◦", "▪")
-"""Shapes of the series in line and scatter charts, so that colour is never all that tells them apart."""
+"""Shapes of the series in line and scatter charts, so that colour is never the only difference."""
 FILLS = ("█", "▒", "▓", "░", "▞", "▚")
 """The same for bars and columns."""
 

@@ -13,7 +13,7 @@ from tui.widgets.chart.plot import Plot, Series
 from tui.widgets.chart.ticks import short
 
 LEAST_WIDTH, LEAST_HEIGHT = 24, 6
-"""Below this a chart is told in words."""
+"""Below this a chart is put into words."""
 
 
 @lru_cache(maxsize=64)

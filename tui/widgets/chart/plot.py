@@ -16,7 +16,7 @@ LARGEST = 1e300
 
 
 def apart(low: float, high: float) -> tuple[float, float]:
-    """The same limits, or wider ones where they are too close to be told apart."""
+    """The same limits, or wider ones where they are too close to be distinguished."""
     if high - low > max(abs(low), abs(high)) * 1e-9:
         return low, high
     margin = max(abs(low), abs(high)) * 0.05 or 0.5
@@ -38,9 +38,9 @@ class Series:
     """Overrides what the kind of plot would do, for example a reference line in a scatter plot."""
     mark: str = ""
     """A single character for its points (or `braille` for fine dots) instead of the next of the usual shapes, for example a letter that a list
-    beside the chart explains."""
+    next to the chart explains."""
     like: int | None = None
-    """Number of another series whose colour it has, for example a fitted line beside its points."""
+    """Number of another series whose colour it has, for example a fitted line with its points."""
 
     @classmethod
     def of(

@@ -29,7 +29,7 @@ class GridField:
 
 
 class FieldGrid(Grid):
-    """Fields from left to right, then down. Every edit of a user is told as `Changed`."""
+    """Fields from left to right, then down. Every edit of a user is reported as `Changed`."""
 
     DEFAULT_CSS = """
     FieldGrid { grid-size: 2; grid-rows: 1; grid-gutter: 0 2; height: auto; }
@@ -68,7 +68,7 @@ class FieldGrid(Grid):
 
         Args:
             fields: in reading order; those that span come first.
-            columns: beside each other, one or two.
+            columns: one or two.
             wide: (cells, columns): from how many cells on there are how many columns.
             filled: whether the fields begin with their defaults; otherwise an empty one shows its default dimmed.
         """
@@ -116,7 +116,7 @@ class FieldGrid(Grid):
         return {name: value for name, value in held.items() if value is not UNSET}
 
     def put(self, values: Mapping[str, Any]) -> None:
-        """Fill in some of the fields without telling."""
+        """Fill in some of the fields without a message."""
         for name, value in values.items():
             if name in self.editors:
                 self.editors[name].put(value)
@@ -129,9 +129,9 @@ class FieldGrid(Grid):
         widgets = [self.editors[field.view.name].as_widget() for field in self._fields]
         at = next((index for index, widget in enumerate(widgets) if widget.has_focus), 0)
         row, column = self._places[at]
-        beside = [index for index, place in enumerate(self._places) if place[0] == row + by]
-        if beside:
-            widgets[min(beside, key=lambda index: abs(self._places[index][1] - column))].focus()
+        level = [index for index, place in enumerate(self._places) if place[0] == row + by]
+        if level:
+            widgets[min(level, key=lambda index: abs(self._places[index][1] - column))].focus()
         elif by > 0:
             self.screen.set_focus(widgets[-1])
             self.screen.focus_next()

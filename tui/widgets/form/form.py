@@ -29,7 +29,7 @@ _SPARE_LINES = 4
 """Help, and room for complaints."""
 
 Sections = Sequence[tuple[str, Sequence[str]]]
-"""(title, names of fields); what stands under an empty title cannot be folded."""
+"""(title, names of fields); what is under an empty title cannot be folded."""
 
 
 class Rows(VerticalScroll, can_focus=False, inherit_bindings=False):
@@ -39,9 +39,9 @@ class Rows(VerticalScroll, can_focus=False, inherit_bindings=False):
 class SpecForm(Widget):
     """Edits a spec.
 
-    A field that does not apply beside the others is not shown and keeps its default; one that nobody has filled in follows its default when
-    that changes with another field. Sections stand behind folds. Every complaint of the spec stands under its field as the command line words
-    it; one that concerns several fields stands above the help line.
+    A field that does not apply with the others is not shown and keeps its default; one that nobody has filled in follows its default when
+    that changes with another field. Sections are behind folds. Every complaint of the spec appears under its field as the command line words
+    it; one that concerns several fields appears above the help line.
     """
 
     DEFAULT_CSS = """
@@ -86,7 +86,7 @@ class SpecForm(Widget):
             values: to begin with, instead of the defaults.
             sections: which fields to show, in this order, and under which titles; all without a title by default.
             editors: editors for single fields by name, instead of the one for their type.
-            guide: what the fields mean beside each other.
+            guide: what the fields mean together.
             beneath: lines of the parent that belong to others.
         """
         super().__init__(id=id)
@@ -152,13 +152,13 @@ class SpecForm(Widget):
         """Begin anew with these values, the defaults for all others."""
         self._filled.begin(values)
         self._begun_with = self._filled.shown
-        self._told()
+        self._changed()
 
     def set_value(self, name: str, value: Any) -> None:
         """Change one field as if it had been typed."""
         self.rows[name].editor.put(value)
         self._filled.take(name)
-        self._told()
+        self._changed()
 
     def focus_field(self, name: str) -> None:
         """Put the cursor into a field, opening the fold when it is behind one."""
@@ -206,7 +206,7 @@ class SpecForm(Widget):
         event.stop()
         row = self.rows[event.editor.view.name]
         self._filled.take(row.view.name)
-        self._told()
+        self._changed()
         if row.lit:
             self._explain(row)
 
@@ -262,7 +262,7 @@ class SpecForm(Widget):
     def _explain(self, row: FieldRow | None) -> None:
         self._help.update(f"{row.view.option}  {clean(row.view.help())}" if row else "", layout=False)
 
-    def _told(self) -> None:
+    def _changed(self) -> None:
         self._check()
         if not self.is_attached:
             return
@@ -289,7 +289,7 @@ class SpecForm(Widget):
             behind = [name for name in self._section if name in shown and self._section[name] == title]
             fold.display = bool(behind)
             fold.counts = (len(changed & set(behind)), len([name for name in behind if name in self.problems]))
-            fold.told = " · ".join(filter(None, map(self._filled.told, behind)))
+            fold.summary = " · ".join(filter(None, map(self._filled.summary, behind)))
         others = [text for name, text in self.problems.items() if name not in self._section]
         self._whole.set_class(bool(others), "-wrong")
         self._whole.update("\n".join(f"! {clean(text)}" for text in others))

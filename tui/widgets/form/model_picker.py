@@ -167,7 +167,7 @@ class ModelPicker(ModalScreen[str | None]):
             self._card.update("no models found: type a folder or a Hugging Face id")
 
     def _mark(self, index: int) -> None:
-        """Set a sign beside the highlighted line, for terminals that cannot tint it."""
+        """Put a sign next to the highlighted line, for terminals that cannot tint it."""
         for position in {self._marked, index}:
             if position < len(self._shown):
                 self._list.replace_option_prompt_at_index(position, _line(self._shown[position], highlighted=position == index))

@@ -36,7 +36,7 @@ class LiveTable(LiveLines, can_focus=True):
 
     @dataclass
     class Moved(Message):
-        """The cursor stands on another row."""
+        """The cursor is on another row."""
 
         table: LiveTable
         key: Key

@@ -43,7 +43,7 @@ class Options:
 
 
 _AROUND = 6
-"""Lines around table and note: border, and what is told of the highlighted row."""
+"""Lines around table and note: border, and the words on the highlighted row."""
 
 Read = Callable[[], Options]
 
@@ -60,7 +60,7 @@ class OptionsScreen(ModalScreen[Answer]):
     """
 
     KEYS: ClassVar[str]
-    """Told below the table."""
+    """Shown below the table."""
     DEFAULT_CSS = """
     OptionsScreen { align: center middle; }
     OptionsScreen > Vertical { width: 84; max-width: 100%; height: 9; max-height: 100%; }
@@ -98,11 +98,11 @@ class OptionsScreen(ModalScreen[Answer]):
         raise NotImplementedError
 
     def detail(self, row: Row) -> str:
-        """What is told of a row while it is highlighted, fit to be shown."""
+        """What is said of a row while it is highlighted, fit to be shown."""
         return clean(row.detail)
 
     def describe(self, index: int) -> None:
-        """Tell of a row."""
+        """Show the words on a row."""
         if index < len(self.options.rows):
             self._detail.update(self.detail(self.options.rows[index]))
 

@@ -14,7 +14,7 @@ Cell = TypeVar("Cell")
 class Table(DataTable[Cell]):
     """A table of rows, which home and end go through from first to last.
 
-    It may be scrolled before it is shown: textual tells a scrollbar that appears later nothing of what it missed.
+    It may be scrolled before it is shown: a scrollbar that textual shows later does not know what it missed.
     """
 
     DEFAULT_CSS = """

@@ -1,4 +1,4 @@
-"""Letting a load wait, letting it go on, stopping it, and what is told of it meanwhile."""
+"""Pausing, resuming and stopping a load, and what is shown of it meanwhile."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tui.widgets.live import Line
 
 
 def second(t: float, **changes: Any) -> events.Detail:
-    """What a load of 100 requests tells `t` seconds after it began."""
+    """What a load of 100 requests reports `t` seconds after it began."""
     values: dict[str, Any] = {"scheduled": 100, "sent": 20, "done": 12, "failed": 0, "timed_out": 0, "running": 8}
     rates = dict.fromkeys(("tokens_per_second", "requests_per_second", "ttft_ms", "itl_ms", "e2el_ms"), None)
     told = SecondEvent(t=t, **(values | rates | changes))
@@ -187,7 +187,7 @@ async def test_one_that_left_nothing_stays_where_it_is(make_app: MakeApp, runs: 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 20)], ids=["80x24", "60x20"])
 def test_a_load_that_waits(snap_compare: Any, make_app: MakeApp, size: tuple[int, int]) -> None:
-    """As a worker told it that was paused under a load of which every seventh request failed."""
+    """As a worker reported it that was paused under a load of which every seventh request failed."""
 
     async def look(pilot: Pilot[None]) -> None:
         spec = made.SPECS["failing"].model_copy(update={"requests": 400, "rate": 8.0})

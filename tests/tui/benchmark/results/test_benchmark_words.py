@@ -356,5 +356,5 @@ def test_a_row_of_a_server_is_as_wide_as_its_head(width: int) -> None:
     run = made.server()
     row = server_words.ServerRow(run, run.state, "http://127.0.0.1:48901", "bundled:base", "runtime", 1, 2, 2**30)  # type: ignore[attr-defined]
     line = server_words.line(row, NOW, width)
-    assert len(text(line)) == len(text(server_words.head(width))) - 1, "the cursor's sign stands before it"
+    assert len(text(line)) == len(text(server_words.head(width))) - 1, "the cursor's sign comes before it"
     assert len(text(line)) < width

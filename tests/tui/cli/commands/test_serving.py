@@ -1,4 +1,4 @@
-"""`llmopt serve`: the command first, then the address; the server goes on until its run is cancelled."""
+"""`llmopt serve`: the command first, then the address; the server runs until its run is cancelled."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def of(name: str, shown: list[Entry]) -> Entry:
     return next(entry for entry in shown if entry.row.name == name)
 
 
-# -- rows beside each other
+# -- rows in one table
 
 
 def test_the_full_cache_is_marked_and_a_refused_scheme_gives_its_reason() -> None:

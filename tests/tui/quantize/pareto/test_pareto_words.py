@@ -1,4 +1,4 @@
-"""What the tab says of a run beside all others of its model."""
+"""What the tab says of a run among all others of its model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tab says of each method: fields, names, tables, maps, and what a run tells while it goes."""
+"""What the tab says of each method: fields, names, tables, maps, and what a run reports in progress."""
 
 from __future__ import annotations
 

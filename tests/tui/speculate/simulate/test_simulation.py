@@ -85,7 +85,7 @@ def test_every_figure_says_whether_it_was_assumed_or_measured() -> None:
     measured = scenario.by_run(("alpha", "cost_ratio"), "in 2026-x")
     assert ("measured", "α, c in 2026-x") in measured.in_words()
     assert ("assumed", "α, v, batch") not in measured.in_words()
-    assert ("measured", "c in 2026-x") in measured.edited("alpha").in_words(), "what a person changes is assumed again"
+    assert ("measured", "c in 2026-x") in measured.edited("alpha").in_words(), "what the user changes is assumed again"
     assert Origins().by_scenario(simulation.OWN) == Origins()
 
 

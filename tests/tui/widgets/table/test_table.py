@@ -1,4 +1,4 @@
-"""A table that tells where one is, and a table to choose from."""
+"""A table that shows where one is, and a table to choose from."""
 
 from __future__ import annotations
 

@@ -79,15 +79,15 @@ class FieldView:
             lines.append(f"only used with {other.replace('_', ' ')} {' or '.join(map(shown, allowed))}")
         return "\n".join(lines)
 
-    def told(self, value: Any) -> str:
-        """A value with its unit, for a line that stands for several fields; empty where there is none."""
+    def summary(self, value: Any) -> str:
+        """A value with its unit, for a line that sums up several fields; empty where there is none."""
         text = clean(shown(value))
         if not text or self.kind in ("flag", "choice"):
             return text and f"{self.label} {text}"
         return f"{text} {self.unit}" if self.unit else text if self.kind == "text" else f"{self.label} {text}"
 
     def applies_to(self, values: Values) -> bool:
-        """Whether the field means anything beside these values of the other fields."""
+        """Whether the field means anything with these values of the other fields."""
         return all(values.get(name) in allowed for name, allowed in self.applies.items())
 
 

@@ -20,14 +20,14 @@ UNSET = Unset()
 
 @dataclass
 class Edited(Message):
-    """A person changed the value of an editor."""
+    """The user changed the value of an editor."""
 
     editor: Editor
 
 
 @dataclass
 class Finished(Message):
-    """A person pressed enter in an editor: the form goes on to the next field."""
+    """The user pressed enter in an editor: the form goes on to the next field."""
 
     editor: Editor
 

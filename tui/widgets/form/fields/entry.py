@@ -25,7 +25,7 @@ class EntryEditor(Input):
     def __init__(self, view: FieldView) -> None:
         super().__init__(placeholder=clean(view.blank), compact=True, select_on_focus=False)
         self.view = view
-        self._told = ""
+        self._known = ""
         self._put: Any = None
 
     @property
@@ -44,18 +44,18 @@ class EntryEditor(Input):
 
     def put(self, value: Any) -> None:
         self._put = value
-        self._told = clean(shown(value))
-        self.value = self._told
+        self._known = clean(shown(value))
+        self.value = self._known
         self.cursor_position = len(self.value)
 
     def as_widget(self) -> Widget:
         return self
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Tell the form what was typed, not what was put."""
+        """Report what was typed, not what was put."""
         event.stop()
-        if event.value != self._told:
-            self._told = event.value
+        if event.value != self._known:
+            self._known = event.value
             self.post_message(Edited(self))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -66,7 +66,7 @@ class EntryEditor(Input):
         self.post_message(Finished(self))
 
     def on_paste(self, event: events.Paste) -> None:
-        """Strip what a clipboard may carry beside text."""
+        """Strip what a clipboard may carry in addition to text."""
         event.text = clean(event.text)
 
 

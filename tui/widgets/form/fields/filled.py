@@ -72,19 +72,19 @@ class Filled:
             name, self._emptied = self._emptied, ""
             self.rows[name].editor.put(self._value(name))
 
-    def told(self, name: str) -> str:
+    def summary(self, name: str) -> str:
         """What a field holds, for a line that sums several up; empty where that is nothing."""
         if name not in self.rows:
-            return self._view(name).told(self._value(name))
+            return self._view(name).summary(self._value(name))
         held = self.rows[name].editor.get()
-        return self.rows[name].view.told(None if held is UNSET else held)
+        return self.rows[name].view.summary(None if held is UNSET else held)
 
     def given(self) -> dict[str, object]:
         """What is asked for: everything that was filled in and applies."""
         return self._fixed | {name: value for name, value in self._typed.items() if name in self.shown and self._offered(name, value)}
 
     def settle(self) -> None:
-        """Bring every editor that nobody has touched to its default beside those that somebody has."""
+        """Bring every editor that nobody has touched to the default that follows from those that somebody has."""
         self._guidance = Guidance()
         self.shown = frozenset(self._names)
         # What is asked for decides what applies, and what applies what is asked for: twice is enough for one field that hangs on another.
@@ -128,7 +128,7 @@ class Filled:
         )
 
     def _default(self, name: str, values: Values) -> Any:
-        """What a field would be beside the others if it were not given."""
+        """What a field would be with the others if it were not given."""
         others = {each: value for each, value in values.items() if each != name}
         return self._guide(others).defaults.get(name, self._views[name].default)
 

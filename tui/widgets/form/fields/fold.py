@@ -14,7 +14,7 @@ from tui.widgets.form.fields.row import LABEL
 
 
 class Fold(Widget, can_focus=True):
-    """`▸ calibration         builtin · 64 sequences`; closed it tells what its fields hold, marked like a field that is wrong or changed."""
+    """`▸ calibration         builtin · 64 sequences`; closed it shows what its fields hold, marked like a field that is wrong or changed."""
 
     DEFAULT_CSS = """
     Fold { height: 1; color: $text-muted; }
@@ -25,13 +25,13 @@ class Fold(Widget, can_focus=True):
         Binding("enter,space,right,left", "fold", "Fold", id="form.fold", show=False, tooltip="Expand or collapse the group of fields")
     ]
     folded: reactive[bool] = reactive(True)
-    told: reactive[str] = reactive("")
+    summary: reactive[str] = reactive("")
     """What the fields hold."""
     counts: reactive[tuple[int, int]] = reactive((0, 0))
     """Fields that are not as by default, and those that are wrong."""
 
     class Toggled(Message):
-        """The person opened or closed the fold."""
+        """The user opened or closed the fold."""
 
     def __init__(self, title: str) -> None:
         super().__init__()
@@ -49,6 +49,6 @@ class Fold(Widget, can_focus=True):
         title = f"{'!' if wrong else '*' if changed else ' '}{'▸' if self.folded else '▾'} {self.title}"
         if not self.folded:
             return Content(title)
-        return Content.assemble(f"{title:<{LABEL}}", (f"{wrong} wrong  ", "$text-error") if wrong else "", self.told).truncate(
+        return Content.assemble(f"{title:<{LABEL}}", (f"{wrong} wrong  ", "$text-error") if wrong else "", self.summary).truncate(
             max(self.size.width, LABEL), ellipsis=True
         )

@@ -1,4 +1,4 @@
-"""What a form knows about its fields beside what a user has filled in."""
+"""What a form knows about its fields in addition to what a user has filled in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Guidance:
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Choices that are left of a field's."""
     hidden: frozenset[str] = frozenset()
-    """Fields that mean nothing now, beside those whose `applies` says so."""
+    """Fields that mean nothing now, in addition to those whose `applies` says so."""
     help: Mapping[str, str] = field(default_factory=dict)
     """Explanations in place of the spec's descriptions."""
 
