@@ -72,7 +72,7 @@ class BenchmarkPane(AsksForKey, PausesLoads):
     ]
     WHOLE = frozenset({RESULTS})
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self) -> None:
         self.forms = setups(SETUP)
         self.load_view = BenchmarkLive(id=LIVE)
         self.results = ResultsView(id=RESULTS)
@@ -84,7 +84,7 @@ class BenchmarkPane(AsksForKey, PausesLoads):
             SERVE: self.servers,
             MACHINE_RUNS: self.machine,
         }
-        super().__init__(self.forms, lives, (self.load_view, self.results, self.servers, self.machine), id=id)
+        super().__init__(self.forms, lives, (self.load_view, self.results, self.servers, self.machine))
         self._runs: Sequence[BenchmarkRun] = ()
         self._model = ""
         self._several = False

@@ -22,10 +22,10 @@ _RUN = Group("Run", sort_key=99)
 _FLAGS = (("json", "Print one JSON document"), ("detach", "Print the run's id and return; the run continues"))
 
 
-def from_spec(command: Callable[..., int], spec_type: type[Spec], explanation: str) -> Callable[..., int]:
+def from_spec(command: Callable[..., int], spec_type: type[Spec], explanation: str, *more: inspect.Parameter) -> Callable[..., int]:
     """`command` with the signature of a spec: MODEL, one option a field, then --spec, --json and --detach.
 
-    The command is called with the model and options that were given, and only those.
+    The command is called with the model and options that were given, and only those; `more` are options that are no fields.
     """
 
     def wrapper(*args: Any, **given: Any) -> int:
@@ -50,7 +50,7 @@ def from_spec(command: Callable[..., int], spec_type: type[Spec], explanation: s
     for name, text in _FLAGS:
         annotation = Annotated[bool, Parameter(help=text, negative="", show_default=False, group=_RUN)]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation))
-    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__signature__ = inspect.Signature([*parameters, *more])  # type: ignore[attr-defined]
     wrapper.__doc__ = explanation
     return wrapper
 

@@ -1,4 +1,4 @@
-"""What `estimate` and `recommend` have in common: the model's card and the machine to plan for."""
+"""What `estimate` and `recommend` have in common: their options and the machine to plan for."""
 
 from __future__ import annotations
 
@@ -7,18 +7,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from core.hardware.plan.machine import Machine
-from core.models.card import ModelCard
-from core.models.resolve import resolve
 
 Model = Annotated[str, Parameter(help="Model: bundled:base, a folder, a .gguf file or a Hugging Face id")]
 Gpu = Annotated[str | None, Parameter(help="Plan for this GPU instead of this machine's, for example h100, a100-80, l40s, 4090")]
 Gpus = Annotated[int, Parameter(help="Number of --gpu")]
 Json = Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)]
-
-
-def card_of(model: str) -> ModelCard:
-    """The card of a model. Raises RequestError when there is none."""
-    return resolve(model).card()
 
 
 def machine_of(gpu: str | None, gpus: int) -> Machine:

@@ -33,8 +33,8 @@ class RunControl(Container):
         bar: names the views and what is being done.
     """
 
-    def __init__(self, setup: SetupView[Any] | Setups, lives: Mapping[str, LiveRun[Any]], bar: ViewBar, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+    def __init__(self, setup: SetupView[Any] | Setups, lives: Mapping[str, LiveRun[Any]], bar: ViewBar) -> None:
+        super().__init__()
         self.setup = setup
         self.lives = dict(lives)
         self.bar = bar

@@ -8,6 +8,6 @@ SETUP, LIVE = "Setup", "Live"
 """The views that every tab of an experiment has."""
 
 
-def model(values: Values, field: str = "model") -> str:
+def model(values: Values) -> str:
     """The model of a spec's values: last part of a path, or the name as it is."""
-    return short_name(text_in(values, field))
+    return short_name(text_in(values, "model"))

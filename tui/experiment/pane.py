@@ -83,18 +83,11 @@ class ExperimentPane(RunControl):
     FORMS: ClassVar[Mapping[str, str]] = {}
     """View -> capability whose form belongs next to it, where there are several forms; a live view goes with the form of its runs."""
 
-    def __init__(
-        self,
-        setup: SetupView[Any] | Setups,
-        lives: Mapping[str, LiveRun[Any]],
-        views: Sequence[Widget],
-        *,
-        id: str | None = None,  # noqa: A002
-    ) -> None:
+    def __init__(self, setup: SetupView[Any] | Setups, lives: Mapping[str, LiveRun[Any]], views: Sequence[Widget]) -> None:
         self._views = tuple(views)
         self._names = tuple(str(view.id) for view in views)
         setup.add_class("experiment--setup")
-        super().__init__(setup, lives, ViewBar((SETUP, *self._names), SETUP), id=id)
+        super().__init__(setup, lives, ViewBar((SETUP, *self._names), SETUP))
         self._last_status: dict[str, str] = {}
 
     # -- what a subclass adds

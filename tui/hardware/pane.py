@@ -40,8 +40,8 @@ class HardwarePane(Container):
         Binding("a", f"view('{ADVICE}')", "Advice", show=False, id="hardware.advice", tooltip="Show which engine and format to use"),
     ]
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self.bar = ViewBar(VIEWS, LIVE)
         self.live = LiveView()
         self.plan: PlanView | None = None

@@ -9,9 +9,9 @@ from tui.widgets.live import Tone
 NA = "n/a"
 
 
-def gib(n_bytes: float | None, digits: int = 1) -> str:
+def gib(n_bytes: float | None) -> str:
     """Binary gigabytes without the unit: `70.1`."""
-    return NA if n_bytes is None else f"{n_bytes / GIBIBYTE:.{digits}f}"
+    return NA if n_bytes is None else f"{n_bytes / GIBIBYTE:.1f}"
 
 
 def size(n_bytes: float | None) -> str:

@@ -56,7 +56,7 @@ class KvCachePane(ExperimentPane):
     WHOLE = frozenset({TABLE, CHART, FIT})
     FORMS: ClassVar[Mapping[str, str]] = {TABLE: KvCacheSpec.capability, CHART: KvCacheSpec.capability}
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self) -> None:
         self.schemes = SchemesInProgress(id=LIVE)
         self.table, self.chart = TableView(id=TABLE), ChartView(id=CHART)
         self.why, self.pages, self.calculator = WhyView(id=WHY), PagesView(id=PAGES), FitView(id=FIT)
@@ -66,7 +66,7 @@ class KvCachePane(ExperimentPane):
             PagesSpec.capability: self.pages.decode,
         }
         views = (self.schemes, self.table, self.chart, self.why, self.pages, self.calculator)
-        super().__init__(setups(SETUP), lives, views, id=id)
+        super().__init__(setups(SETUP), lives, views)
         self._runs: Sequence[KvRun] = ()
         self._model = ""
         self._several = False

@@ -7,18 +7,23 @@ from typing import ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
-from core.quantize.compare.spec import QuantizeCompareSpec
+from core.errors import LlmoptError
+from core.evaluate.verify.spec import VerifySpec
+from core.quantize.compare.spec import QuantizeCompareSpec, VariantSet
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.store import Run
 from tui.experiment.names import LIVE, SETUP
+from tui.experiment.pane import ExperimentPane
 from tui.quantize.compare.view import ComparisonView
-from tui.quantize.control import QuantizeControl
 from tui.quantize.live.view import LiveView
 from tui.quantize.pareto.view import ParetoView
 from tui.quantize.results.artifact import ArtifactScreen
+from tui.quantize.results.verify import VerifyScreen
 from tui.quantize.results.view import ResultsView
+from tui.quantize.setup.options import comparison_of, comparison_options, usual_set
 from tui.quantize.setup.setup import SetupView
 from tui.services.services import services_of
+from tui.widgets.form.table_picker import TablePicker
 
 __all__ = ["COMPARE", "LIVE", "PARETO", "RESULTS", "SETUP", "QuantizePane"]
 
@@ -26,7 +31,7 @@ COMPARISON = QuantizeCompareSpec.capability
 RESULTS, PARETO, COMPARE = "Results", "Pareto", "Compare"
 
 
-class QuantizePane(QuantizeControl):
+class QuantizePane(ExperimentPane):
     """Form and fit check on the left, a run as it goes, results and comparisons on the right; one at a time in a narrow window."""
 
     HELP = (
@@ -53,13 +58,13 @@ class QuantizePane(QuantizeControl):
     ]
     WHOLE = frozenset({COMPARE})
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self) -> None:
         self.results = ResultsView(id=RESULTS)
         self.pareto = ParetoView(id=PARETO)
         self.comparison = ComparisonView(id=COMPARE)
         live = LiveView(id=LIVE)
         lives = {QuantizeSpec.capability: live, COMPARISON: live}
-        super().__init__(SetupView(id=SETUP), lives, (live, self.results, self.pareto, self.comparison), id=id)
+        super().__init__(SetupView(id=SETUP), lives, (live, self.results, self.pareto, self.comparison))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:
@@ -96,6 +101,22 @@ class QuantizePane(QuantizeControl):
 
     # -- actions
 
+    def action_compare(self) -> None:
+        spec = self.setup.spec()
+        if not isinstance(spec, QuantizeSpec):
+            self.start(None)
+            return
+
+        def chosen(which: VariantSet | None) -> None:
+            if which is None:
+                return
+            try:
+                self.start(comparison_of(spec, which))
+            except LlmoptError as error:
+                self.not_started(str(error))
+
+        self.app.push_screen(TablePicker("compare", comparison_options, usual_set(spec.method)), chosen)
+
     def action_copy_path(self) -> None:
         self.copy(self._checkpoint())
 
@@ -103,7 +124,12 @@ class QuantizePane(QuantizeControl):
         self.app.push_screen(ArtifactScreen(self._checkpoint()))
 
     def action_verify(self) -> None:
-        self.verify(self._checkpoint())
+        spec = VerifySpec(model=self._checkpoint())
+        if self.begin("verifying ..."):
+            self.launch(lambda: services_of(self).runs.start(spec), self._verifying, "Not verified")
+
+    def _verifying(self, run: Run) -> None:
+        self.app.push_screen(VerifyScreen(run))
 
     def _checkpoint(self) -> str:
         chosen = self.results.chosen

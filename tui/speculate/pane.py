@@ -20,8 +20,7 @@ from tui.speculate.lossless.view import LosslessView
 from tui.speculate.names import SPECULATE, TEST
 from tui.speculate.results.view import SpeculateResults
 from tui.speculate.rounds.view import SpeculateLive
-from tui.speculate.setup.requests import test_of
-from tui.speculate.setup.setup import setup
+from tui.speculate.setup.setup import setup, test_of
 from tui.speculate.simulate.view import SimulatorView
 from tui.widgets.form.form import SpecForm
 
@@ -49,7 +48,7 @@ class SpeculatePane(ExperimentPane):
     ]
     WHOLE = frozenset({RESULTS, LOSSLESS, SIMULATOR})
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self) -> None:
         live = SpeculateLive(id=LIVE)
         self.results = SpeculateResults(id=RESULTS)
         self.lossless = LosslessView(id=LOSSLESS)
@@ -57,7 +56,7 @@ class SpeculatePane(ExperimentPane):
         self.advice = AdviceView(id=ADVICE)
         views: tuple[Widget, ...] = (live, self.results, self.lossless, self.simulator, self.advice)
         self.form_view = setup(SETUP)
-        super().__init__(self.form_view, {SPECULATE: live, TEST: live}, views, id=id)
+        super().__init__(self.form_view, {SPECULATE: live, TEST: live}, views)
         self.text_view = live
 
     @property

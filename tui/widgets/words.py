@@ -41,10 +41,10 @@ def percent(value: Any, digits: int = 2) -> str:
     return NOTHING if read is None else f"{100 * read:.{digits}f} %"
 
 
-def plus_minus(text: str, error: Any, *, scale: float = 1.0, digits: int = 2) -> str:
+def plus_minus(text: str, error: Any, *, scale: float = 1.0) -> str:
     """A figure with its standard error behind it, where one was measured."""
     read = number(error)
-    return text if read is None or text == NOTHING else f"{text} ± {figure(read * scale, digits)}"
+    return text if read is None or text == NOTHING else f"{text} ± {figure(read * scale, 2)}"
 
 
 def count(value: Any) -> str:

@@ -234,13 +234,13 @@ async def test_runs_of_a_model_stand_in_one_table_and_one_of_them_alone(make_app
         await pilot.press("c")
         await settle(pilot)
         assert pane.table.table.row_count == 28
-        entries = pane.table.table_entries()
+        entries = [entry for _, entry in pane.table.table.items]
         assert [entry.row.name for entry in entries[:4]] == ["dynamic", "dynamic", "static", "static"]
         assert [entry.elsewhere for entry in entries[:2]] == [False, True], "another number of threads"
         await pilot.press("down", "down", "enter")
         await settle(pilot)
         assert pane.table.table.row_count == 14
-        assert {entry.found.run.id for entry in pane.table.table_entries()} == {"20260101-110000-kv-cache-0a01"}
+        assert {entry.found.run.id for _, entry in pane.table.table.items} == {"20260101-110000-kv-cache-0a01"}
 
 
 async def test_f7_fills_the_form_of_the_experiment_that_is_shown(make_app: MakeApp) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from textual.containers import Vertical
 
+from core.runs.launch.pause import is_paused
 from core.runs.state.store import Run
 from tui.benchmark.live import curves, load_words
-from tui.benchmark.live.follower import LoadFollower
 from tui.benchmark.live.progress import BenchmarkProgress
 from tui.benchmark.names import run_title
+from tui.experiment.follower import Follower
 from tui.experiment.live import LiveRun
-from tui.services.services import services_of
+from tui.services.services import Runs, services_of
 from tui.widgets.chart.chart import Chart
 from tui.widgets.live import LiveLines
 
@@ -19,6 +20,19 @@ _A_CHART = 9
 _AROUND = 8
 """Lines of head, figures and log."""
 _ERRORS = 4
+
+
+class LoadFollower(Follower[BenchmarkProgress]):
+    """A load, what was read of it, and what lies in its folder."""
+
+    wished = False
+    """Whether the user wants it to wait; it does as soon as its events say so."""
+    has_result = False
+
+    def look(self, runs: Runs) -> None:
+        super().look(runs)
+        self.wished = is_paused(self.run, self.state)
+        self.has_result = self.over and (self.run.path / "result.json").exists()
 
 
 class BenchmarkLive(LiveRun[BenchmarkProgress]):

@@ -9,8 +9,7 @@ from textual.binding import Binding
 from core.errors import LlmoptError
 from core.runs.state.state import State
 from core.runs.state.store import Run
-from tui.benchmark.live.follower import LoadFollower
-from tui.benchmark.live.load_view import BenchmarkLive
+from tui.benchmark.live.load_view import BenchmarkLive, LoadFollower
 from tui.benchmark.names import MEASURED
 from tui.experiment.names import LIVE
 from tui.experiment.pane import ExperimentPane

@@ -71,14 +71,6 @@ _ENDED_BY = {
 }
 
 
-def _with_calibrate() -> Any:
-    """The command of the spec, with one more flag."""
-    command = from_spec(_run, spec_class("benchmark"), _EXPLANATION)
-    flag = Annotated[bool, Parameter(help=_HELP, negative="", show_default=False, group=Group("Run", sort_key=99))]
-    signature = inspect.signature(command)
-    more = inspect.Parameter("calibrate", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=flag)
-    command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), more])  # type: ignore[attr-defined]
-    return command
-
-
-benchmark = _with_calibrate()
+_FLAG = Annotated[bool, Parameter(help=_HELP, negative="", show_default=False, group=Group("Run", sort_key=99))]
+_CALIBRATE = inspect.Parameter("calibrate", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_FLAG)
+benchmark = from_spec(_run, spec_class("benchmark"), _EXPLANATION, _CALIBRATE)

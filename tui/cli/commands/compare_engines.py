@@ -146,15 +146,6 @@ def _chosen(_type: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _command() -> Any:
-    command = from_spec(_run, spec_class("benchmark-compare"), _EXPLANATION)
-    parameter = Parameter(
-        help=_HELP, negative="", show_default=False, n_tokens=1, converter=_chosen, metavar="NAME,...", group=Group("Target", sort_key=0)
-    )
-    more = inspect.Parameter("formats", inspect.Parameter.KEYWORD_ONLY, default=(), annotation=Annotated[tuple[str, ...], parameter])
-    signature = inspect.signature(command)
-    command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), more])  # type: ignore[attr-defined]
-    return command
-
-
-benchmark_compare = _command()
+_NAMES = Parameter(help=_HELP, negative="", show_default=False, n_tokens=1, converter=_chosen, metavar="NAME,...", group=Group("Target", sort_key=0))
+_MORE = inspect.Parameter("formats", inspect.Parameter.KEYWORD_ONLY, default=(), annotation=Annotated[tuple[str, ...], _NAMES])
+benchmark_compare = from_spec(_run, spec_class("benchmark-compare"), _EXPLANATION, _MORE)

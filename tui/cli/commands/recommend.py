@@ -9,8 +9,9 @@ from cyclopts import Parameter
 from core.hardware.plan.advise import Number, Recommendation, UseCase
 from core.hardware.plan.advise import recommend as advise
 from core.measure.units import number, size
+from core.models.resolve import resolve
 from tui.cli.options import command_line
-from tui.cli.planning import Gpu, Gpus, Json, Model, card_of, machine_of
+from tui.cli.planning import Gpu, Gpus, Json, Model, machine_of
 from tui.cli.printing.output import print_document, print_facts, print_verbatim
 
 
@@ -26,7 +27,7 @@ def recommend(
     json: Json = False,
 ) -> int:
     """Recommend an engine and a format for a model on this machine or on a named GPU, with numbers, reason and command."""
-    card, machine = card_of(model), machine_of(gpu, gpus)
+    card, machine = resolve(model).card(), machine_of(gpu, gpus)
     answers = advise(card, machine, use_case, context=context, concurrency=concurrency, model=model)
     if json:
         body = {"model": card.name, "use_case": use_case, "machine": machine.to_json(), "recommendations": [answer.to_json() for answer in answers]}

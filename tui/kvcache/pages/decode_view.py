@@ -41,8 +41,8 @@ class DecodeView(LiveRun[PagesProgress]):
     DecodeView.-low Chart, DecodeView.-going Chart, DecodeView.-going .pages--words { display: none; }
     """
 
-    def __init__(self, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(PagesProgress, result=PagesResult, id=id)
+    def __init__(self) -> None:
+        super().__init__(PagesProgress, result=PagesResult)
         self._figures, self._grid = LiveLines(), LiveLines()
         self._legend, self._sequences = LiveLines(classes="pages--legend"), LiveLines()
         self._words = Static(classes="pages--words", markup=False)

@@ -36,8 +36,8 @@ class SimulationView(LiveRun[PagesProgress]):
     SimulationView.-alone Chart { height: 1fr; min-height: 6; }
     """
 
-    def __init__(self, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(PagesProgress, result=PagesResult, id=id)
+    def __init__(self) -> None:
+        super().__init__(PagesProgress, result=PagesResult)
         self._lines = LiveLines()
         self._verdict = Static(classes="simulation--verdict", markup=False)
         self._how = Static(classes="simulation--how", markup=False)

@@ -111,18 +111,9 @@ class TableView(Vertical):
         how = f"{first.device}, {first.threads} threads, {first.dtype}, {words.duration(first.seconds)}"
         lines = [Content.assemble((title, "bold"), "  ", (how, "dim"))]
         if not self.has_class("-low"):
-            lines.append(Content.styled(f"prompts of {words.count(first.prompt)} tokens: {_text(self._runs[0])}", "dim"))
+            lines.append(Content.styled(f"prompts of {words.count(first.prompt)} tokens: {convention(first.evaluation)}", "dim"))
         lines.append(Content.styled(columns.SIGNS, "dim"))
-        without = refused(self.table_entries())
-        if without:
+        if without := refused([entry for _, entry in self.table.items]):
             lines.append(Content.styled(f"{columns.REFUSED} " + "; ".join(clean(reason) for _, reason in without), "$text-warning"))
         width = self.size.width
         return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
-
-    def table_entries(self) -> list[Entry]:
-        """Every row that is shown."""
-        return [entry for _, entry in self.table.items]
-
-
-def _text(found: KvRun) -> str:
-    return convention(found.result.evaluation)

@@ -30,8 +30,8 @@ class AssignmentMap(VerticalScroll, can_focus=False):
     AssignmentMap Static { height: auto; }
     """
 
-    def __init__(self, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes=classes)
+    def __init__(self, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
         self._text = Static(markup=False)
         self._bits: Bits = ()
 

@@ -18,8 +18,8 @@ class TokenView(LiveLines):
     TokenView { height: 1fr; min-height: 2; }
     """
 
-    def __init__(self, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self.by_round = False
         """Whether each round has a line of its own."""
         self._begin: PromptEvent | None = None

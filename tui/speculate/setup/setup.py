@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from core.runs.launch.admission import Admission
 from core.speculate.forecast import ASSUMED_ALPHA, SpeculateFit
-from core.speculate.spec import BUNDLED_PAIRS, SpeculateSpec
+from core.speculate.lossless.spec import SpeculateTestSpec
+from core.speculate.spec import BUNDLED_PAIRS, DraftingSpec, SpeculateSpec
 from tui.experiment.fit import Fit
 from tui.experiment.setup import SetupView, sections
 from tui.speculate.drafting import Drafting
@@ -38,6 +39,25 @@ def guide(given: Mapping[str, object]) -> Guidance:
 def setup(id: str) -> SetupView[SpeculateSpec]:  # noqa: A002
     """The form of a measurement; the test of losslessness takes its drafter and its sampling from it."""
     return SetupView(SpeculateSpec, foreseen, sections(SpeculateSpec, _OPEN), {"draft": ModelEditor}, guide, id=id)
+
+
+def test_of(spec: SpeculateSpec) -> SpeculateTestSpec:
+    """The losslessness test of a request's drafter and sampling.
+
+    A greedy request is tested at the test's own temperature, at which there is a distribution to compare; so is one that keeps all tokens with
+    the test's own top-p, which makes a drafter's and a target's tails differ.
+
+    Raises:
+        RequestError: it cannot be made of them.
+    """
+    values = spec.model_dump()
+    shared = {name: values[name] for name in DraftingSpec.model_fields if name in values}
+    if spec.top_p == SpeculateSpec.model_fields["top_p"].default:
+        del shared["top_p"]
+    sampled = [temperature for temperature in spec.temperature if temperature > 0]
+    found = SpeculateTestSpec.parse(shared | ({"temperature": sampled[0]} if sampled else {}))
+    assert isinstance(found, SpeculateTestSpec)
+    return found
 
 
 def foreseen(spec: SpeculateSpec, admission: Admission) -> Fit:

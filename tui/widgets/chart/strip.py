@@ -20,11 +20,10 @@ def meter(percent: float | None, width: int) -> str:
     return ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(width)
 
 
-def history(values: Sequence[float | None], width: int, top: float = 100.0, bottom: float = 0.0) -> str:
+def history(values: Sequence[float | None], width: int, top: float = 100.0) -> str:
     """The last `2 * width` values as columns of up to four dots, newest right; a value not available leaves a gap, any other at least one dot."""
-    span = (top - bottom) or 1.0
     recent = list(values[-2 * width :]) if width > 0 else []
-    heights = [0] * (2 * width - len(recent)) + [_height(value, bottom, span) for value in recent]
+    heights = [0] * (2 * width - len(recent)) + [_height(value, top or 1.0) for value in recent]
     return "".join(_cell(heights[at], heights[at + 1]) for at in range(0, 2 * width, 2))
 
 
@@ -41,10 +40,10 @@ def _cell(left: int, right: int) -> str:
     return chr(0x2800 + _LEFT[left] + _RIGHT[right]) if left or right else " "
 
 
-def _height(value: float | None, bottom: float, span: float) -> int:
+def _height(value: float | None, top: float) -> int:
     if value is None:
         return 0
-    return min(max(round((value - bottom) / span * 4), 1), 4)
+    return min(max(round(value / top * 4), 1), 4)
 
 
 def _mean(values: Sequence[float]) -> float:

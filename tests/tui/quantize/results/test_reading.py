@@ -33,7 +33,7 @@ from tui.quantize.compare import charts as comparison_data
 from tui.quantize.live.progress import RunProgress
 from tui.quantize.results import figures, history, layers, outcome
 from tui.quantize.results.artifact import describe, loading
-from tui.quantize.setup.requests import comparison_of
+from tui.quantize.setup.options import comparison_of
 from tui.services.live_runs import LiveRuns
 from tui.widgets import words
 from tui.widgets.hanging import hanging

@@ -21,7 +21,7 @@ from tui.speculate.lossless import lines as lossless_lines
 from tui.speculate.results import setting_lines, settings
 from tui.speculate.rounds.progress import SpeculateProgress
 from tui.speculate.rounds.view import SpeculateLive
-from tui.speculate.setup import requests
+from tui.speculate.setup.setup import test_of as lossless_test_of
 from tui.speculate.simulate import feed
 
 
@@ -128,9 +128,9 @@ def test_a_test_says_passed_or_failed_in_words_with_its_bounds() -> None:
 
 
 def test_a_test_takes_drafter_and_sampling_from_the_form() -> None:
-    greedy = requests.test_of(made.spec(gamma=(6, 2), seed=3))
+    greedy = lossless_test_of(made.spec(gamma=(6, 2), seed=3))
     assert (greedy.temperature, greedy.top_p, greedy.gamma, greedy.draft, greedy.seed) == (0.8, 0.9, (6, 2), "bundled:draft", 3)
-    sampled = requests.test_of(made.spec(temperature=(0.0, 0.5, 1.0), top_p=0.7, top_k=20, drafter="layers", keep_layers=4))
+    sampled = lossless_test_of(made.spec(temperature=(0.0, 0.5, 1.0), top_p=0.7, top_k=20, drafter="layers", keep_layers=4))
     assert (sampled.temperature, sampled.top_p, sampled.top_k, sampled.keep_layers) == (0.5, 0.7, 20, 4)
 
 
