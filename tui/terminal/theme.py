@@ -14,9 +14,18 @@ from textual.theme import Theme
 
 from tui.terminal.ssh import Colors
 
+
+def _theme(name: str, *, dark: bool, primary: str, accent: str, background: str, scrollbar: str, **others: str) -> Theme:
+    around = ("scrollbar-background", "scrollbar-background-hover", "scrollbar-background-active", "scrollbar-corner-color")
+    variables = {"block-cursor-text-style": "bold", "footer-key-foreground": accent}
+    variables |= {"scrollbar": scrollbar, "scrollbar-hover": "#767676", "scrollbar-active": primary} | dict.fromkeys(around, background)
+    return Theme(name, dark=dark, primary=primary, accent=accent, background=background, variables=variables, **others)  # type: ignore[arg-type]
+
+
 # Every colour of the two themes is one of the xterm-256 palette, so that 256 colours lose nothing.
-DARK = Theme(
-    name="llmopt-dark",
+DARK = _theme(
+    "llmopt-dark",
+    dark=True,
     primary="#5fafd7",
     secondary="#87afaf",
     accent="#ffaf5f",
@@ -28,21 +37,11 @@ DARK = Theme(
     surface="#1c1c1c",
     panel="#262626",
     boost="#303030",
-    dark=True,
-    variables={
-        "block-cursor-text-style": "bold",
-        "footer-key-foreground": "#ffaf5f",
-        "scrollbar": "#4e4e4e",
-        "scrollbar-hover": "#767676",
-        "scrollbar-active": "#5fafd7",
-        "scrollbar-background": "#121212",
-        "scrollbar-background-hover": "#121212",
-        "scrollbar-background-active": "#121212",
-        "scrollbar-corner-color": "#121212",
-    },
+    scrollbar="#4e4e4e",
 )
-LIGHT = Theme(
-    name="llmopt-light",
+LIGHT = _theme(
+    "llmopt-light",
+    dark=False,
     primary="#005f87",
     secondary="#5f5f87",
     accent="#870087",
@@ -54,18 +53,7 @@ LIGHT = Theme(
     surface="#e4e4e4",
     panel="#dadada",
     boost="#d0d0d0",
-    dark=False,
-    variables={
-        "block-cursor-text-style": "bold",
-        "footer-key-foreground": "#870087",
-        "scrollbar": "#a8a8a8",
-        "scrollbar-hover": "#767676",
-        "scrollbar-active": "#005f87",
-        "scrollbar-background": "#eeeeee",
-        "scrollbar-background-hover": "#eeeeee",
-        "scrollbar-background-active": "#eeeeee",
-        "scrollbar-corner-color": "#eeeeee",
-    },
+    scrollbar="#a8a8a8",
 )
 THEMES = (DARK, LIGHT)
 

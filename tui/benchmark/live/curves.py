@@ -62,9 +62,8 @@ def _plot(title: str, unit: str, figures: Sequence[tuple[str, Figure]], seconds:
     series = []
     for label, read in figures:
         known = ((at, 0.0 if at in still else read(second)) for at, second in seconds)
-        points = [(at, value) for at, value in known if value is not None]
-        if points:
-            series.append(Series.of([value for _, value in points], [at for at, _ in points], label=label))
+        if points := [(at, value) for at, value in known if value is not None]:
+            series.append(Series.through(points, label))
     top = max((value for each in series for value in each.y), default=0.0)
     return Plot(
         kind="line",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.sanitize import clean
 from tui.benchmark.results.entries import Entry, alike
@@ -10,8 +11,6 @@ from tui.benchmark.results.target_words import percentile
 from tui.widgets.chart.plot import Plot, Series
 
 _MOST = 6
-COUNT = 4
-"""How many charts there are."""
 
 
 def charts(entries: Sequence[Entry], chosen: Entry) -> tuple[Plot, ...]:
@@ -33,20 +32,11 @@ def against_latency(entries: Sequence[Entry]) -> Plot:
     for entry in entries:
         points = [(level.metrics["e2el_ms"].p50, level.throughput_tokens_per_second) for level in entry.entry.levels if "e2el_ms" in level.metrics]
         known = [(latency, speed) for latency, speed in points if latency is not None and speed is not None]
-        if known:
-            stroke = "line" if len(known) > 1 else "points"
-            series.append(
-                Series.of(
-                    [speed for _, speed in known],
-                    [latency for latency, _ in known],
-                    entry.title,
-                    "points",
-                    entry.letter,
-                    like=len(series) + 1 if stroke == "line" else None,
-                )
-            )
-            if stroke == "line":
-                series.append(Series.of([speed for _, speed in known], [latency for latency, _ in known], stroke="line", mark="braille"))
+        if len(known) > 1:
+            series.append(replace(Series.through(known, entry.title, "points", entry.letter), like=len(series) + 1))
+            series.append(Series.through(known, stroke="line", mark="braille"))
+        elif known:
+            series.append(Series.through(known, entry.title, "points", entry.letter))
     return Plot(
         kind="scatter",
         series=tuple(series),

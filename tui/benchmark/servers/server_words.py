@@ -69,7 +69,8 @@ def described(run: Run, state: State, progress: ServerProgress, now: float, widt
 
 def requests_plot(progress: ServerProgress) -> Plot:
     """Requests that are computed and that wait."""
-    series = [_series(progress, name, label) for name, label in ((RUNNING, "running"), (WAITING, "waiting")) if progress.course.get(name)]
+    named = ((RUNNING, "running"), (WAITING, "waiting"))
+    series = [Series.through(points, label) for name, label in named if (points := progress.course.get(name))]
     top = max((value for each in series for value in each.y), default=0.0)
     return Plot(
         "line",
@@ -84,10 +85,5 @@ def requests_plot(progress: ServerProgress) -> Plot:
 def memory_plot(progress: ServerProgress) -> Plot:
     """Memory of the server's processes."""
     points = progress.course.get(MEMORY, ())
-    series = (Series.of([value / 2**20 for _, value in points], [at for at, _ in points]),) if points else ()
+    series = (Series.through([(at, value / 2**20) for at, value in points]),) if points else ()
     return Plot("line", series, "memory of its processes", y_unit="MiB", x_unit="s", empty="its processes are not visible from here")
-
-
-def _series(progress: ServerProgress, name: str, label: str) -> Series:
-    points = progress.course[name]
-    return Series.of([value for _, value in points], [at for at, _ in points], label=label)

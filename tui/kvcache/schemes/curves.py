@@ -45,7 +45,7 @@ def absolute(curves: Curves) -> Plot:
 
 def _ratio(name: str, curve: Mapping[int, float | None], full: Mapping[int, float | None]) -> Series:
     points = [(step, value / reference) for step, value in curve.items() if value is not None and (reference := full.get(step))]
-    return Series.of([ratio for _, ratio in points], [step for step, _ in points], label=clean(name))
+    return Series.through(points, clean(name))
 
 
 def _finite(value: float | None) -> float:

@@ -11,7 +11,7 @@ from tui.services.services import Models
 from tui.widgets import words
 from tui.widgets.form.table_picker import Options, Row
 
-_TOLD: dict[VariantSet, str] = {
+_ABOUT: dict[VariantSet, str] = {
     "integers": "INT8 to INT3, by rounding and by GPTQ, with scales per tensor, channel or group",
     "floats": "FP8 as E4M3 and E5M2, with and without rounded inputs, against INT8, INT4 and NF4",
 }
@@ -40,7 +40,7 @@ def level_options(models: Models, model: str, *, imatrix: bool) -> Options:
 
 def comparison_options() -> Options:
     """The sets of quantizations that can be compared."""
-    rows = [Row(name, (name, f"{len(variants)} quantizations"), _TOLD[name]) for name, variants in SETS.items()]
+    rows = [Row(name, (name, f"{len(variants)} quantizations"), _ABOUT[name]) for name, variants in SETS.items()]
     return Options((("set", 12), ("", 20)), rows, "each is measured on this model; no checkpoint is kept")
 
 

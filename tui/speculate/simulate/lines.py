@@ -159,7 +159,7 @@ def plot(setting: Setting, measured: Sequence[tuple[int, float]] = ()) -> Plot:
         Series.of([1.0, 1.0], [gammas[0], gammas[-1]], label="plain decoding", stroke="line"),
     ]
     if measured:
-        series.append(Series.of([gain for _, gain in measured], [gamma for gamma, _ in measured], label="measured", stroke="points"))
+        series.append(Series.through(measured, "measured", "points"))
     return Plot(kind="scatter", series=tuple(series), title="speed-up", x_label="γ, drafted tokens per round", x_limits=(1, gammas[-1]))
 
 

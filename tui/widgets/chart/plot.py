@@ -56,6 +56,11 @@ class Series:
         return cls(tuple(map(float, y)), None if x is None else tuple(map(float, x)), label, stroke, mark, like)
 
     @classmethod
+    def through(cls, points: Sequence[tuple[float, float]], label: str = "", stroke: Stroke | None = None, mark: str = "") -> Series:
+        """A series through (x, y) points."""
+        return cls.of([y for _, y in points], [x for x, _ in points], label, stroke, mark)
+
+    @classmethod
     def histogram(cls, values: Sequence[float], bins: int = 40, label: str = "") -> Series:
         """Counts of the finite values in `bins` equal intervals from the least to the greatest."""
         finite = [float(value) for value in values if abs(value) <= LARGEST]
