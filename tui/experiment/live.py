@@ -90,6 +90,10 @@ class LiveRun(Vertical, Generic[T]):
         if self.follower is not None:
             self.draw(self.follower.run, self.follower.progress)
 
+    def on_resize(self) -> None:
+        """Comes after the `on_resize` of a subclass, which textual calls too."""
+        self.redraw()
+
     def result_as(self, kind: type[R]) -> R | None:
         """The result of the run that is followed; None before it is done."""
         found = self.follower.result if self.follower is not None else None

@@ -12,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Log, Static
 
+from core.models.resolve import resolve
 from tests.tui.fakes import FakeServices, write_run
 from tests.tui.shell.test_shell import FirstPane, SecondPane, settle
 from tests.tui.waiting import app_of, until
@@ -189,6 +190,7 @@ class CancelledOnes(LiveRuns):
     """Notes what was cancelled."""
 
     def __init__(self) -> None:
+        super().__init__(resolve)
         self.cancelled: list[str] = []
 
     def cancel(self, run: Any) -> Any:

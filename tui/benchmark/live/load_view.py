@@ -66,7 +66,6 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < 20, "-low")
-        self.redraw()
 
     def title(self, run: Run) -> str:
         return run_title(run)

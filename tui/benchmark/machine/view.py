@@ -74,7 +74,6 @@ class MachineView(LiveRun[MachineProgress]):
     def on_resize(self) -> None:
         self.set_class(self.size.height < _LOW, "-low")
         self._turn()
-        self.redraw()
 
     def title(self, run: Run) -> str:
         return run_title(run)

@@ -72,7 +72,6 @@ class ServersView(LiveRun[ServerProgress]):
     def on_resize(self) -> None:
         self.set_class(self.size.height < _LOW, "-low")
         self._fill()
-        self.redraw()
 
     def title(self, run: Run) -> str:
         return run_title(run)

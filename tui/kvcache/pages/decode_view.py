@@ -52,7 +52,6 @@ class DecodeView(LiveRun[PagesProgress]):
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < _CHART_FROM, "-low")
-        self.redraw()
 
     @property
     def result(self) -> PagesResult | None:

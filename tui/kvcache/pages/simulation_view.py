@@ -47,7 +47,6 @@ class SimulationView(LiveRun[PagesProgress]):
 
     def on_resize(self) -> None:
         self.set_class(self.has_class("-alone") and self.size.height < _ROOMY, "-cramped")
-        self.redraw()
 
     @property
     def result(self) -> PagesResult | None:

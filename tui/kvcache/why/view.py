@@ -67,7 +67,6 @@ class WhyView(LiveRun[RunProgress]):
         self.set_class(self.size.height < _LOW and not broad, "-low")
         self.set_class(broad, "-broad")
         self._show_turn()
-        self.redraw()
 
     def draw(self, run: Run, progress: RunProgress) -> None:  # noqa: ARG002
         result, curves = self.result_as(KvCacheWhyResult), progress.curves.get(_TOKEN_MS, {})

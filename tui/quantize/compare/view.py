@@ -40,7 +40,7 @@ class ComparisonView(ReadsRuns[Compared | None]):
     DEFAULT_CSS = """
     ComparisonView { height: 1fr; }
     ComparisonView .comparison--head { height: auto; }
-    ComparisonView Table { max-height: 50%; }
+    ComparisonView Table { max-height: 50%; overflow-x: auto; }
     ComparisonView > Container { layout: grid; grid-size: 2 2; grid-gutter: 1 2; height: 1fr; margin-top: 1; }
     ComparisonView.-small > Container { grid-size: 1 1; margin-top: 0; }
     ComparisonView.-small Chart { display: none; }
@@ -90,12 +90,12 @@ class ComparisonView(ReadsRuns[Compared | None]):
         """The form's values that carry out the highlighted quantization."""
         if self._compared is None:
             return None
-        row = self.table.current
+        row = self._compared.result.rows[max(self.table.cursor_row, 0)]
         try:
             asked = QuantizeCompareSpec.model_validate(self._compared.run.values)
         except ValidationError:
             return None
-        variant = next((variant for variant in asked.variants if row is not None and variant.name == row.name), None)
+        variant = next((variant for variant in asked.variants if variant.name == row.name), None)
         return None if variant is None else asked.of(variant).model_dump()
 
     def _choose(self, index: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from textual import events
-
 from core.runs.state.store import Run
 from tui.experiment.live import LiveRun
 from tui.speculate.names import TEST
@@ -48,12 +46,11 @@ class SpeculateLive(LiveRun[SpeculateProgress]):
         """Drafter, gammas, temperatures, model; of a test that it is one."""
         return f"{'test of ' if run.capability == TEST else ''}{super().title(run)}"
 
-    def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.height < 20, "-low")
-        lines = tokens.legend(max(event.size.width, 1))
+    def on_resize(self) -> None:
+        self.set_class(self.size.height < 20, "-low")
+        lines = tokens.legend(max(self.size.width, 1))
         self.legend.styles.height = len(lines)
         self.legend.show(lines)
-        self.redraw()
 
     def draw(self, run: Run, progress: SpeculateProgress) -> None:  # noqa: ARG002
         self.set_class(not progress.curves, "-nothing")
