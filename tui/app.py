@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.cache import LRUCache
 from textual.reactive import reactive
 from textual.screen import ModalScreen, Screen
 from textual.widgets import ContentSwitcher, Static
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from tui.runs.watcher import Activity, RunEvent
     from tui.shell.shell import Shell
 
+_STYLE_SHEETS = 1024
+"""How many style sheets stay parsed, one for each class of widget. Textual keeps 64: with one more it would parse all of them again for every new class."""
 _SEVERITY: dict[str, SeverityLevel] = {"done": "information", "cancelled": "warning", "failed": "error"}
 
 
@@ -74,6 +77,7 @@ class LlmoptApp(ResilientApp):
         self._terminal = terminal
         super().__init__(driver_class=driver_class)
         self.services = services
+        self.stylesheet._parse_cache = LRUCache(_STYLE_SHEETS)
         self._opening = asyncio.Lock()
         self._palette_filter = theme.PaletteFilter(enabled=terminal.colors == "256")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import pytest_textual_snapshot
 import textual.app
 import textual.pilot
 from syrupy.location import PyTestLocation
+from textual.css.stylesheet import Stylesheet
 
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.svg_text import difference
-from tests.tui.waiting import wait_for_idle
+from tests.tui.waiting import wait_for_idle, wait_for_messages
 from tui.app import LlmoptApp
 from tui.terminal.ssh import Terminal
 
@@ -43,6 +45,17 @@ class SvgInSnapshots(pytest_textual_snapshot.SVGImageExtension):  # type: ignore
 
 
 pytest_textual_snapshot.SVGImageExtension = SvgInSnapshots
+
+class Parsed(dict[Any, Any]):
+    """Style sheets as they were parsed for one set of variables: the same for every app of a session."""
+
+    def clear(self) -> None:
+        """Other variables have a collection of their own."""
+
+
+_PARSED: defaultdict[frozenset[tuple[str, str]], Parsed] = defaultdict(Parsed)
+Stylesheet._parse_cache = property(lambda self: _PARSED[frozenset(self._variables.items())], lambda self, _: None)  # type: ignore[assignment,method-assign]
+textual.pilot.Pilot._wait_for_screen = wait_for_messages  # type: ignore[method-assign]
 textual.app.wait_for_idle = textual.pilot.wait_for_idle = wait_for_idle  # type: ignore[attr-defined]
 
 

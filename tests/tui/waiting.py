@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from textual.pilot import Pilot
+from textual.pilot import Pilot, WaitForScreenTimeout
 
 from tui.app import LlmoptApp
 
@@ -28,6 +28,17 @@ async def wait_for_idle(min_sleep: float = 0.0, max_sleep: float = 1.0) -> None:
         await asyncio.sleep(0)
         if elapsed >= min_sleep and not ready and time.process_time() - worked < _WORK:
             break
+
+
+async def wait_for_messages(pilot: Pilot[None], timeout: float = PATIENCE) -> bool:  # noqa: ASYNC109
+    """As `Pilot._wait_for_screen`, without a message to each of some hundred widgets: when no task can run, every message has been handled."""
+    ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        await asyncio.sleep(0)
+        if not ready:
+            return pilot.app._exception is None
+    raise WaitForScreenTimeout("messages keep coming")
 
 
 async def until(pilot: Pilot[None], true: Callable[[], object], seconds: float = PATIENCE) -> None:

@@ -125,6 +125,7 @@ class ExperimentPane(RunControl):
         return next((view for view in self._views if view.id == self.bar.active), None)
 
     def compose(self) -> ComposeResult:
+        self.set_class(self.app.size.width >= WIDE, "-wide", update=False)
         yield self.bar
         with Horizontal(id="body"):
             yield self.setup

@@ -14,13 +14,14 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.widgets.component import ink
+from tui.widgets.lazy_components import LazyComponents
 
 Tone = Literal["", "muted", "strong", "good", "warn", "bad", "accent", "bar", "quiet-bar"]
 Run = tuple[str, Tone]
 Line = tuple[Run, ...]
 
 
-class LiveLines(Widget):
+class LiveLines(LazyComponents, Widget):
     """Shows lines of (text, tone). `show` may be called at any rate: equal cells cost nothing."""
 
     TONES: ClassVar[tuple[Tone, ...]] = ("muted", "strong", "good", "warn", "bad", "accent", "bar", "quiet-bar")

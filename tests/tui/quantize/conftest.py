@@ -144,10 +144,13 @@ async def settle(pilot: Pilot[None]) -> None:
 
 
 def _at_rest(pilot: Pilot[None]) -> bool:
-    charts = (chart for chart in pilot.app.screen.query(Chart) if chart.plot is not None and chart.is_on_screen and chart.size)
-    waits = any(view.waiting for screen in pilot.app.screen_stack for view in screen.query(SetupView))
-    works = any(not worker.is_finished and worker.group != "runs" for worker in pilot.app.workers)
-    return not waits and not works and all(chart.plain and not chart.waiting for chart in charts)
+    app = pilot.app
+    if any(not worker.is_finished and worker.group != "runs" for worker in app.workers):
+        return False
+    if any(view.waiting for screen in app.screen_stack for view in screen.walk_children(SetupView)):
+        return False
+    charts = [chart for chart in app.screen.walk_children(Chart) if chart.plot is not None and chart.is_on_screen and chart.size]
+    return all(chart.plain and not chart.waiting for chart in charts)
 
 
 async def open_quantize(pilot: Pilot[None]) -> QuantizePane:

@@ -16,13 +16,14 @@ from tui.widgets.chart.marks import QUIET, SERIES, TITLE, Line, Picture
 from tui.widgets.chart.picture import draw, plain
 from tui.widgets.chart.plot import Plot, Series
 from tui.widgets.component import ink
+from tui.widgets.lazy_components import LazyComponents
 
 __all__ = ["Chart", "Plot", "Series"]
 
 _Request = tuple[Plot, Size]
 
 
-class Chart(Widget):
+class Chart(LazyComponents, Widget):
     """Shows a `Plot`.
 
     Drawing happens in a thread and is cached by plot and size; a newer plot replaces one that still waits. A chart that is

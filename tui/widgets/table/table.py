@@ -8,10 +8,12 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
+from tui.widgets.lazy_components import LazyComponents
+
 Cell = TypeVar("Cell")
 
 
-class Table(DataTable[Cell]):
+class Table(LazyComponents, DataTable[Cell]):
     """A table of rows, which home and end go through from first to last.
 
     It may be scrolled before it is shown: a scrollbar that textual shows later does not know what it missed.

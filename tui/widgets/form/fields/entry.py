@@ -12,9 +12,10 @@ from textual.widgets import Input
 from core.sanitize import clean
 from tui.widgets.form.fields.describe import FieldView, shown
 from tui.widgets.form.fields.editor import UNSET, Edited, Finished
+from tui.widgets.lazy_components import LazyComponents
 
 
-class EntryEditor(Input):
+class EntryEditor(LazyComponents, Input):
     """An input that shows the default, dimmed, while it is empty."""
 
     DEFAULT_CSS = """
