@@ -87,8 +87,13 @@ class LiveRun(Vertical, Generic[T]):
 
     def redraw(self) -> None:
         """Show the same at another size, or another part of it."""
-        if self.follower is not None:
-            self.draw(self.follower.run, self.follower.progress)
+        if (follower := self.follower) is None:
+            return
+        run, progress = follower.run, follower.progress
+        head = heading(run, self.title(run), follower.state, progress, services_of(self).clock(), self.size.width or 60, self.SO_FAR)
+        self.put(self.head, head, wraps=follower.over)
+        self.put(self.log_lines, Content("\n").join(Content(f"· {clean(line)}") for line in progress.log[-2:]), wraps=True)
+        self.draw(run, progress)
 
     def on_resize(self) -> None:
         """Comes after the `on_resize` of a subclass, which textual calls too."""
@@ -131,14 +136,9 @@ class LiveRun(Vertical, Generic[T]):
         self.app.call_from_thread(self._show, follower)
 
     def _show(self, follower: Follower[T]) -> None:
-        if follower is not self.follower:
-            return
-        progress, run = follower.progress, follower.run
-        head = heading(run, self.title(run), follower.state, progress, services_of(self).clock(), self.size.width or 60, self.SO_FAR)
-        self.put(self.head, head, wraps=follower.over)
-        self.put(self.log_lines, Content("\n").join(Content(f"· {clean(line)}") for line in progress.log[-2:]), wraps=True)
-        self.draw(run, progress)
-        self.post_message(self.Updated(run, follower.state))
+        if follower is self.follower:
+            self.redraw()
+            self.post_message(self.Updated(follower.run, follower.state))
 
     def put(self, where: Static, text: Content, *, wraps: bool) -> None:
         """Update a text that is new; the screen is laid out anew only where its height may change."""
