@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from textual.widget import Widget
 
+from tests.tui.waiting import until
 from tui import app as app_module
 from tui.app import LlmoptApp
 from tui.shell.packages import GATHERING
@@ -47,6 +48,5 @@ async def test_they_are_imported_before_the_first_thread(make_app: Callable[...,
     monkeypatch.setattr(app_module, "import_packages", lambda: order.append("packages"))
     monkeypatch.setattr(PaneEntry, "load", noted)
     async with make_app().run_test() as pilot:
-        await pilot.pause()
-        await pilot.app.workers.wait_for_complete()
+        await until(pilot, lambda: "hardware" in order)
     assert order == ["packages", "hardware"]
