@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tui.shell.shell import Shell
 
 _STYLE_SHEETS = 1024
-"""How many style sheets stay parsed, one for each class of widget. Textual keeps 64: with one more it would parse all of them again for every new class."""
+"""Style sheets that stay parsed, one for each class of widget. Textual keeps 64, and with one more parses all of them again for every new class."""
 _SEVERITY: dict[str, SeverityLevel] = {"done": "information", "cancelled": "warning", "failed": "error"}
 
 

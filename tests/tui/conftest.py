@@ -46,6 +46,7 @@ class SvgInSnapshots(pytest_textual_snapshot.SVGImageExtension):  # type: ignore
 
 pytest_textual_snapshot.SVGImageExtension = SvgInSnapshots
 
+
 class Parsed(dict[Any, Any]):
     """Style sheets as they were parsed for one set of variables: the same for every app of a session."""
 
@@ -54,8 +55,8 @@ class Parsed(dict[Any, Any]):
 
 
 _PARSED: defaultdict[frozenset[tuple[str, str]], Parsed] = defaultdict(Parsed)
-Stylesheet._parse_cache = property(lambda self: _PARSED[frozenset(self._variables.items())], lambda self, _: None)  # type: ignore[assignment,method-assign]
-textual.pilot.Pilot._wait_for_screen = wait_for_messages  # type: ignore[method-assign]
+Stylesheet._parse_cache = property(lambda self: _PARSED[frozenset(self._variables.items())], lambda self, _: None)  # type: ignore[assignment]
+textual.pilot.Pilot._wait_for_screen = wait_for_messages  # type: ignore[assignment,method-assign]
 textual.app.wait_for_idle = textual.pilot.wait_for_idle = wait_for_idle  # type: ignore[attr-defined]
 
 

@@ -30,7 +30,7 @@ async def wait_for_idle(min_sleep: float = 0.0, max_sleep: float = 1.0) -> None:
             break
 
 
-async def wait_for_messages(pilot: Pilot[None], timeout: float = PATIENCE) -> bool:  # noqa: ASYNC109
+async def wait_for_messages(pilot: Pilot[None], timeout: float = PATIENCE) -> bool:
     """As `Pilot._wait_for_screen`, without a message to each of some hundred widgets: when no task can run, every message has been handled."""
     ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
     end = time.monotonic() + timeout

@@ -66,6 +66,7 @@ def build(arguments: Sequence[str] | None = None) -> App:
         version=f"llmopt {__version__}",
         help_format="plaintext",
         version_format="plaintext",
+        suppress_keyboard_interrupt=False,
     )
     for name, where, explanation in COMMANDS:
         more = {"help_epilogue": f"{_below(name)}\n\n{_EXIT_CODES}"} if name in _BELOW and (arguments is None or name in arguments) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,12 @@ def experiment(key: str, model: str | None, given: dict[str, Any]) -> int:
     spec = build_spec(registry.spec_class(key), model, given, saved_file)
     ask_for_key(spec)
     chosen = launcher()
+    notes = [f"note: {sentence}" for sentence in without_effect(spec, given)]
     run = begin(spec, chosen)
-    for sentence in without_effect(spec, given):
-        narrate(f"note: {sentence}")
-    return see_through(run, run.state, chosen, as_json=as_json, detach=detach)
+    return see_through(run, run.state, chosen, as_json=as_json, detach=detach, notes=notes)
 
 
-def see_through(run: Run, state: State, chosen: Launcher, *, as_json: bool, detach: bool, heard: int = 0) -> int:
+def see_through(run: Run, state: State, chosen: Launcher, *, as_json: bool, detach: bool, heard: int = 0, notes: Sequence[str] = ()) -> int:
     """Follow a run that has begun to its end, unless detached; returns its exit code.
 
     Args:
@@ -46,15 +46,18 @@ def see_through(run: Run, state: State, chosen: Launcher, *, as_json: bool, deta
         as_json: print one JSON document.
         detach: print the run's id and return.
         heard: bytes of events that are from before.
+        notes: sentences about the request, for the user.
     """
     if detach and not state.is_over:
+        for note in notes:
+            narrate(note)
         if as_json:
             print_document("run", {"run": run.id, "path": str(run.path), "status": state.status})
         else:
             print(run.id)
         return 0
-    narrate(f"run {run.id} in {run.path}")
-    return conclude(run, follow.until_over(run, chosen, cancel_on_interrupt=True, heard=heard), as_json=as_json)
+    opening = [*notes, f"run {run.id} in {run.path}"]
+    return conclude(run, follow.until_over(run, chosen, cancel_on_interrupt=True, heard=heard, opening=opening), as_json=as_json)
 
 
 def conclude(run: Run, state: State, *, as_json: bool) -> int:

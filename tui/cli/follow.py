@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from typing import TextIO
 
 from core.errors import RequestError
@@ -21,7 +22,7 @@ _LINES = 10
 _BACK = "\r\x1b[K"
 
 
-def until_over(run: Run, launcher: Launcher, *, cancel_on_interrupt: bool, heard: int = 0) -> State:
+def until_over(run: Run, launcher: Launcher, *, cancel_on_interrupt: bool, heard: int = 0, opening: Sequence[str] = ()) -> State:
     """Show the run's progress until it is over.
 
     Args:
@@ -29,9 +30,12 @@ def until_over(run: Run, launcher: Launcher, *, cancel_on_interrupt: bool, heard
         launcher: looks whether it still lives.
         cancel_on_interrupt: ctrl+c cancels the run; otherwise it only ends the watching.
         heard: bytes of events that are not shown again.
+        opening: sentences to begin with.
     """
     screen = ProgressLine(sys.stderr)
     try:
+        for sentence in opening:
+            narrate(sentence)
         return _watch(run, launcher, screen, heard)
     except KeyboardInterrupt:
         screen.clear()

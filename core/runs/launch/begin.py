@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from core.errors import RequestError
+from core.errors import Cancelled, RequestError
 from core.runs.launch.admission import Find, admit
 from core.runs.launch.launch import Launcher
 from core.runs.state import store
@@ -23,7 +23,7 @@ def begin(spec: Spec, launcher: Launcher, find: Find | None = None) -> Run:
     Raises:
         RequestError: the request is wrong; no run was created.
         RunFailed: the run's folder cannot be written, or its worker could not be started.
-        KeyboardInterrupt: while the worker started; the run is cancelled.
+        Cancelled: by ctrl+c while the worker started; so is the run.
     """
     admit(spec, find)
     run = store.create(spec)
@@ -32,5 +32,5 @@ def begin(spec: Spec, launcher: Launcher, find: Find | None = None) -> Run:
     except KeyboardInterrupt:
         with contextlib.suppress(RequestError):
             launcher.cancel(run)
-        raise
+        raise Cancelled(f"cancelling run {run.id}, which had just started") from None
     return run

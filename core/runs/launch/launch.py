@@ -43,7 +43,7 @@ class LocalLauncher:
 
     def __init__(self, command: tuple[str, ...] = (sys.executable, "-P", "-X", "faulthandler", "-m", "core.runs.worker")) -> None:
         self._command = command
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, run: Run) -> State:
         """Start the worker of a queued run; return once it has begun, or has failed to. Raises RunFailed: the worker's process could not be made."""
@@ -61,7 +61,7 @@ class LocalLauncher:
         except OSError as error:
             close(run, run.state, "failed", why(error, run.log_file), 1)
             raise RunFailed(why(error, run.log_file)) from error
-        self._children.append(child)
+        self._children[run.id] = child
         deadline = time.monotonic() + _START_WITHIN
         while (state := run.state).status == "queued" and time.monotonic() < deadline:
             if child.poll() is not None and run.state.status == "queued":
@@ -80,7 +80,10 @@ class LocalLauncher:
             raise RequestError(f"run {run.id} has already ended ({state.status})")
         if not state.place.is_here():
             raise RequestError(f"run {run.id} runs on {state.host}: cancel it there")
-        _signal(state, signal.SIGTERM)
+        if state.status == "queued":
+            self._stop_start(run)
+        else:
+            _signal(state, signal.SIGTERM)
         deadline = time.monotonic() + grace
         while not (state := self.refresh(run)).is_over:
             if time.monotonic() > deadline:
@@ -89,9 +92,24 @@ class LocalLauncher:
             time.sleep(_POLL)
         return state
 
+    def _stop_start(self, run: Run) -> None:
+        """Stop a run whose state.json does not name a process yet."""
+        child = self._children.get(run.id)
+        if child is not None:
+            child.terminate()
+        deadline = time.monotonic() + GRACE
+        while (state := run.state).status == "queued" and time.monotonic() < deadline and (child is None or child.poll() is None):
+            time.sleep(_POLL)
+        if state.status == "queued":
+            if child is not None:
+                child.kill()
+            close(run, state, "cancelled", "cancelled before it started", 130)
+        elif child is None:
+            _signal(state, signal.SIGTERM)
+
     def refresh(self, run: Run) -> State:
         """The state of a run; one whose worker died without a word is closed as failed, with the signal where it is known."""
-        self._children = [child for child in self._children if child.poll() is None]
+        self._children = {name: child for name, child in self._children.items() if child.poll() is None}
         return refresh(run)
 
 

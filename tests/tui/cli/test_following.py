@@ -148,3 +148,14 @@ def test_a_killed_worker_is_shown_as_killed_within_two_seconds(llmopt: Llmopt, m
     until(lambda: "failed" in (answer := llmopt("runs", "show", run.id)).out and "SIGKILL" in answer.out, within=2)
     assert time.monotonic() - before < 2
     assert llmopt("runs", "follow", run.id).code == 1
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.25, 0.35, 0.6])
+def test_ctrl_c_at_any_moment_of_the_start_leaves_no_run_going(seconds: float, model_dir: Path) -> None:
+    front = process("tick", str(model_dir), "--device", "cpu", "--ticks", "5000", "--pause", "0.02")
+    time.sleep(seconds)
+    front.send_signal(signal.SIGINT)
+    _, err = front.communicate(timeout=60)
+    assert [run.state.status for run in store.list_runs()] in ([], ["cancelled"])
+    if store.list_runs():
+        assert (front.returncode, f"cancelling run {store.find('last').id}" in err) == (130, True)

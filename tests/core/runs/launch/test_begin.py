@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import RequestError
+from core.errors import Cancelled, RequestError
 from core.evaluate.spec import EvaluateSpec
 from core.models.card import ModelCard
 from core.models.resolve import resolve
@@ -60,7 +60,7 @@ def test_an_interrupt_while_the_worker_starts_cancels_the_run(launcher: LocalLau
         raise KeyboardInterrupt
 
     monkeypatch.setattr(launcher, "start", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Cancelled, match="cancelling run"):
         begin(TickSpec(model=MODEL, device="cpu", ticks=1000), launcher)
     assert [run.state.status for run in store.list_runs()] == ["cancelled"]
 
