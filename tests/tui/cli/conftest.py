@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import struct
 import subprocess
 import sys
@@ -86,9 +87,14 @@ def llmopt(capfd: pytest.CaptureFixture[str]) -> Llmopt:
 
 
 def process(*arguments: str, **options: object) -> subprocess.Popen[str]:
-    """The command line in a process of its own, with the command `tick`."""
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT} | options
+    """The command line in a process of its own, with the command `tick`. Signals that a shell or nohup keeps from the tests reach it."""
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT, "preexec_fn": _listen} | options
     return subprocess.Popen([sys.executable, "-m", "tests.tui.cli.ticking", *arguments], **streams)  # type: ignore[call-overload]
+
+
+def _listen() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def until(condition: Callable[[], object], within: float = 60.0) -> None:
