@@ -25,7 +25,7 @@ MEANINGS: dict[Kind, str] = {
 LINE_FEED, TAB = "\N{RETURN SYMBOL}", "⇥"
 Block = tuple[Line, ...]
 """Lines that belong together."""
-_TAB_CELLS = 4
+TAB_CELLS = 4
 _NUMBER, _SHARE = 5, 6
 """Columns for the number of a round and for what was accepted of it."""
 
@@ -56,7 +56,7 @@ def flow(begin: PromptEvent | None, rounds: Iterable[RoundEvent], width: int) ->
     """
     page = _Page(max(width, 1))
     if begin is not None:
-        for character in begin.text.replace("\t", " " * _TAB_CELLS):
+        for character in begin.text.replace("\t", " " * TAB_CELLS):
             if character == "\n":
                 page.feed()
             else:
@@ -131,7 +131,7 @@ def _write(page: _Page, text: str, tone: Tone, sign: str, *, written: bool) -> N
     """Write a token. The signs for line feed and tab are those of `core.speculate.events`."""
     for character in text or " ":
         if character == TAB:
-            for cell in TAB.ljust(_TAB_CELLS):
+            for cell in TAB.ljust(TAB_CELLS):
                 page.put(cell, tone, sign)
                 sign = ""
             continue

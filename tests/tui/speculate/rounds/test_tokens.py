@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -62,12 +62,13 @@ def test_a_line_feed_of_the_text_breaks_the_line_and_one_that_was_rejected_does_
 
 
 @given(ROUNDS, st.integers(2, 60))
+@example([round_of((tokens.TAB,), 0)], 2)
 def test_the_flow_holds_every_token_in_order_within_the_width(rounds: list[RoundEvent], width: int) -> None:
     blocks = tokens.flow(PROMPT, rounds, width)
     assert all(cell_len(plain(line)) <= width for block in blocks for line in block)
     written = "".join(plain(block[0]) for block in blocks)
     expected = PROMPT.text.replace("\n", "") + PROMPT.first + "".join(token.text for each in rounds for token in tokens.tokens_of(each))
-    assert written == expected
+    assert written == expected.replace(tokens.TAB, tokens.TAB.ljust(tokens.TAB_CELLS))
     signs = "".join(plain(block[1]) for block in blocks if len(block) > 1).replace(" ", "")
     wanted = [tokens.SIGNS[token.kind] for each in rounds for token in tokens.tokens_of(each) if cell_len(token.text[0])]
     assert list(signs) == wanted
