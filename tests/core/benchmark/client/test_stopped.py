@@ -83,10 +83,12 @@ def stopped(spec: BenchmarkSpec, context: RecordingContext) -> tuple[LlmoptError
     return error.value, error.value.result
 
 
-def wait_for(context: RecordingContext, seconds: int) -> None:
-    """Until the load has told of so many seconds."""
+def wait_for(context: RecordingContext, answers: int) -> None:
+    """Until the load has reported so many answers."""
     deadline = time.monotonic() + 60
-    while sum(kind == SecondEvent.kind for kind, _ in context.details) < seconds and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        if any(data["done"] >= answers for kind, data in list(context.details) if kind == SecondEvent.kind):
+            return
         time.sleep(0.02)
 
 
@@ -184,7 +186,7 @@ def test_a_server_that_ends_is_told_with_its_last_words_and_costs_only_what_it_d
             yield Target(look_up("openai"), Endpoint(url, "calibrated"), "a server", server.pid)
 
         monkeypatch.setattr("core.benchmark.drive.measure.opened", opened)
-        threading.Thread(target=lambda: (wait_for(context, 2), server.send_signal(number))).start()
+        threading.Thread(target=lambda: (wait_for(context, 6), server.send_signal(number))).start()
         error, result = stopped(spec_of(url, requests=2000, load="constant", rate=30.0, concurrency=None), context)
     assert isinstance(error, RunFailed)
     assert words in str(error)
@@ -199,7 +201,7 @@ def test_a_server_that_ends_is_told_with_its_last_words_and_costs_only_what_it_d
 def test_a_server_elsewhere_that_dies_costs_the_requests_it_did_not_answer(context: RecordingContext) -> None:
     with known_server() as server:
         url = address(server)
-        threading.Thread(target=lambda: (wait_for(context, 1), server.kill())).start()
+        threading.Thread(target=lambda: (wait_for(context, 6), server.kill())).start()
         (entry,) = run(spec_of(url, requests=400, timeout=5.0), context).entries
     assert adds_up(entry.requests)
     assert entry.requests.done > 5
