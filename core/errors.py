@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from core.result import Result
 
 
-class LlmoptError(Exception):
-    """One sentence for the user: what, where, how to mend it. Never shown as a traceback."""
+class EarlyEnd(BaseException):
+    """What ends the work before its time, as one sentence for the user. Never shown as a traceback."""
 
     exit_code = 1
 
@@ -17,6 +17,10 @@ class LlmoptError(Exception):
         super().__init__(*words)
         self.result = result
         """What a run had measured by then, where that is of use by itself: it is kept as its result."""
+
+
+class LlmoptError(EarlyEnd, Exception):
+    """What went wrong: what, where, how to mend it."""
 
 
 class RunFailed(LlmoptError):
@@ -31,7 +35,7 @@ class RequestError(LlmoptError):
     exit_code = 2
 
 
-class Cancelled(LlmoptError):
-    """The user stopped it."""
+class Cancelled(EarlyEnd):
+    """The user stopped it. No `Exception`: a library that catches every error must not take it for one of its own."""
 
     exit_code = 130

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import core
-from core.errors import LlmoptError, RequestError
+from core.errors import EarlyEnd, RequestError
 from tui import config
 from tui.terminal import ssh
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"llmopt-tui {core.__version__}\n")
             return 0
         return _start(arguments)
-    except LlmoptError as error:
+    except EarlyEnd as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     except KeyboardInterrupt:

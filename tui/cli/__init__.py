@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import traceback
 
-from core.errors import LlmoptError
+from core.errors import EarlyEnd
 from core.sanitize import clean
 
 _ERROR = 1
@@ -40,7 +41,7 @@ def _answer(arguments: list[str], options: list[str], debug: bool) -> int:
         return _run(arguments)
     except KeyboardInterrupt:
         return _complain("interrupted", _INTERRUPTED, options)
-    except LlmoptError as error:
+    except EarlyEnd as error:
         if debug:
             traceback.print_exc()
         return _complain(str(error), error.exit_code, options)
@@ -64,7 +65,14 @@ def _run(arguments: list[str]) -> int:
     except CycloptsError as error:
         raise RequestError(_one_line(str(error))) from error
     sys.stdout.flush()
-    return code if isinstance(code, int) else 0
+    return _final(code if isinstance(code, int) else 0)
+
+
+def _final(code: int) -> int:
+    """The exit code. What was interrupted is ending: another ctrl+c on the way out changes nothing."""
+    if code == _INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code
 
 
 def _one_line(text: str) -> str:
@@ -73,6 +81,7 @@ def _one_line(text: str) -> str:
 
 def _complain(text: str, code: int, options: list[str]) -> int:
     """The sentence on stderr; with --json also the one document that stdout owes."""
+    _final(code)
     sentence = clean(_one_line(text), limit=2000)
     print(f"llmopt: {sentence}", file=sys.stderr)
     if "--json" in options:

@@ -33,7 +33,12 @@ def experiment(key: str, model: str | None, given: dict[str, Any]) -> int:
     chosen = launcher()
     notes = [f"note: {sentence}" for sentence in without_effect(spec, given)]
     run = begin(spec, chosen)
-    return see_through(run, run.state, chosen, as_json=as_json, detach=detach, notes=notes)
+    try:
+        return see_through(run, run.state, chosen, as_json=as_json, detach=detach, notes=notes)
+    except KeyboardInterrupt:
+        if run.state.is_over:
+            raise
+        return conclude(run, follow.cancel(run, chosen), as_json=as_json)
 
 
 def see_through(run: Run, state: State, chosen: Launcher, *, as_json: bool, detach: bool, heard: int = 0, notes: Sequence[str] = ()) -> int:

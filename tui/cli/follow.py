@@ -8,10 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from core.errors import RequestError
 from core.measure.units import duration
 from core.runs.figures import show
-from core.runs.launch.launch import Launcher
+from core.runs.launch.launch import Launcher, cancel_for_ctrl_c
 from core.runs.state.events import Event, Log, Metric, Progress, StateChange
 from core.runs.state.state import State
 from core.runs.state.store import Run
@@ -48,13 +47,7 @@ def until_over(run: Run, launcher: Launcher, *, cancel_on_interrupt: bool, heard
 def cancel(run: Run, launcher: Launcher) -> State:
     """Cancel a run because of ctrl+c, and say so."""
     narrate(f"cancelling run {run.id}; ctrl+c again kills it at once")
-    try:
-        try:
-            return launcher.cancel(run)
-        except KeyboardInterrupt:
-            return launcher.cancel(run, grace=0.0)
-    except RequestError:
-        return launcher.refresh(run)
+    return cancel_for_ctrl_c(run, launcher)
 
 
 def _watch(run: Run, launcher: Launcher, screen: ProgressLine, offset: int) -> State:

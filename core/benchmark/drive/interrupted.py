@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.benchmark.result import Level
-from core.errors import Cancelled, LlmoptError
+from core.errors import Cancelled, EarlyEnd
 
 
-def why_stopped(error: LlmoptError, levels: Sequence[Level]) -> str:
+def why_stopped(error: EarlyEnd, levels: Sequence[Level]) -> str:
     """Why a load ended early, and what its figures are of."""
     if _nothing(error, levels):
         return str(error)
@@ -16,7 +16,7 @@ def why_stopped(error: LlmoptError, levels: Sequence[Level]) -> str:
     return f"{reason}: the figures cover the {_answered(levels)} requests answered before"
 
 
-def kept_words(error: LlmoptError, levels: Sequence[Level]) -> str:
+def kept_words(error: EarlyEnd, levels: Sequence[Level]) -> str:
     """How a run ended early, and what is left of it."""
     if _nothing(error, levels):
         return str(error)
@@ -24,7 +24,7 @@ def kept_words(error: LlmoptError, levels: Sequence[Level]) -> str:
     return kept if isinstance(error, Cancelled) else f"{error}; {kept}"
 
 
-def _nothing(error: LlmoptError, levels: Sequence[Level]) -> bool:
+def _nothing(error: EarlyEnd, levels: Sequence[Level]) -> bool:
     """Whether there is nothing to be said but the error itself."""
     return not isinstance(error, Cancelled) and not any(level.requests.done for level in levels)
 

@@ -23,7 +23,7 @@ from core.benchmark.server.watch import Watch
 from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.workload.prompts import Prompt, Tokenizer, prompts_of
 from core.context import RunContext
-from core.errors import Cancelled, LlmoptError, RequestError, RunFailed
+from core.errors import Cancelled, EarlyEnd, RequestError, RunFailed
 from core.hardware.live.surroundings import surroundings
 from core.models.card import ModelCard
 
@@ -45,7 +45,7 @@ def measure_target(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
     prompts = prompts_of(spec, tokenizer)
     needed = _needed(prompts, card, quality.needs(spec, tokenizer, card))
     bench: Bench | None = None
-    ended: LlmoptError | None = None
+    ended: EarlyEnd | None = None
     known_quality = Quality()
     try:
         with opened(spec, context, needed) as target:
@@ -76,7 +76,7 @@ def _result(
     known_quality: Quality,
     tokenizer: Tokenizer | None,
     card: ModelCard | None,
-    ended: LlmoptError | None,
+    ended: EarlyEnd | None,
 ) -> BenchmarkResult:
     """The figures of all that was done, and what must be said of them."""
     outcomes = bench.outcomes

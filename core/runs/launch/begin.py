@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import signal
 
-from core.errors import Cancelled, RequestError
+from core.errors import Cancelled
 from core.runs.launch.admission import Find, admit
-from core.runs.launch.launch import Launcher
+from core.runs.launch.launch import Launcher, cancel_for_ctrl_c
 from core.runs.state import store
 from core.runs.state.store import Run
 from core.spec import Spec
@@ -26,11 +26,16 @@ def begin(spec: Spec, launcher: Launcher, find: Find | None = None) -> Run:
         Cancelled: by ctrl+c while the worker started; so is the run.
     """
     admit(spec, find)
-    run = store.create(spec)
+    # No ctrl+c between a run that exists and the one place that cancels it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        launcher.start(run)
-    except KeyboardInterrupt:
-        with contextlib.suppress(RequestError):
-            launcher.cancel(run)
-        raise Cancelled(f"cancelling run {run.id}, which had just started") from None
+        run = store.create(spec)
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            launcher.start(run)
+        except KeyboardInterrupt:
+            cancel_for_ctrl_c(run, launcher)
+            raise Cancelled(f"cancelling run {run.id}, which had just started") from None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return run

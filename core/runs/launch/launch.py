@@ -85,9 +85,13 @@ class LocalLauncher:
         else:
             _signal(state, signal.SIGTERM)
         deadline = time.monotonic() + grace
-        while not (state := self.refresh(run)).is_over:
+        while not (state := run.state).is_over:
+            if not _may_live(state) and not alive(state.supervisor, state.supervisor_started):
+                return close(run, state, "cancelled", "cancelled", 130)
             if time.monotonic() > deadline:
                 _signal(state, signal.SIGKILL)
+                while alive(state.pid, state.pid_started) and time.monotonic() < deadline + 1:
+                    time.sleep(_POLL)
                 return close(run, state, "cancelled", f"cancelled; it did not stop within {grace:.0f} s and was killed", 130)
             time.sleep(_POLL)
         return state
@@ -113,17 +117,29 @@ class LocalLauncher:
         return refresh(run)
 
 
+def cancel_for_ctrl_c(run: Run, launcher: Launcher) -> State:
+    """Cancel a run because of ctrl+c, at once because of a second one; the state in which it ended."""
+    try:
+        try:
+            return launcher.cancel(run)
+        except KeyboardInterrupt:
+            return launcher.cancel(run, grace=0.0)
+    except RequestError:
+        return launcher.refresh(run)
+
+
 def refresh(run: Run, patience: float = 1.0) -> State:
-    """As `LocalLauncher.refresh`. Waits up to `patience` seconds for the supervisor of a dead worker to name its signal."""
+    """As `LocalLauncher.refresh`. How a dead worker ended is for its supervisor to say while that lives; up to `patience` seconds are waited."""
     deadline = time.monotonic() + patience
     while True:
         state = run.state
         if state.is_over or _may_live(state):
             return state
-        if alive(state.supervisor, state.supervisor_started) and time.monotonic() < deadline:
-            time.sleep(_POLL)
-            continue
-        return died(run, state)
+        if not alive(state.supervisor, state.supervisor_started):
+            return died(run, state)
+        if time.monotonic() > deadline:
+            return state
+        time.sleep(_POLL)
 
 
 def _may_live(state: State) -> bool:

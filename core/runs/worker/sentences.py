@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.errors import LlmoptError
+from core.errors import EarlyEnd
 from core.runs.state.files import why
 from core.runs.state.store import Run
 from core.sanitize import clean
@@ -14,7 +14,7 @@ _LIMIT = 600
 
 def sentence_for(error: BaseException, run: Run) -> str:
     """One sentence; what it does not explain is with its traceback in log.txt."""
-    if isinstance(error, LlmoptError):
+    if isinstance(error, EarlyEnd):
         return clean(str(error), limit=_LIMIT)
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno is not None:
@@ -23,8 +23,6 @@ def sentence_for(error: BaseException, run: Run) -> str:
             return f"no space left on the disk of {run.path} or of the output folder: free some space and run again"
         if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(cause):
             return clean(f"out of memory ({_first_line(cause)}): choose a smaller setting, a smaller model or another device", limit=_LIMIT)
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
     return clean(f"{type(error).__name__}: {_first_line(error)} (the traceback is in {run.log_file})", limit=_LIMIT)
 
 

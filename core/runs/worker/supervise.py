@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from core.errors import Cancelled
 from core.measure.peak_memory import maxrss_bytes
 from core.runs.state.process import started
 from core.runs.state.store import Run
@@ -50,8 +51,9 @@ def supervise(run: Run, work: Callable[[], int]) -> int:
     if state.resumed != start:
         # Cancelled, and asked to go on already: that is another start's to end.
         return max(code, 1) if code else 0
-    if not state.is_over and _asked[0]:
-        close(run, state, "cancelled", "cancelled; it did not stop by itself and was killed", 130)
+    if not state.is_over and (_asked[0] or code == Cancelled.exit_code):
+        killed = "; it did not stop by itself and was killed" if code == -signal.SIGKILL else ""
+        close(run, state, "cancelled", f"cancelled{killed}", Cancelled.exit_code)
     elif not state.is_over:
         close(run, state, "failed", how_it_ended(code, out_of_memory=_oom_kills() > killed_before, peak_bytes=maxrss_bytes(usage)), 1)
     return max(code, 1) if code else 0
@@ -65,6 +67,8 @@ def _leave(work: Callable[[], int]) -> None:
     try:
         code = work()
         sys.stdout.flush()
+    except Cancelled:
+        code = Cancelled.exit_code
     except BaseException:
         traceback.print_exc()
     finally:

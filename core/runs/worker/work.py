@@ -10,12 +10,11 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from core.errors import Cancelled, LlmoptError
+from core.errors import Cancelled, EarlyEnd
 from core.result import Result
-from core.runs.registry import run_function
+from core.runs.registry import capability, run_function
 from core.runs.state.files import finite, write_json
 from core.runs.state.process import here, started
-from core.runs.state.state import Status
 from core.runs.state.store import Run
 from core.runs.state.verdict import sweep
 from core.runs.worker.sentences import sentence_for
@@ -55,35 +54,39 @@ def work(run: Run, supervisor: int) -> int:
     )
     context = WorkerContext(run, state)
     try:
-        context.begin()
-        spec = run.spec
-        context.prepare(spec)
-        result = run_function(spec.capability)(spec, context)
-        write_json(run.path / "result.json", _document(run, result, context))
-    except Cancelled as error:
-        _keep(run, error, context)
-        sweep(run, os.getpid())
-        return context.end("cancelled", str(error) or "cancelled", 130)
+        result = _carry_out(run, context)
     except BaseException as error:
-        if not isinstance(error, LlmoptError):
-            traceback.print_exc()
-        else:
-            _keep(run, error, context)
-        sweep(run, os.getpid())
-        code = error.exit_code if isinstance(error, LlmoptError) else 1
-        return context.end(_status(error), sentence_for(error, run), code)
+        return _end_early(run, context, error)
     return context.end("done", "", result.exit_code)
 
 
-def _keep(run: Run, error: LlmoptError, context: WorkerContext) -> None:
-    """What was measured before a run ended early is its result, where the disk takes it."""
-    if error.result is not None:
+def _carry_out(run: Run, context: WorkerContext) -> Result:
+    context.begin()
+    spec = run.spec
+    context.prepare(spec)
+    result = run_function(spec.capability)(spec, context)
+    context.stop_listening()
+    if context.cancelled and not capability(spec.capability).ends_by_cancel:
+        raise Cancelled("cancelled after its last step: the result is kept", result=result)
+    write_json(run.path / "result.json", _document(run, result, context))
+    return result
+
+
+def _end_early(run: Run, context: WorkerContext, error: BaseException) -> int:
+    """A run that was asked to stop is cancelled, whatever the request became in the libraries that it came through."""
+    context.stop_listening()
+    if isinstance(error, EarlyEnd) and error.result is not None:
+        # What was measured by then is the run's result, where the disk takes it.
         with contextlib.suppress(OSError):
             write_json(run.path / "result.json", _document(run, error.result, context))
-
-
-def _status(error: BaseException) -> Status:
-    return "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
+    if context.cancelled or not isinstance(error, EarlyEnd):
+        traceback.print_exception(error)
+    sweep(run, os.getpid())
+    if isinstance(error, Cancelled):
+        return context.end("cancelled", str(error), Cancelled.exit_code)
+    if context.cancelled or isinstance(error, KeyboardInterrupt):
+        return context.end("cancelled", "cancelled", Cancelled.exit_code)
+    return context.end("failed", sentence_for(error, run), error.exit_code if isinstance(error, EarlyEnd) else 1)
 
 
 def _document(run: Run, result: Result, context: WorkerContext) -> dict[str, Any]:

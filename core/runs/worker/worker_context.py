@@ -90,13 +90,22 @@ class WorkerContext:
         if self._cancelled.is_set():
             raise Cancelled("cancelled")
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was asked to stop."""
+        return self._cancelled.is_set()
+
+    def stop_listening(self) -> None:
+        """From here on the run is ending: a further request to stop changes nothing."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
     def pause_asked(self) -> bool:
         """Whether the user wants the run to wait."""
         return self._run.pause_file.exists()
 
     def end(self, status: Status, reason: str, exit_code: int) -> int:
         """Write the final state; returns the exit code."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with contextlib.suppress(OSError):
             self._ballast.unlink()
         forget(self._run)

@@ -74,8 +74,6 @@ def _with_formats(model: str, formats: Sequence[str], given: Values) -> dict[str
         chosen = FORMATS[name]
         try:
             targets.append(f"{chosen.label}={chosen.engine}:{_checkpoint(model, chosen, given)}")
-        except Cancelled:
-            raise
         except LlmoptError as error:
             narrate(f"{chosen.label} could not be made: {error}")
             reasons.append(f"{chosen.label}: {error}")

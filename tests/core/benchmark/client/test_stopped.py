@@ -21,7 +21,7 @@ from core.benchmark.run import run
 from core.benchmark.server.target import Target
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import Endpoint, look_up
-from core.errors import Cancelled, LlmoptError, RunFailed
+from core.errors import Cancelled, EarlyEnd, RunFailed
 from tests.core.conftest import RecordingContext
 
 FIRST, RATE, TOKENS = 40.0, 200.0, 20
@@ -76,8 +76,8 @@ def spec_of(url: str, **options: Any) -> BenchmarkSpec:
     return spec
 
 
-def stopped(spec: BenchmarkSpec, context: RecordingContext) -> tuple[LlmoptError, BenchmarkResult]:
-    with pytest.raises(LlmoptError) as error:
+def stopped(spec: BenchmarkSpec, context: RecordingContext) -> tuple[EarlyEnd, BenchmarkResult]:
+    with pytest.raises(EarlyEnd) as error:
         run(spec, context)
     assert isinstance(error.value.result, BenchmarkResult)
     return error.value, error.value.result

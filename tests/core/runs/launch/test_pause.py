@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import Cancelled, LlmoptError, RequestError, RunFailed
+from core.errors import Cancelled, EarlyEnd, RequestError, RunFailed
 from core.runs import registry
 from core.runs.launch.launch import LocalLauncher
 from core.runs.launch.pause import go_on, is_paused, pausable, pause, pause_asked, wait_while_paused
@@ -109,7 +109,7 @@ def test_a_folder_that_may_not_be_written_is_said(make: Callable[..., Run], monk
     [(Cancelled("2 are kept", result=MEASURED), "cancelled", 130), (RunFailed("gone", result=MEASURED), "failed", 1)],
 )
 def test_what_was_measured_before_the_end_is_the_result(
-    make: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, error: LlmoptError, status: str, code: int
+    make: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, error: EarlyEnd, status: str, code: int
 ) -> None:
     run = make(status="queued")
     run.pause_file.touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import time
 from pathlib import Path
 
 from core.context import RunContext
-from core.errors import RunFailed
+from core.errors import RequestError, RunFailed
 from tests.core.runs.tick.result import TickMetrics, TickResult
 from tests.core.runs.tick.spec import TickSpec
 
@@ -27,7 +28,10 @@ def run(spec: TickSpec, context: RunContext) -> TickResult:
     for tick in range(spec.ticks):
         context.progress(tick, spec.ticks, f"tick {tick}")
         context.metric("height", tick * 1.5, step=tick, label=f"layer.{tick}")
-        if spec.end != "deaf":
+        if spec.end in LIBRARIES:
+            LIBRARIES[spec.end](spec.pause)
+            continue
+        if spec.end not in {"deaf", "unaware"}:
             context.check_cancelled()
         _pause(spec)
     ENDS[spec.end]()
@@ -66,9 +70,37 @@ def _full() -> None:
     raise OSError(errno.ENOSPC, "No space left on device", "/full/weights.safetensors")
 
 
+def _library(seconds: float) -> None:
+    """Takes every exception for a fault of its input, as tokenizers do."""
+    try:
+        time.sleep(seconds)
+    except Exception as error:
+        raise RequestError("cannot read a tokenizer: fetch the model again") from error
+
+
+def _bare(seconds: float) -> None:
+    """Takes whatever is raised for a fault of its input."""
+    try:
+        time.sleep(seconds)
+    except BaseException:
+        raise RequestError("cannot read a tokenizer: fetch the model again") from None
+
+
+def _native(seconds: float) -> None:
+    """What is raised while C calls back is printed, and lost."""
+    callback = ctypes.CFUNCTYPE(None)(lambda: time.sleep(seconds))
+    callback()
+    raise RequestError("the native library was interrupted")
+
+
+LIBRARIES = {"library": _library, "bare": _bare, "native": _native}
+"""Ways in which the request to stop arrives inside other people's code."""
+
 ENDS = {
     "well": lambda: None,
     "deaf": lambda: None,
+    "unaware": lambda: None,
+    **dict.fromkeys(LIBRARIES, lambda: None),
     "sentence": _fail,
     "crash": _crash,
     "segfault": _segfault,

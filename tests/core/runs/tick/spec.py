@@ -8,7 +8,7 @@ from pydantic import Field
 
 from core.spec import Spec
 
-End = Literal["well", "sentence", "crash", "segfault", "deaf", "full", "silent"]
+End = Literal["well", "sentence", "crash", "segfault", "deaf", "full", "silent", "library", "bare", "native", "unaware"]
 
 
 class TickSpec(Spec):

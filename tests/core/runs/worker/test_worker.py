@@ -175,6 +175,39 @@ def test_the_supervisor_follows_up_when_the_one_who_cancelled_is_gone(begin: Cal
     assert (state.status, state.exit_code) == ("cancelled", 130)
 
 
+@pytest.mark.parametrize("end", ["library", "bare", "native"])
+def test_a_request_to_stop_that_other_code_takes_for_its_own_error_is_still_a_cancel(begin: Callable[..., Run], end: str) -> None:
+    run = begin(ticks=20, pause=30, end=end)
+    state = ticking(run)
+    assert state.pid is not None
+    for _ in range(2):
+        os.kill(state.pid, signal.SIGTERM)
+        time.sleep(0.05)
+    state = wait(run)
+    assert (state.status, state.exit_code, state.exit_reason) == ("cancelled", 130, "cancelled")
+
+
+def test_a_run_that_did_not_look_is_cancelled_and_keeps_its_result(begin: Callable[..., Run]) -> None:
+    run = begin(ticks=5, pause=0.1, end="unaware")
+    state = ticking(run)
+    assert state.pid is not None
+    os.kill(state.pid, signal.SIGTERM)
+    state = wait(run)
+    assert (state.status, state.exit_code) == ("cancelled", 130)
+    assert run.result is not None
+
+
+def test_requests_to_stop_in_a_row_end_as_one(begin: Callable[..., Run]) -> None:
+    run = begin(ticks=5000, pause=0.02)
+    state = ticking(run)
+    assert state.supervisor is not None
+    while not run.state.is_over:
+        for pid, since in ((state.supervisor, state.supervisor_started), (state.pid, state.pid_started)):
+            if pid is not None and alive(pid, since):
+                os.kill(pid, signal.SIGTERM)
+    assert (run.state.status, run.state.exit_code) == ("cancelled", 130)
+
+
 def test_what_is_over_cannot_be_cancelled(begin: Callable[..., Run], launcher: LocalLauncher) -> None:
     run = begin()
     wait(run)
