@@ -155,7 +155,7 @@ class Endpoint:
     """A server that runs, started by this program or not. Its key is not part of its text."""
 
     url: str
-    """Without a path, for example `http://127.0.0.1:8000`."""
+    """As it was given, for example `http://127.0.0.1:8000`; a last `/v1` makes no difference."""
     model: str = ""
     style: Style = "chat"
     key: str | None = field(default=None, repr=False)
@@ -163,6 +163,15 @@ class Endpoint:
     """Whether its certificate must be good."""
     ignores_eos: bool = False
     """Whether it knows `ignore_eos`."""
+    prefix: str = "/v1"
+    """What comes before OpenAI's paths; "" where the address is their base, as of `https://host/v1beta/openai`."""
+    refuses: tuple[str, ...] = ()
+    """Fields of OpenAI's requests that it refuses, so that they are left out or sent under another name."""
+
+    def at(self, path: str) -> str:
+        """The URL of a path; `/v1/` is wherever OpenAI's paths are."""
+        root = self.url.rstrip("/").removesuffix("/v1")
+        return root + (self.prefix + path.removeprefix("/v1") if path.startswith("/v1/") else path)
 
 
 @dataclass(frozen=True)

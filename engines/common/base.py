@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from core.benchmark.client.replies import DIALECTS
+from core.benchmark.client.request import openai_body
 from core.engine import Command, Endpoint, EngineFacts, Found, Missing, Readiness, ServerFigures, ServeSpec, TimedText, TokenScore
 from core.errors import RequestError
 from core.sanitize import clean
@@ -47,7 +49,7 @@ class OpenAiServer:
             else:
                 self.models(endpoint)
         except http.StatusError as error:
-            return Readiness("loading" if error.status in (503, 404, 500, 502) else "failed", str(error))
+            return Readiness("loading" if error.status in (200, 503, 404, 500, 502) else "failed", str(error))
         except RequestError as error:
             return Readiness("loading", str(error))
         return Readiness("ready")
@@ -58,7 +60,8 @@ class OpenAiServer:
         listed = answer.get("data") if isinstance(answer, dict) else None
         names = [entry.get("id") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else None
         if names is None:
-            raise RequestError(f"{clean(endpoint.url)} does not list its models as OpenAI's protocol does: check the address, and which server it is")
+            sentence = "does not list its models as OpenAI's protocol does: check the address, and which server it is"
+            raise http.StatusError(200, f"{clean(endpoint.url)} {sentence}")
         return tuple(clean(name, limit=200) for name in names if isinstance(name, str))
 
     def figures(self, endpoint: Endpoint) -> ServerFigures:
@@ -73,17 +76,8 @@ class OpenAiServer:
 
     def generate(self, endpoint: Endpoint, prompt: str, max_tokens: int, temperature: float = 0.0) -> Iterator[TimedText]:
         """Text of one request as it comes."""
-        chat = endpoint.style == "chat"
-        asked: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]} if chat else {"prompt": prompt}
-        body = {
-            "model": endpoint.model,
-            **asked,
-            "max_tokens": max_tokens,
-            "temperature": temperature,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        yield from timed(endpoint, "/v1/chat/completions" if chat else "/v1/completions", body, "openai")
+        body = openai_body(replace(endpoint, ignores_eos=False), prompt, max_tokens, temperature)
+        yield from timed(endpoint, "/v1/chat/completions" if endpoint.style == "chat" else "/v1/completions", body, "openai")
 
     def score(self, endpoint: Endpoint, text: str, tokens: Sequence[int] | None, top: int) -> tuple[TokenScore, ...]:
         """How likely a text is, token by token: the echo of `/v1/completions`, where the server knows it."""
@@ -123,8 +117,8 @@ def timed(endpoint: Endpoint, path: str, body: Mapping[str, Any], dialect: str) 
     """
     reads = list(http.stream(endpoint, path, body))
     reply = DIALECTS[dialect](reads)
-    if reply.problem:
-        raise RequestError(f"{clean(endpoint.url)}: {reply.problem}")
+    if reply.fault:
+        raise RequestError(f"{clean(endpoint.url)}: {reply.fault}")
     yield from (TimedText(piece.t, piece.text) for piece in reply.pieces)
     yield TimedText(reads[-1][0] if reads else 0, "", reply.usage.prompt, reply.usage.completion)
 

@@ -13,7 +13,7 @@ from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from time import monotonic_ns
 from typing import Any, cast
 
-from core.benchmark.client.refusal import of_tls, reason_in
+from core.benchmark.client.refusal import of_tls, reason_in, redirected
 from core.engine import Endpoint
 from core.errors import RequestError
 from core.sanitize import clean
@@ -24,7 +24,7 @@ _SHOWN = 300
 
 
 class StatusError(RequestError):
-    """The server answered with a status that is not 2xx."""
+    """The server answered with a status that is not 2xx, or with 200 and something of another form."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -74,10 +74,13 @@ def _opened(endpoint: Endpoint, path: str, body: Mapping[str, Any] | None, timeo
     if body is not None:
         headers["Content-Type"], data = "application/json", json.dumps(body).encode()
     try:
-        request = urllib.request.Request(base(endpoint) + path, data=data, headers=headers)
+        request = urllib.request.Request(endpoint.at(path), data=data, headers=headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_context(endpoint)), _NoRedirect)
         response = cast(HTTPResponse, opener.open(request, timeout=timeout))
     except urllib.error.HTTPError as error:
+        if 300 <= error.code < 400:
+            location = error.headers.get("Location", "")
+            raise StatusError(error.code, clean(redirected(endpoint.at(path), error.code, location), limit=2 * _SHOWN)) from error
         with error:
             words = clean(reason_in(error.read(_READ).decode(errors="replace")), limit=_SHOWN)
         raise StatusError(error.code, _status(endpoint, path, error.code, words)) from error
@@ -92,11 +95,6 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
-
-
-def base(endpoint: Endpoint) -> str:
-    """The address without a path that clients add themselves."""
-    return endpoint.url.rstrip("/").removesuffix("/v1")
 
 
 def _context(endpoint: Endpoint) -> ssl.SSLContext:
@@ -121,13 +119,15 @@ def _decoded(data: bytes, endpoint: Endpoint, path: str) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"{_shown(endpoint)}{path} did not answer with JSON: check the address, and which server it is") from error
+        raise StatusError(
+            200, f"{clean(endpoint.at(path), limit=_SHOWN)} did not answer with JSON: check the address, and which server it is"
+        ) from error
 
 
 def _status(endpoint: Endpoint, path: str, status: int, words: str) -> str:
     if status in (401, 403):
         return f"{_shown(endpoint)} refuses the key (HTTP {status}): set the environment variable that holds it"
-    return f"{_shown(endpoint)}{path} answered with HTTP {status}{': ' + words if words else ''}"
+    return f"{clean(endpoint.at(path), limit=_SHOWN)} answered with HTTP {status}{': ' + words if words else ''}"
 
 
 def _unreachable(endpoint: Endpoint, error: Exception) -> str:

@@ -22,7 +22,7 @@ from typing import Any, Self
 import aiohttp
 
 from core.benchmark.client.raw import Raw
-from core.benchmark.client.refusal import of_tls, reason_in
+from core.benchmark.client.refusal import of_tls, reason_in, redirected
 from core.benchmark.client.request import Request, address_of, headers_of
 from core.benchmark.client.stamping import Arrivals, StampingConnector
 from core.engine import Endpoint
@@ -122,6 +122,10 @@ class Client:
         async with self._session.post(address_of(self._target), data=request.body, allow_redirects=False, trace_request_ctx=raw) as response:
             arrivals = self._connector.arrivals(response)
             raw.http, raw.content_type = response.status, response.headers.get("Content-Type", "")
+            if 300 <= response.status < 400:
+                raw.status = "failed"
+                raw.reason = redirected(address_of(self._target), response.status, response.headers.get("Location", ""))
+                return None
             if response.status != 200:
                 body = await response.content.read(_ERROR_BODY)
                 raw.status, raw.reason = "failed", f"HTTP {response.status}: {reason_in(body.decode(errors='replace')) or response.reason or ''}"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from core.benchmark.client.outcome import Outcome, Status
-from core.benchmark.client.replies import DIALECTS
+from core.benchmark.client.refusal import reason_in
+from core.benchmark.client.replies import DIALECTS, Reply
 from core.benchmark.client.sse import Read
 from core.sanitize import clean
 
 _HEAD = 4
+_SHOWN = 4096
 
 
 @dataclass(slots=True)
@@ -53,17 +54,21 @@ class Raw:
             return outcome
         reply = DIALECTS[dialect](self.reads)
         outcome.pieces, outcome.usage, outcome.finish = reply.pieces, reply.usage, reply.finish
-        if self.status == "done" and (problem := reply.problem or self._nothing(reply.pieces, reply.complete)):
+        if self.status == "done" and (problem := reply.problem or self._nothing(reply) or reply.fault):
             outcome.status, outcome.reason = "failed", problem
         return outcome
 
-    def _nothing(self, pieces: Sequence[object], complete: bool) -> str:
-        if pieces or complete:
+    def _nothing(self, reply: Reply) -> str:
+        if reply.pieces or reply.complete:
             return ""
-        if not self.reads:
+        body = b"".join(data for _, data in self.reads)
+        if not body:
             return "the server sent an empty response"
         kind = clean(self.content_type or "no content type", limit=60)
-        return f"the server does not stream responses in this form ({kind}): check its address and protocol"
+        if not reply.heard:
+            said = clean(reason_in(body[:_SHOWN].decode(errors="replace")), limit=120) if "json" in kind else ""
+            return f"the server does not stream responses in this form ({kind}{': ' if said else ''}{said}): check its address and protocol"
+        return ""
 
     def packed(self) -> bytes:
         """Frame of a pipe: length of the head, head as JSON, the bytes of all reads."""

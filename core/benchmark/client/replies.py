@@ -7,6 +7,7 @@ comments, lines cut across reads, text that is not UTF-8. Thinking text counts a
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,14 @@ from itertools import accumulate
 from typing import Final
 
 from core.benchmark.client.outcome import Piece, Usage
+from core.benchmark.client.refusal import error_in
 from core.benchmark.client.sse import Read, events
 from core.sanitize import clean
 
 _DONE = b"[DONE]"
+_FAILED = re.compile(r"error|abort|cancel|time_?out|insufficient_system", re.IGNORECASE)
+"""Finish reasons of answers that the server gave up: OpenRouter's `error`, SGLang's `abort`, GLM's `network_error`, DeepSeek's."""
+_LARGEST_COUNT = 2**31
 
 
 @dataclass
@@ -27,10 +32,17 @@ class Reply:
     pieces: list[Piece] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     finish: str = ""
+    heard: bool = False
+    """Whether anything came that has the form of an answer."""
     complete: bool = False
     """Whether the server said that this is the end."""
     problem: str = ""
     """What the server, or its format, did wrong; fit to be shown."""
+
+    @property
+    def fault(self) -> str:
+        """Why this is not a complete answer; "" when it is one."""
+        return self.problem or ("" if self.complete else "the response was cut off: it ended without a finish reason or an end mark")
 
 
 Dialect = Callable[[Sequence[Read]], Reply]
@@ -38,7 +50,7 @@ Dialect = Callable[[Sequence[Read]], Reply]
 
 def openai(reads: Sequence[Read]) -> Reply:
     """Server-sent events of `/v1/chat/completions` and `/v1/completions`."""
-    reply = Reply()
+    reply, summed = Reply(), False
     for event in events(reads):
         if event.data.strip() == _DONE:
             reply.complete = True
@@ -46,15 +58,18 @@ def openai(reads: Sequence[Read]) -> Reply:
         message = _message(event.data, reply)
         if message is None:
             break
-        if "error" in message or event.kind == "error":
-            reply.problem = f"the server ended the stream: {_error(message)}"
-            break
-        _take_usage(message.get("usage"), reply)
         choices = message.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict):
-                _take_choice(event.t, choice, reply)
-    reply.complete = reply.complete or bool(reply.finish)
+        choices = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+        if error := _error(message, anywhere=event.kind == "error" or not (choices or message.get("usage"))):
+            reply.problem = error
+            break
+        reply.heard = reply.heard or bool(choices)
+        _take_usage(message.get("usage"), reply)
+        for choice in choices:
+            _take_choice(event.t, choice, reply)
+        # A last chunk of nothing but usage comes when everything was generated.
+        summed = not choices and reply.usage.completion is not None
+    reply.complete = reply.complete or bool(reply.finish) or (summed and bool(reply.pieces))
     return reply
 
 
@@ -71,8 +86,13 @@ def _take_choice(t: int, choice: Mapping[str, object], reply: Reply) -> None:
     if text:
         ids = choice.get("token_ids")
         reply.pieces.append(Piece(t, text, len(ids) if isinstance(ids, list) else None))
-    if isinstance(finish := choice.get("finish_reason"), str):
+    finish = choice.get("finish_reason")
+    if isinstance(finish, str) and finish not in ("", "null"):
         reply.finish = clean(finish, limit=40)
+    if error := _error(choice):
+        reply.problem = reply.problem or error
+    elif _FAILED.search(reply.finish):
+        reply.problem = reply.problem or f"the server gave up the response: finish reason {reply.finish}"
 
 
 def _take_usage(usage: object, reply: Reply) -> None:
@@ -93,17 +113,18 @@ def tgi(reads: Sequence[Read]) -> Reply:
         message = _message(event.data, reply)
         if message is None:
             break
-        if "error" in message:
-            reply.problem = f"the server ended the stream: {_error(message)}"
+        if error := _error(message, anywhere=event.kind == "error" or "token" not in message):
+            reply.problem = error
             break
         token = message.get("token")
+        reply.heard = reply.heard or isinstance(token, dict)
         if isinstance(token, dict) and isinstance(token.get("text"), str) and token["text"] and not token.get("special"):
             reply.pieces.append(Piece(event.t, token["text"], 1))
         details = message.get("details")
         if isinstance(details, dict):
             reply.usage = Usage(_count(details.get("input_length")), _count(details.get("generated_tokens")))
-            reply.finish = clean(str(details.get("finish_reason", "")), limit=40)
-        reply.complete = reply.complete or isinstance(message.get("generated_text"), str)
+            reply.finish = clean(str(details.get("finish_reason") or ""), limit=40)
+        reply.complete = reply.complete or bool(reply.finish) or isinstance(message.get("generated_text"), str)
     return reply
 
 
@@ -114,10 +135,11 @@ def ollama(reads: Sequence[Read]) -> Reply:
         message = _message(line, reply)
         if message is None:
             break
-        if "error" in message:
-            reply.problem = f"the server ended the stream: {_error(message)}"
+        if error := _error(message):
+            reply.problem = error
             break
         chat = message.get("message")
+        reply.heard = reply.heard or "done" in message
         parts = [message.get("thinking"), message.get("response")]
         parts += [chat.get("thinking"), chat.get("content")] if isinstance(chat, dict) else []
         if text := "".join(part for part in parts if isinstance(part, str)):
@@ -164,14 +186,15 @@ def _message(data: bytes, reply: Reply) -> dict[str, object] | None:
     return message
 
 
-def _error(message: Mapping[str, object]) -> str:
-    error = message.get("error", message)
-    found = error.get("message", error) if isinstance(error, dict) else error
-    return clean(str(found), limit=200)
+def _error(message: Mapping[str, object], *, anywhere: bool = False) -> str:
+    """What a message says went wrong; with `anywhere`, as it holds no part of an answer, under any key that servers report errors by."""
+    found = error_in(message, anywhere=anywhere)
+    return f"the server ended the stream: {clean(found, limit=200)}" if found else ""
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A number of tokens; None for what cannot be one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_COUNT else None
 
 
 def _lines(reads: Sequence[Read]) -> list[tuple[int, bytes]]:

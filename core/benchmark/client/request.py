@@ -19,7 +19,7 @@ DIALECT_OF: Mapping[Style, str] = {"chat": "openai", "completions": "openai", "t
 
 def address_of(target: Endpoint) -> str:
     """Where requests go."""
-    return target.url.rstrip("/").removesuffix("/v1") + PATHS[target.style]
+    return target.at(PATHS[target.style])
 
 
 def headers_of(target: Endpoint) -> dict[str, str]:
@@ -41,24 +41,19 @@ def body_of(target: Endpoint, prompt: str, max_tokens: int, *, temperature: floa
     return json.dumps(_BODIES[target.style](target, prompt, max_tokens, temperature), ensure_ascii=False).encode()
 
 
-def _openai(target: Endpoint, prompt: Mapping[str, object], max_tokens: int, temperature: float) -> dict[str, object]:
+def openai_body(target: Endpoint, prompt: str, max_tokens: int, temperature: float) -> dict[str, object]:
+    """Of `/v1/chat/completions` or `/v1/completions`, streamed, with its usage, without what the server is known to refuse."""
+    limit = "max_completion_tokens" if "max_tokens" in target.refuses else "max_tokens"
     body = {
         "model": target.model,
-        **prompt,
-        "max_tokens": max_tokens,
+        **({"messages": [{"role": "user", "content": prompt}]} if target.style == "chat" else {"prompt": prompt}),
+        limit: max_tokens,
         "temperature": temperature,
         "stream": True,
         "stream_options": {"include_usage": True},
+        **({"ignore_eos": True} if target.ignores_eos else {}),
     }
-    return body | ({"ignore_eos": True} if target.ignores_eos else {})
-
-
-def _chat(target: Endpoint, prompt: str, max_tokens: int, temperature: float) -> dict[str, object]:
-    return _openai(target, {"messages": [{"role": "user", "content": prompt}]}, max_tokens, temperature)
-
-
-def _completions(target: Endpoint, prompt: str, max_tokens: int, temperature: float) -> dict[str, object]:
-    return _openai(target, {"prompt": prompt}, max_tokens, temperature)
+    return {name: value for name, value in body.items() if name not in target.refuses}
 
 
 def _tgi(_target: Endpoint, prompt: str, max_tokens: int, temperature: float) -> dict[str, object]:
@@ -70,4 +65,4 @@ def _ollama(target: Endpoint, prompt: str, max_tokens: int, temperature: float) 
     return {"model": target.model, "prompt": prompt, "stream": True, "options": {"num_predict": max_tokens, "temperature": temperature}}
 
 
-_BODIES = {"chat": _chat, "completions": _completions, "tgi": _tgi, "ollama": _ollama}
+_BODIES = {"chat": openai_body, "completions": openai_body, "tgi": _tgi, "ollama": _ollama}

@@ -55,5 +55,7 @@ def events(reads: Sequence[Read]) -> list[ServerEvent]:
             last = match.end()
         elif name == b"event":
             kind = value.decode(errors="replace")
+        elif name == b"error":  # llama.cpp's server, which reports errors as a field of its own
+            lines, kind, last = [value], "error", match.end()
     dispatch()
     return found

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.benchmark.analysis.figures import level_of
 from core.benchmark.analysis.sweep import swept
@@ -14,6 +14,7 @@ from core.benchmark.client.client import Patience
 from core.benchmark.client.load import Load, LoadResult, run_load
 from core.benchmark.client.outcome import Outcome
 from core.benchmark.client.request import Request, body_of
+from core.benchmark.drive.adapting import adapt
 from core.benchmark.drive.reporter import LoadReporter
 from core.benchmark.drive.trial import refuse
 from core.benchmark.metrics import SampleMetric
@@ -26,6 +27,7 @@ from core.benchmark.workload.arrivals import is_closed, times_of
 from core.benchmark.workload.prompts import Prompt
 from core.benchmark.workload.schedule import poisson
 from core.context import RunContext
+from core.engine import Endpoint
 from core.errors import Cancelled, RunFailed
 from core.runs.launch.pause import pause_asked
 from core.runs.state.process import started
@@ -48,6 +50,8 @@ class Bench:
     def __post_init__(self) -> None:
         self.by_level: dict[float | None, LoadResult] = {}
         self.measured: list[Level] = []
+        self.notes: tuple[str, ...] = ()
+        """In what form the server wants its requests, where not in the usual one."""
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -60,11 +64,25 @@ class Bench:
         return any(level.requests.done for level in self.measured)
 
     def warm_up(self) -> None:
-        """Requests that are not measured. Raises RequestError: the server refuses all of them, as it would the load."""
-        if self.spec.warmup:
-            self.context.progress(0, self._total, "warming up")
-            first = [self.prompts[index % len(self.prompts)] for index in range(self.spec.warmup)]
-            refuse(self.spec, self.target, self._carry(first, None, reporter=None).outcomes)
+        """Requests that are not measured, in the form that the server takes.
+
+        Raises:
+            RequestError: the server refuses all of them, as it would the load.
+        """
+        if not self.spec.warmup:
+            return
+        self.context.progress(0, self._total, "warming up")
+        first = [self.prompts[index % len(self.prompts)] for index in range(self.spec.warmup)]
+
+        def send(endpoint: Endpoint) -> Sequence[Outcome]:
+            self.target = replace(self.target, endpoint=endpoint)
+            return self._carry(first, None, reporter=None).outcomes
+
+        taken, outcomes = adapt(self.spec, self.target.endpoint, send(self.target.endpoint), send)
+        self.target, self.notes = replace(self.target, endpoint=taken.endpoint), taken.notes
+        refuse(self.spec, self.target, outcomes)
+        for note in self.notes:
+            self.context.log(note)
 
     def levels(self) -> tuple[Level, ...]:
         """The load, or each level of a sweep.

@@ -57,7 +57,7 @@ def measure_target(spec: BenchmarkSpec, context: RunContext) -> BenchmarkResult:
             if nothing := answered_nothing(bench.outcomes):
                 ended = RunFailed(nothing)
             else:
-                known_quality = quality.measure(spec, target, tokenizer, card, context)
+                known_quality = quality.measure(spec, bench.target, tokenizer, card, context)
     except (Cancelled, RunFailed) as error:
         if bench is None or not bench.answered:
             raise
@@ -86,6 +86,7 @@ def _result(
     carried = bench.by_level[_best(levels).level]
     warnings = (
         *filter(None, (stopped,)),
+        *bench.notes,
         *pause_warnings(levels),
         *ceiling_warnings(streams, entry.throughput_tokens_per_second, ceiling, entry.itl_ms.p50),
         *warnings_of(spec, entry, bench.prompts, outcomes),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from core.benchmark.client.outcome import Outcome
-from core.benchmark.client.request import PATHS
+from core.benchmark.client.request import address_of
 from core.benchmark.server.target import REFUSED, Target, refused_key
 from core.benchmark.spec import BenchmarkSpec
 from core.errors import RequestError
@@ -29,12 +30,14 @@ def refuse(spec: BenchmarkSpec, target: Target, outcomes: Sequence[Outcome]) -> 
         return
     (status, reason), _ = Counter((outcome.http, outcome.reason) for outcome in outcomes).most_common(1)[0]
     server, words = clean(spec.model if spec.is_url else target.endpoint.url, limit=200), clean(reason, limit=300)
+    if status is not None and 300 <= status < 400:
+        raise RequestError(f"{server} rejects the request: {words}")
     if status in REFUSED:
         raise RequestError(refused_key(spec, int(status or 0)))
     if _TOO_LONG.search(reason):
         raise RequestError(f"{server} rejects requests of this length ({words}): lower input-tokens or output-tokens")
     if status in (404, 405):
-        path = PATHS[target.endpoint.style]
+        path = urlsplit(address_of(target.endpoint)).path
         raise RequestError(f"{server} does not answer at {path} ({words}): check the address, engine, style and model name")
     raise RequestError(f"{server} rejects the request: {words}")
 

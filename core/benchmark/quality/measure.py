@@ -14,9 +14,11 @@ from statistics import mean, stdev
 
 from core import text
 from core.benchmark.quality import choices
+from core.benchmark.quality.opening import opened
 from core.benchmark.quality.passages import Passage, passages_of
 from core.benchmark.quality.truncated import DEFINITION, divergences
 from core.benchmark.result import Quality
+from core.benchmark.server.address import listed
 from core.benchmark.server.target import FastTokenizer, Target, reference_of
 from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.workload.prompts import Tokenizer
@@ -149,7 +151,8 @@ def _beside(
     try:
         if reference.startswith(("http://", "https://")):
             engine, endpoint = look_up("openai"), reference_of(spec, reference)
-            endpoint = replace(endpoint, model=next(iter(engine.models(endpoint)), ""))
+            endpoint, names = listed(engine, endpoint)
+            endpoint = replace(endpoint, model=next(iter(names), ""))
             held = scores_of(engine, endpoint, passages, lambda: wait_while_paused(context))
         else:
             from core.benchmark.quality.reference import model_scores
@@ -178,7 +181,7 @@ def _of_choices(spec: BenchmarkSpec, target: Target, tokenizer: Tokenizer | None
     def loglikelihood(before: str, behind: str) -> float:
         if tokenizer is None:
             return total(Passage(before + behind, None), None) - total(Passage(before, None), None)
-        first, second = tokenizer.encode(before), tokenizer.encode(behind)
+        first, second = opened(tokenizer, before), tokenizer.encode(behind)
         return total(Passage(before + behind, (*first, *second)), len(second))
 
     def say(prompt: str) -> str:

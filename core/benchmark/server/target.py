@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from core.benchmark.server.address import WITHOUT_LIST, listed, places
 from core.benchmark.server.serving import served
 from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.workload.prompts import Tokenizer
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _OPENAI_KEY = "OPENAI_API_KEY"
 _NAMED = 10
 REFUSED = (401, 403)
-_WITHOUT_LIST = (404, 405, 501)
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,13 @@ class FastTokenizer:
             self._reader = Reader.from_file(str(file))
         except Exception as error:  # the package raises plain Exception
             raise RequestError(f"{clean(str(file), limit=200)} is not a tokenizer: {clean(str(error), limit=120)}") from error
+        self.folder = file.parent
+        self.opening: list[int] | None = None
+        """Special tokens before a text; None: nobody looked yet."""
 
-    def encode(self, text: str) -> list[int]:
-        """Tokens of a text, without special ones."""
-        return list(self._reader.encode(text, add_special_tokens=False).ids)
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        """Tokens of a text, without special ones unless they are asked for."""
+        return list(self._reader.encode(text, add_special_tokens=special).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of tokens."""
@@ -158,7 +161,7 @@ class FastTokenizer:
 
 def _attached(spec: BenchmarkSpec, engine: Engine) -> Target:
     endpoint = Endpoint(spec.model, "", engine.facts.style, key_of(spec), not spec.insecure, _ignores_eos(spec, engine))
-    names = _names(spec, engine, endpoint)
+    endpoint, names = _listed(spec, engine, endpoint)
     if spec.served_model is not None and names and spec.served_model not in names:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         listed = ", ".join(clean(name, limit=60) for name in names[:_NAMED]) + more
@@ -168,17 +171,17 @@ def _attached(spec: BenchmarkSpec, engine: Engine) -> Target:
     return Target(engine, endpoint, f"{clean(model, limit=80) or 'model'} · {clean(spec.model, limit=80)}")
 
 
-def _names(spec: BenchmarkSpec, engine: Engine, endpoint: Endpoint) -> tuple[str, ...]:
-    """Models that the server names; none of one that answers, has no list, and whose model is named in the spec."""
+def _listed(spec: BenchmarkSpec, engine: Engine, endpoint: Endpoint) -> tuple[Endpoint, tuple[str, ...]]:
+    """The endpoint with its base, and the models that it names: none of one that answers, has no list, and whose model is named in the spec."""
     try:
-        return engine.models(endpoint)
+        return listed(engine, endpoint)
     except RequestError as error:
         status = getattr(error, "status", None)
-        if status in _WITHOUT_LIST and spec.served_model is not None:
-            return ()
+        if status in WITHOUT_LIST and spec.served_model is not None:
+            return places(endpoint)[0], ()
         if status in REFUSED:
             raise RequestError(refused_key(spec, status)) from error
-        if status in _WITHOUT_LIST:
+        if status in WITHOUT_LIST:
             hint = f"check the address, and that it supports the protocol of {engine.facts.title}; if it lists no models, give --served-model"
             raise RequestError(f"{error}: {hint}") from error
         raise
