@@ -16,10 +16,13 @@ from core.errors import LlmoptError
 from core.hardware.snapshot import GpuState, ProcessState, Snapshot
 from core.sanitize import clean
 from tui.hardware import gpu_facts, gpu_rows, host_lines, process_rows, words
+from tui.hardware.ending import WORDS, Means, describe, done, next_means
 from tui.services.services import Services, services_of
+from tui.shell.confirm import Confirm
 from tui.shell.shell import shell_of
 from tui.widgets.live import Line, LiveLines
 from tui.widgets.table.live_table import LiveTable
+from tui.widgets.threads import in_thread
 
 PROCESS_ROWS = 3
 """Rows that the processes keep when everything else wants room, if there are so many."""
@@ -34,7 +37,7 @@ class LiveView(Widget):
     n/a: not reported by the driver. Histories run from left (older) to right (now), one dot column per reading.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("k", "kill", "End process", id="hardware.kill", tooltip="End the process under the cursor, after confirmation"),
+        Binding("x", "end", "End process", id="hardware.end", tooltip="End the process under the cursor, or cancel its run, after confirmation"),
     ]
     DEFAULT_CSS = """
     LiveView { height: 1fr; layout: vertical; }
@@ -63,6 +66,8 @@ class LiveView(Widget):
         """The reading that is on the screen."""
         self._plan: tuple[int, ...] = ()
         self._drivers = ""
+        self._tried: dict[tuple[int, float | None], Means] = {}
+        """What was done to end a process, by its pid and start."""
         self._focus_first = False
         """The focus is to go to the GPUs as soon as it is known whether there are any."""
 
@@ -117,7 +122,7 @@ class LiveView(Widget):
     @on(LiveTable.Chosen, "#processes")
     def _process_chosen(self, event: LiveTable.Chosen) -> None:
         event.stop()
-        self.action_kill()
+        self.action_end()
 
     @on(LiveTable.Chosen, "#gpus")
     def _gpu_chosen(self, event: LiveTable.Chosen) -> None:
@@ -130,14 +135,14 @@ class LiveView(Widget):
 
     # -- ending a process
 
-    def action_kill(self) -> None:
+    def action_end(self) -> None:
         process = self.selected_process()
         if refusal := self.why_not(process):
             shell_of(self).notify_text(refusal, severity="warning")
         elif process is not None:
-            from tui.hardware.kill import KillScreen
-
-            self.app.push_screen(KillScreen(process), lambda number: self._kill(process, number))
+            means = next_means(process, self._tried.get((process.pid, process.started)))
+            question = Confirm(describe(process, means), yes=WORDS[means].yes, no="Leave it", title="End a process")
+            self.app.push_screen(question, lambda yes: self._end(process, means) if yes else None)
 
     def why_not(self, process: ProcessState | None) -> str:
         """Why nothing may be ended now; empty when it may."""
@@ -154,18 +159,21 @@ class LiveView(Widget):
             return None
         return next((process for process in self.shown.processes if process_rows.key(process) == self._processes.cursor), None)
 
-    def _kill(self, process: ProcessState, number: int | None) -> None:
-        if number is None:
-            return
+    @in_thread(group="end-process", description="end a process")
+    def _end(self, process: ProcessState, means: Means) -> None:
         from core.hardware.live.processes import kill
 
-        shell = shell_of(self)
+        shell, say = shell_of(self), self.app.call_from_thread
         try:
-            kill(process.pid, process.started, number, from_gpu=process.gpu is not None)
+            if means is Means.CANCEL:
+                self.services.runs.cancel(self.services.runs.get(process.run or ""))
+            else:
+                kill(process.pid, process.started, means, from_gpu=process.gpu is not None)
         except LlmoptError as error:
-            shell.notify_text(str(error), severity="error")
+            say(shell.notify_text, str(error), severity="error")
         else:
-            shell.notify_text(f"Process {process.pid} was asked to end." if number == 15 else f"Process {process.pid} was killed.")
+            say(shell.notify_text, done(process, means))
+        self._tried[process.pid, process.started] = means
 
     # -- drawing
 

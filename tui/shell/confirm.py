@@ -23,20 +23,22 @@ class Confirm(ModalScreen[bool]):
     DEFAULT_CSS = """
     Confirm { align: center middle; }
     Confirm > Vertical { width: 64; max-width: 96%; height: auto; padding: 1 2; background: $surface; border: round $warning; }
-    Confirm Static { height: auto; margin-bottom: 1; }
+    Confirm Static { height: auto; max-height: 14; margin-bottom: 1; }
     Confirm Horizontal { height: auto; align-horizontal: right; }
     Confirm Button { margin-left: 2; min-width: 12; height: 1; border: none; }
     Confirm Button:focus { text-style: bold reverse; }
     """
 
-    def __init__(self, text: str, *, yes: str = "Yes", no: str = "No") -> None:
+    def __init__(self, text: str, *, yes: str = "Yes", no: str = "No", title: str = "") -> None:
         super().__init__()
+        self._heading = title
         self._text = text
         self._yes = yes
         self._no = no
 
     def compose(self) -> ComposeResult:
-        with Vertical():
+        with Vertical() as box:
+            box.border_title = self._heading
             yield Static(self._text, markup=False)
             with Horizontal():
                 yield Button(f"{self._no} (n)", id="no", compact=True)

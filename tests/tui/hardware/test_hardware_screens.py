@@ -38,7 +38,7 @@ def test_many_cores_without_a_gpu(snap_compare: Compare, on_machine: OnMachine) 
 def test_ending_a_process(snap_compare: Compare, on_machine: OnMachine) -> None:
     async def ask(pilot: Pilot[None]) -> None:
         await opened(pilot)
-        await pilot.press("k")
+        await pilot.press("x")
         await pilot.pause()
 
     assert snap_compare(on_machine("one"), terminal_size=SMALL, run_before=ask)

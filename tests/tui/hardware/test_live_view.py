@@ -15,8 +15,10 @@ import pytest
 from core.hardware.snapshot import ProcessState
 from tests.tui.fakes import FakeServices
 from tests.tui.hardware.conftest import opened
+from tests.tui.waiting import until
 from tui.app import LlmoptApp
-from tui.hardware.kill import KillScreen, describe
+from tui.hardware.ending import Means, describe, next_means
+from tui.shell.confirm import Confirm
 from tui.widgets.live import LiveLines
 from tui.widgets.table.live_table import LiveTable
 
@@ -100,7 +102,8 @@ async def test_a_sampler_that_cannot_read_says_why(make_app, services: FakeServi
 @pytest.fixture
 def victim() -> Iterator[ProcessState]:
     """A process of this test's own, shown as if it held GPU memory of nobody."""
-    child = subprocess.Popen([sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"], stdout=subprocess.PIPE)
+    program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     child.stdout.readline()
     started = psutil.Process(child.pid).create_time()
     yield ProcessState(child.pid, "run", started=started, owner="ada", command="python -c sleep", ours=True, run="20260101-000000-quantize-beef")
@@ -112,19 +115,65 @@ def alone(services: FakeServices, process: ProcessState) -> None:
     services.sampler._latest = dataclasses.replace(services.sampler.latest, processes=(process,))
 
 
-@pytest.mark.parametrize(("key", "number"), [("t", signal.SIGTERM), ("k", signal.SIGKILL)])
-async def test_a_process_is_ended_by_the_signal_that_was_chosen(on_machine, services, victim, key, number):
+def said(pilot, words):
+    return lambda: any(words in note.message for note in pilot.app._notifications)
+
+
+async def test_a_process_is_asked_to_end_first_and_killed_only_when_it_stays(on_machine, services, victim):
+    app = on_machine("none")
+    alone(services, dataclasses.replace(victim, run=None, ours=False))
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
+        await opened(pilot)
+        await pilot.press("x", "y")
+        await until(pilot, said(pilot, "was asked to end"))
+        assert psutil.Process(victim.pid).is_running(), "it ignores SIGTERM"
+        await pilot.press("x", "y")
+        await until(pilot, said(pilot, "was killed"))
+    assert psutil.Process(victim.pid).wait(timeout=5) in (-signal.SIGKILL, None)
+
+
+async def test_no_habit_of_moving_around_ends_a_process(on_machine, services, victim):
     app = on_machine("none")
     alone(services, victim)
     async with app.run_test(size=SMALL) as pilot:
         await opened(pilot)
-        await pilot.press("k")
+        await pilot.press(*"kkjjhlGgdd", "K", "t", "ctrl+d", "ctrl+u", "k", "enter", "k", "k", "t")
         await pilot.pause()
-        assert isinstance(app.screen, KillScreen)
-        await pilot.press(key)
+        if isinstance(app.screen, Confirm):
+            await pilot.press("enter")
+        assert psutil.Process(victim.pid).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize(
+    ("run", "tried", "means"),
+    [
+        ("r", None, Means.CANCEL),
+        ("r", Means.CANCEL, Means.TERMINATE),
+        (None, None, Means.TERMINATE),
+        ("r", Means.TERMINATE, Means.KILL),
+        (None, Means.TERMINATE, Means.KILL),
+        (None, Means.KILL, Means.KILL),
+    ],
+)
+def test_the_gentlest_means_that_was_not_tried_comes_next(victim, run, tried, means):
+    assert next_means(dataclasses.replace(victim, run=run), tried) == means
+
+
+async def test_a_process_of_a_run_is_ended_by_cancelling_the_run(on_machine, services, victim, monkeypatch):
+    app = on_machine("none")
+    alone(services, victim)
+    cancelled: list[str] = []
+    monkeypatch.setattr(services.runs, "get", lambda name: name)
+    monkeypatch.setattr(services.runs, "cancel", cancelled.append)
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
+        await opened(pilot)
+        await pilot.press("x")
         await pilot.pause()
-        assert not isinstance(app.screen, KillScreen)
-    assert psutil.Process(victim.pid).wait(timeout=5) in (-number, None, number)
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("y")
+        await until(pilot, said(pilot, f"Run {victim.run} was cancelled"))
+    assert cancelled == [victim.run]
+    assert psutil.Process(victim.pid).status() != psutil.STATUS_ZOMBIE
 
 
 async def test_nothing_is_ended_before_an_answer_and_the_safe_one_has_the_focus(on_machine, services, victim):
@@ -132,12 +181,12 @@ async def test_nothing_is_ended_before_an_answer_and_the_safe_one_has_the_focus(
     alone(services, victim)
     async with app.run_test(size=SMALL) as pilot:
         await opened(pilot)
-        await pilot.press("k")
+        await pilot.press("x")
         await pilot.pause()
-        assert app.screen.focused.id == "signal-0"
+        assert app.screen.focused.id == "no"
         await pilot.press("enter")
         await pilot.pause()
-        assert not isinstance(app.screen, KillScreen)
+        assert not isinstance(app.screen, Confirm)
         assert psutil.Process(victim.pid).status() != psutil.STATUS_ZOMBIE
 
 
@@ -146,9 +195,9 @@ async def test_read_only_refuses_with_the_reason(on_machine, services):
     app = on_machine("one")
     async with app.run_test(size=SMALL, notifications=True) as pilot:
         pane = await opened(pilot)
-        await pilot.press("k")
+        await pilot.press("x")
         await pilot.pause()
-        assert not isinstance(app.screen, KillScreen)
+        assert not isinstance(app.screen, Confirm)
         assert pane.live.why_not(pane.live.selected_process()).startswith("Read-only: start llmopt-tui without --read-only")
         assert any("Read-only" in note.message for note in app._notifications)
 
@@ -162,17 +211,16 @@ async def test_a_process_of_another_namespace_is_refused(on_machine):
 
 async def test_a_process_that_has_ended_meanwhile_is_said_to_have(on_machine, services, victim):
     app = on_machine("none")
-    alone(services, dataclasses.replace(victim, started=victim.started - 500))
+    alone(services, dataclasses.replace(victim, started=victim.started - 500, run=None))
     async with app.run_test(size=SMALL, notifications=True) as pilot:
         await opened(pilot)
-        await pilot.press("k", "t")
-        await pilot.pause()
-        assert any("belongs to another process" in note.message for note in app._notifications)
+        await pilot.press("x", "y")
+        await until(pilot, said(pilot, "belongs to another process"))
     assert psutil.Process(victim.pid).status() != psutil.STATUS_ZOMBIE
 
 
 def test_the_question_names_pid_owner_command_and_run(victim):
-    text = "\n".join(describe(victim))
+    text = describe(victim, Means.CANCEL)
     for part in (str(victim.pid), "ada", "python -c sleep", "20260101-000000-quantize-beef"):
         assert part in text
-    assert "\x1b" not in "\n".join(describe(dataclasses.replace(victim, command="\x1b[2J")))
+    assert "\x1b" not in describe(dataclasses.replace(victim, command="\x1b[2J"), Means.KILL)
