@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.benchmark.client.documents import read_json
 from core.engine import Endpoint
 from core.errors import RequestError, RunFailed
 from core.sanitize import clean
@@ -122,7 +122,7 @@ def _lines(reads: Iterator[tuple[int, bytes]]) -> Iterator[Mapping[str, Any]]:
 
 def _object(line: bytes) -> Mapping[str, Any]:
     try:
-        found = json.loads(line)
+        found = read_json(line)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

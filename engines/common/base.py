@@ -17,6 +17,7 @@ from core.sanitize import clean
 from engines.common import http, scoring
 
 _SCORING = 300.0
+_GENERATION = 600.0
 
 
 class OpenAiServer:
@@ -115,7 +116,7 @@ def timed(endpoint: Endpoint, path: str, body: Mapping[str, Any], dialect: str) 
     Raises:
         RequestError: the server is not there, refuses, or breaks off.
     """
-    reads = list(http.stream(endpoint, path, body))
+    reads = list(http.stream(endpoint, path, body, whole=_GENERATION))
     reply = DIALECTS[dialect](reads)
     if reply.fault:
         raise RequestError(f"{clean(endpoint.url)}: {reply.fault}")

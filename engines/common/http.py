@@ -13,10 +13,12 @@ from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from time import monotonic_ns
 from typing import Any, cast
 
+from core.benchmark.client.documents import read_json
 from core.benchmark.client.refusal import of_tls, reason_in, redirected
 from core.engine import Endpoint
 from core.errors import RequestError
 from core.sanitize import clean
+from engines.common.deadline import Deadline, deadline_of
 
 _LARGEST = 8 << 20
 _READ = 4096
@@ -32,13 +34,13 @@ class StatusError(RequestError):
 
 
 def get(endpoint: Endpoint, path: str, timeout: float = 5.0) -> bytes:
-    """The body of a GET.
+    """The body of a GET; `timeout` is of the whole of it.
 
     Raises:
         StatusError: another status than 2xx.
         RequestError: no answer.
     """
-    with _opened(endpoint, path, None, timeout) as response:
+    with _opened(endpoint, path, None, timeout, whole=timeout) as response:
         return _body(response, endpoint)
 
 
@@ -48,14 +50,24 @@ def get_json(endpoint: Endpoint, path: str, timeout: float = 5.0) -> Any:
 
 
 def post_json(endpoint: Endpoint, path: str, body: Mapping[str, Any], timeout: float = 60.0) -> Any:
-    """The JSON that answers a POST. Raises as `get_json`."""
-    with _opened(endpoint, path, body, timeout) as response:
+    """The JSON that answers a POST; `timeout` is of the whole of it. Raises as `get_json`."""
+    with _opened(endpoint, path, body, timeout, whole=timeout) as response:
         return _decoded(_body(response, endpoint), endpoint, path)
 
 
-def stream(endpoint: Endpoint, path: str, body: Mapping[str, Any], timeout: float = 600.0) -> Iterator[tuple[int, bytes]]:
-    """Reads of the answer to a POST as they come, each with nanoseconds of the monotonic clock. Raises as `get`."""
-    with _opened(endpoint, path, body, timeout) as response:
+def stream(
+    endpoint: Endpoint, path: str, body: Mapping[str, Any], timeout: float = 600.0, *, whole: float | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """Reads of the answer to a POST as they come, each with nanoseconds of the monotonic clock. Raises as `get`.
+
+    Args:
+        endpoint: of the server.
+        path: of the request.
+        body: JSON.
+        timeout: seconds between two reads.
+        whole: seconds for all of it; None: no limit.
+    """
+    with _opened(endpoint, path, body, timeout, whole=whole) as response:
         try:
             while data := response.read1(1 << 16):
                 yield monotonic_ns(), data
@@ -64,7 +76,7 @@ def stream(endpoint: Endpoint, path: str, body: Mapping[str, Any], timeout: floa
 
 
 @contextmanager
-def _opened(endpoint: Endpoint, path: str, body: Mapping[str, Any] | None, timeout: float) -> Iterator[HTTPResponse]:
+def _opened(endpoint: Endpoint, path: str, body: Mapping[str, Any] | None, timeout: float, *, whole: float | None) -> Iterator[HTTPResponse]:
     if not endpoint.url.startswith(("http://", "https://")):
         raise RequestError(f"{_shown(endpoint)} is not an address: it must start with http:// or https://")
     headers = {"Accept": "application/json, text/event-stream, */*", "User-Agent": "llmopt"}
@@ -73,21 +85,41 @@ def _opened(endpoint: Endpoint, path: str, body: Mapping[str, Any] | None, timeo
     data = None
     if body is not None:
         headers["Content-Type"], data = "application/json", json.dumps(body).encode()
-    try:
-        request = urllib.request.Request(endpoint.at(path), data=data, headers=headers)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_context(endpoint)), _NoRedirect)
-        response = cast(HTTPResponse, opener.open(request, timeout=timeout))
-    except urllib.error.HTTPError as error:
-        if 300 <= error.code < 400:
-            location = error.headers.get("Location", "")
-            raise StatusError(error.code, clean(redirected(endpoint.at(path), error.code, location), limit=2 * _SHOWN)) from error
-        with error:
-            words = clean(reason_in(error.read(_READ).decode(errors="replace")), limit=_SHOWN)
-        raise StatusError(error.code, _status(endpoint, path, error.code, words)) from error
-    except (urllib.error.URLError, OSError, HTTPException, ValueError) as error:
-        raise RequestError(_unreachable(endpoint, error)) from error
-    with response:
-        yield response
+    with deadline_of(whole) as deadline:
+        try:
+            request = urllib.request.Request(endpoint.at(path), data=data, headers=headers)
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *deadline.handlers(_context(endpoint)), _NoRedirect)
+            response = cast(HTTPResponse, opener.open(request, timeout=timeout))
+        except urllib.error.HTTPError as error:
+            raise _status_error(endpoint, path, error) from error
+        except (urllib.error.URLError, OSError, HTTPException, ValueError) as error:
+            raise RequestError(_late(endpoint, deadline) or _unreachable(endpoint, error)) from error
+        with response:
+            try:
+                yield response
+            except RequestError as error:
+                if late := _late(endpoint, deadline):
+                    raise RequestError(late) from error
+                raise
+            if late := _late(endpoint, deadline):
+                raise RequestError(late)
+
+
+def _late(endpoint: Endpoint, deadline: Deadline) -> str:
+    return f"{_shown(endpoint)} did not finish its answer within {deadline.seconds:g} s" if deadline.over else ""
+
+
+def _status_error(endpoint: Endpoint, path: str, error: urllib.error.HTTPError) -> StatusError:
+    if 300 <= error.code < 400:
+        sentence = redirected(endpoint.at(path), error.code, error.headers.get("Location", ""))
+        return StatusError(error.code, clean(sentence, limit=2 * _SHOWN))
+    with error:
+        try:
+            body = error.read(_READ)
+        except (OSError, HTTPException):
+            body = b""
+        words = clean(reason_in(body.decode(errors="replace")), limit=_SHOWN)
+    return StatusError(error.code, _status(endpoint, path, error.code, words))
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -117,7 +149,7 @@ def _body(response: HTTPResponse, endpoint: Endpoint) -> bytes:
 
 def _decoded(data: bytes, endpoint: Endpoint, path: str) -> Any:
     try:
-        return json.loads(data)
+        return read_json(data)
     except (ValueError, RecursionError) as error:
         raise StatusError(
             200, f"{clean(endpoint.at(path), limit=_SHOWN)} did not answer with JSON: check the address, and which server it is"

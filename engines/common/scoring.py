@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from core.engine import TokenScore, TopToken
 from core.errors import RequestError
+
+_DIGITS = 11
 
 
 def of_echo(answer: Any, tokens: Sequence[int] | None) -> tuple[TokenScore, ...]:
@@ -105,7 +106,7 @@ def _tops(top: Any, named: Any) -> tuple[TopToken, ...]:
 
 def _entries(place: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     entries = list(place.items())
-    if not all(key.isdecimal() and isinstance(held, dict) for key, held in entries):
+    if not all(key.isdecimal() and len(key) < _DIGITS and isinstance(held, dict) for key, held in entries):
         raise RequestError("prompt_logprobs does not follow vLLM's documentation")
     return entries
 
@@ -124,6 +125,6 @@ def _index(value: Any) -> int | None:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value > 1e-3:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value <= 1e-3:
         raise RequestError("a log-probability in the response is not a number at or below 0")
     return min(float(value), 0.0)

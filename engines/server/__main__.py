@@ -82,6 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
             access_log=None,
             shutdown_timeout=1.0,
             handler_cancellation=True,
+            auto_decompress=False,
         )
     except OSError as error:
         sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
@@ -10,28 +11,31 @@ from contextlib import aclosing
 from hmac import compare_digest
 from itertools import accumulate
 from typing import Any
+from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from core import __version__
-from core.errors import LlmoptError, RequestError
+from core.errors import RequestError
+from core.measure.units import size
 from core.sanitize import clean
 from engines.server.backends.base import GenerationChunk, TokenProbability
+from engines.server.bodies import most_bytes, parsed, token_list
 from engines.server.requests import Refused, Request, chat_request, completion_request
-from engines.server.worker import Counters, Failure, Worker
+from engines.server.worker import Counters, Failure, Worker, sentence
 
-_LARGEST = 32 << 20
 _OPEN = ("/health", "/metrics", "/version")
 _WORKER: web.AppKey[Worker] = web.AppKey("worker", Worker)
 
 
 def make_app(worker: Worker, key: str | None = None) -> web.Application:
     """The application over a loaded backend; with a key, whoever asks the model must give it, and `/health` and `/metrics` stay open."""
-    app = web.Application(client_max_size=_LARGEST, middlewares=[_errors, *([_guard(key)] if key else [])])
+    largest = most_bytes(worker.backend.context)
+    app = web.Application(client_max_size=largest, middlewares=[_errors, _same_origin, *([_guard(key)] if key else [])])
     app[_WORKER] = worker
     registry = CollectorRegistry()
     registry.register(_Figures(worker.counters))
@@ -64,22 +68,40 @@ async def _errors(request: web.Request, handler: Callable[[web.Request], Any]) -
         return _error(400, str(error), "invalid_request_error")
     except Failure as error:
         return _error(500, str(error), "server_error")
+    except web.HTTPRequestEntityTooLarge:
+        context = request.app[_WORKER].backend.context
+        words = f"the body exceeds {size(most_bytes(context))}, more than a context of {context} tokens holds: shorten it"
+        return _error(413, words, "invalid_request_error", None, "context_length_exceeded")
+    except (web.RequestPayloadError, ClientPayloadError) as error:
+        return _error(400, f"the body cannot be read: {clean(str(error), limit=120)}", "invalid_request_error")
     except web.HTTPException as error:
         return _error(error.status, clean(error.text or error.reason, limit=200), "invalid_request_error")
-    except LlmoptError as error:
-        return _error(500, str(error), "server_error")
+    except (ConnectionError, asyncio.CancelledError):
+        raise
+    except Exception as error:
+        return _error(500, sentence(error), "server_error")
     return response
 
 
+@web.middleware
+async def _same_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A web page of another site is not answered: its browser would let it use the model, though not read the response."""
+    origin = request.headers.get("Origin")
+    if request.method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != request.host:
+        return _error(403, f"requests of web pages from {clean(origin, limit=100)} are not answered", "invalid_request_error")
+    return await handler(request)
+
+
 def _guard(key: str) -> Middleware:
-    expected = f"Bearer {key}".encode()
+    expected = key.encode()
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
-        if request.path not in _OPEN and not compare_digest(given, expected):
-            sentence = "the key is not valid for this server" if given else "this server requires a key: send it as Authorization: Bearer KEY"
-            return _error(401, sentence, "invalid_request_error", None, "invalid_api_key")
+        scheme, _, given = request.headers.get("Authorization", "").strip().partition(" ")
+        right = scheme.lower() == "bearer" and compare_digest(given.strip().encode(errors="surrogateescape"), expected)
+        if request.path not in _OPEN and not right:
+            words = "the key is not valid for this server" if scheme else "this server requires a key: send it as Authorization: Bearer KEY"
+            return _error(401, words, "invalid_request_error", None, "invalid_api_key")
         return await handler(request)
 
     return guard
@@ -115,17 +137,27 @@ async def _model(request: web.Request) -> web.Response:
 
 
 def _unknown(name: str, worker: Worker) -> web.Response:
-    sentence = f"the model {clean(name, limit=100)!r} does not exist: this server has {worker.backend.name!r}"
-    return _error(404, sentence, "invalid_request_error", "model", "model_not_found")
+    words = f"the model {clean(name, limit=100)!r} does not exist: this server has {worker.backend.name!r}"
+    return _error(404, words, "invalid_request_error", "model", "model_not_found")
+
+
+async def _body(request: web.Request) -> bytes:
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise web.HTTPUnsupportedMediaType(text="the body is compressed, which this server does not support: send it as it is")
+    return await request.read()
 
 
 async def _tokenize(request: web.Request) -> web.Response:
-    body = await _json(request)
-    text = body.get("prompt") if isinstance(body, dict) else None
-    if not isinstance(text, str):
-        raise RequestError("prompt must be a string")
-    tokens = request.app[_WORKER].backend.encode(text)
-    return web.json_response({"tokens": tokens, "count": len(tokens)})
+    worker, data = request.app[_WORKER], await _body(request)
+
+    def tokens() -> bytes:
+        body = parsed(data)
+        text = body.get("prompt") if isinstance(body, dict) else None
+        if not isinstance(text, str):
+            raise RequestError("prompt must be a string")
+        return token_list(worker.backend.encode(text))
+
+    return web.Response(body=await worker.text(tokens, len(data)), content_type="application/json", charset="utf-8")
 
 
 async def _chat(request: web.Request) -> web.StreamResponse:
@@ -137,21 +169,19 @@ async def _completions(request: web.Request) -> web.StreamResponse:
 
 
 async def _answer(request: web.Request, check: Callable[[Any, Any], Request], prefix: str) -> web.StreamResponse:
-    worker = request.app[_WORKER]
-    body = await _json(request)
-    named = body.get("model") if isinstance(body, dict) else None
-    if isinstance(named, str) and named not in ("", worker.backend.name):
-        return _unknown(named, worker)
-    checked = check(body, worker.backend)
-    reply = _Reply(checked, worker, f"{prefix}-{uuid.uuid4().hex[:24]}")
-    return await reply.streamed(request) if checked.stream else await reply.whole()
+    worker, data = request.app[_WORKER], await _body(request)
 
+    def checked() -> Request | str:
+        """Of a body; or the name of another model, which it asks for."""
+        body = parsed(data)
+        named = body.get("model") if isinstance(body, dict) else None
+        return named if isinstance(named, str) and named not in ("", worker.backend.name) else check(body, worker.backend)
 
-async def _json(request: web.Request) -> Any:
-    try:
-        return json.loads(await request.text())
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"the body is not JSON: {clean(str(error), limit=120)}") from error
+    found = await worker.text(checked, len(data))
+    if isinstance(found, str):
+        return _unknown(found, worker)
+    reply = _Reply(found, worker, f"{prefix}-{uuid.uuid4().hex[:24]}")
+    return await reply.streamed(request) if found.stream else await reply.whole()
 
 
 class _Reply:
@@ -175,10 +205,14 @@ class _Reply:
                 texts.append(told.text)
                 found += told.probabilities
                 finish = told.finish or finish
-        choice: dict[str, Any] = {"index": 0, "finish_reason": finish, "logprobs": self._logprobs(found)}
         text = "".join(texts)
-        choice |= {"message": {"role": "assistant", "content": text}} if self._request.chat else {"text": text}
-        return web.json_response(self._head | {"choices": [choice], "usage": self._usage()})
+
+        def document() -> str:
+            choice: dict[str, Any] = {"index": 0, "finish_reason": finish, "logprobs": self._logprobs(found)}
+            choice |= {"message": {"role": "assistant", "content": text}} if self._request.chat else {"text": text}
+            return json.dumps(self._head | {"choices": [choice], "usage": self._usage()})
+
+        return web.Response(text=await self._worker.text(document), content_type="application/json")
 
     async def streamed(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
@@ -191,7 +225,8 @@ class _Reply:
                 await self._send(response, [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
             try:
                 if echoed:
-                    await self._send(response, [self._choice(GenerationChunk(echoed, probabilities=tuple(probabilities)))])
+                    prompt = GenerationChunk(echoed, probabilities=tuple(probabilities))
+                    await self._send(response, [await self._worker.text(lambda: self._choice(prompt))])
                 if first is not None:
                     await self._send(response, [self._choice(first)])
                 async for told in answers:
@@ -220,7 +255,7 @@ class _Reply:
         if not request.echo:
             return "", []
         tokens = request.asked.prompt
-        text = backend.decode(tokens)
+        text = await self._worker.text(lambda: backend.decode(tokens))
         if not request.asked.logprobs:
             return text, []
         return text, await self._worker.call(lambda: backend.score(tokens, request.asked.logprobs))

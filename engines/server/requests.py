@@ -13,6 +13,11 @@ from engines.server.backends.base import Backend, GenerationRequest
 _MOST_STOPS = 16
 _DEFAULT_TOKENS = 16
 _MOST_LOGPROBS = 20
+_SEEDS = 2**63
+_TOKEN = 8
+"""Characters of a text that are looked at for each token of the context."""
+_MARGIN = 64
+"""Tokens by which the beginning of a text may be cut otherwise than within it."""
 
 
 class Refused(RequestError):
@@ -45,6 +50,7 @@ def chat_request(body: Any, backend: Backend) -> Request:
     if not isinstance(messages, list) or not messages:
         raise Refused("messages must be a list of at least one message", "messages")
     checked = [_message(message, number) for number, message in enumerate(messages)]
+    _check_length("".join(message["content"] for message in checked), backend, "messages")
     limit = _whole(fields, "max_completion_tokens", None, 0) or _whole(fields, "max_tokens", None, 0)
     top = _whole(fields, "top_logprobs", 0, 0, _MOST_LOGPROBS) or 0
     return _request(fields, backend, backend.chat(checked), limit, top if fields.get("logprobs") is True else None, chat=True)
@@ -57,8 +63,13 @@ def completion_request(body: Any, backend: Backend) -> Request:
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
         prompt = prompt[0]
     if isinstance(prompt, str):
+        _check_length(prompt, backend, "prompt")
         tokens = backend.encode(prompt)
-    elif isinstance(prompt, list) and prompt and all(isinstance(token, int) and not isinstance(token, bool) and token >= 0 for token in prompt):
+    elif isinstance(prompt, list) and prompt and all(isinstance(token, int) and not isinstance(token, bool) for token in prompt):
+        if not 0 <= min(prompt) <= max(prompt) < backend.vocabulary:
+            raise Refused(
+                f"the prompt has a token outside the vocabulary of {backend.vocabulary}: tokens are 0 to {backend.vocabulary - 1}", "prompt"
+            )
         tokens = list(prompt)
     else:
         raise Refused("prompt must be one string, or one list of tokens", "prompt")
@@ -77,19 +88,14 @@ def _request(fields: Mapping[str, Any], backend: Backend, tokens: Sequence[int],
     if limit == 0 and not echo:
         raise Refused("max_tokens = 0 is invalid: request at least one, or echo", "max_tokens")
     if room < 1 or (limit is not None and limit > room):
-        raise Refused(
-            f"this model's maximum context length is {backend.context} tokens, and {len(tokens)} in the prompt with "
-            f"{limit or 1} of the answer are more: shorten one of them",
-            "messages" if chat else "prompt",
-            "context_length_exceeded",
-        )
-    seed = _whole(fields, "seed", None, None)
+        raise _too_long(backend, f"{len(tokens)}", f"{limit or 1}", "messages" if chat else "prompt")
+    seed = _whole(fields, "seed", None, -_SEEDS, _SEEDS - 1)
     asked = GenerationRequest(
         tokens,
         room if limit is None else limit,
         temperature=_number(fields, "temperature", 1.0, 0.0, 10.0),
         top_p=_number(fields, "top_p", 1.0, 1e-9, 1.0),
-        top_k=max(_whole(fields, "top_k", 0, -1) or 0, 0),
+        top_k=min(max(_whole(fields, "top_k", 0, -1) or 0, 0), backend.vocabulary),
         min_p=_number(fields, "min_p", 0.0, 0.0, 0.999999),
         repetition_penalty=_number(fields, "repetition_penalty", 1.0, 1e-3, 100.0),
         seed=None if seed is None else abs(seed),
@@ -100,6 +106,24 @@ def _request(fields: Mapping[str, Any], backend: Backend, tokens: Sequence[int],
     options = fields.get("stream_options")
     usage = isinstance(options, dict) and options.get("include_usage") is True
     return Request(asked, fields.get("stream") is True, usage, chat, echo, top or 0)
+
+
+def _check_length(text: str, backend: Backend, param: str) -> None:
+    """Raises Refused where the beginning of a text fills the context already, so that a long one is not tokenized to its end."""
+    if len(text) <= backend.context * _TOKEN:
+        return
+    count = len(backend.encode(text[: backend.context * _TOKEN], special=False))
+    if count > backend.context + _MARGIN:
+        raise _too_long(backend, f"more than {backend.context}", "1", param)
+
+
+def _too_long(backend: Backend, prompt: str, answer: str, param: str) -> Refused:
+    return Refused(
+        f"this model's maximum context length is {backend.context} tokens, and {prompt} in the prompt with "
+        f"{clean(answer, limit=40)} of the answer are more: shorten one of them",
+        param,
+        "context_length_exceeded",
+    )
 
 
 def _known(fields: Mapping[str, Any]) -> None:

@@ -7,14 +7,18 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from core.errors import LlmoptError
 from core.sanitize import clean
 from engines.server.backends.base import Backend, GenerationChunk, GenerationRequest
+from engines.server.bodies import LARGE, release_memory
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -49,7 +53,7 @@ _END = object()
 
 
 class Worker:
-    """Owns a backend, which only its thread touches."""
+    """Owns a backend, whose model only its thread touches, and whose tokenizer another."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend, self.counters = backend, Counters()
@@ -58,10 +62,25 @@ class Worker:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True, name="backend")
         self._thread.start()
+        self._texts = ThreadPoolExecutor(1, thread_name_prefix="text")
 
     def close(self) -> None:
         """No more requests."""
         self._jobs.put(None)
+        self._texts.shutdown(wait=False, cancel_futures=True)
+
+    async def text(self, function: Callable[[], T], size: int = 0) -> T:
+        """The result of a function over texts and tokens: in a thread of its own, as neither other clients nor the model shall wait for it.
+
+        Args:
+            function: carried out after those before it.
+            size: bytes that it is about, as far as that is known.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._texts, function)
+        finally:
+            if size >= LARGE:
+                self._texts.submit(release_memory)
 
     async def stream(self, asked: GenerationRequest) -> AsyncGenerator[GenerationChunk, None]:
         """Answers to a request as they come; leaving the loop drops the request. Raises Failure: the backend could not go on."""

@@ -89,6 +89,6 @@ def _without_answer(answer: Any) -> Any:
         choice, generated = answer["choices"][0], int(answer["usage"]["completion_tokens"])
         told = choice["logprobs"]
         kept = {name: values[: len(values) - generated] if isinstance(values, list) else values for name, values in told.items()}
-    except (TypeError, KeyError, IndexError, AttributeError, ValueError):
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError, OverflowError):
         return answer
     return {"choices": [{"logprobs": kept}]}

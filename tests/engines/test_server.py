@@ -217,7 +217,7 @@ async def test_figures_are_told_in_prometheus_words(client: Client) -> None:
 class Slow:
     """A backend that never ends, and knows when it was stopped."""
 
-    name, context, words = "slow", 100, "slowly"
+    name, context, vocabulary, words = "slow", 100, 100, "slowly"
 
     def __init__(self) -> None:
         self.stopped = asyncio.Event()

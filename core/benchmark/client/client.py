@@ -21,13 +21,13 @@ from typing import Any, Self
 
 import aiohttp
 
+from core.benchmark.client.held import Held
 from core.benchmark.client.raw import Raw
 from core.benchmark.client.refusal import of_tls, reason_in, redirected
 from core.benchmark.client.request import Request, address_of, headers_of
 from core.benchmark.client.stamping import Arrivals, StampingConnector
 from core.engine import Endpoint
 
-_LARGEST = 64 << 20
 _ERROR_BODY = 4096
 _TAIL = 24
 _GRACE = 1.0
@@ -51,8 +51,8 @@ class Patience:
 class Client:
     """Keeps at most `connections` open to a server and sends requests over them."""
 
-    def __init__(self, target: Endpoint, connections: int, patience: Patience) -> None:
-        self._target, self._connections, self._patience = target, connections, patience
+    def __init__(self, target: Endpoint, connections: int, patience: Patience, held: Held) -> None:
+        self._target, self._connections, self._patience, self._held = target, connections, patience, held
         self._session: aiohttp.ClientSession | None = None
         self._connector: StampingConnector
         self.opened = 0
@@ -135,16 +135,17 @@ class Client:
 
     async def _read(self, response: aiohttp.ClientResponse, arrivals: Arrivals, raw: Raw) -> None:
         """Keep every piece with the moment at which it came, until the response ends."""
-        read, stamped, keep = response.content.readany, arrivals.stamped, raw.reads.extend
-        held = 0
+        read, stamped, keep, add = response.content.readany, arrivals.stamped, raw.reads.extend, self._held.add
         while data := await read():
+            try:
+                raw.held = add(raw.held, data)
+            except ValueError:
+                raw.reads.clear()
+                raise
             keep(stamped(data))
-            held += len(data)
-            if held > _LARGEST:
-                raise ValueError(f"the response is longer than {_LARGEST >> 20} MiB")
             if b"[DONE]" in data[-_TAIL:] and not response.content.at_eof():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(_drain(read, lambda more: keep(stamped(more))), _GRACE)
+                    await asyncio.wait_for(_drain(read), _GRACE)
                 return
 
     async def _connected(self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
@@ -152,9 +153,10 @@ class Client:
         context.trace_request_ctx.connected = True
 
 
-async def _drain(read: Callable[[], Awaitable[bytes]], keep: Callable[[bytes], None]) -> None:
-    while data := await read():
-        keep(data)
+async def _drain(read: Callable[[], Awaitable[bytes]]) -> None:
+    """Nothing that follows the end is kept."""
+    while await read():
+        pass
 
 
 async def _sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
@@ -194,7 +196,7 @@ def _words(error: Exception, target: Endpoint) -> str:
         return f"no connection to {where}: {os.strerror(number) if number else error.os_error}"
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionError | aiohttp.ClientOSError):
         return "the server closed the connection mid-response"
-    return f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, ValueError) and str(error) else f"{type(error).__name__}: {error}"
 
 
 def _tls(error: Exception) -> ssl.SSLError | None:

@@ -32,6 +32,8 @@ class Job:
     closed: bool
     """Whether the next request is due when a slot is free, instead of at a time."""
     patience: Patience
+    tokens: int
+    """Most tokens that a request asks for."""
 
     def packed(self) -> bytes:
         """As one frame."""
@@ -42,6 +44,7 @@ class Job:
             "slots": self.slots,
             "closed": self.closed,
             "patience": asdict(self.patience),
+            "tokens": self.tokens,
         }
         return framed(json.dumps(document).encode())
 
@@ -50,7 +53,8 @@ class Job:
         """What was packed, without its length."""
         document = json.loads(frame)
         requests = [Request(index, due, base64.b64decode(body)) for index, due, body in document["requests"]]
-        return cls(Endpoint(**document["target"]), requests, document["slots"], document["closed"], Patience(**document["patience"]))
+        target, patience = Endpoint(**document["target"]), Patience(**document["patience"])
+        return cls(target, requests, document["slots"], document["closed"], patience, document["tokens"])
 
 
 def framed(data: bytes) -> bytes:

@@ -48,6 +48,7 @@ class Load:
         workers: processes.
         patience: time limits of a request.
         dialect: how answers are read; default: by the target's style.
+        tokens: most tokens that a request asks for, by which the size of its answer is limited.
     """
 
     target: Endpoint
@@ -57,6 +58,7 @@ class Load:
     workers: int = 1
     patience: Patience = field(default_factory=Patience)
     dialect: str | None = None
+    tokens: int = 4096
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def _jobs(load: Load) -> list[Job]:
     for number in range(count):
         slots = limit // count + (number < limit % count)
         requests = load.requests if load.closed else load.requests[number::count]
-        jobs.append(Job(load.target, requests, slots, load.closed, load.patience))
+        jobs.append(Job(load.target, requests, slots, load.closed, load.patience, load.tokens))
     return jobs
 
 

@@ -32,6 +32,8 @@ class Raw:
     reason: str = ""
     retries: int = 0
     connected: bool = False
+    held: int = 0
+    """Bytes that the worker process holds of it."""
 
     def outcome(self, dialect: str) -> Outcome:
         """What it means in the server's dialect.

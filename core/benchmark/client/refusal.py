@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin
 
+from core.benchmark.client.documents import read_json
+
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _PAGE = re.compile(r"\s*<(!doctype|html|head|body)\b", re.IGNORECASE)
 _ERRORS = ("error", "errors", "exception")
@@ -22,7 +24,7 @@ _TAILS = ("/v1/models", "/models", "/v1/chat/completions", "/chat/completions", 
 def reason_in(body: str) -> str:
     """What the body of an error says in words: the message of a JSON object, the text of a web page, else all of it. Not made safe."""
     try:
-        found: Any = json.loads(body)
+        found: Any = read_json(body)
     except (ValueError, RecursionError):
         return "a web page: " + " ".join(_TAG.sub(" ", body).split()) if _PAGE.match(body) else body.strip()
     return _message(found) or body.strip()

@@ -6,7 +6,6 @@ comments, lines cut across reads, text that is not UTF-8. Thinking text counts a
 
 from __future__ import annotations
 
-import json
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
+from core.benchmark.client.documents import read_json
 from core.benchmark.client.outcome import Piece, Usage
 from core.benchmark.client.refusal import error_in
 from core.benchmark.client.sse import Read, events
@@ -173,7 +173,7 @@ def _message(data: bytes, reply: Reply) -> dict[str, object] | None:
     if not data.strip():
         return {}
     try:
-        message = json.loads(data.decode())
+        message = read_json(data.decode())
     except UnicodeDecodeError:
         reply.problem = "the server sent text that is not UTF-8"
         return None

@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from time import monotonic_ns
 
 from core.benchmark.client.client import Client
+from core.benchmark.client.held import Held
 from core.benchmark.client.job import GO_ON, PAUSE, Job, framed, read_frame, read_order
 from core.benchmark.client.raw import Raw
 from core.benchmark.client.request import Request
@@ -39,7 +40,8 @@ _REPORT_EVERY = 0.25
 class _Reporter:
     """Writes frames from a thread: a parent that reads slowly does not hold up the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: Held) -> None:
+        self._held = held
         self._queue: SimpleQueue[Raw | bytes | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, daemon=True)
         self._thread.start()
@@ -57,6 +59,9 @@ class _Reporter:
             while (item := self._queue.get()) is not None:
                 out.write(framed(item.packed() if isinstance(item, Raw) else item))
                 out.flush()
+                if isinstance(item, Raw):
+                    self._held.free(item.held)
+                item = None
 
 
 class _Share:
@@ -170,11 +175,11 @@ class _Share:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _work(job: Job, reporter: _Reporter, tickets: int) -> None:
+async def _work(job: Job, reporter: _Reporter, tickets: int, held: Held) -> None:
     loop = asyncio.get_running_loop()
     orders = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    async with Client(job.target, job.slots, job.patience) as client:
+    async with Client(job.target, job.slots, job.patience, held) as client:
         reporter.send(READY)
         begin = await read_order(orders)
         if begin is None:
@@ -219,8 +224,9 @@ def main() -> None:
     # A collection of everything takes milliseconds, in which nothing is stamped.
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
-    reporter = _Reporter()
-    asyncio.run(_work(job, reporter, tickets))
+    held = Held(job.slots, job.tokens)
+    reporter = _Reporter(held)
+    asyncio.run(_work(job, reporter, tickets, held))
     reporter.finish()
 
 

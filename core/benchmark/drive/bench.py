@@ -128,6 +128,7 @@ class Bench:
             closed=closed,
             workers=spec.workers or workers_for(limit or len(requests)),
             patience=Patience(spec.timeout, spec.silence, min(10.0, spec.timeout), spec.retries),
+            tokens=max((prompt.output_tokens for prompt in prompts), default=0),
         )
         ending = _Ending(self, spec.duration)
         if reporter is None:

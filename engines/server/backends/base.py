@@ -51,6 +51,8 @@ class Backend(Protocol):
 
     name: str
     context: int
+    vocabulary: int
+    """Numbers of tokens are below this."""
     words: str
     """How it computes, in a line."""
 

@@ -40,6 +40,7 @@ class LlamaCppBackend:
         except Exception as error:  # the package raises whatever loading led to
             raise RunFailed(f"llama.cpp cannot load {source.title}: {clean(str(error), limit=200)}") from error
         self.words = f"llama.cpp, {card.dtype}"
+        self.vocabulary = int(self._model.n_vocab())
         self._template = (self._model.metadata or {}).get("tokenizer.chat_template")
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:

@@ -31,6 +31,7 @@ class TorchModel:
             raise RequestError(f"a context of {context} tokens exceeds the {own} of {self.name}: lower it")
         self.context = context or own or 4096
         self.ends = eos_tokens(model)
+        self.vocabulary = int(config.vocab_size)
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
         """Tokens of a text."""

@@ -6,6 +6,7 @@ import asyncio
 from time import monotonic_ns
 
 from core.benchmark.client.client import Client, Patience
+from core.benchmark.client.held import Held
 from core.benchmark.client.raw import Raw
 from core.benchmark.client.request import Request
 from core.engine import Endpoint
@@ -45,7 +46,7 @@ async def asked(server: Closing, at_once: int) -> list[Raw]:
     listening = await asyncio.start_server(server, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     found: list[Raw] = []
-    async with Client(Endpoint(f"http://127.0.0.1:{port}", style="completions"), at_once, Patience(total=10)) as client:
+    async with Client(Endpoint(f"http://127.0.0.1:{port}", style="completions"), at_once, Patience(total=10), Held(at_once, 8)) as client:
 
         async def stream(first: int) -> None:
             requests = (Request(index, 0, b"{}") for index in range(first, REQUESTS, at_once))

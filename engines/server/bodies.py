@@ -1,0 +1,48 @@
+"""Bodies of requests, read within bounds. Meant for a thread: a body of megabytes must not hold up the loop that answers other clients."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+from typing import Any
+
+from core.errors import RequestError
+from core.sanitize import clean
+
+_SPARE = 256 << 10
+_TOKEN = 24
+_LARGEST = 32 << 20
+_PART = 4096
+LARGE = 64 << 10
+"""From so many bytes on the memory of a body and its tokens is given back to the system."""
+
+
+def most_bytes(context: int) -> int:
+    """The largest body that is read: what a context of so many tokens can hold, escaped, and some for the rest."""
+    return min(_SPARE + context * _TOKEN, _LARGEST)
+
+
+def parsed(data: bytes) -> Any:
+    """The JSON of a body. Raises RequestError: it is none, or holds text that no encoding has."""
+    try:
+        found = json.loads(data)
+        if b"\\ud" in data or b"\\uD" in data:
+            json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise RequestError("the body has a lone surrogate, half of a character: send the text as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the body is not JSON: {clean(str(error), limit=120)}") from error
+    return found
+
+
+def token_list(tokens: list[int]) -> bytes:
+    """The answer of `/tokenize`, written in parts, between which other threads have their turn."""
+    parts = [",".join(map(str, tokens[first : first + _PART])) for first in range(0, len(tokens), _PART)]
+    return f'{{"tokens": [{",".join(parts)}], "count": {len(tokens)}}}'.encode()
+
+
+def release_memory() -> None:
+    """What was freed goes back to the system at once; glibc would keep it for the thread that used it."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
