@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import core
 from core.errors import EarlyEnd, RequestError
+from core.runs.state.home import check_home
 from tui import config
 from tui.terminal import ssh
 
@@ -54,6 +55,7 @@ def _start(arguments: list[str]) -> int:
         raise RequestError(f"unknown option {unknown[0]!r}: see llmopt-tui --help; commands such as quantize are in llmopt")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise RequestError("llmopt-tui needs a terminal for input and output: use llmopt in scripts and pipes")
+    check_home()
     settings = config.load(config.path())
     terminal = ssh.inspect(os.environ)
     if terminal.colors == "none" and os.environ.get("TERM", "") in {"", "dumb"}:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, computed_field
+from pydantic import Field, computed_field, model_validator
 
 from core.benchmark.metrics import BY_TAG
 from core.evaluate.result import Kl, KlError, Ppl, PplError
@@ -266,6 +266,12 @@ class Timeline(Figures):
     """Of the answer."""
     measured: tuple[bool, ...]
     """Whether the latencies of the request are among the figures: it began within the window."""
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        if len({len(getattr(self, name)) for name in type(self).model_fields}) > 1:
+            raise ValueError("columns of different lengths")
+        return self
 
 
 def headline(entry: BenchmarkEntry) -> dict[str, float | None]:

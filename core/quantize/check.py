@@ -14,13 +14,13 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import RequestError
+from core.formats.writing.output import check_output
 from core.models.card import ModelCard
 from core.models.source import require_unquantized
 from core.quantize.methods import METHODS
 from core.quantize.plan.request import FitLine
 from core.quantize.spec import QuantizeSpec
 from core.runs.state.home import runs_folder
-from core.sanitize import clean
 
 _BASE_BYTES = 450 * 2**20
 _CHUNK_TOKENS = 4096
@@ -121,8 +121,8 @@ def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
         raise RequestError(f"calibration-length {spec.calibration_length} is longer than the model's context of {card.context} tokens: lower it")
     if spec.eval_tokens and spec.context > card.context:
         raise RequestError(f"context {spec.context} is longer than the model's context of {card.context} tokens: lower it")
-    if spec.out is not None and Path(spec.out).expanduser().exists():
-        raise RequestError(f"the output folder {clean(spec.out, limit=200)} exists: choose another, or remove it")
+    if spec.out is not None:
+        check_output(Path(spec.out).expanduser())
 
 
 def _divisor(card: ModelCard, wanted: int) -> int:

@@ -97,7 +97,7 @@ def pareto(model: str, by_size: Size = "bits_per_weight", by_quality: Quality = 
     found: list[tuple[tuple[str, ...], Point, Convention]] = []
     unmeasured = 0
     for run in store.list_runs() if runs is None else runs:
-        if model not in {run.model, run.values.get("model")} or (candidates := _candidates(run)) is None:
+        if model not in (run.model, run.values.get("model")) or (candidates := _candidates(run)) is None:
             continue
         before = len(found)
         for each in candidates(run):

@@ -14,7 +14,7 @@ from core.runs.launch.launch import Launcher, cancel_for_ctrl_c
 from core.runs.state.events import Event, Log, Metric, Progress, StateChange
 from core.runs.state.state import State
 from core.runs.state.store import Run
-from tui.cli.printing.output import columns, narrate
+from tui.cli.printing.output import cut, narrate
 
 _LOOK = 0.1
 _LINES = 10
@@ -122,9 +122,7 @@ class ProgressLine:
         measured = f"{self._metric.name.replace('_', ' ')} {show(self._metric.name, self._metric.value)}" if self._live and self._metric else ""
         line = "  ".join(filter(None, (f"{100 * share:3.0f} %", self._left(share), measured, label)))
         limit = shutil.get_terminal_size((80, 24)).columns - 1 if self._live else 10_000
-        while columns(line) > limit:
-            line = line[:-1]
-        return line
+        return cut(line, limit, "")
 
     def _left(self, share: float) -> str:
         if self._began is None or self._progress is None or not 0 < share < 1:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from textual.app import SystemCommand
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
 
 @dataclass(frozen=True)
@@ -52,3 +52,11 @@ class Actions(Provider):
         app = self.app
         yield SystemCommand("Theme", "Choose a theme; set it in the settings file to keep it", app.action_change_theme)
         yield SystemCommand("Screenshot", "Save this screen as SVG", lambda: app.set_timer(0.1, app.deliver_screenshot))
+
+
+class Palette(CommandPalette):
+    """Textual's palette, for terminals that are too low to show its list as well: there a page of it is nothing."""
+
+    def _action_command_list(self, action: str) -> None:
+        if self.query_one(CommandList).size:
+            super()._action_command_list(action)

@@ -40,6 +40,19 @@ class ResilientApp(App[None]):
         """Show a note made of text that may have come from outside."""
         self.notify(clean(text, limit=400), title=clean(title, limit=80), severity=severity, markup=False)
 
+    def action_command_palette(self) -> None:
+        from tui.shell.commands import Palette
+
+        if not any(isinstance(screen, Palette) for screen in self.screen_stack):
+            self.push_screen(Palette(id="--command-palette"))
+
+    def search_themes(self) -> None:
+        from textual.theme import ThemeProvider
+
+        from tui.shell.commands import Palette
+
+        self.push_screen(Palette(providers=[ThemeProvider], placeholder="Search for themes…"))
+
     @on(TerminalBehind)
     def _line_is_full_or_free(self, message: TerminalBehind) -> None:
         """Stop drawing while the line is full; when it is free again, draw what has changed, once."""

@@ -18,15 +18,25 @@ def check_output(folder: Path) -> None:
         RunFailed: the parent may not be written to.
     """
     try:
-        if os.path.lexists(folder):
+        _stat(folder.with_name(f".{folder.name}.partial-4194304"))  # its longest name while it is half written
+        if _stat(folder):
             raise RequestError(f"the output {shown(folder)} exists: choose another path, or remove it first")
-        parent = next(parent for parent in folder.absolute().parents if parent.exists())
+        parent = next(parent for parent in folder.absolute().parents if _stat(parent))
     except OSError as error:
         raise RequestError(f"the output {shown(folder)} cannot be used: {reason(error)}") from error
     if not parent.is_dir():
         raise RequestError(f"the output {shown(folder)} cannot be created: {shown(parent)} is not a folder")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise RunFailed(f"the output {shown(folder)} cannot be created: {shown(parent)} is not writable")
+
+
+def _stat(path: Path) -> bool:
+    """Whether there is anything at the path, a link that leads nowhere included. Raises OSError: no file can be there."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def disk_sentence(output: Path, error: OSError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,9 +84,17 @@ class Detail:
 
 Event = Progress | Metric | Log | Artifact | StateChange | Detail
 _KINDS: dict[str, type[Event]] = {kind.type: kind for kind in (Progress, Metric, Log, Artifact, StateChange, Detail)}
+
+
+def _bounded(value: Any, most: float) -> Any:
+    if not abs(value) <= most:
+        raise ValueError(value)
+    return value
+
+
 _CASTS: dict[str, Any] = {
-    "float": float,
-    "int": int,
+    "float": lambda value: _bounded(float(value), sys.float_info.max),
+    "int": lambda value: _bounded(int(value), 2**53),
     "str": lambda text: clean(str(text), limit=_TEXT),
     "dict[str,": lambda data: {str(name): safe(value) for name, value in data.items()},
 }

@@ -49,7 +49,7 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The document at `path`.
+    """The document at `path`; a number that no float can hold is None, as are NaN and infinities.
 
     An NFS client may hold a file that another machine has just replaced: such a stale handle is opened again.
 
@@ -59,7 +59,7 @@ def read_json(path: Path) -> Any:
     """
     for attempt in range(3):
         try:
-            return json.loads(path.read_bytes())
+            return json.loads(path.read_bytes(), parse_float=_number, parse_int=_number, parse_constant=lambda _: None)
         except OSError as error:
             if error.errno != errno.ESTALE or attempt == 2:
                 raise
@@ -67,6 +67,13 @@ def read_json(path: Path) -> Any:
             raise ValueError(f"{path.name} is nested too deep") from error
         time.sleep(0.05)
     raise AssertionError
+
+
+def _number(text: str) -> float | None:
+    value = float(text)
+    if not math.isfinite(value):
+        return None
+    return value if set(text) & set(".eE") else int(text)
 
 
 def read_object(path: Path) -> dict[str, Any]:

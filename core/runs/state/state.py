@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
+from core.result import Figures
 from core.runs.state.process import Place
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -13,13 +14,21 @@ Status = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: frozenset[Status] = frozenset({"done", "failed", "cancelled"})
 
 
-class Position(BaseModel):
+LATEST = 253370764800.0
+"""The year 9999: no calendar has a later time."""
+Moment = Annotated[float, Field(ge=0, lt=LATEST)]
+"""Seconds since 1970."""
+Uptime = Annotated[float, Field(ge=0, lt=LATEST)]
+"""Of `core.runs.state.process.started`."""
+Pid = Annotated[int, Field(gt=0, lt=2**31)]
+Steps = Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class Position(Figures):
     """How far a run is: `done` of `total` steps, and what comes next."""
 
-    model_config = ConfigDict(frozen=True)
-
-    done: int
-    total: int
+    done: Steps
+    total: Steps
     label: str = ""
 
     @property
@@ -28,25 +37,23 @@ class Position(BaseModel):
         return min(max(self.done / self.total, 0.0), 1.0) if self.total > 0 else 0.0
 
 
-class State(BaseModel):
-    """Times are seconds since 1970; `pid_started` is of `core.runs.state.process.started`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
+class State(Figures):
+    """What is damaged in the file counts as not there."""
 
     status: Status
-    created: float
-    resumed: float | None = None
+    created: Moment = 0.0
+    resumed: Moment | None = None
     """When it was last asked to go on."""
-    started: float | None = None
-    ended: float | None = None
-    pid: int | None = None
-    pid_started: float | None = None
-    supervisor: int | None = None
-    supervisor_started: float | None = None
+    started: Moment | None = None
+    ended: Moment | None = None
+    pid: Pid | None = None
+    pid_started: Uptime | None = None
+    supervisor: Pid | None = None
+    supervisor_started: Uptime | None = None
     host: str = ""
     boot: str = ""
     namespace: str = ""
-    exit_code: int | None = None
+    exit_code: Annotated[int, Field(ge=0, lt=256)] | None = None
     exit_reason: str | None = None
     progress: Position | None = None
 

@@ -10,15 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from core.errors import RequestError, RunFailed
 from core.result import Result
 from core.runs import registry
 from core.runs.state import saved
 from core.runs.state.events import Event, read, read_all
 from core.runs.state.files import read_json, read_object, why, write_json
-from core.runs.state.home import runs_folder
+from core.runs.state.home import check_home, runs_folder
 from core.runs.state.process import here
 from core.runs.state.state import State
 from core.sanitize import clean
@@ -112,9 +110,12 @@ class Run:
     def state(self) -> State:
         """state.json as it is; `core.runs.launch.launch.refresh` also looks whether the worker still lives."""
         try:
-            return State.model_validate(read_json(self.path / "state.json"))
-        except (OSError, ValueError, ValidationError):
+            found = State.read(read_json(self.path / "state.json"))
+        except (OSError, ValueError):
+            found = None
+        if found is None:
             return State(status="failed", created=_created(self.id), exit_code=1, exit_reason="state.json is missing or damaged")
+        return found if found.created else found.model_copy(update={"created": _created(self.id)})
 
     @property
     def events(self) -> list[Event]:
@@ -170,7 +171,8 @@ class Run:
 
 
 def create(spec: Spec) -> Run:
-    """A new run in state `queued`; its folder appears whole. Raises RunFailed: the folder of runs cannot be written."""
+    """A new run in state `queued`; its folder appears whole. Raises RequestError, RunFailed: the folder of runs is none, or cannot be written."""
+    check_home()
     folder = runs_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -226,6 +228,7 @@ def running() -> dict[int, str]:
 
 def find(text: str) -> Run:
     """The run that `text` names: an id, its unique beginning or its unique end, or `last`. Raises RequestError: none or several."""
+    check_home()
     runs = list_runs()
     if text == "last" and runs:
         return runs[0]

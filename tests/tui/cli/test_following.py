@@ -17,7 +17,7 @@ from core.runs.state import store
 from core.runs.state.events import Log, Metric, Progress
 from tests.tui.cli.conftest import Llmopt, process, until
 from tui.cli.follow import ProgressLine
-from tui.cli.printing.output import columns
+from tui.cli.printing.output import columns, cut
 
 
 class Terminal(io.StringIO):
@@ -51,6 +51,19 @@ def test_on_a_terminal_progress_is_one_line_that_never_wraps(monkeypatch: pytest
     assert drawn[-1] == ""
     assert all(columns(part) < 40 for part in drawn)
     assert "\n" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"), [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("层层层", 5, "层层…"), ("e\u0301e\u0301e", 2, "e\u0301…"), ("ab", 0, "…")]
+)
+def test_a_text_is_cut_to_its_cells(text: str, width: int, expected: str) -> None:
+    assert cut(text, width) == expected
+
+
+def test_a_long_text_is_cut_in_no_time() -> None:
+    before = time.process_time()
+    assert columns(cut("word " * 200_000, 60)) == 60
+    assert time.process_time() - before < 2
 
 
 def test_words_of_the_run_stand_above_the_progress_line() -> None:

@@ -20,6 +20,7 @@ from core.runs.launch.pause import go_on, is_paused, pause
 from core.runs.launch.resume import kept_bytes, resumable, resume
 from core.runs.state import store
 from core.runs.state.files import why, write_bytes
+from core.runs.state.home import check_home
 from core.runs.state.state import State
 from core.runs.state.store import Run
 from tui.cli import experiment, follow
@@ -47,6 +48,7 @@ def list_runs(
     json: Json = False,
 ) -> int:
     """List runs, newest first."""
+    check_home()
     launcher = experiment.launcher()
     seen = [(run, state) for run in store.list_runs() for state in [launcher.refresh(run)] if status in {None, state.status}]
     shown = seen[:limit] if limit > 0 else seen

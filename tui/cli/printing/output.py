@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
 import textwrap
@@ -81,8 +82,15 @@ def columns(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else not unicodedata.combining(character) for character in text)
 
 
+def cut(text: str, width: int, ending: str = "…") -> str:
+    """The beginning of a text that takes at most `width` cells; one that was cut has an ending."""
+    if columns(text) <= width:
+        return text
+    ends = itertools.accumulate(map(columns, text))
+    return text[: sum(1 for _ in itertools.takewhile(lambda end: end <= width - columns(ending), ends))] + ending
+
+
 def _fit(text: str, width: int, right: bool) -> str:
-    while columns(text) > width:
-        text = text[:-2] + "…"
+    text = cut(text, width)
     padding = " " * (width - columns(text))
     return padding + text if right else text + padding

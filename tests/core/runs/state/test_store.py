@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import RequestError, RunFailed
+from core.errors import RequestError
 from core.kvcache.result import KvCacheResult
 from core.kvcache.spec import KvCacheSpec
 from core.runs.registry import CAPABILITIES, spec_class
@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.Mon
     occupied = tmp_path / "file"
     occupied.write_text("")
     monkeypatch.setenv("LLMOPT_HOME", str(occupied))
-    with pytest.raises(RunFailed, match="file"):
+    with pytest.raises(RequestError, match="file"):
         store.create(SPEC)
     assert store.list_runs() == []
 

@@ -202,6 +202,7 @@ def test_requests_to_stop_in_a_row_end_as_one(begin: Callable[..., Run]) -> None
     state = ticking(run)
     assert state.supervisor is not None
     while not run.state.is_over:
+        time.sleep(0.005)
         for pid, since in ((state.supervisor, state.supervisor_started), (state.pid, state.pid_started)):
             if pid is not None and alive(pid, since):
                 os.kill(pid, signal.SIGTERM)
