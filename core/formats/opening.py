@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,6 @@ from core.formats.registry import FORMATS, read_format
 from core.formats.weights import QuantizedWeights
 from core.models.config.quantization import quantization_of
 from core.models.disk.files import read_object, shown
-from core.models.disk.headers import TensorLocation, model_tensors
 from core.models.load import load_model, load_tokenizer
 from core.models.source import ModelSource, require_folder
 from core.models.stream.streaming import Stored, StreamedModel
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 Activations = Callable[[str], ActivationQuantizer | None]
 """From a weight's name in the model to how the inputs of its linear are rounded."""
-
-_PACKED = (".qweight", ".weight_packed", ".codebooks")
 
 
 def open_streamed(
@@ -49,10 +45,8 @@ def open_streamed(
         return open_gguf(folder, dtype, device, overlay)
     weights = quantized_weights(folder)
     if weights is None:
-        _check_not_packed(model_tensors(folder), folder)
         return StreamedModel.open(folder, dtype, device, overlay)
     streamed = StreamedModel.open(folder, dtype, device, overlay, Stored(weights.tensors, weights))
-    _check_all_taken(streamed, weights)
     round_inputs(streamed, lambda parameter: weights.activations(streamed.checkpoint_name(parameter)))
     return streamed
 
@@ -67,10 +61,7 @@ def open_whole(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
     if folder.is_file():
         return open_gguf(folder, dtype, device).load_whole()
     config = quantization_of(read_object(folder / "config.json"), folder)
-    if config is None:
-        _check_not_packed(model_tensors(folder), folder)
-        return load_model(folder, dtype, device)
-    if not can_read(config):
+    if config is None or not can_read(config):
         return load_model(folder, dtype, device)
     return open_streamed(folder, dtype, device).load_whole()
 
@@ -151,25 +142,3 @@ def _rounding(activations: Activations, parameter: str) -> Callable[[nn.Module, 
         return arguments if quantizer is None else (quantizer(arguments[0]), *arguments[1:])
 
     return hook
-
-
-def _check_all_taken(streamed: StreamedModel, weights: QuantizedWeights) -> None:
-    """Every quantized linear of the blocks has its place in the model that config.json describes."""
-    taken = {name for index in range(streamed.n_blocks) for name in streamed.block_tensors(index)}
-    ignored = getattr(streamed.model, "_keys_to_ignore_on_load_unexpected", None) or ()
-    for linear in weights.linears:
-        name = f"{linear}.weight"
-        if linear.startswith(f"{streamed.blocks.path}.") and name not in taken and not any(re.search(pattern, name) for pattern in ignored):
-            raise RequestError(
-                f"the quantized linear {clean(linear, limit=200)!r} in {shown(streamed.folder)} is not part of the model that config.json "
-                "describes: the weights do not belong to this config.json"
-            )
-
-
-def _check_not_packed(tensors: Mapping[str, TensorLocation], folder: Path) -> None:
-    packed = next((name for name in tensors if name.endswith(_PACKED)), None)
-    if packed is not None:
-        raise RequestError(
-            f"the tensor {clean(packed, limit=200)!r} in {shown(folder)} is quantized, but config.json has no "
-            "quantization_config: fetch config.json, or quantize_config.json next to it, again"
-        )

@@ -1,16 +1,37 @@
-"""Do a configuration's sizes and a checkpoint's tensors belong together? Asked before transformers allocates what the configuration says."""
+"""Do a configuration and a checkpoint's tensors belong together? Sizes are asked before transformers allocates what the configuration says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import RequestError
 from core.models.config.normal_config import NormalConfig
 from core.models.disk.files import shown
 from core.models.disk.headers import TensorLocation
+from core.models.structure import decoder_path
+from core.sanitize import clean
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _LONGEST_CONTEXT = 2**27
+
+_PACKED = (".qweight", ".weight_packed", ".codebooks")
+_NUMBERS = ("F64", "F32", "F16", "BF16", "computed")
+_PARTS_OF_CODES = re.compile(r"(scale|scales|scale_inv|zero_?points?|q?zeros|g_idx|absmax|quant_map|quant_state|SCB|qweight|weight_packed|amax)\b")
+
+_DERIVED = re.compile(r"(inv_freq|_cached|position_ids|(attn|attention)\.(bias|masked_bias|causal_mask))$")
+"""Buffers that older versions of transformers saved and that are computed now."""
+_OF_THE_CACHE = re.compile(r"(\b[qkv]_scale|\bkv_scale|\b[qkv]_proj\.output_scale|\bprob_output_scale|\b[qkv]_zero_point)$")
+_OTHER_PARTS = re.compile(
+    r"(vision|visual|image|video|audio|speech|talker|code2wav|token2wav|projector|connector|mtp|nextn|eagle|medusa|"
+    r"v_head|value_head|reward_head|score|classifier)"
+)
+"""What models consist of besides the text decoder: encoders of other media, drafters, heads for other tasks."""
+_EXTRA_BLOCKS = ("num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers")
 
 
 def check_consistent(config: NormalConfig, tensors: Mapping[str, TensorLocation], folder: Path) -> None:
@@ -35,6 +56,62 @@ def check_consistent(config: NormalConfig, tensors: Mapping[str, TensorLocation]
     ):
         if value > limit:
             raise _mismatch(folder, name, value)
+
+
+def check_numbers(tensors: Mapping[str, TensorLocation], folder: Path) -> None:
+    """Nothing, when the tensors that are taken as they are hold numbers. Raises RequestError: naming one that holds codes of quantized weights."""
+    for name, location in tensors.items():
+        dtype = location.info.dtype
+        codes = dtype.startswith(("F8", "F6", "F4")) or (name.endswith("weight") and dtype not in _NUMBERS)
+        if codes or name.endswith(_PACKED):
+            raise RequestError(
+                f"the tensor {clean(name, limit=200)!r} in {shown(folder)} is quantized ({dtype}), but config.json has no quantization_config that "
+                "covers it: fetch config.json, or quantize_config.json next to it, again"
+            )
+
+
+def check_taken(model: PreTrainedModel, unexpected: Iterable[str], folder: Path) -> None:
+    """Nothing, when tensors for which the model has no place do not change what it predicts.
+
+    Args:
+        model: as config.json describes it; may be on the meta device.
+        unexpected: names of the tensors, in the model's own words.
+        folder: names the checkpoint in complaints.
+
+    Raises:
+        RequestError: naming the first that belongs to the text decoder, or to nothing that is known.
+    """
+    modules, decoder = {path for path, _ in model.named_modules()}, decoder_path(model)
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    heads = {path for path, module in model.named_modules() if head is not None and module is head}
+    ignored = [re.compile(pattern) for pattern in getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()]
+
+    def matters(name: str) -> bool:
+        if _DERIVED.search(name) or _OF_THE_CACHE.search(name) or any(pattern.search(name) for pattern in ignored):
+            return False
+        parts = name.split(".")
+        above = {".".join(parts[:end]) for end in range(1, len(parts))} & modules
+        inside = any(path in heads or (path.startswith(decoder) and f"{path}." != decoder) for path in above)
+        return not _is_extra_block(model, name) if inside else _OTHER_PARTS.search(name) is None
+
+    stray = sorted(name for name in unexpected if matters(name))
+    if not stray:
+        return
+    more = f" and {len(stray) - 1} more" if len(stray) > 1 else ""
+    why = "the weights do not belong to this config.json"
+    if _PARTS_OF_CODES.search(stray[0]):
+        why = "it is part of quantized weights whose format config.json does not state in quantization_config, fetch config.json again"
+    raise RequestError(
+        f"the tensor {clean(stray[0], limit=200)!r}{more} in {shown(folder)} is not part of the model that config.json describes: {why}"
+    )
+
+
+def _is_extra_block(model: PreTrainedModel, name: str) -> bool:
+    """Whether a tensor is of a block that predicts further tokens, which follows the decoder's own."""
+    config = model.config.get_text_config()
+    extra = next((count for key in _EXTRA_BLOCKS if isinstance(count := getattr(config, key, None), int)), 0)
+    depth, found = getattr(config, "num_hidden_layers", 0), re.search(r"\.(\d+)\.", name)
+    return found is not None and depth <= int(found[1]) < depth + extra
 
 
 def _mismatch(folder: Path, name: str, value: int) -> RequestError:

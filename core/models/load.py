@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,9 @@ import torch
 from core.errors import LlmoptError, RequestError
 from core.models.config.normal_config import normalize
 from core.models.config.quantization import quantization_of
-from core.models.consistency import check_consistent
+from core.models.consistency import check_consistent, check_numbers, check_taken
 from core.models.disk.files import read_object, reason, shown
-from core.models.disk.headers import model_tensors
+from core.models.disk.headers import model_tensors, weight_files
 from core.models.disk.tensors import check_finite
 from core.models.source import ModelSource, require_folder
 from core.sanitize import clean
@@ -38,11 +39,16 @@ def load_model(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
 
     folder = require_folder(source) if isinstance(source, ModelSource) else source
     config = read_object(folder / "config.json")
-    if quantization_of(config, folder) is None:
-        check_consistent(normalize(config), model_tensors(folder), folder)
+    tensors, quantization = model_tensors(folder), quantization_of(config, folder)
+    if quantization is None:
+        check_consistent(normalize(config), tensors, folder)
+        check_numbers(tensors, folder)
+    else:
+        _check_method(quantization, config, folder)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
+            **_file_of_another_name(folder),
             dtype="auto" if dtype is None else dtype,
             trust_remote_code=False,
             local_files_only=True,
@@ -57,12 +63,42 @@ def load_model(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
     missing = sorted(loaded[1].get("missing_keys", ()))
     if missing:
         raise RequestError(f"the tensor {clean(missing[0], limit=200)!r} is missing in {shown(folder)}: fetch the model again")
+    check_taken(model, loaded[1].get("unexpected_keys", ()), folder)
     for name, parameter in model.named_parameters():
         check_finite(name, parameter, shown(folder))
     model.eval()  # type: ignore[no-untyped-call]
     model.requires_grad_(False)
     placed: PreTrainedModel = model.to(device)  # type: ignore[arg-type]
     return placed
+
+
+def _check_method(quantization: Mapping[str, object], config: Mapping[str, Any], folder: Path) -> None:
+    """Nothing, when transformers dequantizes this checkpoint; it takes the codes of all others for weights without a word.
+
+    Raises:
+        RequestError: a method that it does not know, or one that is stated where it does not look.
+    """
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as METHODS
+
+    text = config.get("text_config")
+    seen = config.get("quantization_config") or (text.get("quantization_config") if isinstance(text, Mapping) else None)
+    method = quantization.get("quant_method")
+    known = method in METHODS or (isinstance(seen, Mapping) and (seen.get("load_in_8bit") or seen.get("load_in_4bit")))
+    if not known or not seen:
+        why = "which neither this program nor transformers can read" if not known else "which transformers only reads from config.json"
+        raise RequestError(f"{shown(folder)} is quantized by {clean(str(method), limit=40)!r}, {why}: give the original model")
+
+
+def _file_of_another_name(folder: Path) -> dict[str, object]:
+    """Arguments that have transformers read the one file that it would not find."""
+    from transformers import AutoConfig
+
+    entry = weight_files(folder).entry
+    if entry is None:
+        return {}
+    config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    config.transformers_weights = entry
+    return {"config": config}
 
 
 def load_tokenizer(source: ModelSource | Path) -> PreTrainedTokenizerBase:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.errors import RequestError
 from core.models.config.defaults import causal_model_types, model_types
-from core.models.disk.files import read_object, reason, shown
+from core.models.disk.files import STAND_IN_BYTES, read_object, reason, refuse_stand_in, shown
 from core.models.disk.gguf_header import read_gguf_header
 from core.models.disk.headers import INDEX_FILE, SINGLE_FILE, model_tensors
 from core.models.find.hub_cache import cached_snapshot, is_model_id, is_offline
@@ -18,6 +18,10 @@ __all__ = ["ModelListing", "ModelProblem", "ModelSource", "list_models", "requir
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _WANTED = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "LICENSE*", "README.md"]
+_READ_LATER = (
+    "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model", "*.tiktoken", "tekken.json",
+    "chat_template*", "generation_config.json",
+)  # fmt: skip
 _UNWANTED = ["original/*", "consolidated*", "onnx/*"]
 
 
@@ -53,6 +57,7 @@ def check_folder(folder: Path) -> None:
     if not config_file.is_file():
         raise RequestError(_without_config(folder))
     config = read_object(config_file)
+    _refuse_stand_ins(folder)
     if not any((folder / file).exists() for file in (SINGLE_FILE, INDEX_FILE)) and not any(folder.glob("*.safetensors")):
         pickled = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLED)
         if pickled:
@@ -127,6 +132,15 @@ def _download(name: str) -> Path:
         raise RequestError(
             f"{clean(name)} is neither a path nor in the Hugging Face cache, and could not be downloaded ({reason(error)}): give a folder"
         ) from error
+
+
+def _refuse_stand_ins(folder: Path) -> None:
+    """Whatever transformers reads next to config.json and the weights is the file itself. Raises RequestError: naming one that only points to it."""
+    for pattern in _READ_LATER:
+        for file in folder.glob(pattern):
+            if file.is_file():
+                with file.open("rb") as stream:
+                    refuse_stand_in(file, stream.read(STAND_IN_BYTES))
 
 
 def _check_model_type(config_file: Path, model_type: object, *, remote_code: bool) -> None:

@@ -9,8 +9,8 @@ from core.models.disk.files import read_object
 
 _KEYS = ("quantization_config", "compression_config")
 _NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
-_BESIDE = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
-"""Files of older tools next to config.json, and the method that they mean when they name none."""
+_BESIDE = {"quantize_config.json": "gptq", "quant_config.json": "awq", "hf_quant_config.json": "modelopt"}
+"""Files of other tools next to config.json, and the method that they mean when they name none."""
 
 
 def quantization_of(config: Mapping[str, object], folder: Path | None = None) -> dict[str, object] | None:
@@ -18,7 +18,7 @@ def quantization_of(config: Mapping[str, object], folder: Path | None = None) ->
 
     Args:
         config: contents of config.json.
-        folder: where the file is; older GPTQ and AWQ tools wrote quantize_config.json or quant_config.json next to it.
+        folder: where the file is; other tools write quantize_config.json, quant_config.json or hf_quant_config.json next to it.
 
     Raises:
         RequestError: such a file is damaged.

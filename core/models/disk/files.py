@@ -12,6 +12,17 @@ from core.sanitize import clean
 
 MAX_CONFIG_BYTES = 16 * 2**20
 MAX_INDEX_BYTES = 100 * 2**20
+STAND_IN_BYTES = 64
+"""As many of a file's first bytes show that it is not the file itself."""
+
+_STAND_INS = {
+    b"version https://git-lfs.github.com/": "a Git LFS pointer",
+    b"version https://hawser.github.com/": "a Git LFS pointer",
+    b"/annex/objects/": "a git-annex pointer",
+    b"# xet version": "a Xet pointer",
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+}
 
 
 def shown(path: Path | str) -> str:
@@ -23,6 +34,14 @@ def reason(error: BaseException) -> str:
     """What an exception says, in one line that is fit to be shown."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
     return clean(text, limit=300)
+
+
+def refuse_stand_in(path: Path, head: bytes) -> None:
+    """Nothing, when a file that begins with these bytes is the file itself. Raises RequestError: it only points to it, or is a download page."""
+    kind = next((kind for start, kind in _STAND_INS.items() if head.lstrip().lower().startswith(start)), None)
+    if kind is not None:
+        mend = "run `git lfs pull` in its folder, or fetch the file again" if "LFS" in kind else "fetch the file again"
+        raise RequestError(f"{shown(path)} is {kind}, not the file itself: {mend}")
 
 
 def parse_json(text: bytes, what: str, *, unique_keys: bool = False) -> Any:
@@ -63,6 +82,7 @@ def read_object(path: Path, *, limit: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
         raise RequestError(f"cannot read {shown(path)}: {reason(error)}") from error
     if len(text) > limit:
         raise RequestError(f"{shown(path)} is larger than {limit >> 20} MiB, more than such a file ever is: the file is damaged, fetch it again")
+    refuse_stand_in(path, text[:STAND_IN_BYTES])
     value = parse_json(text, shown(path))
     if not isinstance(value, dict):
         raise RequestError(f"{shown(path)} does not hold a JSON object: the file is damaged, fetch it again")

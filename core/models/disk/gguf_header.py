@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from core.errors import RequestError
-from core.models.disk.files import reason, shown
+from core.models.disk.files import STAND_IN_BYTES, reason, refuse_stand_in, shown
 from core.sanitize import clean
 
 _SCALARS = {0: "B", 1: "b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "?", 10: "<Q", 11: "<q", 12: "<d"}
@@ -62,6 +62,8 @@ def read_gguf_header(path: Path, *, long_arrays: bool = False) -> GgufHeader:
         if not path.is_file():
             raise RequestError(f"{shown(path)} is not a file: give a .gguf file")
         with path.open("rb") as stream:
+            refuse_stand_in(path, stream.read(STAND_IN_BYTES))
+            stream.seek(0)
             return _Reader(stream, path.stat().st_size, shown(path), _MOST_ITEMS if long_arrays else _KEPT_ITEMS).header()
     except (OSError, ValueError) as error:
         raise RequestError(f"cannot read {shown(path)}: {reason(error)}") from error

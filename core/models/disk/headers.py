@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import RequestError
-from core.models.disk.files import MAX_INDEX_BYTES, parse_json, read_object, reason, shown
+from core.models.disk.files import MAX_INDEX_BYTES, STAND_IN_BYTES, parse_json, read_object, reason, refuse_stand_in, shown
 from core.sanitize import clean
 
 MAX_HEADER_BYTES = 100_000_000
@@ -91,6 +91,8 @@ def read_header(path: Path) -> Header:
 def _read_header(path: Path, _modified: int, _size: int) -> Header:
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
+        refuse_stand_in(path, stream.read(STAND_IN_BYTES))
+        stream.seek(0)
         if size < 8:
             raise RequestError(f"{shown(path)} is not a safetensors file: it has {size} bytes; fetch it again")
         length = int.from_bytes(stream.read(8), "little")
@@ -124,48 +126,80 @@ def parse_header(text: bytes, what: str, *, data_begin: int, file_size: int) -> 
 
 
 def model_tensors(folder: Path) -> dict[str, TensorLocation]:
-    """Every tensor of a model folder by name: from `model.safetensors`, or from the index and all its shards.
+    """Every tensor of a model folder by name, from the files that transformers reads: of a tensor in several shards the last counts.
 
     Raises:
-        RequestError: no safetensors, a shard that is missing or damaged, an index that points out of the folder
-            or names a tensor its shard does not hold.
+        RequestError: no safetensors, a file that is missing or damaged, an index that points out of the folder or names a tensor that no shard holds.
     """
-    index = folder / INDEX_FILE
+    files = weight_files(folder)
+    result = {name: TensorLocation(file, info) for file in files.paths for name, info in files.header(file).tensors.items()}
+    lost = next((name for name in files.names if name not in result), None)
+    if lost is not None:
+        raise RequestError(f"{shown(folder / INDEX_FILE)} names {clean(lost, limit=120)!r}, and no shard holds it: fetch the model again")
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFiles:
+    """The files that a model folder's weights are read from, in reading order."""
+
+    paths: tuple[Path, ...]
+    names: tuple[str, ...] = ()
+    """Tensors that the index names; empty without one."""
+    entry: str | None = None
+    """The file that transformers must be given by name, because it would not find it."""
+
+    def header(self, path: Path) -> Header:
+        """The header of one of them; of a damaged file next to an index the complaint names both. Raises RequestError: as of `read_header`."""
+        try:
+            return read_header(path)
+        except RequestError as error:
+            index = path.with_name(INDEX_FILE)
+            if path.name != SINGLE_FILE or not index.exists():
+                raise
+            raise RequestError(
+                f"{error}; {INDEX_FILE} next to it is not read while {SINGLE_FILE} is there: if its shards are the model, remove {SINGLE_FILE}"
+            ) from error
+
+
+def weight_files(folder: Path) -> WeightFiles:
+    """The files that transformers reads: the one that config.json names, else `model.safetensors`, else all shards of the index.
+
+    A single file of another name is read as well, as older quantizers wrote it.
+
+    Raises:
+        RequestError: there are none, one is missing, or the index is damaged or points out of the folder.
+    """
+    stated = read_object(folder / "config.json").get("transformers_weights") if (folder / "config.json").is_file() else None
+    if isinstance(stated, str) and not stated.endswith(".index.json"):
+        return WeightFiles((_inside(folder, stated, folder / "config.json"),))
+    single, index = folder / SINGLE_FILE, folder / (stated if isinstance(stated, str) else INDEX_FILE)
+    if stated is None and single.is_file():
+        return WeightFiles((single,))
     if index.exists():
         return _indexed(folder, index)
-    single = folder / SINGLE_FILE
-    if single.exists():
-        return {name: TensorLocation(single, info) for name, info in read_header(single).tensors.items()}
     others = sorted(folder.glob("*.safetensors"))
     if len(others) == 1:
-        return {name: TensorLocation(others[0], info) for name, info in read_header(others[0]).tensors.items()}
+        return WeightFiles((others[0],), entry=others[0].name)
     if others:
         raise RequestError(f"{shown(folder)} has {len(others)} safetensors files and no {INDEX_FILE}: fetch the index that belongs to them")
     raise RequestError(f"{shown(folder)} has no safetensors weights: give a folder with {SINGLE_FILE} or {INDEX_FILE}")
 
 
-def _indexed(folder: Path, index: Path) -> dict[str, TensorLocation]:
+def _indexed(folder: Path, index: Path) -> WeightFiles:
     weight_map = read_object(index, limit=MAX_INDEX_BYTES).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+    if not isinstance(weight_map, dict) or not weight_map or not all(isinstance(file, str) for file in weight_map.values()):
         raise RequestError(f"{shown(index)} has no weight_map of names to files: the file is damaged, fetch it again")
-    headers: dict[str, Header] = {}
-    for file in sorted(set(weight_map.values())):
-        if not _is_plain_name(file):
-            raise RequestError(
-                f"{shown(index)} points to {clean(file, limit=120)!r}, which is not a file of that folder: do not trust this checkpoint"
-            )
-        if not (folder / file).is_file():
-            raise RequestError(f"the shard {clean(file, limit=120)} of {shown(folder)} is missing: fetch the model again")
-        headers[file] = read_header(folder / file)
-    result: dict[str, TensorLocation] = {}
-    for name, file in weight_map.items():
-        info = headers[file].tensors.get(name)
-        if info is None:
-            raise RequestError(
-                f"{shown(index)} says that {clean(file, limit=120)} holds {clean(name, limit=120)!r}, and it does not: fetch the model again"
-            )
-        result[name] = TensorLocation(folder / file, info)
-    return result
+    return WeightFiles(tuple(_inside(folder, file, index) for file in sorted(set(weight_map.values()))), tuple(weight_map))
+
+
+def _inside(folder: Path, file: str, by: Path) -> Path:
+    """A weight file that another file names. Raises RequestError: it is not in the folder."""
+    if not _is_plain_name(file):
+        raise RequestError(f"{shown(by)} points to {clean(file, limit=120)!r}, which is not a file of that folder: do not trust this checkpoint")
+    if not (folder / file).is_file():
+        raise RequestError(f"the shard {clean(file, limit=120)} of {shown(folder)} is missing: fetch the model again")
+    return folder / file
 
 
 def _is_plain_name(file: str) -> bool:

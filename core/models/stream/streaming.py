@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from core.errors import RequestError
 from core.models.config.normal_config import normalize
 from core.models.config.quantization import quantization_of
-from core.models.consistency import check_consistent
+from core.models.consistency import check_consistent, check_numbers, check_taken
 from core.models.disk.files import read_object, shown
 from core.models.disk.headers import TensorLocation, model_tensors
 from core.models.disk.tensors import Reader
@@ -72,12 +72,14 @@ class StreamedModel:
         self.device = torch.device(device)
         tensors, reader = (model_tensors(folder), None) if stored is None else (stored.tensors, stored.reader)
         check_consistent(normalize(read_object(folder / "config.json")), tensors, folder)
+        check_numbers(tensors, folder)
         self.model: PreTrainedModel = build_skeleton(folder, dtype)
         _use_fast_products(self.model)
         self.blocks: Blocks = find_blocks(self.model)
         self._decoder = decoder_path(self.model)
         self._recorder = BlockRecorder(self.model, list(self.blocks.modules))
         self._weights = ResidentWeights(self.model, tensors, folder, self.device, overlay or {}, reader)
+        check_taken(self.model, self._weights.plan.unexpected, folder)
         self._embedding = self._weights.names_of(self.model.get_input_embeddings())
         self._head = self._weights.names_of(self.model.get_output_embeddings())  # type: ignore[no-untyped-call]
         self._weights.check_complete(lambda name: self._is_in_block(name) or self._is_outer(name))

@@ -43,8 +43,10 @@ class Group:
 class WeightPlan:
     """Groups of a whole checkpoint."""
 
-    def __init__(self, groups: Iterable[Group]) -> None:
+    def __init__(self, groups: Iterable[Group], unexpected: Iterable[str] = ()) -> None:
         self.groups = list(groups)
+        self.unexpected = tuple(unexpected)
+        """Tensors that no parameter takes, by the name that one would have."""
         self._names = {group.target: group.pieces[0][0] for group in self.groups if group.converter is None}
 
     def under(self, prefix: str) -> Iterator[Group]:
@@ -59,7 +61,8 @@ class WeightPlan:
 def plan_weights(model: PreTrainedModel, names: Iterable[str]) -> WeightPlan:
     """Match a checkpoint's tensor names with a model's parameters and persistent buffers.
 
-    Tensors that no parameter takes are left out, as transformers does.
+    Raises:
+        RequestError: two tensors for one parameter.
     """
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key
@@ -71,18 +74,20 @@ def plan_weights(model: PreTrainedModel, names: Iterable[str]) -> WeightPlan:
     by_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}
     prefix = model.base_model_prefix
     groups: dict[str, Group] = {}
+    unexpected: list[str] = []
     for name in sorted(names, key=dot_natural_key):
         target, pattern = rename_source_key(name, renamings, converters, prefix, known)
         if target not in known and name in known:
             target, pattern = rename_source_key(name, [], [], prefix, known)
         if target not in known:
+            unexpected.append(target)
             continue
         converter = by_pattern[pattern] if pattern is not None else None
         group = groups.setdefault(target, Group(target, converter))
         if group.converter is None and group.pieces:
             raise RequestError(f"the checkpoint holds {clean(target, limit=200)!r} twice, once as {clean(name, limit=200)!r}: fetch it again")
         group.pieces.append((name, pattern))
-    return WeightPlan(groups.values())
+    return WeightPlan(groups.values(), unexpected)
 
 
 def place(model: nn.Module, name: str, tensor: Tensor) -> None:
