@@ -19,7 +19,7 @@ from core.evaluate.result import Convention, EvaluateResult
 from core.evaluate.spec import EvaluateSpec
 from core.evaluate.summary import divergence_of, perplexity_of
 from core.evaluate.windows import windows_of
-from core.formats.opening import tokenizer_of
+from core.formats.opening import not_computed, tokenizer_of
 from core.measure.peak_memory import peak_rss_bytes
 from core.models.card import ModelCard
 from core.models.resolve import resolve
@@ -79,7 +79,7 @@ def run(spec: EvaluateSpec, context: Context) -> EvaluateResult:
         bytes=None if encoding.token_bytes is None else int(encoding.token_bytes[windows.scored_positions()].sum()),
         dtype=", ".join(dict.fromkeys(_arithmetic(spec, cards, context.device))),
     )
-    warnings = _warnings(spec, encoding)
+    warnings = _warnings(spec, encoding, sources)
     for warning in warnings:
         context.log(warning)
     return _result(spec, tracks, convention, warnings, time.monotonic() - began)
@@ -125,10 +125,11 @@ def _arithmetic(spec: EvaluateSpec, cards: Sequence[ModelCard], device: str) -> 
     return [*names[:-1], "llama.cpp"] if spec.engine == "llama.cpp" else names
 
 
-def _warnings(spec: EvaluateSpec, encoding: Encoding) -> tuple[str, ...]:
-    if len(encoding.tokens) >= spec.tokens:
-        return ()
-    return (f"the text has {len(encoding.tokens)} tokens, fewer than the {spec.tokens} requested",)
+def _warnings(spec: EvaluateSpec, encoding: Encoding, sources: Sequence[ModelSource]) -> tuple[str, ...]:
+    found = [not_computed(source) for source in sources]
+    if len(encoding.tokens) < spec.tokens:
+        found.append(f"the text has {len(encoding.tokens)} tokens, fewer than the {spec.tokens} requested")
+    return tuple(warning for warning in found if warning is not None)
 
 
 def _result(spec: EvaluateSpec, tracks: Sequence[Track], convention: Convention, warnings: tuple[str, ...], seconds: float) -> EvaluateResult:

@@ -14,7 +14,9 @@ from core.formats.gguf.read.opening import companion_folder, open_gguf
 from core.formats.registry import FORMATS, read_format
 from core.formats.weights import QuantizedWeights
 from core.models.config.quantization import quantization_of
+from core.models.consistency import of_the_cache
 from core.models.disk.files import read_object, shown
+from core.models.disk.headers import model_tensors
 from core.models.load import load_model, load_tokenizer
 from core.models.source import ModelSource, require_folder
 from core.models.stream.streaming import Stored, StreamedModel
@@ -82,6 +84,16 @@ def open_packed(source: ModelSource, dtype: torch.dtype | None = None, device: s
         return model, {}
     names = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     return model, use_packed(model, {name: weights.stored(name) for name in weights.linears if name in names})
+
+
+def not_computed(source: ModelSource) -> str | None:
+    """What a checkpoint asks of whoever runs it and figures here leave out, as a sentence: a scheme for its KV cache; None when there is nothing."""
+    if source.kind == "gguf":
+        return None
+    config = quantization_of(read_object(source.path / "config.json"), source.path) or {}
+    if not config.get("kv_cache_scheme") and not any(of_the_cache(name) for name in model_tensors(source.path)):
+        return None
+    return f"{source.title} declares a scheme for its KV cache (kv_cache_scheme, k_scale), by which engines round keys and values: figures are without it"
 
 
 def can_read(config: Mapping[str, object]) -> bool:

@@ -87,7 +87,7 @@ def check_taken(model: PreTrainedModel, unexpected: Iterable[str], folder: Path)
     ignored = [re.compile(pattern) for pattern in getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()]
 
     def matters(name: str) -> bool:
-        if _DERIVED.search(name) or _OF_THE_CACHE.search(name) or any(pattern.search(name) for pattern in ignored):
+        if _DERIVED.search(name) or of_the_cache(name) or any(pattern.search(name) for pattern in ignored):
             return False
         parts = name.split(".")
         above = {".".join(parts[:end]) for end in range(1, len(parts))} & modules
@@ -104,6 +104,11 @@ def check_taken(model: PreTrainedModel, unexpected: Iterable[str], folder: Path)
     raise RequestError(
         f"the tensor {clean(stray[0], limit=200)!r}{more} in {shown(folder)} is not part of the model that config.json describes: {why}"
     )
+
+
+def of_the_cache(name: str) -> bool:
+    """Whether a tensor of this name says how keys and values are rounded."""
+    return _OF_THE_CACHE.search(name) is not None
 
 
 def _is_extra_block(model: PreTrainedModel, name: str) -> bool:

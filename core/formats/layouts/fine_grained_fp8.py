@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self, cast
 
-import torch
 from torch import Tensor
 
 from core.errors import RequestError
-from core.formats.layouts.compressed_tensors.floats import fp8_codes, scale_shapes, stored_scales
+from core.formats.layouts.compressed_tensors.floats import fp8_codes, scale_shapes, stored_input_scale, stored_scales
 from core.numerics.activations import ActivationQuantizer
 from core.numerics.fp8.codec import E4M3
 from core.numerics.fp8.tensor import BLOCK, Float8Tensor, Fp8Granularity, GroupedInputs
@@ -63,12 +62,11 @@ class FineGrainedFp8:
         """Undo `compress`; errors as of `Format`."""
         codes = fp8_codes(name, tensors)
         mark = next((mark for mark in _MARKS if f"{name}{mark}" in tensors), _MARKS[0])
-        widened = {key: _widened(tensor) for key, tensor in tensors.items() if key.startswith(name)}
-        scales = stored_scales(f"{name}{mark}", widened, scale_shapes(codes, self.granularity))
+        scales = stored_scales(f"{name}{mark}", tensors, scale_shapes(codes, self.granularity))
         inputs: ActivationQuantizer = GroupedInputs("fp8-e4m3") if self.granularity == "block" else ActivationQuantizer("fp8-e4m3")
         if self.static_inputs:
             stored = next((part for part in _INPUT_SCALES if f"{name}.{part}" in tensors), _INPUT_SCALES[0])
-            inputs = ActivationQuantizer("fp8-e4m3", stored_scales(f"{name}.{stored}", widened, [(1,), ()]))
+            inputs = ActivationQuantizer("fp8-e4m3", stored_input_scale(f"{name}.{stored}", tensors))
         return Float8Tensor(codes, scales, self.granularity, E4M3, inputs)
 
     def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
@@ -105,8 +103,3 @@ class FineGrainedFp8:
                 "blocks of 8-bit floats with a static activation_scheme cannot be read: engines round the inputs of blocks at run time"
             )
         return cls("tensor" if block is None else "block", activations == "static")
-
-
-def _widened(tensor: Tensor) -> Tensor:
-    """Scales that are stored as bare exponents (UE8M0), as float32."""
-    return tensor.float() if tensor.dtype == torch.float8_e8m0fnu else tensor

@@ -28,20 +28,23 @@ _CARRIED = (
     "tokenizer*",
     "special_tokens_map.json",
     "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
+    "vocab*",
+    "merges*",
     "*.model",
     "*.tiktoken",
+    "*.spm",
+    "tekken.json",
     "chat_template*",
-    "preprocessor_config.json",
-    "processor_config.json",
+    "additional_chat_templates",
+    "*processor_config.json",
     "LICENSE*",
     "LICENCE*",
     "NOTICE*",
     "COPYING*",
     "USE_POLICY*",
 )
+
+_CARRIED_FOLDERS = ("additional_chat_templates", "chat_templates")
 
 
 class ShardWriter:
@@ -140,7 +143,7 @@ class ShardWriter:
                 if file.is_file() and not target.exists() and file.suffix not in {".safetensors", ".bin", ".pt", ".pth", ".py"}:
                     shutil.copyfile(file, target)
                     sync(target)
-                elif file.is_dir() and file.name == "chat_templates" and not target.exists():
+                elif file.is_dir() and file.name in _CARRIED_FOLDERS and not target.exists():
                     shutil.copytree(file, target)
 
 

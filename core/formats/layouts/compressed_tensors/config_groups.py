@@ -111,6 +111,11 @@ class ConfigGroups:
         """From a `quantization_config` of any version of the package. Raises RequestError: a scheme that cannot be read, in one sentence."""
         _refuse_what_is_beyond_a_weight(config)
         groups = config.get("config_groups")
+        if groups == {} and config.get("kv_cache_scheme"):
+            raise RequestError(
+                "quantization_config quantizes only the KV cache (kv_cache_scheme), which is not computed here: "
+                "remove quantization_config from config.json to read the weights, which are plain"
+            )
         if not isinstance(groups, Mapping) or not groups:
             raise RequestError(_DAMAGED.format(what="no config_groups"))
         named: list[Target] = []
@@ -159,6 +164,11 @@ def _refuse_what_is_beyond_a_weight(config: Mapping[str, object]) -> None:
     sparse = sparsity.get("format") if isinstance(sparsity, Mapping) else None
     if sparse not in (None, "dense"):
         raise RequestError(f"the weights are stored sparse ({clean(str(sparse), limit=40)}), which cannot be read: save them dense")
+    if config.get("quantization_status") == "decompressed":
+        raise RequestError(
+            "quantization_status is 'decompressed': transformers unpacked these weights and saved them next to their old scales, "
+            "give the checkpoint from before, or the original model"
+        )
     transforms = config.get("transform_config")
     if isinstance(transforms, Mapping) and transforms.get("config_groups"):
         raise RequestError("the weights are rotated by transforms at run time (transform_config), which cannot be read: quantize without transforms")

@@ -65,7 +65,7 @@ class FloatQuantized:
         if self.inputs is None:
             return None
         if self.inputs == "static":
-            return ActivationQuantizer("fp8-e4m3", stored_scales(f"{name}.input_scale", tensors, [(1,), ()]))
+            return ActivationQuantizer("fp8-e4m3", stored_input_scale(f"{name}.input_scale", tensors))
         return GroupedInputs("fp8-e4m3") if self.granularity == "block" else ActivationQuantizer("fp8-e4m3")
 
     def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
@@ -169,16 +169,26 @@ def fp8_codes(name: str, tensors: Mapping[str, Tensor], kind: Fp8Format = E4M3) 
 
 
 def stored_scales(name: str, tensors: Mapping[str, Tensor], shapes: list[tuple[int, ...]]) -> Tensor:
-    """Scales of a linear, brought to the first of the shapes that they may have.
+    """Scales of a linear, brought to the first of the shapes that they may have; bare exponents (UE8M0) become float32.
 
     Raises:
-        RequestError: they are missing, of another shape or dtype, or not all positive and finite.
+        RequestError: they are missing, of another shape or dtype, or not all finite and at least 0, as the scale of zeros is.
     """
     scales, shown = tensors.get(name), clean(name, limit=200)
     if scales is None:
         raise RequestError(f"the tensor {shown} is missing: fetch the checkpoint again")
+    if scales.dtype == torch.float8_e8m0fnu:
+        scales = scales.float()
     if tuple(scales.shape) not in shapes or scales.dtype not in _SCALE_DTYPES:
         raise RequestError(f"the tensor {shown} is {scales.dtype} {list(scales.shape)}, and the scheme keeps scales of shape {list(shapes[0])} there")
-    if not bool((torch.isfinite(scales) & (scales > 0)).all()):
-        raise RequestError(f"the tensor {shown} holds a scale that is not a positive number: the checkpoint is damaged, fetch it again")
+    if not bool((torch.isfinite(scales) & (scales >= 0)).all()):
+        raise RequestError(f"the tensor {shown} holds a scale that is negative or not a finite number: the checkpoint is damaged, fetch it again")
     return scales.reshape(shapes[0])
+
+
+def stored_input_scale(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+    """The fixed scale [1] of a linear's inputs, which they are divided by. Raises RequestError: as of `stored_scales`, or it is 0."""
+    scale = stored_scales(name, tensors, [(1,), ()])
+    if not bool(scale > 0):
+        raise RequestError(f"the tensor {clean(name, limit=200)} is not a positive number: the checkpoint is damaged, fetch it again")
+    return scale

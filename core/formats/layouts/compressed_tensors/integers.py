@@ -168,7 +168,8 @@ class CompressedTensors:
     def config(self, ignore: list[str], *, dequantize: bool = False) -> dict[str, object]:
         """The `quantization_config` of config.json; arguments as of `Format`."""
         weights = self._arguments(self.bits, self.granularity, symmetric=self.symmetric, dynamic=False)
-        weights |= {"group_size": self.group_size if self.granularity == "group" else None, "actorder": "weight" if self.act_order else None}
+        grouped = self.granularity == "group"
+        weights |= {"group_size": self.group_size if grouped else None, "actorder": "weight" if self.act_order and grouped else None}
         fixed = self.activation_scales == "static"
         strategy = "tensor" if fixed else "token"
         inputs = self._arguments(8, strategy, symmetric=True, dynamic=not fixed) if self.activation_bits == 8 else None
