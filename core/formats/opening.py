@@ -93,7 +93,9 @@ def not_computed(source: ModelSource) -> str | None:
     config = quantization_of(read_object(source.path / "config.json"), source.path) or {}
     if not config.get("kv_cache_scheme") and not any(of_the_cache(name) for name in model_tensors(source.path)):
         return None
-    return f"{source.title} declares a scheme for its KV cache (kv_cache_scheme, k_scale), by which engines round keys and values: figures are without it"
+    return (
+        f"{source.title} declares a scheme for its KV cache (kv_cache_scheme, k_scale), by which engines round keys and values: it is left out here"
+    )
 
 
 def can_read(config: Mapping[str, object]) -> bool:

@@ -63,6 +63,7 @@ def load_model(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
     missing = sorted(loaded[1].get("missing_keys", ()))
     if missing:
         raise RequestError(f"the tensor {clean(missing[0], limit=200)!r} is missing in {shown(folder)}: fetch the model again")
+    state_generation(model, folder)
     check_taken(model, loaded[1].get("unexpected_keys", ()), folder)
     for name, parameter in model.named_parameters():
         check_finite(name, parameter, shown(folder))
@@ -70,6 +71,21 @@ def load_model(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
     model.requires_grad_(False)
     placed: PreTrainedModel = model.to(device)  # type: ignore[arg-type]
     return placed
+
+
+def state_generation(model: PreTrainedModel, folder: Path) -> None:
+    """Give a model the settings of generation_config.json, which names the tokens that end a text. Raises RequestError: the file is damaged."""
+    from transformers import GenerationConfig
+
+    file = folder / "generation_config.json"
+    if not file.is_file():
+        return
+    try:
+        model.generation_config = GenerationConfig.from_dict(read_object(file))
+    except LlmoptError:
+        raise
+    except Exception as error:  # transformers raises whatever a field of the file led it to
+        raise RequestError(f"transformers cannot use {shown(file)}: {reason(error)}") from error
 
 
 def _check_method(quantization: Mapping[str, object], config: Mapping[str, Any], folder: Path) -> None:

@@ -143,9 +143,12 @@ class KvCache(Cache):
 
     def __init__(self, layers: Sequence[KvLayer]) -> None:
         super().__init__(layers=list(layers))
+        self.prompted = False
+        """Whether the prompt is complete."""
 
     def reset(self) -> None:
         """Forget everything."""
+        self.prompted = False
         for layer in self.layers:
             layer.reset()
 
@@ -194,6 +197,7 @@ class KvCache(Cache):
 
     def prefilled(self) -> None:
         """The prompt is complete."""
+        self.prompted = True
         for layer in self.layers:
             layer.prefilled()
 

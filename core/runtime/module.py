@@ -11,6 +11,7 @@ from torch import Tensor
 from core.errors import RequestError
 from core.runtime.cache import KvCache
 from core.runtime.caches.static import StaticKvLayer
+from core.runtime.changing_rope import TokenHistory, original_context
 from core.runtime.decoder import Tree
 from core.runtime.observed import observed
 from core.runtime.rows import Rows
@@ -44,6 +45,8 @@ class ModuleDecoder:
         self.cache = cache or KvCache([StaticKvLayer(max_tokens) for _ in range(config.num_hidden_layers)])
         self.hidden = torch.empty(0)
         self._windows = _windows_of(config)
+        switch = original_context(config)
+        self._history = TokenHistory(switch) if switch is not None and max_tokens > switch else None
         self._head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
         self.reset(batch)
 
@@ -57,10 +60,35 @@ class ModuleDecoder:
         self.batch = batch
         self._rows = Rows(batch, self.max_tokens, self.device)
         self.cache.reset()
+        if self._history is not None:
+            self._history.reset(batch, self.device)
 
     @torch.inference_mode()
     def forward(self, tokens: Tensor, *, real: Tensor | None = None, tree: Tree | None = None, last: bool = False) -> Tensor:
-        """Append tokens [B, n] and predict: logits [B, n, V], or [B, 1, V] with `last`."""
+        """Append tokens [B, n] and predict: logits [B, n, V], or [B, 1, V] with `last`.
+
+        Raises:
+            RequestError: as of `Decoder.forward`, or a tree where the rotary frequencies change.
+        """
+        depth = tokens.shape[1] if tree is None else int(tree.depths.max()) + 1
+        if self._history is None or not self._history.append(tokens, real, depth):
+            return self._append(tokens, real, tree, last)
+        if tree is not None:
+            raise RequestError("the rotary frequencies of this model change at this length, where trees cannot be verified: request fewer tokens")
+        return self._again(self._history, tokens.shape[1], last)
+
+    def _again(self, history: TokenHistory, count: int, last: bool) -> Tensor:
+        """Compute all keys by the frequencies that hold now; logits of the last `count` tokens, or of the last one."""
+        prompted = self.cache.prompted
+        self._rows = Rows(self.batch, self.max_tokens, self.device)
+        self.cache.reset()
+        logits = self._append(history.tokens, history.real, None, last)
+        self.hidden = self.hidden[:, -count:]
+        if prompted:
+            self.cache.prefilled()
+        return logits[:, -count:]
+
+    def _append(self, tokens: Tensor, real: Tensor | None, tree: Tree | None, last: bool) -> Tensor:
         count = tokens.shape[1]
         placed = self.cache.positions(count)
         positions = self._rows.append(count, real, tree, pads=self.cache.pads)
@@ -84,11 +112,16 @@ class ModuleDecoder:
     def keep(self, counts: Sequence[int], of: int) -> None:
         """Of the last `of` slots row b keeps its first `counts[b]`."""
         self.cache.forget(self._rows.keep(counts, of, pads=self.cache.pads))
+        if self._history is not None:
+            self._history.keep(torch.tensor(counts), of)
 
     @torch.inference_mode()
     def select(self, slots: Tensor) -> None:
         """Of the nodes of the last tree keep those at `slots`."""
-        self.cache.select(slots, self._rows.select(slots))
+        of = self._rows.select(slots)
+        self.cache.select(slots, of)
+        if self._history is not None:
+            self._history.select(slots, of)
 
     def _mask(self, count: int, tree: Tree | None) -> Tensor | dict[str, Tensor] | None:
         """What transformers makes its mask of: None, or bool [B, slots].

@@ -27,6 +27,7 @@ from core.models.card import ModelCard
 from core.models.kv_geometry import Geometry
 from core.models.resolve import resolve
 from core.models.source import ModelSource
+from core.runtime.changing_rope import original_context
 from core.runtime.generate import eos_tokens
 from core.runtime.sampling import Sampling
 from core.runtime.threads import on_one_thread
@@ -58,6 +59,12 @@ def _decode(spec: PagesSpec, source: ModelSource, context: RunContext) -> PagesR
     dtype = torch.float32 if context.device == "cpu" else _DTYPES.get(card.dtype, torch.float32)
     context.progress(0, 1, "loading the model")
     model, tokenizer = open_whole(source, dtype, context.device), tokenizer_of(source)
+    switch = original_context(model.config.get_text_config(decoder=True))
+    if switch is not None and found.longest > switch:
+        raise RequestError(
+            f"the rotary frequencies of {clean(card.name)} change after {switch:,} tokens, so that sequences of other lengths share no pages, "
+            f"and a sequence can have {found.longest:,}: lower prompt-tokens or new-tokens"
+        )
     tokens = tokenize(text.load(spec.text), tokenizer, text_tokens(spec)).tolist()
     if len(tokens) <= spec.system_tokens:
         raise RequestError(f"the text has {len(tokens)} tokens, but {spec.system_tokens} are shared by all prompts: give a longer text")

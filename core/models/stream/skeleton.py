@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from core.errors import RequestError
 from core.models.disk.files import reason, shown
+from core.models.load import state_generation
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -49,6 +50,7 @@ def build_skeleton(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
         raise
     except Exception as error:  # transformers raises whatever a field of the file led it to
         raise RequestError(f"transformers cannot build the model of {shown(folder / 'config.json')}: {reason(error)}") from error
+    state_generation(model, folder)
     model.eval()  # type: ignore[no-untyped-call]
     model.requires_grad_(False)
     return model

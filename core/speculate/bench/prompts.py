@@ -14,6 +14,7 @@ from torch import Tensor
 from core import text
 from core.errors import RequestError
 from core.evaluate.encoding import encode
+from core.runtime.prompts import prompt_tokens
 from core.sanitize import clean
 from core.speculate.spec import Task
 
@@ -50,7 +51,7 @@ def prompts_of(tokenizer: PreTrainedTokenizerBase, *, source: str, own: str | No
         RequestError: a text that is too short for one prompt, or an empty prompt.
     """
     if own is not None:
-        ids = tokenizer(own, verbose=False)["input_ids"]
+        ids = prompt_tokens(tokenizer, own)
         if not ids:
             raise RequestError("the prompt has no tokens: give at least one word, or omit it to use pieces of the text")
         return Prompts(torch.tensor([ids]), "a prompt of your own", text.Corpus("prompt", own).sha256)

@@ -44,8 +44,10 @@ class LlamaCppBackend:
         self._template = (self._model.metadata or {}).get("tokenizer.chat_template")
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """Tokens of a text."""
-        return list(self._model.tokenize(text.encode(), add_bos=special, special=True))
+        """Tokens of a text to be continued; `special`: with what the tokenizer puts before one."""
+        tokens = list(self._model.tokenize(text.encode(), add_bos=special, special=True))
+        appended = special and (self._model.metadata or {}).get("tokenizer.ggml.add_eos_token") == "true"
+        return tokens[:-1] if appended and tokens[-1] == self._model.token_eos() else tokens
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of tokens."""

@@ -13,6 +13,7 @@ from core.models.load import load_tokenizer
 from core.models.resolve import resolve
 from core.models.source import require_folder
 from core.runtime.generate import eos_tokens
+from core.runtime.prompts import prompt_tokens
 from core.sanitize import clean
 from engines.server.backends.base import TokenProbability, plain_chat
 
@@ -34,8 +35,8 @@ class TorchModel:
         self.vocabulary = int(config.vocab_size)
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """Tokens of a text."""
-        return list(self.tokenizer(text, add_special_tokens=special).input_ids)
+        """Tokens of a text to be continued; `special`: with what the tokenizer puts before one."""
+        return prompt_tokens(self.tokenizer, text) if special else list(self.tokenizer(text, add_special_tokens=False).input_ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of tokens."""

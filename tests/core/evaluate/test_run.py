@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from core import text
 from core.errors import Cancelled, RequestError
@@ -17,7 +19,10 @@ from core.evaluate.encoding import encode
 from core.evaluate.result import EvaluateResult
 from core.evaluate.run import run
 from core.evaluate.spec import EvaluateSpec
+from core.formats.layouts.compressed_tensors.integers import CompressedTensors
 from core.models.load import load_model, load_tokenizer
+from core.numerics.grid import Grid
+from core.quantize.linear.rtn import quantize
 from tests.core.evaluate.measure import perplexity
 
 
@@ -52,13 +57,13 @@ def spec_of(folder: Path, **values: Any) -> EvaluateSpec:
 
 @pytest.mark.parametrize("method", ["rtn", "fp8"])
 def test_packed_kernels_find_what_dequantized_weights_find(method: str, tiny_llama_dir: Path, novel: Path, tmp_path: Path) -> None:
-    from core.quantize.run import run as quantize
+    from core.quantize.run import run as quantize_folder
     from core.quantize.spec import QuantizeSpec
     from tests.benchmarks._silent import SilentContext
 
     folder = tmp_path / "quantized"
     settings: dict[str, Any] = {"group_size": 32} if method == "rtn" else {}
-    quantize(QuantizeSpec(model=str(tiny_llama_dir), method=method, eval_tokens=0, out=str(folder), **settings), SilentContext(tmp_path))
+    quantize_folder(QuantizeSpec(model=str(tiny_llama_dir), method=method, eval_tokens=0, out=str(folder), **settings), SilentContext(tmp_path))
     reference = run(spec_of(folder, text=str(novel), reference=str(tiny_llama_dir)), Recorder())
     context = Recorder()
     packed = run(spec_of(folder, text=str(novel), reference=str(tiny_llama_dir), kernels="packed"), context)
@@ -66,6 +71,28 @@ def test_packed_kernels_find_what_dequantized_weights_find(method: str, tiny_lla
     assert packed.kl_mean == pytest.approx(reference.kl_mean, rel=0.02)
     assert any("for 14 linears" in line and (method != "rtn" or "int4" in line) for line in context.lines)
     assert packed.evaluation.dtype == "float32, packed weights"
+
+
+@pytest.mark.parametrize("stated", ["kv_cache_scheme", "k_scale", "k_proj.output_scale"])
+def test_a_scheme_for_the_cache_is_said_to_be_left_out(stated: str, tiny_llama_dir: Path, novel: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_llama_dir, folder)
+    if stated == "kv_cache_scheme":
+        config = json.loads((folder / "config.json").read_text())
+        scheme = CompressedTensors(4, True, "group", 32)
+        tensors = {name: tensor for name, tensor in load_file(folder / "model.safetensors").items() if not name.endswith("up_proj.weight")}
+        for layer in range(2):
+            name = f"model.layers.{layer}.mlp.up_proj"
+            weight = load_file(tiny_llama_dir / "model.safetensors")[f"{name}.weight"].float()
+            tensors |= scheme.compress(name, quantize(weight, None, Grid(4, True, "group", 32)))
+        change = {"quantization_config": scheme.config(["lm_head"]) | {"kv_cache_scheme": {"num_bits": 8, "type": "float"}}}
+        (folder / "config.json").write_text(json.dumps(config | change))
+    else:
+        tensors = load_file(folder / "model.safetensors") | {f"model.layers.0.self_attn.{stated}": torch.ones(1)}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    for streaming in ("on", "off"):
+        found = run(spec_of(folder, text=str(novel), streaming=streaming), Recorder())
+        assert any("KV cache" in warning for warning in found.warnings)
 
 
 def test_packed_kernels_and_streaming_are_refused_together(tiny_llama_dir: Path) -> None:

@@ -49,12 +49,20 @@ def entries(folder: Path) -> set[str]:
 def original(tmp_path: Path) -> Path:
     folder = tmp_path / "original"
     (folder / "chat_templates").mkdir(parents=True)
+    (folder / "additional_chat_templates").mkdir()
     for name in [
         "tokenizer.json",
         "tokenizer_config.json",
         "generation_config.json",
         "chat_template.jinja",
         "chat_templates/tool.jinja",
+        "additional_chat_templates/rag.jinja",
+        "video_preprocessor_config.json",
+        "processor_config.json",
+        "tekken.json",
+        "vocab.bpe",
+        "vocab.tiktoken",
+        "sentencepiece.bpe.model",
         "LICENSE",
         "README.md",
         "tokenizer.model",
@@ -111,10 +119,18 @@ def test_one_shard_takes_the_single_files_name(tmp_path: Path, original: Path) -
         "generation_config.json",
         "chat_template.jinja",
         "chat_templates",
+        "additional_chat_templates",
+        "video_preprocessor_config.json",
+        "processor_config.json",
+        "tekken.json",
+        "vocab.bpe",
+        "vocab.tiktoken",
+        "sentencepiece.bpe.model",
         "LICENSE",
         "vocab.json",
         "merges.txt",
     }
+    assert entries(tmp_path / "out" / "additional_chat_templates") == {"rag.jinja"}
     assert entries(tmp_path) == {"out", "original"}
 
 

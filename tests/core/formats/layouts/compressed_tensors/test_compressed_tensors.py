@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from core.formats.layouts.compressed_tensors.integers import CompressedTensors
 from core.formats.weights import QuantizedWeights
-from core.numerics.grid import Grid
+from core.numerics.grid import Granularity, Grid
 from core.quantize.linear.rtn import quantize
 
 WEIGHT_ONLY = [
@@ -111,3 +112,10 @@ def test_transformers_reloads_the_weights_we_meant(scheme: CompressedTensors, ti
         reloaded(tokens)
     for name, values in expected.items():
         assert torch.equal(reloaded.get_parameter(name), values)
+
+
+@pytest.mark.parametrize(("granularity", "size", "written"), [("group", 32, "weight"), ("channel", None, None), ("tensor", None, None)])
+def test_act_order_is_stated_only_for_groups(granularity: Granularity, size: int | None, written: str | None) -> None:
+    """Elsewhere compressed-tensors refuses the whole configuration."""
+    config: Any = CompressedTensors(4, True, granularity, size, act_order=True).config([])
+    assert config["config_groups"]["group_0"]["weights"]["actorder"] == written

@@ -133,7 +133,7 @@ def test_groups_in_the_order_of_rounding_are_read() -> None:
     bits=st.integers(2, 8),
     symmetric=st.booleans(),
     strategy=st.sampled_from(["group", "channel", "tensor"]),
-    rows=st.integers(1, 40),
+    rows=st.integers(2, 40),  # the package itself cannot pack a single row of groups
     columns=st.integers(1, 3).map(lambda n: 32 * n),
     packed=st.booleans(),
     seed=st.integers(0, 2**16),
@@ -166,6 +166,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "sparse": (config({"targets": ["Linear"], "weights": weights()}, sparsity_config={"format": "sparse-24-bitmask"}), "stored sparse"),
     "rotated": (config({"targets": ["Linear"], "weights": weights()}, transform_config={"config_groups": {"u": {}}}), "rotated by transforms"),
     "no groups": (config(), "no config_groups"),
+    "a cache alone": (config(kv_cache_scheme={"num_bits": 8, "type": "float"}), "only the KV cache"),
+    "unpacked again": (config({"targets": ["Linear"], "weights": weights()}, quantization_status="decompressed"), "'decompressed'"),
     "a group that is not a table": (config([]), "that is not a table"),  # type: ignore[arg-type]
     "a target that is no name": (config({"targets": [3], "weights": weights()}), "targets are not names"),
     "an expression that never ends": (config({"targets": ["re:(x+)+$"], "weights": weights()}), "forever"),

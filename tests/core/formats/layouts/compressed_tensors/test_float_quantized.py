@@ -12,7 +12,7 @@ from core.calibration.statistics import InputStatistics
 from core.errors import RequestError
 from core.formats.layouts.compressed_tensors.floats import FloatQuantized
 from core.formats.layouts.fine_grained_fp8 import FineGrainedFp8
-from core.numerics.fp8.tensor import Float8Tensor
+from core.numerics.fp8.tensor import Float8Tensor, Fp8Granularity
 from core.quantize.linear.fp8 import Fp8Config, quantize
 
 SCHEMES = [(granularity, inputs) for granularity in ("tensor", "channel", "block") for inputs in ("dynamic", "static", None)]
@@ -94,8 +94,10 @@ def test_e5m2_is_not_held() -> None:
         (lambda tensors: tensors.pop("a.input_scale"), r"a\.input_scale is missing"),
         (lambda tensors: tensors.update({"a.weight": tensors["a.weight"].float()}), "float8_e4m3fn"),
         (lambda tensors: tensors.update({"a.weight_scale": torch.ones(3, 1)}), r"shape \[192, 1\]"),
-        (lambda tensors: tensors.update({"a.weight_scale": torch.zeros(192, 1)}), "not a positive number"),
-        (lambda tensors: tensors.update({"a.weight_scale": torch.full((192, 1), torch.nan)}), "not a positive number"),
+        (lambda tensors: tensors.update({"a.weight_scale": torch.full((192, 1), -1.0)}), "negative or not a finite number"),
+        (lambda tensors: tensors.update({"a.weight_scale": torch.full((192, 1), torch.nan)}), "negative or not a finite number"),
+        (lambda tensors: tensors.update({"a.weight_scale": torch.full((192, 1), 255, dtype=torch.uint8).view(torch.float8_e8m0fnu)}), "finite"),
+        (lambda tensors: tensors.update({"a.input_scale": torch.zeros(1)}), "input_scale is not a positive number"),
     ],
 )
 def test_damage_is_named(change: object, what: str) -> None:
@@ -104,6 +106,21 @@ def test_damage_is_named(change: object, what: str) -> None:
     change(tensors)  # type: ignore[operator]
     with pytest.raises(RequestError, match=what):
         format_.decompress("a", tensors)
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "channel", "block"])
+def test_zero_scales_are_of_zeros_and_exponents_are_powers_of_two(granularity: Fp8Granularity) -> None:
+    """Per scale: 2, 0.25 as bare exponents mean what they mean in float32; 0 makes zeros, as `codes * scale` does in torch."""
+    format_ = FloatQuantized(granularity, None)
+    tensors = format_.compress("a", stored(granularity, None))
+    shape = tensors["a.weight_scale"].shape
+    powers = torch.tensor([2.0, 0.25]).repeat(shape.numel())[: shape.numel()].view(shape)
+    expected = format_.decompress("a", tensors | {"a.weight_scale": powers}).dequantize()
+    found = format_.decompress("a", tensors | {"a.weight_scale": powers.to(torch.float8_e8m0fnu)}).dequantize()
+    assert torch.equal(found, expected)
+    assert expected.any()
+    zeros = format_.decompress("a", tensors | {"a.weight_scale": torch.zeros(shape)}).dequantize()
+    assert torch.equal(zeros, torch.zeros_like(zeros))
 
 
 def group(weights: dict[str, object] | None = None, inputs: dict[str, object] | None = None) -> dict[str, object]:
