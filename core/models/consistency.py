@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from core.models.structure import decoder_path
 from core.sanitize import clean
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
 _LONGEST_CONTEXT = 2**27
@@ -31,6 +32,8 @@ _OTHER_PARTS = re.compile(
     r"v_head|value_head|reward_head|score|classifier)"
 )
 """What models consist of besides the text decoder: encoders of other media, drafters, heads for other tasks."""
+_ADDED = re.compile(r"(lora_|adapter|ia3)")
+"""What is added to a model's weights."""
 _EXTRA_BLOCKS = ("num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers")
 
 
@@ -70,31 +73,20 @@ def check_numbers(tensors: Mapping[str, TensorLocation], folder: Path) -> None:
             )
 
 
-def check_taken(model: PreTrainedModel, unexpected: Iterable[str], folder: Path) -> None:
+def check_taken(model: PreTrainedModel, unexpected: Mapping[str, str], folder: Path, read: Callable[[str], Tensor]) -> None:
     """Nothing, when tensors for which the model has no place do not change what it predicts.
 
     Args:
         model: as config.json describes it; may be on the meta device.
-        unexpected: names of the tensors, in the model's own words.
+        unexpected: the tensors, by the name that the model would give them: their name in the checkpoint.
         folder: names the checkpoint in complaints.
+        read: a tensor by its name in the checkpoint.
 
     Raises:
-        RequestError: naming the first that belongs to the text decoder, or to nothing that is known.
+        RequestError: naming the first that the text decoder would take part of, and how many there are.
     """
-    modules, decoder = {path for path, _ in model.named_modules()}, decoder_path(model)
-    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    heads = {path for path, module in model.named_modules() if head is not None and module is head}
-    ignored = [re.compile(pattern) for pattern in getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()]
-
-    def matters(name: str) -> bool:
-        if _DERIVED.search(name) or of_the_cache(name) or any(pattern.search(name) for pattern in ignored):
-            return False
-        parts = name.split(".")
-        above = {".".join(parts[:end]) for end in range(1, len(parts))} & modules
-        inside = any(path in heads or (path.startswith(decoder) and f"{path}." != decoder) for path in above)
-        return not _is_extra_block(model, name) if inside else _OTHER_PARTS.search(name) is None
-
-    stray = sorted(name for name in unexpected if matters(name))
+    matters = _what_matters(model)
+    stray = [name for name in sorted(unexpected) if matters(name) and not (name.endswith(".bias") and not read(unexpected[name]).any())]
     if not stray:
         return
     more = f" and {len(stray) - 1} more" if len(stray) > 1 else ""
@@ -106,9 +98,24 @@ def check_taken(model: PreTrainedModel, unexpected: Iterable[str], folder: Path)
     )
 
 
-def of_the_cache(name: str) -> bool:
-    """Whether a tensor of this name says how keys and values are rounded."""
-    return _OF_THE_CACHE.search(name) is not None
+def _what_matters(model: PreTrainedModel) -> Callable[[str], bool]:
+    """From the name of a tensor that has no place to whether the text decoder would be another with it."""
+    modules, decoder = dict(model.named_modules()), decoder_path(model)
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    ignored = [re.compile(pattern) for pattern in getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()]
+
+    def matters(name: str) -> bool:
+        if _DERIVED.search(name) or of_the_cache(name) or any(pattern.search(name) for pattern in ignored):
+            return False
+        parts = name.split(".")
+        above = [path for end in range(1, len(parts)) if (path := ".".join(parts[:end])) in modules]
+        if any(modules[path] is head or (path.startswith(decoder) and f"{path}." != decoder) for path in above):
+            return not _is_extra_block(model, name)
+        if _OTHER_PARTS.search(name):
+            return False
+        return name.startswith(decoder) or _ADDED.search(name) is not None or _PARTS_OF_CODES.search(name) is not None
+
+    return matters
 
 
 def _is_extra_block(model: PreTrainedModel, name: str) -> bool:
@@ -117,6 +124,11 @@ def _is_extra_block(model: PreTrainedModel, name: str) -> bool:
     extra = next((count for key in _EXTRA_BLOCKS if isinstance(count := getattr(config, key, None), int)), 0)
     depth, found = getattr(config, "num_hidden_layers", 0), re.search(r"\.(\d+)\.", name)
     return found is not None and depth <= int(found[1]) < depth + extra
+
+
+def of_the_cache(name: str) -> bool:
+    """Whether a tensor of this name says how keys and values are rounded."""
+    return _OF_THE_CACHE.search(name) is not None
 
 
 def _mismatch(folder: Path, name: str, value: int) -> RequestError:

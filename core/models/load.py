@@ -14,7 +14,7 @@ from core.models.config.quantization import quantization_of
 from core.models.consistency import check_consistent, check_numbers, check_taken
 from core.models.disk.files import read_object, reason, shown
 from core.models.disk.headers import model_tensors, weight_files
-from core.models.disk.tensors import check_finite
+from core.models.disk.tensors import TensorReader, check_finite
 from core.models.source import ModelSource, require_folder
 from core.sanitize import clean
 
@@ -64,7 +64,9 @@ def load_model(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
     if missing:
         raise RequestError(f"the tensor {clean(missing[0], limit=200)!r} is missing in {shown(folder)}: fetch the model again")
     state_generation(model, folder)
-    check_taken(model, loaded[1].get("unexpected_keys", ()), folder)
+    with TensorReader() as reader:
+        unexpected = {name: name for name in loaded[1].get("unexpected_keys", ())}
+        check_taken(model, unexpected, folder, lambda name: reader.read(tensors[name]) if name in tensors else torch.ones(1))
     for name, parameter in model.named_parameters():
         check_finite(name, parameter, shown(folder))
     model.eval()  # type: ignore[no-untyped-call]

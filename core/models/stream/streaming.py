@@ -79,7 +79,7 @@ class StreamedModel:
         self._decoder = decoder_path(self.model)
         self._recorder = BlockRecorder(self.model, list(self.blocks.modules))
         self._weights = ResidentWeights(self.model, tensors, folder, self.device, overlay or {}, reader)
-        check_taken(self.model, self._weights.plan.unexpected, folder)
+        check_taken(self.model, self._weights.plan.unexpected, folder, self._weights.read)
         self._embedding = self._weights.names_of(self.model.get_input_embeddings())
         self._head = self._weights.names_of(self.model.get_output_embeddings())  # type: ignore[no-untyped-call]
         self._weights.check_complete(lambda name: self._is_in_block(name) or self._is_outer(name))

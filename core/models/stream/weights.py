@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -43,10 +43,10 @@ class Group:
 class WeightPlan:
     """Groups of a whole checkpoint."""
 
-    def __init__(self, groups: Iterable[Group], unexpected: Iterable[str] = ()) -> None:
+    def __init__(self, groups: Iterable[Group], unexpected: Mapping[str, str] | None = None) -> None:
         self.groups = list(groups)
-        self.unexpected = tuple(unexpected)
-        """Tensors that no parameter takes, by the name that one would have."""
+        self.unexpected = unexpected or {}
+        """Tensors that no parameter takes: by the name that one would have, their name in the checkpoint."""
         self._names = {group.target: group.pieces[0][0] for group in self.groups if group.converter is None}
 
     def under(self, prefix: str) -> Iterator[Group]:
@@ -74,13 +74,13 @@ def plan_weights(model: PreTrainedModel, names: Iterable[str]) -> WeightPlan:
     by_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}
     prefix = model.base_model_prefix
     groups: dict[str, Group] = {}
-    unexpected: list[str] = []
+    unexpected: dict[str, str] = {}
     for name in sorted(names, key=dot_natural_key):
         target, pattern = rename_source_key(name, renamings, converters, prefix, known)
         if target not in known and name in known:
             target, pattern = rename_source_key(name, [], [], prefix, known)
         if target not in known:
-            unexpected.append(target)
+            unexpected[target] = name
             continue
         converter = by_pattern[pattern] if pattern is not None else None
         group = groups.setdefault(target, Group(target, converter))

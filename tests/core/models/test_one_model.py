@@ -36,9 +36,9 @@ def halves(tensors: Tensors) -> tuple[Tensors, Tensors]:
     return {name: tensors[name] for name in names[::2]}, {name: tensors[name] for name in names[1::2]}
 
 
-def only_shards(folder: Path, tensors: Tensors, **changes: dict[str, str]) -> None:
+def only_shards(folder: Path, tensors: Tensors, index: dict[str, str] | None = None) -> None:
     (folder / SINGLE_FILE).unlink()
-    shards(folder, *halves(tensors), **changes)
+    shards(folder, *halves(tensors), index)
 
 
 def stale_single(folder: Path, _old: Tensors, new: Tensors) -> None:

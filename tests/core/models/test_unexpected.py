@@ -96,7 +96,7 @@ UNEXPECTED: dict[str, str] = {
     "a third block": "model.layers.2.mlp.up_proj.weight",
     "a bias of the head": "lm_head.bias",
     "a norm behind the embedding": "model.embed_norm.weight",
-    "nothing that is known": "adapter_gate.weight",
+    "an adapter that was not merged": "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
 }
 
 
@@ -111,6 +111,15 @@ def test_all_that_have_no_place_are_counted(tiny_llama_dir: Path, tmp_path: Path
     refused(folder, r"model\.layers\.1\.\S+' and 8 more in")
 
 
+def test_a_bias_of_zeros_does_no_harm(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    """Older GPTQ tools wrote one for every linear."""
+    folder = changed(
+        tiny_llama_dir, tmp_path / "m", lambda tensors: tensors.update({f"{DOWN}.bias": torch.zeros(64), "lm_head.bias": torch.zeros(320)})
+    )
+    load_model(folder)
+    StreamedModel.open(folder).close()
+
+
 HARMLESS = (
     "model.layers.0.self_attn.rotary_emb.inv_freq",
     "model.layers.0.self_attn.masked_bias",
@@ -119,6 +128,7 @@ HARMLESS = (
     "mtp.layers.0.mlp.up_proj.weight",
     "v_head.summary.weight",
     "score.weight",
+    "scaled_fp8",
 )
 
 

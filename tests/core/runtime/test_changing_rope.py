@@ -41,7 +41,7 @@ def model_of(name: str) -> PreTrainedModel:
     family, sizes = MODELS[name]
     torch.manual_seed(0)
     model: PreTrainedModel = getattr(transformers, f"{family}ForCausalLM")(getattr(transformers, f"{family}Config")(**sizes))
-    return model.eval()  # type: ignore[no-untyped-call, no-any-return]
+    return model.eval()
 
 
 def prompt_of(length: int) -> Tensor:
