@@ -144,7 +144,7 @@ def test_an_unknown_field_in_a_saved_spec_is_named(llmopt: Llmopt, model_dir: Pa
 
 def test_a_failed_run_is_its_sentence_and_its_exit_code(llmopt: Llmopt, model_dir: Path) -> None:
     answer = llmopt("tick", str(model_dir), "--end", "sentence", "--device", "cpu")
-    assert answer.code == 2
+    assert answer.code == 1
     assert answer.out == ""
     assert answer.err.splitlines()[-1] == "llmopt: the clock stopped: wind it up"
 
@@ -187,7 +187,7 @@ def test_a_home_that_cannot_be_used_is_one_sentence_and_exit_code_2(
     occupied.write_text("")
     monkeypatch.setenv("LLMOPT_HOME", str(occupied))
     answer = llmopt("tick", str(model_dir))
-    assert answer.code == 1
+    assert answer.code == 2
     assert answer.err.count("\n") == 1
     assert str(occupied) in answer.err
 
