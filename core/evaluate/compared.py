@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
 
 from core import text
 from core.evaluate.encoding import Encoding, encode
@@ -30,13 +33,22 @@ class Evaluation:
     encoding: Encoding
     windows: Windows
     context: int
+    limit: int
+    """Tokens that were asked for."""
 
     @classmethod
     def prepare(cls, source: ModelSource, corpus: str, tokens: int, context: int) -> Evaluation:
         """Read and cut the text. Raises RequestError: no text, or not enough for one window."""
         loaded = text.load(corpus)
         encoding = encode(loaded, load_tokenizer(source), tokens)
-        return cls(loaded, encoding, windows_of(encoding.tokens, context), context)
+        return cls(loaded, encoding, windows_of(encoding.tokens, context), context, tokens)
+
+    def cut_by(self, tokenizer: Any) -> Evaluation:
+        """The same text as another tokenizer cuts it, None: as it is. Raises RequestError: that makes too few tokens for one window."""
+        if tokenizer is None:
+            return self
+        encoding = encode(self.corpus, tokenizer, self.limit)
+        return replace(self, encoding=encoding, windows=windows_of(encoding.tokens, self.context))
 
     def steps(self, models: int, blocks: int) -> int:
         """How often `on_step` is called when this many models of this many blocks are measured and all windows fit in one share."""
@@ -69,7 +81,9 @@ class Evaluation:
             dtype=str(original.dtype).removeprefix("torch."),
         )
         divergences = {name: divergence_of(base.nll, track.nll, track.kl, track.same_top) for name, track in zip(others, tracks, strict=True)}
-        return Measured(perplexity_of(base.nll, n_bytes), divergences, convention)
+        return Measured(
+            perplexity_of(base.nll, n_bytes), divergences, convention, {name: track.nll for name, track in zip(others, tracks, strict=True)}
+        )
 
 
 @dataclass(frozen=True)
@@ -79,3 +93,5 @@ class Measured:
     original: Perplexity
     others: dict[str, Divergence]
     convention: Convention
+    nll: dict[str, Tensor]
+    """Negative log-likelihood of each scored token, float64 [n] in nats."""

@@ -57,9 +57,15 @@ def tokenize(corpus: Corpus, tokenizer: Any, tokens: int | None = None) -> Tenso
     return encode(corpus, tokenizer, tokens).tokens
 
 
-def vocabulary_hash(tokenizer: Any) -> str:
-    """SHA-256 of the mapping from token strings to ids: two models can be compared token by token when it is the same."""
-    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
+def vocabulary_hash(tokenizer: Any, embeddings: int | None = None) -> str:
+    """SHA-256 of the mapping from token strings to ids: two models can be compared token by token when it is the same.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        embeddings: tokens that the model knows; further ones, which it can never read, do not count. None: all count.
+    """
+    known = ((token, index) for token, index in tokenizer.get_vocab().items() if embeddings is None or index < embeddings)
+    return hashlib.sha256(json.dumps(sorted(known)).encode()).hexdigest()
 
 
 def _encode(text: str, tokenizer: Any) -> tuple[list[int], list[int] | None]:

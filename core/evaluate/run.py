@@ -60,7 +60,7 @@ def run(spec: EvaluateSpec, context: Context) -> EvaluateResult:
     cards = [source.card() for source in sources]
     check(spec, cards[-1])
     corpus = text.load(spec.text)
-    encoding, opening = _encode(corpus, sources, spec)
+    encoding, opening = _encode(corpus, sources, cards[-1].vocabulary, spec)
     windows = windows_of(encoding.tokens, spec.context, spec.stride, scoring=spec.scoring, bos=opening)
 
     steps = _Steps(context, len(windows.tokens))
@@ -85,10 +85,10 @@ def run(spec: EvaluateSpec, context: Context) -> EvaluateResult:
     return _result(spec, tracks, convention, warnings, time.monotonic() - began)
 
 
-def _encode(corpus: Corpus, sources: Sequence[ModelSource], spec: EvaluateSpec) -> tuple[Encoding, int | None]:
+def _encode(corpus: Corpus, sources: Sequence[ModelSource], vocabulary: int, spec: EvaluateSpec) -> tuple[Encoding, int | None]:
     """The tokens of the text, the same for all models, and the token that opens every window if the convention has one."""
     tokenizers = [tokenizer_of(source) for source in sources]
-    if len({vocabulary_hash(tokenizer) for tokenizer in tokenizers}) > 1:
+    if len({vocabulary_hash(tokenizer, vocabulary or None) for tokenizer in tokenizers}) > 1:
         names = " and ".join(source.title for source in sources)
         raise RequestError(
             f"the tokenizers of {names} differ, so their predictions cannot be compared token by token: choose a reference of the same family"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RequestError
-from core.formats.gguf.read.opening import companion_folder, open_gguf
+from core.formats.gguf.read.opening import file_tokenizer, open_gguf
 from core.formats.registry import FORMATS, read_format
 from core.formats.weights import QuantizedWeights
 from core.models.config.quantization import quantization_of
@@ -107,7 +107,7 @@ def tokenizer_of(source: ModelSource) -> PreTrainedTokenizerBase:
     """The tokenizer of a model folder, or the one that a GGUF file describes. Raises RequestError: there is none that transformers can read."""
     if source.kind != "gguf":
         return load_tokenizer(source)
-    return load_tokenizer(companion_folder(source.path))
+    return file_tokenizer(source.path)
 
 
 def quantized_weights(folder: Path) -> QuantizedWeights | None:

@@ -16,7 +16,7 @@ from core.models.stream.streaming import StreamedModel
 from core.quantize.check import check
 from core.quantize.methods import METHODS
 from core.quantize.naming import checkpoint_folder
-from core.quantize.pipeline.checkpoint import check_weights, finished_checkpoint, open_quantized, remember_checkpoint, write_checkpoint
+from core.quantize.pipeline.checkpoint import check_weights, finished_checkpoint, remember_checkpoint, write_checkpoint
 from core.quantize.pipeline.inputs import arithmetic, calibration_arithmetic, calibration_windows_of
 from core.quantize.pipeline.readme import write_readme
 from core.quantize.pipeline.written import Written
@@ -70,9 +70,12 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
     quantized_at = time.monotonic()
     measured = None
     if evaluation is not None:
-        original = StreamedModel.open(source, arithmetic(card, context.device), context.device)
-        with original, open_quantized(source, written, original) as quantized:
+        evaluation = evaluation.cut_by(written.own.tokenizer() if written.own else None)
+        with StreamedModel.open(source, arithmetic(card, context.device), context.device) as original, written.open(original) as quantized:
             measured = evaluation.measure(original, {"quantized": quantized}, steps.step)
+        if written.own is not None:
+            steps.say("comparing with the engine")
+            written.notes += written.own.notes(evaluation.windows.tokens, measured.nll["quantized"], lambda _: steps.check_cancelled())
     bits, group_size = method.nominal(request)
     result = QuantizeResult(
         model=source.title,

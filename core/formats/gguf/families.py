@@ -15,7 +15,8 @@ from core.sanitize import clean
 TransformersConfig = dict[str, Any]
 """What `config.to_dict()` of transformers gives, and what makes one: its values are of the types that the family's class declares."""
 
-OUTER = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight", "lm_head.weight": "output.weight"}
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+OUTER = {EMBEDDING: "token_embd.weight", "model.norm.weight": "output_norm.weight", HEAD: "output.weight"}
 """Parameter -> tensor, outside the blocks."""
 
 _LLAMA_MODULES = {
@@ -57,8 +58,9 @@ class GgufFamily:
     norm_offset: float = 0.0
     """Added to norm weights: Gemma's are stored around zero and applied as 1 + w."""
     head_always_tied: bool = False
+    """Whether llama.cpp refuses a head of the model's own."""
     adds_space: bool | None = None
-    """What the tokenizer does before the first word, None: as its files say."""
+    """What the tokenizer does before the first word where no tokenizer.json says it, None: as tokenizer_config.json says."""
     soft_caps: bool = False
     sliding_window: bool = False
     """Whether llama.cpp's model applies a sliding window."""
@@ -104,6 +106,7 @@ FAMILIES: dict[str, GgufFamily] = {
             sliding_window=True,
             sliding_period=6,
             widest=62,
+            head_always_tied=False,
         ),
         GgufFamily("phi3", "phi3", "Phi3ForCausalLM", modules=_PHI3_MODULES),
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RequestError
+from core.formats.gguf.read.opening import file_tokenizer
 from core.formats.gguf.read.reader import GgufFile
 from core.formats.gguf.read.weights import GgufWeights
 from core.formats.left_out import left_out_by
@@ -119,7 +120,7 @@ def look_at_gguf(path: Path, book: CheckBook, on_tensor: OnTensor) -> Seen:
             for name in sorted(set(file.tensors) - set(GgufWeights(path).names.values())):
                 if not name.startswith("rope_f"):
                     book.complain("names", f"{clean(name, limit=120)} is not part of the model", "warn")
-            book.fact("tokenizer", f"{len(streamed.tokenizer()):,} tokens")
+            book.fact("tokenizer", f"{len(file_tokenizer(path)):,} tokens")
     except RequestError as error:
         book.complain("tokenizer" if "tokenizer" in str(error) else "names" if "tensor" in str(error) else "configuration", str(error))
     return seen

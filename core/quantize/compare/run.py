@@ -32,7 +32,7 @@ from core.quantize.compare.check import check
 from core.quantize.compare.result import Charts, CompareRow, Histogram, QuantizeCompareResult, Scatter
 from core.quantize.compare.scratch import write_e5m2
 from core.quantize.compare.spec import PICTURES, Pictures, QuantizeCompareSpec, Variant
-from core.quantize.pipeline.checkpoint import check_weights, open_quantized, write_checkpoint
+from core.quantize.pipeline.checkpoint import check_weights, write_checkpoint
 from core.quantize.pipeline.inputs import arithmetic, calibration_windows_of
 from core.quantize.pipeline.written import Written
 from core.quantize.result import LayerFigures
@@ -72,7 +72,7 @@ def run(spec: QuantizeCompareSpec, context: RunContext) -> QuantizeCompareResult
         check_weights(original, steps)
         made = {variant: _make(spec, variant, original, windows, scratch, steps) for variant in variants}
         with ExitStack() as stack:
-            opened = {variant: stack.enter_context(open_quantized(source, found.written, original)) for variant, found in made.items()}
+            opened = {variant: stack.enter_context(found.written.open(original)) for variant, found in made.items()}
             pictures = _measure_errors(spec, original, windows, made, opened, shown, steps)
             measured = evaluation.measure(original, {variant.name: model for variant, model in opened.items()}, steps.step)
     weights = {f"{layer.name}.weight" for layer in made[variants[0]].written.layers}

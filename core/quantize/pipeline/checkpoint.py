@@ -12,12 +12,10 @@ from core.formats.base import Format
 from core.formats.layouts.awq import Awq
 from core.formats.layouts.compressed_tensors.mixed_widths import MixedWidths
 from core.formats.layouts.gptq import Gptq
-from core.formats.opening import round_inputs
 from core.formats.registry import read_format
 from core.formats.writing.copy_rest import copy_rest
 from core.formats.writing.shards import ShardWriter
 from core.models.disk.files import read_object
-from core.models.source import ModelSource
 from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.quantize.pipeline.items import BlockFacts, BlockPassed, ChangedTensor, Item, QuantizedLinear
@@ -157,14 +155,6 @@ def check_weights(streamed: StreamedModel, steps: Steps) -> None:
     streamed.check_linears()
     steps.say("checking the weights")
     streamed.check_weights(steps.check_cancelled)
-
-
-def open_quantized(source: ModelSource, written: Written, original: StreamedModel) -> StreamedModel:
-    """The written checkpoint as a streamed model, its linears read from the files and dequantized as they are needed."""
-    overlay, activations = written.weights(original)
-    streamed = StreamedModel.open(source, original.dtype, str(original.device), overlay)
-    round_inputs(streamed, activations)
-    return streamed
 
 
 def _kept_linears(streamed: StreamedModel, quantized: set[str]) -> list[str]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from core import text
 from core.calibration.blocks import calibrated_blocks
 from core.formats.gguf.blocks import BLOCK_BITS, WRITTEN_HERE
 from core.formats.gguf.families import tensor_name
 from core.formats.gguf.llama.process import quantize_file, require_llama_cpp
+from core.formats.gguf.pre_tokenizer_hashes import CHECK_TEXT
+from core.formats.gguf.read.opening import open_gguf
 from core.formats.gguf.read.weights import GgufWeights
 from core.formats.gguf.write.convert import Conversion, convert, plan_conversion
 from core.formats.gguf.write.imatrix import legacy_bytes, write_imatrix
@@ -28,11 +31,13 @@ from core.quantize.plan.levels import LevelRow, code_bits, level_row
 from core.quantize.progress import report_layer
 from core.quantize.result import LayerFigures
 from core.quantize.spec import QuantizeSpec
+from core.quantize.whole.gguf_reading import GgufReading, token_notes
 from core.runs.steps import Steps
 from core.sanitize import clean
 
 FILE = "model.gguf"
 IMATRIX = "imatrix.gguf"
+_COMPARED_CHARACTERS = 20_000
 _CARRIED = ("LICENSE*", "LICENCE*", "NOTICE*", "COPYING*", "USE_POLICY*")
 
 
@@ -67,10 +72,12 @@ def write(spec: QuantizeSpec, streamed: StreamedModel, windows: Tensor | None, o
                     shutil.copyfile(file, folder.partial / file.name)
         steps.say("comparing with the original")
         layers = _layers(streamed, conversion, GgufWeights(folder.partial / FILE), steps)
+        samples = [CHECK_TEXT, *([text.load(spec.text).text[:_COMPARED_CHARACTERS]] if spec.eval_tokens else [])]
+        on_tokens = token_notes(folder.partial / FILE, streamed.tokenizer(), samples)
         folder.finish()
     written = written_file(out)
     written.layers = layers
-    written.notes = [*conversion.notes, *notes_on(predicted, GgufWeights(out / FILE), card)]
+    written.notes = [*conversion.notes, *on_tokens, *notes_on(predicted, GgufWeights(out / FILE), card)]
     return written
 
 
@@ -81,10 +88,11 @@ def written_file(folder: Path) -> Written:
     for name in found.file.tensors:
         kinds[found.file.block(name)] += found.file.tensors[name].numel
 
-    def weights(_original: StreamedModel) -> tuple[Mapping[str, Tensor], Callable[[str], None]]:
-        return GgufWeights(folder / FILE), lambda _: None
+    def opened(original: StreamedModel) -> StreamedModel:
+        return open_gguf(folder / FILE, original.dtype, str(original.device))
 
-    return Written(folder, "gguf", ", ".join(kind for kind, _ in kinds.most_common()), weights, bytes=found.file.file_bytes)
+    scheme = ", ".join(kind for kind, _ in kinds.most_common())
+    return Written(folder, "gguf", scheme, opened, GgufReading(folder / FILE), bytes=found.file.file_bytes)
 
 
 @torch.no_grad()
@@ -100,7 +108,7 @@ def importance_of(streamed: StreamedModel, conversion: Conversion, windows: Tens
         for group in block.groups:
             shared = statistics[group.names[0]]
             for name in group.names if shared.tokens else ():
-                target = tensor_name(conversion.family, streamed.checkpoint_name(f"{streamed.block_prefix(block.index)}{name}.weight"))
+                target = tensor_name(conversion.family, f"{streamed.block_prefix(block.index)}{name}.weight")
                 if target is not None:
                     found[target] = shared.mean_square.cpu()
     return found
@@ -147,9 +155,9 @@ def _layers(streamed: StreamedModel, conversion: Conversion, found: GgufWeights,
     for target, location in conversion.locations.items():
         if not target.startswith("blk.") or len(location.info.shape) != 2:
             continue
-        name = conversion.parameters[target]
+        name = streamed.checkpoint_name(conversion.parameters[target])
         original = streamed.read_tensor(name).to(torch.float32)
-        error = weight_error(original, found[name]).relative
+        error = weight_error(original, found[conversion.parameters[target]]).relative
         rows, columns = location.info.shape
         block = found.file.block(target)
         stored_bits = BLOCK_BITS.get(block, 8 * found.file.nbytes(target) / (rows * columns))

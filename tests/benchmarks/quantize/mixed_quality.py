@@ -13,7 +13,7 @@ import torch
 from core.evaluate.compared import Evaluation
 from core.models.resolve import resolve
 from core.models.stream.streaming import StreamedModel
-from core.quantize.pipeline.checkpoint import check_weights, open_quantized, write_checkpoint
+from core.quantize.pipeline.checkpoint import check_weights, write_checkpoint
 from core.quantize.pipeline.inputs import calibration_windows_of
 from core.quantize.pipeline.written import Written
 from core.quantize.spec import QuantizeSpec
@@ -51,7 +51,7 @@ def main() -> bool:
             planned = Steps(SilentContext(Path(artifacts)), 0, store)
             made[f"mixed_{bits}"] = write_checkpoint(spec, original, windows, Path(artifacts) / f"m{bits}", planned, whole=False)
             figures |= {f"predicted_kl_mixed_{bits}": plan.predicted_kl, f"proven_least_{bits}": plan.exact}
-        models = {name: stack.enter_context(open_quantized(source, written, original)) for name, written in made.items()}
+        models = {name: stack.enter_context(written.open(original)) for name, written in made.items()}
         measured = evaluation.measure(original, models, steps.step)
     figures |= {"ppl_original": measured.original.ppl, "tokens_scored": measured.convention.tokens_scored}
     for name, one in measured.others.items():

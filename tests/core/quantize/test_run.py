@@ -12,7 +12,6 @@ from safetensors.torch import load_file, save_file
 
 from core.errors import Cancelled, RequestError
 from core.models.stream.streaming import StreamedModel
-from core.quantize.pipeline.checkpoint import open_quantized
 from core.quantize.pipeline.schemes import scheme_of
 from core.quantize.pipeline.written import written_as
 from core.quantize.run import run
@@ -48,13 +47,11 @@ def logits_of_transformers(folder: Path, tokens: torch.Tensor) -> torch.Tensor:
 )
 @pytest.mark.filterwarnings("ignore")
 def test_transformers_computes_what_was_evaluated(values: dict[str, object], tiny_llama_dir: Path, context: RecordingContext) -> None:
-    from core.models.resolve import resolve
-
     spec = spec_for(tiny_llama_dir, **values)
     result = run(spec, context)
     tokens = torch.arange(2 * 40).view(2, 40)
     with StreamedModel.open(tiny_llama_dir, torch.float32) as original:
-        quantized = open_quantized(resolve(str(tiny_llama_dir)), written_as(Path(result.out), scheme_of(spec)), original)
+        quantized = written_as(Path(result.out), scheme_of(spec)).open(original)
         inputs = quantized.capture(tokens)
         hidden = inputs.hidden
         for index in range(quantized.n_blocks):

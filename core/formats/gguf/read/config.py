@@ -7,6 +7,7 @@ from typing import Any
 
 from core.errors import RequestError
 from core.formats.gguf.families import GgufFamily, TransformersConfig, family_in_file
+from core.formats.gguf.write.metadata import yarn_scale
 from core.models.disk.gguf_header import GgufHeader
 from core.sanitize import clean
 
@@ -114,6 +115,8 @@ def _rope(fields: _Fields, family: GgufFamily, config: TransformersConfig) -> Tr
         rope |= {"rope_type": kind, "factor": fields.number("rope.scaling.factor", 1.0)}
     if kind == "yarn":
         rope["original_max_position_embeddings"] = fields.count("rope.scaling.original_context_length", config["max_position_embeddings"])
+        if (scale := fields.number("rope.scaling.attn_factor", 1.0)) != 1.0:
+            rope["attention_factor"] = scale * yarn_scale(rope["factor"])
     rotated = fields.count("rope.dimension_count", config["head_dim"])
     if rotated != config["head_dim"]:
         rope["partial_rotary_factor"] = rotated / config["head_dim"]
@@ -130,7 +133,8 @@ def _attention(fields: _Fields, family: GgufFamily, config: TransformersConfig) 
     """Windows, caps and the scale of scores, as llama.cpp's model of the family has them."""
     window = fields.get("attention.sliding_window")
     window = window if type(window) is int and 0 < window < _MOST else _DEFAULT_WINDOWS.get(family.model_type)
-    found: TransformersConfig = {"sliding_window": window if family.sliding_window or family.model_type == "phi3" else None}
+    # llama.cpp leaves Phi-3's window out; transformers wants one of Gemma even where no block slides
+    found: TransformersConfig = {"sliding_window": window or config["max_position_embeddings"] if family.sliding_window else None}
     blocks = config["num_hidden_layers"]
     if family.sliding_window:
         period, pattern = family.sliding_period or 1, fields.get("attention.sliding_window_pattern")

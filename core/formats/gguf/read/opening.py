@@ -6,13 +6,21 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from core.errors import RequestError
+from core.formats.gguf.read.reader import GgufFile
+from core.formats.gguf.read.tokenizer_files import write_tokenizer
 from core.formats.gguf.read.weights import GgufWeights, divide_frequencies
+from core.models.disk.files import reason, shown
 from core.models.disk.headers import TensorInfo, TensorLocation
 from core.models.stream.streaming import Stored, StreamedModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def companion_folder(path: Path) -> Path:
@@ -21,8 +29,25 @@ def companion_folder(path: Path) -> Path:
     Raises:
         RequestError: a damaged file, or a family or tokenizer that cannot be read.
     """
-    status = path.stat()
-    return Path(_companion(path.absolute(), status.st_mtime_ns, status.st_size).name)
+    folder = _config_folder(path)
+    if not (folder / "tokenizer_config.json").exists():
+        write_tokenizer(GgufFile(path).header, folder, shown(path))
+    return folder
+
+
+def file_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a file, as tokenizer.json states it: not as the class that transformers has for the family would change it.
+
+    Raises:
+        RequestError: a damaged file, or a tokenizer that cannot be read.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    folder = companion_folder(path)
+    try:
+        return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # tokenizers raise whatever a file led them to
+        raise RequestError(f"transformers cannot read the tokenizer in {shown(path)}: {reason(error)}") from error
 
 
 def open_gguf(path: Path, dtype: torch.dtype | None = None, device: str = "cpu", overlay: Mapping[str, Tensor] | None = None) -> StreamedModel:
@@ -37,7 +62,7 @@ def open_gguf(path: Path, dtype: torch.dtype | None = None, device: str = "cpu",
     Raises:
         RequestError: a damaged file, or a family that cannot be read.
     """
-    folder = companion_folder(path)
+    folder = _config_folder(path)
     weights = GgufWeights(path)
     streamed = StreamedModel.open(folder, dtype or torch.float32, device, overlay, Stored(_locations(weights), _Reader(weights)))
     factors = weights.rope_factors()
@@ -70,8 +95,13 @@ class _Reader:
         """Nothing is kept open."""
 
 
+def _config_folder(path: Path) -> Path:
+    status = path.stat()
+    return Path(_companion(path.absolute(), status.st_mtime_ns, status.st_size).name)
+
+
 @lru_cache(maxsize=8)
 def _companion(path: Path, _modified: int, _size: int) -> TemporaryDirectory[str]:
     folder = TemporaryDirectory(prefix="llmopt-gguf-")
-    GgufWeights(path).write_folder(Path(folder.name))
+    GgufWeights(path).write_config(Path(folder.name))
     return folder

@@ -13,7 +13,6 @@ from torch import Tensor
 from core.formats.gguf.families import is_norm, parameter_name, permuted_heads
 from core.formats.gguf.read.config import config_of
 from core.formats.gguf.read.reader import GgufFile
-from core.formats.gguf.read.tokenizer_files import write_tokenizer
 from core.formats.gguf.write.convert import unpermute
 from core.models.disk.files import shown
 
@@ -62,14 +61,9 @@ class GgufWeights(Mapping[str, Tensor]):
         rope["original_max_position_embeddings"] = self.config["original_max_position_embeddings"]
         return self.config | {"rope_parameters": rope}
 
-    def write_folder(self, folder: Path) -> None:
-        """Put config.json and the tokenizer's files into a folder, from which transformers can build everything but the weights.
-
-        Raises:
-            RequestError: a tokenizer that cannot be read.
-        """
+    def write_config(self, folder: Path) -> None:
+        """Put config.json into a folder."""
         (folder / "config.json").write_text(json.dumps(self.full_config()), encoding="utf-8")
-        write_tokenizer(self.file.header, folder, shown(self.file.path))
 
 
 def divide_frequencies(model: torch.nn.Module, factors: Tensor) -> None:

@@ -6,7 +6,7 @@ The tensors are byte for byte those of llama.cpp's own converter (tests/benchmar
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,18 +15,20 @@ from torch import Tensor
 
 from core.errors import RequestError, RunFailed
 from core.formats.gguf.blocks import BLOCKS, FILE_TYPES
-from core.formats.gguf.families import GgufFamily, family_of, is_norm, permuted_heads, tensor_name
+from core.formats.gguf.families import EMBEDDING, HEAD, GgufFamily, family_of, is_norm, permuted_heads, tensor_name
 from core.formats.gguf.write.entries import Entry
 from core.formats.gguf.write.metadata import QUANTIZATION_VERSION, Layout, layout_of, model_entries, notes_on, rope_factors
-from core.formats.gguf.write.tokenizer import tokenizer_entries
+from core.formats.gguf.write.tokenizer import tokenizer_keys
 from core.formats.gguf.write.writer import PlannedTensor, write_gguf
 from core.models.disk.files import shown
 from core.models.disk.headers import TensorLocation, model_tensors
 from core.models.disk.tensors import TensorReader, check_finite
-from core.models.stream.skeleton import load_config
+from core.models.stream.skeleton import build_skeleton, load_config
+from core.models.stream.weights import plan_weights
 from core.sanitize import clean
 
 _LARGEST_HALF = 65504.0
+_ROWS_AT_ONCE = 4096
 _STORED = {"F32": "F32", "F16": "F16", "BF16": "BF16", "F64": "F32"}
 _ORDER = {"token_embd.weight": (-1, ""), "output_norm.weight": (2**31, "a"), "output.weight": (2**31, "b")}
 
@@ -42,7 +44,7 @@ class Conversion:
     locations: dict[str, TensorLocation]
     """Tensors of the folder by their names in GGUF."""
     parameters: dict[str, str]
-    """Name in GGUF -> name in the folder."""
+    """Name in GGUF -> name in the model."""
     factors: dict[str, list[float]]
     notes: list[str] = field(default_factory=list)
 
@@ -65,10 +67,11 @@ def plan_conversion(folder: Path, name: str) -> Conversion:
     """
     config: dict[str, object] = load_config(folder).to_dict()
     family = family_of(str(config.get("model_type")))
-    layout = layout_of(family, config)
+    stored = _by_parameter(folder)
+    layout = _with_head(layout_of(family, config), stored)
     locations: dict[str, TensorLocation] = {}
     parameters: dict[str, str] = {}
-    for parameter, location in model_tensors(folder).items():
+    for parameter, location in stored.items():
         target = tensor_name(family, parameter)
         if target is None or (target == "output.weight" and layout.tied):
             continue
@@ -80,18 +83,54 @@ def plan_conversion(folder: Path, name: str) -> Conversion:
         locations[target], parameters[target] = location, parameter
     _check_complete(layout, locations, folder)
     names = sorted(locations, key=lambda name: _ORDER.get(name) or (int(name.split(".")[1]), name))
-    entries = [Entry("general.type", "model", "string"), Entry("general.name", clean(name, limit=200), "string")]
-    entries += model_entries(layout, config) + tokenizer_entries(folder, family, layout.vocabulary)
+    tokenizer = tokenizer_keys(folder, family, layout.vocabulary, clean(name, limit=200))
+    entries = [Entry("general.type", "model", "string"), Entry("general.name", tokenizer.model_name, "string")]
     return Conversion(
         folder,
         family,
         layout,
-        entries,
+        entries + model_entries(layout, config) + tokenizer.entries,
         {name: locations[name] for name in names},
         {name: parameters[name] for name in names},
         rope_factors(layout, config),
-        notes_on(layout, config),
+        [*notes_on(layout, config), *tokenizer.notes],
     )
+
+
+def _by_parameter(folder: Path) -> dict[str, TensorLocation]:
+    """The folder's tensors by the parameters that transformers makes of them; one that it makes nothing of keeps its name."""
+    tensors = model_tensors(folder)
+    plan = plan_weights(build_skeleton(folder, torch.float32), tensors)
+    parameters = {group.pieces[0][0]: group.target for group in plan.groups if group.converter is None}
+    return {parameters.get(name, name): location for name, location in tensors.items()}
+
+
+def _with_head(layout: Layout, stored: dict[str, TensorLocation]) -> Layout:
+    """The layout as transformers ties the weights: a stored head that is not the embedding counts, whatever config.json says.
+
+    Raises:
+        RequestError: there is such a head, and llama.cpp's model of the family has no place for it.
+    """
+    if not layout.tied:
+        return layout
+    if EMBEDDING not in stored and HEAD in stored:
+        stored[EMBEDDING] = stored.pop(HEAD)
+    if HEAD not in stored or _same_values(stored[HEAD], stored[EMBEDDING]):
+        return layout
+    if layout.family.head_always_tied:
+        raise RequestError(
+            f"the model has an output head of its own ({HEAD} differs from the embedding), and llama.cpp has none for "
+            f"{layout.family.model_type} models: tie them, or choose another format"
+        )
+    return replace(layout, tied=False)
+
+
+def _same_values(first: TensorLocation, second: TensorLocation) -> bool:
+    if first.info.shape != second.info.shape:
+        return False
+    with TensorReader() as reader:
+        pairs = zip(reader.read(first).split(_ROWS_AT_ONCE), reader.read(second).split(_ROWS_AT_ONCE), strict=True)
+        return all(torch.equal(of_first.float(), of_second.float()) for of_first, of_second in pairs)
 
 
 def convert(conversion: Conversion, path: Path, level: str, each: Callable[[str], None] = lambda _: None) -> int:

@@ -17,6 +17,7 @@ from core.sanitize import clean
 
 _TANH = ("gelu_pytorch_tanh", "gelu")
 _ACTIVATIONS = {"gemma": _TANH, "gemma2": _TANH, "gemma3": _TANH}
+_YARN = {"beta_fast": 32, "beta_slow": 1, "truncate": True}
 QUANTIZATION_VERSION = 2
 
 
@@ -78,11 +79,17 @@ def model_entries(layout: Layout, config: TransformersConfig) -> list[Entry]:
 
 def notes_on(layout: Layout, config: TransformersConfig) -> list[str]:
     """What llama.cpp does otherwise than transformers without being wrong on shorter texts."""
-    window = int(config.get("sliding_window") or 0)
-    slides = window and (layout.family.model_type == "mistral" or "sliding_attention" in (config.get("layer_types") or ()))
+    window, rope, notes = int(config.get("sliding_window") or 0), rope_of(config), []
+    slides = window and (layout.family.model_type in ("mistral", "phi3") or "sliding_attention" in (config.get("layer_types") or ()))
     if slides and not layout.family.sliding_window and window < int(config["max_position_embeddings"]):
-        return [f"llama.cpp does not apply this family's sliding window of {window} tokens: it attends to everything in longer texts"]
-    return []
+        notes.append(f"llama.cpp does not apply this family's sliding window of {window} tokens: it attends to everything in longer texts")
+    if rope.get("rope_type") == "yarn" and any(rope.get(key, usual) not in (usual, None) for key, usual in _YARN.items()):
+        usual = ", ".join(f"{key} {value}" for key, value in _YARN.items())
+        notes.append(f"llama.cpp computes this family's YaRN with {usual}, whatever config.json says: long texts are read otherwise")
+    if rope.get("rope_type") == "longrope":
+        original = rope.get("original_max_position_embeddings") or config.get("original_max_position_embeddings")
+        notes.append(f"llama.cpp uses the rotary factors for long texts whenever its context is larger than {original} tokens, in short texts too")
+    return notes
 
 
 def rope_of(config: TransformersConfig) -> TransformersConfig:
@@ -132,8 +139,8 @@ def _rope(layout: Layout, config: TransformersConfig) -> list[Entry]:
     if kind == "yarn":
         entries.append(_entry(family, "rope.scaling.original_context_length", int(original or config["max_position_embeddings"])))
         entries += [_entry(family, f"rope.scaling.yarn_{key}", float(rope[key])) for key in ("beta_fast", "beta_slow") if rope.get(key) is not None]
-        if (attention := rope.get("attention_factor")) is not None:
-            entries.append(_entry(family, "rope.scaling.yarn_attn_factor", float(attention)))
+        if (attention := _yarn_attention(rope)) is not None:
+            entries.append(_entry(family, "rope.scaling.attn_factor", attention / yarn_scale(float(rope["factor"]))))
     if family.model_type == "phi3":
         original = int(original or config["max_position_embeddings"])
         entries.append(_entry(family, "rope.scaling.original_context_length", original))
@@ -143,13 +150,29 @@ def _rope(layout: Layout, config: TransformersConfig) -> list[Entry]:
     return entries
 
 
+def yarn_scale(factor: float, mscale: float = 1.0) -> float:
+    """What YaRN multiplies queries and keys by when positions are stretched by `factor` (https://arxiv.org/abs/2309.00071, section 3.4)."""
+    return 0.1 * mscale * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def _yarn_attention(rope: TransformersConfig) -> float | None:
+    """What config.json has YaRN multiply queries and keys by; None: the usual."""
+    if rope.get("attention_factor") is not None:
+        return float(rope["attention_factor"])
+    mscale, of_all = rope.get("mscale"), rope.get("mscale_all_dim")
+    return yarn_scale(float(rope["factor"]), float(mscale)) / yarn_scale(float(rope["factor"]), float(of_all)) if mscale and of_all else None
+
+
 def _sliding(layout: Layout, config: TransformersConfig) -> list[Entry]:
     family, window = layout.family, config.get("sliding_window")
     if family.model_type == "phi3":
         return [_entry(family, "attention.sliding_window", int(window or 0))]
     kinds = config.get("layer_types") or ()
-    if not family.sliding_window or not window or (kinds and "sliding_attention" not in kinds):
+    if not family.sliding_window:
         return []
+    if not window or (kinds and "sliding_attention" not in kinds):
+        # without a word from the file, llama.cpp gives every second block of Gemma 2 a window
+        return [_entry(family, "attention.sliding_window", int(config["max_position_embeddings"]))] if family.model_type == "gemma2" else []
     entries = [_entry(family, "attention.sliding_window", int(window))]
     slides = [kind == "sliding_attention" for kind in kinds]
     period = family.sliding_period or 1
@@ -184,6 +207,19 @@ def _refuse_what_llama_cpp_cannot_do(layout: Layout, config: TransformersConfig)
     known = {"default", "linear", "yarn"} | ({"llama3"} if family.architecture == "llama" else set())
     if kind not in known | ({"longrope"} if family.model_type == "phi3" else set()):
         raise RequestError(f"llama.cpp has no rotary embedding of the kind {clean(kind, limit=40)!r} for {family.model_type} models")
+    if family.model_type != "phi3" and _rotated(layout, rope) != layout.head_dim:
+        raise RequestError(
+            f"llama.cpp rotates all {layout.head_dim} values of a head of {family.model_type} models, and config.json says {_rotated(layout, rope)} "
+            "(partial_rotary_factor)"
+        )
+    local = (config.get("rope_parameters") or {}).get("sliding_attention")
+    if isinstance(local, Mapping) and local.get("rope_type", "default") != "default":
+        raise RequestError(f"llama.cpp does not scale the rotary embedding of {family.model_type}'s sliding blocks, and config.json says so")
+    if config.get("use_bidirectional_attention"):
+        raise RequestError(f"llama.cpp's {family.model_type} models attend to earlier tokens only, and config.json says use_bidirectional_attention")
+    capped = [key for key in ("attn_logit_softcapping", "final_logit_softcapping") if family.soft_caps and not config.get(key)]
+    if capped:
+        raise RequestError(f"llama.cpp caps the scores of {family.model_type} models, and config.json has no {capped[0]}")
     scalar = config.get("query_pre_attn_scalar")
     if family.widest is not None and scalar is not None:
         width = layout.hidden / layout.heads if layout.layers == family.widest else layout.head_dim

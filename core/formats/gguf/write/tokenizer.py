@@ -26,6 +26,10 @@ _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 _SPECIALS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 _TOKEN_IDS = {"unk": "unknown", "sep": "seperator", "pad": "padding"}
 _LOOK_SPECIAL = {"<pad>", "<mask>", "<2mass>", "[@BOS@]"}
+_PHI3_NAME = re.compile(r"(phi)-?3", re.IGNORECASE)
+_PHI3_TOKENS = {"</s>", "<unk>", "<s>", "<|endoftext|>"}
+_NO_MERGE = "<none> <none>"
+"""llama.cpp opens no byte-level tokenizer without merges; of these two nothing is ever made."""
 _ADDED_SCORE, _ABSENT_SCORE = -1000.0, -10000.0
 
 
@@ -39,13 +43,24 @@ class _Vocabulary:
     merges: list[str] | None = None
 
 
-def tokenizer_entries(folder: Path, family: GgufFamily, vocabulary: int) -> list[Entry]:
+@dataclass(frozen=True)
+class TokenizerKeys:
+    """What a file says about a tokenizer."""
+
+    entries: list[Entry]
+    model_name: str
+    """`general.name`: by it llama.cpp decides whether spaces after special tokens belong to them."""
+    notes: list[str]
+
+
+def tokenizer_keys(folder: Path, family: GgufFamily, vocabulary: int, name: str = "") -> TokenizerKeys:
     """Everything llama.cpp must know to turn text into the same tokens.
 
     Args:
         folder: of the model.
         family: of the model.
         vocabulary: rows of the embedding; ids without a token are filled up.
+        name: of the model, for people.
 
     Raises:
         RequestError: no tokenizer, one of a kind that GGUF has no place for, or one whose rule llama.cpp does not know.
@@ -53,7 +68,8 @@ def tokenizer_entries(folder: Path, family: GgufFamily, vocabulary: int) -> list
     tokenizer = load_tokenizer(folder)
     file = folder / "tokenizer.json"
     definition = read_object(file, limit=MAX_INDEX_BYTES) if file.is_file() else {}
-    if len(tokenizer.get_vocab()) and max(tokenizer.get_vocab().values()) >= vocabulary:
+    beyond = {index: text for text, index in tokenizer.get_vocab().items() if index >= vocabulary}
+    if beyond.keys() - tokenizer.added_tokens_decoder.keys():
         raise RequestError(f"the tokenizer in {shown(folder)} has more tokens than the model has embeddings: they do not belong together")
     model = definition.get("model")
     model = model if isinstance(model, Mapping) else {}
@@ -74,7 +90,21 @@ def tokenizer_entries(folder: Path, family: GgufFamily, vocabulary: int) -> list
         entries.append(_entry("scores", words.scores, "float32"))
     if words.merges:
         entries.append(_entry("merges", words.merges, "string"))
-    return entries + _special_tokens(folder, tokenizer, vocabulary) + _chat_template(tokenizer)
+    entries += _special_tokens(folder, tokenizer, vocabulary) + _chat_template(tokenizer)
+    renamed = _name_by_tokens(name, tokenizer, set(words.texts))
+    notes = [] if renamed == name else [f"the file names the model {renamed!r}, because llama.cpp reads special tokens otherwise under {name!r}"]
+    if beyond:
+        left_out = ", ".join(f"{clean(text, limit=60)!r}" for _, text in sorted(beyond.items())[:3])
+        notes.append(f"tokens for which the model has no embedding were left out of the file, {len(beyond)} in all: {left_out}")
+    return TokenizerKeys(entries, renamed, notes)
+
+
+def _name_by_tokens(name: str, tokenizer: PreTrainedTokenizerBase, tokens: set[str]) -> str:
+    """The model's name, in which "phi-3" or "phi3" has llama.cpp skip spaces after special tokens and insist on four of them."""
+    skips = tokens >= _PHI3_TOKENS and any(token.rstrip for token in tokenizer.added_tokens_decoder.values())
+    if skips:
+        return name if _PHI3_NAME.search(name) else f"Phi-3 {name}"
+    return _PHI3_NAME.sub(r"\1_3", name)
 
 
 def _entry(key: str, value: Any, kind: Kind) -> Entry:
@@ -101,12 +131,14 @@ def _byte_level(tokenizer: PreTrainedTokenizerBase, model: Mapping[str, object],
     kinds = [UNUSED] * vocabulary
     added = tokenizer.added_tokens_decoder
     for text, index in tokenizer.get_vocab().items():
+        if index >= vocabulary:
+            continue
         texts[index], kinds[index] = text, NORMAL
         if index in added:
             special = added[index].special or _looks_special(text)
             kinds[index] = CONTROL if special else USER_DEFINED
             texts[index] = text if special else text.replace(_SPACE, " ")
-    return _Vocabulary(texts, kinds, merges=_merges(model))
+    return _Vocabulary(texts, kinds, merges=_merges(model) or [_NO_MERGE])
 
 
 def _merges(model: Mapping[str, object]) -> list[str]:
@@ -140,13 +172,15 @@ def _sentencepiece(folder: Path, definition: Mapping[str, object], model: Mappin
 def _from_merges(model: Mapping[str, object], texts: list[str], kinds: list[int], scores: list[float]) -> None:
     """Scores of a SentencePiece vocabulary of which only the merges are left: a token is the better the earlier it is merged."""
     vocab = model.get("vocab")
-    if not isinstance(vocab, Mapping) or not all(isinstance(index, int) and 0 <= index < len(texts) for index in vocab.values()):
+    if not isinstance(vocab, Mapping) or not all(isinstance(index, int) and index >= 0 for index in vocab.values()):
         raise RequestError("tokenizer.json holds a vocabulary whose ids are not embedding indices: the file is damaged, fetch it again")
     rank: dict[str, int] = {}
     for number, merge in enumerate(_merges(model)):
         left, _, right = merge.partition(" ")
         rank.setdefault(left + right, number)
     for text, index in vocab.items():
+        if index >= len(texts):
+            continue
         kind = BYTE if _BYTE.fullmatch(text) else UNKNOWN if text == model.get("unk_token") else NORMAL
         texts[index], kinds[index] = text, kind
         scores[index] = -float(rank[text]) if text in rank else 0.0 if kind != NORMAL else -float(len(rank) + index)
@@ -171,11 +205,11 @@ def _added_tokens(folder: Path, definition: Mapping[str, object]) -> list[tuple[
 
 def _adds_space(folder: Path, family: GgufFamily, definition: Mapping[str, object]) -> bool:
     """Whether the first word of a text is treated as if a space stood before it."""
-    if family.adds_space is not None:
-        return family.adds_space
     if definition:
         steps = str(definition.get("normalizer")) + str(definition.get("pre_tokenizer"))
         return "'Prepend'" in steps or "'prepend_scheme': 'first'" in steps or "'prepend_scheme': 'always'" in steps
+    if family.adds_space is not None:
+        return family.adds_space
     file = folder / "tokenizer_config.json"
     stated = read_object(file).get("add_prefix_space") if file.is_file() else None
     return True if stated is None else bool(stated)

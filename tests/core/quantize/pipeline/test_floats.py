@@ -16,7 +16,6 @@ from core.models.resolve import resolve
 from core.models.stream.streaming import StreamedModel
 from core.quantize.check import check
 from core.quantize.linear.grids import grid_of
-from core.quantize.pipeline.checkpoint import open_quantized
 from core.quantize.pipeline.schemes import scheme_of
 from core.quantize.pipeline.solvers import linear_solver
 from core.quantize.pipeline.written import written_as
@@ -34,7 +33,7 @@ def spec_for(model: Path, **values: object) -> QuantizeSpec:
 
 def our_logits(model: Path, spec: QuantizeSpec, result: QuantizeResult, tokens: torch.Tensor) -> torch.Tensor:
     with StreamedModel.open(model, torch.float32) as original:
-        quantized = open_quantized(resolve(str(model)), written_as(Path(result.out), scheme_of(spec)), original)
+        quantized = written_as(Path(result.out), scheme_of(spec)).open(original)
         inputs = quantized.capture(tokens)
         hidden = inputs.hidden
         for index in range(quantized.n_blocks):

@@ -45,9 +45,7 @@ def test_the_budget_is_kept_and_transformers_computes_what_was_measured(tiny_lla
     from transformers import AutoModelForCausalLM
 
     from core.formats.layouts.compressed_tensors.mixed_widths import MixedWidths
-    from core.models.resolve import resolve
     from core.models.stream.streaming import StreamedModel
-    from core.quantize.pipeline.checkpoint import open_quantized
     from core.quantize.pipeline.written import written_as
 
     result = quantized(tiny_llama_dir, context, budget=4.6)
@@ -69,7 +67,7 @@ def test_the_budget_is_kept_and_transformers_computes_what_was_measured(tiny_lla
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     scheme = MixedWidths.from_config(json.loads((folder / "config.json").read_text())["quantization_config"])
     with StreamedModel.open(tiny_llama_dir, torch.float32) as original:
-        ours = open_quantized(resolve(str(tiny_llama_dir)), written_as(folder, scheme), original)
+        ours = written_as(folder, scheme).open(original)
         inputs = ours.capture(tokens)
         hidden = inputs.hidden
         for index in range(ours.n_blocks):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from core.errors import LlmoptError, RequestError
 from core.formats.gguf.families import family_in_file, parameter_name
 from core.formats.gguf.read.reader import GgufFile
+from core.formats.gguf.read.tokenizer_files import write_tokenizer
 from core.formats.gguf.read.weights import GgufWeights
 from core.formats.gguf.write.convert import convert, plan_conversion
 
@@ -96,7 +97,8 @@ def test_mutated_files_are_read_or_named(whole_file: bytes, tmp_path_factory: py
     (folder / "m.gguf").write_bytes(raw[: data.draw(st.sampled_from([len(raw), len(raw), len(raw) // 2]))])
     try:
         weights = GgufWeights(folder / "m.gguf")
-        weights.write_folder(folder)
+        weights.write_config(folder)
+        write_tokenizer(weights.file.header, folder, "m.gguf")
         assert all(weights[name].dtype == torch.float32 for name in list(weights)[:3])
     except LlmoptError as error:
         complaint = str(error)

@@ -38,7 +38,7 @@ def logits_of_file(path: Path, folder: Path) -> torch.Tensor:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     weights = GgufWeights(path)
-    weights.write_folder(folder)
+    weights.write_config(folder)
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32).eval()
     missing = model.load_state_dict(dict(weights), strict=False)
     assert not missing.unexpected_keys
@@ -111,6 +111,8 @@ def test_gemma_s_norms_are_stored_with_one_added(family_dirs: dict[str, Path], t
                    "original_max_position_embeddings": 32}),
         ("qwen2", {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}),
         ("qwen3", {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 32}),
+        ("mistral", {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 32, "attention_factor": 1.3}),
+        ("qwen2", {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0, "original_max_position_embeddings": 64, "mscale": 0.7, "mscale_all_dim": 1.0}),
         ("phi3", {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 8, "long_factor": [1.0 + i / 4 for i in range(8)],
                   "original_max_position_embeddings": 32}),
     ],
@@ -141,6 +143,9 @@ def altered(folder: Path, target: Path, **changes: object) -> Path:
     return target
 
 
+PLAIN: dict[str, object] = {"rope_type": "default", "rope_theta": 1e4}
+
+
 def test_what_llama_cpp_cannot_do_is_refused(family_dirs: dict[str, Path], tmp_path: Path) -> None:
     cases = {
         "a": ("gemma2", {"query_pre_attn_scalar": 99}, "root of 32"),
@@ -150,6 +155,16 @@ def test_what_llama_cpp_cannot_do_is_refused(family_dirs: dict[str, Path], tmp_p
         "e": ("llama", {"num_hidden_layers": 4}, "no tensor that would become blk.3"),
         "f": ("llama", {"num_hidden_layers": 2}, "more blocks than the 2"),
         "g": ("llama", {"vocab_size": 330}, "do not belong to this config.json"),
+        "h": ("mistral", {"rope_parameters": PLAIN | {"partial_rotary_factor": 0.5}}, "rotates all 32 values .* config.json says 16"),
+        "i": ("qwen3", {"rope_parameters": PLAIN | {"partial_rotary_factor": 0.25}}, "rotates all 32 values .* config.json says 8"),
+        "j": ("gemma2", {"attn_logit_softcapping": None}, "has no attn_logit_softcapping"),
+        "k": ("gemma2", {"final_logit_softcapping": None}, "has no final_logit_softcapping"),
+        "l": ("gemma3_text", {"use_bidirectional_attention": True}, "attend to earlier tokens only"),
+        "m": (
+            "gemma3_text",
+            {"rope_parameters": {"full_attention": PLAIN, "sliding_attention": PLAIN | {"rope_type": "linear", "factor": 2.0}}},
+            "does not scale the rotary embedding of gemma3_text's sliding blocks",
+        ),
     }
     for name, (model, changes, message) in cases.items():
         with pytest.raises(RequestError, match=message):

@@ -14,11 +14,12 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from core import text
 from core.errors import RequestError
 from core.formats.gguf.families import FAMILIES
+from core.formats.gguf.llama import process as llama_process
 from core.formats.gguf.pre_tokenizers import _RULES, name_by_hash, name_by_rule, name_of, rule_of
 from core.formats.gguf.read.tokenizer_files import write_tokenizer
 from core.formats.gguf.sentencepiece_model import read_pieces
 from core.formats.gguf.write.convert import convert, plan_conversion
-from core.formats.gguf.write.tokenizer import tokenizer_entries
+from core.formats.gguf.write.tokenizer import tokenizer_keys
 from core.models.disk.gguf_header import read_gguf_header
 from core.models.load import load_tokenizer
 from core.models.resolve import resolve
@@ -29,12 +30,12 @@ BASE = resolve("bundled:base").path
 
 
 def entries_of(folder: Path, model_type: str = "llama", vocabulary: int = 320) -> dict[str, Any]:
-    return {entry.key.removeprefix("tokenizer.ggml."): entry.value for entry in tokenizer_entries(folder, FAMILIES[model_type], vocabulary)}
+    return {entry.key.removeprefix("tokenizer.ggml."): entry.value for entry in tokenizer_keys(folder, FAMILIES[model_type], vocabulary).entries}
 
 
 def rebuilt(folder: Path, target: Path, model_type: str = "llama", vocabulary: int = 320) -> Any:
     """A tokenizer made of the keys alone, as a file would hold them."""
-    metadata = {entry.key: entry.value for entry in tokenizer_entries(folder, FAMILIES[model_type], vocabulary)}
+    metadata = {entry.key: entry.value for entry in tokenizer_keys(folder, FAMILIES[model_type], vocabulary).entries}
     target.mkdir()
     write_tokenizer(type("Header", (), {"metadata": metadata})(), target, "m.gguf")
     return load_tokenizer(target)
@@ -101,9 +102,14 @@ def test_scores_follow_the_merges_when_the_model_file_is_missing(tmp_path: Path)
     assert sorted(merged, key=lambda index: -without["scores"][index]) == sorted(merged, key=lambda index: -with_file["scores"][index])
 
 
-def test_gemma_adds_no_space(family_dirs: dict[str, Path]) -> None:
-    assert entries_of(family_dirs["gemma2"], "gemma2")["add_space_prefix"] is False
-    assert entries_of(family_dirs["llama"])["add_space_prefix"] is True
+def test_gemma_adds_no_space_unless_its_files_do(tmp_path: Path) -> None:
+    write_sentencepiece(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    assert entries_of(tmp_path, "gemma2")["add_space_prefix"] is True
+    tokenizer = json.loads((tmp_path / "tokenizer.json").read_text())
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer | {"normalizer": tokenizer["normalizer"]["normalizers"][1]}))
+    assert entries_of(tmp_path, "gemma2")["add_space_prefix"] is False
+    assert entries_of(tmp_path)["add_space_prefix"] is False
 
 
 def test_the_file_holds_what_was_planned(tmp_path: Path, family_dirs: dict[str, Path]) -> None:
@@ -197,3 +203,52 @@ def test_llama_3_has_a_bos_without_a_word_from_the_file(tmp_path: Path) -> None:
         metadata = {f"tokenizer.ggml.{key}": value for key, value in keys.items()}
         write_tokenizer(type("Header", (), {"metadata": metadata})(), folder, "m.gguf")
         assert (load_tokenizer(folder)("a")["input_ids"][0] == 0) is expected
+
+
+@pytest.mark.llama
+@pytest.mark.parametrize(("model_type", "name"), [("llama", "my-Phi3-distill"), ("gemma2", "PHI-3b"), ("phi3", "microsoft-phi-3-medium")])
+def test_llama_cpp_opens_a_model_whatever_its_name_is(model_type: str, name: str, tmp_path: Path) -> None:
+    folder = make_model(tmp_path / "m", model_type)
+    conversion = plan_conversion(folder, name)
+    convert(conversion, tmp_path / "m.gguf", "F16")
+    assert llama_process.tokenize(tmp_path / "m.gguf", ["the tea"]) == [load_tokenizer(folder)("the tea", add_special_tokens=False)["input_ids"]]
+    assert "the file names the model" in conversion.notes[0]
+
+
+def test_tokens_that_skip_spaces_bring_phi_3_into_the_name(tmp_path: Path) -> None:
+    write_sentencepiece(tmp_path, [*PIECES, "<|endoftext|>"])
+    (tmp_path / "config.json").write_text("{}")
+    assert tokenizer_keys(tmp_path, FAMILIES["phi3"], 320, "checkpoint-500").model_name == "checkpoint-500"
+    tokenizer = json.loads((tmp_path / "tokenizer.json").read_text())
+    added = [row | {"rstrip": row["content"] == "</s>"} for row in tokenizer["added_tokens"]]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer | {"added_tokens": added}))
+    assert tokenizer_keys(tmp_path, FAMILIES["phi3"], 320, "checkpoint-500").model_name == "Phi-3 checkpoint-500"
+    assert tokenizer_keys(tmp_path, FAMILIES["phi3"], 320, "Phi-3-mini").model_name == "Phi-3-mini"
+
+
+@pytest.mark.parametrize("kind", ["byte level", "tokenizer.model", "merges"])
+def test_added_tokens_without_an_embedding_are_left_out(kind: str, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    if kind == "byte level":
+        byte_level(folder, pre_tokenizers.ByteLevel(add_prefix_space=False))
+    else:
+        folder.mkdir()
+        write_sentencepiece(folder)
+        (folder / "config.json").write_text("{}")
+    if kind == "merges":
+        (folder / "tokenizer.model").unlink()
+    rows = len(load_tokenizer(folder).get_vocab())
+    before = entries_of(folder, vocabulary=rows)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_special_tokens(["<image_soft_token>"])
+    tokenizer.add_tokens(["<later>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    found = tokenizer_keys(folder, FAMILIES["llama"], rows)
+    assert entries_of(folder, vocabulary=rows) == before
+    assert found.notes == ["tokens for which the model has no embedding were left out of the file, 2 in all: '<image_soft_token>', '<later>'"]
+
+
+@pytest.mark.llama
+def test_llama_cpp_opens_a_tokenizer_without_merges(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    convert(plan_conversion(tiny_llama_dir, "m"), tmp_path / "m.gguf", "F16")
+    assert llama_process.tokenize(tmp_path / "m.gguf", SAMPLES, bos=True) == [load_tokenizer(tiny_llama_dir)(text)["input_ids"] for text in SAMPLES]
