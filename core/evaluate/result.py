@@ -49,7 +49,7 @@ class Convention(Figures):
 
 
 class Perplexity(Figures):
-    """Mean negative log-likelihood in nats and what follows from it. Standard errors treat tokens as independent, as llama.cpp's do."""
+    """Mean negative log-likelihood in nats and what follows from it. Standard errors are those of blocks of 64 tokens."""
 
     ppl: Ppl
     ppl_se: PplError

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from core.evaluate.result import PERCENTILES, Divergence, Perplexity
+
+_BLOCK = 64
+_FEWEST_BLOCKS = 8
 
 
 def perplexity_of(nll: Tensor, n_bytes: int | None = None) -> Perplexity:
@@ -28,7 +32,7 @@ def divergence_of(nll_reference: Tensor, nll: Tensor, kl: Tensor, same_top: Tens
     ratio, ratio_error = _mean(nll - nll_reference)
     kl_mean, kl_error = _mean(kl)
     percentiles = np.percentile(kl.numpy(), PERCENTILES).tolist()
-    agreement = float(same_top.double().mean())
+    agreement, agreement_error = _mean(same_top.double())
     return Divergence(
         tokens=len(nll),
         ppl=_exp(float(nll.mean())),
@@ -41,14 +45,25 @@ def divergence_of(nll_reference: Tensor, nll: Tensor, kl: Tensor, same_top: Tens
         kl_max=float(kl.max()),
         kl_percentiles={f"{percent:g}": value for percent, value in zip(PERCENTILES, percentiles, strict=True)},
         top1_agreement=agreement,
-        top1_se=math.sqrt(agreement * (1 - agreement) / (len(nll) - 1)) if len(nll) > 1 else math.nan,
+        top1_se=agreement_error,
     )
 
 
 def _mean(values: Tensor) -> tuple[float, float]:
-    """Mean and its standard error, the sample's standard deviation over √n; of one value the error is not defined."""
-    error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return float(values.mean()), error
+    """Mean of float64 [n] and its standard error; of one value the error is not defined.
+
+    Neighbouring tokens are alike: the error is that of overlapping blocks of tokens (Meketon and Schmeiser, "Overlapping batch means", 1984), and
+    at least that of independent ones, the sample's standard deviation over √n.
+    """
+    count = len(values)
+    if count < 2:
+        return float(values.mean()), math.nan
+    block = max(min(_BLOCK, count // _FEWEST_BLOCKS), 1)
+    centered = values - values.mean()
+    sums = torch.cat([centered.new_zeros(1), centered.cumsum(0)])
+    means = (sums[block:] - sums[:-block]) / block
+    of_blocks = float(means.square().sum()) * block / ((count - block) * (count - block + 1))
+    return float(values.mean()), math.sqrt(max(of_blocks, float(values.var()) / count))
 
 
 def _exp(value: float) -> float:

@@ -1,6 +1,7 @@
 """Perplexity and divergence of models over the same windows, in one call."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,6 +13,15 @@ from core.evaluate.summary import divergence_of, perplexity_of
 from core.evaluate.windows import windows_of
 
 Model = nn.Module | LogitSource
+
+
+def block_error(values: Sequence[float]) -> float:
+    """Standard error of a mean by the means of all runs of neighbours, at least that of independent values."""
+    n, mean = len(values), sum(values) / len(values)
+    block = max(min(64, n // 8), 1)
+    runs = [sum(values[at : at + block]) / block for at in range(n - block + 1)]
+    variance = block * n * sum((run - mean) ** 2 for run in runs) / ((n - block) * (n - block + 1))
+    return math.sqrt(max(variance, sum((value - mean) ** 2 for value in values) / (n - 1)) / n)
 
 
 def perplexity(

@@ -15,7 +15,7 @@ from torch.nn import functional
 from core.errors import Cancelled, RequestError, RunFailed
 from core.evaluate.logits.sources import ModelLogits
 from core.evaluate.windows import windows_of
-from tests.core.evaluate.measure import divergence, divergences, perplexity
+from tests.core.evaluate.measure import block_error, divergence, divergences, perplexity
 from tests.core.evaluate.toys import Bigram, Fixed
 
 VOCABULARY, CONTEXT = 13, 8
@@ -58,7 +58,7 @@ def test_perplexity_is_that_of_the_plain_loop(tokens: Tensor, stride: int) -> No
     assert found.tokens == len(expected)
     assert found.nll_mean == pytest.approx(expected.mean().item(), rel=1e-6)
     assert found.ppl == pytest.approx(math.exp(expected.mean().item()), rel=1e-6)
-    assert found.nll_se == pytest.approx(expected.std().item() / math.sqrt(len(expected)), rel=1e-6)
+    assert found.nll_se == pytest.approx(block_error(expected.tolist()), rel=1e-6)
     assert found.ppl_se == pytest.approx(found.ppl * found.nll_se)
 
 
@@ -93,14 +93,14 @@ def test_divergence_is_that_of_the_textbook(tokens: Tensor) -> None:
     found = divergence(reference, model, tokens, CONTEXT)
     assert found.tokens == n
     assert found.kl_mean == pytest.approx(kl.mean().item(), rel=1e-6)
-    assert found.kl_se == pytest.approx(kl.std().item() / math.sqrt(n), rel=1e-6)
+    assert found.kl_se == pytest.approx(block_error(kl.tolist()), rel=1e-6)
     assert found.kl_max == pytest.approx(kl.max().item(), rel=1e-6)
     for percent in (1, 50, 99.9):
         assert found.kl_percentiles[f"{percent:g}"] == pytest.approx(torch.quantile(kl, percent / 100).item(), rel=1e-6)
     assert found.top1_agreement == pytest.approx(same)
-    assert found.top1_se == pytest.approx(math.sqrt(same * (1 - same) / (n - 1)))
+    assert found.top1_se == pytest.approx(block_error((p.argmax(-1) == q.argmax(-1)).double().tolist()), rel=1e-6)
     assert found.ln_ppl_ratio == pytest.approx((nll_q - nll_p).mean().item(), rel=1e-6)
-    assert found.ln_ppl_ratio_se == pytest.approx((nll_q - nll_p).std().item() / math.sqrt(n), rel=1e-6)
+    assert found.ln_ppl_ratio_se == pytest.approx(block_error((nll_q - nll_p).tolist()), rel=1e-6)
     assert found.ppl_ratio == pytest.approx(found.ppl / found.ppl_ref)
     assert found.ppl_ref == pytest.approx(perplexity(reference, tokens, CONTEXT).ppl)
     assert found.ppl == pytest.approx(perplexity(model, tokens, CONTEXT).ppl)

@@ -246,5 +246,6 @@ def test_a_quantized_checkpoint_cannot_be_streamed(tiny_llama_dir: Path, other_w
 def test_standard_errors_are_of_the_right_size(tiny_llama_dir: Path, noisy_llama_dir: Path, novel: Path) -> None:
     result = run(spec_of(noisy_llama_dir, reference=str(tiny_llama_dir), text=str(novel)), Recorder())
     assert result.top1_agreement is not None
-    assert result.top1_se == pytest.approx(math.sqrt(result.top1_agreement * (1 - result.top1_agreement) / (result.tokens - 1)))
+    assert result.top1_se is not None
+    assert 1 <= result.top1_se / math.sqrt(result.top1_agreement * (1 - result.top1_agreement) / (result.tokens - 1)) < 2
     assert result.ppl_se == pytest.approx(result.ppl * result.nll_se)

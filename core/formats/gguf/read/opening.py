@@ -45,9 +45,10 @@ def file_tokenizer(path: Path) -> PreTrainedTokenizerBase:
 
     folder = companion_folder(path)
     try:
-        return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # tokenizers raise whatever a file led them to
         raise RequestError(f"transformers cannot read the tokenizer in {shown(path)}: {reason(error)}") from error
+    return tokenizer
 
 
 def open_gguf(path: Path, dtype: torch.dtype | None = None, device: str = "cpu", overlay: Mapping[str, Tensor] | None = None) -> StreamedModel:

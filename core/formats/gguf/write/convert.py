@@ -129,7 +129,7 @@ def _same_values(first: TensorLocation, second: TensorLocation) -> bool:
     if first.info.shape != second.info.shape:
         return False
     with TensorReader() as reader:
-        pairs = zip(reader.read(first).split(_ROWS_AT_ONCE), reader.read(second).split(_ROWS_AT_ONCE), strict=True)
+        pairs = zip(torch.split(reader.read(first), _ROWS_AT_ONCE), torch.split(reader.read(second), _ROWS_AT_ONCE), strict=True)
         return all(torch.equal(of_first.float(), of_second.float()) for of_first, of_second in pairs)
 
 

@@ -46,8 +46,8 @@ def without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
 
 
-def changed(folder: Path, model_type: str, change: Change, **config: object) -> Path:
-    make_model(folder, model_type, tie_word_embeddings=True, **config)
+def changed(folder: Path, model_type: str, change: Change) -> Path:
+    make_model(folder, model_type, tie_word_embeddings=True)
     save_file(change(load_file(folder / "model.safetensors")), folder / "model.safetensors", {"format": "pt"})
     return folder
 
