@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from core.evaluate.result import PERCENTILES, Divergence, Perplexity
-
-_BLOCK = 64
-_FEWEST_BLOCKS = 8
+from core.measure.neighbours import mean_error
 
 
 def perplexity_of(nll: Tensor, n_bytes: int | None = None) -> Perplexity:
@@ -50,20 +47,8 @@ def divergence_of(nll_reference: Tensor, nll: Tensor, kl: Tensor, same_top: Tens
 
 
 def _mean(values: Tensor) -> tuple[float, float]:
-    """Mean of float64 [n] and its standard error; of one value the error is not defined.
-
-    Neighbouring tokens are alike: the error is that of overlapping blocks of tokens (Meketon and Schmeiser, "Overlapping batch means", 1984), and
-    at least that of independent ones, the sample's standard deviation over √n.
-    """
-    count = len(values)
-    if count < 2:
-        return float(values.mean()), math.nan
-    block = max(min(_BLOCK, count // _FEWEST_BLOCKS), 1)
-    centered = values - values.mean()
-    sums = torch.cat([centered.new_zeros(1), centered.cumsum(0)])
-    means = (sums[block:] - sums[:-block]) / block
-    of_blocks = float(means.square().sum()) * block / ((count - block) * (count - block + 1))
-    return float(values.mean()), math.sqrt(max(of_blocks, float(values.var()) / count))
+    """Mean of float64 [n], tokens in their order, and its standard error; of one value the error is not defined."""
+    return float(values.mean()), mean_error(values.numpy())
 
 
 def _exp(value: float) -> float:

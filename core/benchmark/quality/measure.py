@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 from core import text
 from core.benchmark.quality import choices
@@ -25,6 +25,7 @@ from core.benchmark.workload.prompts import Tokenizer
 from core.context import RunContext
 from core.engine import Endpoint, Engine, ScoringEngine, TokenScore, look_up
 from core.errors import RequestError
+from core.measure.neighbours import mean_error
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.runs.launch.pause import wait_while_paused
@@ -77,7 +78,7 @@ def perplexity(scores: Sequence[Scores]) -> tuple[float, float]:
         ppl = math.exp(mean(losses))
     except OverflowError:
         return math.inf, math.nan
-    return ppl, ppl * stdev(losses) / math.sqrt(len(losses)) if len(losses) > 1 else math.nan
+    return ppl, ppl * mean_error(losses)
 
 
 def scores_of(engine: Engine, endpoint: Endpoint, passages: Sequence[Passage], look: Callable[[], None]) -> list[Scores]:
@@ -166,7 +167,7 @@ def _beside(
     if len(found) != quality.tokens or not all(map(math.isfinite, found)):
         why = "the reference tokenizes the text differently, or one of the two returns no top log-probabilities or invalid ones"
         return quality.model_copy(update={"words": f"{quality.words}; the divergence is not known: {why}"})
-    spread = stdev(found) / math.sqrt(len(found)) if len(found) > 1 else math.nan
+    spread = mean_error(found)
     return quality.model_copy(update={"kl_mean": mean(found), "kl_se": spread, "words": f"{quality.words}; {DEFINITION}"})
 
 

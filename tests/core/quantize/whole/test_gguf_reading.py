@@ -141,7 +141,7 @@ def test_what_llama_cpp_says_of_a_window_is_compared(monkeypatch: pytest.MonkeyP
 
     def notes(name: str) -> list[str]:
         def score(*_: object, **__: object) -> list[list[float]]:
-            if isinstance(answers[name], Exception):
+            if isinstance(answers[name], BaseException):
                 raise answers[name]
             found: list[list[float]] = answers[name]
             return found
