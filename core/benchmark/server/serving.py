@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +26,8 @@ from core.sanitize import clean, conceal
 START_WITHIN = 1800.0
 """Seconds that a model may take to load."""
 _LOOK = 0.25
+_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG."""
 _STOP_WITHIN = 10.0
 _TAIL = 200
 _SHOWN = 3
@@ -179,9 +184,27 @@ def _started(command: Command, output: BinaryIO, log: Path) -> subprocess.Popen[
             stderr=subprocess.STDOUT,
             env=os.environ | dict(command.environment),
             cwd=log.parent,
+            preexec_fn=_end_with_parent(),
         )
     except OSError as error:
         raise RunFailed(f"{clean(command.argv[0], limit=200)} cannot be started: {error.strerror or error}") from error
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """For a child of this process: the kernel asks it to stop when this thread is gone, however that ends; Linux alone can.
+
+    Whoever kills the worker and its supervisor would leave a server behind that holds memory and a port.
+    """
+    if sys.platform != "linux":
+        return None
+    control, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def ask() -> None:
+        control(_DEATH_SIGNAL, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
 
 
 def _wait(

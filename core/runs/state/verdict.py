@@ -9,10 +9,16 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
+
 from core.measure.units import size
 from core.runs.state.events import EventWriter, StateChange, now
+from core.runs.state.process import started
 from core.runs.state.state import State, Status
 from core.runs.state.store import Run
+
+_TICK = 0.02
+"""Seconds by which two readings of a start may differ."""
 
 
 def close(run: Run, state: State, status: Status, reason: str, exit_code: int) -> State:
@@ -44,8 +50,31 @@ def died(run: Run, state: State) -> State:
     else:
         reason = "killed with no exit record, together with its supervisor (probably by SIGKILL)"
     if state.pid is not None:
+        _end_left(state)
         sweep(run, state.pid)
     return close(run, state, "failed", reason, 1)
+
+
+def _end_left(state: State) -> None:
+    """What a dead worker had started, such as an engine's server, ends with it: the members of its process group.
+
+    The number of a group is not given to another process while it has members. One whose leader lives, or with a member that is older than the
+    worker was, is another's.
+    """
+    group, since = state.pid, state.pid_started
+    if group is None or since is None or group == os.getpgrp() or not state.place.is_here() or started(group) is not None:
+        return
+    began = [started(pid) for pid in psutil.pids() if _group_of(pid) == group]
+    if all(moment is None or moment >= since - _TICK for moment in began):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
 
 
 def how_it_ended(code: int, *, out_of_memory: bool, peak_bytes: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -74,6 +76,28 @@ def test_a_server_answers_and_ends_with_all_that_it_started(tmp_path: Path) -> N
     assert not alive
     assert len(gone) == 2
     assert not server.alive
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process end with its parent")
+def test_a_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from tests.core.benchmark.server.test_serving import Family, served
+with served(Family(), Path(sys.argv[1])) as server:
+    print(server.pid, flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        server = psutil.Process(int(parent.stdout.readline()))
+        family = [server, *server.children(recursive=True)]
+        parent.kill()
+        _, left = psutil.wait_procs([server], timeout=5)
+    assert not left
+    for each in family:
+        with contextlib.suppress(psutil.Error):
+            each.kill()
 
 
 def test_a_start_that_failed_says_the_line_that_matters_and_what_to_do(tmp_path: Path) -> None:

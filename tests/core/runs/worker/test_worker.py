@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -297,6 +298,46 @@ def test_a_workers_program_ends_with_it(begin: Callable[..., Run]) -> None:
     while alive(child, since):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_workers_program_ends_with_it_when_its_supervisor_is_gone_too(begin: Callable[..., Run]) -> None:
+    run = begin(ticks=5000, pause=0.02, child=True)
+    state = ticking(run)
+    child = int(wait_for_line(run).split()[-1])
+    since = started(child)
+    assert since is not None
+    assert state.pid is not None
+    assert state.supervisor is not None
+    os.kill(state.supervisor, signal.SIGKILL)
+    os.kill(state.pid, signal.SIGKILL)
+    assert wait(run).status == "failed"
+    deadline = time.monotonic() + 5
+    while alive(child, since):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("later", "ends"), [(-1.0, True), (5.0, False)])
+def test_a_group_without_its_leader_ends_unless_it_is_older_than_the_worker(launcher: LocalLauncher, later: float, ends: bool) -> None:
+    shell = subprocess.Popen(["sh", "-c", "sleep 60 & echo $!"], stdout=subprocess.PIPE, start_new_session=True)
+    assert shell.stdout is not None
+    child = int(shell.stdout.readline())
+    shell.wait()
+    since = started(child)
+    assert since is not None
+    try:
+        run = store.create(TickSpec(model="x", device="cpu"))
+        claimed = {"status": "running", "pid": shell.pid, "pid_started": since + later, "supervisor": shell.pid, "supervisor_started": since + later}
+        run.save_state(run.state.model_copy(update=claimed))
+        assert launcher.refresh(run).status == "failed"
+        deadline = time.monotonic() + 2
+        while alive(child, since) and time.monotonic() < deadline * ends:
+            time.sleep(0.01)
+        assert alive(child, since) != ends
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        shell.stdout.close()
 
 
 def wait_for_line(run: Run) -> str:
