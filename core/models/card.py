@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any, Self
@@ -14,16 +15,22 @@ from pydantic import BaseModel, ConfigDict
 from core.errors import RequestError
 from core.models.config import blueprint
 from core.models.config.attention_kinds import attention_kinds
+from core.models.config.cache_blocks import CacheBlock, cache_blocks
+from core.models.config.families import EXACT
 from core.models.config.normal_config import NormalConfig, normalize
 from core.models.config.quantization import quantization_of
 from core.models.disk.files import read_object, shown
 from core.models.disk.headers import TensorLocation, model_tensors
+from core.models.logical import Shape, logical_shapes, own_head
+from core.models.logical import count as count_values
+from core.models.meta import built
 from core.sanitize import clean
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
-_IN_BLOCK = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks|block)\.(\d+)\.(.+)\.weight$")
+_IN_BLOCK = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks|block)\.(\d+)\.(.+?)(?:\.weight)?$")
 _NOT_DECODER = re.compile(r"(?:^|[._])(?:vision|visual|audio|encoder|vit|mtp)")
 _EXPERT = re.compile(r"\.experts\.\d+\.")
+_NO_LINEAR = re.compile(r"(?:norm\w*|ln_\w+|conv1d|bias)$")
 
 
 class LinearShape(BaseModel):
@@ -37,6 +44,19 @@ class LinearShape(BaseModel):
     in_features: int
     count: int
     """How many of them all blocks have together."""
+
+
+class KvBlocks(BaseModel):
+    """Decoder blocks that cache alike."""
+
+    model_config = ConfigDict(frozen=True)
+
+    count: int
+    keys: int
+    """Values of a token's keys in one block, over all heads."""
+    values: int
+    window: int | None = None
+    """Tokens that a block keeps at most; None: all."""
 
 
 class LatentCache(BaseModel):
@@ -58,12 +78,14 @@ class ModelCard(BaseModel):
     model_type: str
     parameters: int
     parameters_from: str
-    """`weights` when counted in the weight files, `config` when computed from the configuration."""
+    """`weights`: counted in the weight files; `config`: computed from the configuration, by the family's rule or by transformers; `assumed`: from
+    the configuration as if its blocks were Llama's."""
     layers: int
     hidden_size: int
     intermediate_size: int
     heads: int
     kv_heads: int
+    """As transformers caches them."""
     head_dim: int
     vocabulary: int
     context: int
@@ -75,9 +97,14 @@ class ModelCard(BaseModel):
     recurrent_layers: int = 0
     """Blocks that keep a state of fixed size instead of a cache."""
     latent_cache: LatentCache | None = None
+    kv_blocks: tuple[KvBlocks, ...] = ()
+    """What blocks cache, where that is not the same in all but for the window; empty: as heads and windows above say."""
+    engine_kv_heads: int | None = None
+    """KV heads that engines keep, where transformers repeats them before it caches them."""
     experts: int = 0
     rope_type: str = "default"
-    """Kind of the rotary positions, as the configuration calls it: `linear`, `dynamic`, `yarn`, ...; `default` also without any."""
+    """Kind of the rotary positions, as the configuration calls it: `linear`, `dynamic`, `yarn`, ...; `alibi` where distances are weighed instead;
+    `default` also without any."""
     dtype: str
     file_bytes: int
     """Bytes of all weight files, 0 without weights."""
@@ -126,14 +153,15 @@ class ModelCard(BaseModel):
         normal = normalize(config)
         kinds = attention_kinds(normal)
         quantization = quantization_of(config)
-        counted = bool(tensors) and not isinstance(quantization, dict)
-        tied = blueprint.tied_embeddings(normal)
+        shapes = logical_shapes(tensors, quantization, normal.layers) if tensors else None
+        tied = blueprint.tied_embeddings(normal) and not own_head(tensors)
+        count = _counted(config, normal, shapes, tied)
         return cls(
             name=name,
             architecture=_architecture(config),
             model_type=normal.model_type,
-            parameters=_count(tensors, tied) if counted else blueprint.parameters(normal),
-            parameters_from="weights" if counted else "config",
+            parameters=count.parameters,
+            parameters_from=count.source,
             layers=normal.layers,
             hidden_size=normal.count("hidden_size"),
             intermediate_size=normal.optional_count("intermediate_size") or 4 * normal.count("hidden_size"),
@@ -147,31 +175,69 @@ class ModelCard(BaseModel):
             sliding_layers=kinds.sliding,
             recurrent_layers=kinds.recurrent,
             latent_cache=_latent(normal),
+            kv_blocks=_kv_blocks(normal, count.blocks),
+            engine_kv_heads=normal.projected_kv_heads if normal.projected_kv_heads != normal.kv_heads else None,
             experts=normal.optional_count("num_experts") or 0,
             rope_type=_rope_type(normal),
-            dtype=_dtype(config, normal, tensors if counted else {}),
+            dtype=_dtype(config, normal, tensors if quantization is None else {}),
             file_bytes=file_bytes,
             quantization=_cleaned(quantization) if isinstance(quantization, dict) else None,
             chat_template=template,
-            linears=_linears_of_weights(tensors, normal) if counted else _linears_of_config(normal),
+            linears=count.linears,
         )
+
+    @property
+    def cached(self) -> tuple[KvBlocks, ...]:
+        """The blocks that keep keys and values, equal ones together."""
+        if self.kv_blocks:
+            return self.kv_blocks
+        if self.latent_cache is not None:
+            keys, values = self.latent_cache.latent_dim, self.latent_cache.rope_dim
+        else:
+            keys = values = self.kv_heads * self.head_dim
+        full = self.layers - self.recurrent_layers - self.sliding_layers
+        sliding = KvBlocks(count=self.sliding_layers, keys=keys, values=values, window=self.sliding_window)
+        return (KvBlocks(count=full, keys=keys, values=values), sliding)
 
     def kv_bytes_per_token(self, bits: float = 16) -> float:
         """Bytes that one more token costs while no window is full, at `bits` of a stored value with its share of the scale."""
-        return self._values_per_token() * (self.layers - self.recurrent_layers) * bits / 8
+        return sum(blocks.count * (blocks.keys + blocks.values) for blocks in self.cached) * bits / 8
 
     def kv_bytes(self, tokens: int, sequences: int = 1, bits: float = 16) -> int:
         """Bytes of the cache of `sequences` sequences of `tokens` tokens each: sliding blocks hold at most their window."""
-        full = self.layers - self.recurrent_layers - self.sliding_layers
-        window = tokens if self.sliding_window is None else min(self.sliding_window, tokens)
-        held = full * tokens + self.sliding_layers * window
-        return ceil(self._values_per_token() * held * bits / 8) * sequences
+        held = sum(
+            blocks.count * (blocks.keys + blocks.values) * (tokens if blocks.window is None else min(blocks.window, tokens)) for blocks in self.cached
+        )
+        return ceil(held * bits / 8) * sequences
 
-    def _values_per_token(self) -> int:
-        """Stored values of one block for one token."""
-        if self.latent_cache is not None:
-            return self.latent_cache.latent_dim + self.latent_cache.rope_dim
-        return 2 * self.kv_heads * self.head_dim
+
+@dataclass(frozen=True)
+class _Count:
+    parameters: int
+    source: str
+    linears: tuple[LinearShape, ...]
+    blocks: Counter[CacheBlock] | None = None
+
+
+def _counted(config: Mapping[str, object], normal: NormalConfig, shapes: Mapping[str, Shape] | None, tied: bool) -> _Count:
+    """Parameters and linears: by the files, by the family's rule, by transformers, or as if the blocks were Llama's."""
+    if shapes:
+        return _Count(count_values(shapes, tied=tied), "weights", _linears_of_shapes(shapes, normal))
+    exact = normal.model_type in EXACT and normal.text is normal.raw
+    model = None if exact else built(config)
+    if model is None:
+        return _Count(blueprint.parameters(normal), "config" if exact else "assumed", _linears_of_config(normal))
+    return _Count(count_values(model.shapes, tied=False), "config", _linears_of_shapes(model.shapes, normal), model.blocks)
+
+
+def _kv_blocks(config: NormalConfig, known: Counter[CacheBlock] | None) -> tuple[KvBlocks, ...]:
+    """What blocks cache, where heads and windows of the card do not say it all."""
+    found = known or cache_blocks(config)
+    widths = {(block.keys, block.values) for block in found}
+    usual = config.kv_heads * config.head_dim
+    if not config.optional_count("kv_lora_rank") and widths <= {(usual, usual)} and known is None and not config.optional_count("num_kv_shared_layers"):
+        return ()
+    return tuple(KvBlocks(count=count, keys=block.keys, values=block.values, window=block.window) for block, count in found.items())
 
 
 def _architecture(config: Mapping[str, object]) -> str:
@@ -184,21 +250,20 @@ def _latent(config: NormalConfig) -> LatentCache | None:
     return LatentCache(latent_dim=latent, rope_dim=config.count("qk_rope_head_dim")) if latent else None
 
 
+_BY_DISTANCE = {"bloom", "mpt"}
+"""Families whose attention always weighs tokens by their distance (ALiBi, arXiv 2108.12409)."""
+
+
 def _rope_type(config: NormalConfig) -> str:
     """By the names of transformers 5 and of the files before it."""
+    if config.model_type in _BY_DISTANCE or config.flag("alibi"):
+        return "alibi"
     for key in ("rope_parameters", "rope_scaling"):
         stated = config.get(key)
         kind = (stated.get("rope_type") or stated.get("type")) if isinstance(stated, dict) else None
         if isinstance(kind, str):
             return clean(kind, limit=40)
     return "default"
-
-
-def _count(tensors: Mapping[str, TensorLocation], tied: bool) -> int:
-    """Values of all weights; buffers left out, a head that repeats the embedding counted once."""
-    skipped = ("rotary_emb.inv_freq", *(("lm_head.weight",) if tied else ()))
-    counted = {name: location.info.numel for name, location in tensors.items() if not name.endswith(skipped)}
-    return sum(counted.values()) or sum(location.info.numel for location in tensors.values())
 
 
 def _dtype(config: Mapping[str, object], normal: NormalConfig, tensors: Mapping[str, TensorLocation]) -> str:
@@ -220,17 +285,18 @@ def _linears_of_config(config: NormalConfig) -> tuple[LinearShape, ...]:
     )
 
 
-def _linears_of_weights(tensors: Mapping[str, TensorLocation], config: NormalConfig) -> tuple[LinearShape, ...]:
-    """Matrices in the decoder blocks, equal ones of one name summed; GPT-2 stores its transposed."""
+def _linears_of_shapes(shapes: Mapping[str, Shape], config: NormalConfig) -> tuple[LinearShape, ...]:
+    """Matrices in the decoder blocks, equal ones of one name summed; GPT-2 stores its transposed. Experts in one tensor are matrices each."""
     transposed = config.model_type in {"gpt2", "openai-gpt"}
     found = Counter[tuple[str, int, int]]()
-    for name, location in tensors.items():
+    for name, shape in shapes.items():
         match = _IN_BLOCK.search(name)
-        if match is None or len(location.info.shape) != 2 or _NOT_DECODER.search(name):
+        experts = len(shape) == 3 and "experts" in name
+        if match is None or not (experts or (len(shape) == 2 and name.endswith(".weight"))) or _NO_LINEAR.search(match[2]) or _NOT_DECODER.search(name):
             continue
-        rows, columns = location.info.shape
+        rows, columns = shape[-2:]
         suffix = clean(_EXPERT.sub(".experts.", match[2]), limit=120)
-        found[(suffix, columns, rows) if transposed else (suffix, rows, columns)] += 1
+        found[(suffix, columns, rows) if transposed else (suffix, rows, columns)] += shape[0] if experts else 1
     return tuple(LinearShape(name_suffix=name, out_features=out, in_features=width, count=count) for (name, out, width), count in found.items())
 
 

@@ -20,10 +20,6 @@ _VARYING = ("dynamic", "longrope")
 """Kinds of rotary positions whose frequencies depend on the length of the text."""
 
 
-_BY_DISTANCE = ("bloom", "mpt")
-"""Families whose attention weighs tokens by their distance (ALiBi, arXiv 2108.12409), counted over all that there are."""
-
-
 def check_positions(card: ModelCard, tokens: int) -> None:
     """Nothing when the model has positions for so many tokens. Raises RequestError otherwise."""
     if card.context and tokens > card.context:
@@ -44,7 +40,7 @@ def plain_attention(card: ModelCard, settings: SchemeSettings) -> str | None:
     if card.sliding_layers and not card.recurrent_layers and card.latent_cache is None:
         blocks = f"{card.sliding_layers} of this model's {card.layers} blocks"
         return f"needs attention over the whole text, but {blocks} use a sliding window of {card.sliding_window} tokens"
-    if card.model_type in _BY_DISTANCE:
+    if card.rope_type == "alibi":
         return f"forgets tokens, and the attention of {card.model_type} counts the distance to every token (ALiBi)"
     return any_cache(card, settings)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from core.models.config.normal_config import NormalConfig
 
-_SLIDING = {"sliding_attention", "chunked_attention", "sliding", "local"}
-_RECURRENT = {"linear_attention", "mamba", "mamba2", "recurrent", "conv", "ssm", "rwkv"}
+_SLIDING = {"sliding_attention", "chunked_attention", "hybrid_sliding", "sliding", "local"}
+_RECURRENT = {"linear_attention", "mamba", "mamba2", "recurrent", "conv", "ssm", "rwkv", "moe", "mlp"}
+"""Among them blocks without any attention, which keep nothing."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,16 @@ class AttentionKinds:
     recurrent: int
     window: int | None
     """Tokens that a sliding block keeps."""
+
+
+def is_sliding(kind: str) -> bool:
+    """Whether a block of this kind keeps a window."""
+    return kind in _SLIDING
+
+
+def is_recurrent(kind: str) -> bool:
+    """Whether a block of this kind keeps no keys and values."""
+    return kind in _RECURRENT
 
 
 def attention_kinds(config: NormalConfig) -> AttentionKinds:
@@ -61,10 +72,12 @@ def _qwen(config: NormalConfig) -> int:
 
 
 def _every_nth_is_attention(key: str, default: int) -> Callable[[NormalConfig], int]:
-    """Recurrent blocks, of which every n-th is an attention instead."""
+    """Recurrent blocks, of which every n-th is an attention instead: the last of each n, or the one at `attn_layer_offset`."""
 
     def rule(config: NormalConfig) -> int:
-        return config.layers - config.layers // (config.optional_count(key) or default)
+        period = config.optional_count(key) or default
+        offset = config.get("attn_layer_offset", period - 1)
+        return config.layers - len(range(offset if type(offset) is int and offset >= 0 else period - 1, config.layers, period))
 
     return rule
 

@@ -68,7 +68,7 @@ def _attention(config: NormalConfig, row: Family, blocks: int) -> Iterator[Matri
     if (latent := config.optional_count("kv_lora_rank")) is not None:
         yield from _latent_attention(config, latent, blocks)
         return
-    query, key_value = heads * width, config.kv_heads * width
+    query, key_value = heads * width, config.projected_kv_heads * width
     bias, output_bias = _bias(config, row.qkv_bias), _bias(config, row.output_bias)
     if len(row.qkv) == 1:
         yield Matrix(row.qkv[0], query + 2 * key_value, hidden, blocks, bias)
@@ -95,9 +95,7 @@ def _latent_attention(config: NormalConfig, latent: int, blocks: int) -> Iterato
 def _feed_forward(config: NormalConfig, row: Family) -> Iterator[Matrix]:
     hidden, layers = config.count("hidden_size"), config.layers
     experts = config.optional_count("num_experts") or 0
-    dense_first = config.get("first_k_dense_replace", 0)
-    dense = min(dense_first, layers) if type(dense_first) is int and dense_first > 0 else 0
-    sparse = layers - dense if experts else 0
+    sparse = sum(_is_sparse(config, index) for index in range(layers)) if experts else 0
     intermediate = config.optional_count("intermediate_size") or 4 * hidden
     bias = _bias(config, row.mlp_bias)
     yield from _mlp(row, intermediate, hidden, layers - sparse, bias)
@@ -115,6 +113,16 @@ def _feed_forward(config: NormalConfig, row: Family) -> Iterator[Matrix]:
         yield Matrix("mlp.shared_expert.down_proj", hidden, shared, sparse)
     if config.model_type == "qwen2_moe":
         yield Matrix("mlp.shared_expert_gate", 1, hidden, sparse)
+
+
+def _is_sparse(config: NormalConfig, index: int) -> bool:
+    """Whether a block of a mixture of experts has experts."""
+    dense_first, period, dense = config.get("first_k_dense_replace", 0), config.get("decoder_sparse_step", 1), config.get("mlp_only_layers")
+    if isinstance(dense, list) and index in dense:
+        return False
+    if type(period) is int and period > 0 and (index + 1) % period:
+        return False
+    return not (type(dense_first) is int and index < dense_first)
 
 
 def _mlp(row: Family, intermediate: int, hidden: int, blocks: int, bias: bool) -> Iterator[Matrix]:
@@ -141,7 +149,7 @@ def _norms(config: NormalConfig, row: Family) -> int:
 def _query_key_norms(config: NormalConfig, row: Family) -> int:
     if row.qk_norm is None:
         return 0
-    return (2 if row.qk_norm == "head" else config.heads + config.kv_heads) * config.head_dim
+    return (2 if row.qk_norm == "head" else config.heads + config.projected_kv_heads) * config.head_dim
 
 
 def _latent_norms(config: NormalConfig) -> int:

@@ -1,7 +1,7 @@
 """How the blocks of decoder families are built, one row a family: enough to count parameters and linears from a configuration alone.
 
-A family without a row is taken to be built like Llama. Where weights are present their headers are
-counted instead, and no row is needed.
+A family without a row is taken to be built like Llama, where transformers cannot say more (`core.models.meta`). Where weights are present
+their headers are counted instead, and no row is needed.
 """
 
 from __future__ import annotations
@@ -98,6 +98,16 @@ FAMILIES: dict[str, Family] = {
         norms_of="flag",
     ),
 }
+
+
+EXACT = frozenset(
+    (
+        *("llama", "mistral", "ministral3", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "gemma", "gemma2", "gemma3_text", "phi", "phi3"),
+        *("gpt2", "gpt_bigcode", "gpt_neox", "gptj", "opt", "bloom", "falcon", "starcoder2", "olmo2", "olmo3", "cohere2", "granite", "smollm3"),
+        *("deepseek_v2", "deepseek_v3", "ernie4_5"),
+    )
+)
+"""Families whose parameters and linears are computed exactly; transformers is asked about others."""
 
 
 def family(model_type: str) -> Family:

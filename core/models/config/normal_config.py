@@ -76,7 +76,7 @@ class NormalConfig:
     @property
     def layers(self) -> int:
         """Decoder blocks."""
-        layers = self.count("num_hidden_layers")
+        layers = self.count("num_hidden_layers", len(stated_kinds(self.text) or ()) or None)
         if layers > _MAX_LAYERS:
             raise RequestError(f"config.json says num_hidden_layers = {layers:,}: more than {_MAX_LAYERS:,} is a damaged file")
         return layers
@@ -88,7 +88,14 @@ class NormalConfig:
 
     @property
     def kv_heads(self) -> int:
-        """Key and value heads (as stored in the cache)."""
+        """Key and value heads as stored in the cache: Falcon's newer blocks repeat them for every query head before that."""
+        if self.model_type == "falcon" and self.flag("new_decoder_architecture"):
+            return self.heads
+        return self.projected_kv_heads
+
+    @property
+    def projected_kv_heads(self) -> int:
+        """Key and value heads that a block computes."""
         if self.model_type == "falcon":
             return _falcon_kv_heads(self)
         if self.stated("num_key_value_heads") is None and "num_key_value_heads" not in self.defaults:
@@ -109,10 +116,35 @@ class NormalConfig:
 
     def layer_types(self) -> list[str] | None:
         """Kind of each block as the file states it, None when it does not."""
-        types = self.text.get("layer_types")
-        if isinstance(types, list) and len(types) >= self.layers and all(isinstance(kind, str) for kind in types):
-            return types[: self.layers]
+        kinds = stated_kinds(self.text)
+        return kinds[: self.layers] if kinds is not None and len(kinds) >= self.layers else None
+
+
+_PATTERN = {"M": "mamba", "*": "full_attention", "-": "mlp", "E": "moe"}
+"""Letters of Nemotron-H's `hybrid_override_pattern`."""
+
+
+def stated_kinds(text: Mapping[str, object]) -> list[str] | None:
+    """Kinds of the blocks in order, wherever a configuration lists them; None when it does not."""
+    for key in ("layer_types", "layers_block_type"):
+        types = text.get(key)
+        if isinstance(types, list) and types and all(isinstance(kind, str) for kind in types):
+            return types
+    pattern = text.get("hybrid_override_pattern")
+    if isinstance(pattern, str) and pattern and set(pattern) <= set(_PATTERN):
+        return [_PATTERN[letter] for letter in pattern]
+    layers, cycle = text.get("num_hidden_layers"), text.get("block_types")
+    if type(layers) is not int or not 0 < layers <= _MAX_LAYERS:
         return None
+    if isinstance(cycle, list) and cycle and all(isinstance(kind, str) for kind in cycle):
+        kinds = ["sliding_attention" if kind == "attention" else kind for kind in cycle]
+        return [kinds[index % len(kinds)] for index in range(layers)]
+    nested = text.get("linear_attn_config")
+    for part, key, first in ((text, "attn_layer_indices", 0), (text, "full_attn_idxs", 0), (nested, "full_attn_layers", 1)):
+        attends = part.get(key) if isinstance(part, Mapping) else None
+        if isinstance(attends, list) and attends:
+            return ["full_attention" if index + first in attends else "linear_attention" for index in range(layers)]
+    return None
 
 
 def normalize(config: Mapping[str, object]) -> NormalConfig:
