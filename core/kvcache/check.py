@@ -18,6 +18,7 @@ from core.models.kv_geometry import Geometry
 from core.runs.worker.device import resolves_to_cpu
 from core.sanitize import clean
 
+_PROGRAM_BYTES = 450 * 2**20
 _LOGIT_COPIES = 6
 """Rows of logits in float32 that are held at once when a step is scored: the reference's, the scheme's, what their softmax needs."""
 _WEIGHT_COPIES = 3
@@ -91,6 +92,8 @@ def check(spec: KvCacheSpec, card: ModelCard, *, memory_available: int | None = 
     if refusals and len(refusals) == len(wanted):
         raise RequestError(refusals[0])
     memory = _memory(spec, card, geometry, rows, variants)
+    if device == "cpu":
+        memory += (MemoryLine("program", _PROGRAM_BYTES, "Python with torch and transformers imported"),)
     peak = sum(line.bytes for line in memory)
     free = memory_available if memory_available is not None else int(psutil.virtual_memory().available) if device == "cpu" else None
     if free is not None and peak > free:

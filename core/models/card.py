@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.errors import RequestError
 from core.models.config import blueprint
-from core.models.config.attention_kinds import attention_kinds
+from core.models.config.attention_kinds import AttentionKinds, attention_kinds
 from core.models.config.cache_blocks import CacheBlock, cache_blocks
 from core.models.config.families import EXACT
 from core.models.config.normal_config import NormalConfig, normalize
@@ -175,7 +175,7 @@ class ModelCard(BaseModel):
             sliding_layers=kinds.sliding,
             recurrent_layers=kinds.recurrent,
             latent_cache=_latent(normal),
-            kv_blocks=_kv_blocks(normal, count.blocks),
+            kv_blocks=_kv_blocks(normal, kinds, count.blocks),
             engine_kv_heads=normal.projected_kv_heads if normal.projected_kv_heads != normal.kv_heads else None,
             experts=normal.optional_count("num_experts") or 0,
             rope_type=_rope_type(normal),
@@ -185,6 +185,11 @@ class ModelCard(BaseModel):
             chat_template=template,
             linears=count.linears,
         )
+
+    @property
+    def caches_alike(self) -> bool:
+        """Whether keys and values of a token are as wide in all blocks that keep them as heads times head width."""
+        return all(blocks.keys == blocks.values == self.kv_heads * self.head_dim for blocks in self.cached if blocks.count)
 
     @property
     def cached(self) -> tuple[KvBlocks, ...]:
@@ -230,14 +235,16 @@ def _counted(config: Mapping[str, object], normal: NormalConfig, shapes: Mapping
     return _Count(count_values(model.shapes, tied=False), "config", _linears_of_shapes(model.shapes, normal), model.blocks)
 
 
-def _kv_blocks(config: NormalConfig, known: Counter[CacheBlock] | None) -> tuple[KvBlocks, ...]:
+def _kv_blocks(config: NormalConfig, kinds: AttentionKinds, known: Counter[CacheBlock] | None) -> tuple[KvBlocks, ...]:
     """What blocks cache, where heads and windows of the card do not say it all."""
     found = known or cache_blocks(config)
-    widths = {(block.keys, block.values) for block in found}
-    usual = config.kv_heads * config.head_dim
-    if not config.optional_count("kv_lora_rank") and widths <= {(usual, usual)} and known is None and not config.optional_count("num_kv_shared_layers"):
+    width = config.kv_heads * config.head_dim
+    usual = Counter({CacheBlock(width, width, None): kinds.full})
+    usual[CacheBlock(width, width, kinds.window)] += kinds.sliding
+    if +usual == found:
         return ()
-    return tuple(KvBlocks(count=count, keys=block.keys, values=block.values, window=block.window) for block, count in found.items())
+    order = sorted(found.items(), key=lambda item: (item[0].window or 0, item[0].keys))
+    return tuple(KvBlocks(count=count, keys=block.keys, values=block.values, window=block.window) for block, count in order)
 
 
 def _architecture(config: Mapping[str, object]) -> str:
@@ -292,7 +299,12 @@ def _linears_of_shapes(shapes: Mapping[str, Shape], config: NormalConfig) -> tup
     for name, shape in shapes.items():
         match = _IN_BLOCK.search(name)
         experts = len(shape) == 3 and "experts" in name
-        if match is None or not (experts or (len(shape) == 2 and name.endswith(".weight"))) or _NO_LINEAR.search(match[2]) or _NOT_DECODER.search(name):
+        if (
+            match is None
+            or not (experts or (len(shape) == 2 and name.endswith(".weight")))
+            or _NO_LINEAR.search(match[2])
+            or _NOT_DECODER.search(name)
+        ):
             continue
         rows, columns = shape[-2:]
         suffix = clean(_EXPERT.sub(".experts.", match[2]), limit=120)

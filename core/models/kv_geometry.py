@@ -10,7 +10,7 @@ from core.models.card import ModelCard
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Counts of one model. Decoder blocks that keep a recurrent state instead of keys and values are left out."""
+    """Counts of one model. Decoder blocks that keep no keys and values of their own are left out."""
 
     layers: int
     """Decoder blocks that keep keys and values, sliding ones among them."""
@@ -28,8 +28,8 @@ class Geometry:
     def of(cls, card: ModelCard, value_bytes: int) -> Self:
         """The geometry of a model whose arithmetic takes `value_bytes` a value."""
         return cls(
-            layers=card.layers - card.recurrent_layers,
-            sliding_layers=card.sliding_layers,
+            layers=sum(blocks.count for blocks in card.cached),
+            sliding_layers=sum(blocks.count for blocks in card.cached if blocks.window is not None),
             window=card.sliding_window,
             heads=card.heads,
             kv_heads=card.kv_heads,

@@ -21,7 +21,9 @@ _SCALES = re.compile(
     r"|\.nested_absmax|\.nested_quant_map|\.quant_state\.bitsandbytes__\w+|\.codebooks|\.weight_chan_scale|\.pre_quant_scale)$"
 )
 """What quantization tools store next to the codes of a weight, and no parameter of a model is called."""
-_BUFFERS = re.compile(r"(?:rotary_emb\.inv_freq|\.attn\.bias|\.attn\.masked_bias|\.attention\.(?:masked_)?bias|(?<!moe_statics)\.e_score_correction_bias)$")
+_BUFFERS = re.compile(
+    r"(?:rotary_emb\.inv_freq|\.attn\.bias|\.attn\.masked_bias|\.attention\.(?:masked_)?bias|(?<!moe_statics)\.e_score_correction_bias)$"
+)
 _SPARE_BLOCK = re.compile(r"^(?:model\.)?(?:language_model\.)?(?:model\.)?layers\.(\d+)\.")
 _LARGEST_SMALL = 2**16
 
@@ -93,9 +95,9 @@ def _bits(linear: str, quantization: Mapping[str, object]) -> int | None:
     for key in ("dynamic", "extra_config"):
         own = quantization.get(key)
         for pattern, settings in own.items() if isinstance(own, Mapping) else ():
-            if isinstance(settings, Mapping) and not pattern.startswith("-:") and _names(pattern, linear):
-                if type(found := settings.get("bits")) is int:
-                    return _width(found)
+            mine = isinstance(settings, Mapping) and not pattern.startswith("-:") and _names(pattern, linear)
+            if mine and (found := _width(settings.get("bits"))) is not None:
+                return found
     return next((_width(quantization[key]) for key in ("bits", "w_bit", "wbits") if key in quantization), None)
 
 
@@ -155,7 +157,9 @@ def _weight(linear: str, info: TensorInfo, tensors: Mapping[str, TensorLocation]
     method = str(quantization.get("quant_method", "")).lower()
     if method == "bitnet":
         return (4 * info.shape[0], *info.shape[1:]) if info.shape else None
-    state = next((tensors[name] for name in (f"{linear}.weight.quant_state.bitsandbytes__{kind}" for kind in ("nf4", "fp4")) if name in tensors), None)
+    state = next(
+        (tensors[name] for name in (f"{linear}.weight.quant_state.bitsandbytes__{kind}" for kind in ("nf4", "fp4")) if name in tensors), None
+    )
     if state is not None:
         return _stated_shape(_small(state)) or (2 * info.numel,)
     if f"{linear}.weight_scale" in tensors and info.shape:
@@ -219,7 +223,9 @@ def head_and_embedding(names: Iterable[str]) -> tuple[str | None, str | None]:
 
 
 _HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out)\.weight$")
-_EMBEDDING = re.compile(r"(?:^|^model\.|language_model\.|decoder\.|transformer\.|gpt_neox\.|backbone\.)(?:embed_tokens|wte|word_embeddings|embed_in)\.weight$")
+_EMBEDDING = re.compile(
+    r"(?:^|^model\.|language_model\.|decoder\.|transformer\.|gpt_neox\.|backbone\.)(?:embed_tokens|wte|word_embeddings|embed_in)\.weight$"
+)
 _STEP = 2**22
 
 

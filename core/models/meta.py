@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from core.models.config.cache_blocks import CacheBlock
@@ -63,17 +65,19 @@ def _read(answer: str) -> Built | None:
 def _build(text: str) -> str:
     """One line of JSON: null, or the shapes and what each block caches."""
     import torch
-    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     raw = json.loads(text)
-    for key in ("quantization_config", "compression_config"):
+    for key in ("quantization_config", "compression_config", "auto_map"):
         raw.pop(key, None)
     try:
-        config = CONFIG_MAPPING[raw["model_type"]].from_dict(raw)
+        with TemporaryDirectory(prefix="llmopt-config-") as folder:
+            Path(folder, "config.json").write_text(json.dumps(raw))
+            config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         if getattr(config.get_text_config(), "num_hidden_layers", 0) > _MOST_LAYERS:
             return "null"
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)  # type: ignore[no-untyped-call]
     except Exception:  # transformers raises whatever a configuration led it to
         return "null"
     shapes = {name: list(parameter.shape) for name, parameter in model.named_parameters()}
@@ -96,4 +100,4 @@ def _cached(model: Any) -> list[tuple[int, int, int | None]] | None:
 
 
 if __name__ == "__main__":
-    print(_build(sys.stdin.read()))
+    sys.stdout.write(_build(sys.stdin.read()))

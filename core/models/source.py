@@ -48,3 +48,15 @@ def require_unquantized(card: ModelCard) -> None:
     if card.quantization is not None:
         method = card.quant_method
         raise RequestError(f"{card.name} is already quantized ({method}): give the original model, with bf16, fp16 or fp32 weights")
+
+
+def not_linears(card: ModelCard) -> str | None:
+    """Why methods that work on linears would miss weights of the blocks, as transformers builds them; None when they would not."""
+    if card.experts and any("expert" in linear.name_suffix for linear in card.linears):
+        return f"{card.name} keeps its experts fused into one tensor, and only linears can be compressed: choose a dense model"
+    if card.model_type in _TRANSPOSED:
+        return f"{card.name} is built of transposed Conv1D layers, as GPT-2 is, and only linears can be compressed: choose another model"
+    return None
+
+
+_TRANSPOSED = ("gpt2", "openai-gpt", "gpt-sw3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -53,24 +54,35 @@ CONFIGS: dict[str, dict[str, object]] = {
 """By name in small letters."""
 
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)b")
+
+
 @cache
 def well_known(name: str) -> ModelCard:
-    """The card of a model of the table. Raises RequestError: there is none of that name."""
+    """The card of a model of the table, by its name or by its size alone (`7B`: the first of that size).
+
+    Raises:
+        RequestError: there is none of that name or size.
+    """
     key = name.strip().lower().removeprefix(PREFIX)
+    if _SIZE.fullmatch(key):
+        key = next((known for known in CONFIGS if known.endswith(f"-{key}")), key)
     if key not in CONFIGS:
         raise RequestError(f"unknown model {clean(name, limit=60)}: choose one of {', '.join(CONFIGS)}")
     return ModelCard.from_config(CONFIGS[key], name=key)
 
 
 def planned_card(model: str) -> ModelCard:
-    """The card of a model that need not be here: `size:<name>` of the table, the path of a config.json, or what `resolve` finds.
+    """The card of a model that need not be here: a size (`7B`, `size:<name>` of the table), a config.json or a folder with one alone, or what
+    `resolve` finds.
 
     Raises:
         RequestError: there is none.
     """
-    if model.startswith(PREFIX):
+    if model.startswith(PREFIX) or (_SIZE.fullmatch(model.strip().lower()) and not Path(model).exists()):
         return well_known(model)
     path = Path(model).expanduser()
-    if path.name == "config.json" and path.is_file():
-        return ModelCard.from_config(read_object(path), name=clean(path.absolute().parent.name, limit=80))
+    folder = path.parent if path.name == "config.json" else path
+    if (folder / "config.json").is_file() and (path != folder or not any(folder.glob("*.safetensors"))):
+        return ModelCard.from_config(read_object(folder / "config.json"), name=clean(folder.absolute().name, limit=80))
     return resolve(model).card()

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from core.errors import RequestError
 from core.formats.writing.output import check_output
 from core.models.card import ModelCard
-from core.models.source import require_unquantized
+from core.models.source import not_linears, require_unquantized
 from core.quantize.methods import METHODS
 from core.quantize.plan.request import FitLine
 from core.quantize.spec import QuantizeSpec
@@ -106,6 +106,8 @@ def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
     if not card.linears:
         raise RequestError(f"{card.name} has no quantizable linears in its decoder blocks: choose another model")
     METHODS[spec.method].require(spec.request, card)
+    if spec.method != "gguf" and (missed := not_linears(card)) is not None:
+        raise RequestError(missed)
     for linear in card.linears:
         if spec.granularity == "group" and linear.in_features % spec.group_size:
             raise RequestError(

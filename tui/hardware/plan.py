@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from core.errors import LlmoptError, RequestError
@@ -11,6 +11,7 @@ from core.hardware.plan.estimate import Estimate, estimate
 from core.hardware.plan.formats import KV_FORMATS, STORED, WEIGHT_FORMATS
 from core.hardware.plan.machine import NAMED, Machine
 from core.models.card import ModelCard
+from core.quantize.advice import refusal
 
 if TYPE_CHECKING:
     from tui.services.services import Models, Services
@@ -71,8 +72,9 @@ class Planner:
             machine = self._machine(request)
         except LlmoptError as error:
             return Answer(request, estimate_problem=str(error), advice_problem=str(error))
-        budget, budget_problem = _estimate(card, machine, request)
-        advice, advice_problem = _advise(card, machine, request)
+        request_in_context = replace(request, context=min(request.context, card.context))
+        budget, budget_problem = _estimate(card, machine, request_in_context)
+        advice, advice_problem = _advise(card, machine, request_in_context)
         return Answer(request, budget, budget_problem, advice, advice_problem, tuple(map(_steps, advice)))
 
     def _card(self, models: Models, name: str) -> ModelCard:
@@ -106,7 +108,15 @@ def _estimate(card: ModelCard, machine: Machine, request: Request) -> tuple[Esti
 
 def _advise(card: ModelCard, machine: Machine, request: Request) -> tuple[tuple[Recommendation, ...], str]:
     try:
-        found = recommend(card, machine, request.use, context=request.context, concurrency=request.concurrency, model=request.model)
+        found = recommend(
+            card,
+            machine,
+            request.use,
+            context=request.context,
+            concurrency=request.concurrency,
+            model=request.model,
+            refused=lambda action: refusal(action, card),
+        )
     except RequestError as error:
         return (), str(error)
     return tuple(found), ""

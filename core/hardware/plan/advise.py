@@ -21,9 +21,10 @@ from core.hardware.plan import recipes
 from core.hardware.plan.estimate import Estimate, Place, estimate
 from core.hardware.plan.formats import STORED, quantized_format
 from core.hardware.plan.machine import NAMED, Gpu, Machine
-from core.hardware.plan.recipes import Job
+from core.hardware.plan.recipes import Job, Refusal
 from core.hardware.plan.ways import WAYS, Way
 from core.models.card import ModelCard
+from core.models.source import not_linears
 
 UseCase = Literal["general", "throughput", "latency", "local"]
 USE_CASES: tuple[UseCase, ...] = get_args(UseCase)
@@ -94,6 +95,7 @@ def recommend(
     context: int | None = None,
     concurrency: int | None = None,
     model: str | None = None,
+    refused: Refusal | None = None,
 ) -> list[Recommendation]:
     """Ways to serve the model, the best first; what cannot be done comes last and says why.
 
@@ -101,9 +103,10 @@ def recommend(
         card: the model.
         machine: where it shall run.
         use_case: general, throughput, latency or local.
-        context: tokens per sequence; default: 4096, or the model's own when shorter.
+        context: tokens per sequence, at most the model's own; default: 4096, or the model's own when shorter.
         concurrency: sequences at once; default: 8, 32 for throughput, 1 for latency and local use.
         model: the model as llmopt takes it; default: the card's name.
+        refused: why llmopt refuses to quantize with these values of its form; default: by the card alone.
 
     Raises:
         RequestError: an unknown use case, or a number out of range.
@@ -111,7 +114,17 @@ def recommend(
     if use_case not in _USES:
         raise RequestError(f"unknown use case {str(use_case)[:40]!r}: choose one of {', '.join(USE_CASES)}")
     use = _USES[use_case]
-    asked = _Asked(card, machine, context or min(use.context, card.context), concurrency or use.concurrency, model or card.name)
+    if context is not None and context > card.context:
+        raise RequestError(f"a context of {context:,} tokens is more than the {card.context:,} of {card.name}: ask for less")
+    by_card = not_linears(card)
+    asked = _Asked(
+        card,
+        machine,
+        context or min(use.context, card.context),
+        concurrency or use.concurrency,
+        model or card.name,
+        refused or (lambda action: None if action["method"] == "gguf" else by_card),
+    )
     good: list[Recommendation] = []
     fewer: list[Recommendation] = []
     bad: list[Recommendation] = []
@@ -132,6 +145,7 @@ class _Asked:
     context: int
     concurrency: int
     model: str
+    refused: Refusal
 
     def estimate(self, weights: str, parallel: int, place: Place | None, concurrency: int | None = None) -> Estimate:
         return estimate(
@@ -187,7 +201,7 @@ def _answer(option: Way, asked: _Asked, best: Estimate) -> Recommendation:
     if sequences < asked.concurrency:
         best = asked.estimate(option.weights, best.tensor_parallel, option.place, max(sequences, 1))
     gpu = asked.machine.gpus[0] if asked.machine.gpus else None
-    job = Job(asked.card, asked.model, recipes.served_name(asked.model), gpu, asked.context, max(sequences, 1), best.tensor_parallel)
+    job = Job(asked.card, asked.model, recipes.served_name(asked.model), gpu, asked.context, max(sequences, 1), best.tensor_parallel, asked.refused)
     recipe = option.recipe(job)
     why_not = None
     if sequences < 1:

@@ -301,6 +301,7 @@ def _notes(card: ModelCard, context: int, gpu: Gpu | None, plan: _Plan) -> tuple
     notes = []
     if context > card.context:
         notes.append(f"{context:,} tokens exceed the {card.context:,} that {card.name} was trained for")
+    notes += count_notes(card)
     if card.recurrent_layers:
         notes.append(f"{card.recurrent_layers} recurrent layers keep a state of fixed size, which is not counted")
     if plan.weights.format == "fp8" and gpu is not None and not gpu.fp8:
@@ -308,6 +309,17 @@ def _notes(card: ModelCard, context: int, gpu: Gpu | None, plan: _Plan) -> tuple
     if gpu is not None and gpu.unified:
         notes.append(f"{gpu.name} works in the host's memory")
     return tuple(notes)
+
+
+def count_notes(card: ModelCard) -> list[str]:
+    """What the counts of a card do not say of themselves."""
+    notes = []
+    if card.parameters_from == "assumed":
+        notes.append(f"transformers cannot build {card.model_type} from its configuration: parameters and cache assume blocks like Llama's")
+    if card.engine_kv_heads is not None:
+        heads = f"{card.kv_heads:,} heads, {card.engine_kv_heads:,} of them different"
+        notes.append(f"the cache is transformers', which repeats keys and values to {heads}: vLLM and llama.cpp keep only these")
+    return notes
 
 
 def _in_the_way(plan: _Plan, machine: Machine, left: int, room: int) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ class WeightFormat:
     rest_bits: float = 16
     gguf: str | None = None
     """GGUF type; it quantizes embeddings and head too."""
+    linears_only: bool = False
+    """Made by transformers from its linears: experts that it fuses into one tensor stay in `rest_bits`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,11 @@ _FORMATS = (
         "nvfp4", "NVFP4, blocks of 16", _groups(4, 16, 8, lambda _: 4.0), "4 bits per weight, 8-bit scale per block of 16, 32 bits per matrix"
     ),
     WeightFormat(
-        "nf4", "bitsandbytes NF4, double quantization", _plain(_NF4_BITS), "4 bits per weight, 8 bits per block of 64, 32 bits in 256 blocks"
+        "nf4",
+        "bitsandbytes NF4, double quantization",
+        _plain(_NF4_BITS),
+        "4 bits per weight, 8 bits per block of 64, 32 bits in 256 blocks",
+        linears_only=True,
     ),
     WeightFormat(
         "aqlm-2bit",
@@ -168,12 +174,14 @@ def weight_bytes(card: ModelCard, key: str) -> WeightBytes:
         bits = 8 * card.file_bytes / max(card.parameters, 1)
         return WeightBytes(STORED, card.file_bytes, card.file_bytes, 0, bits, "bytes of the weight files as stored")
     form = weight_format(key)
-    blocks = sum(linear.count * linear.out_features * linear.in_features for linear in card.linears)
+    quantized = [linear for linear in card.linears if not form.linears_only or "expert" not in linear.name_suffix]
+    blocks = sum(linear.count * linear.out_features * linear.in_features for linear in quantized)
     rest_parameters = max(card.parameters - blocks, 0)
     if form.gguf is None:
-        linears = sum(linear.count * form.matrix(linear) for linear in card.linears)
+        linears = sum(linear.count * form.matrix(linear) for linear in quantized)
         rest = rest_parameters * form.rest_bits / 8
-        stays = "" if form.key in {"fp32", "bf16"} else f"; embeddings, head and norms in {form.rest_bits:g} bits"
+        kept = "experts, embeddings, head and norms" if len(quantized) < len(card.linears) else "embeddings, head and norms"
+        stays = "" if form.key in {"fp32", "bf16"} else f"; {kept} in {form.rest_bits:g} bits"
     else:
         shape = mix.Shape(max(card.layers, 1), max(card.heads // max(card.kv_heads, 1), 1), card.tied_embeddings)
         typed = ((linear, mix.matrix_bits(form.gguf, linear.name_suffix, linear.in_features, shape)) for linear in card.linears)

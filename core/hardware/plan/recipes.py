@@ -6,7 +6,7 @@ Flags are those of vLLM, llama.cpp, TensorRT-LLM and NVIDIA's Model Optimizer as
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from core.errors import LlmoptError
@@ -22,6 +22,9 @@ _SHELL_SAFE = re.compile(r"[A-Za-z0-9._/:@%+=,-]+")
 GROUP_SIZES = (128, 64, 32)
 
 
+Refusal = Callable[[Mapping[str, object]], str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a recipe is written for."""
@@ -35,6 +38,8 @@ class Job:
     context: int
     concurrency: int
     parallel: int
+    refused: Refusal = lambda _: None
+    """Why llmopt refuses to make a checkpoint with these values of the quantize form."""
 
     @property
     def stem(self) -> str:
@@ -75,7 +80,12 @@ def vllm_plain(job: Job) -> Recipe:
 def vllm_fp8(job: Job) -> Recipe:
     """FP8 weights and activations, made here."""
     out = f"{job.stem}-fp8"
-    action = {"model": job.model, "method": "fp8", "granularity": "channel", "activation_bits": 8, "format": "compressed-tensors", "out": out}
+    action: dict[str, object] = {"model": job.model, "method": "fp8", "granularity": "channel", "activation_bits": 8}
+    action |= {"format": "compressed-tensors", "out": out, **_short(job.card)}
+    if (refused := job.refused(action)) is not None:
+        return Recipe(
+            _vllm(job, job.served, "--quantization", "fp8"), statement=f"vLLM converts the weights each time it loads them, as {_here(refused)}"
+        )
     return Recipe(
         _vllm(job, out), action=action, statement="vLLM can also convert the weights each time it loads them: --quantization fp8 on the original."
     )
@@ -87,6 +97,9 @@ def vllm_int4(job: Job) -> Recipe:
     out = f"{job.stem}-gptq-w4g{group}" if group else f"{job.stem}-gptq-w4"
     action: dict[str, object] = {"model": job.model, "method": "gptq", "bits": 4, "symmetric": True, "format": "compressed-tensors", "out": out}
     action |= {"granularity": "group", "group_size": group} if group else {"granularity": "channel"}
+    action |= _short(job.card, calibrates=True)
+    if (refused := job.refused(action)) is not None:
+        return _made_elsewhere(job, out, refused)
     return Recipe(
         _vllm(job, out),
         action=action,
@@ -101,15 +114,40 @@ def vllm_int4_cpu(job: Job) -> Recipe:
     return Recipe(
         f"VLLM_CPU_KVCACHE_SPACE={gibibytes} {made.command} --dtype bfloat16 --enforce-eager",
         action=made.action,
-        statement="vLLM for CPUs is the package vllm-cpu, in its own environment.",
+        statement=f"{made.statement} " * (made.action is None) + "vLLM for CPUs is the package vllm-cpu, in its own environment.",
     )
 
 
 def vllm_int8(job: Job) -> Recipe:
     """INT8 weights and activations, made here."""
     out = f"{job.stem}-w8a8"
-    action = {"model": job.model, "method": "gptq", "bits": 8, "granularity": "channel", "symmetric": True, "activation_bits": 8}
-    return Recipe(_vllm(job, out), action=action | {"format": "compressed-tensors", "out": out})
+    action: dict[str, object] = {"model": job.model, "method": "gptq", "bits": 8, "granularity": "channel", "symmetric": True, "activation_bits": 8}
+    action |= {"format": "compressed-tensors", "out": out, **_short(job.card, calibrates=True)}
+    refused = job.refused(action)
+    return Recipe(_vllm(job, out), action=action) if refused is None else _made_elsewhere(job, out, refused)
+
+
+_WINDOW = 512
+"""Tokens of a window in which quantize evaluates, and of a sequence with which it calibrates, unless it is told otherwise."""
+
+
+def _short(card: ModelCard, *, calibrates: bool = False) -> dict[str, object]:
+    """Values for a model whose context is shorter than what quantize uses by itself."""
+    if card.context >= _WINDOW:
+        return {}
+    return {"context": card.context, **({"calibration_length": card.context} if calibrates else {})}
+
+
+def _made_elsewhere(job: Job, out: str, refused: str) -> Recipe:
+    """A checkpoint that another tool has to make."""
+    return Recipe(
+        _vllm(job, out),
+        statement=f"Make {out} with llm-compressor, or serve a published checkpoint of this kind in its place, as {_here(refused)}",
+    )
+
+
+def _here(refused: str) -> str:
+    return f"this version does not make it: {refused.rpartition(': ')[0] or refused}."
 
 
 def tensorrt_int4(job: Job) -> Recipe:
@@ -128,10 +166,10 @@ def tensorrt_int4(job: Job) -> Recipe:
 
 def llama_cpp(job: Job, kind: str) -> Recipe:
     """A GGUF file, made here where the family is known, and served by llama.cpp."""
-    if job.card.model_type in FAMILIES:
-        out = f"{job.stem}-{kind}"
+    out = f"{job.stem}-{kind}"
+    action = {"model": job.model, "method": "gguf", "level": kind, "out": out, **_short(job.card)}
+    if job.card.model_type in FAMILIES and job.refused(action) is None:
         by_llama = None if kind in WRITTEN_HERE else "llama.cpp writes this level, through the package llama-cpp-python, which must be installed."
-        action = {"model": job.model, "method": "gguf", "level": kind, "out": out}
         return Recipe(_llama_server(job, f"{out}/model.gguf"), action=action, statement=by_llama)
     source, target = f"{job.stem}-f16.gguf", f"{job.stem}-{kind}.gguf"
     if kind == "F16":
@@ -142,7 +180,7 @@ def llama_cpp(job: Job, kind: str) -> Recipe:
     return Recipe(
         _llama_server(job, target),
         prepare=tuple(prepare),
-        statement="This version does not write this family as GGUF: both tools come with llama.cpp.",
+        statement="This version does not write this model as GGUF: both tools come with llama.cpp.",
     )
 
 

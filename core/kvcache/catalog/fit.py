@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 
 from core.errors import RequestError
-from core.hardware.plan.estimate import MEMORY_SHARE, MOST_SEQUENCES, CacheRoom, Place, cache_room, largest
+from core.hardware.plan.estimate import MEMORY_SHARE, MOST_SEQUENCES, CacheRoom, Place, cache_room, count_notes, largest
 from core.hardware.plan.machine import Gpu, Machine
 from core.hardware.snapshot import GIBIBYTE
 from core.kvcache.catalog import sizes
@@ -100,7 +100,7 @@ class _Question:
 
     def bytes(self, name: str, tokens: int, sequences: int) -> int:
         """On one GPU."""
-        if name in _FULL and (self.card.latent_cache is not None or self.card.recurrent_layers or self.card.sliding_layers):
+        if name in _FULL and (self.card.latent_cache is not None or self.card.recurrent_layers or self.card.sliding_layers or self.card.kv_blocks):
             kept = -(-tokens // self.settings.block) * self.settings.block if name == "paged" else tokens
             whole = self.card.kv_bytes(kept, sequences, 8 * VALUE_BYTES)
             return whole if self.card.latent_cache is not None else -(-whole * self.geometry.kv_heads // self.card.kv_heads)
@@ -236,6 +236,7 @@ def _notes(card: ModelCard, room: CacheRoom) -> tuple[str, ...]:
         )
     if card.sliding_layers and card.sliding_window:
         notes.append(f"{card.sliding_layers} of {card.layers} layers use a sliding window and count at most {card.sliding_window:,} tokens")
+    notes += count_notes(card)
     if card.recurrent_layers:
         notes.append(f"{card.recurrent_layers} recurrent layers keep a state of fixed size, which is not counted")
     return tuple(notes)

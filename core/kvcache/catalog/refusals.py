@@ -32,6 +32,8 @@ def any_cache(card: ModelCard, _settings: SchemeSettings) -> str | None:
         return "keeps keys and values, but this model keeps one compressed vector per token (multi-head latent attention)"
     if card.recurrent_layers:
         return f"keeps keys and values, and {card.recurrent_layers} of this model's {card.layers} blocks keep a recurrent state instead"
+    if not card.caches_alike:
+        return "keeps keys and values of one width, and the blocks of this model cache some of other widths"
     return None
 
 

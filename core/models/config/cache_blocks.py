@@ -64,12 +64,12 @@ def _heads_and_widths(config: NormalConfig, sliding: bool) -> tuple[int, int, in
         shared = config.flag("attention_k_eq_v") and config.optional_count("num_global_key_value_heads")
         wide = config.optional_count("global_head_dim") or 512
         return shared or heads, wide, wide
-    value = config.optional_count("v_head_dim") or width
-    if sliding and config.optional_count("swa_head_dim"):
-        width = config.count("swa_head_dim")
+    value = config.optional_count("v_head_dim")
+    if sliding:
+        width = config.optional_count("swa_head_dim") or width
         value = config.optional_count("swa_v_head_dim") or value
         heads = config.optional_count("swa_num_key_value_heads") or heads
-    return heads, width, value
+    return heads, width, value or width
 
 
 _MOST = 2**31

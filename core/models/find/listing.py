@@ -14,6 +14,7 @@ from core.errors import RequestError
 from core.models.config.defaults import causal_model_types
 from core.models.disk.files import read_object, reason, shown
 from core.models.find.hub_cache import cached_models
+from core.models.gguf_parts import is_later_part
 from core.models.source import ModelSource, Origin
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
@@ -98,7 +99,7 @@ def _candidates(root: Path, problems: list[ModelProblem]) -> list[Path]:
 
 
 def _may_be_model(entry: os.DirEntry[str]) -> bool:
-    if entry.name.startswith(".") or ".partial-" in entry.name:
+    if entry.name.startswith(".") or ".partial-" in entry.name or is_later_part(entry.name):
         return False
     try:
         return entry.is_dir() and (Path(entry.path) / "config.json").is_file() if not entry.name.endswith(".gguf") else entry.is_file()

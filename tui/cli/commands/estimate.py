@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from core.hardware.plan.estimate import Estimate, FormatLine, Place
 from core.hardware.plan.estimate import estimate as estimate_memory
 from core.measure.units import size
-from core.models.resolve import resolve
+from core.models.well_known import planned_card
 from tui.cli.planning import Gpu, Gpus, Json, Model, machine_of
 from tui.cli.printing.output import narrate, print_document, print_facts, print_table
 
@@ -31,7 +31,7 @@ def estimate(
     """Estimate the memory a model needs on this machine or on a named GPU, and what fits."""
     machine = machine_of(gpu, max(gpus, tensor_parallel) if gpu is not None else gpus)
     answer = estimate_memory(
-        resolve(model).card(), machine, context=context, concurrency=concurrency, weights=weights, kv=kv, tensor_parallel=tensor_parallel, place=place
+        planned_card(model), machine, context=context, concurrency=concurrency, weights=weights, kv=kv, tensor_parallel=tensor_parallel, place=place
     )
     if json:
         print_document("estimate", answer.to_json())

@@ -12,12 +12,12 @@ from core.hardware.plan.machine import Machine
 from core.kvcache.catalog.fit import Fit, fit, machine_of_memory
 from core.measure.units import size
 from core.models.well_known import planned_card
-from tui.cli.planning import Gpu, Json
+from tui.cli.planning import Gpu, Json, Model
 from tui.cli.printing.output import narrate, print_document, print_facts, print_table
 
 
 def kv_cache_fit(
-    model: Annotated[str, Parameter(help="Model: bundled:base, a folder, a .gguf file, a Hugging Face id, a config.json, or size:llama-3.1-8b")],
+    model: Model,
     /,
     *,
     context: Annotated[int | None, Parameter(help="Tokens per sequence; default: 4096, at most the model's")] = None,

@@ -9,10 +9,14 @@ from cyclopts import Parameter
 from core.hardware.plan.advise import Number, Recommendation, UseCase
 from core.hardware.plan.advise import recommend as advise
 from core.measure.units import number, size
-from core.models.resolve import resolve
+from core.models.well_known import planned_card
+from core.quantize.advice import refusal
 from tui.cli.options import command_line
 from tui.cli.planning import Gpu, Gpus, Json, Model, machine_of
-from tui.cli.printing.output import print_document, print_facts, print_verbatim
+from tui.cli.printing.output import narrate, print_document, print_facts, print_verbatim
+
+ABSENT = "MODEL"
+"""Stands in commands for a model of which only the configuration is known."""
 
 
 def recommend(
@@ -27,8 +31,17 @@ def recommend(
     json: Json = False,
 ) -> int:
     """Recommend an engine and a format for a model on this machine or on a named GPU, with numbers, reason and command."""
-    card, machine = resolve(model).card(), machine_of(gpu, gpus)
-    answers = advise(card, machine, use_case, context=context, concurrency=concurrency, model=model)
+    card, machine = planned_card(model), machine_of(gpu, gpus)
+    absent = not card.file_bytes
+    answers = advise(
+        card,
+        machine,
+        use_case,
+        context=context,
+        concurrency=concurrency,
+        model=ABSENT if absent else model,
+        refused=lambda action: refusal(action, card),
+    )
     if json:
         body = {"model": card.name, "use_case": use_case, "machine": machine.to_json(), "recommendations": [answer.to_json() for answer in answers]}
         print_document("recommend", body)
@@ -37,11 +50,13 @@ def recommend(
         if place > 1:
             print()
         _print(place, answer)
+    if absent:
+        narrate(f"note: {card.name} is not here: put its folder or Hugging Face id in place of {ABSENT} once it is fetched")
     return 0
 
 
 def _print(place: int, answer: Recommendation) -> None:
-    title = answer.title + ("" if answer.why_not is None else "  (not installed)")
+    title = answer.title + ("" if answer.why_not is None else "  (not possible here)")
     figures = ", ".join(f"{figure.name} {_figure(figure)}" for figure in answer.numbers)
     texts = [answer.why_not, answer.reason, answer.statement, f"{answer.label}: {figures}" if figures else None]
     print_facts([(f"{place}.", title), *(("", text) for text in texts if text)])

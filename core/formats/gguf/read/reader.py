@@ -15,7 +15,8 @@ from torch import Tensor
 from core.errors import RequestError, RunFailed
 from core.formats.gguf.encode import decode_q8_0
 from core.models.disk.files import reason, shown
-from core.models.disk.gguf_header import GgufHeader, GgufTensor, read_gguf_header
+from core.models.disk.gguf_header import GgufHeader, GgufTensor
+from core.models.gguf_parts import read_gguf_parts
 from core.sanitize import clean
 
 _PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
@@ -24,7 +25,7 @@ _MOST_VALUES = 2**34
 
 
 class GgufFile:
-    """An open GGUF file.
+    """An open GGUF file, with its other parts where the model is split into several.
 
     Raises:
         RequestError: not a GGUF file, damaged, or a tensor that is not where the file says, of a type nobody can read, or named twice.
@@ -32,14 +33,18 @@ class GgufFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.header: GgufHeader = read_gguf_header(path, long_arrays=True)
-        self._size = path.stat().st_size
+        model = read_gguf_parts(path, long_arrays=True)
+        self.header: GgufHeader = model.header
         self.tensors: dict[str, GgufTensor] = {}
-        for tensor in self.header.tensors:
-            if tensor.name in self.tensors:
-                raise self._damaged(tensor.name, "is listed twice")
-            self.tensors[tensor.name] = tensor
-            self._check(tensor)
+        self._places: dict[str, tuple[Path, int]] = {}
+        for file, header in model.parts:
+            size = file.stat().st_size
+            for tensor in header.tensors:
+                if tensor.name in self.tensors:
+                    raise self._damaged(tensor.name, "is listed twice")
+                self.tensors[tensor.name] = tensor
+                self._places[tensor.name] = file, header.data_begin + tensor.offset
+                self._check(tensor, size)
 
     @cached_property
     def file_bytes(self) -> int:
@@ -71,17 +76,17 @@ class GgufFile:
         out = torch.empty(self.tensors[name].numel, dtype=torch.float32)
         values, size = GGML_QUANT_SIZES[GGMLQuantizationType(self.tensors[name].type_number)]
         step = _VALUES_AT_ONCE // values * values
-        begin = self.header.data_begin + self.tensors[name].offset
+        file, begin = self._places[name]
         try:
-            with self.path.open("rb") as stream:
+            with file.open("rb") as stream:
                 for first in range(0, len(out), step):
                     count = min(step, len(out) - first)
                     raw = os.pread(stream.fileno(), count // values * size, begin + first // values * size)
                     if len(raw) < count // values * size:
-                        raise RunFailed(f"{shown(self.path)} shrank while it was being read: do not change the model during a run")
+                        raise RunFailed(f"{shown(file)} shrank while it was being read: do not change the model during a run")
                     out[first : first + count] = self._decode(name, raw)
         except OSError as error:
-            raise RunFailed(f"cannot read {shown(self.path)}: {reason(error)}") from error
+            raise RunFailed(f"cannot read {shown(file)}: {reason(error)}") from error
         return out.view(self.shape(name))
 
     def _decode(self, name: str, raw: bytes) -> Tensor:
@@ -96,14 +101,14 @@ class GgufFile:
         except (NotImplementedError, KeyError) as error:
             raise RequestError(f"{shown(self.path)} stores {clean(name, limit=120)!r} as {kind.name}, which is not supported") from error
 
-    def _check(self, tensor: GgufTensor) -> None:
+    def _check(self, tensor: GgufTensor, file_size: int) -> None:
         try:
             values, size = GGML_QUANT_SIZES[GGMLQuantizationType(tensor.type_number)]
         except ValueError as error:
             raise self._damaged(tensor.name, f"has the unknown type {tensor.type_number}") from error
         if not tensor.shape or not 0 < math.prod(tensor.shape) <= _MOST_VALUES or tensor.shape[0] % values:
             raise self._damaged(tensor.name, f"has the shape {list(tensor.shape)}, which its type cannot have")
-        if self.header.data_begin + tensor.offset + tensor.numel // values * size > self._size:
+        if self._places[tensor.name][1] + tensor.numel // values * size > file_size:
             raise self._damaged(tensor.name, "extends beyond the end of the file")
 
     def _damaged(self, name: str, why: str) -> RequestError:

@@ -25,6 +25,7 @@ def write_gguf(path: Path, *, quantized: bool = True) -> Path:
     writer.add_head_count(4)
     writer.add_head_count_kv(2)
     writer.add_key_length(32)
+    writer.add_value_length(32)
     writer.add_chat_template("{{ messages }}")
     writer.add_token_list([f"token {index}" for index in range(5000)])
     writer.add_token_scores([0.0] * 5000)
