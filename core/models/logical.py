@@ -1,4 +1,4 @@
-"""The weights that a folder's tensors stand for: their shapes by headers and quantization scheme, and what a model counts of them."""
+"""The weights that a folder holds, quantized or not: their shapes by headers and quantization scheme, and what a model counts of them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def logical_shapes(tensors: Mapping[str, TensorLocation], quantization: Mapping[
 def _unpacked(
     name: str, location: TensorLocation, tensors: Mapping[str, TensorLocation], quantization: Mapping[str, object]
 ) -> tuple[str, Shape] | None:
-    """The parameter that a tensor of a quantized folder stands for, and its shape."""
+    """The parameter that a tensor of a quantized folder holds, and its shape."""
     for suffix, read in _CODES.items():
         if name.endswith(suffix):
             shape = read(name.removesuffix(suffix), location.info, tensors, quantization)

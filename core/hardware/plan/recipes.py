@@ -128,7 +128,7 @@ def vllm_int8(job: Job) -> Recipe:
 
 
 _WINDOW = 512
-"""Tokens of a window in which quantize evaluates, and of a sequence with which it calibrates, unless it is told otherwise."""
+"""Tokens of a window in which quantize evaluates, and of a sequence with which it calibrates, unless it is given others."""
 
 
 def _short(card: ModelCard, *, calibrates: bool = False) -> dict[str, object]:
