@@ -12,6 +12,7 @@ from core.errors import EarlyEnd, RequestError
 from core.runs.state.home import check_home
 from tui import config
 from tui.terminal import ssh
+from tui.terminal.memory import bound_heap
 
 USAGE = """\
 usage: llmopt-tui [--read-only] [--version] [--help]
@@ -63,6 +64,7 @@ def _start(arguments: list[str]) -> int:
     if settings.colors != "auto":
         terminal = replace(terminal, colors=settings.colors)
     ssh.apply(terminal, os.environ)
+    bound_heap()
 
     from tui.app import LlmoptApp
     from tui.services.services import LiveServices

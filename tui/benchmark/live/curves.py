@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from core.benchmark.events import SecondEvent
+from tui.benchmark.live.progress import Second
 from tui.widgets.chart.plot import Plot, Series
 
-Seconds = Sequence[tuple[float, SecondEvent]]
-Figure = Callable[[SecondEvent], float | None]
+Seconds = Sequence[tuple[float, Second]]
+Figure = Callable[[Second], float | None]
 _NOTHING = "no request has been answered yet"
 
 

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from tui.widgets.chart.marks import QUIET, SERIES, TITLE, Line, Picture
-from tui.widgets.chart.picture import draw, plain
+from tui.widgets.chart.picture import draw, line_length, plain
 from tui.widgets.chart.plot import Plot, Series
 from tui.widgets.component import ink
 from tui.widgets.lazy_components import LazyComponents
@@ -120,7 +120,7 @@ class Chart(LazyComponents, Widget):
 
     def _strip(self, line: Line) -> Strip:
         segments = [Segment(text, self._style(role)) for text, role in line]
-        return Strip(segments).adjust_cell_length(self.size.width, self.rich_style).apply_style(self.rich_style)
+        return Strip(segments, line_length(line)).adjust_cell_length(self.size.width, self.rich_style).apply_style(self.rich_style)
 
     def _style(self, role: int) -> Style | None:
         if role >= SERIES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
 
 from rich.cells import cell_len, set_cell_size
@@ -14,9 +15,11 @@ from tui.widgets.chart.ticks import short
 
 LEAST_WIDTH, LEAST_HEIGHT = 24, 6
 """Below this a chart is put into words."""
+_NARROW = re.compile("[ -~\u2500-\u25ef\u2800-\u28ff]*")
+"""ASCII, lines and blocks, braille: a cell each."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=12)
 def draw(plot: Plot, width: int, height: int) -> Picture:
     """The picture of a plot in `width` x `height` cells; in words when that is too little, never an exception."""
     try:
@@ -121,7 +124,8 @@ def _summary(plot: Plot, index: int, series: Series) -> Line:
 
 def line_length(line: Line) -> int:
     """Cells that a line takes."""
-    return sum(cell_len(text) for text, _ in line)
+    # Rich keeps every text that it was ever asked for, up to thousands: those of a live chart never come again.
+    return sum(len(text) if _NARROW.fullmatch(text) else cell_len(text) for text, _ in line)
 
 
 def cut(line: Line, width: int) -> Line:

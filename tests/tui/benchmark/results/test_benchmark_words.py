@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_what_a_server_does_not_tell_is_no_zero() -> None:
 
 
 def test_throughput_is_of_requests_where_tokens_are_not_known() -> None:
-    seconds = [(at, told.model_copy(update={"tokens_per_second": None})) for at, told in heard("runtime").seconds]
+    seconds = [(at, replace(told, tokens_per_second=None)) for at, told in heard("runtime").seconds]
     assert curves.throughput(seconds).y_unit == "request/s"
     assert curves.throughput(tuple(heard("runtime").seconds)).y_unit == "token/s"
 

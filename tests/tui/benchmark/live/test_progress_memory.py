@@ -1,0 +1,75 @@
+"""A load of hours stays small on screen: what is kept of each second, and of pictures that never come again."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import pytest
+from rich.cells import cached_cell_len, cell_len
+
+from core.benchmark.events import SecondEvent
+from core.runs.state.events import Detail
+from tui.benchmark.live import curves
+from tui.benchmark.live.progress import BenchmarkProgress
+from tui.terminal.memory import bound_heap
+from tui.widgets.chart.picture import draw, line_length
+
+SECONDS = 1800
+MIB = 1 << 20
+
+
+def event(number: int) -> Detail:
+    t = number + 0.25
+    second = SecondEvent(
+        t=t, scheduled=4000, sent=number, done=number, failed=0, timed_out=0, running=4, tokens_per_second=31.5 + number % 7, requests_per_second=4.0,
+        ttft_ms=12.5 + number % 5, itl_ms=3.25, e2el_ms=40.0 + number % 3, server_running=1.0, server_waiting=0.0, memory=10**9, kv_usage=0.5,
+    )  # fmt: skip
+    return Detail(1.7e9 + t, SecondEvent.kind, second.data())
+
+
+def heard(progress: BenchmarkProgress, first: int, last: int) -> None:
+    for number in range(first, last):
+        progress.apply(event(number))
+
+
+@pytest.mark.parametrize("seconds", [600, SECONDS, 2 * SECONDS])
+def test_half_an_hour_of_a_load_takes_less_than_two_megabytes(seconds: int) -> None:
+    progress = BenchmarkProgress()
+    heard(progress, 0, 10)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        heard(progress, 10, seconds)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 2 * MIB * seconds / SECONDS
+    finally:
+        tracemalloc.stop()
+    assert progress.last is not None
+    assert progress.last.done == seconds - 1
+
+
+def test_pictures_of_a_live_chart_do_not_pile_up() -> None:
+    progress = BenchmarkProgress()
+    heard(progress, 0, SECONDS)
+    draw.cache_clear()
+    for number in range(SECONDS, SECONDS + 40):
+        heard(progress, number, number + 1)
+        for plot in curves.charts(tuple(progress.seconds)):
+            draw(plot, 80, 0)
+    assert draw.cache_info().currsize <= 12
+
+
+@pytest.mark.parametrize("text", ["throughput  token/s", "┤⡇⣀⣤ ▒█▄", "日本語 wide", "é combining e\u0301", "emoji 😀", ""])
+def test_the_length_of_a_line_is_that_of_its_cells(text: str) -> None:
+    assert line_length(((text, 0), ("x", 1))) == cell_len(text) + 1
+
+
+def test_texts_of_a_chart_are_not_kept() -> None:
+    cached_cell_len.cache_clear()
+    line_length(tuple((f"⡇⣀{number}", 0) for number in range(100)))
+    assert cached_cell_len.cache_info().currsize == 0
+
+
+def test_the_heap_is_bounded_where_the_system_can() -> None:
+    bound_heap()
