@@ -82,6 +82,8 @@ class MigDevice:
     gpu_instance: int | None = None
     compute_instance: int | None = None
     memory: GpuMemory = field(default_factory=GpuMemory)
+    hidden: bool = False
+    """As of a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,8 @@ class GpuState:
     mig: tuple[MigDevice, ...] = ()
     unified_memory: bool = False
     """The GPU works in the host's memory: look at `Snapshot.memory`."""
+    hidden: bool = False
+    """CUDA_VISIBLE_DEVICES keeps it from programs that are started from here."""
     processes_listed: bool = True
     """Whether the driver reports which processes use the GPU."""
     problem: str | None = None
@@ -139,7 +143,7 @@ class GpuState:
 
 @dataclass(frozen=True, slots=True)
 class CpuState:
-    """The processors as the operating system counts them."""
+    """The processors: shares of all, counts of those that this process may use."""
 
     percent: float | None
     per_core: tuple[float, ...] = ()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import psutil
-
 from core.errors import RequestError
 from core.kvcache.catalog.catalog import refusal_on, scheme
 from core.kvcache.catalog.head_names import groups_of, name_of
 from core.kvcache.catalog.refusals import check_positions
 from core.kvcache.catalog.sizes import value_bytes
 from core.kvcache.spec import KEPT_BYTES, KvCacheSpec
+from core.measure.limits import available_memory
 from core.measure.units import size
 from core.models.card import ModelCard
 from core.models.kv_geometry import Geometry
@@ -95,7 +94,7 @@ def check(spec: KvCacheSpec, card: ModelCard, *, memory_available: int | None = 
     if device == "cpu":
         memory += (MemoryLine("program", _PROGRAM_BYTES, "Python with torch and transformers imported"),)
     peak = sum(line.bytes for line in memory)
-    free = memory_available if memory_available is not None else int(psutil.virtual_memory().available) if device == "cpu" else None
+    free = memory_available if memory_available is not None else available_memory() if device == "cpu" else None
     if free is not None and peak > free:
         raise RequestError(_does_not_fit(spec, tokens, memory, peak, free))
     return KvCheck(tokens, prompt, rows, variants, memory, peak, free, tuple(refusals))

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from math import gcd
 from pathlib import Path
 
-import psutil
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import RequestError
 from core.formats.writing.output import check_output
+from core.measure.limits import available_memory
 from core.models.card import ModelCard
 from core.models.source import not_linears, require_unquantized
 from core.quantize.methods import METHODS
@@ -61,7 +61,7 @@ def check(spec: QuantizeSpec, card: ModelCard, *, memory_available: int | None =
     """
     require_unquantized(card)
     if memory_available is None:
-        memory_available = int(psutil.virtual_memory().available)
+        memory_available = available_memory()
     if disk_free is None:
         disk_free = _disk_free(spec)
     spec = spec.settled(card)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from core.measure.limits import cores
 from core.models.card import ModelCard
 
 _SMALL = 100_000_000
@@ -16,5 +17,5 @@ def on_one_thread(card: ModelCard, device: str) -> bool:
 
 
 def usual_threads(card: ModelCard, device: str) -> int:
-    """One for a small model on a CPU, for others as many as torch takes."""
-    return 1 if on_one_thread(card, device) else torch.get_num_threads()
+    """One for a small model on a CPU, for others as many as torch takes and this process may use."""
+    return 1 if on_one_thread(card, device) else min(torch.get_num_threads(), cores())

@@ -10,10 +10,10 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-import psutil
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import RequestError
+from core.measure.limits import available_memory
 from core.models.card import ModelCard
 from core.models.disk.files import read_object
 from core.models.resolve import resolve
@@ -73,7 +73,7 @@ def forecast(
     peak = _memory(spec, card, draft, batch, slots)
     free = None
     if spec.device in ("cpu", "auto"):
-        free = int(psutil.virtual_memory().available) if memory_available is None else memory_available
+        free = available_memory() if memory_available is None else memory_available
         if peak > free:
             raise RequestError(
                 f"a batch of {batch} with {slots} slots a sequence takes about {_gib(peak)}, and {_gib(free)} of memory are free: "

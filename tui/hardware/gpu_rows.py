@@ -75,6 +75,8 @@ def _state(gpu: GpuState, look: Look) -> Sequence[Run]:  # noqa: ARG001
 
 
 def _state_words(gpu: GpuState) -> tuple[str, int]:
+    if gpu.hidden:
+        return "hidden", 9
     if gpu.mig_enabled:
         return "MIG", 9
     if gpu.throttle is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from core import __version__
 from core.benchmark.calibrate.calibrate import LAG_SHARE, RATE, Calibration
 from core.benchmark.client.outcome import Outcome
+from core.measure.limits import cores
 from core.result import Figures
 from core.runs.state.files import read_object, write_json
 from core.runs.state.home import home
@@ -130,7 +130,7 @@ def ceiling_warnings(streams: int, tokens_per_second: float | None, found: Ceili
 
 
 def _host() -> _Host:
-    return _Host(host=platform.node(), processor=platform.processor() or platform.machine(), cores=os.cpu_count())
+    return _Host(host=platform.node(), processor=platform.processor() or platform.machine(), cores=cores())
 
 
 def _machines(path: Path) -> dict[str, object]:

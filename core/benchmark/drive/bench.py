@@ -29,6 +29,7 @@ from core.benchmark.workload.schedule import poisson
 from core.context import RunContext
 from core.engine import Endpoint
 from core.errors import Cancelled, RunFailed
+from core.measure.limits import cores
 from core.runs.launch.pause import pause_asked
 from core.runs.state.process import started
 
@@ -204,4 +205,4 @@ def _of_level(spec: BenchmarkSpec, level: float, count: int) -> tuple[bool, int 
 
 def workers_for(streams: int) -> int:
     """Client processes for so many requests at once: one for every 64, never more than half of the cores, the other half being the server's."""
-    return max(1, min(-(-streams // _STREAMS_A_WORKER), (os.cpu_count() or 2) // 2))
+    return max(1, min(-(-streams // _STREAMS_A_WORKER), cores() // 2))

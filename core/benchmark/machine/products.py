@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from itertools import cycle
 from pathlib import Path
 
-import psutil
 import torch
 from torch import Tensor
 
+from core.measure.limits import available_memory
 from core.numerics.products import linear
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.int8}
@@ -101,4 +101,4 @@ def cache_bytes(device: str) -> int | None:
 
 def free_memory(device: str) -> int:
     """Bytes that can be had."""
-    return int(psutil.virtual_memory().available) if device == "cpu" else int(torch.cuda.mem_get_info(device)[0])
+    return available_memory() if device == "cpu" else int(torch.cuda.mem_get_info(device)[0])

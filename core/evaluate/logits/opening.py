@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import psutil
 import torch
 
 from core.errors import RequestError
 from core.evaluate.logits.sources import LogitSource, ModelLogits, OnBlock, StreamedLogits
 from core.evaluate.spec import EvaluateSpec
 from core.formats.opening import can_read, open_packed, open_streamed, open_whole
+from core.measure.limits import available_memory
 from core.models.card import ModelCard
 from core.models.source import ModelSource
 from core.sanitize import clean
@@ -62,4 +62,4 @@ def open_with_kernels(source: ModelSource, dtype: torch.dtype, device: str) -> t
 def _free_memory(device: str) -> int:
     if device.startswith("cuda"):
         return torch.cuda.mem_get_info(device)[0]
-    return int(psutil.virtual_memory().available)
+    return available_memory()

@@ -136,7 +136,7 @@ class GpuReader:
             virtualization=VIRTUALIZATION.get(device.slowly(IDENTITY, "nvmlDeviceGetVirtualizationMode")),
             mig_enabled=mig_enabled,
             mig=tuple(mig.device for mig in self._mig_devices(device, mig_enabled)),
-            unified_memory=memory.total is None and "NVML_ERROR_NOT_SUPPORTED" in refused and not mig_enabled,
+            unified_memory=not mig_enabled and _shares_memory(identity, unsupported=memory.total is None and "NVML_ERROR_NOT_SUPPORTED" in refused),
         )
 
     def _pcie(self, device: Device, t: float, tx: FieldValue | None, rx: FieldValue | None) -> Pcie:
@@ -233,6 +233,26 @@ def read_memory(device: Device, refused: list[str]) -> GpuMemory:
     if memory is None or memory.total == 0:
         return GpuMemory()
     return GpuMemory(memory.total, memory.used, memory.free, getattr(memory, "reserved", None))
+
+
+_INTEGRATED = frozenset({(3, 2), (5, 3), (6, 2), (7, 2), (8, 7), (8, 8), (10, 1), (11, 0), (12, 1)})
+"""Compute capabilities of GPUs in the host's memory: Tegra K1, X1, X2, Xavier, Orin, Thor (also as 10.1), GB10."""
+_DISCRETE = frozenset({(3, 5), (3, 7), (5, 0), (5, 2), (6, 0), (6, 1), (7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0)})
+"""Of GPUs with memory of their own, which some drivers do not show to guests."""
+_INTEGRATED_NAMES = ("GB10", "Orin", "Thor", "Xavier", "Tegra")
+
+
+def _shares_memory(identity: dict[str, Any], *, unsupported: bool) -> bool:
+    """Whether a GPU works in the host's memory, whatever its driver says of that: nothing, zero, or the host's figures.
+
+    Args:
+        identity: its name and compute capability.
+        unsupported: the driver has no figure for its memory; this decides for GPUs that are not known yet.
+    """
+    capability, name = identity["compute_capability"], identity["name"] or ""
+    if capability in _INTEGRATED or any(part in name.replace("-", " ").split() for part in _INTEGRATED_NAMES):
+        return True
+    return unsupported and capability is not None and capability not in _DISCRETE
 
 
 def _identity(device: Device) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 
 from core.hardware.snapshot import CpuState, DiskState, MemoryState
+from core.measure.limits import container_memory, cores
 
 DISK_PERIOD = 10.0
 """Seconds between two looks at the disks."""
 DISK_PATIENCE = 0.5
 """Seconds to wait for a file system; one that hangs (NFS) is shown as not available."""
-_CGROUP = Path("/sys/fs/cgroup")
 
 # psutil warns at every look where /proc/vmstat is hidden; a filter set aside for each call is not safe on a thread.
 warnings.filterwarnings("ignore", message=".*swap memory stats.*", category=RuntimeWarning)
@@ -29,8 +29,8 @@ class CpuProbe:
 
     def __init__(self) -> None:
         self._name = cpu_name()
-        self._logical = psutil.cpu_count()
-        self._physical = psutil.cpu_count(logical=False)
+        self._logical = cores()
+        self._physical = min(psutil.cpu_count(logical=False) or self._logical, self._logical)
         self._last = _times()
 
     def state(self) -> CpuState:
@@ -62,22 +62,13 @@ def cpu_name() -> str | None:
 
 
 def memory_state() -> MemoryState:
-    """Main memory, swap, and the container's limit."""
+    """Main memory, swap, and the limit of the control groups."""
     memory = psutil.virtual_memory()
     swap = psutil.swap_memory()
     limit, limit_used = container_memory()
     if limit is not None and limit >= memory.total:
         limit = limit_used = None
     return MemoryState(memory.total, memory.total - memory.available, memory.available, swap.total, swap.used, limit, limit_used)
-
-
-def container_memory(root: Path = _CGROUP) -> tuple[int | None, int | None]:
-    """(limit, used) of the control group this process sees as its root, bytes; (None, None) without a limit."""
-    for limit_file, used_file in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
-        limit = _number(root / limit_file)
-        if limit is not None:
-            return limit, _number(root / used_file)
-    return None, None
 
 
 class DiskProbe:
@@ -140,11 +131,3 @@ def _load() -> tuple[float, float, float] | None:
         return os.getloadavg()
     except (OSError, AttributeError):
         return None
-
-
-def _number(path: Path) -> int | None:
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return None
-    return int(text) if text.isdigit() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +13,7 @@ from core.hardware.live.book import ProcessBook
 from core.hardware.live.gpu import GpuReader, RawProcess
 from core.hardware.live.host import CpuProbe, DiskProbe, memory_state
 from core.hardware.live.nvml import Nvml, unread_gpus
+from core.hardware.live.visible import mark_hidden
 from core.hardware.snapshot import DriverState, GpuState, Snapshot
 from core.sanitize import clean
 
@@ -54,7 +56,7 @@ class GpuProbe:
         if self._nvml.problem is not None:
             self._end(self._nvml.problem)
             return (), [], None, self._problem
-        return tuple(states), processes, self._driver, None
+        return mark_hidden(states, os.environ), processes, self._driver, None
 
     def close(self) -> None:
         """End the session with the driver."""

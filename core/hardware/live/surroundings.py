@@ -8,12 +8,12 @@ import time
 from collections import Counter
 
 import aiohttp
-import psutil
 
 from core import __version__
 from core.hardware.live.host import cpu_name
 from core.hardware.live.probe import GpuProbe
 from core.hardware.surroundings import Surroundings
+from core.measure.limits import cores, total_memory
 
 
 def surroundings(probe: GpuProbe | None = None) -> Surroundings:
@@ -23,12 +23,12 @@ def surroundings(probe: GpuProbe | None = None) -> Surroundings:
         states, _, driver, _ = probe.read(time.monotonic())
     finally:
         probe.close()
-    counted = Counter(state.name or "a GPU without a name" for state in states)
+    counted = Counter(state.name or "a GPU without a name" for state in states if not state.hidden)
     return Surroundings(
         system=f"{platform.system()} {platform.release()}",
         processor=cpu_name() or platform.processor() or platform.machine(),
-        cores=os.cpu_count(),
-        memory_bytes=psutil.virtual_memory().total,
+        cores=cores(),
+        memory_bytes=total_memory(),
         gpus=", ".join(f"{count} x {name}" for name, count in counted.items()) or None,
         nvidia_driver=driver.version if driver is not None and states else None,
         cuda=driver.cuda if driver is not None and states else None,

@@ -132,7 +132,9 @@ class Machine:
         ram = memory.total if memory.limit is None else min(memory.total, memory.limit)
         gpus = tuple(gpu for state in snapshot.gpus for gpu in _of_state(state, ram))
         cores = snapshot.cpu.physical or snapshot.cpu.logical or 1
-        return cls(snapshot.host or "this machine", gpus, ram, cores, snapshot.cpu.name, snapshot.gpu_problem, ram - memory.usable)
+        hidden = sum(state.hidden for state in snapshot.gpus)
+        problem = snapshot.gpu_problem or (f"CUDA_VISIBLE_DEVICES hides {hidden} of {len(snapshot.gpus)}" if hidden and not gpus else None)
+        return cls(snapshot.host or "this machine", gpus, ram, cores, snapshot.cpu.name, problem, ram - memory.usable)
 
     @classmethod
     def here(cls) -> Machine:
@@ -168,12 +170,14 @@ def named_gpu(name: str) -> Gpu:
 
 
 def _of_state(state: GpuState, ram: int) -> Iterable[Gpu]:
-    if state.problem is not None:
+    if state.problem is not None or state.hidden:
         return
     capability = state.compute_capability
-    if state.mig:
+    if state.unified_memory:
+        yield Gpu(state.name or f"GPU {state.index}", min(state.memory.total or ram, ram), bandwidth_of(state.name), capability, unified=True)
+    elif state.mig:
         for mig in state.mig:
-            if mig.memory.total is not None:
+            if mig.memory.total is not None and not mig.hidden:
                 yield Gpu(
                     mig.name or f"MIG {mig.index}",
                     mig.memory.total - (mig.memory.reserved or 0),
@@ -185,8 +189,6 @@ def _of_state(state: GpuState, ram: int) -> Iterable[Gpu]:
     elif state.memory.total is not None:
         memory = state.memory.total - (state.memory.reserved or 0)
         yield Gpu(state.name or f"GPU {state.index}", memory, bandwidth_of(state.name), capability, used=state.memory.used or 0)
-    elif state.unified_memory:
-        yield Gpu(state.name or f"GPU {state.index}", ram, bandwidth_of(state.name), capability, unified=True)
 
 
 def bandwidth_of(name: str | None) -> float | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import psutil
-
 from core.errors import RequestError
 from core.kvcache.catalog import refusals, sizes
 from core.kvcache.catalog.settings import SchemeSettings
@@ -13,6 +11,7 @@ from core.kvcache.pages.requests import default_blocks, longest
 from core.kvcache.pages.schedule.roofline import roofline_of, simulated
 from core.kvcache.pages.schedule.traces import trace_of
 from core.kvcache.pages.spec import PagesSpec
+from core.measure.limits import available_memory
 from core.measure.units import size
 from core.models.card import ModelCard
 from core.models.kv_geometry import Geometry
@@ -81,7 +80,7 @@ def _decode(spec: PagesSpec, card: ModelCard, context: int, free: int | None) ->
     working = spec.at_once * card.vocabulary * 4 * 4 + 2 * most * spec.at_once * 2 * geometry.row_bytes
     peak = weights + pool + twin + working
     if free is None and spec.device in ("cpu", "auto"):
-        free = int(psutil.virtual_memory().available)
+        free = available_memory()
     if free is not None and peak > free:
         raise RequestError(
             f"the decode takes about {size(peak)} (weights {size(weights)}, pool {size(pool)}, contiguous caches {size(twin)}) and {size(free)} of "

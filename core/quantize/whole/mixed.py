@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
-import psutil
 from torch import Tensor, nn
 
 from core.calibration.blocks import calibrated_blocks
 from core.calibration.statistics import InputStatistics
 from core.errors import RequestError, RunFailed
 from core.formats.layouts.compressed_tensors.mixed_widths import MixedWidths
+from core.measure.limits import available_memory
 from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.stored import StoredWeight
@@ -187,7 +187,7 @@ def _room(streamed: StreamedModel, widths: int, probing: Tensor) -> int | None:
         return None
     linears = len(find_linears(streamed.blocks.modules[0]))
     block = linears * widths * probing.numel() * int(streamed.config.get_text_config().hidden_size) * streamed.dtype.itemsize
-    return max(HELD_BYTES["cpu"], min(block, int(psutil.virtual_memory().available) // 4))
+    return max(HELD_BYTES["cpu"], min(block, available_memory() // 4))
 
 
 def _measured_so_far(spec: QuantizeSpec, steps: Steps) -> list[Sensitivity]:

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-import psutil
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from core.errors import Cancelled, RequestError, RunFailed
+from core.measure.limits import available_memory
 from core.models.disk.headers import model_tensors
 from core.models.disk.tensors import TORCH_DTYPES
 from core.models.load import load_model
@@ -92,7 +92,7 @@ def _require_memory(streamed: StreamedModel, windows: Tensor) -> None:
 
 
 def _free_bytes(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
 
 
 def _round_linears(model: nn.Module, streamed: StreamedModel, spec: QuantizeSpec) -> dict[str, nn.Linear]:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import core
 from core.errors import RequestError, RunFailed
+from core.measure.limits import cores, cpu_quota
 from core.runs.state.files import why
 from core.runs.state.home import home
 from core.runs.state.process import alive
@@ -178,7 +179,9 @@ def _environment() -> dict[str, str]:
     Spinning threads make a run four times slower as soon as anything else wants the same cores; a checkout that is
     not installed is added to the import path.
     """
-    environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"PYTHONUNBUFFERED": "1", "LLMOPT_HOME": str(home())}
+    # OpenMP knows of the cores, not of a quota of their time.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(cores())} if cpu_quota() else {"OMP_WAIT_POLICY": "PASSIVE"}
+    environment |= os.environ | {"PYTHONUNBUFFERED": "1", "LLMOPT_HOME": str(home())}
     root = Path(core.__file__).parents[1]
     if root.name not in {"site-packages", "dist-packages"}:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), environment.get("PYTHONPATH")]))

@@ -40,7 +40,7 @@ def test_a_batch_that_does_not_fit_is_foretold(llmopt: Llmopt, model_dir: Path) 
     most = ("--batch", "4096", "--windows", "65536", "--dtype", "float32", "--device", "cpu", "--steps", "8", "--heads", "mha")
     from unittest.mock import patch
 
-    with patch("core.kvcache.check.psutil.virtual_memory") as memory:
+    with patch("psutil.virtual_memory") as memory:
         memory.return_value.available = 2**28
         answer = llmopt("kv-cache", str(model_dir), *most)
     assert answer.code == 2

@@ -103,6 +103,7 @@ def _details(gpu: GpuState) -> list[tuple[str, str]]:
     clocks, pcie, ecc = gpu.clocks, gpu.pcie, gpu.ecc
     return [
         ("problem", gpu.problem or ""),
+        ("hidden", "by CUDA_VISIBLE_DEVICES" if gpu.hidden else ""),
         ("clocks", f"{_unit(clocks.sm, 'MHz')} of {_unit(clocks.sm_max, 'MHz')}, memory {_unit(clocks.memory, 'MHz')}"),
         ("fan", _unit(gpu.fan, "%")),
         ("PCIe", f"generation {_text(pcie.generation)} x{_text(pcie.width)}, sends {_rate(pcie.tx)}, receives {_rate(pcie.rx)}"),

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from core.errors import RequestError, RunFailed
 from core.formats.gguf.blocks import FILE_TYPES
+from core.measure.limits import cores
 from core.models.disk.files import shown
 from core.sanitize import clean
 
@@ -178,11 +179,6 @@ def _start(
         return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
     except OSError as error:
         raise RequestError(f"{shown(python)} cannot be started ({error.strerror}): correct {PYTHON_VARIABLE}") from error
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _follow(child: subprocess.Popen[bytes], request: bytes, on_line: OnLine) -> list[str]:

@@ -45,7 +45,7 @@ def test_a_damaged_calibration_is_none(damage: str) -> None:
 
 def test_other_processors_make_a_calibration_void(monkeypatch: pytest.MonkeyPatch) -> None:
     ceiling.keep(CALIBRATION)
-    monkeypatch.setattr("os.cpu_count", lambda: 4096)
+    monkeypatch.setattr(ceiling, "cores", lambda: 4096)
     assert ceiling.known() is None
 
 

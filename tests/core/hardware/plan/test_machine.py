@@ -9,9 +9,11 @@ import psutil
 import pytest
 
 from core.errors import RequestError
-from core.hardware.plan.machine import NAMED, Machine, bandwidth_of, named_gpu
+from core.hardware.live.probe import MachineProbe
+from core.hardware.plan.machine import NAMED, Gpu, Machine, bandwidth_of, named_gpu
 from core.hardware.snapshot import GIBIBYTE
-from tests.core.hardware.fake_machines import MIB
+from tests.core.hardware.fake_machines import MIB, NO_PERMISSION, NOT_SUPPORTED, FakeGpu
+from tests.core.hardware.fake_nvml import FakeNvml
 from tests.core.hardware.fake_probe import FakeProbe
 
 
@@ -100,3 +102,38 @@ def test_bandwidth_by_the_driver_s_names() -> None:
 def test_a_machine_is_a_json_document() -> None:
     document = json.loads(json.dumps(of("eight").to_json()))
     assert document["gpus"][0]["fp8"] is True
+
+
+def planned(*gpus: FakeGpu) -> tuple[Gpu, ...]:
+    return Machine.from_snapshot(MachineProbe(library=FakeNvml(list(gpus)), folders={}).snapshot(0.0)).gpus
+
+
+RAM = psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize("memory", [NOT_SUPPORTED, NO_PERMISSION, (0, 0, 0), (RAM, RAM // 3, 0), (2 * RAM, 5, 0)])
+@pytest.mark.parametrize(
+    ("name", "capability"), [("NVIDIA GB10", (12, 1)), ("Orin (nvgpu)", (8, 7)), ("NVIDIA Thor", (11, 0)), ("Xavier", NOT_SUPPORTED)]
+)
+def test_a_gpu_in_the_host_s_memory_is_one_whatever_its_driver_answers(name: str, capability: object, memory: object) -> None:
+    (gpu,) = planned(FakeGpu(name, "GPU-a", "0000:01:00.0", memory, capability))  # type: ignore[arg-type]
+    assert gpu.unified
+    assert 0 < gpu.memory <= RAM
+
+
+@pytest.mark.parametrize("name", ["NVIDIA A100-SXM4-80GB", "NVIDIA H100 PCIe", "NVIDIA L4", "Tesla T4", "GRID RTX6000-24Q", "NVIDIA GH200 480GB"])
+@pytest.mark.parametrize("mode", [NOT_SUPPORTED, NO_PERMISSION])
+def test_a_gpu_that_hides_its_own_memory_is_not_planned_for(name: str, mode: object) -> None:
+    capability = {"A100": (8, 0), "H100": (9, 0), "GH200": (9, 0), "L4": (8, 9)}.get(name.split()[-1].split("-")[0], (7, 5))
+    assert planned(FakeGpu(name, "GPU-a", "0000:01:00.0", NOT_SUPPORTED, capability, mig_mode=mode)) == ()
+    assert planned(FakeGpu(name, "GPU-a", "0000:01:00.0", NOT_SUPPORTED, NOT_SUPPORTED, mig_mode=mode)) == ()  # type: ignore[arg-type]
+
+
+def test_a_hidden_gpu_is_not_planned_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = [FakeGpu(f"NVIDIA L{index}", f"GPU-{index}", f"0000:0{index}:00.0", (1000 + index, 0, 0), (8, 9)) for index in range(3)]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
+    assert [gpu.memory for gpu in planned(*gpus)] == [1000, 1002]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    machine = Machine.from_snapshot(MachineProbe(library=FakeNvml(gpus), folders={}).snapshot(0.0))
+    assert machine.gpus == ()
+    assert machine.gpu_problem == "CUDA_VISIBLE_DEVICES hides 3 of 3"

@@ -15,6 +15,7 @@ from core.quantize.check import FitCheck
 from core.quantize.compare.spec import QuantizeCompareSpec
 from core.quantize.spec import QuantizeSpec
 from core.runs import registry
+from core.runs.launch import launch
 from core.runs.launch.admission import Admission, admit
 from core.runs.launch.begin import begin
 from core.runs.launch.launch import LocalLauncher, refresh
@@ -90,3 +91,15 @@ def test_a_model_that_the_run_will_fetch_is_not_looked_up(monkeypatch: pytest.Mo
     with pytest.raises(LookupError):
         Admission(unseen=True).require_card()
     assert isinstance(admit(QuantizeSpec(model=MODEL, method="rtn")).require_card(), ModelCard)
+
+
+@pytest.mark.parametrize(("quota", "given", "threads"), [(None, None, None), (1.5, None, "2"), (1.5, "7", "7")])
+def test_a_worker_has_as_many_threads_as_its_quota_of_time(
+    monkeypatch: pytest.MonkeyPatch, quota: float | None, given: str | None, threads: str | None
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    monkeypatch.setattr(launch, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(launch, "cores", lambda: 2)
+    assert launch._environment().get("OMP_NUM_THREADS") == threads
