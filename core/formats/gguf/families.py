@@ -53,6 +53,8 @@ class GgufFamily:
     """The class that transformers has for it."""
     modules: dict[str, str] = field(default_factory=lambda: _LLAMA_MODULES)
     """Module of a block -> name in GGUF; weights and biases follow."""
+    biases: tuple[str, ...] = ("attn_q", "attn_k", "attn_v")
+    """Names in GGUF of the modules that may have a bias in llama.cpp's model."""
     permuted: bool = False
     """Whether rows of query and key are stored in the order of llama.cpp's rotary embedding: pairs side by side."""
     norm_offset: float = 0.0
@@ -75,7 +77,7 @@ class GgufFamily:
         return {target: name for name, target in self.modules.items()}
 
 
-_LLAMA = GgufFamily("llama", "llama", "LlamaForCausalLM", permuted=True)
+_LLAMA = GgufFamily("llama", "llama", "LlamaForCausalLM", biases=tuple(_LLAMA_MODULES.values()), permuted=True)
 _GEMMA = GgufFamily("gemma", "gemma", "GemmaForCausalLM", norm_offset=1.0, head_always_tied=True, adds_space=False)
 
 FAMILIES: dict[str, GgufFamily] = {
@@ -147,6 +149,10 @@ def tensor_name(family: GgufFamily, parameter: str) -> str | None:
     if matched is None or module is None:
         raise RequestError(
             f"the tensor {clean(parameter, limit=200)!r} has no name in GGUF for {family.model_type} models: the checkpoint is of another family"
+        )
+    if matched[3] == "bias" and module not in family.biases:
+        raise RequestError(
+            f"llama.cpp's {family.model_type} models have no bias where the checkpoint has {clean(parameter, limit=200)!r}: choose another format"
         )
     return f"blk.{int(matched[1])}.{module}.{matched[3]}"
 

@@ -67,34 +67,29 @@ def token_notes(file: Path, original: PreTrainedTokenizerBase, samples: Sequence
         original: tokenizer of the model's folder.
         samples: texts to compare on.
     """
-    expected = [original(sample, verbose=False)["input_ids"] for sample in samples]
-    readers: list[tuple[str, str, Callable[[], list[list[int]]]]] = [
-        ("the tokenizer in the file", "figures are measured on the file's tokens", lambda: _read_here(file, samples))
-    ]
-    if llama.is_installed():
-        readers.append(("llama.cpp", "no figure is measured on its tokens", lambda: llama.tokenize(file, samples, bos=True)))
+    expected, theirs = [original(sample, verbose=False)["input_ids"] for sample in samples], f"transformers' {type(original).__name__}"
     notes = []
-    for reader, consequence, tokens_of in readers:
-        try:
-            pairs = zip(expected, tokens_of(), strict=True)
-        except LlmoptError as error:
-            notes.append(f"the file's tokenizer could not be compared with the original's: {error}")
-            continue
-        difference = next((_difference(original, theirs, found) for theirs, found in pairs if theirs != found), None)
-        if difference is not None:
-            cut = f"{reader} splits text into other tokens than transformers' {type(original).__name__} does for the original model"
-            notes.append(f"{cut} ({difference}): {consequence}")
-            break
-    return notes
+    try:
+        tokenizer = file_tokenizer(file)
+        found = [tokenizer(sample, verbose=False)["input_ids"] for sample in samples]
+        if difference := _difference(original, expected, found):
+            splits = f"the tokenizer in the file splits text into other tokens than {theirs} does for the original model"
+            notes.append(f"{splits} ({difference}): figures are measured on the file's tokens")
+        expected, theirs = found, "the file's tokenizer as it is read here"
+    except RequestError as error:
+        notes.append(f"figures are measured on the original's tokens: {error}")
+    if not llama.is_installed():
+        return notes
+    try:
+        difference = _difference(original, expected, llama.tokenize(file, samples, bos=True))
+    except LlmoptError as error:
+        return [*notes, f"llama.cpp could not open the file: {error}"]
+    return [*notes, f"llama.cpp splits text into other tokens than {theirs} ({difference}): no figure is measured on them"] if difference else notes
 
 
-def _read_here(file: Path, samples: Sequence[str]) -> list[list[int]]:
-    tokenizer = file_tokenizer(file)
-    return [tokenizer(sample, verbose=False)["input_ids"] for sample in samples]
-
-
-def _difference(tokenizer: PreTrainedTokenizerBase, expected: Sequence[int], found: Sequence[int]) -> str:
-    """The first tokens that differ, in the words of one tokenizer."""
-    first = next((at for at, pair in enumerate(zip(expected, found, strict=False)) if pair[0] != pair[1]), min(len(expected), len(found)))
-    theirs, ours = (tokenizer.convert_ids_to_tokens(list(ids[first : first + _SHOWN_TOKENS])) for ids in (expected, found))
-    return f"{clean(' '.join(map(str, ours)), limit=120)} instead of {clean(' '.join(map(str, theirs)), limit=120)}"
+def _difference(tokenizer: PreTrainedTokenizerBase, expected: Sequence[Sequence[int]], found: Sequence[Sequence[int]]) -> str:
+    """The first tokens that differ in any of some texts, in the words of one tokenizer; empty where none do."""
+    one, other = next(((list(one), list(other)) for one, other in zip(expected, found, strict=True) if list(one) != list(other)), ([], []))
+    first = next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other)))
+    shown = (" ".join(map(str, tokenizer.convert_ids_to_tokens(ids[first : first + _SHOWN_TOKENS]))) for ids in (other, one))
+    return " instead of ".join(clean(text, limit=120) or "nothing" for text in shown) if one != other else ""

@@ -145,8 +145,10 @@ def _rope(layout: Layout, config: TransformersConfig) -> list[Entry]:
         original = int(original or config["max_position_embeddings"])
         entries.append(_entry(family, "rope.scaling.original_context_length", original))
         if kind == "longrope":
-            scale = int(config["max_position_embeddings"]) / original
-            entries.append(_entry(family, "rope.scaling.attn_factor", math.sqrt(1 + math.log(scale) / math.log(original)) if scale > 1 else 1.0))
+            scale = float(factor or int(config["max_position_embeddings"]) / original)
+            usual = math.sqrt(1 + math.log(scale) / math.log(original)) if scale > 1 else 1.0
+            stated = rope.get("attention_factor")
+            entries.append(_entry(family, "rope.scaling.attn_factor", usual if stated is None else float(stated)))
     return entries
 
 

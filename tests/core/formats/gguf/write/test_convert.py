@@ -116,6 +116,10 @@ def test_gemma_s_norms_are_stored_with_one_added(family_dirs: dict[str, Path], t
                    "mscale_all_dim": 1.0}),
         ("phi3", {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 8, "long_factor": [1.0 + i / 4 for i in range(8)],
                   "original_max_position_embeddings": 32}),
+        ("phi3", {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 8, "long_factor": [2.0] * 8,
+                  "original_max_position_embeddings": 32, "attention_factor": 1.7}),
+        ("phi3", {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 8, "long_factor": [2.0] * 8,
+                  "original_max_position_embeddings": 32, "factor": 8.0}),
     ],
 )  # fmt: skip
 def test_scaled_rotary_embeddings_come_back(name: str, rope: dict[str, object], tmp_path: Path) -> None:
@@ -170,6 +174,15 @@ def test_what_llama_cpp_cannot_do_is_refused(family_dirs: dict[str, Path], tmp_p
     for name, (model, changes, message) in cases.items():
         with pytest.raises(RequestError, match=message):
             plan_conversion(altered(family_dirs[model], tmp_path / name, **changes), "m")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gemma", "gemma3_text"])
+def test_a_bias_that_llama_cpp_has_no_place_for_is_refused(name: str, tmp_path: Path) -> None:
+    folder = make_model(tmp_path / name, name, attention_bias=True)
+    with pytest.raises(
+        RequestError, match=rf"llama.cpp's {name} models have no bias where the checkpoint has 'model.layers.0.self_attn.o_proj.bias'"
+    ):
+        plan_conversion(folder, "m")
 
 
 def test_weights_that_overflow_half_precision_are_named(tmp_path: Path, family_dirs: dict[str, Path]) -> None:
