@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import decoders
+from tokenizers import Tokenizer, decoders
 from torch import Tensor
 
 from core.text import Corpus
@@ -50,6 +51,20 @@ def encode(corpus: Corpus, tokenizer: Any, tokens: int | None = None) -> Encodin
     row = torch.tensor(ids[:tokens], dtype=torch.int64)
     bos = getattr(tokenizer, "bos_token_id", None)
     return Encoding(row, None if token_bytes is None else token_bytes[:tokens], bos is not None and len(ids) > 0 and ids[0] == bos)
+
+
+def differs_from_its_file(tokenizer: Any, file: Path, sample: str) -> bool:
+    """Whether a tokenizer cuts text otherwise than its tokenizer.json: transformers' class for a family may put rules of its own in their place."""
+    if not file.is_file():
+        return False
+    try:
+        stated = Tokenizer.from_file(str(file))
+    except Exception:  # of another version of the package: transformers has read it in a way of its own
+        return False
+    stated.no_truncation()
+    stated.no_padding()
+    found: list[int] = tokenizer(sample, add_special_tokens=False, verbose=False)["input_ids"]
+    return stated.encode(sample, add_special_tokens=False).ids != found
 
 
 def tokenize(corpus: Corpus, tokenizer: Any, tokens: int | None = None) -> Tensor:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from core import text
 from core.errors import RequestError
 from core.evaluate.check import check
-from core.evaluate.encoding import Encoding, encode, vocabulary_hash
+from core.evaluate.encoding import Encoding, differs_from_its_file, encode, vocabulary_hash
 from core.evaluate.logits.llama_cpp_source import LlamaCppLogits
 from core.evaluate.logits.opening import dtype_for, open_model, open_with_kernels, streams
 from core.evaluate.logits.sources import LogitSource, StreamedLogits
@@ -27,6 +27,7 @@ from core.models.source import ModelSource
 from core.text import Corpus
 
 _POINTS_OF_A_CURVE = 200
+_COMPARED_CHARACTERS = 20_000
 
 
 class Context(Protocol):
@@ -60,7 +61,8 @@ def run(spec: EvaluateSpec, context: Context) -> EvaluateResult:
     cards = [source.card() for source in sources]
     check(spec, cards[-1])
     corpus = text.load(spec.text)
-    encoding, opening = _encode(corpus, sources, cards[-1].vocabulary, spec)
+    tokenizers = [tokenizer_of(source) for source in sources]
+    encoding, opening = _encode(corpus, sources, tokenizers, cards[-1].vocabulary, spec)
     windows = windows_of(encoding.tokens, spec.context, spec.stride, scoring=spec.scoring, bos=opening)
 
     steps = _Steps(context, len(windows.tokens))
@@ -80,14 +82,20 @@ def run(spec: EvaluateSpec, context: Context) -> EvaluateResult:
         dtype=", ".join(dict.fromkeys(_arithmetic(spec, cards, context.device))),
     )
     warnings = _warnings(spec, encoding, sources)
+    if sources[-1].kind != "gguf" and differs_from_its_file(tokenizers[-1], sources[-1].path / "tokenizer.json", corpus.text[:_COMPARED_CHARACTERS]):
+        warnings += (
+            f"transformers' {type(tokenizers[-1]).__name__} splits this text into other tokens than tokenizer.json, by which the model was probably "
+            "trained: the figures are those of transformers' tokens",
+        )
     for warning in warnings:
         context.log(warning)
     return _result(spec, tracks, convention, warnings, time.monotonic() - began)
 
 
-def _encode(corpus: Corpus, sources: Sequence[ModelSource], vocabulary: int, spec: EvaluateSpec) -> tuple[Encoding, int | None]:
+def _encode(
+    corpus: Corpus, sources: Sequence[ModelSource], tokenizers: Sequence[Any], vocabulary: int, spec: EvaluateSpec
+) -> tuple[Encoding, int | None]:
     """The tokens of the text, the same for all models, and the token that opens every window if the convention has one."""
-    tokenizers = [tokenizer_of(source) for source in sources]
     if len({vocabulary_hash(tokenizer, vocabulary or None) for tokenizer in tokenizers}) > 1:
         names = " and ".join(source.title for source in sources)
         raise RequestError(

@@ -30,6 +30,16 @@ LONG = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_pos
 TEXT = "\n".join(f"x{number} = {number * 7919 % 1000003}  # it's {number * 31 % 9973}" for number in range(120))
 
 
+def slow(*values: object) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def without_llama_cpp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("llama") is None:
+        monkeypatch.setattr(llama_process, "is_installed", lambda: False)
+
+
 def assert_measured_as_written(result: QuantizeResult, folder: Path, text: str, context: RecordingContext) -> None:
     """`evaluate` of the file, its original as reference, finds the same."""
     assert result.evaluation is not None
@@ -47,8 +57,8 @@ def assert_measured_as_written(result: QuantizeResult, folder: Path, text: str, 
     [
         ("mistral", {"sliding_window": 16}, "sliding window of 16 tokens"),
         ("phi3", {"sliding_window": 24}, "sliding window of 24 tokens"),
-        ("qwen3", {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1}, "sliding window of 16 tokens"),
-        ("qwen3", {"rope_parameters": LONG | {"beta_fast": 16.0, "beta_slow": 2.0}}, "YaRN with beta_fast 32"),
+        slow("qwen3", {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1}, "sliding window of 16 tokens"),
+        slow("qwen3", {"rope_parameters": LONG | {"beta_fast": 16.0, "beta_slow": 2.0}}, "YaRN with beta_fast 32"),
     ],
 )
 def test_what_llama_cpp_computes_otherwise_is_in_the_figures(
@@ -66,10 +76,10 @@ def test_what_llama_cpp_computes_otherwise_is_in_the_figures(
 @pytest.mark.parametrize(
     ("model_type", "changes"),
     [
-        ("gemma2", {"layer_types": ["full_attention"] * 3}),
+        slow("gemma2", {"layer_types": ["full_attention"] * 3}),
         ("gemma3_text", {"layer_types": ["full_attention"] * 3}),
-        ("llama", {"rope_parameters": LONG | {"attention_factor": 1.5}}),
-        ("llama", {"rope_parameters": LONG | {"mscale": 1.0, "mscale_all_dim": 0.5}}),
+        slow("llama", {"rope_parameters": LONG | {"attention_factor": 1.5}}),
+        slow("llama", {"rope_parameters": LONG | {"mscale": 1.0, "mscale_all_dim": 0.5}}),
     ],
 )
 def test_what_llama_cpp_can_compute_costs_nothing(model_type: str, changes: dict[str, Any], tmp_path: Path, context: RecordingContext) -> None:
@@ -109,7 +119,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]], token
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"tokenizer_class": tokenizer_class, "unk_token": settings["eos_token"]}))
 
 
-@pytest.mark.parametrize("make", [as_qwen, digits_of_smollm, pattern_of_llama_3])
+@pytest.mark.parametrize("make", [as_qwen, slow(digits_of_smollm), slow(pattern_of_llama_3)])
 def test_other_tokens_are_measured_and_said(make: Callable[[Path], None], tmp_path: Path, context: RecordingContext) -> None:
     folder = tmp_path / "m"
     make(folder)
@@ -121,6 +131,8 @@ def test_other_tokens_are_measured_and_said(make: Callable[[Path], None], tmp_pa
     assert any("the tokenizer in the file splits text into other tokens than transformers'" in note for note in result.notes)
     assert result.metrics.kl_mean == pytest.approx(0, abs=1e-9)
     assert_measured_as_written(result, folder, str(tmp_path / "text.txt"), context)
+    of_folder = evaluate(EvaluateSpec(model=str(folder), text=str(tmp_path / "text.txt"), tokens=512, context=64), context)
+    assert "into other tokens than tokenizer.json" in of_folder.warnings[0]
 
 
 def test_a_sentencepiece_normalizer_that_gguf_has_no_place_for_is_said(tmp_path: Path, context: RecordingContext) -> None:
@@ -131,6 +143,19 @@ def test_a_sentencepiece_normalizer_that_gguf_has_no_place_for_is_said(tmp_path:
     result = run(request(folder, tmp_path / "out", level="F32"), context)
     assert "other tokens than transformers'" in result.notes[0]
     assert_measured_as_written(result, folder, "builtin", context)
+
+
+@pytest.mark.llama
+def test_llama_cpp_runs_the_file_as_it_is_read_here(tmp_path: Path, context: RecordingContext) -> None:
+    folder = make_model(tmp_path / "m", "phi3", sliding_window=24)
+    assert len(run(request(folder, tmp_path / "out", level="Q8_0"), context).notes) == 2
+
+
+@pytest.mark.llama
+def test_a_file_that_llama_cpp_cannot_open_is_said(tiny_llama_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.formats.gguf.write.tokenizer._name_by_tokens", lambda *_: "phi3")
+    result = run(request(tiny_llama_dir, tmp_path / "out", level="F16", eval_tokens=0), RecordingContext(tmp_path))
+    assert any("llama.cpp could not open the file: llama.cpp's process failed with code 1" in note for note in result.notes)
 
 
 def test_what_llama_cpp_says_of_a_window_is_compared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
