@@ -59,7 +59,8 @@ class GgufWeights(Mapping[str, Tensor]):
         factors = {key: [float(value) for value in self.file.read(name)] for key, name in names.items()}
         rope = self.config["rope_parameters"] | factors | {"rope_type": "longrope"}
         rope["original_max_position_embeddings"] = self.config["original_max_position_embeddings"]
-        rope["attention_factor"] = float(self.file.header.metadata.get(f"{self.family.architecture}.rope.scaling.attn_factor", 1.0))
+        scale = self.file.header.metadata.get(f"{self.family.architecture}.rope.scaling.attn_factor")
+        rope["attention_factor"] = scale if isinstance(scale, float) else 1.0
         return self.config | {"rope_parameters": rope}
 
     def write_config(self, folder: Path) -> None:
