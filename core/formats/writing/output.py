@@ -18,9 +18,9 @@ def check_output(folder: Path) -> None:
         RunFailed: the parent may not be written to.
     """
     try:
-        _stat(folder.with_name(f".{folder.name}.partial-4194304"))  # its longest name while it is half written
         if _stat(folder):
             raise RequestError(f"the output {shown(folder)} exists: choose another path, or remove it first")
+        _stat(folder.with_name(f".{folder.name}.partial-4194304"))  # its longest name while it is half written
         parent = next(parent for parent in folder.absolute().parents if _stat(parent))
     except OSError as error:
         raise RequestError(f"the output {shown(folder)} cannot be used: {reason(error)}") from error
