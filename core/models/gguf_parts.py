@@ -69,3 +69,10 @@ def is_later_part(name: str) -> bool:
     """Whether a file name is that of a part other than the first."""
     named = _NAMED.fullmatch(name)
     return named is not None and int(named[2]) > 1
+
+
+def first_part(path: str) -> str:
+    """The path of a model's first part, which llama.cpp asks for; any other path as it is."""
+    folder, separator, name = path.rpartition("/")
+    named = _NAMED.fullmatch(name)
+    return path if named is None else f"{folder}{separator}{named[1]}-00001-of-{named[3]}.gguf"

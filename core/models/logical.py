@@ -200,6 +200,8 @@ def _small(location: TensorLocation) -> bytes | None:
 
 def own_head(tensors: Mapping[str, TensorLocation]) -> bool:
     """Whether the files hold a head that differs from the embedding, which transformers then does not tie, whatever config.json says."""
+    if any(_CODED_HEAD.search(name) for name in tensors):
+        return True
     names = head_and_embedding(tensors)
     if names[0] is None or names[1] is None:
         return False
@@ -223,6 +225,7 @@ def head_and_embedding(names: Iterable[str]) -> tuple[str | None, str | None]:
 
 
 _HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out)\.weight$")
+_CODED_HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out)\.(?:qweight|weight_packed|codes|weight\.absmax|SCB|weight_scale\w*)$")
 _EMBEDDING = re.compile(
     r"(?:^|^model\.|language_model\.|decoder\.|transformer\.|gpt_neox\.|backbone\.)(?:embed_tokens|wte|word_embeddings|embed_in)\.weight$"
 )

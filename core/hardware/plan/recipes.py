@@ -15,6 +15,7 @@ from core.formats.gguf.families import FAMILIES
 from core.hardware.plan.machine import Gpu
 from core.hardware.snapshot import GIBIBYTE
 from core.models.card import ModelCard
+from core.models.gguf_parts import first_part
 from core.sanitize import clean
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -61,9 +62,9 @@ class Recipe:
 
 
 def served_name(model: str) -> str:
-    """What engines call a model: the path of a bundled one, any other as it is."""
+    """What engines call a model: the path of a bundled one, the first part of a GGUF model in several, any other as it is."""
     if not model.startswith("bundled:"):
-        return model
+        return first_part(model)
     from core.models.resolve import resolve
 
     try:
@@ -168,7 +169,8 @@ def llama_cpp(job: Job, kind: str) -> Recipe:
     """A GGUF file, made here where the family is known, and served by llama.cpp."""
     out = f"{job.stem}-{kind}"
     action = {"model": job.model, "method": "gguf", "level": kind, "out": out, **_short(job.card)}
-    if job.card.model_type in FAMILIES and job.refused(action) is None:
+    refused = job.refused(action) if job.card.model_type in FAMILIES else "This version does not write this family as GGUF"
+    if refused is None:
         by_llama = None if kind in WRITTEN_HERE else "llama.cpp writes this level, through the package llama-cpp-python, which must be installed."
         return Recipe(_llama_server(job, f"{out}/model.gguf"), action=action, statement=by_llama)
     source, target = f"{job.stem}-f16.gguf", f"{job.stem}-{kind}.gguf"
@@ -180,7 +182,7 @@ def llama_cpp(job: Job, kind: str) -> Recipe:
     return Recipe(
         _llama_server(job, target),
         prepare=tuple(prepare),
-        statement="This version does not write this model as GGUF: both tools come with llama.cpp.",
+        statement=f"{refused}: both tools come with llama.cpp.",
     )
 
 

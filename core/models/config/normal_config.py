@@ -100,7 +100,8 @@ class NormalConfig:
             return _falcon_kv_heads(self)
         if self.stated("num_key_value_heads") is None and "num_key_value_heads" not in self.defaults:
             return self.heads
-        return self.optional_count("num_key_value_heads") or self.heads
+        stated = self.get("num_key_value_heads")
+        return self.count("num_key_value_heads") if isinstance(stated, list) else self.optional_count("num_key_value_heads") or self.heads
 
     @property
     def head_dim(self) -> int:

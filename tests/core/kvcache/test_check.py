@@ -32,6 +32,7 @@ def test_the_bytes_of_every_cache_are_foretold_by_the_formula() -> None:
     assert [name for name, _, _ in found.rows] == ["dynamic", "static", "int8"]
     assert found.peak_memory_bytes == sum(line.bytes for line in found.memory)
     assert found.warnings == ()
+    assert {line.label: line.bytes for line in found.memory}["program"] > 400 * 2**20
 
 
 def test_a_batch_that_does_not_fit_is_refused_before_anything_is_allocated() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,11 @@ def on_meta(config: Any) -> Any:
         return AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
 
 
+@cache
+def shapes_of(family: str) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(parameter.shape) for name, parameter in on_meta(configured(family)).named_parameters()}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_parameters_and_cache_are_those_of_transformers_tensors(family: str) -> None:
     config = configured(family)
@@ -192,16 +199,41 @@ _CODED: dict[str, tuple[dict[str, object], Any]] = {
 def test_parameters_of_quantized_files_are_those_of_the_plain_ones(scheme: str, family: str) -> None:
     quantization, coded = _CODED[scheme]
     stored: Stored = {}
-    model = on_meta(configured(family))
-    for name, parameter in model.named_parameters():
-        shape = tuple(parameter.shape)
+    plain_shapes = shapes_of(family)
+    for name, shape in plain_shapes.items():
         if name.endswith("_proj.weight") and len(shape) == 2:
             stored |= {name.removesuffix(".weight") + part: held for part, held in coded(*shape).items()}
         else:
             stored[name] = "BF16", shape
     shapes = logical_shapes(locations(stored), quantization, 4)
     assert shapes is not None
-    assert count(shapes, tied=False) == sum(parameter.numel() for parameter in model.parameters())
+    assert count(shapes, tied=False) == sum(map(prod, plain_shapes.values()))
+
+
+def test_a_quantized_head_is_not_tied(tmp_path: Path) -> None:
+    config = plain(configured("llama")) | {
+        "tie_word_embeddings": True,
+        "num_hidden_layers": 1,
+        "quantization_config": {"quant_method": "awq", "bits": 4},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    head = {"qweight": torch.zeros(64, 40, dtype=torch.int32), "scales": torch.zeros(2, 320), "qzeros": torch.zeros(2, 40, dtype=torch.int32)}
+    tensors = {"model.embed_tokens.weight": torch.zeros(320, 64), **{f"lm_head.{name}": tensor for name, tensor in head.items()}}
+    save_file(tensors, tmp_path / "model.safetensors")
+    assert ModelCard.from_folder(tmp_path).parameters == 2 * 320 * 64
+
+
+def test_experts_in_one_tensor_of_codes() -> None:
+    files = locations(
+        {
+            "model.layers.0.mlp.experts.gate_up_proj_blocks": ("U8", (4, 64, 2, 16)),
+            "model.layers.0.mlp.experts.gate_up_proj_scales": ("U8", (4, 64, 2)),
+            "model.layers.0.mlp.experts.down_proj": ("F8_E4M3", (4, 64, 32)),
+            "model.layers.0.mlp.experts.down_proj_scale_inv": ("F32", (4, 1, 1)),
+        }
+    )
+    shapes = {"model.layers.0.mlp.experts.gate_up_proj": (4, 64, 64), "model.layers.0.mlp.experts.down_proj": (4, 64, 32)}
+    assert logical_shapes(files, {"quant_method": "mxfp4"}, 1) == shapes
 
 
 def test_codes_of_an_unknown_kind_are_not_counted() -> None:

@@ -11,6 +11,7 @@ from gguf import GGUFWriter
 
 from core.errors import RequestError
 from core.formats.gguf.read.reader import GgufFile
+from core.hardware.plan.recipes import served_name
 from core.models.card import ModelCard
 from core.models.find.listing import list_models
 from core.models.gguf_card import gguf_card
@@ -113,6 +114,12 @@ def test_any_part_of_a_model_is_the_whole_model(small_first: bool, tmp_path: Pat
         assert all(bool((file.read(name) == reference.read(name)).all()) for name in reference.tensors)
     monkeypatch.setenv("LLMOPT_MODELS", str(tmp_path / "parts"))
     assert [source.path for source in list_models().sources if source.kind == "gguf"] == parts[:1]
+
+
+def test_engines_are_given_the_first_part() -> None:
+    assert served_name("/m/a-00003-of-00005.gguf") == "/m/a-00001-of-00005.gguf"
+    assert served_name("a-00001-of-00002.gguf") == "a-00001-of-00002.gguf"
+    assert served_name("owner/model") == "owner/model"
 
 
 def test_parts_that_are_missing_renamed_or_mixed_up_are_named(tmp_path: Path) -> None:

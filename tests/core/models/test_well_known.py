@@ -43,9 +43,19 @@ def test_a_card_may_come_from_a_name_a_configuration_or_a_folder(tmp_path: Path,
     file.write_text(json.dumps(CONFIGS["qwen3-8b"]))
     assert planned_card(str(file)).parameters == PARAMETERS["qwen3-8b"]
     assert planned_card(str(file)).name == "some-model"
+    assert planned_card(str(file.parent)) == planned_card(str(file))
     assert planned_card(str(tiny_llama_dir)).file_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("size", "name"), [("7B", "llama-2-7b"), ("size:8b", "llama-3.1-8b"), ("70b", "llama-3.1-70b"), ("0.5B", "qwen2.5-0.5b"), ("32b", "qwen3-32b")]
+)
+def test_a_size_is_the_first_model_of_that_size(size: str, name: str) -> None:
+    assert planned_card(size) == well_known(name)
 
 
 def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(RequestError, match="choose one of tinyllama"):
         planned_card("size:gpt-9")
+    with pytest.raises(RequestError, match="unknown model 9B: choose one of"):
+        planned_card("9B")

@@ -14,7 +14,7 @@ from core.hardware.plan.machine import NAMED, Machine
 from core.hardware.snapshot import GIBIBYTE
 from core.kvcache.catalog.catalog import SCHEMES
 from core.kvcache.catalog.fit import fit, machine_of_memory
-from core.models.card import LatentCache
+from core.models.card import LatentCache, ModelCard
 from tests.core.hardware.cards import CONFIGS, card
 
 HOST = Machine("host", (), 64 * GIBIBYTE, 8, "Some CPU")
@@ -102,6 +102,14 @@ def test_windows_and_latents_are_charged_as_models_keep_them() -> None:
     latent = card("Llama-3-8B").model_copy(update={"latent_cache": LatentCache(latent_dim=512, rope_dim=64)})
     answer = fit(latent, HOST.with_gpus("h100", 4), context=4096, tensor_parallel=4)
     assert answer.rows[0].bytes_per_token == (512 + 64) * 2 * 32, "the compressed vector is not shared out"
+
+
+def test_falcon_is_charged_the_heads_that_transformers_repeats_and_engines_are_mentioned() -> None:
+    sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 8, "num_kv_heads": 2, "vocab_size": 64}
+    falcon = ModelCard.from_config({"model_type": "falcon", "new_decoder_architecture": True, **sizes}, name="falcon")
+    answer = fit(falcon, HOST, context=100)
+    assert answer.rows[0].bytes == 100 * 2 * 2 * 8 * 16 * 2
+    assert any("repeats keys and values to 8 heads, 2 of them different" in note for note in answer.notes)
 
 
 def test_every_scheme_has_a_row_and_offload_needs_a_gpu() -> None:

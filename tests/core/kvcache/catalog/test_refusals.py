@@ -47,6 +47,31 @@ def test_sliding_blocks_are_refused_by_what_evicts(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MINE)
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "bloom", "hidden_size": 64, "n_layer": 2, "n_head": 4, "vocab_size": 64},
+        {"model_type": "mpt", "d_model": 64, "n_layers": 2, "n_heads": 4, "vocab_size": 64},
+        {"model_type": "falcon", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 64, "alibi": True},
+    ],
+    ids=lambda config: str(config["model_type"]),
+)
+def test_what_evicts_is_refused_where_distances_are_weighed(name: str, config: dict[str, Any]) -> None:
+    said = refusal_on(name, ModelCard.from_config(config), SchemeSettings(), "cpu")
+    assert (said is not None) == (name in EVICTING)
+    assert said is None or "ALiBi" in said
+    rotary = ModelCard.from_config(
+        {**config, "model_type": "falcon", "alibi": False, "num_attention_heads": 4, "num_hidden_layers": 2, "hidden_size": 64}
+    )
+    assert refusal_on("sliding", rotary, SchemeSettings(), "cpu") is None
+
+
+def test_blocks_of_several_widths_are_refused_by_every_scheme() -> None:
+    config = {**LLAMA, "num_hidden_layers": 2, "per_layer_config": {"1": {"head_dim": 64}}}
+    assert all("other widths" in str(refusal_on(name, ModelCard.from_config(config), SchemeSettings(), "cpu")) for name in MINE)
+
+
+@pytest.mark.parametrize("name", MINE)
 def test_llama_is_refused_by_none(name: str) -> None:
     assert refusal_on(name, ModelCard.from_config(LLAMA), SchemeSettings(), "cpu") is None
 
