@@ -14,6 +14,8 @@ _MOST_STOPS = 16
 _DEFAULT_TOKENS = 16
 _MOST_LOGPROBS = 20
 _SEEDS = 2**63
+_COLDEST = 1e-5
+"""Below this the likeliest token is taken, as vLLM does: logits divided by less overflow."""
 _TOKEN = 8
 """Characters of a text that are looked at for each token of the context."""
 _MARGIN = 64
@@ -90,10 +92,11 @@ def _request(fields: Mapping[str, Any], backend: Backend, tokens: Sequence[int],
     if room < 1 or (limit is not None and limit > room):
         raise _too_long(backend, f"{len(tokens)}", f"{limit or 1}", "messages" if chat else "prompt")
     seed = _whole(fields, "seed", None, -_SEEDS, _SEEDS - 1)
+    temperature = _number(fields, "temperature", 1.0, 0.0, 10.0)
     asked = GenerationRequest(
         tokens,
         room if limit is None else limit,
-        temperature=_number(fields, "temperature", 1.0, 0.0, 10.0),
+        temperature=temperature if temperature >= _COLDEST else 0.0,
         top_p=_number(fields, "top_p", 1.0, 1e-9, 1.0),
         top_k=min(max(_whole(fields, "top_k", 0, -1) or 0, 0), backend.vocabulary),
         min_p=_number(fields, "min_p", 0.0, 0.0, 0.999999),

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 from threading import Lock
 
+from core.benchmark.client.outcome import Outcome
 from core.measure.units import size
 
-_ONE = 4 << 20
+_ONE = 2 << 20
 _TOKEN = 16 << 10
 _LARGEST = 64 << 20
 _TOGETHER = 512 << 20
 _SLOT = 2 << 20
 _READ = 128
 """Of a read besides its bytes: a server may send them one by one."""
+
+_PIECE = 128
+"""Bytes of a piece besides its text, and so many bytes of a text count as one more."""
+_PIECES = 4_000_000
+
+
+class Kept:
+    """What the parent process keeps of all answers of a load: room for twice the tokens that were requested, and some more."""
+
+    def __init__(self, requests: int, tokens: int) -> None:
+        self._room = _PIECES + 2 * requests * tokens
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep an answer; one that finds no room fails, and its pieces are dropped."""
+        self._room -= sum(1 + len(piece.text) // _PIECE for piece in outcome.pieces)
+        if self._room < 0 and outcome.pieces:
+            outcome.pieces.clear()
+            if outcome.status == "done":
+                outcome.status, outcome.reason = "failed", "the responses of this load are far longer than was requested, and this one was dropped"
 
 
 class Held:

@@ -14,6 +14,7 @@ from time import monotonic, monotonic_ns, sleep
 from typing import Final
 
 from core.benchmark.client.client import Patience
+from core.benchmark.client.held import Kept
 from core.benchmark.client.job import GO_ON, PAUSE, Job, framed, read_frame
 from core.benchmark.client.outcome import Outcome, Status
 from core.benchmark.client.raw import Raw
@@ -114,7 +115,8 @@ def run_load(
         begin = monotonic_ns() + _HEAD_START
         for worker in workers:
             worker.begin(begin, reported, dialect)
-        gathering = _Gathering(len(load.requests), workers, reported, on_outcome, on_look)
+        kept = Kept(len(load.requests), load.tokens)
+        gathering = _Gathering(len(load.requests), workers, reported, kept, on_outcome, on_look)
         outcomes = gathering.until_over(stopped, paused)
     finally:
         for worker in workers:
@@ -246,9 +248,15 @@ class _Gathering:
     """Takes in what the workers report until all of them are done, and passes on the wish to pause and to stop."""
 
     def __init__(
-        self, total: int, workers: Sequence[_Worker], outcomes: SimpleQueue[Outcome | None], on_outcome: OnOutcome | None, on_look: OnLook
+        self,
+        total: int,
+        workers: Sequence[_Worker],
+        outcomes: SimpleQueue[Outcome | None],
+        kept: Kept,
+        on_outcome: OnOutcome | None,
+        on_look: OnLook,
     ) -> None:
-        self._total = total
+        self._total, self._kept = total, kept
         self._workers, self._outcomes, self._on_outcome, self._on_look = workers, outcomes, on_outcome, on_look
         self._found: dict[int, Outcome] = {}
         self._paused_at: int | None = None
@@ -282,6 +290,7 @@ class _Gathering:
         return self._stop_at is None and not all(worker.finished for worker in self._workers)
 
     def _take(self, outcome: Outcome) -> None:
+        self._kept.add(outcome)
         self._found[outcome.index] = outcome
         if self._on_outcome is not None:
             self._on_outcome(outcome)

@@ -18,6 +18,7 @@ from engines.server.app import make_app
 from engines.server.backends.base import GenerationChunk, GenerationRequest, TokenProbability
 from engines.server.backends.runtime import RuntimeBackend
 from engines.server.bodies import most_bytes, parsed, token_list
+from engines.server.requests import completion_request
 from engines.server.worker import Worker
 
 Client = TestClient[Any, Any]
@@ -80,6 +81,11 @@ async def test_what_is_wrong_with_a_conversation_is_said(client: Client, content
 async def test_no_value_of_a_field_breaks_the_server(client: Client, name: str, value: Any) -> None:
     status, _ = await answer(client, COMPLETIONS, {"prompt": "a", "max_tokens": 1, "temperature": 1.0} | {name: value})
     assert status in (200, 400)
+
+
+@pytest.mark.parametrize(("given", "taken"), [(1e-300, 0.0), (1e-45, 0.0), (9e-6, 0.0), (1e-5, 1e-5), (0.7, 0.7), (0, 0.0)])
+def test_temperatures_that_overflow_are_greedy(given: float, taken: float) -> None:
+    assert completion_request({"prompt": [1], "temperature": given}, Tokenizing()).asked.temperature == taken
 
 
 @pytest.mark.parametrize("charset", ["bogus", "zlib", "utf-16", "rot13"])

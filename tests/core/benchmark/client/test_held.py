@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from core.benchmark.client.held import Held
+from core.benchmark.client.held import Held, Kept
 from core.benchmark.client.load import Load, run_load
+from core.benchmark.client.outcome import Outcome, Piece
 from core.benchmark.client.request import Request, body_of
 from core.engine import Endpoint
 
@@ -18,7 +19,7 @@ MIB = 1 << 20
 
 
 def test_one_answer_may_be_as_long_as_its_tokens_take() -> None:
-    for tokens, most in ((8, 4 * MIB + 8 * 16384), (1024, 20 * MIB), (10**6, 64 * MIB)):
+    for tokens, most in ((8, 2 * MIB + 8 * 16384), (1024, 18 * MIB), (10**6, 64 * MIB)):
         held = Held(1, tokens)
         assert held.most_of_one == most
         assert held.add(0, bytes(most - 128)) == most
@@ -38,10 +39,31 @@ def test_all_answers_together_have_a_bound_and_give_their_room_back(slots: int, 
 
 def test_reads_of_a_byte_cost_more_than_a_byte() -> None:
     held, total = Held(1, 0), 0
-    for _ in range(4 * MIB // 129):
+    for _ in range(2 * MIB // 129):
         total = held.add(total, b"a")
     with pytest.raises(ValueError, match="longer than"):
         held.add(total, b"a")
+
+
+@pytest.mark.parametrize(("pieces", "text"), [(100_000, "a"), (1, "a" * (12 * MIB)), (1000, "a" * 12_800)])
+def test_what_is_kept_of_a_whole_load_has_a_bound(pieces: int, text: str) -> None:
+    kept, many = Kept(1000, 8), [Piece(0, text)] * pieces
+    outcomes = [Outcome(number, "done", 0, pieces=list(many)) for number in range(60)]
+    for outcome in outcomes:
+        kept.add(outcome)
+    done = [outcome for outcome in outcomes if outcome.status == "done"]
+    assert 38 <= len(done) < 45
+    assert all(outcome.pieces for outcome in done)
+    assert not any(outcome.pieces for outcome in outcomes[len(done) :])
+    assert "far longer than was requested" in outcomes[-1].reason
+
+
+def test_what_was_requested_is_kept() -> None:
+    kept = Kept(3000, 4096)
+    outcomes = [Outcome(number, "done", 0, pieces=[Piece(0, "word ")] * 4096) for number in range(3000)]
+    for outcome in outcomes:
+        kept.add(outcome)
+    assert {outcome.status for outcome in outcomes} == {"done"}
 
 
 @contextmanager
@@ -68,7 +90,7 @@ def padding(pad: bytes) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("pad", "status"),
     [
-        (b": " + b"a" * (2 * MIB) + b"\n\n", "done"),
+        (b": " + b"a" * MIB + b"\n\n", "done"),
         (b": " + b"a" * (6 * MIB) + b"\n\n", "failed"),
         (b'data: {"choices":[{"delta":{"content":"' + b"b" * (6 * MIB) + b'"}}]}\n\n', "failed"),
         (b'data: {"choices":[]}\n\n' * (MIB // 4), "failed"),
@@ -80,5 +102,5 @@ def test_a_padded_answer_fails_and_is_not_held(pad: bytes, status: str) -> None:
         target = Endpoint(url, "m")
         outcomes = run_load(Load(target, [Request(0, 0, body_of(target, "x", 8))] * 2, concurrency=2, closed=True, tokens=8)).outcomes
     assert {outcome.status for outcome in outcomes} == {status}
-    assert status == "done" or "longer than 4.1 MiB for 8 tokens" in outcomes[0].reason
+    assert status == "done" or "longer than 2.1 MiB for 8 tokens" in outcomes[0].reason
     assert all(len(outcome.text) <= 1 for outcome in outcomes)
