@@ -100,7 +100,7 @@ def check_taken(model: PreTrainedModel, unexpected: Mapping[str, str], folder: P
 
 def _what_matters(model: PreTrainedModel) -> Callable[[str], bool]:
     """From the name of a tensor that has no place to whether the text decoder would be another with it."""
-    modules, decoder = dict(model.named_modules()), decoder_path(model)
+    modules, decoder, known = dict(model.named_modules()), decoder_path(model), set(model.state_dict())
     head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     ignored = [re.compile(pattern) for pattern in getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()]
 
@@ -113,6 +113,8 @@ def _what_matters(model: PreTrainedModel) -> Callable[[str], bool]:
             return not _is_extra_block(model, name)
         if _OTHER_PARTS.search(name):
             return False
+        if any(".".join(parts[begin:]) in known for begin in range(1, len(parts))):  # a second set of weights
+            return True
         return name.startswith(decoder) or _ADDED.search(name) is not None or _PARTS_OF_CODES.search(name) is not None
 
     return matters

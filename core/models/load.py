@@ -16,6 +16,7 @@ from core.models.disk.files import read_object, reason, shown
 from core.models.disk.headers import model_tensors, weight_files
 from core.models.disk.tensors import TensorReader, check_finite
 from core.models.source import ModelSource, require_folder
+from core.models.weight_plan import plan_weights
 from core.sanitize import clean
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def load_model(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
         raise RequestError(f"the tensor {clean(missing[0], limit=200)!r} is missing in {shown(folder)}: fetch the model again")
     state_generation(model, folder)
     with TensorReader() as reader:
-        unexpected = {name: name for name in loaded[1].get("unexpected_keys", ())}
+        unexpected = {name: name for name in loaded[1].get("unexpected_keys", ())} if quantization else plan_weights(model, tensors).unexpected
         check_taken(model, unexpected, folder, lambda name: reader.read(tensors[name]) if name in tensors else torch.ones(1))
     for name, parameter in model.named_parameters():
         check_finite(name, parameter, shown(folder))

@@ -32,6 +32,8 @@ class QuantizedTensor:
     """What the user should know, for example that damping was raised."""
     activations: ActivationQuantizer | None = None
     """How the linear's inputs are rounded at run time; None: not at all."""
+    product: torch.dtype = torch.float32
+    """What whoever loads the checkpoint rounds codes times scales to."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -59,7 +61,7 @@ class QuantizedTensor:
         return total if self.sequential else total + 4 * columns
 
     def dequantize(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """The weight that the codes stand for, [out, in], computed in float32 and cast to `dtype`."""
+        """The weight that the codes stand for, [out, in], computed in float32, rounded as loaders do and cast to `dtype`."""
         rows, columns = self.codes.shape
         groups = self.scales.shape[1]
         values = self.codes.to(torch.float32)
@@ -68,12 +70,12 @@ class QuantizedTensor:
             if self.zeros is not None:
                 grouped -= self.zeros.to(torch.float32).unsqueeze(-1)
             grouped *= self.scales.to(torch.float32).unsqueeze(-1)
-            return values.to(dtype)
+            return values.to(self.product).to(dtype)
         index = self.group_index.long()
         if self.zeros is not None:
             values -= self.zeros.to(torch.float32)[:, index]
         values *= self.scales.to(torch.float32)[:, index]
-        return values.to(dtype)
+        return values.to(self.product).to(dtype)
 
     def _sequential_index(self) -> Tensor:
         columns, groups = self.codes.shape[1], self.scales.shape[1]

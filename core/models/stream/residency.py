@@ -15,7 +15,7 @@ from core.models.disk.files import shown
 from core.models.disk.headers import TensorLocation
 from core.models.disk.tensors import Reader, TensorReader, check_finite
 from core.models.stream.memory import give_back_memory
-from core.models.stream.weights import Group, place, plan_weights
+from core.models.weight_plan import Group, place, plan_weights
 from core.sanitize import clean
 
 if TYPE_CHECKING:

@@ -120,6 +120,12 @@ def test_a_bias_of_zeros_does_no_harm(tiny_llama_dir: Path, tmp_path: Path) -> N
     StreamedModel.open(folder).close()
 
 
+@pytest.mark.parametrize("second", [DOWN.removeprefix("model."), f"model.{DOWN}", f"module.{DOWN}", f"_orig_mod.{DOWN}", f"ema.{DOWN}"])
+def test_a_second_set_of_weights_is_refused(second: str, tiny_llama_dir: Path, tmp_path: Path) -> None:
+    folder = changed(tiny_llama_dir, tmp_path / "m", lambda tensors: tensors.update({f"{second}.weight": torch.ones(64, 128)}))
+    refused(folder, rf"{DOWN}\.weight")
+
+
 HARMLESS = (
     "model.layers.0.self_attn.rotary_emb.inv_freq",
     "model.layers.0.self_attn.masked_bias",

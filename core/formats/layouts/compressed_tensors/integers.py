@@ -89,7 +89,9 @@ class CompressedTensors:
         index, named = sequential_index(columns, self.group_size if self.granularity == "group" else None), f"{name}.weight_g_idx"
         if named in tensors and not bool((tensors[named] == -1).all()):
             index = group_index(named, tensors[named], columns, scales.shape[1])
-        return QuantizedTensor(codes, scales, zeros, index, self.bits, self.granularity, activations=self._activations(name, tensors))
+        # The package unpacks these while it loads them, in the dtype of the scales, whatever dtype the model is loaded in.
+        product = scales.dtype if self.scheme == "pack-quantized" and zeros is not None and self.granularity != "tensor" else torch.float32
+        return QuantizedTensor(codes, scales, zeros, index, self.bits, self.granularity, None, (), self._activations(name, tensors), product)
 
     def _packed_codes(self, name: str, tensors: Mapping[str, Tensor]) -> Tensor:
         shape = expect(f"{name}.weight_shape", required(f"{name}.weight_shape", tensors), (torch.int64, torch.int32), (2,))

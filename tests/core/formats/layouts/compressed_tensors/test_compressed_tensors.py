@@ -52,7 +52,8 @@ def test_the_package_decompresses_to_our_values(scheme: CompressedTensors) -> No
 def test_decompress_undoes_compress_and_bytes_are_those_on_disk(scheme: CompressedTensors) -> None:
     quantized = quantize(torch.randn(40, 64), None, grid_of(scheme))
     tensors = scheme.compress("layer", quantized)
-    assert torch.equal(scheme.decompress("layer", tensors).dequantize(), quantized.dequantize())
+    rounded = quantized.dequantize() if scheme.symmetric or scheme.granularity == "tensor" else quantized.dequantize(torch.bfloat16).float()
+    assert torch.equal(scheme.decompress("layer", tensors).dequantize(), rounded)
     stored = sum(tensor.nbytes for name, tensor in tensors.items() if not name.endswith("weight_shape"))
     assert stored - quantized.nbytes in {0, stored - quantized.nbytes if scheme.granularity == "tensor" and not scheme.symmetric else 0}
 
@@ -119,3 +120,16 @@ def test_act_order_is_stated_only_for_groups(granularity: Granularity, size: int
     """Elsewhere compressed-tensors refuses the whole configuration."""
     config: Any = CompressedTensors(4, True, granularity, size, act_order=True).config([])
     assert config["config_groups"]["group_0"]["weights"]["actorder"] == written
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("granularity", ["group", "channel"])
+@pytest.mark.parametrize("bits", [3, 4, 8])
+def test_zero_points_are_unpacked_as_the_package_unpacks_them(bits: int, granularity: Granularity, dtype: torch.dtype) -> None:
+    """In the dtype of the scales, also for a model that is loaded in float32."""
+    scheme = CompressedTensors(bits, False, granularity, 32 if granularity == "group" else None)
+    tensors = scheme.compress("l", quantize(torch.randn(48, 64), None, Grid(bits, False, granularity, 32, scale_dtype=dtype)))
+    settings = QuantizationConfig.model_validate(scheme.config([])).config_groups["group_0"]
+    local = {name.removeprefix("l."): tensor for name, tensor in tensors.items()}
+    theirs = BaseCompressor.get_value_from_registry("pack-quantized").decompress(local, settings)["weight"]
+    assert torch.equal(scheme.decompress("l", tensors).dequantize(), theirs.float())
