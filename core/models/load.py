@@ -15,8 +15,8 @@ from core.models.consistency import check_consistent, check_numbers, check_taken
 from core.models.disk.files import read_object, reason, shown
 from core.models.disk.headers import model_tensors, weight_files
 from core.models.disk.tensors import TensorReader, check_finite
+from core.models.disk.weight_plan import plan_weights
 from core.models.source import ModelSource, require_folder
-from core.models.weight_plan import plan_weights
 from core.sanitize import clean
 
 if TYPE_CHECKING:

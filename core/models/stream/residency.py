@@ -14,8 +14,8 @@ from core.errors import RequestError
 from core.models.disk.files import shown
 from core.models.disk.headers import TensorLocation
 from core.models.disk.tensors import Reader, TensorReader, check_finite
+from core.models.disk.weight_plan import Group, place, plan_weights
 from core.models.stream.memory import give_back_memory
-from core.models.weight_plan import Group, place, plan_weights
 from core.sanitize import clean
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from core.formats.gguf.write.writer import PlannedTensor, write_gguf
 from core.models.disk.files import shown
 from core.models.disk.headers import TensorLocation, model_tensors
 from core.models.disk.tensors import TensorReader, check_finite
+from core.models.disk.weight_plan import plan_weights
 from core.models.stream.skeleton import build_skeleton, load_config
-from core.models.weight_plan import plan_weights
 from core.sanitize import clean
 
 _LARGEST_HALF = 65504.0
