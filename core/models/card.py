@@ -44,6 +44,8 @@ class LinearShape(BaseModel):
     in_features: int
     count: int
     """How many of them all blocks have together."""
+    expert: bool = False
+    """One of a mixture's experts, which transformers fuses into one tensor, whatever the files do."""
 
 
 class KvBlocks(BaseModel):
@@ -287,7 +289,13 @@ def _dtype(config: Mapping[str, object], normal: NormalConfig, tensors: Mapping[
 
 def _linears_of_config(config: NormalConfig) -> tuple[LinearShape, ...]:
     return tuple(
-        LinearShape(name_suffix=matrix.name, out_features=matrix.out_features, in_features=matrix.in_features, count=matrix.count)
+        LinearShape(
+            name_suffix=matrix.name,
+            out_features=matrix.out_features,
+            in_features=matrix.in_features,
+            count=matrix.count,
+            expert=".experts." in matrix.name,
+        )
         for matrix in blueprint.block_linears(config)
     )
 
@@ -295,21 +303,20 @@ def _linears_of_config(config: NormalConfig) -> tuple[LinearShape, ...]:
 def _linears_of_shapes(shapes: Mapping[str, Shape], config: NormalConfig) -> tuple[LinearShape, ...]:
     """Matrices in the decoder blocks, equal ones of one name summed; GPT-2 stores its transposed. Experts in one tensor are matrices each."""
     transposed = config.model_type in {"gpt2", "openai-gpt"}
-    found = Counter[tuple[str, int, int]]()
+    experts = config.optional_count("num_experts") or 0
+    found = Counter[tuple[str, int, int, bool]]()
     for name, shape in shapes.items():
         match = _IN_BLOCK.search(name)
-        experts = len(shape) == 3 and "experts" in name
-        if (
-            match is None
-            or not (experts or (len(shape) == 2 and name.endswith(".weight")))
-            or _NO_LINEAR.search(match[2])
-            or _NOT_DECODER.search(name)
-        ):
+        fused = len(shape) == 3 and ("experts" in name or shape[0] == experts)
+        if match is None or not (fused or (len(shape) == 2 and name.endswith(".weight"))) or _NO_LINEAR.search(match[2]) or _NOT_DECODER.search(name):
             continue
-        rows, columns = shape[-2:]
+        rows, columns = (shape[-1], shape[-2]) if transposed else shape[-2:]
         suffix = clean(_EXPERT.sub(".experts.", match[2]), limit=120)
-        found[(suffix, columns, rows) if transposed else (suffix, rows, columns)] += shape[0] if experts else 1
-    return tuple(LinearShape(name_suffix=name, out_features=out, in_features=width, count=count) for (name, out, width), count in found.items())
+        found[suffix, rows, columns, fused or _EXPERT.search(name) is not None] += shape[0] if fused else 1
+    return tuple(
+        LinearShape(name_suffix=name, out_features=out, in_features=width, count=count, expert=expert)
+        for (name, out, width, expert), count in found.items()
+    )
 
 
 def _has_template(path: Path) -> bool:

@@ -35,7 +35,7 @@ class Built:
 def built(config: Mapping[str, object]) -> Built | None:
     """The model of a config.json; None where transformers cannot build it."""
     try:
-        text = json.dumps(config, sort_keys=True)
+        text = json.dumps(config, sort_keys=True, default=str)
     except (TypeError, ValueError, RecursionError):
         return None
     return _built(text)

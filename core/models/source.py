@@ -52,7 +52,7 @@ def require_unquantized(card: ModelCard) -> None:
 
 def not_linears(card: ModelCard) -> str | None:
     """Why methods that work on linears would miss weights of the blocks, as transformers builds them; None when they would not."""
-    if card.experts and any("expert" in linear.name_suffix for linear in card.linears):
+    if any(linear.expert for linear in card.linears):
         return f"{card.name} keeps its experts fused into one tensor, and only linears can be compressed: choose a dense model"
     if card.model_type in _TRANSPOSED:
         return f"{card.name} is built of transposed Conv1D layers, as GPT-2 is, and only linears can be compressed: choose another model"

@@ -174,7 +174,7 @@ def weight_bytes(card: ModelCard, key: str) -> WeightBytes:
         bits = 8 * card.file_bytes / max(card.parameters, 1)
         return WeightBytes(STORED, card.file_bytes, card.file_bytes, 0, bits, "bytes of the weight files as stored")
     form = weight_format(key)
-    quantized = [linear for linear in card.linears if not form.linears_only or "expert" not in linear.name_suffix]
+    quantized = [linear for linear in card.linears if not (form.linears_only and linear.expert)]
     blocks = sum(linear.count * linear.out_features * linear.in_features for linear in quantized)
     rest_parameters = max(card.parameters - blocks, 0)
     if form.gguf is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from core.models.card import ModelCard
 from core.quantize.advice import refusal
 from core.quantize.check import check
 from core.quantize.spec import QuantizeSpec
-from tests.core.models.test_counts import configured, plain
+from tests.core.models.test_counts import configured, plain, shapes_of
 
 _MACHINES = [Machine("host", (), 64 * GIBIBYTE, 8), *(Machine(name, (NAMED[name],), 64 * GIBIBYTE, 8) for name in ("h100", "a100-80", "4090"))]
 
@@ -39,13 +40,14 @@ def test_every_recommended_checkpoint_passes_the_check_of_quantize(family: str) 
                     assert "this version does not make it" in answer.statement
 
 
-@pytest.mark.parametrize("family", ["mixtral", "qwen2_moe", "gpt_oss", "llama4_text"])
+@pytest.mark.parametrize("family", ["mixtral", "qwen2_moe", "gpt_oss", "llama4_text", "granitemoe", "jamba"])
 def test_fused_experts_are_refused_before_any_work_and_stay_in_16_bits_in_nf4(family: str) -> None:
     card = card_of(family)
     with pytest.raises(RequestError, match="keeps its experts fused"):
         check(QuantizeSpec(model="M", method="rtn", group_size=32), card)
-    experts = sum(linear.count * linear.out_features * linear.in_features for linear in card.linears if "expert" in linear.name_suffix)
-    assert experts
+    experts = sum(linear.count * linear.out_features * linear.in_features for linear in card.linears if linear.expert)
+    fused = sum(prod(shape) for shape in shapes_of(family).values() if len(shape) == 3 and shape[0] == 4)
+    assert experts == fused > 0
     nf4 = weight_bytes(card, "nf4")
     assert nf4.total >= 2 * experts
     assert "experts" in nf4.how

@@ -18,7 +18,9 @@ def estimate(
     model: Model,
     /,
     *,
-    context: Annotated[int, Parameter(help="Tokens per sequence, prompt and output together")] = 4096,
+    context: Annotated[
+        int | None, Parameter(help="Tokens per sequence, prompt and output together; default: 4096, or the model's if shorter")
+    ] = None,
     concurrency: Annotated[int, Parameter(help="Sequences at once")] = 1,
     weights: Annotated[str, Parameter(help="Format of the weights, or `stored` for the files as they are")] = "bf16",
     kv: Annotated[str, Parameter(help="Format of the KV cache")] = "fp16",
@@ -30,8 +32,10 @@ def estimate(
 ) -> int:
     """Estimate the memory a model needs on this machine or on a named GPU, and what fits."""
     machine = machine_of(gpu, max(gpus, tensor_parallel) if gpu is not None else gpus)
+    card = planned_card(model)
+    tokens = min(4096, card.context) if context is None else context
     answer = estimate_memory(
-        planned_card(model), machine, context=context, concurrency=concurrency, weights=weights, kv=kv, tensor_parallel=tensor_parallel, place=place
+        card, machine, context=tokens, concurrency=concurrency, weights=weights, kv=kv, tensor_parallel=tensor_parallel, place=place
     )
     if json:
         print_document("estimate", answer.to_json())
