@@ -20,10 +20,10 @@ def convention_key(evaluation: Evaluation) -> tuple[str, ...]:
 
 
 def incomparable_reasons(evaluations: Iterable[Evaluation]) -> tuple[str, ...]:
-    """A sentence for each part of the convention in which evaluations differ; none when their figures may be compared."""
+    """A sentence for each part of the convention in which evaluations differ, in their order; none when their figures may be compared."""
     parts = zip(_PARTS, zip(*map(convention_key, evaluations), strict=True), strict=False)
     return tuple(
-        f"the evaluations differ in {name.replace('_', ' ')} ({' and '.join(sorted(set(values)))}): their perplexities are not comparable"
+        f"the evaluations differ in {name.replace('_', ' ')} ({' and '.join(dict.fromkeys(values))}): their perplexities are not comparable"
         for name, values in parts
         if len(set(values)) > 1
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from core.errors import LlmoptError
-from core.quantize.compare.result import QuantizeCompareResult
+from core.quantize.compare.result import CompareRow, QuantizeCompareResult
+from core.quantize.compare.spec import QuantizeCompareSpec, Variant
 from core.quantize.naming import scheme_name
 from core.quantize.result import QuantizeResult
 from core.quantize.spec import QuantizeSpec
@@ -20,10 +22,22 @@ def of_run(run: Run) -> Iterator[Candidate]:
 
 
 def of_comparison(run: Run) -> Iterator[Candidate]:
-    """Every row."""
+    """Every row. Its checkpoint was only measured."""
     if (result := run.result_as(QuantizeCompareResult)) is not None:
+        spec = run.spec_as(QuantizeCompareSpec) or QuantizeCompareSpec(model=run.model)
         for row in result.rows:
-            yield Candidate(row.title, row.method, row.model_dump() | {"bytes_after": row.bytes}, result.evaluation)
+            yield Candidate(_title_of(spec, row), row.method, row.model_dump() | {"bytes_after": row.bytes}, result.evaluation, checkpoint=False)
+
+
+def _title_of(spec: QuantizeCompareSpec, row: CompareRow) -> str:
+    """What a run of the same recipe is called; a row that no request amounts to keeps the name that the comparison gave it."""
+    sized = spec if row.group_size is None else spec.model_copy(update={"group_size": row.group_size})
+    inputs: Literal[8, 16] = 8 if row.activation_bits == 8 else 16
+    try:
+        same = sized.of(Variant(row.method, row.bits, row.granularity, row.fp8_format, inputs))
+        return scheme_name(same if row.fp8_format is None else same.model_copy(update={"fp8_format": row.fp8_format}))
+    except ValueError:
+        return row.title
 
 
 def _title(run: Run, result: QuantizeResult) -> str:

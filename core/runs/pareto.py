@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any, Literal, TypeGuard
 from core.evaluate.comparable import convention_key
 from core.evaluate.result import Convention
 from core.result import Better
+from core.runs.compare.noise import NORMAL_95
 from core.runs.registry import CAPABILITIES, load
 from core.runs.state import store
 from core.runs.state.store import Run
@@ -17,6 +19,8 @@ from core.sanitize import clean
 
 Size = Literal["bits_per_weight", "bits_per_quantized_weight", "bytes_after"]
 Quality = Literal["ppl_ratio", "kl_mean"]
+_AS_SMALL, _SAME_SIZE = 0.001, 0.01
+"""Shares by which sizes differ: of points that are as small as each other, and of two ways to count the bytes of one recipe."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Candidate:
     """By name: those of `Size` and `Quality`, and `kl_se` and `ln_ppl_ratio_se`, their errors; what was not measured is None or not there."""
     evaluation: Convention | None
     """How the quality was measured."""
+    checkpoint: bool = True
+    """Whether the run left it on disk; what was only measured is nobody's to use."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,27 @@ class Point:
     """By the measure of quality that was asked for; smaller is better."""
     error: float | None
     """Standard error of the quality, where the run states one."""
+    checkpoint: bool = True
+    """Whether the run left it on disk; only such points are on the frontier, and only they beat others."""
+    runs: int = 1
+    """Measurements of the same recipe in this point."""
     on_frontier: bool = False
-    """Whether no other point is smaller and as good, or better and as small."""
+    """Whether nothing beats it."""
+
+    def noise(self, other: Point) -> float:
+        """How much the qualities of two points differ by chance, at 95 %."""
+        return NORMAL_95 * math.hypot(self.error or 0.0, other.error or 0.0)
+
+    def beats(self, other: Point) -> bool:
+        """Whether it is as small and better beyond noise, or smaller and measured as good or better."""
+        gain = other.quality - self.quality
+        smaller = self.size < other.size * (1 - _AS_SMALL)
+        return self.checkpoint and ((self.size <= other.size and gain > self.noise(other)) or (smaller and gain >= 0))
+
+    def repeats(self, other: Point) -> bool:
+        """Whether both are measurements of one recipe, equal within noise."""
+        alike = self.title == other.title and math.isclose(self.size, other.size, rel_tol=_SAME_SIZE)
+        return alike and math.isclose(self.quality, other.quality, rel_tol=1e-9, abs_tol=self.noise(other))
 
 
 @dataclass(frozen=True)
@@ -86,7 +111,7 @@ def pareto(model: str, by_size: Size = "bits_per_weight", by_quality: Quality = 
     """The points of all finished runs that made a model smaller, each run read once.
 
     Qualities that were measured on different text, windows or tokens cannot be compared: those of the convention that most
-    points share are kept, of equally many those of the newest run.
+    points with a checkpoint share are kept, then that most share, of equally many those of the newest run.
 
     Args:
         model: as it was asked for, for example `bundled:base`.
@@ -106,23 +131,39 @@ def pareto(model: str, by_size: Size = "bits_per_weight", by_quality: Quality = 
                 found.append((convention_key(each.evaluation), point, each.evaluation))
         unmeasured += len(found) == before
     counts = Counter(key for key, _, _ in found)
-    chosen = max(counts, key=lambda key: counts[key], default=None)
-    points = [point for key, point, _ in found if key == chosen]
+    kept = Counter(key for key, point, _ in found if point.checkpoint)
+    chosen = max(counts, key=lambda key: (kept[key], counts[key]), default=None)
+    alike = [point for key, point, _ in found if key == chosen]
     return Pareto(
         model=clean(model, limit=200),
         by_size=by_size,
         by_quality=by_quality,
-        points=with_frontier(points),
+        points=with_frontier(without_repeats(alike)),
         convention=next((evaluation for key, _, evaluation in found if key == chosen), None),
-        notes=tuple(_notes(unmeasured, len(found) - len(points))),
+        notes=tuple(_notes(unmeasured, len(found) - len(alike))),
     )
 
 
 def with_frontier(points: Sequence[Point]) -> tuple[Point, ...]:
     """The points in order of size, each marked where it is on the frontier."""
     ordered = sorted(points, key=lambda point: (point.size, point.quality))
-    marks = on_front([(point.size, point.quality) for point in ordered])
-    return tuple(replace(point, on_frontier=mark) for point, mark in zip(ordered, marks, strict=True))
+    return tuple(replace(point, on_frontier=point.checkpoint and not any(other.beats(point) for other in ordered)) for point in ordered)
+
+
+def without_repeats(points: Sequence[Point]) -> list[Point]:
+    """One point for all measurements of a recipe that are equal within noise: that of a run which left a checkpoint, the first of them.
+
+    Args:
+        points: the newest first.
+    """
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda point: not point.checkpoint):
+        at = next((at for at, other in enumerate(kept) if other.repeats(point)), None)
+        if at is None:
+            kept.append(point)
+        else:
+            kept[at] = replace(kept[at], runs=kept[at].runs + 1)
+    return kept
 
 
 def on_front(points: Sequence[tuple[float, float]], better: Better = "lower", tolerance: float = 0.0) -> tuple[bool, ...]:
@@ -161,7 +202,8 @@ def _point(run: str, candidate: Candidate, by_size: str, by_quality: str) -> Poi
     error = figures.get("kl_se") if by_quality == "kl_mean" else figures.get("ln_ppl_ratio_se")
     if by_quality == "ppl_ratio" and _is_number(error):
         error *= quality  # of the ratio itself, to first order
-    return Point(run, clean(candidate.title, limit=80), clean(candidate.method, limit=40), size, quality, error if _is_number(error) else None)
+    known = error if _is_number(error) else None
+    return Point(run, clean(candidate.title, limit=80), clean(candidate.method, limit=40), size, quality, known, candidate.checkpoint)
 
 
 def _notes(unmeasured: int, otherwise: int) -> Iterator[str]:

@@ -31,7 +31,7 @@ class CompareScreen(PartialRepaintScreen):
 
     HELP = """
     Two runs side by side. The upper part lists the settings that differ, the lower part every measured figure,
-    its change from left to right, and whether that is better or worse if a direction is known.
+    its change from left to right, and whether that is better or worse if a direction is known and the difference is more than noise.
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,equals_sign", "app.pop_screen", "Back", id="compare.back", tooltip="Back to the runs")]
     DEFAULT_CSS = """
@@ -87,7 +87,7 @@ def _measured(measure: Measure, cell: int) -> Content:
     ratio = measure.ratios[1]
     if ratio is None or ratio == 1:
         return row
-    verdict = "" if measure.best is None else ("better" if measure.best == 1 else "worse")
+    verdict = "within noise" if measure.within_noise else "" if measure.best is None else ("better" if measure.best == 1 else "worse")
     return Content.assemble(row, (f" {ratio - 1:+.1%} {verdict}", {"better": "$text-success", "worse": "$text-error"}.get(verdict, "")))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from core.errors import RequestError
 from core.evaluate.comparable import incomparable_reasons
 from core.result import Better
 from core.runs.compare.differences import Difference, differences_of
+from core.runs.compare.noise import EVALUATED, margin
 from core.runs.figures import figure, numbers
 from core.runs.state.store import Run
 
@@ -32,6 +34,8 @@ class Measure:
     title: str
     better: Better
     values: tuple[float | None, ...]
+    margins: tuple[float, ...] = ()
+    """How far each may be off by chance; none: no figure is."""
 
     @property
     def ratios(self) -> tuple[float | None, ...]:
@@ -41,11 +45,18 @@ class Measure:
 
     @property
     def best(self) -> int | None:
-        """Index of the best run, when there is a better way and the runs differ."""
+        """Index of the best run, when there is a better way and it is better than every other beyond noise."""
         known = [(value, index) for index, value in enumerate(self.values) if value is not None]
-        if not self.better or len({value for value, _ in known}) < 2:
+        if not self.better or len(known) < 2:
             return None
-        return (min if self.better == "lower" else max)(known, key=lambda pair: pair[0])[1]
+        best, at = (min if self.better == "lower" else max)(known, key=lambda pair: pair[0])
+        margins = self.margins or (0.0,) * len(self.values)
+        return at if all(abs(value - best) > math.hypot(margins[index], margins[at]) for value, index in known if index != at) else None
+
+    @property
+    def within_noise(self) -> bool:
+        """Whether there is a better way and the values differ, but by no more than noise."""
+        return bool(self.better) and self.best is None and len({value for value in self.values if value is not None}) > 1
 
 
 @dataclass(frozen=True)
@@ -81,12 +92,14 @@ def compare(runs: Sequence[Run]) -> Comparison:
         raise RequestError("compare needs two or more runs: `llmopt runs list` shows them")
     results = [run.result or {} for run in runs]
     others = [differences_of(run, runs[0]) for run in runs[1:]]
+    conventions = [result["evaluation"] for result in results if isinstance(result.get("evaluation"), dict)]
+    unlike = incomparable_reasons(conventions)
     return Comparison(
         ids=tuple(run.id for run in runs),
         statuses=tuple(run.state.status for run in runs),
         settings=tuple(_settings([{"capability": run.capability} | run.values for run in runs])),
-        measures=tuple(_measures([metrics_of(result) for result in results])),
-        warnings=(*_warnings(runs, results), *dict.fromkeys(warning for other in others for warning in other.warnings)),
+        measures=tuple(_measures([metrics_of(result) for result in results], comparable=not unlike)),
+        warnings=(*_without_result(runs, results), *unlike[:1], *dict.fromkeys(warning for other in others for warning in other.warnings)),
         differences=tuple(other.found for other in others),
     )
 
@@ -106,16 +119,16 @@ def _settings(specs: list[dict[str, Any]]) -> Iterator[Setting]:
             yield Setting(name, values)
 
 
-def _measures(results: list[dict[str, float]]) -> Iterator[Measure]:
+def _measures(results: list[dict[str, float]], *, comparable: bool) -> Iterator[Measure]:
     for name in dict.fromkeys(name for result in results for name in result):
         if name not in _NOT_FIGURES:
             entry = figure(name)
-            yield Measure(name, entry.title, entry.better, tuple(result.get(name) for result in results))
+            better = entry.better if comparable or name.rpartition(".")[2] not in EVALUATED else ""
+            margins = tuple(margin(name, result) if name in result else 0.0 for result in results)
+            yield Measure(name, entry.title, better, tuple(result.get(name) for result in results), margins)
 
 
-def _warnings(runs: Sequence[Run], results: list[dict[str, Any]]) -> Iterator[str]:
+def _without_result(runs: Sequence[Run], results: list[dict[str, Any]]) -> Iterator[str]:
     for run, result in zip(runs, results, strict=True):
         if not result:
             yield f"run {run.id} has no result ({run.state.status})"
-    conventions = [result["evaluation"] for result in results if isinstance(result.get("evaluation"), dict)]
-    yield from incomparable_reasons(conventions)[:1]

@@ -28,6 +28,6 @@ def test_alike() -> None:
 def test_each_part_that_differs_is_a_reason() -> None:
     other = ONE.model_copy(update={"tokens_scored": 4096, "stride": 256})
     assert incomparable_reasons([ONE, ONE, other]) == (
-        "the evaluations differ in stride (256 and 512): their perplexities are not comparable",
+        "the evaluations differ in stride (512 and 256): their perplexities are not comparable",
         "the evaluations differ in tokens scored (16352 and 4096): their perplexities are not comparable",
     )

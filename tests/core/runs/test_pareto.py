@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.evaluate.result import Convention
 from core.quantize.compare.result import CompareRow, QuantizeCompareResult
+from core.quantize.compare.spec import FLOATS, VARIANTS, QuantizeCompareSpec, Variant
+from core.quantize.points import _title_of
 from core.quantize.spec import QuantizeSpec
 from core.result import Better
-from core.runs.pareto import Point, models, on_front, pareto, with_frontier
+from core.runs.pareto import Point, models, on_front, pareto, with_frontier, without_repeats
 from core.runs.state import store
 from core.runs.state.files import write_json
 from tests.core.quantize.results import CONVENTION, quantized
@@ -87,7 +94,7 @@ def test_rows_of_a_comparison_are_points_too() -> None:
     write_json(path / "result.json", QuantizeCompareResult.model_validate(whole).model_dump(mode="json"))
     store.Run(path).save_state(store.Run(path).state.model_copy(update={"status": "done"}))
     (only,) = pareto("bundled:base", "bytes_after", "kl_mean").points
-    assert (only.title, only.size, only.quality, only.error) == ("INT4 g128 RTN", 10, 0.02, 0.001)
+    assert (only.title, only.size, only.quality, only.error, only.checkpoint, only.on_frontier) == ("rtn-w4-g128", 10, 0.02, 0.001, False, False)
 
 
 def test_damaged_results_and_no_runs_at_all_are_no_trouble() -> None:
@@ -97,3 +104,77 @@ def test_damaged_results_and_no_runs_at_all_are_no_trouble() -> None:
     write_json(run.path / "result.json", {"evaluation": [], "metrics": 3})
     run.save_state(run.state.model_copy(update={"status": "done"}))
     assert pareto("bundled:base").points == ()
+
+
+def measured(size: float, quality: float, error: float | None = 0.01, title: str = "t", *, checkpoint: bool = True) -> Point:
+    return Point("r", title, "m", size, quality, error, checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        ([measured(4, 1.010), measured(4, 1.012)], [True, True]),
+        ([measured(4, 1.010), measured(4, 1.110)], [True, False]),
+        ([measured(4, 1.010, None), measured(4, 1.012, None)], [True, False]),
+        ([measured(4, 1.030, 0.02), measured(4, 1.000, 0.001), measured(4, 1.010, 0.001)], [True, True, False]),
+        ([measured(3, 1.010), measured(4, 1.012)], [True, False]),
+        ([measured(3.9999, 1.012), measured(4, 1.012)], [True, True]),
+        ([measured(3, 1.000, checkpoint=False), measured(4, 1.5), measured(5, 1.4)], [False, True, True]),
+        ([measured(3, 1.000, checkpoint=False)], [False]),
+        ([measured(3, 1.2), measured(4, 1.195), measured(5, 1.0)], [True, True, True]),
+    ],
+)
+def test_differences_within_noise_and_what_was_only_measured_beat_nothing(points: list[Point], front: list[bool]) -> None:
+    found = {(point.size, point.quality): point.on_frontier for point in with_frontier(points)}
+    assert [found[point.size, point.quality] for point in points] == front
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 20), st.integers(0, 3), st.booleans()), max_size=8))
+def test_nothing_off_the_front_is_there_by_noise(rows: list[tuple[int, int, int, bool]]) -> None:
+    found = with_frontier([measured(size, quality, error, checkpoint=kept) for size, quality, error, kept in rows])
+    for point in found:
+        others = [other for other in found if other.checkpoint]
+        certain = any(o.size <= point.size and point.quality - o.quality > 1.959964 * math.hypot(o.error or 0, point.error or 0) for o in others)
+        smaller = any(o.size < point.size and o.quality <= point.quality for o in others)
+        assert point.on_frontier == (point.checkpoint and not certain and not smaller)
+
+
+def test_repeats_of_a_recipe_are_one_point_and_different_ones_are_not() -> None:
+    oldest = finished(bits_per_weight=4.25, ppl_ratio=1.010, ln_ppl_ratio_se=0.002)
+    for ratio in (1.011, 1.012):
+        finished(bits_per_weight=4.25, ppl_ratio=ratio, ln_ppl_ratio_se=0.002)
+    finished(bits_per_weight=4.25, ppl_ratio=1.030, ln_ppl_ratio_se=0.002)
+    finished("rtn", bits_per_weight=4.25, ppl_ratio=1.011, ln_ppl_ratio_se=0.002)
+    found = pareto("bundled:base").points
+    assert sorted((point.title, point.runs) for point in found) == [("gptq-w4-g128", 1), ("gptq-w4-g128", 3), ("rtn-w4-g128", 1)]
+    assert oldest not in {point.run for point in found}, "the newest stands for them"
+
+
+def test_a_row_of_a_comparison_and_a_run_of_the_same_recipe_are_the_run() -> None:
+    run = measured(4.25, 1.01, title="rtn-w4-g128")
+    row = measured(4.26, 1.012, title="rtn-w4-g128", checkpoint=False)
+    for order in ([run, row], [row, run]):
+        (only,) = without_repeats(order)
+        assert (only.checkpoint, only.runs, only.size) == (True, 2, 4.25)
+
+
+_SHARED = ("method", "bits", "granularity", "fp8_format", "activation_bits")
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, *FLOATS])
+def test_a_variant_of_a_comparison_is_called_as_a_run_of_it(variant: Variant) -> None:
+    size = 64 if variant.granularity == "group" else None
+    row = SimpleNamespace(title="?", group_size=size, **{name: getattr(variant, name) for name in _SHARED})
+    title = _title_of(QuantizeCompareSpec(model="m"), cast("CompareRow", row))
+    assert title.startswith(variant.method)
+    assert ("g64" in title) == (variant.granularity == "group")
+    assert variant.fp8_format is None or variant.fp8_format in title
+
+
+def test_the_convention_of_the_runs_is_chosen_before_that_of_many_rows() -> None:
+    kept = finished(bits_per_weight=4.0, ppl_ratio=1.1)
+    other = CONVENTION.model_copy(update={"context": 1024})
+    assert [point.run for point in pareto("bundled:base").points] == [kept]
+    for step in range(3):
+        finished("rtn", evaluation=other, bits_per_weight=5.0 + step, ppl_ratio=1.1)
+    assert pareto("bundled:base").convention == other

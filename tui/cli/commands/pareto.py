@@ -12,7 +12,6 @@ from core.runs.pareto import pareto as find
 from tui.cli.printing.output import narrate, print_document, print_table
 from tui.cli.printing.results import convention
 
-_MARKS = {True: "*", False: ""}
 _HEADS = {
     "bits_per_weight": "bits/weight",
     "bits_per_quantized_weight": "bits/quantized weight",
@@ -38,8 +37,8 @@ def pareto(
     if found.points:
         cells = [
             (
-                _MARKS[point.on_frontier],
-                point.title,
+                "*" if point.on_frontier else "" if point.checkpoint else "○",
+                point.title if point.runs == 1 else f"{point.title} ×{point.runs}",
                 show(size, point.size),
                 show(quality, point.quality) + ("" if point.error is None else f" ± {point.error:.2g}"),
                 point.run.partition("-")[2],  # its end names a run as well as the whole
@@ -47,7 +46,9 @@ def pareto(
             for point in found.points
         ]
         print_table(cells, ("", "quantization", _HEADS[size], _HEADS[quality], "run"), right=(2, 3), shrink=(1,))
-        narrate("* no other run is both smaller and better")
+        narrate("* no other run is as small and better beyond noise; repeats that differ by noise alone are one row")
+        if not all(point.checkpoint for point in found.points):
+            narrate("○ measured in a comparison, which kept no checkpoint: never on the front")
         if found.convention is not None:
             narrate(f"measured on {convention(found.convention)}")
     else:

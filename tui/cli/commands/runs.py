@@ -153,7 +153,7 @@ def compare_two(first: Id, second: Id, /, *more: Id, json: Json = False) -> int:
             if measure.name not in errors
         ]
         print_table(cells, ("measured", *names, *(("B/A",) if two else ())), right=range(1, len(cells[0])))
-        narrate("* the better of two that differ")
+        narrate("* better than the others by more than noise")
     _print_differences(comparison, names)
     for warning in comparison.warnings:
         narrate(f"note: {warning}")

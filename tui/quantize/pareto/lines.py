@@ -10,7 +10,7 @@ from tui.experiment.sentences import convention
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
 
-ON, BEATEN = "◆", "·"
+ON, BEATEN, SCRATCH = "◆", "·", "○"
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,22 @@ COLUMNS: tuple[tuple[str, int], ...] = (("", 2), ("quantization", 26), ("bits/w"
 
 def cells(point: Point, measure: Measure) -> tuple[str, ...]:
     """One row."""
-    return (ON if point.on_frontier else BEATEN, point.title, words.figure(point.size, 3), measure.text(point.quality, point.error))
+    sign = ON if point.on_frontier else BEATEN if point.checkpoint else SCRATCH
+    title = point.title if point.runs == 1 else f"{point.title} ×{point.runs}"
+    return (sign, title, words.figure(point.size, 3), measure.text(point.quality, point.error))
 
 
 def plot(found: Pareto, chosen: Point | None, measure: Measure) -> Plot:
-    """Every run by its sign, and the frontier as a staircase: what lies above it is beaten."""
+    """Every run by its sign, those without a checkpoint hollow, and the frontier as a staircase: what lies above it is beaten."""
     series = [Series.of(*_staircase(found.frontier), label=f"frontier {ON}", stroke="line")]
     groups = (
-        ("one width", [point for point in found.points if point.method != "mixed" and point is not chosen]),
-        ("mixed", [point for point in found.points if point.method == "mixed" and point is not chosen]),
+        ("one width", [point for point in found.points if point.checkpoint and point.method != "mixed" and point is not chosen]),
+        ("mixed", [point for point in found.points if point.checkpoint and point.method == "mixed" and point is not chosen]),
         ("under the cursor", [chosen] if chosen is not None else []),
     )
     series += [Series.of([point.quality for point in points], [point.size for point in points], label=label) for label, points in groups]
+    if scratch := [point for point in found.points if not point.checkpoint and point is not chosen]:
+        series.append(Series.of([point.quality for point in scratch], [point.size for point in scratch], label="no checkpoint", mark=SCRATCH))
     return Plot(
         kind="scatter",
         series=tuple(series),
@@ -60,16 +64,19 @@ def plot(found: Pareto, chosen: Point | None, measure: Measure) -> Plot:
 
 def explained(found: Pareto, point: Point, measure: Measure) -> str:
     """Why a point is on the frontier, or what beats it."""
+    if not point.checkpoint:
+        return f"{SCRATCH} a row of a comparison, which kept no checkpoint: not on the front, and it beats no run."
     if not point.on_frontier:
         return _beaten(found, point, measure)
-    at = found.frontier.index(point)
     text = f"{ON} on the Pareto front: no run is as small and better."
-    if at > 0:
-        smaller = found.frontier[at - 1]
-        text += f" {clean(smaller.title)} saves {_bits(point.size - smaller.size)} more for {_change(point, smaller, measure)}."
-    if at + 1 < len(found.frontier):
-        larger = found.frontier[at + 1]
-        text += f" {clean(larger.title)} takes {_bits(larger.size - point.size)} more for {_change(point, larger, measure)}."
+    smaller = [other for other in found.frontier if other.size < point.size]
+    larger = [other for other in found.frontier if other.size > point.size]
+    if alike := [other for other in found.frontier if other is not point and other.size == point.size]:
+        text += f" As small, and different by noise alone: {', '.join(clean(other.title) for other in alike)}."
+    if smaller:
+        text += f" {clean(smaller[-1].title)} saves {_bits(point.size - smaller[-1].size)} more for {_change(point, smaller[-1], measure)}."
+    if larger:
+        text += f" {clean(larger[0].title)} takes {_bits(larger[0].size - point.size)} more for {_change(point, larger[0], measure)}."
     return text
 
 
@@ -80,12 +87,12 @@ def how(found: Pareto) -> list[tuple[str, str]]:
 
 
 def _beaten(found: Pareto, point: Point, measure: Measure) -> str:
-    better = [other for other in found.frontier if other.size <= point.size and other.quality <= point.quality]
+    better = [other for other in found.points if other.beats(point)]
     if not better:
         return f"{BEATEN} not on the Pareto front"
-    best = min(better, key=lambda other: (other.quality, other.size))
+    best = min(better, key=lambda other: (not other.on_frontier, other.quality, other.size))
     saved = f"{_bits(point.size - best.size)} smaller" if best.size < point.size else "as small"
-    gained = _change(point, best, measure) if best.quality < point.quality else "as good"
+    gained = _change(point, best, measure) if point.quality - best.quality > point.noise(best) else "as good within noise"
     return f"{BEATEN} beaten by {clean(best.title)}: {saved}, {gained}."
 
 
@@ -99,10 +106,12 @@ def _change(of: Point, to: Point, measure: Measure) -> str:
 
 
 def _staircase(frontier: tuple[Point, ...]) -> tuple[list[float], list[float]]:
-    """(y, x) of a line that keeps a point's quality until the next larger one improves it."""
+    """(y, x) of a line that keeps a point's quality until the next larger one improves it; what is on the front by noise alone bends no line."""
     ys: list[float] = []
     xs: list[float] = []
     for point in frontier:
+        if ys and point.quality >= ys[-1]:
+            continue
         if ys:
             ys.append(ys[-1])
             xs.append(point.size)

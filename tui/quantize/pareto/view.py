@@ -28,9 +28,10 @@ class ParetoView(TableOrChart, ReadsRuns[Front]):
 
     HELP = (
         "Every finished quantization of this model and every row of its comparisons that was measured alike: bits per weight of the whole model "
-        "against KL divergence or perplexity ratio (m switches).\n\n"
-        "◆ and the line are the Pareto front: no run is as small and better. The text above shows, for the run under the cursor, which run beats it, "
-        "or the trade-off against its neighbours on the front. Enter shows its result, F7 fills the form with its settings."
+        "against KL divergence or perplexity ratio (m switches). Repeats that differ by noise alone are one row.\n\n"
+        "◆ and the line are the Pareto front: no run is as small and better beyond noise. ○ kept no checkpoint and is never on it. The text above "
+        "shows, for the run under the cursor, which run beats it, or the trade-off against its neighbours on the front. Enter shows its result, F7 "
+        "fills the form with its settings."
     )
     DEFAULT_CSS = """
     ParetoView .turns--head { max-height: 8; }

@@ -57,7 +57,7 @@ def test_perplexities_under_different_conventions_are_not_passed_off_as_comparab
     same = compare([finished({"ppl": 2.0}), finished({"ppl": 3.0})])
     assert same.warnings == ()
     other = compare([finished({"ppl": 2.0}), finished({"ppl": 3.0}, EVALUATION | {"context": 1024})])
-    assert "context (1024 and 512)" in other.warnings[0]
+    assert "context (512 and 1024)" in other.warnings[0]
 
 
 def test_a_run_without_result_is_named() -> None:

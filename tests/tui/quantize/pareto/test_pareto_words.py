@@ -31,8 +31,20 @@ def test_a_run_on_the_frontier_is_set_beside_its_neighbours() -> None:
 
 
 def test_a_beaten_run_is_told_by_what() -> None:
-    assert pareto.explained(SOME, point("rtn-w4"), KL) == "· beaten by mixed-4bit: 0.40 bits per weight smaller, KL divergence -0.0010 nats."
+    assert pareto.explained(SOME, point("rtn-w4"), KL) == "· beaten by mixed-4bit: 0.40 bits per weight smaller, as good within noise."
     assert pareto.explained(SOME, point("rtn-w4-channel"), KL).startswith("· beaten by gptq-w3: 0.20 bits per weight smaller")
+
+
+def test_a_row_without_a_checkpoint_is_hollow_and_beats_nothing() -> None:
+    scratch = Point("run-c", "rtn-w4-g128", "rtn", 4.0, 0.0, 0.001, checkpoint=False)
+    three = tuple(Point(f"run-{runs}", "gptq-w4", "gptq", 4.5, 0.05 + runs / 1e5, 0.001, runs=runs) for runs in (1, 3))
+    everything = Pareto("bundled:base", "bits_per_weight", "kl_mean", with_frontier([scratch, *three]), None, ())
+    assert [pareto.cells(each, KL)[:2] for each in everything.points] == [("○", "rtn-w4-g128"), ("◆", "gptq-w4"), ("◆", "gptq-w4 ×3")]
+    assert "kept no checkpoint" in pareto.explained(everything, everything.points[0], KL)
+    assert "different by noise alone: gptq-w4" in pareto.explained(everything, everything.points[1], KL)
+    drawn = {series.label: series for series in pareto.plot(everything, everything.points[1], KL).series}
+    assert (drawn["no checkpoint"].x, drawn["no checkpoint"].mark) == ((4.0,), "○")
+    assert drawn["frontier ◆"].x == (4.5,)
 
 
 def test_the_frontier_is_marked_by_sign_and_drawn_as_a_staircase() -> None:
