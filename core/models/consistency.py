@@ -24,7 +24,7 @@ _PACKED = (".qweight", ".weight_packed", ".codebooks")
 _NUMBERS = ("F64", "F32", "F16", "BF16", "computed")
 _PARTS_OF_CODES = re.compile(r"(scale|scales|scale_inv|zero_?points?|q?zeros|g_idx|absmax|quant_map|quant_state|SCB|qweight|weight_packed|amax)\b")
 
-_DERIVED = re.compile(r"(inv_freq|_cached|position_ids|(attn|attention)\.(bias|masked_bias|causal_mask))$")
+_DERIVED = re.compile(r"(inv_freq|_cached|position_ids|embed_positions\.weights|\.version|(attn|attention)\.(bias|masked_bias|causal_mask))$")
 """Buffers that older versions of transformers saved and that are computed now."""
 _OF_THE_CACHE = re.compile(r"(\b[qkv]_scale|\bkv_scale|\b[qkv]_proj\.output_scale|\bprob_output_scale|\b[qkv]_zero_point)$")
 _OTHER_PARTS = re.compile(

@@ -83,10 +83,14 @@ def state_generation(model: PreTrainedModel, folder: Path) -> None:
     file = folder / "generation_config.json"
     if not file.is_file():
         return
+    stated = read_object(file)
+    ends = stated.get("eos_token_id")
+    if ends is not None and not all(type(token) is int for token in (ends if isinstance(ends, list) else [ends])):
+        raise RequestError(
+            f"{shown(file)} says eos_token_id = {clean(repr(ends), limit=60)}, which is no token and no list of tokens: fetch it again"
+        )
     try:
-        model.generation_config = GenerationConfig.from_dict(read_object(file))
-    except LlmoptError:
-        raise
+        model.generation_config = GenerationConfig.from_dict(stated)
     except Exception as error:  # transformers raises whatever a field of the file led it to
         raise RequestError(f"transformers cannot use {shown(file)}: {reason(error)}") from error
 
