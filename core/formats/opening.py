@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,17 @@ from torch import Tensor, nn
 
 from core.errors import RequestError
 from core.formats.gguf.read.opening import file_tokenizer, open_gguf
+from core.formats.layouts.compressed_tensors.config_groups import ConfigGroups
 from core.formats.registry import FORMATS, read_format
 from core.formats.weights import QuantizedWeights
 from core.models.config.quantization import quantization_of
 from core.models.consistency import of_the_cache
 from core.models.disk.files import read_object, shown
 from core.models.disk.headers import model_tensors
+from core.models.disk.weight_plan import plan_weights
 from core.models.load import load_model, load_tokenizer
 from core.models.source import ModelSource, require_folder
+from core.models.stream.skeleton import build_skeleton
 from core.models.stream.streaming import Stored, StreamedModel
 from core.models.structure import find_linears
 from core.numerics.activations import ActivationQuantizer
@@ -120,6 +124,8 @@ def quantized_weights(folder: Path) -> QuantizedWeights | None:
     if config is None:
         return None
     weights = QuantizedWeights(folder, read_format(config, folder), torch.float32)
+    if isinstance(weights.format, ConfigGroups) and weights.format.targets and not all(map(weights.format.named, weights.linears)):
+        weights = QuantizedWeights(folder, replace(weights.format, modules=_modules(folder, weights.linears)), torch.float32)
     stray = weights.stray()
     if stray is not None:
         raise RequestError(
@@ -132,6 +138,13 @@ def quantized_weights(folder: Path) -> QuantizedWeights | None:
             "tensor is: remove quantization_config from it, or fetch the checkpoint again"
         )
     return weights
+
+
+def _modules(folder: Path, linears: Iterable[str]) -> dict[str, str]:
+    """Linears by their name in the checkpoint -> the module that transformers makes of them, where that is called otherwise."""
+    plan = plan_weights(build_skeleton(folder, torch.float32), [f"{linear}.weight" for linear in linears])
+    made = {group.pieces[0][0].removesuffix(".weight"): group.target.removesuffix(".weight") for group in plan.groups if group.converter is None}
+    return {linear: module for linear, module in made.items() if linear != module}
 
 
 def round_inputs(streamed: StreamedModel, activations: Activations) -> None:

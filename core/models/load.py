@@ -15,7 +15,7 @@ from core.models.consistency import check_consistent, check_numbers, check_taken
 from core.models.disk.files import read_object, reason, shown
 from core.models.disk.headers import model_tensors, weight_files
 from core.models.disk.tensors import TensorReader, check_finite
-from core.models.disk.weight_plan import plan_weights
+from core.models.disk.weight_plan import missing_tensor, plan_weights
 from core.models.source import ModelSource, require_folder
 from core.sanitize import clean
 
@@ -63,7 +63,7 @@ def load_model(source: ModelSource | Path, dtype: torch.dtype | None = None, dev
     model: PreTrainedModel = loaded[0]
     missing = sorted(loaded[1].get("missing_keys", ()))
     if missing:
-        raise RequestError(f"the tensor {clean(missing[0], limit=200)!r} is missing in {shown(folder)}: fetch the model again")
+        raise missing_tensor(missing[0], model.state_dict(), tensors, shown(folder))
     state_generation(model, folder)
     with TensorReader() as reader:
         unexpected = {name: name for name in loaded[1].get("unexpected_keys", ())} if quantization else plan_weights(model, tensors).unexpected

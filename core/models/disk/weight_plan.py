@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,25 @@ def plan_weights(model: PreTrainedModel, names: Iterable[str]) -> WeightPlan:
             raise RequestError(f"the checkpoint holds {clean(target, limit=200)!r} twice, once as {clean(name, limit=200)!r}: fetch it again")
         group.pieces.append((name, pattern))
     return WeightPlan(groups.values(), unexpected)
+
+
+def missing_tensor(name: str, parameters: Container[str], stored: Iterable[str], where: str) -> RequestError:
+    """The complaint about a parameter that no tensor makes; names the prefix under which the checkpoint holds the model, if it does.
+
+    Args:
+        name: of the parameter.
+        parameters: of the model.
+        stored: names in the checkpoint.
+        where: names the checkpoint, fit to be shown.
+    """
+    sentence = f"the tensor {clean(name, limit=200)!r} is missing in {where}"
+    for tensor in stored:
+        parts = tensor.split(".")
+        begin = next((at for at in range(1, len(parts)) if ".".join(parts[at:]) in parameters), None)
+        if begin is not None and tensor not in parameters:
+            prefix = clean(".".join(parts[:begin]), limit=200)
+            return RequestError(f"{sentence}, whose tensors have the prefix {prefix!r}: fetch the config.json that belongs to them")
+    return RequestError(f"{sentence}: fetch the model again")
 
 
 def place(model: nn.Module, name: str, tensor: Tensor) -> None:

@@ -14,7 +14,7 @@ from core.errors import RequestError
 from core.models.disk.files import shown
 from core.models.disk.headers import TensorLocation
 from core.models.disk.tensors import Reader, TensorReader, check_finite
-from core.models.disk.weight_plan import Group, place, plan_weights
+from core.models.disk.weight_plan import Group, missing_tensor, place, plan_weights
 from core.models.stream.memory import give_back_memory
 from core.sanitize import clean
 
@@ -166,7 +166,7 @@ class ResidentWeights:
         return ties
 
     def _missing(self, name: str) -> RequestError:
-        return RequestError(f"the tensor {clean(name, limit=200)!r} is missing in {shown(self._folder)}: fetch the model again")
+        return missing_tensor(name, self._meta, self.plan.unexpected.values(), shown(self._folder))
 
 
 def _kept_in_fp32(model: PreTrainedModel) -> Callable[[str], bool]:

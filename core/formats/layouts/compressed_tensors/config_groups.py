@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Self, cast
 
@@ -46,6 +46,8 @@ class ConfigGroups:
 
     targets: tuple[Target, ...]
     classes: tuple[Target, ...]
+    modules: Mapping[str, str] = field(default_factory=dict)
+    """Linears whose module is called otherwise than their tensors: the module's name, by which a group may mean them too."""
 
     name: ClassVar[str] = "compressed-tensors"
 
@@ -56,13 +58,19 @@ class ConfigGroups:
 
     def of(self, linear: str) -> Format:
         """The scheme of one linear. Raises RequestError: no group means it."""
-        found = self._exact.get(linear) or next((target for target in self._expressions if target.matches(linear)), next(iter(self.classes), None))
+        found = self.named(linear) or next(iter(self.classes), None)
         if found is None:
             raise RequestError(
                 f"the linear {clean(linear, limit=200)!r} is stored as quantized, but no group of quantization_config "
                 "covers it: config.json and weights do not belong together, fetch the checkpoint again"
             )
         return found.scheme
+
+    def named(self, linear: str) -> Target | None:
+        """The target that means a linear by its name, in the file or in the model; None when only its class does."""
+        names = list(dict.fromkeys((linear, self.modules.get(linear, linear))))
+        exact = (self._exact[name] for name in names if name in self._exact)
+        return next(exact, None) or next((target for target in self._expressions if any(map(target.matches, names))), None)
 
     @cached_property
     def _exact(self) -> dict[str, Target]:
