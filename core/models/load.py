@@ -86,9 +86,7 @@ def state_generation(model: PreTrainedModel, folder: Path) -> None:
     stated = read_object(file)
     ends = stated.get("eos_token_id")
     if ends is not None and not all(type(token) is int for token in (ends if isinstance(ends, list) else [ends])):
-        raise RequestError(
-            f"{shown(file)} says eos_token_id = {clean(repr(ends), limit=60)}, which is no token and no list of tokens: fetch it again"
-        )
+        raise RequestError(f"{shown(file)} says eos_token_id = {clean(repr(ends), limit=60)}, expected a token or a list of tokens: fetch it again")
     try:
         model.generation_config = GenerationConfig.from_dict(stated)
     except Exception as error:  # transformers raises whatever a field of the file led it to

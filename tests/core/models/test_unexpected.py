@@ -174,7 +174,11 @@ def test_end_tokens_of_generation_config_are_those_of_every_reader(stated: Any, 
     for model in (load_model(folder), StreamedModel.open(folder).load_whole()):
         assert model.generation_config is not None
         assert model.generation_config.eos_token_id == expected == stated
-    for text, words in (("{", "is not valid JSON"), ('{"eos_token_id": ["</s>"]}', "no list of tokens"), ('{"eos_token_id": "</s>"}', "is no token")):
+    for text, words in (
+        ("{", "is not valid JSON"),
+        ('{"eos_token_id": ["</s>"]}', "expected a token or a list of tokens"),
+        ('{"eos_token_id": "</s>"}', "expected a token"),
+    ):
         (folder / "generation_config.json").write_text(text)
         for read in (load_model, StreamedModel.open):
             with pytest.raises(RequestError, match=rf"generation_config\.json .*{words}"):
