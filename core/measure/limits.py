@@ -67,6 +67,12 @@ def cores() -> int:
     return max(min(allowed, math.ceil(cpu_quota() or allowed)), 1)
 
 
+def thread_limit() -> int | None:
+    """Threads for a program that looks at the machine's cores alone; None where this process may use them all."""
+    allowed = cores()
+    return allowed if allowed < (os.cpu_count() or allowed) else None
+
+
 def _groups(controller: str, root: Path, membership: Path) -> Iterator[Path]:
     """Folders of the process's groups for a controller, innermost first. A group that a container does not see is passed over."""
     for line in _text(membership).splitlines():

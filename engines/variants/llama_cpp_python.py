@@ -8,6 +8,7 @@ from typing import Any
 from core import engine_paths
 from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServeSpec, TokenScore
 from core.errors import RequestError
+from core.measure.limits import thread_limit
 from core.models.disk.gguf_header import read_gguf_header
 from core.models.resolve import resolve
 from engines.common import probing, scoring
@@ -54,7 +55,8 @@ class LlamaCppPython(OpenAiServer):
         arguments = Arguments("llama-cpp-python's server", probing.flags(found.program))
         arguments.add("--model", str(source.path), "--host", spec.host, "--port", str(port)).option("--model_alias", source.title)
         arguments.option("--n_ctx", spec.context or source.card().context or None)
-        arguments.option("--n_threads", spec.threads).option("--n_threads_batch", spec.threads)
+        threads = spec.threads or thread_limit()
+        arguments.option("--n_threads", threads).option("--n_threads_batch", threads)
         arguments.option("--n_gpu_layers", "-1" if spec.device.startswith("cuda") else None).option("--seed", spec.seed)
         # By default it breaks off an answer when the next request comes.
         arguments.option("--interrupt_requests", "False")

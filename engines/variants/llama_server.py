@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from core import engine_paths
 from core.engine import Command, Endpoint, EngineFacts, Found, Missing, ServeSpec, TokenScore
 from core.errors import RequestError
+from core.measure.limits import thread_limit
 from core.models.resolve import ModelSource, resolve
 from core.sanitize import clean
 from engines.common import probing
@@ -73,7 +74,7 @@ class LlamaServer(OpenAiServer):
             arguments.option("--parallel", slots).option("--ctx-size", slots * spec.context)
         else:
             arguments.option("--parallel", spec.concurrency)
-        arguments.option("--threads", spec.threads)
+        arguments.option("--threads", spec.threads or thread_limit())
         arguments.option("--cache-type-k", spec.kv_dtype, needed=True).option("--cache-type-v", spec.kv_dtype, needed=True)
         arguments.option("--gpu-layers", "0" if spec.device == "cpu" else None).option("--metrics", True).option("--seed", spec.seed)
         if spec.draft is not None:

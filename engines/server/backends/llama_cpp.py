@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import RequestError, RunFailed
+from core.measure.limits import thread_limit
 from core.models.resolve import resolve
 from core.sanitize import clean
 from engines.server.backends.base import GenerationChunk, GenerationRequest, TokenProbability, plain_chat
@@ -20,7 +21,7 @@ class LlamaCppBackend:
     Args:
         model: name of a .gguf file.
         context: tokens; default: the file's.
-        threads: on the CPU; None: llama.cpp's own choice.
+        threads: on the CPU; None: llama.cpp's own choice, or what this process may use.
         gpu_layers: blocks on the GPU, -1 all.
     """
 
@@ -34,6 +35,7 @@ class LlamaCppBackend:
             raise RequestError("llama-cpp-python is not installed: install the extra llama-cpp") from error
         card = source.card()
         self.name, self.context = source.title, context or card.context or 4096
+        threads = threads or thread_limit()
         options: dict[str, Any] = {"n_threads": threads, "n_threads_batch": threads} if threads else {}
         try:
             self._model: Any = Llama(str(source.path), n_ctx=self.context, n_gpu_layers=gpu_layers, verbose=False, logits_all=True, **options)

@@ -104,3 +104,10 @@ def test_a_limit_is_the_free_memory_of_every_check(monkeypatch: pytest.MonkeyPat
 def test_one_core_is_one_core() -> None:
     program = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from core.measure.limits import cores; print(cores())"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+@pytest.mark.parametrize(("machine", "allowed", "limit"), [(8, 8, None), (8, 3, 3), (64, 1, 1)])
+def test_programs_that_count_the_machine_s_cores_are_limited(monkeypatch: pytest.MonkeyPatch, machine: int, allowed: int, limit: int | None) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: machine)
+    monkeypatch.setattr(limits, "cores", lambda: allowed)
+    assert limits.thread_limit() == limit
