@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.models.config.normal_config import NormalConfig
+from core.models.config.normal_config import STATE_ONLY, NormalConfig
 
 _SLIDING = {"sliding_attention", "chunked_attention", "hybrid_sliding", "sliding", "local"}
 _RECURRENT = {"linear_attention", "mamba", "mamba2", "recurrent", "conv", "ssm", "rwkv", "moe", "mlp"}
@@ -95,5 +95,5 @@ _SLIDING_RULES: dict[str, Callable[[NormalConfig], int]] = {
 _RECURRENT_RULES: dict[str, Callable[[NormalConfig], int]] = {
     **dict.fromkeys(("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"), _every_nth_is_attention("full_attention_interval", 4)),
     "jamba": _every_nth_is_attention("attn_layer_period", 8),
-    **dict.fromkeys(("mamba", "mamba2", "falcon_mamba", "rwkv"), lambda config: config.layers),
+    **dict.fromkeys(STATE_ONLY, lambda config: config.layers),
 }

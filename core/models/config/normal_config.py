@@ -21,6 +21,8 @@ _SPELLINGS: dict[str, tuple[str, ...]] = {
     "num_experts": ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
     "head_dim": ("head_dim", "attention_head_dim", "kv_channels"),
 }
+STATE_ONLY = frozenset(("mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"))
+"""Families whose blocks all keep a state of fixed size and no keys and values."""
 _NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 _LARGEST = 2**40
 _MAX_LAYERS = 100_000
@@ -83,8 +85,8 @@ class NormalConfig:
 
     @property
     def heads(self) -> int:
-        """Query heads."""
-        return self.count("num_attention_heads")
+        """Query heads; 1 for a family without attention."""
+        return self.count("num_attention_heads", 1 if self.model_type in STATE_ONLY else None)
 
     @property
     def kv_heads(self) -> int:

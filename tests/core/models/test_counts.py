@@ -132,6 +132,14 @@ def test_parameters_and_cache_are_those_of_transformers_tensors(family: str) -> 
     assert sum(count * (block.keys + block.values) for block, count in cache_blocks(normalize(plain(config))).items()) * 2 * _TOKENS == held
 
 
+@pytest.mark.parametrize("family", ["mamba", "falcon_mamba", "rwkv"])
+def test_models_without_attention_have_parameters_and_no_cache(family: str) -> None:
+    config = CONFIG_MAPPING[family](hidden_size=64, num_hidden_layers=2, vocab_size=320)
+    card = ModelCard.from_config(plain(config))
+    assert card.parameters == sum(parameter.numel() for parameter in on_meta(config).parameters())
+    assert (card.kv_bytes_per_token(), card.recurrent_layers) == (0, 2)
+
+
 def locations(shapes: dict[str, tuple[str, tuple[int, ...]]]) -> dict[str, TensorLocation]:
     return {name: TensorLocation(Path("none"), TensorInfo(name, dtype, shape, 0, 0)) for name, (dtype, shape) in shapes.items()}
 
