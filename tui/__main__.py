@@ -12,7 +12,7 @@ from core.errors import EarlyEnd, RequestError
 from core.runs.state.home import check_home
 from tui import config
 from tui.terminal import ssh
-from tui.terminal.memory import bound_heap
+from tui.terminal.memory import HeapKeeper
 
 USAGE = """\
 usage: llmopt-tui [--read-only] [--version] [--help]
@@ -64,7 +64,7 @@ def _start(arguments: list[str]) -> int:
     if settings.colors != "auto":
         terminal = replace(terminal, colors=settings.colors)
     ssh.apply(terminal, os.environ)
-    bound_heap()
+    heap = HeapKeeper()
 
     from tui.app import LlmoptApp
     from tui.services.services import LiveServices
@@ -72,9 +72,11 @@ def _start(arguments: list[str]) -> int:
 
     services = LiveServices(settings, read_only="--read-only" in arguments)
     app = LlmoptApp(services, terminal, driver_class=PatientDriver)
+    heap.start()
     try:
         app.run()
     finally:
+        heap.stop()
         services.close()
     return app.return_code or 0
 

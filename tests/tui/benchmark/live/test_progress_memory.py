@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import tracemalloc
 
 import pytest
@@ -12,7 +13,7 @@ from core.benchmark.events import SecondEvent
 from core.runs.state.events import Detail
 from tui.benchmark.live import curves
 from tui.benchmark.live.progress import BenchmarkProgress
-from tui.terminal.memory import bound_heap
+from tui.terminal.memory import HeapKeeper
 from tui.widgets.chart.picture import draw, line_length
 
 SECONDS = 1800
@@ -71,5 +72,14 @@ def test_texts_of_a_chart_are_not_kept() -> None:
     assert cached_cell_len.cache_info().currsize == 0
 
 
-def test_the_heap_is_bounded_where_the_system_can() -> None:
-    bound_heap()
+def test_what_a_start_brought_is_not_counted_as_garbage() -> None:
+    keeper = HeapKeeper(every=0.01)
+    keeper.start()
+    try:
+        deadline = time.monotonic() + 10
+        while gc.get_freeze_count() < 10_000 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        keeper.stop()
+        gc.unfreeze()
