@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from core.runs.state.files import dumps
+from core.runs.state.state import LATEST
 from core.sanitize import clean
 
 _CHUNK = 4 << 20
@@ -110,7 +111,8 @@ def parse(text: bytes) -> Event | None:
     try:
         values = json.loads(text)
         kind = _KINDS[values.pop("type")]
-        return kind(**{field: _value(str(annotation), values[field]) for field, annotation in _FIELDS[kind].items()})
+        event = kind(**{field: _value(str(annotation), values[field]) for field, annotation in _FIELDS[kind].items()})
+        return event if 0 <= event.t < LATEST else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
 

@@ -85,7 +85,15 @@ def test_wrong_types_in_a_result_are_shown_as_far_as_they_go(result: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "field", [f'"done": {HUGE}, "total": 1, "t": 1', '"done": 1, "total": 2, "t": NaN', '"done": 1, "total": 2, "t": 1e999', '"t": "x"']
+    "field",
+    [
+        f'"done": {HUGE}, "total": 1, "t": 1',
+        '"done": 1, "total": 2, "t": NaN',
+        '"done": 1, "total": 2, "t": 1e999',
+        '"done": 1, "total": 2, "t": 1e308',
+        '"done": 1, "total": 2, "t": -5',
+        '"t": "x"',
+    ],
 )
 def test_an_event_with_a_number_that_no_calendar_or_counter_has_is_passed_over(field: str) -> None:
     assert events.parse(f'{{"type": "progress", "label": "", {field}}}'.encode()) is None
