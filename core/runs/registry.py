@@ -38,8 +38,6 @@ class Capability:
     """Whether a run that was stopped continues from what it kept."""
     pausable: bool = False
     """Whether a run can wait in its middle and go on."""
-    ends_by_cancel: bool = False
-    """Whether cancelling is how a run ends well, as a server's does; its result is then that of a finished run."""
     report: str = ""
     """A function of named results that makes a `core.runs.export.report.Report`; none when empty: the figures alone are exported."""
     pareto: str = ""
@@ -104,7 +102,6 @@ CAPABILITIES: dict[str, Capability] = {
         check="core.benchmark.serve.check:check",
         needs_folder=False,
         elsewhere="core.engine:has_library",
-        ends_by_cancel=True,
     ),
 }
 

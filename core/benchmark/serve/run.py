@@ -22,6 +22,7 @@ def run(spec: ServeSpec, context: RunContext) -> ServeResult:
     """Start a server, say when it answers, and watch it until the run is cancelled.
 
     Raises:
+        Cancelled: by the user, which is how a server ends; with the result, once it had answered.
         RequestError: the engine is not installed, or cannot do what is asked.
         RunFailed: the server does not start, or ended by itself.
     """
@@ -42,7 +43,7 @@ def run(spec: ServeSpec, context: RunContext) -> ServeResult:
         context.progress(1, 2, "serving")
         began = time.monotonic()
         peak = _watch(engine, server, context)
-    return ServeResult(
+    served_so_far = ServeResult(
         engine=engine.facts.name,
         engine_version=server.version,
         url=server.endpoint.url,
@@ -52,6 +53,7 @@ def run(spec: ServeSpec, context: RunContext) -> ServeResult:
         seconds=time.monotonic() - began,
         peak_rss_bytes=peak,
     )
+    raise Cancelled("the server was stopped", result=served_so_far)
 
 
 def _watch(engine: Engine, server: Server, context: RunContext) -> int | None:

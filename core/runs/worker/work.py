@@ -12,7 +12,7 @@ from typing import Any
 
 from core.errors import Cancelled, EarlyEnd
 from core.result import Result
-from core.runs.registry import capability, run_function
+from core.runs.registry import run_function
 from core.runs.state.files import finite, write_json
 from core.runs.state.process import here, started
 from core.runs.state.store import Run
@@ -66,7 +66,7 @@ def _carry_out(run: Run, context: WorkerContext) -> Result:
     context.prepare(spec)
     result = run_function(spec.capability)(spec, context)
     context.stop_listening()
-    if context.cancelled and not capability(spec.capability).ends_by_cancel:
+    if context.cancelled:
         raise Cancelled("cancelled after its last step: the result is kept", result=result)
     write_json(run.path / "result.json", _document(run, result, context))
     return result
