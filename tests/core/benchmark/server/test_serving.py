@@ -17,6 +17,7 @@ from core import sanitize
 from core.benchmark.serve import check as serve_check
 from core.benchmark.serve import run as serve_run
 from core.benchmark.serve.events import ReadyEvent
+from core.benchmark.serve.result import ServeResult
 from core.benchmark.server import serving
 from core.engine import Command, Engine, EngineFacts, Found, Missing, ServeSpec, look_up
 from core.errors import Cancelled, RequestError, RunFailed
@@ -136,7 +137,10 @@ def test_a_served_run_says_when_it_answers_and_ends_by_cancelling(context: Recor
     monkeypatch.setattr(serve_run, "_LOOK", 0.05)
     began = time.monotonic()
     context.cancel_when = lambda context: bool(context.details) and time.monotonic() - began > 1
-    result = serve_run.run(ServeSpec(model="bundled:base", engine="family"), context)
+    with pytest.raises(Cancelled, match="the server was stopped") as stopped:
+        serve_run.run(ServeSpec(model="bundled:base", engine="family"), context)
+    result = stopped.value.result
+    assert isinstance(result, ServeResult)
     (event,) = [ReadyEvent.parse(data) for kind, data in context.details if kind == ReadyEvent.kind]
     assert event is not None
     assert event.url == result.url
