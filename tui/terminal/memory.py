@@ -11,7 +11,8 @@ from typing import Any
 _ARENAS, _TRIM, _MAP = -8, -1, -3
 """M_ARENA_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of glibc's malloc.h."""
 _KEPT = 128 << 10
-_EVERY = 20.0
+_STARTED = 20.0
+_EVERY = 5.0
 
 
 class HeapKeeper:
@@ -22,8 +23,8 @@ class HeapKeeper:
     come since, which is megabytes from every chart that was drawn; without it a collection takes milliseconds.
     """
 
-    def __init__(self, every: float = _EVERY) -> None:
-        self._every = every
+    def __init__(self, started: float = _STARTED, every: float = _EVERY) -> None:
+        self._started, self._every = started, every
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True, name="heap")
         self._library: Any = None
@@ -41,7 +42,7 @@ class HeapKeeper:
         self._over.set()
 
     def _keep(self) -> None:
-        if self._over.wait(self._every):
+        if self._over.wait(self._started):
             return
         gc.collect()
         gc.freeze()

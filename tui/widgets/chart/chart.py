@@ -21,6 +21,8 @@ from tui.widgets.lazy_components import LazyComponents
 __all__ = ["Chart", "Plot", "Series"]
 
 _Request = tuple[Plot, Size]
+_KEPT = 200
+"""Points of a plot whose picture is cached."""
 
 
 class Chart(LazyComponents, Widget):
@@ -101,7 +103,9 @@ class Chart(LazyComponents, Widget):
     def _draw(self, plot: Plot, size: Size) -> None:
         """In a thread."""
         worker = get_current_worker()
-        picture = draw(plot, size.width, size.height)
+        # A plot that grows is never drawn twice, and kept a dozen times.
+        known = sum(len(series.y) for series in plot.series) <= _KEPT
+        picture = (draw if known else draw.__wrapped__)(plot, size.width, size.height)
         if not worker.is_cancelled:
             self.app.call_from_thread(self._show_if_current, (plot, size), picture)
 

@@ -73,7 +73,7 @@ def test_texts_of_a_chart_are_not_kept() -> None:
 
 
 def test_what_a_start_brought_is_not_counted_as_garbage() -> None:
-    keeper = HeapKeeper(every=0.01)
+    keeper = HeapKeeper(started=0.0, every=0.01)
     keeper.start()
     try:
         deadline = time.monotonic() + 10
