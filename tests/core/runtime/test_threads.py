@@ -7,6 +7,7 @@ import torch
 
 from core.models.card import ModelCard
 from core.models.resolve import resolve
+from core.runtime import threads
 from core.runtime.threads import usual_threads
 
 LARGE = {
@@ -19,9 +20,11 @@ LARGE = {
 }
 
 
+@pytest.mark.parametrize(("cores", "most"), [(9, 7), (3, 3)])
 @pytest.mark.parametrize("device", ["cpu", "cuda:0"])
-def test_only_a_small_model_on_a_processor_takes_one(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_small_model_on_a_processor_takes_one(device: str, cores: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(threads, "cores", lambda: cores)
     small, large = resolve("bundled:base").card(), ModelCard.from_config(LARGE | {"architectures": ["LlamaForCausalLM"]}, name="large")
-    assert usual_threads(small, device) == (1 if device == "cpu" else 7)
-    assert usual_threads(large, device) == 7
+    assert usual_threads(small, device) == (1 if device == "cpu" else most)
+    assert usual_threads(large, device) == most
