@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One process more than a machine of two cores has: a good part of the tests waits for servers and loads.
+WORKERS ?= 3
 LOCKED := -c constraints.txt
 # A build of llama.cpp that runs on every x86-64 machine of the last ten years; it takes some minutes and is kept by pip.
 export CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON
@@ -12,10 +14,10 @@ run: $(VENV)/.installed
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/llmopt-tui; else exec $(BIN)/llmopt quantize bundled:base; fi
 
 test: $(VENV)/.installed-dev lint
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 test-all: $(VENV)/.installed-dev lint
-	$(BIN)/pytest -n 2 --dist loadgroup -m 'not engines and not gpu' --cov --cov-report=
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not engines and not gpu' --cov --cov-report=
 	@echo "lines that the tests ran, not counting workers and servers in processes of their own: $$($(BIN)/coverage report --format=total) %"
 
 test-engines: $(VENV)/.installed-dev

@@ -127,15 +127,15 @@ class Worker:
                 continue
             self.counters.running += 1
             began = time.monotonic()
+            end: object = _END
             try:
                 for item in job.work(job.gone.is_set):
                     job.put(item)
             except BaseException as error:
-                job.put(error)
-            finally:
-                self.counters.running -= 1
-                self.counters.seconds += time.monotonic() - began
-            job.put(_END)
+                end = error
+            self.counters.running -= 1
+            self.counters.seconds += time.monotonic() - began
+            job.put(end)
 
 
 def sentence(error: BaseException) -> str:
