@@ -148,7 +148,7 @@ def ceiling() -> tuple[dict[str, Any], dict[str, Bar]]:
         with calibrated_server() as url:
             report = _json(["benchmark", url, "--concurrency", str(beyond), "--requests", str(beyond), "--output-tokens", "8", "--json"], environment)
     figures["warnings_beyond_the_ceiling"] = sum(
-        f"more than the {streams} that the client follows" in each for each in report["entries"][0]["warnings"]
+        f"exceed the {streams} that the client can follow" in each for each in report["entries"][0]["warnings"]
     )
     return figures, {"ceiling_streams": (">=", 1), "warnings_beyond_the_ceiling": ("==", 1)}
 
