@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from core.calibration.replay import Part, Replay, Tracer
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
-from core.models.stream.memory import give_back_memory
+from core.measure.freed_memory import give_back_memory
 from core.models.stream.streaming import BlockInputs, StreamedModel
 from core.models.structure import find_linears
 from core.sanitize import clean

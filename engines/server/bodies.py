@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 from typing import Any
 
@@ -40,9 +38,3 @@ def token_list(tokens: list[int]) -> bytes:
     """The answer of `/tokenize`, written in parts, between which other threads have their turn."""
     parts = [",".join(map(str, tokens[first : first + _PART])) for first in range(0, len(tokens), _PART)]
     return f'{{"tokens": [{",".join(parts)}], "count": {len(tokens)}}}'.encode()
-
-
-def release_memory() -> None:
-    """What was freed goes back to the system at once; glibc would keep it for the thread that used it."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

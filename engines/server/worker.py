@@ -14,9 +14,10 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from core.errors import LlmoptError
+from core.measure.freed_memory import give_back_memory
 from core.sanitize import clean
 from engines.server.backends.base import Backend, GenerationChunk, GenerationRequest
-from engines.server.bodies import LARGE, release_memory
+from engines.server.bodies import LARGE
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class Worker:
             return await asyncio.get_running_loop().run_in_executor(self._texts, function)
         finally:
             if size >= LARGE:
-                self._texts.submit(release_memory)
+                self._texts.submit(give_back_memory)
 
     async def stream(self, asked: GenerationRequest) -> AsyncGenerator[GenerationChunk, None]:
         """Answers to a request as they come; leaving the loop drops the request. Raises Failure: the backend could not go on."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import threading
-from typing import Any
+
+from core.measure.freed_memory import c_library, give_back_memory
 
 _ARENAS, _TRIM, _MAP = -8, -1, -3
 """M_ARENA_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of glibc's malloc.h."""
@@ -27,13 +26,9 @@ class HeapKeeper:
         self._started, self._every = started, every
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True, name="heap")
-        self._library: Any = None
-        with contextlib.suppress(OSError, AttributeError):
-            library = ctypes.CDLL(None)
+        if (adjust := getattr(c_library(), "mallopt", None)) is not None:
             for name, value in ((_ARENAS, 1), (_TRIM, _KEPT), (_MAP, _KEPT)):
-                library.mallopt(name, value)
-            library.malloc_trim.argtypes = [ctypes.c_size_t]
-            self._library = library
+                adjust(name, value)
 
     def start(self) -> None:
         self._thread.start()
@@ -48,5 +43,4 @@ class HeapKeeper:
         gc.freeze()
         while not self._over.wait(self._every):
             gc.collect()
-            if self._library is not None:
-                self._library.malloc_trim(0)
+            give_back_memory()

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import RequestError
+from core.measure.freed_memory import give_back_memory
 from core.models.disk.files import shown
 from core.models.disk.headers import TensorLocation
 from core.models.disk.tensors import Reader, TensorReader, check_finite
 from core.models.disk.weight_plan import Group, missing_tensor, place, plan_weights
-from core.models.stream.memory import give_back_memory
 from core.sanitize import clean
 
 if TYPE_CHECKING:

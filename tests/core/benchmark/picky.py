@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.core.benchmark.running import running
 
 Refusal = Callable[[dict[str, Any]], tuple[int, Any] | None]
 """Of a body: the status and the document of its refusal; None: it is answered."""
@@ -32,14 +33,8 @@ class Picky(ThreadingHTTPServer):
 def picky(base: str = "/v1", refusal: Refusal = lambda _body: None, moved: dict[str, str] | None = None, *, lists: bool = True) -> Iterator[Picky]:
     """One that is closed again."""
     server = Picky(base, refusal, moved or {}, lists=lists)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with running(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
 
 
 class _Handler(BaseHTTPRequestHandler):

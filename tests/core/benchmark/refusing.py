@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
+
+from tests.core.benchmark.running import running
 
 CERTIFICATE: Final = Path(__file__).with_name("selfsigned.pem")
 """Of 127.0.0.1, with its key, signed by itself: nobody trusts it."""
@@ -46,14 +47,8 @@ class Refusing(ThreadingHTTPServer):
 def refusing(kind: str) -> Iterator[Refusing]:
     """One that is closed again."""
     server = Refusing(kind)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with running(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -285,31 +285,15 @@ def test_kill_nine_of_the_program_that_started_it_leaves_the_run_going(llmopt_ho
     assert run.result is not None
 
 
-def test_a_workers_program_ends_with_it(begin: Callable[..., Run]) -> None:
+@pytest.mark.parametrize("killed", [("pid",), ("supervisor", "pid")], ids=" and ".join)
+def test_a_workers_program_ends_with_it(killed: tuple[str, ...], begin: Callable[..., Run]) -> None:
     run = begin(ticks=5000, pause=0.02, child=True)
     state = ticking(run)
     child = int(wait_for_line(run).split()[-1])
     since = started(child)
     assert since is not None
-    assert state.pid is not None
-    os.kill(state.pid, signal.SIGKILL)
-    wait(run)
-    deadline = time.monotonic() + 5
-    while alive(child, since):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_a_workers_program_ends_with_it_when_its_supervisor_is_gone_too(begin: Callable[..., Run]) -> None:
-    run = begin(ticks=5000, pause=0.02, child=True)
-    state = ticking(run)
-    child = int(wait_for_line(run).split()[-1])
-    since = started(child)
-    assert since is not None
-    assert state.pid is not None
-    assert state.supervisor is not None
-    os.kill(state.supervisor, signal.SIGKILL)
-    os.kill(state.pid, signal.SIGKILL)
+    for name in killed:
+        os.kill(getattr(state, name), signal.SIGKILL)
     assert wait(run).status == "failed"
     deadline = time.monotonic() + 5
     while alive(child, since):
