@@ -6,11 +6,21 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from core import text
 from core.errors import RequestError
+from core.models.load import load_tokenizer
+from core.models.source import ModelSource
 from core.sanitize import clean
 from core.text import Corpus
 
 _CHARACTERS_A_TOKEN = 8
+
+
+def windows_for(source: ModelSource, calibration: str, samples: int, length: int, seed: int) -> tuple[Tensor, str]:
+    """Calibration tokens int64 [N, T] of a text, `builtin` or a file, as a model's tokenizer cuts it, and where they are from; errors as below."""
+    corpus = text.load(calibration, split="train")
+    windows = calibration_windows(corpus, load_tokenizer(source), samples, length, seed)
+    return windows, f"{corpus.name}, {len(windows)} x {length} tokens, seed {seed}"
 
 
 def calibration_windows(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, samples: int, length: int, seed: int) -> Tensor:

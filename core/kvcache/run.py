@@ -18,7 +18,6 @@ from core.formats.opening import open_whole, tokenizer_of
 from core.kvcache.catalog.catalog import REFERENCE
 from core.kvcache.catalog.head_names import groups_of, name_of
 from core.kvcache.check import KvCheck, check
-from core.kvcache.measure.arithmetic import arithmetic
 from core.kvcache.measure.chart import chart
 from core.kvcache.measure.heads import with_groups
 from core.kvcache.measure.needle import Needles, make_needles
@@ -27,6 +26,7 @@ from core.kvcache.measure.scheme_bench import Bench, refused_row
 from core.kvcache.result import KvCacheResult, KvRow
 from core.kvcache.spec import KvCacheSpec
 from core.measure.peak_memory import peak_rss_bytes
+from core.models.arithmetic import arithmetic
 from core.models.resolve import resolve
 from core.text import Corpus
 
@@ -57,7 +57,7 @@ def run(spec: KvCacheSpec, context: RunContext) -> KvCacheResult:
     )
     needles = _needles(spec, fit, tokenizer, encoding.tokens, notes)
     with torch_threads(spec.threads):
-        model = open_whole(source, arithmetic(spec.dtype, card, context.device), context.device)
+        model = open_whole(source, arithmetic(card, context.device, spec.dtype), context.device)
         variants = {name: with_groups(model, groups_of(name, card.heads)) for name in fit.variants}
         bench = Bench(model, windows, fit.prompt, spec, needles, Steps(context, 1))
         bench.steps.expect(bench.cost(sum(refused is None for _, _, refused in fit.rows) + len(fit.variants)))

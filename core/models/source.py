@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,12 @@ class ModelSource:
     def title(self) -> str:
         """The name, fit to be shown."""
         return clean(self.name, limit=200)
+
+    @property
+    def folder_name(self) -> str:
+        """The name, fit to begin the name of a folder."""
+        name = re.sub(r"[^A-Za-z0-9._]+", "-", self.name.removeprefix("bundled:").rstrip("/").rpartition("/")[2]).strip("-.")
+        return name[:80] or "model"
 
     def card(self) -> ModelCard:
         """Read the model's card. Raises RequestError: its files are damaged."""

@@ -5,7 +5,6 @@ Every figure here is an estimate and says how it was reached; the run measures t
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from math import gcd
 from pathlib import Path
@@ -14,13 +13,13 @@ from pydantic import BaseModel, ConfigDict
 
 from core.errors import RequestError
 from core.formats.writing.output import check_output
+from core.measure.estimates import FitLine, gib
 from core.measure.limits import available_memory
 from core.models.card import ModelCard
 from core.models.source import not_linears, require_unquantized
 from core.quantize.methods import METHODS
-from core.quantize.plan.request import FitLine
 from core.quantize.spec import QuantizeSpec
-from core.runs.state.home import runs_folder
+from core.runs.state.home import disk_free_for
 
 _BASE_BYTES = 450 * 2**20
 _CHUNK_TOKENS = 4096
@@ -63,7 +62,7 @@ def check(spec: QuantizeSpec, card: ModelCard, *, memory_available: int | None =
     if memory_available is None:
         memory_available = available_memory()
     if disk_free is None:
-        disk_free = _disk_free(spec)
+        disk_free = disk_free_for(spec.out)
     spec = spec.settled(card)
     method, request = METHODS[spec.method], spec.request
     _refuse_what_cannot_be(spec, card)
@@ -76,7 +75,7 @@ def check(spec: QuantizeSpec, card: ModelCard, *, memory_available: int | None =
     peak = sum(line.bytes for line in memory)
     if method.holds_model and peak > memory_available:
         raise RequestError(
-            f"training takes about {_gib(peak)} and {_gib(memory_available)} of memory are free: choose gptq or awq, which work block by block"
+            f"training takes about {gib(peak)} and {gib(memory_available)} of memory are free: choose gptq or awq, which work block by block"
         )
     return FitCheck(
         bytes_before=before,
@@ -90,16 +89,6 @@ def check(spec: QuantizeSpec, card: ModelCard, *, memory_available: int | None =
         memory_available=memory_available,
         warnings=tuple(_warnings(spec, card, peak, after, memory_available, disk_free)),
     )
-
-
-def _disk_free(spec: QuantizeSpec) -> int | None:
-    """Bytes free where the checkpoint will stand; None when the system does not say."""
-    folder = Path(spec.out).expanduser().absolute() if spec.out else runs_folder()
-    existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
-    try:
-        return None if existing is None else shutil.disk_usage(existing).free
-    except OSError:
-        return None
 
 
 def _refuse_what_cannot_be(spec: QuantizeSpec, card: ModelCard) -> None:
@@ -164,13 +153,9 @@ def _memory(spec: QuantizeSpec, card: ModelCard, width: int) -> tuple[FitLine, .
 
 def _warnings(spec: QuantizeSpec, card: ModelCard, peak: int, after: int, memory_available: int, disk_free: int | None) -> Iterator[str]:
     if peak > memory_available:
-        yield f"the estimated peak of {_gib(peak)} exceeds the {_gib(memory_available)} of free memory"
+        yield f"the estimated peak of {gib(peak)} exceeds the {gib(memory_available)} of free memory"
     if disk_free is not None and after > disk_free:
-        yield f"the checkpoint of about {_gib(after)} does not fit in the {_gib(disk_free)} free on the disk"
+        yield f"the checkpoint of about {gib(after)} does not fit in the {gib(disk_free)} free on the disk"
     yield from METHODS[spec.method].warnings(spec.request, card)
     if spec.calibrates and spec.calibration_samples * spec.calibration_length < max(linear.in_features for linear in card.linears):
         yield "fewer calibration tokens than the widest linear has inputs: the Hessian is singular and depends on damping"
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from core.models.source import ModelSource
 from core.quantize.methods import METHODS
 from core.quantize.spec import QuantizeSpec
@@ -16,5 +14,4 @@ def scheme_name(spec: QuantizeSpec) -> str:
 
 def checkpoint_folder(source: ModelSource, spec: QuantizeSpec) -> str:
     """Name of the folder that a run writes when none was asked for, for example `base-gptq-w4-g128`."""
-    model = re.sub(r"[^A-Za-z0-9._]+", "-", source.name.removeprefix("bundled:").rstrip("/").rpartition("/")[2]).strip("-.")
-    return f"{model[:80] or 'model'}-{scheme_name(spec)}"
+    return f"{source.folder_name}-{scheme_name(spec)}"

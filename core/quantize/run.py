@@ -7,8 +7,10 @@ from pathlib import Path
 
 from core.context import RunContext
 from core.evaluate.compared import Evaluation, Measured
+from core.formats.writing.readme import write_readme
 from core.formats.writing.shards import check_output
 from core.measure.peak_memory import peak_rss_bytes
+from core.models.arithmetic import arithmetic
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.source import require_folder
@@ -17,8 +19,8 @@ from core.quantize.check import check
 from core.quantize.methods import METHODS
 from core.quantize.naming import checkpoint_folder
 from core.quantize.pipeline.checkpoint import check_weights, finished_checkpoint, remember_checkpoint, write_checkpoint
-from core.quantize.pipeline.inputs import arithmetic, calibration_arithmetic, calibration_windows_of
-from core.quantize.pipeline.readme import write_readme
+from core.quantize.pipeline.inputs import calibration_arithmetic, calibration_windows_of
+from core.quantize.pipeline.readme import readme
 from core.quantize.pipeline.written import Written
 from core.quantize.result import MixedFigures, QuantizeMetrics, QuantizeResult
 from core.quantize.spec import QuantizeSpec
@@ -99,7 +101,7 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
         mixed=MixedFigures.model_validate(plan) if (plan := store.get(PLAN)) is not None else None,
         notes=tuple(written.notes),
     )
-    write_readme(out, result)
+    write_readme(out, readme(result))
     context.artifact(out, "checkpoint")
     for name, value in result.metrics.model_dump(exclude_none=True).items():
         context.metric(name, value)

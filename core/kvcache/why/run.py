@@ -18,7 +18,6 @@ from core.evaluate.logits.threads import torch_threads
 from core.formats.opening import open_whole, tokenizer_of
 from core.kvcache.catalog import sizes
 from core.kvcache.catalog.settings import SchemeSettings
-from core.kvcache.measure.arithmetic import arithmetic
 from core.kvcache.measure.progress import Steps
 from core.kvcache.storage.build import card_of
 from core.kvcache.why.check import check
@@ -27,6 +26,7 @@ from core.kvcache.why.projections import counted
 from core.kvcache.why.result import CostParts, GrowthFit, KvCacheWhyResult, LengthFigures
 from core.kvcache.why.spec import KvCacheWhySpec
 from core.measure.peak_memory import peak_rss_bytes
+from core.models.arithmetic import arithmetic
 from core.models.kv_geometry import Geometry
 from core.models.resolve import resolve
 from core.runtime.decoder import Decoder
@@ -78,7 +78,7 @@ def run(spec: KvCacheWhySpec, context: RunContext) -> KvCacheWhyResult:
     context.progress(0, 1, f"reading {source.title}")
     ways = (_Way(cached=True), _Way(cached=False))
     with torch_threads(spec.threads):
-        model = open_whole(source, arithmetic(spec.dtype, card, context.device), context.device)
+        model = open_whole(source, arithmetic(card, context.device, spec.dtype), context.device)
         decoder = open_decoder(model, longest)
         steps = Steps(context, (spec.repeats + 1) * (longest + longest * (longest + 1) // 2))
         for way in ways:

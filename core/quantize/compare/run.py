@@ -19,6 +19,7 @@ from core.errors import RequestError
 from core.evaluate.compared import Evaluation
 from core.evaluate.result import Divergence
 from core.measure.peak_memory import peak_rss_bytes
+from core.models.arithmetic import arithmetic
 from core.models.card import ModelCard
 from core.models.disk.headers import model_tensors
 from core.models.resolve import resolve
@@ -33,7 +34,7 @@ from core.quantize.compare.result import Charts, CompareRow, Histogram, Quantize
 from core.quantize.compare.scratch import write_e5m2
 from core.quantize.compare.spec import PICTURES, Pictures, QuantizeCompareSpec, Variant
 from core.quantize.pipeline.checkpoint import check_weights, write_checkpoint
-from core.quantize.pipeline.inputs import arithmetic, calibration_windows_of
+from core.quantize.pipeline.inputs import calibration_windows_of
 from core.quantize.pipeline.written import Written
 from core.quantize.result import LayerFigures
 from core.quantize.spec import INTEGER

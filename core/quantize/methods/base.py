@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.calibration.norm_groups import recipe_of
+from core.measure.estimates import FitLine
 from core.models.card import LinearShape, ModelCard
 from core.quantize.plan import integers
-from core.quantize.plan.request import FitLine, Granularity, Request
+from core.quantize.plan.request import Granularity, Request
 
 GRID = ("bits", "granularity", "symmetric", "clipping")
 """Fields of a method whose result is an integer grid of the width that is asked for."""

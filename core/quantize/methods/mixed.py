@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from core.errors import RequestError
+from core.measure.estimates import FitLine
 from core.models.card import LinearShape, ModelCard
 from core.quantize.methods.base import Method
 from core.quantize.plan import integers
-from core.quantize.plan.request import FitLine, Request
+from core.quantize.plan.request import Request
 
 BUDGET = 4.25
 """Bits a weight, scales counted, when neither a budget nor a divergence is given."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from core.measure.estimates import FitLine
 from core.models.card import ModelCard
 from core.quantize.methods.base import GRID, Method
-from core.quantize.plan.request import FitLine, Request
+from core.quantize.plan.request import Request
 from core.training.memory import rows_at_once, training_bytes
 
 EXTRA_BYTES = 4 + 2

@@ -5,19 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from core import text
-from core.calibration.windows import calibration_windows
+from core.calibration.windows import windows_for
+from core.models.arithmetic import arithmetic
 from core.models.card import ModelCard
 from core.models.source import ModelSource
-from core.models.stream.streaming import load_tokenizer
 from core.numerics.products import multiplies_bfloat16
 from core.quantize.methods import METHODS
 from core.quantize.spec import QuantizeSpec
-
-
-def arithmetic(card: ModelCard, device: str) -> torch.dtype:
-    """Float32 on a CPU, where it costs little; the checkpoint's own elsewhere."""
-    return torch.float32 if device == "cpu" else {"float16": torch.float16, "float32": torch.float32}.get(card.dtype, torch.bfloat16)
 
 
 def calibration_arithmetic(spec: QuantizeSpec, card: ModelCard, device: str) -> torch.dtype:
@@ -32,7 +26,5 @@ def calibration_arithmetic(spec: QuantizeSpec, card: ModelCard, device: str) -> 
 
 
 def calibration_windows_of(spec: QuantizeSpec, source: ModelSource) -> tuple[Tensor, str]:
-    """Calibration tokens [N, T] and where they are from."""
-    corpus = text.load(spec.calibration, split="train")
-    windows = calibration_windows(corpus, load_tokenizer(source), spec.calibration_samples, spec.calibration_length, spec.seed)
-    return windows, f"{corpus.name}, {len(windows)} x {spec.calibration_length} tokens, seed {spec.seed}"
+    """Calibration tokens int64 [N, T] and where they are from."""
+    return windows_for(source, spec.calibration, spec.calibration_samples, spec.calibration_length, spec.seed)

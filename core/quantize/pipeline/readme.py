@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
-from core.errors import RunFailed
-from core.models.disk.files import reason, shown
+from core.formats.writing.readme import plain
 from core.quantize.methods import METHODS
 from core.quantize.result import MixedFigures, QuantizeResult
 
@@ -28,30 +26,19 @@ _MOVED = (
 )
 
 
-def write_readme(folder: Path, result: QuantizeResult) -> None:
-    """Put README.md into a finished checkpoint, atomically. Raises RunFailed: it cannot be written."""
-    temporary = folder / f".README.md.{os.getpid()}"
-    try:
-        temporary.write_text(readme(result), encoding="utf-8")
-        temporary.replace(folder / "README.md")
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunFailed(f"the checkpoint in {shown(folder)} is complete, but its README could not be written: {reason(error)}") from error
-
-
 def readme(result: QuantizeResult) -> str:
     """The text, in Markdown."""
     method = METHODS[result.method]
     kept = _MOVED if method.moves_scales else method.untouched or _KEPT
     lines = [
-        f"# {_plain(Path(result.out).name)}",
+        f"# {plain(Path(result.out).name)}",
         "",
-        f"{_plain(result.model)} with the linears of its decoder blocks quantized: {_plain(result.description)}. {kept}",
+        f"{plain(result.model)} with the linears of its decoder blocks quantized: {plain(result.description)}. {kept}",
         "",
         *([_widths(result.mixed), ""] if result.mixed is not None else []),
         f"Stored as {result.format} (`{result.scheme}`): {_LOADS[result.format]}.",
         "",
-        f"Calibrated on {_plain(result.calibration)}." if result.calibration else "No calibration data was used.",
+        f"Calibrated on {plain(result.calibration)}." if result.calibration else "No calibration data was used.",
         "",
         "| measured | |",
         "|---|---|",
@@ -61,12 +48,12 @@ def readme(result: QuantizeResult) -> str:
     if result.evaluation is not None:
         convention = result.evaluation
         lines += [
-            f"Evaluated on {_plain(convention.corpus)} (SHA-256 {convention.sha256}): {convention.windows} windows of {convention.context} tokens, "
+            f"Evaluated on {plain(convention.corpus)} (SHA-256 {convention.sha256}): {convention.windows} windows of {convention.context} tokens, "
             f"stride {convention.stride}, {convention.tokens_scored} tokens scored, arithmetic in {convention.dtype}. "
             "Perplexities under other conventions cannot be compared with these.",
             "",
         ]
-    lines += [f"- {_plain(note)}" for note in result.notes]
+    lines += [f"- {plain(note)}" for note in result.notes]
     return "\n".join([*lines, *([""] if result.notes else []), f"Made with llmopt {result.llmopt_version}.", ""])
 
 
@@ -96,8 +83,3 @@ def _figures(result: QuantizeResult) -> list[tuple[str, str]]:
             ("most likely token agrees", f"{100 * (metrics.top1_agreement or 0):.2f} % ± {100 * (metrics.top1_se or 0):.2f} %"),
         ]
     return rows
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return "".join(f"\\{character}" if character in "\\`*_[]<>|#" else character for character in text)

@@ -39,13 +39,3 @@ class Request:
     imatrix: bool
     calibration_length: int
     format: str
-
-
-@dataclass(frozen=True)
-class FitLine:
-    """One part of an estimate of memory."""
-
-    label: str
-    bytes: int
-    how: str
-    """The formula in words."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -43,3 +44,13 @@ def check_home() -> None:
 def _unusable(place: Path, reason: str) -> RequestError:
     shown = clean(str(place), limit=200)
     return RequestError(f"runs are kept in {clean(str(runs_folder()), limit=200)}, and {shown} is unusable ({reason}): set LLMOPT_HOME to a folder")
+
+
+def disk_free_for(out: str | None) -> int | None:
+    """Bytes free where a checkpoint will be: the folder that was asked for, else the runs; None when the system does not say."""
+    folder = Path(out).expanduser().absolute() if out else runs_folder()
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    try:
+        return None if existing is None else shutil.disk_usage(existing).free
+    except OSError:
+        return None

@@ -10,8 +10,8 @@ from core.spec import Dtype
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def arithmetic(dtype: Dtype, card: ModelCard, device: str) -> torch.dtype:
-    """What was asked for; `auto` is float32 on a CPU and the checkpoint's own elsewhere."""
+def arithmetic(card: ModelCard, device: str, dtype: Dtype = "auto") -> torch.dtype:
+    """What was asked for; `auto` is float32 on a CPU, where it costs little, and the checkpoint's own elsewhere."""
     if dtype != "auto":
         return _DTYPES[dtype]
     return torch.float32 if device == "cpu" else _DTYPES.get(card.dtype, torch.bfloat16)
