@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
     from textual.widget import Widget
 
+    from core.runs.state.store import Run
     from tui.runs.watcher import Activity, RunEvent
     from tui.shell.shell import Shell
 
@@ -110,19 +111,19 @@ class LlmoptApp(ResilientApp):
         host = clean(platform.node(), limit=24)
         return f"{host} · read-only" if self.services.read_only else host
 
-    def open_pane(self, pane_id: str, prefill: dict[str, object] | None = None) -> None:
-        """Open a tab, made on its first opening; `prefill` is handed to the pane's `prefill(values)`."""
+    def open_pane(self, pane_id: str, prefill: dict[str, object] | None = None, *, show: Run | None = None) -> None:
+        """Open a tab, made on its first opening; `prefill` is handed to the pane's `prefill(values)`, `show` to its `show_run(run)`."""
         row = entry(pane_id)
         while len(self.screen_stack) > 1:
             self.pop_screen()
         self.open_tab = row.id
-        self.run_worker(self._show(row, prefill), group="panes", description=f"open {row.title}")
+        self.run_worker(self._show(row, prefill, show), group="panes", description=f"open {row.title}")
 
     def pane(self, pane_id: str) -> Widget | None:
         """The widget of a tab, if it was opened before."""
         return next(iter(self.query_one("#panes").query_children(f"#{pane_id}")), None)
 
-    async def _show(self, row: PaneEntry, prefill: dict[str, object] | None) -> None:
+    async def _show(self, row: PaneEntry, prefill: dict[str, object] | None, show: Run | None) -> None:
         switcher = self.query_one("#panes", ContentSwitcher)
         async with self._opening:
             pane = self.pane(row.id)
@@ -131,6 +132,8 @@ class LlmoptApp(ResilientApp):
                 await switcher.add_content(pane, id=row.id)
         if prefill is not None and (take := getattr(pane, "prefill", None)):
             take(prefill)
+        if show is not None and (bring := getattr(pane, "show_run", None)):
+            bring(show)
         if self.open_tab != row.id:
             return
         switcher.current = row.id

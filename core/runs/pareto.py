@@ -58,6 +58,8 @@ class Point:
     """Measurements of the same recipe in this point."""
     on_frontier: bool = False
     """Whether nothing beats it."""
+    capability: str = ""
+    """Registry key of the run."""
 
     def noise(self, other: Point) -> float:
         """How much the qualities of two points differ by chance, at 95 %."""
@@ -126,7 +128,7 @@ def pareto(model: str, by_size: Size = "bits_per_weight", by_quality: Quality = 
             continue
         before = len(found)
         for each in candidates(run):
-            point = _point(run.id, each, by_size, by_quality)
+            point = _point(run, each, by_size, by_quality)
             if point is not None and each.evaluation is not None:
                 found.append((convention_key(each.evaluation), point, each.evaluation))
         unmeasured += len(found) == before
@@ -194,7 +196,7 @@ def _candidates(run: Run) -> Callable[[Run], Iterable[Candidate]] | None:
     return load(entry.pareto) if entry is not None and entry.pareto and run.state.status == "done" else None
 
 
-def _point(run: str, candidate: Candidate, by_size: str, by_quality: str) -> Point | None:
+def _point(run: Run, candidate: Candidate, by_size: str, by_quality: str) -> Point | None:
     figures = candidate.figures
     size, quality = figures.get(by_size), figures.get(by_quality)
     if not _is_number(size) or not _is_number(quality):
@@ -203,7 +205,8 @@ def _point(run: str, candidate: Candidate, by_size: str, by_quality: str) -> Poi
     if by_quality == "ppl_ratio" and _is_number(error):
         error *= quality  # of the ratio itself, to first order
     known = error if _is_number(error) else None
-    return Point(run, clean(candidate.title, limit=80), clean(candidate.method, limit=40), size, quality, known, candidate.checkpoint)
+    title, method = clean(candidate.title, limit=80), clean(candidate.method, limit=40)
+    return Point(run.id, title, method, size, quality, known, candidate.checkpoint, capability=run.capability)
 
 
 def _notes(unmeasured: int, otherwise: int) -> Iterator[str]:

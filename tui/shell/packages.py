@@ -11,7 +11,16 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
-GATHERING = frozenset({"core.benchmark.metrics", "core.benchmark.report", "core.quantize.methods", "core.runs.export", "tui.widgets.form.fields"})
+GATHERING = frozenset(
+    {
+        "core.benchmark.metrics",
+        "core.benchmark.report",
+        "core.prune.methods",
+        "core.quantize.methods",
+        "core.runs.export",
+        "tui.widgets.form.fields",
+    }
+)
 """Packages that import their modules and much else: left to the tabs that need them."""
 
 

@@ -38,6 +38,11 @@ PANES = (
 )
 
 
+def tab_of(capability: str) -> PaneEntry | None:
+    """The tab of a capability, that of `quantize` also for `quantize-compare`; None where no tab has it."""
+    return next((row for row in PANES if capability == row.id or capability.startswith(f"{row.id}-")), None)
+
+
 def entry(pane_id: str) -> PaneEntry:
     """The row of a pane.
 

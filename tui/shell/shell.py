@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from textual.message_pump import MessagePump
     from textual.notifications import SeverityLevel
 
+    from core.runs.state.store import Run
+
 
 class Shell(Protocol):
     """The application, as what is in it sees it; `tui.services.services.services_of` answers its services."""
@@ -24,8 +26,8 @@ class Shell(Protocol):
     def place(self) -> str:
         """Where this is, and whether it may change anything here."""
 
-    def open_pane(self, pane_id: str, prefill: dict[str, object] | None = None) -> None:
-        """Open a tab, its form filled in where `prefill` is given."""
+    def open_pane(self, pane_id: str, prefill: dict[str, object] | None = None, *, show: Run | None = None) -> None:
+        """Open a tab, its form filled in where `prefill` is given, at the result of a run where `show` is."""
 
     def notify_text(self, text: str, *, title: str = "", severity: SeverityLevel = "information") -> None:
         """Show a note made of text that may have come from outside."""

@@ -16,8 +16,8 @@ from tests.tui.fakes import NOW
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import open_quantize, settle, until
 from tui.app import LlmoptApp
+from tui.compression.verify import VerifyScreen
 from tui.quantize.pane import COMPARE, PARETO, RESULTS
-from tui.quantize.results.verify import VerifyScreen
 
 MakeApp = Callable[..., LlmoptApp]
 RUNNING = "20260101-115940-quantize-4f1d"

@@ -13,9 +13,9 @@ from tests.tui.fakes import NOW, FakeServices
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import RecordingRuns, open_quantize, settle, text_of, until
 from tui.app import LlmoptApp
+from tui.compression.artifact import ArtifactScreen
+from tui.compression.verify import VerifyScreen
 from tui.quantize.pane import PARETO, RESULTS, SETUP
-from tui.quantize.results.artifact import ArtifactScreen
-from tui.quantize.results.verify import VerifyScreen
 
 MakeApp = Callable[..., LlmoptApp]
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.sanitize import clean
+from tui.compression import errors
+from tui.compression.linears import block_of, short
 from tui.quantize.live.progress import RunProgress
-from tui.quantize.results import layers
 from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
 
 NOT_FINITE = "not finite"
-_BLOCK = re.compile(r"(?:^|\.)(\d+)\.")
 
 Row = tuple[str, ...]
 
@@ -44,7 +43,7 @@ def _errors(progress: RunProgress) -> Arrivals:
     for name, error in progress.errors:
         row = (clean(name), NOT_FINITE if error is None else f"{error:.4f}")
         rows.append((*row, words.figure(progress.assigned.get(name), 1)) if chosen else row)
-    return Arrivals(f"errors {progress.passes} {chosen}", columns, rows, layers.plot(progress.errors))
+    return Arrivals(f"errors {progress.passes} {chosen}", columns, rows, errors.plot(progress.errors))
 
 
 def _sensitivities(progress: RunProgress) -> Arrivals:
@@ -62,11 +61,11 @@ def sensitivity_plot(progress: RunProgress, widths: Sequence[int]) -> Plot:
     """What the whole model loses when one linear of a block alone gets few bits: the worst linear of each block, a line a width."""
     worst: dict[int, dict[int, float]] = {bits: {} for bits in widths}
     for position, (name, of_linear) in enumerate(progress.sensitivity.items()):
-        match = _BLOCK.search(name)
-        block = int(match.group(1)) if match else position
+        block = block_of(name)
+        at = position if block is None else block
         for bits, loss in of_linear.items():
             if loss is not None:
-                worst[bits][block] = max(loss, worst[bits].get(block, loss))
+                worst[bits][at] = max(loss, worst[bits].get(at, loss))
     return Plot(
         kind="line",
         title="KL divergence with one linear rounded, worst of each block",
@@ -75,9 +74,3 @@ def sensitivity_plot(progress: RunProgress, widths: Sequence[int]) -> Plot:
         y_unit="nats",
         log_y=True,
     )
-
-
-def short(name: str) -> str:
-    """`12 self_attn.q_proj`: number of the block and the name inside it."""
-    match = _BLOCK.search(name)
-    return clean(f"{match.group(1)} {name[match.end() :]}" if match else name)

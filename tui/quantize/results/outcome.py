@@ -46,6 +46,10 @@ class Outcome:
         return self.result.metrics
 
     @property
+    def out(self) -> str:
+        return self.result.out
+
+    @property
     def convention(self) -> tuple[object, ...] | None:
         """What must be equal for figures to be comparable; None when nothing was measured."""
         found = self.result.evaluation

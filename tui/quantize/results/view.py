@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.text import Text
-from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.widgets import DataTable
 
-from core.errors import LlmoptError
 from core.models.card import ModelCard
 from core.runs.state.store import Run
-from core.spec import Values, short_name
-from tui.experiment.finished import ReadsRuns
+from core.spec import short_name
+from tui.compression import errors
+from tui.compression.outcomes import OutcomesView
 from tui.experiment.names import model
-from tui.experiment.table_or_chart import TableOrChart
-from tui.quantize.results import figures, history, layers, outcome
-from tui.quantize.results.assignment import AssignmentMap
+from tui.quantize.results import figures, history, outcome
+from tui.quantize.results.assignment import Bits, assignment
 from tui.quantize.results.outcome import Outcome
-from tui.services.services import services_of
 from tui.widgets.hanging import hanging
+from tui.widgets.scrolled_lines import ScrolledLines
 
 
-class ResultsView(TableOrChart, ReadsRuns[list[Outcome]]):
-    """Figures above, all runs of the model in a table, and linear by linear what the chosen one did."""
+class ResultsView(OutcomesView[Outcome]):
+    """Linear by linear what the chosen run did: errors as a chart, bits of a mixed one as a map."""
 
     HELP = (
         "Results of the finished runs of this model. Up and down in the table choose a run; m shows the error of its linears and, for a mixed one, "
@@ -33,18 +29,16 @@ class ResultsView(TableOrChart, ReadsRuns[list[Outcome]]):
         "Figures marked ≠ were measured under a different convention from the chosen run and cannot be compared with it."
     )
     DEFAULT_CSS = """
-    ResultsView AssignmentMap { display: none; }
-    ResultsView.-map AssignmentMap { display: block; }
+    ResultsView ScrolledLines { display: none; }
+    ResultsView.-map ScrolledLines { display: block; }
     ResultsView.-map Chart { display: none; }
-    ResultsView.-nothing AssignmentMap, ResultsView.-low.-table AssignmentMap { display: none; }
+    ResultsView.-nothing ScrolledLines, ResultsView.-low.-table ScrolledLines { display: none; }
     """
+    COLUMNS = history.COLUMNS
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._map = AssignmentMap(classes="turns--chart")
-        self._outcomes: list[Outcome] = []
-        self.chosen: Outcome | None = None
-        """The run whose figures are shown."""
+        self._map: ScrolledLines[Bits] = ScrolledLines(assignment, (), classes="turns--chart")
 
     def compose(self) -> ComposeResult:
         yield self.head
@@ -52,59 +46,21 @@ class ResultsView(TableOrChart, ReadsRuns[list[Outcome]]):
         yield self._map
         yield self.chart
 
-    def on_mount(self) -> None:
-        for name, width in history.COLUMNS:
-            self.table.add_column(name, key=name, width=width)
+    def read_outcomes(self, runs: Sequence[Run], card: ModelCard | None) -> list[Outcome]:
+        return outcome.of_model(runs, self.model_name, card)
 
-    def read_runs(self, runs: Sequence[Run], run_id: str | None) -> list[Outcome]:  # noqa: ARG002
-        return outcome.of_model(runs, self.model_name, self._card())
+    def cells(self, outcome: Outcome, reference: Outcome) -> tuple[str, ...]:
+        return history.cells(outcome, reference)
 
-    def _card(self) -> ModelCard | None:
-        try:
-            return services_of(self).models.resolve(self.model_name).card()
-        except LlmoptError:
-            return None
-
-    def show_found(self, found: list[Outcome], run_id: str | None) -> None:
-        self._outcomes = found
-        keep = run_id or (self.chosen.run_id if self.chosen else None)
-        self.chosen = next((each for each in self._outcomes if each.run_id == keep), self._outcomes[0] if self._outcomes else None)
-        self.set_class(self.chosen is None, "-nothing")
-        if self.chosen is None:
-            self.head.update(Content(f"No finished quantization of {short_name(self.model_name)} yet. F5 starts one, F6 compares the methods."))
-        else:
-            self._fill()
-        self.draw()
-        self.refresh_bindings()
-
-    def values(self) -> Values | None:
-        return self.chosen.values if self.chosen is not None else None
+    def nothing_yet(self) -> str:
+        return f"No finished quantization of {short_name(self.model_name)} yet. F5 starts one, F6 compares the methods."
 
     def figures(self) -> int:
         return 2 if self.chosen is not None and self.chosen.is_mixed else 1
 
-    def draw(self) -> None:
-        chosen = self.chosen
-        if chosen is None:
-            return
+    def draw_outcome(self, chosen: Outcome) -> None:
         head = Content.assemble((f"{chosen.recipe} of {model(chosen.values)}", "bold"), ("  " + chosen.run_id, "dim"))
         self.head.update(Content("\n").join([head, hanging(figures.lines(chosen), self.size.width or 60)]))
         self.set_class(chosen.is_mixed and self.figure == 0, "-map")
         self._map.show([(layer.name, layer.bits) for layer in chosen.layers])
-        self.chart.set_plot(layers.plot([(layer.name, layer.error) for layer in chosen.layers], of=chosen.result.error_of))
-
-    def _fill(self) -> None:
-        assert self.chosen is not None
-        with self.prevent(DataTable.RowHighlighted):
-            self.table.clear()
-            for each in self._outcomes:
-                self.table.add_row(*map(Text, history.cells(each, self.chosen)), key=each.run_id)
-            self.table.move_cursor(row=self._outcomes.index(self.chosen))
-
-    @on(DataTable.RowHighlighted)
-    def _moved(self, event: DataTable.RowHighlighted) -> None:
-        event.stop()
-        if event.cursor_row < len(self._outcomes) and self._outcomes[event.cursor_row] is not self.chosen:
-            self.chosen = self._outcomes[event.cursor_row]
-            self.figure = min(self.figure, self.figures() - 1)
-            self.draw()
+        self.chart.set_plot(errors.plot([(layer.name, layer.error) for layer in chosen.layers], of=chosen.result.error_of))

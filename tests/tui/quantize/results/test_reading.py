@@ -26,13 +26,14 @@ from core.runs.state.store import list_runs
 from tests.tui.fakes import NOW
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import MadeUp
+from tui.compression import errors
+from tui.compression.artifact import describe, loading
 from tui.experiment.finished import newest
 from tui.experiment.follower import Follower
 from tui.experiment.live_head import heading
 from tui.quantize.compare import charts as comparison_data
 from tui.quantize.live.progress import RunProgress
-from tui.quantize.results import figures, history, layers, outcome
-from tui.quantize.results.artifact import describe, loading
+from tui.quantize.results import figures, history, outcome
 from tui.quantize.setup.options import comparison_of
 from tui.services.live_runs import LiveRuns
 from tui.widgets import words
@@ -90,7 +91,7 @@ def test_a_follower_reads_on_where_it_stopped() -> None:
 
 
 def test_errors_are_drawn_by_block_and_those_that_are_not_finite_are_left_out() -> None:
-    plot = layers.plot([("m.layers.0.q", 0.1), ("m.layers.0.k", 0.3), ("m.layers.1.q", None), ("m.layers.2.q", 0.2), ("head", 0.5)])
+    plot = errors.plot([("m.layers.0.q", 0.1), ("m.layers.0.k", 0.3), ("m.layers.1.q", None), ("m.layers.2.q", 0.2), ("head", 0.5)])
     worst, mean = plot.series
     assert worst.x == mean.x == (0.0, 2.0, 4.0)
     assert worst.y == (0.3, 0.2, 0.5)

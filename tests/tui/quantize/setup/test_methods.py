@@ -18,15 +18,21 @@ from core.runs.state.saved import summary
 from tests.tui.fakes import NOW
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import FakeModels, MadeUp
-from tui.quantize.live.arrivals import arrivals, short
+from tui.compression.linears import short
+from tui.quantize.live.arrivals import arrivals
 from tui.quantize.live.progress import RunProgress
 from tui.quantize.results import figures, outcome
 from tui.quantize.results.assignment import assignment
 from tui.quantize.setup import fp8_units
 from tui.quantize.setup.guide import guide, sections
 from tui.quantize.setup.options import comparison_options, level_options, method_options, usual_set
+from tui.widgets.live import Line
 
 LINEAR = "model.layers.{}.mlp.up_proj"
+
+
+def text_of(line: Line) -> str:
+    return "".join(text for text, _ in line)
 
 
 def test_every_field_stands_in_one_section_of_the_form() -> None:
@@ -152,11 +158,11 @@ def test_a_run_that_goes_on_tells_the_time_left_by_its_new_pace() -> None:
 def test_a_map_shows_the_bits_of_every_linear_by_kind_and_block() -> None:
     kinds = ("self_attn.q_proj", "mlp.up_proj")
     bits = [(f"model.layers.{block}.{kind}", 2.0 + block % 3) for block in range(25) for kind in kinds]
-    text = [line.plain for line in assignment(bits, 60)]
+    text = [text_of(line) for line in assignment(bits, 60)]
     assert text[0] == "bits of each linear  2 18  3 16  4 16  of 50 linears"
     assert text[1].split() == ["block", "0", "10", "20"]
     assert text[2] == f"{'q_proj':<16}{'234' * 8}2"
-    narrow = [line.plain for line in assignment(bits, 26)]
+    narrow = [text_of(line) for line in assignment(bits, 26)]
     assert [line for line in narrow if line.startswith("q_proj")] == [
         f"{'q_proj':<16}2342342342",
         f"{'q_proj':<16}3423423423",

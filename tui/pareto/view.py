@@ -1,4 +1,4 @@
-"""Which quantizations of a model are worth their size: all runs in one table, those that nothing beats marked."""
+"""Which smaller forms of a model are worth their size: all runs in one table, those that nothing beats marked."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import DataTable
 
-from core.quantize.spec import QuantizeSpec
 from core.runs import pareto as core
 from core.runs.state.store import Run
 from core.spec import Values, short_name
 from tui.experiment.finished import ReadsRuns
 from tui.experiment.table_or_chart import TableOrChart
-from tui.quantize.pareto import lines as pareto
+from tui.pareto import lines as pareto
 from tui.widgets.hanging import hanging
 
 Front = tuple[tuple[core.Pareto, ...], dict[str, Run]]
@@ -24,11 +23,15 @@ Front = tuple[tuple[core.Pareto, ...], dict[str, Run]]
 
 
 class ParetoView(TableOrChart, ReadsRuns[Front]):
-    """A table in order of size, and size against quality in a chart."""
+    """A table in order of size, and size against quality in a chart.
+
+    Args:
+        capability: registry key of the runs that the form next to it asks for.
+    """
 
     HELP = (
-        "Every finished quantization of this model and every row of its comparisons that was measured alike: bits per weight of the whole model "
-        "against KL divergence or perplexity ratio (m switches). Repeats that differ by noise alone are one row.\n\n"
+        "Every finished quantization and pruning of this model and every row of its comparisons that was measured alike: stored bits per weight of "
+        "the original model against KL divergence or perplexity ratio (m switches). Repeats that differ by noise alone are one row.\n\n"
         "◆ and the line are the Pareto front: no run is as small and better beyond noise. ○ kept no checkpoint and is never on it. The text above "
         "shows, for the run under the cursor, which run beats it, or the trade-off against its neighbours on the front. Enter shows its result, F7 "
         "fills the form with its settings."
@@ -44,8 +47,9 @@ class ParetoView(TableOrChart, ReadsRuns[Front]):
             super().__init__()
             self.run = run
 
-    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, capability: str, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
+        self._capability = capability
         self._found: tuple[core.Pareto, ...] = ()
         self._runs: dict[str, Run] = {}
         self._filled: tuple[object, int] | None = None
@@ -59,7 +63,7 @@ class ParetoView(TableOrChart, ReadsRuns[Front]):
         nothing = not any(each.points for each in self._found)
         self.set_class(nothing, "-nothing")
         if nothing:
-            self.head.update(f"No quantization of {short_name(self.model_name)} has been measured yet. F5 starts one, F6 compares the common ones.")
+            self.head.update(f"No smaller form of {short_name(self.model_name)} has been measured yet. F5 starts a run.")
         self.draw()
         self.refresh_bindings()
 
@@ -72,9 +76,9 @@ class ParetoView(TableOrChart, ReadsRuns[Front]):
         return points[self.table.cursor_row] if 0 <= self.table.cursor_row < len(points) else None
 
     def values(self) -> Values | None:
-        """The form's values of the run under the cursor; None for a row of a comparison."""
+        """The form's values of the run under the cursor; None for a row of a comparison, and for a run of another tab."""
         run = self._run()
-        return run.values if run is not None and run.capability == QuantizeSpec.capability else None
+        return run.values if run is not None and run.capability == self._capability else None
 
     def draw(self) -> None:
         if not self._found or not any(each.points for each in self._found):

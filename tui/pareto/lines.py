@@ -20,7 +20,7 @@ class Measure:
     metric: Quality
     label: str
     original: float
-    """What the unquantized model has."""
+    """What the original model has."""
     unit: str = ""
 
     def text(self, value: float, error: float | None = None) -> str:
@@ -30,7 +30,7 @@ class Measure:
 
 MEASURES = (Measure("kl_mean", "KL divergence", 0.0, "nats"), Measure("ppl_ratio", "perplexity ratio", 1.0))
 
-COLUMNS: tuple[tuple[str, int], ...] = (("", 2), ("quantization", 26), ("bits/w", 8), ("quality", 22))
+COLUMNS: tuple[tuple[str, int], ...] = (("", 2), ("recipe", 26), ("bits/w", 8), ("quality", 22))
 """Title and width, the gap to the next column included; the last is headed by the measure."""
 
 
@@ -44,12 +44,13 @@ def cells(point: Point, measure: Measure) -> tuple[str, ...]:
 def plot(found: Pareto, chosen: Point | None, measure: Measure) -> Plot:
     """Every run by its sign, those without a checkpoint hollow, and the frontier as a staircase: what lies above it is beaten."""
     series = [Series.of(*_staircase(found.frontier), label=f"frontier {ON}", stroke="line")]
-    groups = (
-        ("one width", [point for point in found.points if point.checkpoint and point.method != "mixed" and point is not chosen]),
-        ("mixed", [point for point in found.points if point.checkpoint and point.method == "mixed" and point is not chosen]),
-        ("under the cursor", [chosen] if chosen is not None else []),
-    )
-    series += [Series.of([point.quality for point in points], [point.size for point in points], label=label) for label, points in groups]
+    groups: dict[str, list[Point]] = {"one width": [], "mixed": [], "under the cursor": [] if chosen is None else [chosen], "pruned": []}
+    for point in found.points:
+        if point.checkpoint and point is not chosen:
+            groups["pruned" if point.capability == "prune" else "mixed" if point.method == "mixed" else "one width"].append(point)
+    if not groups["pruned"]:
+        del groups["pruned"]
+    series += [Series.of([point.quality for point in points], [point.size for point in points], label=label) for label, points in groups.items()]
     if scratch := [point for point in found.points if not point.checkpoint and point is not chosen]:
         series.append(Series.of([point.quality for point in scratch], [point.size for point in scratch], label="no checkpoint", mark=SCRATCH))
     return Plot(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.runs.pareto import Pareto, Point, with_frontier
-from tui.quantize.pareto import lines as pareto
+from tui.pareto import lines as pareto
 
 KL = pareto.MEASURES[0]
 

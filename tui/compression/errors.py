@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from tui.compression.linears import block_of
 from tui.widgets.chart.plot import Plot, Series
-
-_BLOCK = re.compile(r"\.(\d+)\.")
 
 
 def plot(errors: Sequence[tuple[str, float | None]], of: str = "") -> Plot:
@@ -19,9 +17,9 @@ def plot(errors: Sequence[tuple[str, float | None]], of: str = "") -> Plot:
     """
     blocks: dict[int, list[float]] = {}
     for position, (name, error) in enumerate(errors):
-        match = _BLOCK.search(name)
         if error is not None:
-            blocks.setdefault(int(match.group(1)) if match else position, []).append(error)
+            block = block_of(name)
+            blocks.setdefault(position if block is None else block, []).append(error)
     places = sorted(blocks)
     return Plot(
         kind="line",

@@ -1,0 +1,4 @@
+"""Size against quality over all runs of a model.
+
+May import `core.runs.pareto`, `tui.experiment` and `tui.widgets`. Never one capability, nor a tab.
+"""
