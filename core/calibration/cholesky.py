@@ -55,12 +55,7 @@ def factorize(hessian: Tensor, *, damp: float = 0.01, by_diagonal: bool = False,
     Raises:
         RunFailed: the Hessian holds NaN or infinity, or no damping made it positive definite (NotPositiveDefinite).
     """
-    diagonal = hessian.diagonal().clone()
-    if not torch.isfinite(diagonal).all():
-        raise RunFailed("the calibration inputs contain NaN or Inf: evaluate the model, or calibrate in float32")
-    dead = diagonal <= 0
-    mean = float(diagonal[~dead].mean()) if bool((~dead).any()) else 1.0
-    diagonal[dead] = mean
+    diagonal, dead, mean = live_diagonal(hessian)
     order = torch.argsort(diagonal, descending=True, stable=True) if by_diagonal else None
     notes: list[str] = []
     for step in range(_DAMPING_STEPS):
@@ -71,6 +66,21 @@ def factorize(hessian: Tensor, *, damp: float = 0.01, by_diagonal: bool = False,
                 notes.append(f"the Hessian was not positive definite: damping was raised from {damp:g} to {used:g} of its mean diagonal")
             return Factor(upper, order, dead, used, tuple(notes))
     raise NotPositiveDefinite(f"the Hessian is not positive definite even with damping {used:g}: calibrate on more tokens, or use {alternative}")
+
+
+def live_diagonal(hessian: Tensor) -> tuple[Tensor, Tensor, float]:
+    """The diagonal [in] with the mean where an input was always zero, bool [in] where that is, and the mean of the others (1 when there are none).
+
+    Raises:
+        RunFailed: the diagonal holds NaN or infinity.
+    """
+    diagonal = hessian.diagonal().clone()
+    if not torch.isfinite(diagonal).all():
+        raise RunFailed("the calibration inputs contain NaN or Inf: evaluate the model, or calibrate in float32")
+    dead = diagonal <= 0
+    mean = float(diagonal[~dead].mean()) if bool((~dead).any()) else 1.0
+    diagonal[dead] = mean
+    return diagonal, dead, mean
 
 
 def _upper_factor(hessian: Tensor, diagonal: Tensor, order: Tensor | None) -> Tensor | None:

@@ -1,8 +1,7 @@
-"""GPTQ: round a weight column by column and let the columns not yet rounded make up for each error.
+"""GPTQ: round a weight column by column and let the columns not yet rounded make up for each error (`core.calibration.columns`).
 
-Source: Frantar et al., arXiv 2210.17323. With U the factor of the Hessian (`core.calibration.cholesky`) and D = W - Q the paper's corrections
-are W + D U[:, block] U[block, block]⁻¹, so that apart from the columns inside a leaf all work is matrix products. A block is held transposed,
-so that a column is contiguous.
+Source: Frantar et al., arXiv 2210.17323. Zeros of a pruned weight can be kept: each is a column's value that may not be rounded to anything
+else, whose error later columns make up for, as in SparseGPT's joint form (arXiv 2301.00774, section 3.4).
 """
 
 from __future__ import annotations
@@ -13,16 +12,14 @@ import torch
 from torch import Tensor
 
 from core.calibration.cholesky import Factor, factorize
+from core.calibration.columns import replace_columns
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.numerics.grid import Grid
-from core.numerics.products import product_nt
 from core.numerics.tensor import QuantizedTensor
 from core.quantize.linear.solver import LinearSolver
 
 _BLOCK = 128
-_LEAF = 16
-_PART = 1024
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ def quantize(weight: Tensor, statistics: InputStatistics, config: GptqConfig) ->
     return solve(weight, factor, config.grid, static_groups=config.act_order and config.static_groups)
 
 
-def solve(weight: Tensor, factor: Factor, grid: Grid, *, static_groups: bool = False) -> QuantizedTensor:
+def solve(weight: Tensor, factor: Factor, grid: Grid, *, static_groups: bool = False, keep_zeros: Tensor | None = None) -> QuantizedTensor:
     """Quantize one weight by a factored Hessian.
 
     Args:
@@ -52,6 +49,7 @@ def solve(weight: Tensor, factor: Factor, grid: Grid, *, static_groups: bool = F
         factor: of the Hessian, which says in what order columns are rounded.
         grid: what the weight is rounded to.
         static_groups: groups are runs of neighbouring columns with scales from the original weight; otherwise groups follow the order of rounding.
+        keep_zeros: bool [out, in]: weights that become exactly zero, whatever corrections reach them; None: none.
 
     Returns:
         The codes with `losses` per column, which sum to ½ tr(ΔW H_damped ΔWᵀ), and notes on raised damping.
@@ -71,7 +69,14 @@ def solve(weight: Tensor, factor: Factor, grid: Grid, *, static_groups: bool = F
     fixed = _Scales.fixed(weights, grid) if static_groups or grid.granularity != "group" else None
     if factor.order is not None:
         weights = weights[:, factor.order]
-    return _Work(weights, factor, grid, fixed).run()
+        keep_zeros = None if keep_zeros is None else keep_zeros[:, factor.order]
+    rounding = _Rounding(weights, factor, grid, fixed, keep_zeros)
+    span = rounding.span
+    if rounding.dynamic:
+        losses = replace_columns(weights, factor, rounding, block=max(_BLOCK // span, 1) * span, unit=span)
+    else:
+        losses = replace_columns(weights, factor, rounding, block=_BLOCK)
+    return rounding.result(losses)
 
 
 @dataclass
@@ -95,101 +100,51 @@ class _Scales:
         return cls(scales, None if symmetric else torch.empty_like(scales))
 
 
-class _Work:
-    """State of one solve. `parts` are the weight [out, in] cut between columns: W - Q where columns were rounded, else still W."""
+class _Rounding:
+    """Rounds columns to the grid (`ColumnRule`) and gathers codes and scales."""
 
-    def __init__(self, weights: Tensor, factor: Factor, grid: Grid, fixed: _Scales | None) -> None:
+    def __init__(self, weights: Tensor, factor: Factor, grid: Grid, fixed: _Scales | None, keep_zeros: Tensor | None) -> None:
         self.factor, self.grid = factor, grid
         rows, columns = weights.shape
         self.span = grid.span(columns)
         self.dynamic = fixed is None
-        self.step = max(_BLOCK // self.span, 1) * self.span if self.dynamic else _BLOCK
-        self.width = max(_PART // self.step, 1) * self.step
-        # Parts of moderate width are contiguous in memory: products with long rows far apart are twice as slow.
-        self.parts = [weights[:, first : first + self.width].clone(memory_format=torch.contiguous_format) for first in range(0, columns, self.width)]
         self.table = fixed or _Scales.empty(columns // self.span, weights, grid.symmetric)
         original = torch.arange(columns, device=weights.device)
         position = factor.order if factor.order is not None and not self.dynamic else original
         self.group_of: list[int] = (position // self.span).tolist()
         self.codes = torch.empty(columns, rows, dtype=torch.int8, device=weights.device)
-        self.losses = torch.empty(columns, device=weights.device)
+        self.removed = None if keep_zeros is None else keep_zeros.t().contiguous()
 
-    def run(self) -> QuantizedTensor:
-        """Round all columns, a block at a time."""
-        for begin in range(0, len(self.losses), self.step):
-            self._block(begin, min(begin + self.step, len(self.losses)))
-        return self._result()
+    def begin_block(self, first: int, columns: Tensor) -> None:
+        """Nothing is decided for a whole block."""
 
-    def _block(self, begin: int, end: int) -> None:
-        """Round columns begin..end: bring in all earlier errors by products, then recurse."""
-        self.inverse = self.factor.inverse_block(begin, end)
-        self.pivots: list[float] = self.factor.upper.diagonal()[begin:end].tolist()
-        self.begin = begin
-        part, offset = divmod(begin, self.width)
-        columns = self.parts[part][:, offset : offset + end - begin]
-        self.current = self._corrected(columns, begin, end).t().contiguous()
-        self.rounded = torch.empty_like(self.current)
-        self.errors = torch.empty_like(self.current)
-        self._round(0, end - begin)
-        columns -= self.rounded.t()
-        self.losses[begin:end] = 0.5 * self.errors.square().sum(dim=1)
-
-    def _corrected(self, columns: Tensor, begin: int, end: int) -> Tensor:
-        """W of a block with the errors of all columns before it made up for: W + D U[:begin, block] U[block, block]⁻¹."""
-        if not begin:
-            return columns
-        summed = torch.zeros_like(columns)
-        for index, first in enumerate(range(0, begin, self.width)):
-            last = min(first + self.width, begin)
-            summed += product_nt(self.parts[index][:, : last - first], self.factor.upper[first:last, begin:end].t())
-        return columns + product_nt(summed, self.inverse.t())
-
-    def _round(self, first: int, last: int) -> None:
-        """Halve until a leaf; after the left half is rounded, its errors correct the right half."""
-        if self.dynamic and (self.begin + first) % self.span == 0 and last - first == self.span:
-            self._fit(first, last)
-        if last - first <= _LEAF and not (self.dynamic and last - first > self.span):
-            self._leaf(first, last)
-            return
-        middle = self._middle(first, last)
-        self._round(first, middle)
-        self.current[middle:last].addmm_(self.inverse[first:middle, middle:last].t(), self.errors[first:middle], alpha=-1)
-        self._round(middle, last)
-
-    def _middle(self, first: int, last: int) -> int:
-        """A split that never cuts a group whose scales are still to be found."""
-        width = last - first
-        if self.dynamic and width > self.span:
-            return first + max(width // self.span // 2, 1) * self.span
-        return first + max(width // 2 // _LEAF, 1) * _LEAF if width > _LEAF else first + width // 2
-
-    def _fit(self, first: int, last: int) -> None:
-        group = (self.begin + first) // self.span
-        scales, zeros = self.grid.fit(self.current[first:last], dim=0)
+    def begin_unit(self, first: int, columns: Tensor) -> None:
+        """Find the scales of a group from its corrected columns."""
+        if self.removed is not None:
+            columns = columns.masked_fill(self.removed[first : first + len(columns)], 0)
+        scales, zeros = self.grid.fit(columns, dim=0)
+        group = first // self.span
         self.table.scales[group] = scales[0]
         if zeros is not None and self.table.zeros is not None:
             self.table.zeros[group] = zeros[0]
 
-    def _leaf(self, first: int, last: int) -> None:
-        """Column by column: round, then correct the rest of the leaf by a rank-one update."""
-        grid, zeros = self.grid, None
-        for index in range(first, last):
-            group = self.group_of[self.begin + index]
-            scales = self.table.scales[group]
-            if self.table.zeros is not None:
-                zeros = self.table.zeros[group]
-            column, rounded, error = self.current[index], self.rounded[index], self.errors[index]
-            codes = grid.encode(column, scales, zeros)
-            self.codes[self.begin + index] = codes
-            torch.mul(codes if zeros is None else codes - zeros, scales, out=rounded)
-            torch.sub(column, rounded, out=error)
-            error *= self.pivots[index]
-            if index + 1 < last:
-                self.current[index + 1 : last].addr_(self.inverse[index, index + 1 : last], error, alpha=-1)
+    def replace(self, index: int, column: Tensor, out: Tensor) -> None:
+        """Round a column."""
+        group = self.group_of[index]
+        scales = self.table.scales[group]
+        zeros = None if self.table.zeros is None else self.table.zeros[group]
+        codes = self.grid.encode(column, scales, zeros)
+        if self.removed is not None:
+            codes = torch.where(self.removed[index], 0.0 if zeros is None else zeros, codes)
+        self.codes[index] = codes
+        torch.mul(codes if zeros is None else codes - zeros, scales, out=out)
 
-    def _result(self) -> QuantizedTensor:
+    def end_block(self, first: int, replaced: Tensor) -> None:
+        """The codes were kept one by one."""
+
+    def result(self, losses: Tensor) -> QuantizedTensor:
         """Back to [out, in] and to the original order of the columns."""
-        codes, losses, order = self.codes, self.losses, self.factor.order
+        codes, order = self.codes, self.factor.order
         index = torch.tensor(self.group_of, dtype=torch.int32, device=codes.device)
         if order is not None:
             back = torch.argsort(order)
