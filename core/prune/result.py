@@ -49,7 +49,8 @@ class PruneMetrics(Figures):
     decode_speedup_se: Annotated[float | None, Figure("decode speed-up, standard error")] = None
     prefill_seconds_before: Annotated[float | None, Figure("prefill time before", "second", "lower")] = None
     prefill_seconds_after: Annotated[float | None, Figure("prefill time after", "second", "lower")] = None
-    prefill_speedup: Annotated[float | None, Figure("prefill speed-up", "", "higher")] = None
+    prefill_speedup: Annotated[float | None, Figure("prefill speed-up", "", "higher", "prefill_speedup_se")] = None
+    prefill_speedup_se: Annotated[float | None, Figure("prefill speed-up, standard error")] = None
     speedup_estimate: Annotated[float | None, Figure("decode speed-up, estimate", "", "higher")] = None
     """Not measured: weights read per token before, over those after; of masks on hardware that skips zeros, m/n."""
     sparse_kernel_speedup: Annotated[float | None, Figure("2:4 kernel speed-up", "", "higher")] = None

@@ -72,11 +72,25 @@ class Method:
         """What follows the method in the name of a checkpoint: `2of4`, `s50`, and what departs from the usual."""
         return [amount_name(request), *departures(request, self)]
 
+    def description(self, request: Request) -> str:
+        """What is removed, in words: `2 of every 4 consecutive inputs of each linear set to zero by WANDA.`"""
+        if request.keep is not None:
+            what = f"{request.keep[1] - request.keep[0]} of every {request.keep[1]} consecutive weights of a row are zero, {request.keep[0]} are kept"
+        else:
+            what = f"{100 * request.sparsity:g} % of the weights of the decoder blocks' linears are zero"
+        return f"{what}, chosen by {self.name}{_AFTERWARDS[request.swaps > 0, request.refit]}."
+
     def recipe(self, request: Request) -> list[str]:
         """What was asked, after the method, in the line that names a run: `50 %`, `keep 2 of 4`."""
         return [amount_words(request, self), *departures(request, self)]
 
 
+_AFTERWARDS = {
+    (False, False): "",
+    (True, False): ", refined by swaps",
+    (False, True): ", what is left refitted by least squares",
+    (True, True): ", refined by swaps, what is left refitted by least squares",
+}
 _COMPENSATION = {"none": "uncompensated", "bias": "bias"}
 
 

@@ -17,7 +17,7 @@ from core.runs.identity import states
 from core.runs.resume_store import ResumeStore
 from core.runs.steps import Steps
 
-_CHECKPOINT = "checkpoint"
+_CHECKPOINTS = {False: "checkpoint", True: "recovered checkpoint"}
 
 
 class Written(BaseModel):
@@ -61,15 +61,15 @@ def writer_of(method: str) -> Writer:
     return cast(Writer, getattr(import_module(module), name))
 
 
-def remember_checkpoint(store: ResumeStore, folder: Path, written: Written) -> None:
+def remember_checkpoint(store: ResumeStore, folder: Path, written: Written, *, recovered: bool = False) -> None:
     """Keep what a finished checkpoint was like, for a run that is stopped while it recovers or evaluates."""
     if store.active:
-        store.put(_CHECKPOINT, {"files": states(folder), "written": written.model_dump(mode="json")})
+        store.put(_CHECKPOINTS[recovered], {"files": states(folder), "written": written.model_dump(mode="json")})
 
 
-def finished_checkpoint(store: ResumeStore, folder: Path) -> Written | None:
+def finished_checkpoint(store: ResumeStore, folder: Path, *, recovered: bool = False) -> Written | None:
     """What the run had written before it was stopped; None when there is none, or it was changed since."""
-    kept = store.get(_CHECKPOINT)
+    kept = store.get(_CHECKPOINTS[recovered])
     if kept is None or not folder.is_dir() or states(folder) != kept["files"]:
         return None
     return Written.model_validate(kept["written"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,8 +14,7 @@ from core.calibration.cholesky import NotPositiveDefinite
 from core.calibration.sharing import devices_of, shared
 from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
-from core.models.disk.headers import model_tensors
-from core.models.disk.tensors import TORCH_DTYPES
+from core.models.stream.stored_dtypes import stored_dtypes
 from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import output_error, weight_error
 from core.numerics.stored import StoredWeight
@@ -82,15 +80,6 @@ def _blocks(streamed: StreamedModel, windows: Tensor | None, steps: Steps, dtype
     if windows is None:
         return plain_blocks(streamed, begin)
     return calibrated_blocks(streamed, windows, steps.check_cancelled, dtype, begin, hidden)
-
-
-def stored_dtypes(streamed: StreamedModel) -> tuple[dict[str, torch.dtype], torch.dtype]:
-    """The dtype of every tensor in the checkpoint, and that of most weights of a block.
-
-    Between blocks the hidden states are kept in the latter, as a forward pass in that dtype would.
-    """
-    stored = {name: TORCH_DTYPES[location.info.dtype] for name, location in model_tensors(streamed.folder).items()}
-    return stored, Counter(stored[name] for name in streamed.block_tensors(0) if stored[name].is_floating_point).most_common(1)[0][0]
 
 
 def _in_group(

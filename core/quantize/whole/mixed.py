@@ -20,13 +20,14 @@ from core.calibration.statistics import InputStatistics
 from core.errors import RequestError, RunFailed
 from core.formats.layouts.compressed_tensors.mixed_widths import MixedWidths
 from core.measure.limits import available_memory
+from core.models.stream.stored_dtypes import stored_dtypes
 from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.stored import StoredWeight
 from core.quantize.methods.mixed import BUDGET
 from core.quantize.pipeline.items import BlockDone, Item, QuantizedLinear
 from core.quantize.pipeline.solvers import ModelSolver
-from core.quantize.pipeline.stream import quantized_linears, solve, stored_dtypes
+from core.quantize.pipeline.stream import quantized_linears, solve
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.allocate import Assignment, Choice, least_loss, least_size
 from core.quantize.whole.reuse import conditions, measured_before
