@@ -26,8 +26,8 @@ from core.kvcache.measure.scheme_bench import Bench, refused_row
 from core.kvcache.result import KvCacheResult, KvRow
 from core.kvcache.spec import KvCacheSpec
 from core.measure.peak_memory import peak_rss_bytes
-from core.models.arithmetic import arithmetic
 from core.models.resolve import resolve
+from core.models.stream.arithmetic import arithmetic
 from core.text import Corpus
 
 _UNTRAINED = (

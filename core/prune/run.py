@@ -15,10 +15,10 @@ from core.evaluate.compared import Evaluation, Measured
 from core.formats.writing.output import check_output
 from core.formats.writing.readme import write_readme
 from core.measure.peak_memory import peak_rss_bytes
-from core.models.arithmetic import arithmetic
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.source import ModelSource, require_folder
+from core.models.stream.arithmetic import arithmetic
 from core.models.stream.streaming import StreamedModel
 from core.prune.check import FitCheck, check
 from core.prune.methods import METHODS

@@ -10,10 +10,10 @@ from core.evaluate.compared import Evaluation, Measured
 from core.formats.writing.readme import write_readme
 from core.formats.writing.shards import check_output
 from core.measure.peak_memory import peak_rss_bytes
-from core.models.arithmetic import arithmetic
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.source import require_folder
+from core.models.stream.arithmetic import arithmetic
 from core.models.stream.streaming import StreamedModel
 from core.quantize.check import check
 from core.quantize.methods import METHODS

@@ -26,9 +26,9 @@ from core.kvcache.why.projections import counted
 from core.kvcache.why.result import CostParts, GrowthFit, KvCacheWhyResult, LengthFigures
 from core.kvcache.why.spec import KvCacheWhySpec
 from core.measure.peak_memory import peak_rss_bytes
-from core.models.arithmetic import arithmetic
 from core.models.kv_geometry import Geometry
 from core.models.resolve import resolve
+from core.models.stream.arithmetic import arithmetic
 from core.runtime.decoder import Decoder
 from core.runtime.module import ModuleDecoder
 from core.runtime.opening import open_decoder

@@ -19,11 +19,11 @@ from core.errors import RequestError
 from core.evaluate.compared import Evaluation
 from core.evaluate.result import Divergence
 from core.measure.peak_memory import peak_rss_bytes
-from core.models.arithmetic import arithmetic
 from core.models.card import ModelCard
 from core.models.disk.headers import model_tensors
 from core.models.resolve import resolve
 from core.models.source import require_folder
+from core.models.stream.arithmetic import arithmetic
 from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.errors import OutputError, WeightError, output_error, weight_error

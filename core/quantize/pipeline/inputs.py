@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from core.calibration.windows import windows_for
-from core.models.arithmetic import arithmetic
 from core.models.card import ModelCard
 from core.models.source import ModelSource
+from core.models.stream.arithmetic import arithmetic
 from core.numerics.products import multiplies_bfloat16
 from core.quantize.methods import METHODS
 from core.quantize.spec import QuantizeSpec
