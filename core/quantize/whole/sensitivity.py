@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.calibration.blocks import Block, CalibratedBlock
+from core.calibration.probe import Probe
 from core.calibration.statistics import InputStatistics
-from core.errors import RunFailed
-from core.evaluate.logits.scores import kl_divergence, rows
-from core.models.stream.streaming import BlockInputs, StreamedModel
+from core.models.stream.streaming import StreamedModel
 from core.numerics.stored import StoredWeight
 from core.sanitize import clean
 
@@ -29,7 +27,6 @@ OnStep = Callable[[str], None]
 
 HELD_BYTES = {"cpu": 192 * 2**20, "cuda": 8 * 2**30}
 """Hidden states of waiting variants, by the kind of device."""
-_LOGIT_BYTES = {"cpu": 16 * 2**20, "cuda": 1024 * 2**20}
 
 
 @dataclass(frozen=True)
@@ -101,10 +98,10 @@ def sensitivities(
                     waiting.append(variant)
                     on_step(f"measuring {clean(variant.linear, limit=200)} at {variant.bits} bits")
                     if len(waiting) >= capacity:
-                        yield from probe.measured(waiting, block.index + 1)
+                        yield from _measured(probe, waiting, block.index + 1)
                         waiting = []
         base = probe.run(block.module, base, block.index)
-    yield from probe.measured(waiting, streamed.n_blocks)
+    yield from _measured(probe, waiting, streamed.n_blocks)
 
 
 def _variants(
@@ -123,75 +120,11 @@ def _variants(
         yield _Variant(stored, first, bits, weight.nbytes, original.numel(), hidden)
 
 
-class Probe:
-    """Windows of tokens and what the original model makes of them.
-
-    Args:
-        streamed: the original model; its blocks are read and let go once here.
-        windows: tokens int64 [N, T].
-        between: called often; may raise to cancel.
-    """
-
-    def __init__(self, streamed: StreamedModel, windows: Tensor, between: Callable[[], None] = lambda: None) -> None:
-        self.streamed, self._between = streamed, between
-        self._inputs: BlockInputs = streamed.capture(windows)
-        self.entering: Tensor = self._inputs.hidden
-        """[N, T, H]: what the first block is given."""
-        self._final = self._through([self.entering], 0)[0]
-
-    def stored_name(self, block: Block, linear: str) -> str:
-        """Name in the checkpoint, without `.weight`, of a linear of a block."""
-        return self.streamed.checkpoint_name(f"{self.streamed.block_prefix(block.index)}{linear}.weight").removesuffix(".weight")
-
-    @torch.no_grad()
-    def run(self, block: nn.Module, hidden: Tensor, index: int) -> Tensor:
-        """Output of block `index` for hidden states [N, T, H] of all windows."""
-        self._between()
-        return self.streamed.run_block(block, hidden, index, self._inputs)
-
-    def measured(self, variants: Sequence[_Variant], first: int) -> Iterator[Sensitivity]:
-        """The divergences of variants whose hidden states are about to enter block `first`; those are given up."""
-        hidden = [variant.hidden for variant in variants]
-        for variant in variants:
-            variant.hidden = variant.hidden.new_empty(0)
-        divergences = self.divergences(self._through(hidden, first))
-        for variant, kl in zip(variants, divergences, strict=True):
-            yield Sensitivity(variant.linear, variant.shares, variant.bits, variant.bytes, variant.weights, kl)
-
-    @torch.no_grad()
-    def divergences(self, final: Sequence[Tensor]) -> list[float]:
-        """Mean KL divergence from the original, in nats per token, of models with these outputs [N, T, H] of the last block."""
-        if not final:
-            return []
-        count, length, _ = self._final.shape
-        sums = [0.0] * len(final)
-        for piece in self._pieces(count, length):
-            expected = rows(self.streamed.logits(self._final[piece].to(self.streamed.dtype)).flatten(0, 1))
-            # One model at a time: its figure must not depend on which others are measured with it.
-            for index, hidden in enumerate(final):
-                self._between()
-                logits = self.streamed.logits(hidden[piece].to(self.streamed.dtype)).flatten(0, 1)
-                sums[index] += float(kl_divergence(expected, rows(logits)).sum())
-        self.streamed.release_outer()
-        means = [total / (count * length) for total in sums]
-        if not all(map(isfinite, means)):
-            raise RunFailed("logits on the calibration text contain NaN or Inf: the checkpoint is damaged, or overflows its dtype")
-        return means
-
-    def _pieces(self, count: int, length: int) -> Iterator[tuple[slice, slice]]:
-        """Windows and positions whose logits are made at once."""
-        vocabulary = int(self.streamed.config.get_text_config().vocab_size)
-        tokens = max(_LOGIT_BYTES.get(self.streamed.device.type, _LOGIT_BYTES["cpu"]) // (4 * vocabulary), 1)
-        windows, positions = max(tokens // length, 1), min(tokens, length)
-        for first in range(0, count, windows):
-            for begin in range(0, length, positions):
-                yield slice(first, first + windows), slice(begin, begin + positions)
-
-    def _through(self, hidden: list[Tensor], first: int) -> list[Tensor]:
-        """Hidden states after the last block."""
-        for index in range(first, self.streamed.n_blocks):
-            block = self.streamed.load_block(index)
-            for place, one in enumerate(hidden):
-                hidden[place] = self.run(block, one, index)
-            self.streamed.release_block(index)
-        return hidden
+def _measured(probe: Probe, variants: Sequence[_Variant], first: int) -> Iterator[Sensitivity]:
+    """The divergences of variants whose hidden states are about to enter block `first`; those are given up."""
+    hidden = [variant.hidden for variant in variants]
+    for variant in variants:
+        variant.hidden = variant.hidden.new_empty(0)
+    divergences = probe.divergences(probe.through(hidden, first))
+    for variant, kl in zip(variants, divergences, strict=True):
+        yield Sensitivity(variant.linear, variant.shares, variant.bits, variant.bytes, variant.weights, kl)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import RequestError
-from core.quantize.whole import allocate
+from core.measure import knapsack
 from core.quantize.whole.allocate import Assignment, Choice, least_loss, least_size
 
 CHOICES = st.lists(
@@ -89,7 +89,7 @@ def test_with_too_many_partial_sums_the_answer_is_good_and_says_so(monkeypatch: 
     choices = [[Choice(b, int(generator.integers(1, 10**6)), float(generator.random())) for b in range(2, 7)] for _ in range(12)]
     budget = sum(min(choice.bytes for choice in of_linear) for of_linear in choices) + 1_500_000
     best = least_loss(choices, budget)
-    monkeypatch.setattr(allocate, "_STATES", 4)
+    monkeypatch.setattr(knapsack, "_STATES", 4)
     thinned = least_loss(choices, budget)
     assert best.exact
     assert not thinned.exact

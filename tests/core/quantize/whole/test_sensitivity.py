@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.calibration import probe
 from core.calibration.blocks import calibrated_blocks
 from core.errors import Cancelled, RunFailed
 from core.models.stream.streaming import StreamedModel, load_model
 from core.numerics.grid import Grid
 from core.numerics.stored import StoredWeight
 from core.quantize.linear import rtn
-from core.quantize.whole import sensitivity
 from core.quantize.whole.sensitivity import Sensitivity, sensitivities
 from tests.core.evaluate.measure import divergence
 
@@ -72,7 +72,7 @@ def test_fewer_bits_cost_more(tiny_llama_dir: Path) -> None:
 @pytest.mark.parametrize("logit_bytes", [4 * 320, 4 * 320 * 50])
 def test_few_logits_at_once_give_the_same_figures(logit_bytes: int, tiny_llama_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = measure(tiny_llama_dir)
-    monkeypatch.setattr(sensitivity, "_LOGIT_BYTES", {"cpu": logit_bytes})
+    monkeypatch.setattr(probe, "_LOGIT_BYTES", {"cpu": logit_bytes})
     for one, other in zip(expected, measure(tiny_llama_dir), strict=True):
         assert one.kl == pytest.approx(other.kl, rel=1e-3, abs=1e-8)
 
