@@ -18,6 +18,7 @@ from core.models.config.attention_kinds import AttentionKinds, attention_kinds
 from core.models.config.cache_blocks import CacheBlock, cache_blocks
 from core.models.config.families import EXACT
 from core.models.config.normal_config import NormalConfig, normalize
+from core.models.config.per_block import fields_per_block
 from core.models.config.quantization import quantization_of
 from core.models.disk.files import read_object, shown
 from core.models.disk.headers import TensorLocation, model_tensors
@@ -46,6 +47,7 @@ class LinearShape(BaseModel):
     """How many of them all blocks have together."""
     expert: bool = False
     """One of a mixture's experts, which transformers fuses into one tensor, whatever the files do."""
+    bias: bool = False
 
 
 class KvBlocks(BaseModel):
@@ -113,6 +115,9 @@ class ModelCard(BaseModel):
     quantization: dict[str, object] | None = None
     chat_template: bool = False
     linears: tuple[LinearShape, ...] = ()
+    per_block: tuple[str, ...] = ()
+    """Fields of the configuration that describe blocks one by one, or couple them: lists as long as there are blocks, shared caches, blocks that
+    predict further tokens."""
 
     @property
     def quant_method(self) -> str:
@@ -186,6 +191,7 @@ class ModelCard(BaseModel):
             quantization=_cleaned(quantization) if isinstance(quantization, dict) else None,
             chat_template=template,
             linears=count.linears,
+            per_block=tuple(clean(name, limit=80) for name in fields_per_block(normal)),
         )
 
     @property
@@ -295,6 +301,7 @@ def _linears_of_config(config: NormalConfig) -> tuple[LinearShape, ...]:
             in_features=matrix.in_features,
             count=matrix.count,
             expert=".experts." in matrix.name,
+            bias=matrix.bias,
         )
         for matrix in blueprint.block_linears(config)
     )
@@ -304,7 +311,7 @@ def _linears_of_shapes(shapes: Mapping[str, Shape], config: NormalConfig) -> tup
     """Matrices in the decoder blocks, equal ones of one name summed; GPT-2 stores its transposed. Experts in one tensor are matrices each."""
     transposed = config.model_type in {"gpt2", "openai-gpt"}
     experts = config.optional_count("num_experts") or 0
-    found = Counter[tuple[str, int, int, bool]]()
+    found = Counter[tuple[str, int, int, bool, bool]]()
     for name, shape in shapes.items():
         match = _IN_BLOCK.search(name)
         fused = len(shape) == 3 and ("experts" in name or shape[0] == experts)
@@ -312,10 +319,11 @@ def _linears_of_shapes(shapes: Mapping[str, Shape], config: NormalConfig) -> tup
             continue
         rows, columns = (shape[-1], shape[-2]) if transposed else shape[-2:]
         suffix = clean(_EXPERT.sub(".experts.", match[2]), limit=120)
-        found[suffix, rows, columns, fused or _EXPERT.search(name) is not None] += shape[0] if fused else 1
+        biased = f"{name.removesuffix('weight')}bias" in shapes
+        found[suffix, rows, columns, fused or _EXPERT.search(name) is not None, biased] += shape[0] if fused else 1
     return tuple(
-        LinearShape(name_suffix=name, out_features=out, in_features=width, count=count, expert=expert)
-        for (name, out, width, expert), count in found.items()
+        LinearShape(name_suffix=name, out_features=out, in_features=width, count=count, expert=expert, bias=bias)
+        for (name, out, width, expert, bias), count in found.items()
     )
 
 
