@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.errors import LlmoptError
+from core.prune.compare.result import PruneCompareResult
 from core.prune.naming import scheme_name
 from core.prune.result import PruneResult
 from core.prune.spec import PruneSpec
@@ -16,6 +17,13 @@ def of_run(run: Run) -> Iterator[Candidate]:
     """The one pruned model of a run."""
     if (result := run.result_as(PruneResult)) is not None:
         yield Candidate(_title(run, result), result.method, result.metrics.model_dump(), result.evaluation)
+
+
+def of_comparison(run: Run) -> Iterator[Candidate]:
+    """Every row. Its checkpoint was only measured."""
+    if (result := run.result_as(PruneCompareResult)) is not None:
+        for row in result.rows:
+            yield Candidate(row.name, row.method, row.model_dump() | {"bytes_after": row.bytes}, result.evaluation, checkpoint=False)
 
 
 def _title(run: Run, result: PruneResult) -> str:
