@@ -30,8 +30,9 @@ class Probe:
 
     def __init__(self, streamed: StreamedModel, windows: Tensor, between: Callable[[], None] = lambda: None) -> None:
         self.streamed, self._between = streamed, between
-        self._inputs: BlockInputs = streamed.capture(windows)
-        self.entering: Tensor = self._inputs.hidden
+        self.inputs: BlockInputs = streamed.capture(windows)
+        """What the blocks are given."""
+        self.entering: Tensor = self.inputs.hidden
         """[N, T, H]: what the first block is given."""
         self._final = self.through([self.entering], 0)[0]
 
@@ -43,7 +44,7 @@ class Probe:
     def run(self, block: nn.Module, hidden: Tensor, index: int) -> Tensor:
         """Output of block `index` for hidden states [N, T, H] of all windows."""
         self._between()
-        return self.streamed.run_block(block, hidden, index, self._inputs)
+        return self.streamed.run_block(block, hidden, index, self.inputs)
 
     @torch.no_grad()
     def divergences(self, final: Sequence[Tensor]) -> list[float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from core.models.stream.streaming import StreamedModel
-from core.prune.allocate import over_all
+from core.prune.allocate import atp_search, over_all, owl, sensitivity
 from core.prune.spec import PruneSpec
 from core.runs.steps import Steps
 
@@ -31,7 +31,12 @@ class Rule:
 UNIFORM = Rule(_one_for_all)
 GLOBAL = Rule(over_all.shares, lambda blocks: blocks)
 
-RULES: dict[str, Rule] = {"uniform": UNIFORM}
+RULES: dict[str, Rule] = {
+    "uniform": UNIFORM,
+    "owl": Rule(owl.shares, lambda blocks: blocks),
+    "atp": Rule(atp_search.shares, lambda _blocks: atp_search.TRIALS),
+    "sensitivity": Rule(sensitivity.shares, sensitivity.steps_of),
+}
 
 
 def rule_of(spec: PruneSpec) -> Rule:

@@ -47,7 +47,8 @@ class Method:
         """Whether calibration text is read."""
         if self.calibration == "criterion":
             return request.criterion != "norm" or request.compensation != "none"
-        return self.calibration == "yes" or request.swaps > 0 or request.refit or request.allocation in ("owl", "sensitivity")
+        searched = request.allocation in ("owl", "sensitivity") or (request.allocation == "atp" and request.atp_step is None)
+        return self.calibration == "yes" or request.swaps > 0 or request.refit or searched
 
     def refusal(self, request: Request) -> str | None:
         """What does not fit together in a request, whatever the model; None when all does."""

@@ -24,6 +24,7 @@ class Request:
     scope: Scope
     within_block: Inputs
     allocation: Allocation
+    atp_step: float | None
     heads: HeadAxis
     compensation: Compensation
     multiple_of: int
