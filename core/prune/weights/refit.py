@@ -12,6 +12,8 @@ from core.numerics.products import product_nt
 
 _ROWS = 1024
 """Rows of a weight that are solved at once."""
+_SETTLED = 1e-13
+"""Share of the squared first residual at which a row is done."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def refit(weight: Tensor, removed: Tensor, hessian: Tensor, *, damp: float = 0.0
         hessian: float32 [in, in], (2/N) Σ x xᵀ of the inputs.
         damp: added to the diagonal, as a share of its mean.
         start: float32 [out, in] to begin at, for example the result of SparseGPT; None: `weight`.
-        steps: most steps of conjugate gradients; a part of the rows ends earlier where a step lowers its error by less than a 100,000th.
+        steps: most steps of conjugate gradients; a part of the rows ends earlier where a step lowers its error by less than a 10,000th.
 
     Returns:
         float32 [out, in]: B, zero where removed, that lowers ½ tr((W - B) H_damped (W - B)ᵀ).
@@ -59,7 +61,7 @@ def refit(weight: Tensor, removed: Tensor, hessian: Tensor, *, damp: float = 0.0
     return found
 
 
-def on_support(target: Tensor, start: Tensor, removed: Tensor, gram: Tensor, *, steps: int = 100, tolerance: float = 1e-5) -> Tensor:
+def on_support(target: Tensor, start: Tensor, removed: Tensor, gram: Tensor, *, steps: int = 100, tolerance: float = 1e-4) -> Tensor:
     """Minimize (T - B) G (T - B)ᵀ over B, zero where removed, from `start`.
 
     Args:
@@ -89,10 +91,11 @@ def _descend(target: Tensor, result: Tensor, removed: Tensor, gram: Tensor, step
     residual.masked_fill_(removed, 0)
     direction = residual.clone()
     squared = residual.square().sum(dim=1, keepdim=True)
+    settled = _SETTLED * squared  # below it, float32 would divide rounding by rounding
     for _ in range(steps):
         curved = product_nt(direction, gram).masked_fill_(removed, 0)
         curvature = (curved * direction).sum(dim=1, keepdim=True)
-        length = torch.where(curvature > 0, squared / curvature, 0)
+        length = torch.where((squared > settled) & (curvature > 0), squared / curvature, 0)
         result.addcmul_(direction, length)
         residual.addcmul_(curved, length, value=-1)
         lowered = float((length * squared).sum(dtype=torch.float64))
