@@ -15,7 +15,7 @@ from core.formats.gguf.read.opening import file_tokenizer, open_gguf
 from core.formats.layouts.compressed_tensors.config_groups import ConfigGroups
 from core.formats.registry import FORMATS, read_format
 from core.formats.weights import QuantizedWeights
-from core.models.config.quantization import quantization_of
+from core.models.config.quantization import quantization_of, stated_where
 from core.models.consistency import of_the_cache
 from core.models.disk.files import read_object, shown
 from core.models.disk.headers import model_tensors
@@ -120,7 +120,8 @@ def quantized_weights(folder: Path) -> QuantizedWeights | None:
     Raises:
         RequestError: a format that cannot be read, tensors of it that belong to no linear, or none at all.
     """
-    config = quantization_of(read_object(folder / "config.json"), folder)
+    contents = read_object(folder / "config.json")
+    config = quantization_of(contents, folder)
     if config is None:
         return None
     weights = QuantizedWeights(folder, read_format(config, folder), torch.float32)
@@ -133,9 +134,10 @@ def quantized_weights(folder: Path) -> QuantizedWeights | None:
             "parts of that linear are missing or stored twice, fetch the checkpoint again"
         )
     if not weights.linears:
+        where = stated_where(contents, folder)
         raise RequestError(
-            f"{shown(folder / 'config.json')} says that the weights are quantized ({weights.format.name}), but no "
-            "tensor is: remove quantization_config from it, or fetch the checkpoint again"
+            f"{shown(where)} says that the weights are quantized ({weights.format.name}), but no tensor is: "
+            f"remove {'quantization_config from it' if where.name == 'config.json' else 'it'}, or fetch the checkpoint again"
         )
     return weights
 

@@ -20,6 +20,7 @@ from core.models.config.families import EXACT
 from core.models.config.normal_config import NormalConfig, normalize
 from core.models.config.per_block import fields_per_block
 from core.models.config.quantization import quantization_of
+from core.models.disk.codes import check_numbers, check_scales
 from core.models.disk.files import read_object, shown
 from core.models.disk.headers import TensorLocation, model_tensors
 from core.models.logical import Shape, logical_shapes, own_head
@@ -126,12 +127,19 @@ class ModelCard(BaseModel):
 
     @classmethod
     def from_folder(cls, path: Path, name: str | None = None) -> Self:
-        """Read the card of a Hugging Face model folder. Raises RequestError: no or a damaged config.json, no or damaged safetensors."""
+        """Read the card of a Hugging Face model folder.
+
+        Raises:
+            RequestError: no or a damaged config.json, no or damaged safetensors, or codes of quantized weights without a word on their scheme.
+        """
         if not path.is_dir():
             raise RequestError(f"{shown(path)} is not a folder: give a folder with config.json and safetensors weights")
         config = read_object(path / "config.json")
         quantization = quantization_of(config, path)
         tensors = model_tensors(path)
+        if quantization is None:
+            check_numbers(tensors, path)
+            check_scales(tensors, path)
         files = {location.file for location in tensors.values()}
         template = (path / "chat_template.jinja").exists() or (path / "chat_template.json").exists() or _has_template(path / "tokenizer_config.json")
         try:
@@ -160,7 +168,7 @@ class ModelCard(BaseModel):
         normal = normalize(config)
         kinds = attention_kinds(normal)
         quantization = quantization_of(config)
-        shapes = logical_shapes(tensors, quantization, normal.layers) if tensors else None
+        shapes = logical_shapes(tensors, quantization, normal.layers, normal.model_type) if tensors else None
         tied = blueprint.tied_embeddings(normal) and not own_head(tensors)
         count = _counted(config, normal, shapes, tied)
         return cls(

@@ -11,6 +11,7 @@ from core.errors import RequestError
 from core.models.config.normal_config import NormalConfig
 from core.models.disk.files import shown
 from core.models.disk.headers import TensorLocation
+from core.models.logical import DERIVED
 from core.models.structure import decoder_path
 from core.sanitize import clean
 
@@ -20,12 +21,8 @@ if TYPE_CHECKING:
 
 _LONGEST_CONTEXT = 2**27
 
-_PACKED = (".qweight", ".weight_packed", ".codebooks")
-_NUMBERS = ("F64", "F32", "F16", "BF16", "computed")
 _PARTS_OF_CODES = re.compile(r"(scale|scales|scale_inv|zero_?points?|q?zeros|g_idx|absmax|quant_map|quant_state|SCB|qweight|weight_packed|amax)\b")
 
-_DERIVED = re.compile(r"(inv_freq|_cached|position_ids|embed_positions\.weights|\.version|(attn|attention)\.(bias|masked_bias|causal_mask))$")
-"""Buffers that older versions of transformers saved and that are computed now."""
 _OF_THE_CACHE = re.compile(r"(\b[qkv]_scale|\bkv_scale|\b[qkv]_proj\.output_scale|\bprob_output_scale|\b[qkv]_zero_point)$")
 _OTHER_PARTS = re.compile(
     r"(vision|visual|image|video|audio|speech|talker|code2wav|token2wav|projector|connector|mtp|nextn|eagle|medusa|"
@@ -61,18 +58,6 @@ def check_consistent(config: NormalConfig, tensors: Mapping[str, TensorLocation]
             raise _mismatch(folder, name, value)
 
 
-def check_numbers(tensors: Mapping[str, TensorLocation], folder: Path) -> None:
-    """Nothing, when the tensors that are taken as they are hold numbers. Raises RequestError: naming one that holds codes of quantized weights."""
-    for name, location in tensors.items():
-        dtype = location.info.dtype
-        codes = dtype.startswith(("F8", "F6", "F4")) or (name.endswith("weight") and dtype not in _NUMBERS)
-        if codes or name.endswith(_PACKED):
-            raise RequestError(
-                f"the tensor {clean(name, limit=200)!r} in {shown(folder)} is quantized ({dtype}), but config.json has no quantization_config that "
-                "covers it: fetch config.json, or quantize_config.json next to it, again"
-            )
-
-
 def check_taken(model: PreTrainedModel, unexpected: Mapping[str, str], folder: Path, read: Callable[[str], Tensor]) -> None:
     """Nothing, when tensors for which the model has no place do not change what it predicts.
 
@@ -105,7 +90,7 @@ def _what_matters(model: PreTrainedModel) -> Callable[[str], bool]:
     ignored = [re.compile(pattern) for pattern in getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()]
 
     def matters(name: str) -> bool:
-        if _DERIVED.search(name) or of_the_cache(name) or any(pattern.search(name) for pattern in ignored):
+        if DERIVED.search(name) or of_the_cache(name) or any(pattern.search(name) for pattern in ignored):
             return False
         parts = name.split(".")
         above = [path for end in range(1, len(parts)) if (path := ".".join(parts[:end])) in modules]

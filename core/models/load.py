@@ -11,7 +11,8 @@ import torch
 from core.errors import LlmoptError, RequestError
 from core.models.config.normal_config import normalize
 from core.models.config.quantization import quantization_of
-from core.models.consistency import check_consistent, check_numbers, check_taken
+from core.models.consistency import check_consistent, check_taken
+from core.models.disk.codes import check_numbers
 from core.models.disk.files import read_object, reason, shown
 from core.models.disk.headers import model_tensors, weight_files
 from core.models.disk.tensors import TensorReader, check_finite

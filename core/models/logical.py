@@ -21,28 +21,41 @@ _SCALES = re.compile(
     r"|\.nested_absmax|\.nested_quant_map|\.quant_state\.bitsandbytes__\w+|\.codebooks|\.weight_chan_scale|\.pre_quant_scale)$"
 )
 """What quantization tools store next to the codes of a weight, and no parameter of a model is called."""
-_BUFFERS = re.compile(
-    r"(?:rotary_emb\.inv_freq|\.attn\.bias|\.attn\.masked_bias|\.attention\.(?:masked_)?bias|(?<!moe_statics)\.e_score_correction_bias)$"
+DERIVED = re.compile(
+    r"(?:inv_freq|\b(?:cos|sin)(?:_cached)?|_cached|rope\.freqs|freqs_cis|(?:^|\.)position_ids|embed_positions\.weights|\.version|causal_mask"
+    r"|(?:^|\.)(?:self_|cross)?(?:attn|attention)\.(?:bias|masked_bias)|(?:alibi|attn|attention|model)\.slopes|num_batches_tracked)$"
 )
+"""Buffers that older versions of transformers saved and that are computed now."""
+_BUFFERS = re.compile(
+    r"(?:(?<!moe_statics)\.e_score_correction_bias|\.expert_bias|\.balancing_biases|\.tid2eid|\.layer_scalar|\.act_fn\.(?:beta|eps)"
+    r"|\.(?:slope_rate|query_decay|key_decay|diagonal_decay)|\.[kv]_scale)$"
+)
+"""Buffers of today's models that are saved with the parameters, and scales of the KV cache."""
+_LEARNED = {"afmoe": ".expert_bias", "laguna": ".e_score_correction_bias"}
+"""Families in which one of them is a parameter."""
 _SPARE_BLOCK = re.compile(r"^(?:model\.)?(?:language_model\.)?(?:model\.)?layers\.(\d+)\.")
 _LARGEST_SMALL = 2**16
 
 
-def logical_shapes(tensors: Mapping[str, TensorLocation], quantization: Mapping[str, object] | None, layers: int) -> dict[str, Shape] | None:
+def logical_shapes(
+    tensors: Mapping[str, TensorLocation], quantization: Mapping[str, object] | None, layers: int, family: str = ""
+) -> dict[str, Shape] | None:
     """Shape of each parameter by its name in a plain checkpoint, from what the files hold.
 
     Args:
         tensors: of the folder.
         quantization: its `quantization_config`.
         layers: decoder blocks; more of them in the files are drafts of later tokens, which are not part of the model.
+        family: the `model_type` of the decoder.
 
     Returns:
         Shapes as torch has them; those of codes whose matrix is not stored are right only in their product. None for codes of an unknown kind.
     """
     shapes: dict[str, Shape] = {}
-    quantized = quantization is not None
+    quantized, learned = quantization is not None, _LEARNED.get(family, "\0")
     for name, location in tensors.items():
-        if _BUFFERS.search(name) or (quantized and _SCALES.search(name)) or name.startswith("mtp."):
+        buffer = DERIVED.search(name) or (_BUFFERS.search(name) and not name.endswith(learned))
+        if buffer or (quantized and _SCALES.search(name)) or name.startswith("mtp."):
             continue
         spare = _SPARE_BLOCK.match(name)
         if spare is not None and int(spare[1]) >= layers:
@@ -224,10 +237,11 @@ def head_and_embedding(names: Iterable[str]) -> tuple[str | None, str | None]:
     return heads, embeddings
 
 
-_HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out)\.weight$")
-_CODED_HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out)\.(?:qweight|weight_packed|codes|weight\.absmax|SCB|weight_scale\w*)$")
+_HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out|output_projection)\.weight$")
+_CODED_HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out|output_projection)\.(?:qweight|weight_packed|codes|weight\.absmax|SCB|weight_scale\w*)$")
 _EMBEDDING = re.compile(
-    r"(?:^|^model\.|language_model\.|decoder\.|transformer\.|gpt_neox\.|backbone\.)(?:embed_tokens|wte|word_embeddings|embed_in)\.weight$"
+    r"(?:^|^model\.|language_model\.|decoder\.|transformer\.|gpt_neox\.|gpt_neox_japanese\.|backbone\.|biogpt\.|rwkv\.)"
+    r"(?:embed_tokens|wte|w|word_embeddings|embed_in|tokens_embed|embeddings)\.weight$"
 )
 _STEP = 2**22
 

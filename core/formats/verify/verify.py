@@ -78,6 +78,8 @@ def look_at_folder(folder: Path, book: CheckBook, on_tensor: OnTensor) -> Seen:
     files = model_tensors(folder)
     seen = Seen("plain", "not quantized", 0, 0, 0, sum(location.info.nbytes for location in files.values()), False)
     weights = _open_weights(folder, book)
+    if weights is None and book.failed:
+        seen.format, seen.scheme = "unknown", "not read"
     if weights is not None:
         seen.format, seen.scheme = weights.format.name, weights.format.scheme
         _look_at_linears(weights, seen, book, on_tensor)

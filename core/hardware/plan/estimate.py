@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from core.errors import RequestError
-from core.hardware.plan.formats import KV_FORMATS, STORED, WEIGHT_FORMATS, KvFormat, WeightBytes, kv_format, weight_bytes
+from core.hardware.plan.formats import KV_FORMATS, STORED, WEIGHT_FORMATS, KvFormat, WeightBytes, kv_format, usual_weights, weight_bytes
 from core.hardware.plan.machine import Gpu, Machine
 from core.hardware.snapshot import GIBIBYTE, MEBIBYTE
 from core.models.card import ModelCard
@@ -122,7 +122,7 @@ def estimate(
     *,
     context: int = 4096,
     concurrency: int = 1,
-    weights: str = "bf16",
+    weights: str | None = None,
     kv: str = "fp16",
     tensor_parallel: int = 1,
     place: Place | None = None,
@@ -134,7 +134,7 @@ def estimate(
         machine: where it shall run.
         context: tokens of each sequence, prompt and answer together.
         concurrency: sequences at once.
-        weights: key of `formats.WEIGHT_FORMATS`, or `stored` for the files as they are.
+        weights: key of `formats.WEIGHT_FORMATS`, or `stored` for the files as they are; default: `formats.usual_weights`.
         kv: key of `formats.KV_FORMATS`.
         tensor_parallel: GPUs that share the model.
         place: gpu or memory; default: gpu where there is one.
@@ -144,7 +144,7 @@ def estimate(
     """
     _check(card, machine, context, concurrency, tensor_parallel, place)
     gpu = _smallest(machine.gpus) if place != "memory" and machine.gpus else None
-    plan = _Plan(card, gpu, weight_bytes(card, weights), kv_format(kv), tensor_parallel if gpu is not None else 1)
+    plan = _Plan(card, gpu, weight_bytes(card, weights or usual_weights(card)), kv_format(kv), tensor_parallel if gpu is not None else 1)
     capacity, kept = _capacity(plan, machine)
     lines = _lines(plan, context, concurrency)
     total = sum(line.bytes for line in lines)
@@ -197,11 +197,11 @@ class CacheRoom:
         return self.capacity - self.kept_free.bytes - self.weights.bytes - self.runtime.bytes - activations
 
 
-def cache_room(card: ModelCard, machine: Machine, *, weights: str = "bf16", tensor_parallel: int = 1, place: Place | None = None) -> CacheRoom:
+def cache_room(card: ModelCard, machine: Machine, *, weights: str | None = None, tensor_parallel: int = 1, place: Place | None = None) -> CacheRoom:
     """The budget of `estimate` without its cache, for schemes that have formulas of their own; arguments and errors as of `estimate`."""
     _check(card, machine, 1, 1, tensor_parallel, place)
     gpu = _smallest(machine.gpus) if place != "memory" and machine.gpus else None
-    plan = _Plan(card, gpu, weight_bytes(card, weights), kv_format("fp16"), tensor_parallel if gpu is not None else 1)
+    plan = _Plan(card, gpu, weight_bytes(card, weights or usual_weights(card)), kv_format("fp16"), tensor_parallel if gpu is not None else 1)
     capacity, kept = _capacity(plan, machine)
     weight_line, _, _, runtime = _lines(plan, 1, 1)
     device = gpu.name if gpu is not None else (machine.cpu or "CPU")

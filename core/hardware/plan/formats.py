@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from core.errors import RequestError
@@ -132,6 +132,7 @@ WEIGHT_ALIASES = {"fp16": "bf16", "float16": "bf16", "bfloat16": "bf16", "float3
     form.gguf.lower(): form.key for form in _FORMATS if form.gguf
 }
 STORED = "stored"
+USUAL = "bf16"
 """The weights as their files hold them now."""
 
 KV_FORMATS: dict[str, KvFormat] = {
@@ -164,6 +165,11 @@ def kv_format(key: str) -> KvFormat:
     if (found := KV_FORMATS.get(KV_ALIASES.get(name, name))) is None:
         raise RequestError(f"unknown KV-cache format {key[:40]!r}: choose one of {', '.join(KV_FORMATS)}")
     return found
+
+
+def usual_weights(card: ModelCard) -> str:
+    """The format that a model's weights are in when nobody says otherwise: that of a quantized checkpoint, else 16 bits."""
+    return USUAL if card.quantization is None else quantized_format(card)
 
 
 def weight_bytes(card: ModelCard, key: str) -> WeightBytes:
@@ -200,16 +206,27 @@ def quantized_format(card: ModelCard) -> str:
     bits = config.get("bits", config.get("w_bit"))
     method = str(config.get("quant_method", "")).lower()
     if method == "compressed-tensors":
-        return _COMPRESSED.get(str(config.get("format", "")), "bf16")
+        form = str(config.get("format", ""))
+        return _BY_BITS.get(_bits_of_groups(config), "w4a16") if form == "pack-quantized" else _COMPRESSED.get(form, USUAL)
     if method == "bitsandbytes":
         return "int8" if config.get("load_in_8bit") else "nf4"
-    if bits == 8 and method in {"gptq", "awq"}:
-        return "int8"
-    return _METHODS.get(method, "bf16")
+    if method in {"gptq", "awq"} and bits in (2, 3, 8):
+        return _BY_BITS[bits]
+    return _METHODS.get(method, USUAL)
+
+
+def _bits_of_groups(config: Mapping[str, object]) -> int:
+    """Bits of a compressed-tensors weight; 0 where the groups do not say the same."""
+    groups = config.get("config_groups")
+    weights = [group.get("weights") for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
+    found = {part.get("num_bits") for part in weights if isinstance(part, dict)}
+    only = found.pop() if len(found) == 1 else 0
+    return only if isinstance(only, int) else 0
 
 
 _METHODS = {"fp8": "fp8", "fbgemm_fp8": "fp8", "gptq": "gptq-int4", "awq": "awq-int4", "aqlm": "aqlm-2bit", "mxfp4": "nvfp4", "modelopt": "nvfp4"}
-_COMPRESSED = {"pack-quantized": "w4a16", "int-quantized": "int8", "float-quantized": "fp8", "nvfp4-pack-quantized": "nvfp4"}
+_BY_BITS = {2: "w2a16", 3: "w3a16", 4: "w4a16", 8: "int8"}
+_COMPRESSED = {"int-quantized": "int8", "float-quantized": "fp8", "nvfp4-pack-quantized": "nvfp4"}
 
 
 def _gguf_rest(kind: str, card: ModelCard, parameters: int) -> float:

@@ -127,7 +127,7 @@ def fit(
     *,
     context: int | None = None,
     concurrency: int = 1,
-    weights: str = "bf16",
+    weights: str | None = None,
     tensor_parallel: int = 1,
     place: Place | None = None,
     settings: SchemeSettings | None = None,
@@ -139,7 +139,7 @@ def fit(
         machine: where it shall run.
         context: tokens of a sequence; default: the model's context, at most 4096.
         concurrency: sequences at once.
-        weights: key of `core.hardware.plan.formats.WEIGHT_FORMATS`, or `stored`.
+        weights: key of `core.hardware.plan.formats.WEIGHT_FORMATS`, or `stored`; default: `usual_weights` there.
         tensor_parallel: GPUs that share the model.
         place: gpu or memory; default: gpu where there is one.
         settings: of the schemes.

@@ -68,7 +68,8 @@ def _heads_and_widths(config: NormalConfig, sliding: bool) -> tuple[int, int, in
     if sliding:
         width = config.optional_count("swa_head_dim") or width
         value = config.optional_count("swa_v_head_dim") or value
-        heads = config.optional_count("swa_num_key_value_heads") or heads
+        doubled = 2 * heads if config.model_type == "mimo_v2_flash" else heads
+        heads = config.optional_count("swa_num_key_value_heads") or doubled
     return heads, width, value or width
 
 

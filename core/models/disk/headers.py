@@ -187,9 +187,12 @@ def weight_files(folder: Path) -> WeightFiles:
 
 
 def _indexed(folder: Path, index: Path) -> WeightFiles:
-    weight_map = read_object(index, limit=MAX_INDEX_BYTES).get("weight_map")
+    contents = read_object(index, limit=MAX_INDEX_BYTES)
+    weight_map = contents.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map or not all(isinstance(file, str) for file in weight_map.values()):
         raise RequestError(f"{shown(index)} has no weight_map of names to files: the file is damaged, fetch it again")
+    if not isinstance(contents.get("metadata"), dict):
+        raise RequestError(f'{shown(index)} has no metadata, without which transformers does not read it: add "metadata": {{}}, or fetch it again')
     return WeightFiles(tuple(_inside(folder, file, index) for file in sorted(set(weight_map.values()))), tuple(weight_map))
 
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from core.errors import RequestError
 from core.models.config.normal_config import normalize
 from core.models.config.quantization import quantization_of
-from core.models.consistency import check_consistent, check_numbers, check_taken
+from core.models.consistency import check_consistent, check_taken
+from core.models.disk.codes import check_numbers
 from core.models.disk.files import read_object, shown
 from core.models.disk.headers import TensorLocation, model_tensors
 from core.models.disk.tensors import Reader

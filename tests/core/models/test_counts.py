@@ -256,6 +256,41 @@ def test_buffers_and_blocks_that_only_draft_are_no_parameters() -> None:
     assert logical_shapes(files, None, 2) == {"model.layers.1.mlp.up_proj.weight": (4, 4)}
 
 
+_SAVED_BUFFERS = ("apertus", "gemma4_text", "hy_v3", "kolibri1", "laguna", "afmoe", "minimax", "biogpt", "gpt2")
+
+
+@pytest.mark.parametrize("family", _SAVED_BUFFERS)
+def test_what_a_file_holds_besides_parameters_is_not_counted(family: str, tmp_path: Path) -> None:
+    """Biases of routers that no gradient reaches, decays, the constants of an activation; afmoe and laguna learn theirs."""
+    made: Any = CONFIG_MAPPING[family]
+    known = {name for part in made.__mro__ for name in getattr(part, "__annotations__", {})}
+    names = getattr(made, "attribute_map", {})
+    config = made(**{name: value for name, value in {**_SIZES, **_EXPERTS, **_SHARED}.items() if name in known or names.get(name) in known})
+    model = AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(tmp_path)
+    assert ModelCard.from_folder(tmp_path).parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("head", ["the embedding", "another"])
+@pytest.mark.parametrize(
+    ("family", "name", "embedding"), [("biogpt", "output_projection", "biogpt.embed_tokens"), ("ctrl", "lm_head", "transformer.w")]
+)
+def test_a_head_of_another_name_is_tied_as_transformers_ties_it(family: str, name: str, embedding: str, head: str, tmp_path: Path) -> None:
+    made: Any = CONFIG_MAPPING[family]
+    sizes = {"n_embd": 64, "n_layer": 1, "n_head": 4, "dff": 96, "n_positions": 64} if family == "ctrl" else {"num_hidden_layers": 1, **_NARROW}
+    AutoModelForCausalLM.from_config(made(vocab_size=320, **sizes)).save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors[f"{name}.weight"] = tensors[f"{embedding}.weight"] + (1 if head == "another" else 0)
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    card = ModelCard.from_folder(tmp_path)
+    assert card.parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert card.tied_embeddings == (model.get_output_embeddings().weight is model.get_input_embeddings().weight)
+
+
+_NARROW = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}
+
+
 @pytest.mark.slow
 def test_a_process_that_has_not_imported_torch_counts_alike_and_stays_without_it() -> None:
     config = plain(configured("nemotron"))

@@ -142,6 +142,13 @@ def an_empty_index(folder: Path, old: Tensors, _new: Tensors) -> None:
     (folder / INDEX_FILE).write_text('{"weight_map": {}}')
 
 
+def an_index_without_metadata(folder: Path, old: Tensors, _new: Tensors) -> None:
+    """transformers ends with a KeyError."""
+    only_shards(folder, old)
+    index = json.loads((folder / INDEX_FILE).read_text())
+    (folder / INDEX_FILE).write_text(json.dumps({"weight_map": index["weight_map"]}))
+
+
 def a_tensor_in_no_shard(folder: Path, old: Tensors, _new: Tensors) -> None:
     only_shards(folder, {name: tensor for name, tensor in old.items() if name != GATE}, index={GATE: ONE})
 
@@ -152,6 +159,7 @@ def a_tensor_in_no_shard(folder: Path, old: Tensors, _new: Tensors) -> None:
         (truncated_single, rf"{SINGLE_FILE} ends .*{INDEX_FILE} next to it"),
         (truncated_shard, rf"{TWO} ends"),
         (an_empty_index, "weight_map"),
+        (an_index_without_metadata, f"{INDEX_FILE} has no metadata"),
         (a_tensor_in_no_shard, GATE),
     ],
 )

@@ -36,7 +36,7 @@ def test_a_shard_its_index_and_a_gguf_file_too(tiny_llama_dir: Path, tmp_path: P
     index.write_text(POINTER)
     with pytest.raises(RequestError, match=r"index\.json is a Git LFS pointer"):
         resolve(str(tmp_path / "m"))
-    index.write_text('{"weight_map": {"a": "model-00001-of-00001.safetensors"}}')
+    index.write_text('{"metadata": {}, "weight_map": {"a": "model-00001-of-00001.safetensors"}}')
     (tmp_path / "m" / "model-00001-of-00001.safetensors").write_text(POINTER)
     with pytest.raises(RequestError, match=r"00001\.safetensors is a Git LFS pointer"):
         resolve(str(tmp_path / "m"))

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from core.errors import RequestError
 from core.formats.opening import open_streamed, open_whole
+from core.models.card import ModelCard
 from core.models.load import load_model
 from core.models.stream.streaming import StreamedModel
 
@@ -89,6 +90,50 @@ def test_unknown_methods_are_refused_wherever_they_are_stated(method: str | None
             read(folder)
 
 
+@pytest.mark.parametrize("name", [*CODES, "16 bits and scales"])
+def test_what_is_not_loaded_is_not_planned_for_either(name: str, tiny_llama_dir: Path, tmp_path: Path) -> None:
+    """`estimate`, `recommend` and the lists of models ask the card."""
+    scales = {f"{DOWN}.weight_scale": torch.ones(64, 1)}
+    folder = changed(tiny_llama_dir, tmp_path / "m", CODES.get(name, lambda tensors: tensors.update(scales)))
+    with pytest.raises(RequestError, match=rf"{DOWN}.*quantization_config"):
+        ModelCard.from_folder(folder)
+
+
+@pytest.mark.parametrize("stated", [{}, [], "fp8", ["fp8"], 8])
+@pytest.mark.parametrize("place", ["quantization_config", "compression_config"])
+def test_a_scheme_that_names_no_method_is_refused_by_all(place: str, stated: Any, tiny_llama_dir: Path, tmp_path: Path) -> None:
+    folder = changed(tiny_llama_dir, tmp_path / "m", lambda _: None, **{place: stated})
+    for read in (open_whole, open_streamed, load_model, ModelCard.from_folder):
+        with pytest.raises(RequestError, match=rf"config\.json has a {place} that states no method"):
+            read(folder)
+
+
+def test_a_file_for_keys_and_values_alone_leaves_the_weights_plain(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    folder = changed(tiny_llama_dir, tmp_path / "m", lambda _: None)
+    stated = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": None, "kv_cache_quant_algo": "FP8"}}
+    (folder / "hf_quant_config.json").write_text(json.dumps(stated))
+    expected = AutoModelForCausalLM.from_pretrained(tiny_llama_dir, dtype=torch.float32).state_dict()
+    for read in (open_whole, load_model):
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in read(folder, torch.float32).state_dict().items())
+    assert ModelCard.from_folder(folder).quantization is None
+
+
+@pytest.mark.parametrize(("file", "method"), [("quantize_config.json", "gptq"), ("quant_config.json", "awq")])
+def test_the_file_that_calls_plain_weights_quantized_is_named(file: str, method: str, tiny_llama_dir: Path, tmp_path: Path) -> None:
+    folder = changed(tiny_llama_dir, tmp_path / "m", lambda _: None)
+    (folder / file).write_text(json.dumps({"bits": 4, "group_size": 32}))
+    for read in (open_whole, open_streamed):
+        with pytest.raises(RequestError, match=rf"/{file} says that the weights are quantized \({method}\), but no tensor is: remove it"):
+            read(folder)
+
+
+def test_weights_of_64_bits_are_numbers(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    folder = changed(tiny_llama_dir, tmp_path / "m", lambda tensors: tensors.update({name: tensor.double() for name, tensor in tensors.items()}))
+    expected = AutoModelForCausalLM.from_pretrained(tiny_llama_dir, dtype=torch.float32).state_dict()
+    for model in (open_whole(folder, torch.float32), open_streamed(folder, torch.float32).load_whole()):
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
+
+
 UNEXPECTED: dict[str, str] = {
     "an adapter": f"{DOWN}.lora_A.weight",
     "a bias": f"{DOWN}.bias",
@@ -138,6 +183,10 @@ HARMLESS = (
     "v_head.summary.weight",
     "score.weight",
     "scaled_fp8",
+    "model.layers.0.self_attn.rope.freqs",
+    "model.layers.1.self_attn.rotary_emb.sin",
+    "model.causal_mask",
+    "transformer.alibi.slopes",
 )
 
 

@@ -22,7 +22,9 @@ def estimate(
         int | None, Parameter(help="Tokens per sequence, prompt and output together; default: 4096, or the model's if shorter")
     ] = None,
     concurrency: Annotated[int, Parameter(help="Sequences at once")] = 1,
-    weights: Annotated[str, Parameter(help="Format of the weights, or `stored` for the files as they are")] = "bf16",
+    weights: Annotated[
+        str | None, Parameter(help="Format of the weights, or `stored` for the files as they are; default: bf16, stored for a quantized model")
+    ] = None,
     kv: Annotated[str, Parameter(help="Format of the KV cache")] = "fp16",
     tensor_parallel: Annotated[int, Parameter(help="Tensor-parallel GPUs")] = 1,
     place: Annotated[Place | None, Parameter(help="Plan for the GPU or for main memory; default: the GPU if there is one")] = None,

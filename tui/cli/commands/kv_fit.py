@@ -22,7 +22,9 @@ def kv_cache_fit(
     *,
     context: Annotated[int | None, Parameter(help="Tokens per sequence; default: 4096, at most the model's")] = None,
     concurrency: Annotated[int, Parameter(help="Sequences at once")] = 1,
-    weights: Annotated[str, Parameter(help="Format of the weights, or `stored` for the files as they are")] = "bf16",
+    weights: Annotated[
+        str | None, Parameter(help="Format of the weights, or `stored` for the files as they are; default: bf16, stored for a quantized model")
+    ] = None,
     gpu: Gpu = None,
     memory: Annotated[float | None, Parameter(help="Plan for a GPU with this many GiB of memory instead")] = None,
     tensor_parallel: Annotated[int, Parameter(help="Tensor-parallel GPUs")] = 1,

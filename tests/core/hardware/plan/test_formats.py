@@ -8,7 +8,9 @@ import pytest
 from core.errors import RequestError
 from core.formats.gguf.blocks import BLOCK_BITS
 from core.formats.gguf.mix import Shape, matrix_bits
-from core.hardware.plan.formats import KV_FORMATS, STORED, WEIGHT_FORMATS, kv_format, quantized_format, weight_bytes, weight_format
+from core.hardware.plan.estimate import estimate
+from core.hardware.plan.formats import KV_FORMATS, STORED, WEIGHT_FORMATS, kv_format, quantized_format, usual_weights, weight_bytes, weight_format
+from core.hardware.plan.machine import Machine
 from core.models.card import LinearShape, ModelCard
 from tests.core.hardware.cards import CONFIGS, card
 
@@ -52,8 +54,12 @@ def test_16_bits_are_two_bytes_a_parameter(name: str) -> None:
         ({"quant_method": "gptq", "bits": 4}, "gptq-int4"),
         ({"quant_method": "awq", "bits": 4}, "awq-int4"),
         ({"quant_method": "gptq", "bits": 8}, "int8"),
+        ({"quant_method": "gptq", "bits": 3}, "w3a16"),
+        ({"quant_method": "awq", "bits": 2}, "w2a16"),
         ({"quant_method": "fp8"}, "fp8"),
         ({"quant_method": "compressed-tensors", "format": "pack-quantized"}, "w4a16"),
+        ({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"a": {"weights": {"num_bits": 8}}}}, "int8"),
+        ({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"a": {"weights": {"num_bits": 3}}}}, "w3a16"),
         ({"quant_method": "compressed-tensors", "format": "int-quantized"}, "int8"),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "nf4"),
         ({"quant_method": "what nobody knows"}, "bf16"),
@@ -179,3 +185,14 @@ def test_an_unknown_format_is_a_wrong_request() -> None:
 def test_stored_is_what_the_files_hold() -> None:
     here: ModelCard = card("Llama-3-8B").model_copy(update={"file_bytes": 5_000_000_000})
     assert weight_bytes(here, STORED).total == 5_000_000_000
+
+
+def test_a_quantized_checkpoint_is_planned_as_it_is() -> None:
+    plain = card("Llama-3-8B")
+    quantized = plain.model_copy(update={"quantization": {"quant_method": "awq", "bits": 4}})
+    assert usual_weights(plain) == "bf16"
+    assert usual_weights(quantized) == "awq-int4"
+    assert usual_weights(quantized.model_copy(update={"file_bytes": 5_000_000_000})) == STORED
+    assert usual_weights(plain.model_copy(update={"file_bytes": 16_000_000_000})) == "bf16"
+    stored = estimate(quantized.model_copy(update={"file_bytes": 5_000_000_000}), Machine.here().with_gpus("a100-80", 1))
+    assert stored.line("weights").bytes == 5_000_000_000

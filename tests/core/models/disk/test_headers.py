@@ -171,7 +171,7 @@ def sharded(folder: Path) -> dict[str, Any]:
 
 
 def index(folder: Path, weight_map: Any) -> None:
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 
 
 def test_shards_are_found_through_the_index(tmp_path: Path) -> None:
