@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from core.models.stream.streaming import StreamedModel
-from core.prune.allocate.blocks import block_linears, by_linear
+from core.prune.allocate.blocks import block_linears, by_linear, weights_of
 from core.prune.allocate.totals import LARGEST, shifted_to
+from core.prune.weights.pattern import Scope
 
 
 def largest_step(sparsity: float, blocks: int) -> float:
@@ -19,10 +20,10 @@ def wanted(step: float, sparsity: float, blocks: int) -> list[float]:
 
 def of_blocks(step: float, sparsity: float, streamed: StreamedModel) -> list[float]:
     """The sparsity of every block under a step from one to the next, the total kept."""
-    weights = [sum(of_block.values()) for of_block in block_linears(streamed)]
+    weights = weights_of(block_linears(streamed))
     return shifted_to(sparsity, wanted(step, sparsity, len(weights)), weights)
 
 
-def rising(step: float, sparsity: float, streamed: StreamedModel) -> dict[str, float]:
+def rising(step: float, sparsity: float, streamed: StreamedModel, scope: Scope) -> dict[str, float]:
     """The sparsity of every linear under a step from block to block, the total kept."""
-    return by_linear(of_blocks(step, sparsity, streamed), block_linears(streamed))
+    return by_linear(of_blocks(step, sparsity, streamed), block_linears(streamed), scope)

@@ -9,6 +9,7 @@ from core.prune.allocate import atp
 from core.prune.allocate.sensitivity import WINDOWS
 from core.prune.allocate.trial import Trial
 from core.prune.spec import PruneSpec
+from core.prune.weights.pattern import USUAL_SCOPE
 from core.runs.steps import Steps
 
 _PARTS = (0.0, 0.1, 0.2, 0.3, 0.45)
@@ -21,14 +22,14 @@ def shares(spec: PruneSpec, streamed: StreamedModel, windows: Tensor | None, ste
     """The sparsity of every linear under the best step; one reported step per trial. `windows`: calibration tokens int64 [N, T]."""
     if spec.atp_step is not None:
         steps.skip(TRIALS)
-        return atp.rising(spec.atp_step, spec.sparsity, streamed)
+        return atp.rising(spec.atp_step, spec.sparsity, streamed, USUAL_SCOPE[spec.method])
     best = steps.store.get(_KEPT)
     if best is None:
         best = _searched(spec, streamed, windows, steps)
         steps.store.put(_KEPT, best)
     else:
         steps.skip(TRIALS)
-    return atp.rising(float(best), spec.sparsity, streamed)
+    return atp.rising(float(best), spec.sparsity, streamed, USUAL_SCOPE[spec.method])
 
 
 def _searched(spec: PruneSpec, streamed: StreamedModel, windows: Tensor | None, steps: Steps) -> float:

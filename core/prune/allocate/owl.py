@@ -8,9 +8,10 @@ from torch import Tensor
 from core.calibration.blocks import calibrated_blocks
 from core.models.stream.stored_dtypes import stored_dtypes
 from core.models.stream.streaming import StreamedModel
-from core.prune.allocate.blocks import block_linears, by_linear
+from core.prune.allocate.blocks import block_linears, by_linear, weights_of
 from core.prune.allocate.totals import shifted_to
 from core.prune.spec import PruneSpec
+from core.prune.weights.pattern import USUAL_SCOPE
 from core.runs.steps import Steps
 
 _KEPT = "outlier shares"
@@ -27,9 +28,10 @@ def shares(spec: PruneSpec, streamed: StreamedModel, windows: Tensor | None, ste
     """
     assert windows is not None
     linears = block_linears(streamed)
-    weights = [sum(of_block.values()) for of_block in linears]
     outliers = outlier_shares(spec.owl_threshold, streamed, windows, steps)
-    return by_linear(shifted_to(spec.sparsity, wanted(outliers, spec.sparsity, spec.owl_range), weights), linears)
+    return by_linear(
+        shifted_to(spec.sparsity, wanted(outliers, spec.sparsity, spec.owl_range), weights_of(linears)), linears, USUAL_SCOPE[spec.method]
+    )
 
 
 def wanted(outliers: list[float], sparsity: float, reach: float) -> list[float]:

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from core.measure.knapsack import cheapest
 from core.models.stream.streaming import StreamedModel
-from core.prune.allocate.blocks import block_linears, by_linear
+from core.prune.allocate.blocks import block_linears, by_linear, weights_of
 from core.prune.allocate.totals import LARGEST, shifted_to
 from core.prune.allocate.trial import Change, Trial
 from core.prune.spec import PruneSpec
+from core.prune.weights.pattern import USUAL_SCOPE
 from core.runs.steps import Steps
 
 WINDOWS = 16
@@ -46,8 +47,8 @@ def shares(spec: PruneSpec, streamed: StreamedModel, windows: Tensor | None, ste
     linears = block_linears(streamed)
     if (kept := steps.store.get(_KEPT)) is not None:
         steps.skip(steps_of(len(linears)))
-        return by_linear([float(share) for share in kept], linears)
-    weights = [sum(of_block.values()) for of_block in linears]
+        return by_linear([float(share) for share in kept], linears, USUAL_SCOPE[spec.method])
+    weights, scope = weights_of(linears), USUAL_SCOPE[spec.method]
     trial = Trial(streamed, windows[:WINDOWS], steps.check_cancelled)
     uniform = [spec.sparsity] * len(linears)
     reach = min(_REACH, spec.sparsity / 2, (LARGEST - spec.sparsity) / 2)
@@ -65,7 +66,7 @@ def shares(spec: PruneSpec, streamed: StreamedModel, windows: Tensor | None, ste
     )
     steps.step("assigned sparsities")
     steps.store.put(_KEPT, found)
-    return by_linear(found, linears)
+    return by_linear(found, linears, scope)
 
 
 def _measured(trial: Trial, uniform: Sequence[float], reach: float, steps: Steps) -> tuple[float, list[tuple[float, float]]]:

@@ -24,7 +24,7 @@ HELD_BYTES = {"cpu": 192 * 2**20, "cuda": 8 * 2**30}
 
 @dataclass(frozen=True)
 class Change:
-    """A model that differs from the one that is tried in the sparsity of one block."""
+    """A model that differs from the one that is tried in the sparsity of one block; later blocks have the same masks."""
 
     block: int
     share: float
