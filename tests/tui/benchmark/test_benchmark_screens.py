@@ -60,7 +60,7 @@ def test_a_load_in_progress(snap_compare: Any, make_app: MakeApp, size: Size) ->
 
     async def live(pilot: Pilot[None]) -> None:
         pane = await open_tab(pilot)
-        await until(pilot, lambda: pane.load_view.follower is not None and pane.load_view.follower.progress.seconds)
+        await until(pilot, lambda: pane.load_view.follower is not None and pane.load_view.follower.progress.charted.seconds)
         await settle(pilot)
 
     assert snap_compare(make_app(), terminal_size=size, run_before=live)

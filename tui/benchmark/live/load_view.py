@@ -6,7 +6,8 @@ from textual.containers import Vertical
 
 from core.runs.launch.pause import is_paused
 from core.runs.state.store import Run
-from tui.benchmark.live import curves, load_words
+from tui.benchmark.live import load_words
+from tui.benchmark.live.curves import CHARTS
 from tui.benchmark.live.progress import BenchmarkProgress
 from tui.benchmark.names import run_title
 from tui.experiment.follower import Follower
@@ -59,7 +60,7 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
         super().__init__(BenchmarkProgress, id=id)
         self.figures = LiveLines(classes="live--figures")
         self.errors = LiveLines(classes="live--errors")
-        self.charts = tuple(Chart() for _ in range(curves.COUNT))
+        self.charts = tuple(Chart() for _ in CHARTS)
         self.body = (self.figures, self.errors, Vertical(*self.charts, classes="live--charts"))
         self._first = 0
         self._wished = False
@@ -78,11 +79,11 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
         return LoadFollower(run, BenchmarkProgress())
 
     def next_chart(self) -> None:
-        self._first = (self._first + 1) % curves.COUNT
+        self._first = (self._first + 1) % len(CHARTS)
         self.redraw()
 
     def draw(self, run: Run, progress: BenchmarkProgress) -> None:  # noqa: ARG002
-        self.set_class(not progress.seconds, "-nothing")
+        self.set_class(not progress.charted.seconds, "-nothing")
         width, height = self.size
         if not width:
             return
@@ -93,9 +94,8 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
         if self.load is not None and self.load.wished != self._wished:
             self._wished = self.load.wished
             self.refresh_bindings()
-        plots = curves.charts(tuple(progress.seconds))
         room = max((height - _AROUND - len(errors)) // _A_CHART, 1)
         for at, chart in enumerate(self.charts):
             chart.display = at < room
             if at < room:
-                chart.set_plot(plots[(self._first + at) % curves.COUNT])
+                chart.set_plot(CHARTS[(self._first + at) % len(CHARTS)](progress.charted))

@@ -3,53 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import Self
 
 from core.benchmark.events import ErrorsEvent, SecondEvent
 from core.runs.state.events import Detail, Event, Log
+from tui.benchmark.live.curves import LoadCurves
 from tui.experiment.progress import RunProgress
 
-_KEPT = 3600
+_ERRORS_KEPT = 50
 _ERROR = re.compile(r"(?:^|: )request \d+: ")
 """Of a comparison behind the name of the target."""
 Reason = tuple[str, str]
 """(`failed` or `timed_out`, why)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Second:
-    """What the charts draw of a `SecondEvent`, in a tenth of its memory: a load may take hours."""
-
-    t: float
-    level: float | None
-    tokens_per_second: float | None
-    requests_per_second: float | None
-    ttft_ms: float | None
-    itl_ms: float | None
-    e2el_ms: float | None
-    running: int
-    server_running: float | None
-    server_waiting: float | None
-    paused: float | None
-
-    @classmethod
-    def of(cls, event: SecondEvent) -> Self:
-        """Of an event."""
-        return cls(*(getattr(event, name) for name in cls.__slots__))
-
-
 @dataclass
 class BenchmarkProgress(RunProgress):
     """What a load said, second by second."""
 
-    seconds: deque[tuple[float, Second]] = field(default_factory=lambda: deque(maxlen=_KEPT))
-    """(seconds since the first load began, figures), the last hour."""
+    charted: LoadCurves = field(default_factory=LoadCurves)
+    """Figures by seconds since the first load began."""
     last: SecondEvent | None = None
     """The newest."""
     errors: list[str] = field(default_factory=list)
-    """Of the first requests that failed."""
+    """The last of those of the first requests that failed."""
     last_at: float | None = None
     """When the newest was reported, seconds since 1970."""
     _zero: float | None = None
@@ -83,6 +61,7 @@ class BenchmarkProgress(RunProgress):
     def apply(self, event: Event) -> None:
         if isinstance(event, Log) and _ERROR.search(event.text):
             self.errors.append(event.text)
+            del self.errors[:-_ERRORS_KEPT]
             return
         if isinstance(event, Detail) and event.kind == SecondEvent.kind:
             self._second(event)
@@ -103,7 +82,7 @@ class BenchmarkProgress(RunProgress):
         self._paused += (second.paused_before or 0.0) - ((before.paused_before or 0.0) if before is not None else 0.0)
         self._zero = event.t - second.t if self._zero is None else self._zero
         self.last, self.last_at = second, event.t
-        self.seconds.append((event.t - self._zero, Second.of(second)))
+        self.charted.add(event.t - self._zero, second)
 
     def _next_load(self) -> None:
         for status, reason, count in self._now.reasons if self._now is not None else ():

@@ -14,7 +14,7 @@ from core.runs.state.store import Run
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import MakeApp, RecordingRuns, open_tab, settle, shown, until
 from tests.tui.fakes import NOW, FakeServices
-from tui.benchmark.live import curves, load_words
+from tui.benchmark.live import load_words
 from tui.benchmark.live.progress import BenchmarkProgress
 from tui.benchmark.pane import LIVE, RESULTS, BenchmarkPane
 from tui.benchmark.results import entries, target_words
@@ -77,7 +77,7 @@ def test_the_time_left_does_not_grow_by_a_pause() -> None:
 
 def test_the_throughput_of_a_pause_is_drawn_as_none() -> None:
     load = progress_of(second(1, tokens_per_second=50.0), second(2, paused=0.0), second(30, paused_before=28.0), second(31, tokens_per_second=50.0))
-    (series,) = curves.throughput(tuple(load.seconds)).series
+    (series,) = load.charted.throughput().series
     assert list(series.y) == [50.0, 0.0, 0.0, 50.0]
 
 
@@ -202,8 +202,8 @@ def test_a_load_that_waits(snap_compare: Any, make_app: MakeApp, size: tuple[int
 
 
 def test_requests_under_way_are_drawn_as_the_client_counts_them() -> None:
-    quiet = curves.concurrency(tuple(progress_of(second(1, running=8), second(2, running=0)).seconds))
+    quiet = progress_of(second(1, running=8), second(2, running=0)).charted.concurrency()
     assert [(series.label, list(series.y)) for series in quiet.series] == [("sent", [8.0, 0.0])]
-    told = curves.concurrency(tuple(progress_of(second(1, running=8, server_running=5.0, server_waiting=3.0)).seconds))
+    told = progress_of(second(1, running=8, server_running=5.0, server_waiting=3.0)).charted.concurrency()
     assert [series.label for series in told.series] == ["sent", "computed by the server", "waiting in it"]
-    assert curves.concurrency(tuple(progress_of(second(1, running=0)).seconds)).series == ()
+    assert progress_of(second(1, running=0)).charted.concurrency().series == ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -17,7 +16,8 @@ from core.runs.state.events import Detail, Log, Metric
 from tests.tui.benchmark import made
 from tests.tui.benchmark.conftest import judged
 from tests.tui.fakes import NOW
-from tui.benchmark.live import curves, load_words
+from tui.benchmark.live import load_words
+from tui.benchmark.live.curves import LoadCurves
 from tui.benchmark.live.progress import BenchmarkProgress
 from tui.benchmark.results import entries, ranked, target_words
 from tui.benchmark.results.entries import BenchmarkRun, Entry
@@ -55,11 +55,13 @@ def only(name: str, **changes: Any) -> Entry:
 
 
 def test_seconds_of_a_sweep_go_on_from_level_to_level() -> None:
-    progress = heard("sweep")
-    at = [x for x, _ in progress.seconds]
-    assert at == sorted(at)
-    assert len({told.level for _, told in progress.seconds}) > 1
-    assert at[-1] > max(told.t for _, told in progress.seconds), "each level begins at 0 again, the chart does not"
+    told = [event for event in made.told("sweep", NOW) if isinstance(event, Detail) and event.kind == SecondEvent.kind]
+    seconds = [second for event in told if (second := SecondEvent.parse(event.data))]
+    (throughput,) = heard("sweep").charted.throughput().series
+    assert throughput.x is not None
+    assert list(throughput.x) == sorted(throughput.x)
+    assert len({second.level for second in seconds}) > 1
+    assert throughput.x[-1] > max(second.t for second in seconds), "each level begins at 0 again, the chart does not"
 
 
 def test_a_second_that_is_none_is_passed_over() -> None:
@@ -85,13 +87,16 @@ def test_what_a_server_does_not_tell_is_no_zero() -> None:
     progress = heard("failing")
     told = text(load_words.figures(progress, 120)[3])
     assert told == "server  reports no metrics"
-    assert curves.concurrency(tuple(progress.seconds)).series == ()
+    assert progress.charted.concurrency().series == ()
 
 
 def test_throughput_is_of_requests_where_tokens_are_not_known() -> None:
-    seconds = [(at, replace(told, tokens_per_second=None)) for at, told in heard("runtime").seconds]
-    assert curves.throughput(seconds).y_unit == "request/s"
-    assert curves.throughput(tuple(heard("runtime").seconds)).y_unit == "token/s"
+    known = heard("runtime")
+    assert known.charted.throughput().y_unit == "token/s"
+    unknown = LoadCurves()
+    assert known.last is not None
+    unknown.add(1.0, known.last.model_copy(update={"tokens_per_second": None}))
+    assert unknown.throughput().y_unit == "request/s"
 
 
 @pytest.mark.parametrize("width", [1, 20, 60, 200])
