@@ -11,7 +11,6 @@ from contextlib import aclosing
 from hmac import compare_digest
 from itertools import accumulate
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.typedefs import Handler, Middleware
@@ -25,9 +24,12 @@ from core.measure.units import size
 from core.sanitize import clean
 from engines.server.backends.base import GenerationChunk, TokenProbability
 from engines.server.bodies import most_bytes, parsed, token_list
+from engines.server.refusals import refusal, same_origin
 from engines.server.requests import Refused, Request, chat_request, completion_request
 from engines.server.worker import Counters, Failure, Worker, sentence
 
+_PATIENCE = 120.0
+"""Seconds for a body to arrive."""
 _OPEN = ("/health", "/metrics", "/version")
 _WORKER: web.AppKey[Worker] = web.AppKey("worker", Worker)
 
@@ -35,7 +37,7 @@ _WORKER: web.AppKey[Worker] = web.AppKey("worker", Worker)
 def make_app(worker: Worker, key: str | None = None) -> web.Application:
     """The application over a loaded backend; with a key, whoever asks the model must give it, and `/health` and `/metrics` stay open."""
     largest = most_bytes(worker.backend.context)
-    app = web.Application(client_max_size=largest, middlewares=[_errors, _same_origin, *([_guard(key)] if key else [])])
+    app = web.Application(client_max_size=largest, middlewares=[_errors, same_origin(trusted=key is not None), *([_guard(key)] if key else [])])
     app[_WORKER] = worker
     registry = CollectorRegistry()
     registry.register(_Figures(worker.counters))
@@ -63,33 +65,24 @@ async def _errors(request: web.Request, handler: Callable[[web.Request], Any]) -
     try:
         response: web.StreamResponse = await handler(request)
     except Refused as error:
-        return _error(400, str(error), "invalid_request_error", error.param, error.code)
+        return refusal(400, str(error), "invalid_request_error", error.param, error.code)
     except RequestError as error:
-        return _error(400, str(error), "invalid_request_error")
+        return refusal(400, str(error), "invalid_request_error")
     except Failure as error:
-        return _error(500, str(error), "server_error")
+        return refusal(500, str(error), "server_error")
     except web.HTTPRequestEntityTooLarge:
         context = request.app[_WORKER].backend.context
         words = f"the body exceeds {size(most_bytes(context))}, more than a context of {context} tokens holds: shorten it"
-        return _error(413, words, "invalid_request_error", None, "context_length_exceeded")
+        return refusal(413, words, "invalid_request_error", None, "context_length_exceeded")
     except (web.RequestPayloadError, ClientPayloadError) as error:
-        return _error(400, f"the body cannot be read: {clean(str(error), limit=120)}", "invalid_request_error")
+        return refusal(400, f"the body cannot be read: {clean(str(error), limit=300)}", "invalid_request_error")
     except web.HTTPException as error:
-        return _error(error.status, clean(error.text or error.reason, limit=200), "invalid_request_error")
+        return refusal(error.status, clean(error.text or error.reason, limit=200), "invalid_request_error")
     except (ConnectionError, asyncio.CancelledError):
         raise
     except Exception as error:
-        return _error(500, sentence(error), "server_error")
+        return refusal(500, sentence(error), "server_error")
     return response
-
-
-@web.middleware
-async def _same_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """A web page of another site is not answered: its browser would let it use the model, though not read the response."""
-    origin = request.headers.get("Origin")
-    if request.method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != request.host:
-        return _error(403, f"requests of web pages from {clean(origin, limit=100)} are not answered", "invalid_request_error")
-    return await handler(request)
 
 
 def _guard(key: str) -> Middleware:
@@ -101,14 +94,10 @@ def _guard(key: str) -> Middleware:
         right = scheme.lower() == "bearer" and compare_digest(given.strip().encode(errors="surrogateescape"), expected)
         if request.path not in _OPEN and not right:
             words = "the key is not valid for this server" if scheme else "this server requires a key: send it as Authorization: Bearer KEY"
-            return _error(401, words, "invalid_request_error", None, "invalid_api_key")
+            return refusal(401, words, "invalid_request_error", None, "invalid_api_key")
         return await handler(request)
 
     return guard
-
-
-def _error(status: int, message: str, kind: str, param: str | None = None, code: str | None = None) -> web.Response:
-    return web.json_response({"error": {"message": message, "type": kind, "param": param, "code": code}}, status=status)
 
 
 async def _health(_request: web.Request) -> web.Response:
@@ -138,13 +127,17 @@ async def _model(request: web.Request) -> web.Response:
 
 def _unknown(name: str, worker: Worker) -> web.Response:
     words = f"the model {clean(name, limit=100)!r} does not exist: this server has {worker.backend.name!r}"
-    return _error(404, words, "invalid_request_error", "model", "model_not_found")
+    return refusal(404, words, "invalid_request_error", "model", "model_not_found")
 
 
 async def _body(request: web.Request) -> bytes:
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise web.HTTPUnsupportedMediaType(text="the body is compressed, which this server does not support: send it as it is")
-    return await request.read()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"the body did not arrive within {_PATIENCE:.0f} s") from None
 
 
 async def _tokenize(request: web.Request) -> web.Response:
@@ -175,7 +168,9 @@ async def _answer(request: web.Request, check: Callable[[Any, Any], Request], pr
         """Of a body; or the name of another model, which it asks for."""
         body = parsed(data)
         named = body.get("model") if isinstance(body, dict) else None
-        return named if isinstance(named, str) and named not in ("", worker.backend.name) else check(body, worker.backend)
+        if not isinstance(named, str | None):
+            raise Refused("model must be a string", "model")
+        return named if named and named != worker.backend.name else check(body, worker.backend)
 
     found = await worker.text(checked, len(data))
     if isinstance(found, str):

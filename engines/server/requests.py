@@ -55,7 +55,7 @@ def chat_request(body: Any, backend: Backend) -> Request:
     _check_length("".join(message["content"] for message in checked), backend, "messages")
     limit = _whole(fields, "max_completion_tokens", None, 0) or _whole(fields, "max_tokens", None, 0)
     top = _whole(fields, "top_logprobs", 0, 0, _MOST_LOGPROBS) or 0
-    return _request(fields, backend, backend.chat(checked), limit, top if fields.get("logprobs") is True else None, chat=True)
+    return _request(fields, backend, backend.chat(checked), limit, top if _flag(fields, "logprobs") else None, chat=True)
 
 
 def completion_request(body: Any, backend: Backend) -> Request:
@@ -83,7 +83,9 @@ def _request(fields: Mapping[str, Any], backend: Backend, tokens: Sequence[int],
     _known(fields)
     if _whole(fields, "n", 1, 1) != 1 or _whole(fields, "best_of", 1, 1) != 1:
         raise Refused("this server returns one completion per request: omit n and best_of", "n")
-    echo = fields.get("echo") is True
+    echo, ignore_eos = _flag(fields, "echo"), _flag(fields, "ignore_eos")
+    if _whole(fields, "min_tokens", 0, 0) and not ignore_eos:
+        raise Refused("this server supports min_tokens only with ignore_eos: omit it", "min_tokens")
     if not tokens:
         raise Refused("the prompt is empty: give at least one token", "messages" if chat else "prompt")
     room = backend.context - len(tokens)
@@ -103,12 +105,13 @@ def _request(fields: Mapping[str, Any], backend: Backend, tokens: Sequence[int],
         repetition_penalty=_number(fields, "repetition_penalty", 1.0, 1e-3, 100.0),
         seed=None if seed is None else abs(seed),
         stop=_stops(fields.get("stop")),
-        ignore_eos=fields.get("ignore_eos") is True,
+        ignore_eos=ignore_eos,
         logprobs=0 if top is None else max(top, 1),
     )
     options = fields.get("stream_options")
-    usage = isinstance(options, dict) and options.get("include_usage") is True
-    return Request(asked, fields.get("stream") is True, usage, chat, echo, top or 0)
+    if not isinstance(options, dict | None):
+        raise Refused("stream_options must be an object", "stream_options")
+    return Request(asked, _flag(fields, "stream"), _flag(options or {}, "include_usage"), chat, echo, top or 0)
 
 
 def _check_length(text: str, backend: Backend, param: str) -> None:
@@ -140,12 +143,32 @@ def _empty(value: Any) -> bool:
     return value in (0, "", [], {}) and value is not True
 
 
+def _equals(expected: Any) -> Callable[[Any], bool]:
+    return lambda value: type(value) is type(expected) and value == expected
+
+
+_EMPTY_ONLY = (
+    *("tools", "functions", "logit_bias", "frequency_penalty", "presence_penalty", "suffix", "audio", "web_search_options"),
+    *(
+        "stop_token_ids",
+        "allowed_token_ids",
+        "bad_words",
+        "prompt_logprobs",
+        "chat_template",
+        "chat_template_kwargs",
+        "documents",
+        "structured_outputs",
+    ),
+    *("guided_json", "guided_regex", "guided_choice", "guided_grammar", "truncate_prompt_tokens", "logits_processors", "prediction"),
+)
 _NOT_KNOWN: Mapping[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("tools", "functions", "logit_bias", "frequency_penalty", "presence_penalty", "suffix", "audio", "web_search_options"), _empty),
-    "response_format": lambda value: value == {"type": "text"},
-    "modalities": lambda value: value == ["text"],
+    **dict.fromkeys(_EMPTY_ONLY, _empty),
+    **dict.fromkeys(("skip_special_tokens", "add_generation_prompt"), _equals(True)),
+    **dict.fromkeys(("continue_final_message", "include_stop_str_in_output", "use_beam_search"), _equals(False)),
+    "response_format": _equals({"type": "text"}),
+    "modalities": _equals(["text"]),
 }
-"""Fields of OpenAI's that this server has no part for, and the values that ask for nothing."""
+"""Fields of OpenAI's and vLLM's that this server has no part for, and the values that ask for nothing."""
 
 
 def _object(body: Any) -> Mapping[str, Any]:
@@ -158,13 +181,15 @@ def _message(message: Any, number: int) -> dict[str, str]:
     role = message.get("role") if isinstance(message, dict) else None
     if not isinstance(role, str):
         raise Refused(f"messages[{number}] has no role", f"messages[{number}].role")
+    if message.get("tool_calls"):
+        raise Refused(f"messages[{number}] has tool_calls, which this server does not support", f"messages[{number}].tool_calls")
     content = message.get("content")
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         if len(parts) != len(content) or not all(isinstance(part, str) for part in parts):
             raise Refused(f"messages[{number}] has content that is not text, which this server does not support", f"messages[{number}].content")
         content = "".join(part for part in parts if part)
-    if content is None:
+    if content is None and role == "assistant":
         content = ""
     if not isinstance(content, str):
         raise Refused(f"messages[{number}].content must be a string", f"messages[{number}].content")
@@ -178,6 +203,13 @@ def _stops(value: Any) -> tuple[str, ...]:
     if not isinstance(stops, list | tuple) or not all(isinstance(stop, str) and stop for stop in stops) or len(stops) > _MOST_STOPS:
         raise Refused(f"stop must be a string, or a list of at most {_MOST_STOPS}", "stop")
     return tuple(stops)
+
+
+def _flag(fields: Mapping[str, Any], name: str) -> bool:
+    value = fields.get(name)
+    if not isinstance(value, bool | None):
+        raise Refused(f"{name} = {clean(repr(value), limit=40)} is invalid: give true or false", name)
+    return value is True
 
 
 def _number(fields: Mapping[str, Any], name: str, default: float, low: float, high: float) -> float:

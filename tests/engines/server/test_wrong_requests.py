@@ -56,7 +56,12 @@ async def answer(client: Client, path: str, body: Any, **headers: str) -> tuple[
         ({"prompt": "a", "max_tokens": 10**400}, "maximum context length"),
         (b'{"prompt": "\\ud800"}', "a lone surrogate"),
         (b'{"prompt": "a", "stop": ["\\uDFFF"]}', "a lone surrogate"),
-        (b'{"prompt": "\xff"}', "not JSON"),
+        (b'{"prompt": "\xff"}', "not JSON in UTF-8: byte 12"),
+        (b'{"prompt": "\xed\xa0\x80"}', "not JSON in UTF-8: byte 12"),
+        (b'{"prompt": "\xc0\x80"}', "not JSON in UTF-8: byte 12"),
+        ('{"prompt": "'.encode("utf-16-le") + b"\x00\xd8" + '"}'.encode("utf-16-le"), "not JSON in UTF-8"),
+        ('{"prompt": "\\ud800"}'.encode("utf-16"), "a lone surrogate"),
+        ({"prompt": "a", "min_tokens": 3}, "min_tokens only with ignore_eos"),
         (b"[" * 100_000, "not JSON"),
         (b'{"prompt": "a", "max_tokens": ' + b"1" * 5000 + b"}", "not JSON"),
         ({"prompt": "a " * 4000}, "more than 100 in the prompt"),
@@ -74,6 +79,40 @@ async def test_what_is_wrong_with_a_completion_is_said(client: Client, body: Any
 async def test_what_is_wrong_with_a_conversation_is_said(client: Client, content: Any) -> None:
     assert (await answer(client, CHAT, {"messages": [{"role": "user", "content": content}]}))[0] == 400
     assert (await answer(client, CHAT, {"messages": [{"role": "\ud801", "content": "a"}]}))[0] == 400
+
+
+WRONG: dict[str, tuple[object, ...]] = {
+    **dict.fromkeys(("stream", "echo", "ignore_eos"), (0, 1, "true", "", [], {}, 1.0)),
+    "stream_options": (True, 1, "x", [], {"include_usage": "yes"}, {"include_usage": 1}),
+    "model": (True, 1, [], {}, ["a"]),
+    "min_tokens": (True, "1", -1, 1.0),
+    "stop_token_ids": ([1], "x", 5),
+    "bad_words": (["a"],),
+    "guided_json": ({"type": "object"}, "{}"),
+    "skip_special_tokens": (False, 1, "x"),
+    "use_beam_search": (True, 0),
+    "prediction": ({"type": "content", "content": "a"},),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+async def test_a_field_of_another_type_or_meaning_is_refused_by_name(client: Client, name: str, value: object) -> None:
+    status, sentence = await answer(client, COMPLETIONS, {"prompt": "a", "max_tokens": 1} | {name: value})
+    assert (status, name in sentence or "include_usage" in sentence) == (400, True), sentence
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"role": "user"}, "messages[0].content must be a string"),
+        ({"role": "user", "content": None}, "messages[0].content must be a string"),
+        ({"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}, "messages[0] has tool_calls"),
+    ],
+)
+async def test_a_message_without_text_is_refused(client: Client, message: dict[str, Any], words: str) -> None:
+    status, sentence = await answer(client, CHAT, {"messages": [message], "max_tokens": 1})
+    assert (status, words in sentence) == (400, True), sentence
+    assert (await answer(client, CHAT, {"messages": [{"role": "user", "content": "a"}], "logprobs": 1}))[0] == 400
 
 
 @pytest.mark.parametrize("name", ["seed", "top_k", "logprobs", "temperature", "top_p", "min_p", "repetition_penalty", "max_tokens", "n"])
@@ -107,13 +146,28 @@ async def test_a_body_beyond_the_context_is_not_read(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("origin", "status"), [("http://evil.example", 403), ("null", 403), ("http://127.0.0.1:1", 403), ("", 403), (None, 200), ("own", 200)]
+    ("origin", "status"),
+    [
+        *((origin, 403) for origin in ("http://evil.example", "null", "http://127.0.0.1:1", "", "http://[::1", "http://[", "//", "http://a:b")),
+        *((origin, 403) for origin in ("file://", "chrome-extension://x", "http://" + "a" * 5000, "\u00e4")),
+        (None, 200),
+        ("own", 200),
+    ],
 )
 async def test_pages_of_other_sites_are_not_answered(client: Client, origin: str | None, status: int) -> None:
     own = f"http://{client.server.host}:{client.server.port}"
     headers = {} if origin is None else {"Origin": own if origin == "own" else origin}
     assert (await answer(client, TOKENIZE, {"prompt": "a"}, **{"Content-Type": "text/plain"} | headers))[0] == status
     assert (await client.get("/health", headers=headers)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "status"), [("evil.example", None, 403), ("evil.example", "k", 200), ("localhost", None, 200), ("[::1]", None, 200)]
+)
+async def test_a_site_that_points_its_name_here_is_not_answered_without_a_key(worker: Worker, name: str, key: str | None, status: int) -> None:
+    async with TestClient[Any, Any](TestServer(make_app(worker, key))) as client:
+        headers = {"Host": f"{name}:80", "Origin": f"http://{name}:80"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        assert (await answer(client, TOKENIZE, {"prompt": "a"}, **headers))[0] == status
 
 
 @pytest.mark.parametrize(
