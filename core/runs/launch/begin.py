@@ -30,12 +30,13 @@ def begin(spec: Spec, launcher: Launcher, find: Find | None = None) -> Run:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         run = store.create(spec)
-        try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            launcher.start(run)
-        except KeyboardInterrupt:
-            cancel_for_ctrl_c(run, launcher)
-            raise Cancelled(f"cancelling run {run.id}, which had just started") from None
-    finally:
+    except BaseException:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return run
+        raise
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        launcher.start(run)
+        return run
+    except KeyboardInterrupt:
+        cancel_for_ctrl_c(run, launcher)
+        raise Cancelled(f"cancelling run {run.id}, which had just started") from None

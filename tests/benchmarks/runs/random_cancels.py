@@ -25,7 +25,8 @@ from core.runs.state import store
 from tests.benchmarks.report import CANNOT_RUN_HERE, record
 
 ROOT = Path(__file__).parents[3]
-LLMOPT = (sys.executable, "-c", "import sys; from tui.cli import main; sys.exit(main())")
+LLMOPT = (sys.executable, "-c", "import sys; from tui.cli import main; print('here', flush=True); sys.exit(main())")
+"""`llmopt`, which says when it has begun: what comes while Python itself starts, no program of it can hear."""
 BASE, SHORT = "bundled:base", ("--eval-tokens", "4096")
 LONGEST = 8.0
 """Seconds from the start of the command to the latest cancel."""
@@ -75,11 +76,11 @@ def main() -> bool:
         os.environ["LLMOPT_HOME"] = folder
         while counted["cancelled"] + len(wrong) < asked.runs:
             key = asked.of[sum(counted.values()) % len(asked.of)]
-            way, moment = draw.choice(WAYS), draw.uniform(0.3, LONGEST)
+            way, moment = draw.choice(WAYS), draw.uniform(0.0, LONGEST)
             outcome = cancelled_at(key, way, moment)
             while outcome.verdict == "over":
                 counted["over"] += 1
-                moment = draw.uniform(0.3, moment)
+                moment = draw.uniform(0.0, moment)
                 outcome = cancelled_at(key, way, moment)
             longest = max(longest, outcome.seconds)
             if outcome.verdict in {"cancelled", "unborn"}:
@@ -103,21 +104,24 @@ def main() -> bool:
 
 
 def cancelled_at(key: str, way: str, moment: float) -> Outcome:
-    """Start experiment `key`, ask it to stop in one of `WAYS` `moment` seconds later, and look at what is stored."""
+    """Start experiment `key`, ask it to stop in one of `WAYS` `moment` seconds after its command has begun, and look at what is stored."""
     known = {run.id for run in store.list_runs()}
     options = () if key == "serve" else ("--device", "cpu")
     front = subprocess.Popen(
         [*LLMOPT, key, *ARGUMENTS[key], *options],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=_listen,
     )
+    assert front.stdout is not None
+    assert front.stdout.readline() == "here\n"
     time.sleep(moment)
-    pressed = time.time()
-    over = not _cancelled_elsewhere(known, front) if way == "elsewhere" else _pressed(front, times=2 if way == "ctrl+c twice" else 1)
+    pressed, ended = time.time(), front.poll() is not None
+    # The command of a server ends when that answers.
+    over = not (_cancelled_elsewhere(known, front) if ended or way == "elsewhere" else _pressed(front, times=2 if way == "ctrl+c twice" else 1))
     try:
         _, said = front.communicate(timeout=60)
     except subprocess.TimeoutExpired:
@@ -128,7 +132,7 @@ def cancelled_at(key: str, way: str, moment: float) -> Outcome:
     states = [run.state for run in store.list_runs() if run.id not in known]
     if over or any(state.status == "done" and (state.ended or 0.0) < pressed + ON_THE_EDGE for state in states):
         return Outcome("over", 0.0)
-    if front.returncode not in ({130, -signal.SIGINT} if not states else {130}):
+    if front.returncode != 130 and not ended:
         return Outcome(f"exit code {front.returncode}: {said[-300:]}", seconds)
     stored = [(state.status, state.exit_code) for state in states]
     if stored not in ([], [("cancelled", 130)]):
@@ -137,27 +141,27 @@ def cancelled_at(key: str, way: str, moment: float) -> Outcome:
 
 
 def _pressed(front: subprocess.Popen[str], times: int) -> bool:
-    """Press ctrl+c; whether the command was over before."""
-    if front.poll() is not None:
-        return True
+    """Press ctrl+c; True."""
     for _ in range(times):
         if front.poll() is None:
             front.send_signal(signal.SIGINT)
             time.sleep(0.05)
-    return False
+    return True
 
 
 def _cancelled_elsewhere(known: set[str], front: subprocess.Popen[str]) -> bool:
     """Cancel the run as `llmopt runs cancel` does, once there is one; whether it was not over by then."""
-    while front.poll() is None:
+    while True:
+        over = front.poll() is not None
         if found := [run for run in store.list_runs() if run.id not in known]:
             try:
                 LocalLauncher().cancel(found[0])
             except RequestError:
                 return False
             return True
+        if over:
+            return False
         time.sleep(0.01)
-    return False
 
 
 def _listen() -> None:

@@ -28,13 +28,18 @@ def _serve(engine: str | None, model: str | None, **given: Any) -> int:
     spec = build_spec(ServeSpec, model, given | ({} if engine is None else {"engine": engine}), saved_file)
     chosen = launcher()
     run = begin(spec, chosen)
+    try:
+        return _see_ready(run, chosen, as_json=as_json, detach=detach)
+    except KeyboardInterrupt:
+        return conclude(run, cancel(run, chosen), as_json=as_json)
+
+
+def _see_ready(run: Run, chosen: Launcher, *, as_json: bool, detach: bool) -> int:
+    """Wait until the server answers, unless detached, and print where; returns the exit code."""
     if detach:
         print_document("run", {"run": run.id, "path": str(run.path), "status": run.state.status}) if as_json else print(run.id)
         return 0
-    try:
-        ready = _wait(run, chosen)
-    except KeyboardInterrupt:
-        return conclude(run, cancel(run, chosen), as_json=as_json)
+    ready = _wait(run, chosen)
     if ready is None:
         return conclude(run, chosen.refresh(run), as_json=as_json)
     if as_json:
