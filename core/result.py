@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -47,12 +48,13 @@ class Figures(BaseModel):
     def read(cls, document: object) -> Self | None:
         """The model of a JSON document, as far as it can be understood.
 
-        An optional value and an entry of a list that do not validate are left out; None where a required value is missing.
+        An optional value and an entry of a list that do not validate are left out; None where a required value is missing. A text is no number: in
+        a damaged file it may say "nan".
         """
         left = document
         for _ in range(_MOST_REPAIRS):
             try:
-                return cls.model_validate(left)
+                return cls.model_validate_json(json.dumps(left, ensure_ascii=False).encode(errors="replace"), strict=True)
             except ValidationError as error:
                 places = [details["loc"] for details in error.errors()]
             repaired = next((copy for place in places if (copy := _without(left, place)) is not None), None)

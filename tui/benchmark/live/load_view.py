@@ -64,6 +64,7 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
         self.body = (self.figures, self.errors, Vertical(*self.charts, classes="live--charts"))
         self._first = 0
         self._wished = False
+        self._charted: object = None
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < 20, "-low")
@@ -95,6 +96,9 @@ class BenchmarkLive(LiveRun[BenchmarkProgress]):
             self._wished = self.load.wished
             self.refresh_bindings()
         room = max((height - _AROUND - len(errors)) // _A_CHART, 1)
+        if self._charted == (charted := (progress.charted, progress.charted.seconds, self._first, room)):
+            return
+        self._charted = charted
         for at, chart in enumerate(self.charts):
             chart.display = at < room
             if at < room:

@@ -6,8 +6,8 @@ from array import array
 
 from tui.widgets.chart.plot import Series
 
-MOST = 960
-"""Points of a trace: four for each dot column of a chart of 120 cells."""
+MOST = 480
+"""Points of a trace: two for each dot column of a chart of 120 cells."""
 
 
 class Trace:
