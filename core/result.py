@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core import __version__
 
+F = TypeVar("F")
 Better = Literal["lower", "higher", ""]
 FigureUnit = Literal["", "byte", "second", "share", "ms", "s", "nat", "GB/s"]
 """How a figure is written: bytes and seconds in their largest units, a share as a percentage, everything else as a number with its unit."""
@@ -51,17 +52,30 @@ class Figures(BaseModel):
         An optional value and an entry of a list that do not validate are left out; None where a required value is missing. A text is no number: in
         a damaged file it may say "nan".
         """
-        left = document
-        for _ in range(_MOST_REPAIRS):
-            try:
-                return cls.model_validate_json(json.dumps(left, ensure_ascii=False).encode(errors="replace"), strict=True)
-            except ValidationError as error:
-                places = [details["loc"] for details in error.errors()]
-            repaired = next((copy for place in places if (copy := _without(left, place)) is not None), None)
-            if repaired is None:
-                return None
-            left = repaired
-        return None
+        return _as_far_as_understood(document, lambda left: cls.model_validate_json(_json(left), strict=True))
+
+    @classmethod
+    def of_values(cls, values: Mapping[str, object]) -> Self | None:
+        """As `read`, for the values of a form, which may be of any type."""
+        return _as_far_as_understood(values, cls.model_validate)
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, ensure_ascii=False).encode(errors="replace")
+
+
+def _as_far_as_understood(document: object, validate: Callable[[object], F]) -> F | None:
+    left = document
+    for _ in range(_MOST_REPAIRS):
+        try:
+            return validate(left)
+        except ValidationError as error:
+            places = [details["loc"] for details in error.errors()]
+        repaired = next((copy for place in places if (copy := _without(left, place)) is not None), None)
+        if repaired is None:
+            return None
+        left = repaired
+    return None
 
 
 class Artifact(Figures):

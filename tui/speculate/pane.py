@@ -101,7 +101,7 @@ class SpeculatePane(ExperimentPane):
     def _advise(self) -> None:
         """The advice on the form as it is, with the gamma that was measured to be the fastest."""
         form = self.form_view.form
-        asked = Drafting.read({name: form.rows[name].editor.get() for name in Drafting.model_fields} | form.values()) or Drafting()
+        asked = Drafting.of_values({name: form.rows[name].editor.get() for name in Drafting.model_fields} | form.values()) or Drafting()
         chosen = self.results.chosen
         known = [*([] if chosen is None else [chosen]), *self.results.entries]
         if (found := next((each for each in known if each.spec is not None and asked.was_measured(each.spec)), None)) is not None:

@@ -30,7 +30,7 @@ class _Asked(Figures):
 
 def guide(given: Mapping[str, object]) -> Guidance:
     """Sizes that none of the chosen schemes reads are hidden, and the needle's settings when it is not looked for."""
-    asked = _Asked.read(given) or _Asked()
+    asked = _Asked.of_values(given) or _Asked()
     names = tuple(SCHEMES) if "all" in asked.schemes else asked.schemes or DEFAULT_SCHEMES
     unread = {name for name, reads in _READERS.items() if not any(map(reads, names))}
     return Guidance(hidden=frozenset(unread | (set() if asked.needle else set(_NEEDLE))))

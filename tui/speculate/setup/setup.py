@@ -27,7 +27,7 @@ _ABOUT = {
 
 def guide(given: Mapping[str, object]) -> Guidance:
     """What follows from the fields that were given."""
-    asked = Drafting.read(given) or Drafting()
+    asked = Drafting.of_values(given) or Drafting()
     paired = BUNDLED_PAIRS.get(asked.model)
     return Guidance(
         defaults={"draft": paired} if asked.drafter == "model" and paired else {},
