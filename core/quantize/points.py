@@ -24,7 +24,7 @@ def of_run(run: Run) -> Iterator[Candidate]:
 def of_comparison(run: Run) -> Iterator[Candidate]:
     """Every row. Its checkpoint was only measured."""
     if (result := run.result_as(QuantizeCompareResult)) is not None:
-        spec = run.spec_as(QuantizeCompareSpec) or QuantizeCompareSpec(model=run.model)
+        spec = run.spec_as(QuantizeCompareSpec) or QuantizeCompareSpec.model_construct(model=run.model)
         for row in result.rows:
             yield Candidate(_title_of(spec, row), row.method, row.model_dump() | {"bytes_after": row.bytes}, result.evaluation, checkpoint=False)
 

@@ -217,4 +217,4 @@ def _notes(unmeasured: int, otherwise: int) -> Iterator[str]:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -19,6 +19,7 @@ def differences(one: BenchmarkResult, other: BenchmarkResult) -> Differences:
             high=each.high,
             beyond_noise=each.beyond_noise,
             words=each.words,
+            figure=f"{each.aspect.key.replace('.', '_')}_ms" if len(pairs) == 1 and each.aspect.unit == "ms" else "",
         )
         for entry, before in pairs
         for each in (

@@ -10,7 +10,7 @@ from typing import Any
 from core.errors import RequestError
 from core.evaluate.comparable import incomparable_reasons
 from core.result import Better
-from core.runs.compare.differences import Difference, differences_of
+from core.runs.compare.differences import Difference, Differences, differences_of
 from core.runs.compare.noise import EVALUATED, margin
 from core.runs.figures import figure, numbers
 from core.runs.state.store import Run
@@ -36,6 +36,8 @@ class Measure:
     values: tuple[float | None, ...]
     margins: tuple[float, ...] = ()
     """How far each may be off by chance; none: no figure is."""
+    differs: tuple[bool | None, ...] = ()
+    """Whether each differs from the first beyond noise, by the values of single requests; False where they are too few, None where none are kept."""
 
     @property
     def ratios(self) -> tuple[float | None, ...]:
@@ -50,6 +52,8 @@ class Measure:
         if not self.better or len(known) < 2:
             return None
         best, at = (min if self.better == "lower" else max)(known, key=lambda pair: pair[0])
+        if False in (self.differs if at == 0 else self.differs[at : at + 1]):
+            return None
         margins = self.margins or (0.0,) * len(self.values)
         return at if all(abs(value - best) > math.hypot(margins[index], margins[at]) for value, index in known if index != at) else None
 
@@ -98,7 +102,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         ids=tuple(run.id for run in runs),
         statuses=tuple(run.state.status for run in runs),
         settings=tuple(_settings([{"capability": run.capability} | run.values for run in runs])),
-        measures=tuple(_measures([metrics_of(result) for result in results], comparable=not unlike)),
+        measures=tuple(_measures([metrics_of(result) for result in results], others, comparable=not unlike)),
         warnings=(*_without_result(runs, results), *unlike[:1], *dict.fromkeys(warning for other in others for warning in other.warnings)),
         differences=tuple(other.found for other in others),
     )
@@ -119,13 +123,14 @@ def _settings(specs: list[dict[str, Any]]) -> Iterator[Setting]:
             yield Setting(name, values)
 
 
-def _measures(results: list[dict[str, float]], *, comparable: bool) -> Iterator[Measure]:
+def _measures(results: list[dict[str, float]], others: Sequence[Differences], *, comparable: bool) -> Iterator[Measure]:
     for name in dict.fromkeys(name for result in results for name in result):
         if name not in _NOT_FIGURES:
             entry = figure(name)
             better = entry.better if comparable or name.rpartition(".")[2] not in EVALUATED else ""
             margins = tuple(margin(name, result) if name in result else 0.0 for result in results)
-            yield Measure(name, entry.title, better, tuple(result.get(name) for result in results), margins)
+            judged = [next((each.beyond_noise is True for each in other.found if each.figure == name), None) for other in others]
+            yield Measure(name, entry.title, better, tuple(result.get(name) for result in results), margins, (None, *judged))
 
 
 def _without_result(runs: Sequence[Run], results: list[dict[str, Any]]) -> Iterator[str]:

@@ -21,6 +21,8 @@ class Difference:
     beyond_noise: bool | None
     """None: it is not known."""
     words: str
+    figure: str = ""
+    """Name of the figure of `metrics` that this decides; empty: none."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""

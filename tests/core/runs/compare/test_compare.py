@@ -105,3 +105,12 @@ def test_an_unknown_figure_is_called_by_its_own_name() -> None:
     assert figure("kivi-4.ppl").title == "kivi-4: perplexity"
     assert figure("kivi-4.ppl").better == "lower"
     assert figure("a.b").title == "a.b"
+
+
+def test_what_single_requests_do_not_tell_apart_has_no_best() -> None:
+    """The median is far lower, and the requests are too few, or too spread, to call that better."""
+    values = (10.0, 30.0, 12.0)
+    assert Measure("ttft_p50_ms", "", "lower", values, (1.0, 3.0, 0.1), (None, True, True)).best == 0
+    assert Measure("ttft_p50_ms", "", "lower", values, (1.0, 3.0, 0.1), (None, None, None)).best == 0
+    assert Measure("ttft_p50_ms", "", "lower", values, (1.0, 3.0, 0.1), (None, True, False)).best is None
+    assert Measure("ttft_p50_ms", "", "lower", values[::-1], (0.1, 3.0, 1.0), (None, False, True)).best == 2
