@@ -49,8 +49,8 @@ class Figures(BaseModel):
     def read(cls, document: object) -> Self | None:
         """The model of a JSON document, as far as it can be understood.
 
-        An optional value and an entry of a list that do not validate are left out; None where a required value is missing. A text is no number: in
-        a damaged file it may say "nan".
+        An optional value and an entry of a list that do not validate are left out; None where a required value is missing. Text is
+        not taken for a number: in a damaged file it may say "nan".
         """
         return _as_far_as_understood(document, lambda left: cls.model_validate_json(_json(left), strict=True))
 

@@ -48,7 +48,7 @@ class Trace:
         return max(self._high_y, default=0.0)
 
     def add(self, x: float, y: float | None) -> None:
-        """Take in the next point, further right than those before; None is no point."""
+        """Take in the next point, further right than those before; None is passed over."""
         if y is None:
             return
         self._newest = (x, y)
