@@ -170,7 +170,14 @@ class StreamedModel:
         return self.model
 
     def capture(self, windows: Tensor) -> BlockInputs:
-        """What the blocks are given for windows of tokens [N, T]: embeddings, masks, positions, by the model's own forward."""
+        """What the blocks are given for windows of tokens [N, T]: embeddings, masks, positions, by the model's own forward.
+
+        Raises:
+            RequestError: a token is outside the model's vocabulary.
+        """
+        rows = getattr(self.model.get_input_embeddings(), "num_embeddings", None)
+        if rows is not None and windows.numel() and int(windows.max()) >= rows:
+            raise RequestError(f"token {int(windows.max())} is outside the model's vocabulary of {rows}: use the model's own tokenizer")
         windows = windows.to(self.device)
         self._load_outer(without=self._head - self._embedding)
         _, first = self._recorder.record(windows[:1])

@@ -266,3 +266,11 @@ def test_tokenizer_of_a_folder(tiny_llama_dir: Path, tmp_path: Path) -> None:
     assert tokenizer.decode(tokenizer("def f():\n", add_special_tokens=False).input_ids) == "def f():\n"
     with pytest.raises(RequestError, match="tokenizer"):
         load_tokenizer(save("gpt_neox", tmp_path / "no-tokenizer"))
+
+
+def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
+    with (
+        StreamedModel.open(save("llama", tmp_path / "model"), torch.float32) as model,
+        pytest.raises(RequestError, match="outside the model's"),
+    ):
+        model.capture(torch.tensor([[1, 2, 100_000]]))
