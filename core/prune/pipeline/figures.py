@@ -86,6 +86,8 @@ def speed_note(metrics: PruneMetrics, method: Method, request: Request) -> str:
     zeros = "Zeros are stored and multiplied like other weights, so no engine on a CPU is faster for them"
     if request.keep is None:
         return f"{measured} {zeros}; GPUs have no kernel for unstructured zeros either."
+    if (kernel := metrics.sparse_kernel_speedup) is not None:
+        measured += f" torch's 2:4 product of the largest linear measured x{kernel:.2f} of the dense one at 2,048 tokens."
     groups = f"{request.keep[0]}:{request.keep[1]} groups"
     return (
         f"{measured} {zeros}; x{estimate or 0:.2f} is the most that hardware which skips {groups} could give (estimate), and decoding one token at a "
