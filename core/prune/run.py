@@ -113,8 +113,10 @@ class _Run:
         return self.store.seconds_before + time.monotonic() - self.began
 
     def _evaluation_steps(self) -> int:
-        models = 2 + bool(self.spec.recover_steps)
-        return self.evaluation.steps(models, self.card.layers) if self.evaluation else 0
+        if self.evaluation is None:
+            return 0
+        smaller = METHODS[self.spec.method].layers_after(self.spec.request, self.card)
+        return self.evaluation.steps(1, self.card.layers) + smaller * (1 + bool(self.spec.recover_steps))
 
     def _write(self, streamed: StreamedModel, steps: Steps, writing: int) -> Written:
         written = finished_checkpoint(self.store, self.pruned) or (

@@ -26,6 +26,7 @@ from core.prune.check import FitCheck
 from core.prune.compare.check import judge
 from core.prune.compare.result import PruneCompareResult, PruneRow
 from core.prune.compare.spec import PruneCompareSpec
+from core.prune.methods import METHODS
 from core.prune.naming import scheme_name
 from core.prune.pipeline.figures import metrics_of
 from core.prune.pipeline.speed import Speed, measure_speed
@@ -68,7 +69,8 @@ def run(spec: PruneCompareSpec, context: RunContext) -> PruneCompareResult:
     with _scratch(context.artifacts) as scratch:
         with StreamedModel.open(source, dtype, context.device) as original:
             total = sum(writer_of(request.method).steps(request, original) for request in requests)
-            steps = Steps(context, total + evaluation.steps(len(requests) + 1, card.layers) + len(requests))
+            blocks = sum(METHODS[request.method].layers_after(request.request, card) for request in requests)
+            steps = Steps(context, total + evaluation.steps(1, card.layers) + blocks + len(requests))
             steps.say("checking the weights")
             original.check_weights(steps.check_cancelled)
             made = {scheme_name(request): _make(request, original, windows, scratch, steps) for request in requests}

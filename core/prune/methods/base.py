@@ -61,6 +61,10 @@ class Method:
         """Parameters of the result."""
         return card.parameters
 
+    def layers_after(self, request: Request, card: ModelCard) -> int:
+        """Decoder blocks of the result."""
+        return card.layers
+
     def warnings(self, request: Request, card: ModelCard) -> Iterator[str]:
         """What is possible, and likely not what is wanted."""
         return iter(())
@@ -74,12 +78,19 @@ class Method:
         return [amount_name(request), *departures(request, self)]
 
     def description(self, request: Request) -> str:
-        """What is removed, in words: `2 of every 4 consecutive inputs of each linear set to zero by WANDA.`"""
+        """What is removed, in words."""
+        if self.shrinks:
+            amount = f"{100 * request.sparsity:g} % of" if request.remove is None else f"{request.remove} of"
+            whose = "its layers" if self.kind == "layers" else f"the {self.unit}, the same number in every block,"
+            return f"{amount} {whose} are cut out, chosen by {request.criterion or self.name}{_MADE_UP.get(self._compensated(request), '')}."
         if request.keep is not None:
             what = f"{request.keep[1] - request.keep[0]} of every {request.keep[1]} consecutive weights of a row are zero, {request.keep[0]} are kept"
         else:
             what = f"{100 * request.sparsity:g} % of the weights of the decoder blocks' linears are zero"
         return f"{what}, chosen by {self.name}{_AFTERWARDS[request.swaps > 0, request.refit]}."
+
+    def _compensated(self, request: Request) -> str:
+        return request.compensation if "compensation" in self.fields else ""
 
     def recipe(self, request: Request) -> list[str]:
         """What was asked, after the method, in the line that names a run: `50 %`, `keep 2 of 4`."""
@@ -91,6 +102,10 @@ _AFTERWARDS = {
     (True, False): ", refined by swaps",
     (False, True): ", what is left refitted by least squares",
     (True, True): ", refined by swaps, what is left refitted by least squares",
+}
+_MADE_UP = {
+    "least-squares": "; the next linear is refitted to its inputs by least squares",
+    "bias": "; a bias makes up for the mean of what is gone",
 }
 _COMPENSATION = {"none": "uncompensated", "bias": "bias"}
 

@@ -17,6 +17,9 @@ class _Layers(Method):
     def parameters_after(self, request: Request, card: ModelCard) -> int:
         return layers.parameters_with(request, card)
 
+    def layers_after(self, request: Request, card: ModelCard) -> int:
+        return card.layers - layers.removed_layers(request, card)
+
     def warnings(self, request: Request, card: ModelCard) -> Iterator[str]:
         yield from layers.warnings(card)
         if layers.removed_layers(request, card) > card.layers // 4:

@@ -182,3 +182,20 @@ def test_a_quantized_checkpoint_is_refused(tiny_llama_dir: Path, context: Record
     (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "gptq", "bits": 4}}))
     with pytest.raises(RequestError, match="already quantized"):
         run(spec_for(folder), context)
+
+
+def test_a_model_without_a_layer_is_measured_to_the_end(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    result = run(spec_for(tiny_llama_dir, method="layers", remove=1), context)
+    done, totals = [step[0] for step in context.steps], {step[1] for step in context.steps}
+    assert totals == {done[-1]}
+    assert result.metrics.parameters_after < result.metrics.parameters_before
+    assert result.description == "1 of its layers are cut out, chosen by greedy."
+    assert json.loads((Path(result.out) / "config.json").read_text())["num_hidden_layers"] == 1
+
+
+def test_cut_channels_are_described_with_what_makes_up_for_them(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    result = run(spec_for(tiny_llama_dir, method="channels", sparsity=0.5, multiple_of=8), context)
+    assert "50 % of the channels, the same number in every block, are cut out, chosen by obs; the next linear is refitted" in result.description
+    done, totals = [step[0] for step in context.steps], {step[1] for step in context.steps}
+    assert totals == {done[-1]}
+    assert [kept.after * 2 for kept in result.kept] == [kept.before for kept in result.kept]
