@@ -13,7 +13,9 @@ def size(n_bytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the two largest units."""
+    """Seconds in the two largest units, short times in milliseconds."""
+    if 0 < seconds < 0.0995:
+        return f"{1000 * seconds:.3g} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

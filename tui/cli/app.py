@@ -19,7 +19,8 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("verify", "tui.cli.experiments:verify", "Check a checkpoint, ours or another tool's: scheme, tensors, perplexity."),
     ("quantize", "tui.cli.experiments:quantize", "Quantize a model, measure the quality loss, write a checkpoint."),
     ("quantize-compare", "tui.cli.experiments:quantize_compare", "Quantize one model in several ways and compare the results."),
-    ("pareto", "tui.cli.commands.pareto:pareto", "Compare all finished quantizations of a model: size against quality."),
+    ("prune", "tui.cli.experiments:prune", "Prune a model, measure the quality loss and the speed, write a checkpoint."),
+    ("pareto", "tui.cli.commands.pareto:pareto", "Compare all finished quantizations and prunings of a model: size against quality."),
     ("kv-cache", "tui.cli.experiments:kv_cache", "Compare KV-cache schemes: memory, speed, perplexity through the cache."),
     ("kv-cache-why", "tui.cli.experiments:kv_cache_why", "Compare generation with and without a KV cache."),
     ("kv-cache-pages", "tui.cli.experiments:kv_cache_pages", "Show the pages of a KV cache in a decode or a simulated scheduler."),
@@ -47,6 +48,7 @@ _EXIT_CODES = (
 )
 _BELOW: Final = {
     "quantize": "tui.cli.help.quantize:quantizing",
+    "prune": "tui.cli.help.prune:pruning",
     "benchmark": "tui.cli.help.benchmark:benchmarking",
     "benchmark-compare": "tui.cli.help.benchmark:benchmarking",
 }

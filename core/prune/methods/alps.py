@@ -9,7 +9,7 @@ ALPS = Method(
     kind="weights",
     summary="optimizes mask and weights together (ADMM); slower, better at high sparsity",
     solver="core.prune.pipeline.masks:ALPS",
-    example="--method alps --sparsity 0.7 --allocation sensitivity",
+    example="--method alps --sparsity 0.7 --allocation owl",
     fields=(*MASK, "within_block", "swaps", "refit", "damp", "alps_steps"),
     defaults={"sparsity": 0.6},
 )

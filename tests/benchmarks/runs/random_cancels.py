@@ -38,6 +38,7 @@ WAYS = ("ctrl+c", "ctrl+c", "ctrl+c twice", "elsewhere")
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "quantize": (BASE, "--method", "gptq", *SHORT),
     "quantize-compare": (BASE, *SHORT),
+    "prune": (BASE, "--method", "sparsegpt", *SHORT),
     "verify": (BASE,),
     "evaluate": (BASE, "--tokens", "16384"),
     "kv-cache": (BASE,),

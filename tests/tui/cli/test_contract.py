@@ -17,7 +17,7 @@ from tests.core.runs.tick import TickSpec
 from tests.tui.cli.conftest import ROOT, Llmopt, process
 from tui.cli.app import COMMANDS
 
-EXPERIMENTS = ("quantize", "quantize-compare", "evaluate", "verify", "kv-cache", "kv-cache-why", "speculate", "speculate-test")
+EXPERIMENTS = ("quantize", "quantize-compare", "prune", "evaluate", "verify", "kv-cache", "kv-cache-why", "speculate", "speculate-test")
 
 
 def test_version(llmopt: Llmopt) -> None:
@@ -67,6 +67,11 @@ def test_the_options_are_the_fields_of_the_spec(llmopt: Llmopt, key: str) -> Non
         ("quantize", "bundled:nobody"),
         ("quantize", "nobody/nothing"),
         ("quantize", "\x1b[31mred\x1b[0m/\x07bell"),
+        ("prune",),
+        ("prune", "MODEL", "--sparsity", "1"),
+        ("prune", "MODEL", "--keep", "4:2"),
+        ("prune", "MODEL", "--keep", "2:7"),
+        ("prune", "MODEL", "--method", "magic"),
         ("evaluate", "MODEL", "--tokens", "1"),
         ("evaluate", "MODEL", "--reference", "/no/such/model"),
         ("estimate", "MODEL", "--weights", "base64"),

@@ -29,7 +29,7 @@ def pareto(
     size: Annotated[Size, Parameter(help="Size metric")] = "bits_per_weight",
     json: Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)] = False,
 ) -> int:
-    """Compare all finished quantizations of a model by size and quality, and mark the Pareto front."""
+    """Compare all finished quantizations and prunings of a model by size and quality, and mark the Pareto front."""
     found = find(model, size, quality)
     if json:
         print_document("pareto", found.to_json())
@@ -45,7 +45,7 @@ def pareto(
             )
             for point in found.points
         ]
-        print_table(cells, ("", "quantization", _HEADS[size], _HEADS[quality], "run"), right=(2, 3), shrink=(1,))
+        print_table(cells, ("", "recipe", _HEADS[size], _HEADS[quality], "run"), right=(2, 3), shrink=(1,))
         narrate("* no other run is as small and better beyond noise; repeats that differ by noise alone are one row")
         if not all(point.checkpoint for point in found.points):
             narrate("○ measured in a comparison, which kept no checkpoint: never on the front")
@@ -54,7 +54,8 @@ def pareto(
     else:
         others = ", ".join(name for name in models() if name != found.model)
         narrate(
-            f"no finished quantization of {found.model}" + (f": finished ones exist for {others}" if others else f": `llmopt quantize {found.model}`")
+            f"no finished quantization or pruning of {found.model}"
+            + (f": finished ones exist for {others}" if others else f": `llmopt quantize {found.model}`")
         )
     for note in found.notes:
         narrate(f"note: {note}")

@@ -31,10 +31,12 @@ def print_result(result: Result) -> None:
         print_table([(figure(name).title, show(name, figures[name]), _error(name, figures)) for name in rest], right=(1,), shrink=())
     for part, columns in _TABLES.get(result.capability, {}).items():
         _print_table(getattr(result, part), columns)
-    measured_on = getattr(result, "evaluation", None)
-    if isinstance(measured_on, Convention):
+    measured_on, speed = getattr(result, "evaluation", None), getattr(result, "speed_note", "")
+    facts = [("speed", speed)] if speed else []
+    facts += [("measured on", convention(measured_on))] if isinstance(measured_on, Convention) else []
+    if facts:
         print()
-        print_facts([("measured on", convention(measured_on))])
+        print_facts(facts)
     for note in (*getattr(result, "notes", ()), *getattr(result, "warnings", ())):
         narrate(f"note: {note}")
     print_facts([(artifact.kind, artifact.path) for artifact in result.artifacts])
@@ -82,6 +84,7 @@ def _print_checks(result: VerifyResult) -> None:
 
 
 _VERDICTS = {
+    "prune": (("description", "removed"),),
     "speculate": (("draft", "drafted by"), ("lossless", "lossless rule"), ("identical", "greedy texts identical")),
     "speculate-test": (("draft", "drafted by"), ("lossless", "lossless")),
     "kv-cache-pages": (("label", "figures"), ("block_size", "tokens per block"), ("blocks", "blocks")),
@@ -110,6 +113,18 @@ _TABLES: Mapping[str, Mapping[str, Columns]] = {
             "ppl": "ppl",
             "kl_mean": "KL, nat",
         },
+    },
+    "prune": {
+        "kept": {"axis": "axis", "before": "before", "after": "after", "lost": "rules out"},
+        "blocks": {
+            "block": "block",
+            "kl": "KL without it, nat",
+            "ppl_ratio": "ppl ratio",
+            "influence": "influence",
+            "angular": "angular",
+            "step": "removed as no.",
+        },
+        "agreement": {"measure": "measure", "spearman": "rank correlation with KL"},
     },
     "kv-cache": {
         "rows": {
@@ -209,7 +224,12 @@ _TABLES: Mapping[str, Mapping[str, Columns]] = {
 
 def _print_table(rows: Sequence[Figures], columns: Columns) -> None:
     """Columns that no row has, or all have empty, are left out."""
-    chosen = {name: title for name, title in columns.items() if any(getattr(row, name, "") != "" for row in rows)}
+    chosen = {name: title for name, title in columns.items() if any(getattr(row, name, "") not in ("", ()) for row in rows)}
     if chosen:
         print()
-        print_table([[show(name, getattr(row, name, None)) for name in chosen] for row in rows], list(chosen.values()), right=range(1, len(chosen)))
+        cells = [[_cell(name, getattr(row, name, None)) for name in chosen] for row in rows]
+        print_table(cells, list(chosen.values()), right=range(1, len(chosen)))
+
+
+def _cell(name: str, value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else show(name, value)
