@@ -65,11 +65,12 @@ def grid(kinds: Sequence[str], blocks: Sequence[int], cell: Cell, width: int, *,
 
 
 def _ruler(blocks: Sequence[int], cell_width: int) -> str:
-    """The number of every tenth block above its column, of every block where a column has room for it; the first always."""
+    """The number of each block, to the right as the cells are, where they have room for it; else of every tenth block, and the first always."""
+    if cell_width > len(str(max(blocks, default=0))):
+        return "".join(f"{block:>{cell_width - 1}} " for block in blocks).rstrip()
     line = ""
-    roomy = cell_width > len(str(max(blocks, default=0)))
     for column, block in enumerate(blocks):
         at = column * cell_width
-        if (column == 0 or block % 10 == 0 or roomy) and len(line) <= at:
+        if (column == 0 or block % 10 == 0) and len(line) <= at:
             line = line.ljust(at) + str(block)
     return line

@@ -22,6 +22,7 @@ from tui.experiment.setup import SetupView
 from tui.experiment.setups import Setups
 from tui.runs.watcher import RunEvent, RunStarted
 from tui.services.services import services_of
+from tui.widgets.scrolled_lines import ScrolledLines
 from tui.widgets.table.live_table import LiveTable
 from tui.widgets.table.table import Table
 from tui.widgets.threads import in_thread
@@ -249,14 +250,20 @@ class ExperimentPane(RunControl):
     @on(LiveRun.Updated)
     def _updated(self, event: LiveRun.Updated) -> None:
         event.stop()
-        if self._last_status.get(event.run.id) != event.state.status:
+        before = self._last_status.get(event.run.id)
+        if before != event.state.status:
             self._last_status[event.run.id] = event.state.status
             self.refresh_bindings()
         if not event.state.is_over or event.run.id in self.ended:
             return
         self.ended.add(event.run.id)
-        if self.has_result(event.run, event.state):
-            self.show_result(event.run, follow=self.bar.active == self.view_of(self.live_of(event.run)))
+        if not self.has_result(event.run, event.state):
+            return
+        follow = self.bar.active == self.view_of(self.live_of(event.run))
+        if follow or before is not None:
+            self.show_result(event.run, follow=follow)
+        else:
+            self.reload()  # it was over when it was found: what is shown stays
 
     # -- actions
 
@@ -283,9 +290,9 @@ class ExperimentPane(RunControl):
     def action_enter(self) -> None:
         beside = {SETUP: self.setup, LIVE: self.setup if self.has_class("-wide") else self.live}
         view: Widget | None = beside.get(self.bar.active) or self.query_one("#views", ContentSwitcher).visible_content
-        tables = [each for each in view.query("*") if isinstance(each, DataTable | LiveTable) and each.display] if view is not None else []
-        if tables:
-            tables[0].focus()
+        parts = [] if view is None else [each for each in view.query("*") if isinstance(each, DataTable | LiveTable | ScrolledLines)]
+        if parts := [each for each in parts if each.display and each.focusable]:
+            parts[0].focus()
         elif self.setup.display:
             self.setup.form.focus()
 

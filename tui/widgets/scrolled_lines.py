@@ -23,7 +23,7 @@ class ScrolledLines(VerticalScroll, Generic[Data], can_focus=False):
     """
 
     DEFAULT_CSS = """
-    ScrolledLines { height: 1fr; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
+    ScrolledLines { height: 1fr; scrollbar-size: 0 1; scrollbar-gutter: stable; }
     """
 
     def __init__(self, draw: Callable[[Data, int], Sequence[Line]], data: Data, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
@@ -48,6 +48,9 @@ class ScrolledLines(VerticalScroll, Generic[Data], can_focus=False):
     def on_resize(self) -> None:
         self._fill()
 
+    def watch_show_vertical_scrollbar(self, shown: bool) -> None:
+        self.can_focus = shown
+
     def on_hide(self) -> None:
         """Leave the focus to what is around, so that its keys go on working."""
         if self.has_focus:
@@ -56,8 +59,5 @@ class ScrolledLines(VerticalScroll, Generic[Data], can_focus=False):
                 around.focus()
 
     def _fill(self) -> None:
-        if not self.size.width:
-            return
-        lines = self._draw(self._data, self.size.width)
-        self.can_focus = len(lines) > self.size.height
-        self._lines.show_all(lines)
+        if width := self.scrollable_content_region.width:
+            self._lines.show_all(self._draw(self._data, width))
