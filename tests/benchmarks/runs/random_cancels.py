@@ -39,6 +39,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "quantize": (BASE, "--method", "gptq", *SHORT),
     "quantize-compare": (BASE, *SHORT),
     "prune": (BASE, "--method", "sparsegpt", *SHORT),
+    "prune-compare": (BASE, *SHORT),
     "verify": (BASE,),
     "evaluate": (BASE, "--tokens", "16384"),
     "kv-cache": (BASE,),

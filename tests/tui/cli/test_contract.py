@@ -17,7 +17,18 @@ from tests.core.runs.tick import TickSpec
 from tests.tui.cli.conftest import ROOT, Llmopt, process
 from tui.cli.app import COMMANDS
 
-EXPERIMENTS = ("quantize", "quantize-compare", "prune", "evaluate", "verify", "kv-cache", "kv-cache-why", "speculate", "speculate-test")
+EXPERIMENTS = (
+    "quantize",
+    "quantize-compare",
+    "prune",
+    "prune-compare",
+    "evaluate",
+    "verify",
+    "kv-cache",
+    "kv-cache-why",
+    "speculate",
+    "speculate-test",
+)
 
 
 def test_version(llmopt: Llmopt) -> None:

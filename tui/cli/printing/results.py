@@ -126,6 +126,18 @@ _TABLES: Mapping[str, Mapping[str, Columns]] = {
         },
         "agreement": {"measure": "measure", "spearman": "rank correlation with KL"},
     },
+    "prune-compare": {
+        "rows": {
+            "title": "pruning",
+            "sparsity": "removed",
+            "bytes": "size",
+            "ppl": "ppl",
+            "kl_mean": "KL, nat",
+            "top1_agreement": "top-1",
+            "decode_speedup": "decode",
+            "prefill_speedup": "prefill",
+        },
+    },
     "kv-cache": {
         "rows": {
             "name": "scheme",
