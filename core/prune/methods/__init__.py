@@ -8,12 +8,14 @@ from __future__ import annotations
 from core.prune.methods.alps import ALPS
 from core.prune.methods.base import Method
 from core.prune.methods.channels import CHANNELS
+from core.prune.methods.heads import HEADS
 from core.prune.methods.layers import LAYERS
 from core.prune.methods.magnitude import MAGNITUDE
 from core.prune.methods.sparsegpt import SPARSEGPT
 from core.prune.methods.wanda import WANDA
+from core.prune.methods.width import WIDTH
 
-METHODS: dict[str, Method] = {method.name: method for method in (MAGNITUDE, WANDA, SPARSEGPT, ALPS, CHANNELS, LAYERS)}
+METHODS: dict[str, Method] = {method.name: method for method in (MAGNITUDE, WANDA, SPARSEGPT, ALPS, CHANNELS, HEADS, WIDTH, LAYERS)}
 CRITERIA: tuple[str, ...] = ("", *dict.fromkeys(criterion for method in METHODS.values() for criterion in method.criteria))
 """Every score by name; the empty one is that of a method without a choice."""
 

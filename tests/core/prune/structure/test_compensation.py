@@ -13,8 +13,8 @@ from torch import Tensor
 
 from core.calibration.cholesky import NotPositiveDefinite
 from core.errors import RunFailed
-from core.prune.structure.compensation import damped, eliminate_, inverse_of, least_costly, refit, unit_errors
-from core.prune.structure.slices import columns_of, others
+from core.prune.structure.inputs.compensation import damped, eliminate_, inverse_of, least_costly, refit, unit_errors
+from core.prune.structure.inputs.slices import columns_of, others
 
 
 def problem(rows: int, columns: int, seed: int, tokens: int = 400) -> tuple[Tensor, Tensor, Tensor]:

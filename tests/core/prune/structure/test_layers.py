@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from core.errors import Cancelled, RequestError
 from core.models.card import ModelCard
 from core.prune.methods import METHODS
-from core.prune.structure import layer_walk
-from core.prune.structure.layer_scores import spearman
+from core.prune.structure.depth import walk as layer_walk
+from core.prune.structure.depth.scores import spearman
 from core.runs.resume_store import ResumeStore
 from tests.core.conftest import RecordingContext
 from tests.core.prune.structure.models import FAMILIES, distance, load, logits, make, prune, spec_for, windows_of

@@ -19,12 +19,11 @@ from core.prune.plan.sizes import lost_sizes
 from core.prune.plan.surgery import parts_of, require_surgery
 from core.prune.result import KeptFigures
 from core.prune.spec import PruneSpec
-from core.prune.structure.activations import ActivationMeans
-from core.prune.structure.bias import bias_error, bias_for, set_bias
-from core.prune.structure.blockwise import BlockFacts, Config, CutBlock, figures_of, importance_of, put_back, write_blockwise
-from core.prune.structure.channel_scores import Channels, choose
-from core.prune.structure.compensation import refit
-from core.prune.structure.slices import by_name, channel_slices, cut, others
+from core.prune.structure.inputs.activations import ActivationMeans
+from core.prune.structure.inputs.blockwise import BlockFacts, Config, CutBlock, write_blockwise
+from core.prune.structure.inputs.channel_scores import Channels, choose
+from core.prune.structure.inputs.removal import Removal, importance_of, remove_inputs
+from core.prune.structure.inputs.slices import channel_slices, others
 from core.runs.steps import Steps
 
 
@@ -33,35 +32,18 @@ class _ChannelCutter:
         self._spec, self._streamed, self._card = spec, streamed, card
         self._row: Family = parts_of(card)
         self._width, self.kept = card.intermediate_size, kept_channels(spec.request, card)
-        self.reader = self._row.down
+        self.reader, self.unit = self._row.down, 1
 
     def cut(self, block: Block, statistics: InputStatistics | None, means: ActivationMeans | None) -> CutBlock:
-        linear, damp = block.linears[self.reader], self._spec.damp
-        original = linear.weight.detach().to(torch.float32, copy=True)
-        channels = Channels(original, self._feeding(block), statistics, means, damp)
-        choice = choose(self._spec.criterion, channels, self._width - self.kept)
-        kept = others(choice.removed, self._width)
-        masked = original.index_fill(1, choice.removed, 0)
-        if self._spec.compensation == "least-squares" and statistics is not None:
-            result = put_back(linear, kept, refit(original, statistics.hessian, kept, choice.removed, damp))
-        else:
-            result = masked
-            put_back(linear, kept, original.index_select(1, kept))
-        added = bias_for(original, choice.removed, means) if self._spec.compensation == "bias" else None
-        slices = by_name(channel_slices(self._row, self._width, kept))
-        parameters = dict(block.module.named_parameters())
-        cuts = {name: cut(parameters[name], of_name) for name, of_name in slices.items() if name in parameters}
-        if added is not None:
-            cuts |= self._biases(block, added, cuts)
+        spec, linear = self._spec, block.linears[self.reader]
+        channels = Channels(linear.weight.detach().float(), self._feeding(block), statistics, means, spec.damp)
+        choice = choose(spec.criterion, channels, self._width - self.kept)
+        slices = channel_slices(self._row, self._width, others(choice.removed, self._width))
+        removal = Removal(self.reader, self._row.gate_up, choice.removed, tuple(slices))
         name = self._streamed.checkpoint_name(f"{self._streamed.block_prefix(block.index)}{self.reader}.weight").removesuffix(".weight")
-        bias = None if added is None else lambda weight: bias_error(original, weight, statistics, means)
-        return CutBlock(
-            cuts,
-            BlockFacts(
-                linears=[figures_of(name, block.index, original, masked, result, statistics, bias)],
-                importance=[importance_of(block.index, "channels", choice.scores, choice.removed)],
-            ),
-        )
+        cuts, figures = remove_inputs(block, removal, spec.compensation, spec.damp, statistics, means, name)
+        importance = importance_of(block.index, "channels", choice.scores, choice.removed)
+        return CutBlock(cuts, BlockFacts(linears=[figures], importance=[importance]))
 
     def config(self, config: Config) -> dict[str, Any]:
         edited = {**config, "intermediate_size": self.kept}
@@ -71,15 +53,6 @@ class _ChannelCutter:
     def _feeding(self, block: Block) -> tuple[Tensor, ...]:
         weights = [block.linears[name].weight.detach() for name in self._row.gate_up]
         return tuple(part for weight in weights for part in torch.split(weight, self._width))
-
-    def _biases(self, block: Block, added: Tensor, cuts: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The bias of down, and zeros for the linears that have none but must, because one flag of the configuration gives all of them biases."""
-        zeros = {
-            f"{name}.bias": cuts[f"{name}.weight"].new_zeros(len(cuts[f"{name}.weight"]))
-            for name in self._row.gate_up
-            if block.linears[name].bias is None
-        }
-        return {**zeros, f"{self.reader}.bias": set_bias(block.linears[self.reader], added)}
 
 
 class ChannelWriter:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from core.calibration.statistics import InputStatistics
-from core.prune.structure.activations import ActivationMeans
-from core.prune.structure.compensation import inverse_of, least_costly, lowest, unit_errors
+from core.prune.structure.inputs.activations import ActivationMeans
+from core.prune.structure.inputs.compensation import inverse_of, least_costly, lowest, unit_errors
 
 _GREEDY_PARTS = 256
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.calibration.blocks import Block, CalibratedBlock, calibrated_blocks, plain_blocks
 from core.calibration.statistics import InputStatistics
@@ -20,16 +20,11 @@ from core.models.disk.files import read_object
 from core.models.disk.headers import model_tensors
 from core.models.disk.tensors import TORCH_DTYPES
 from core.models.stream.streaming import StreamedModel
-from core.numerics.errors import output_error, weight_error
 from core.prune.pipeline.writer import Written
 from core.prune.result import ImportanceFigures, LinearFigures
-from core.prune.structure.activations import ActivationMeans, watching
+from core.prune.structure.inputs.activations import ActivationMeans, watching
 from core.runs.resume_store import KeptBlock
 from core.runs.steps import Steps
-from core.sanitize import clean
-
-LONGEST_AXIS = 512
-"""An axis longer than this is not listed index by index in a result."""
 
 Config = Mapping[str, Any]
 
@@ -56,6 +51,8 @@ class Cutter(Protocol):
 
     reader: str
     """Name of the linear that reads the axis: its inputs are watched."""
+    unit: int
+    """Consecutive inputs of it that go or stay together."""
 
     def cut(self, block: Block, statistics: InputStatistics | None, means: ActivationMeans | None) -> CutBlock:
         """Decide, make up for what goes, and put what is left into the block's own parameters, zeros where something is gone."""
@@ -121,7 +118,7 @@ def _cut_blocks(streamed: StreamedModel, windows: Tensor | None, steps: Steps, c
 
 def _calibrated_cut(block: CalibratedBlock, cutter: Cutter) -> CutBlock:
     group = next(group for group in block.groups if cutter.reader in group.names)
-    with watching(block.linears[cutter.reader]) as means:
+    with watching(block.linears[cutter.reader], cutter.unit) as means:
         statistics = block.statistics(group)
     return cutter.cut(block, statistics, means)
 
@@ -141,77 +138,3 @@ def _report(facts: BlockFacts, index: int, steps: Steps) -> None:
     for figures in facts.linears:
         steps.measured("linear_error", figures.error, index, figures.name)
         steps.measured("linear_sparsity", figures.sparsity, index, figures.name)
-
-
-def put_back(linear: nn.Linear, kept: Tensor, weight: Tensor) -> Tensor:
-    """Give a linear the weight [out, kept] on the inputs that stay and zeros on others, as its dtype rounds it; returns it as float32 [out, in]."""
-    full = torch.zeros_like(linear.weight)
-    full[:, kept.to(full.device)] = weight.to(full.dtype)
-    linear.weight.data.copy_(full)
-    return full.float()
-
-
-def figures_of(
-    name: str,
-    block: int,
-    original: Tensor,
-    masked: Tensor,
-    result: Tensor,
-    statistics: InputStatistics | None,
-    bias: Callable[[Tensor], float] | None = None,
-) -> LinearFigures:
-    """What cutting its inputs costs a linear.
-
-    Args:
-        name: in the checkpoint.
-        block: its number.
-        original: weight float32 [out, in].
-        masked: the original with zeros where inputs went, float32 [out, in].
-        result: what was put in its place, zeros where inputs went, float32 [out, in].
-        statistics: of its inputs; None: errors are those of the weights.
-        bias: from the masked weight to its relative error once a bias makes up for the mean; None: no bias is added.
-    """
-
-    def error(weight: Tensor) -> float:
-        if statistics is None:
-            return weight_error(original, weight).relative
-        return output_error(original, weight, statistics.hessian).relative
-
-    rows, columns = original.shape
-    removed = int((result == 0).all(dim=0).sum()) * rows
-    before = error(masked)
-    after = bias(masked) if bias is not None else before if result is masked else error(result)
-    compensated = bias is not None or result is not masked
-    return LinearFigures(
-        name=clean(name, limit=200),
-        block=block,
-        rows=rows,
-        columns=columns,
-        removed=removed,
-        sparsity=removed / original.numel(),
-        error=after,
-        error_before=before if compensated else None,
-    )
-
-
-def importance_of(block: int, axis: Any, scores: Tensor, removed: Tensor) -> ImportanceFigures:
-    """What was removed along an axis, and how important it was.
-
-    Args:
-        block: its number, -1 for the whole model.
-        axis: as results call it.
-        scores: float32 [size].
-        removed: int64, ascending.
-    """
-    values, gone = scores.double().cpu(), removed.cpu()
-    total = float(values.sum())
-    listed = len(values) <= LONGEST_AXIS
-    return ImportanceFigures(
-        block=block,
-        axis=axis,
-        size=len(values),
-        kept=len(values) - len(gone),
-        kept_share=1 - float(values[gone].sum()) / total if total > 0 else 1.0,
-        scores=tuple(values.tolist()) if listed else (),
-        removed=tuple(gone.tolist()) if listed else (),
-    )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from core.evaluate.logits.scores import kl_divergence, negative_log_likelihood, rows
 from core.models.stream.streaming import BlockInputs, StreamedModel
-from core.prune.structure.layer_scores import Sums, add_, angles, cosines
+from core.prune.structure.depth.scores import Sums, add_, angles, cosines
 
 STATES_BYTES = 192 * 2**20
 """Most bytes of hidden states of all candidates together; one candidate of one window is the least."""

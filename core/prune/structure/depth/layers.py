@@ -18,8 +18,8 @@ from core.prune.pipeline.writer import Written
 from core.prune.plan.layers import PERIODS, removed_layers, require_layers, unknown_lists
 from core.prune.result import KeptFigures
 from core.prune.spec import PruneSpec
-from core.prune.structure.layer_scores import Search, Sums, agreements, block_scores, chosen_at_once
-from core.prune.structure.layer_walk import LayerWalk, Sizes
+from core.prune.structure.depth.scores import Search, Sums, agreements, block_scores, chosen_at_once
+from core.prune.structure.depth.walk import LayerWalk, Sizes
 from core.runs.steps import Steps
 
 _SEARCH = "layers"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.calibration.statistics import InputStatistics
-from core.prune.structure.activations import ActivationMeans
+from core.prune.structure.inputs.activations import ActivationMeans
 
 
 def bias_for(weight: Tensor, removed: Tensor, means: ActivationMeans | None) -> Tensor:
