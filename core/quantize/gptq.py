@@ -17,6 +17,7 @@ from core.calibration.statistics import InputStatistics
 from core.errors import RunFailed
 from core.numerics.grid import Grid
 from core.numerics.tensor import QuantizedTensor
+from core.numerics.zeros import zeros_to_keep
 from core.quantize.linear.solver import LinearSolver
 
 _BLOCK = 128
@@ -33,12 +34,15 @@ class GptqConfig:
 
 
 def quantize(weight: Tensor, statistics: InputStatistics, config: GptqConfig) -> QuantizedTensor:
-    """Quantize one weight by the statistics of its input, whose factor is kept for the linears that share it; errors as `solve` and `factorize`."""
+    """Quantize one weight by the statistics of its input, whose factor is kept for the linears that share it; errors as `solve` and `factorize`.
+
+    Where the weight was pruned, its zeros are kept.
+    """
     factor = statistics.once(
         ("gptq", config.damp, config.act_order),
         lambda: factorize(statistics.hessian, damp=config.damp, by_diagonal=config.act_order, alternative="rtn"),
     )
-    return solve(weight, factor, config.grid, static_groups=config.act_order and config.static_groups)
+    return solve(weight, factor, config.grid, static_groups=config.act_order and config.static_groups, keep_zeros=zeros_to_keep(weight))
 
 
 def solve(weight: Tensor, factor: Factor, grid: Grid, *, static_groups: bool = False, keep_zeros: Tensor | None = None) -> QuantizedTensor:

@@ -32,6 +32,8 @@ class QuantizeMetrics(Figures):
     """8 x stored bytes / parameters: scales, zero points and what stayed in full precision counted."""
     bits_per_quantized_weight: Annotated[float, Figure("bits per quantized weight", "", "lower")]
     """Of the quantized linears alone, scales and zero points counted."""
+    sparsity: Annotated[float | None, Figure("sparsity", "share")] = None
+    """Share of the quantized weights that were zero and still are; None where the model was not pruned."""
     layer_error_mean: Annotated[float, Figure("mean relative error of a linear", "", "lower")]
     """Mean over the linears of `layers[].error`."""
     seconds: Seconds
@@ -53,6 +55,10 @@ class LayerFigures(Figures):
     columns: int
     bits: int | None = None
     """Of a weight's code, scales left out; None in results of versions that did not state it."""
+    zeros: int | None = None
+    """Weights that were exactly zero before; None in results of versions that did not count them."""
+    zeros_kept: int | None = None
+    """Those of them that still are."""
 
 
 class SensitivityFigures(Figures):

@@ -20,6 +20,7 @@ from core.quantize.methods import METHODS
 from core.quantize.naming import checkpoint_folder
 from core.quantize.pipeline.checkpoint import check_weights, finished_checkpoint, remember_checkpoint, write_checkpoint
 from core.quantize.pipeline.inputs import calibration_arithmetic, calibration_windows_of
+from core.quantize.pipeline.kept_zeros import notes_on_zeros, sparsity_of
 from core.quantize.pipeline.readme import readme
 from core.quantize.pipeline.written import Written
 from core.quantize.result import MixedFigures, QuantizeMetrics, QuantizeResult
@@ -78,6 +79,7 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
         if written.own is not None:
             steps.say("comparing with the engine")
             written.notes += written.own.notes(evaluation.windows.tokens, measured.nll["quantized"], lambda _: steps.check_cancelled())
+    written.notes += notes_on_zeros(written.layers)
     bits, group_size = method.nominal(request)
     result = QuantizeResult(
         model=source.title,
@@ -124,6 +126,7 @@ def _metrics(
         bytes_after=after,
         bits_per_weight=8 * written.bytes / card.parameters,
         bits_per_quantized_weight=8 * sum(layer.bytes for layer in written.layers) / weights,
+        sparsity=sparsity_of(written.layers),
         layer_error_mean=sum(layer.error for layer in written.layers) / len(written.layers),
         seconds=seconds,
         seconds_quantizing=seconds_quantizing,

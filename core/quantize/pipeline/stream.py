@@ -19,6 +19,7 @@ from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import output_error, weight_error
 from core.numerics.stored import StoredWeight
 from core.numerics.tensor import QuantizedTensor
+from core.numerics.zeros import count_zeros
 from core.quantize.linear import rtn
 from core.quantize.linear.grids import grid_of
 from core.quantize.linear.rounded_inputs import with_rounded_inputs
@@ -129,6 +130,7 @@ def figures_of(name: str, original: Tensor, approximation: Tensor, nbytes: int, 
     """
     of_weights = weight_error(original, approximation).relative
     rows, columns = original.shape
+    zeros, zeros_kept = count_zeros(original, approximation)
     return LayerFigures(
         name=clean(name, limit=200),
         error=of_weights if hessian is None else output_error(original, approximation, hessian).relative,
@@ -137,6 +139,8 @@ def figures_of(name: str, original: Tensor, approximation: Tensor, nbytes: int, 
         rows=rows,
         columns=columns,
         bits=bits,
+        zeros=zeros,
+        zeros_kept=zeros_kept,
     )
 
 

@@ -25,6 +25,7 @@ from core.formats.writing.partial_folder import PartialFolder
 from core.models.card import ModelCard
 from core.models.stream.streaming import StreamedModel
 from core.numerics.errors import weight_error
+from core.numerics.zeros import count_zeros
 from core.quantize.pipeline.solvers import CheckpointWriter
 from core.quantize.pipeline.written import Written
 from core.quantize.plan.levels import LevelRow, code_bits, level_row
@@ -157,7 +158,9 @@ def _layers(streamed: StreamedModel, conversion: Conversion, found: GgufWeights,
             continue
         name = streamed.checkpoint_name(conversion.parameters[target])
         original = streamed.read_tensor(name).to(torch.float32)
-        error = weight_error(original, found[conversion.parameters[target]]).relative
+        approximation = found[conversion.parameters[target]]
+        error = weight_error(original, approximation).relative
+        zeros, zeros_kept = count_zeros(original, approximation)
         rows, columns = location.info.shape
         block = found.file.block(target)
         stored_bits = BLOCK_BITS.get(block, 8 * found.file.nbytes(target) / (rows * columns))
@@ -169,6 +172,8 @@ def _layers(streamed: StreamedModel, conversion: Conversion, found: GgufWeights,
             rows=rows,
             columns=columns,
             bits=code_bits(block),
+            zeros=zeros,
+            zeros_kept=zeros_kept,
         )
         report_layer(steps, len(layers), figures)
         layers.append(figures)

@@ -5,8 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.calibration.cholesky import factorize
 from core.errors import RunFailed
 from core.numerics.grid import Grid
+from core.quantize.gptq import solve
 from core.quantize.linear import rtn
 from tests.core.quantize.by_hessian import gptq
 
@@ -150,3 +152,24 @@ def test_arguments_are_left_unchanged() -> None:
     gptq(weight, hessian, group_size=16, act_order=True)
     assert torch.equal(weight, before[0])
     assert torch.equal(hessian, before[1])
+
+
+@pytest.mark.parametrize("act_order", [False, True])
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize(("group_size", "static"), [(8, False), (24, False), (32, False), (32, True), (None, False)])
+def test_kept_zeros_stay_zero_and_the_rest_makes_up_for_them(group_size: int | None, static: bool, symmetric: bool, act_order: bool) -> None:
+    weight, hessian = problem(16, 96, seed=20)
+    removed = torch.rand(16, 96, generator=torch.Generator().manual_seed(21)) < 0.5
+    factor, grid = factorize(hessian, by_diagonal=act_order), Grid(4, symmetric, "group" if group_size else "channel", group_size or 96)
+    joint = solve(weight, factor, grid, static_groups=static, keep_zeros=removed)
+    assert bool((joint.dequantize()[removed] == 0).all())
+    assert joint.losses is not None
+    assert float(joint.losses.double().sum()) == pytest.approx(0.5 * objective(weight, joint.dequantize(), damped(hessian, 0.01)), rel=1e-4)
+    plain = solve(weight, factor, grid, static_groups=static).dequantize().masked_fill(removed, 0)
+    assert objective(weight, joint.dequantize(), hessian) < 0.9 * objective(weight, plain, hessian)
+
+
+def test_no_kept_zeros_change_nothing() -> None:
+    weight, hessian = problem(8, 64, seed=22)
+    factor, grid = factorize(hessian), Grid(4, group_size=16)
+    assert torch.equal(solve(weight, factor, grid, keep_zeros=torch.zeros(8, 64, dtype=torch.bool)).codes, solve(weight, factor, grid).codes)

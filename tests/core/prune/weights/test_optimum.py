@@ -35,7 +35,7 @@ def optimum(weight: Tensor, hessian: Tensor) -> float:
 
 def test_exchanges_and_alps_come_within_two_percent_of_the_optimum() -> None:
     total = dict.fromkeys(("optimum", "wanda", "sparsegpt", "swaps and re-fit", "swaps and exchanges", "alps"), 0.0)
-    for seed in range(20):
+    for seed in range(12):
         weight, hessian = problem(ROWS, COLUMNS, seed, tokens=200)
         wandas = choose(wanda.scores(weight, hessian.diagonal() / 2), HALF)
         swapped = refine(weight, wandas, hessian, HALF, rounds=50).removed
