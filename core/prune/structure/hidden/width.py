@@ -27,6 +27,7 @@ from core.prune.structure.inputs.removal import importance_of
 from core.prune.structure.inputs.slices import others
 from core.runs.resume_store import KeptBlock
 from core.runs.steps import Steps
+from core.sanitize import clean
 
 
 class _Facts(BaseModel):
