@@ -148,7 +148,8 @@ class PruneResult(Result):
     capability: Literal["prune"] = "prune"
     model: str
     method: MethodName
-    criterion: str = ""
+    criterion: str | None = None
+    """Score that decided; None where the method is the score."""
     pattern: str
     """`50 %`, `keep 2 of 4`, `-3 layers`."""
     description: str

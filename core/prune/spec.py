@@ -42,7 +42,7 @@ class PruneSpec(Spec):
     remove: Annotated[
         int | None, _of("remove", "Number of layers, KV groups, query heads per group, channels or hidden columns to remove; replaces sparsity", ge=1)
     ] = None
-    criterion: Annotated[CriterionName, _of("criterion", "Score that decides what is removed; default: the method's first")] = ""
+    criterion: Annotated[CriterionName | None, _of("criterion", "Score that decides what is removed; default: the method's own choice")] = None
     scope: Annotated[Scope, _of("scope", "magnitude: what the smallest weights are counted over")] = "row"
     within_block: Annotated[
         Inputs,
@@ -95,7 +95,7 @@ class PruneSpec(Spec):
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:
         method, request = METHODS[self.method], self.request
-        if self.criterion not in (method.criteria or ("",)):
+        if self.criterion not in (method.criteria or (None,)):
             raise ValueError(f"{self.method} has no criterion {self.criterion}: choose {_either(method.criteria)}")
         if request.keep is not None and not 0 < request.keep[0] < request.keep[1]:
             raise ValueError(f"keep {self.keep} is invalid: n:m keeps n of every m inputs, with n from 1 to m - 1, as in 2:4")
@@ -118,7 +118,7 @@ class PruneSpec(Spec):
     @property
     def request(self) -> Request:
         """What methods look at."""
-        return Request(keep=pattern(self.keep), **{name: getattr(self, name) for name in _LOOKED_AT})
+        return Request(keep=pattern(self.keep), criterion=self.criterion or "", **{name: getattr(self, name) for name in _LOOKED_AT})
 
     @property
     def calibrates(self) -> bool:
@@ -126,14 +126,14 @@ class PruneSpec(Spec):
         return METHODS[self.method].calibrates(self.request)
 
 
-_LOOKED_AT = tuple(one.name for one in fields(Request) if one.name != "keep")
+_LOOKED_AT = tuple(one.name for one in fields(Request) if one.name not in ("keep", "criterion"))
 
 
 def fill(values: Mapping[str, object]) -> dict[str, object]:
     """Values of a request with those of the method put in where none were given."""
     given = {name: value for name, value in values.items() if value not in (None, "") or name not in ("criterion", "keep", "remove")}
     method = METHODS.get(str(given.get("method", "wanda")))
-    return given if method is None else {"criterion": next(iter(method.criteria), ""), **method.defaults, **given}
+    return given if method is None else {"criterion": next(iter(method.criteria), None), **method.defaults, **given}
 
 
 def unchecked(values: Mapping[str, Any]) -> Request:

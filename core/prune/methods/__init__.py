@@ -16,8 +16,8 @@ from core.prune.methods.wanda import WANDA
 from core.prune.methods.width import WIDTH
 
 METHODS: dict[str, Method] = {method.name: method for method in (MAGNITUDE, WANDA, SPARSEGPT, ALPS, CHANNELS, HEADS, WIDTH, LAYERS)}
-CRITERIA: tuple[str, ...] = ("", *dict.fromkeys(criterion for method in METHODS.values() for criterion in method.criteria))
-"""Every score by name; the empty one is that of a method without a choice."""
+CRITERIA: tuple[str, ...] = tuple(dict.fromkeys(criterion for method in METHODS.values() for criterion in method.criteria))
+"""Every score by name."""
 
 
 def using(field: str) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def guide(given: Values) -> Guidance:
     filled = fill(given)
     return Guidance(
         defaults={name: value for name, value in filled.items() if name not in given or given[name] is None},
-        choices={"criterion": method.criteria or ("",)},
+        choices={"criterion": method.criteria},
         hidden=frozenset(_hidden(method, filled)),
         help={"method": f"{method.name}: {method.summary} · enter lists all {len(METHODS)} methods"},
     )

@@ -44,7 +44,7 @@ class LayerWriter:
         steps.say("checking the weights")
         streamed.check_weights(steps.check_cancelled)
         search = _Search(spec, streamed, windows, steps, remove).run()
-        removed = sorted(search.removed) if spec.criterion == "greedy" else chosen_at_once(spec.criterion, search.first, remove)
+        removed = sorted(search.removed) if spec.criterion == "greedy" else chosen_at_once(spec.request.criterion, search.first, remove)
         kept = [block for block in range(streamed.n_blocks) if block not in removed]
         config = cut_config(read_object(streamed.folder / "config.json"), lists, kept)
         _check_config(streamed, config, lists, kept)

@@ -74,7 +74,7 @@ def _scores(spec: PruneSpec, streamed: StreamedModel, card: ModelCard, windows: 
         inputs.hidden = hidden.to(inputs.hidden)
     for index in range(begin, blocks):
         steps.say(_label("scoring", index, blocks))
-        found = pass_and_score(streamed, index, inputs, parts_of(card), spec.criterion).cpu()
+        found = pass_and_score(streamed, index, inputs, parts_of(card), spec.request.criterion).cpu()
         scores += found
         store.save_block(index, KeptBlock({"scores": found}, _Facts()), inputs.hidden if index + 1 < blocks else None, blocks - index - 1)
         steps.step(_label("scoring", index + 1, blocks))

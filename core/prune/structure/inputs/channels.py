@@ -37,7 +37,7 @@ class _ChannelCutter:
     def cut(self, block: Block, statistics: InputStatistics | None, means: ActivationMeans | None) -> CutBlock:
         spec, linear = self._spec, block.linears[self.reader]
         channels = Channels(linear.weight.detach().float(), self._feeding(block), statistics, means, spec.damp)
-        choice = choose(spec.criterion, channels, self._width - self.kept)
+        choice = choose(spec.request.criterion, channels, self._width - self.kept)
         slices = channel_slices(self._row, self._width, others(choice.removed, self._width))
         removal = Removal(self.reader, self._row.gate_up, choice.removed, tuple(slices))
         name = self._streamed.checkpoint_name(f"{self._streamed.block_prefix(block.index)}{self.reader}.weight").removesuffix(".weight")

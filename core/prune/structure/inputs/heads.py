@@ -48,7 +48,7 @@ class _HeadCutter:
         weight = block.linears[self.reader].weight.detach().float()
         units = Units(weight, self.unit, 1 if self._groups else before.groups, statistics, means, spec.damp)
         remove = before.groups - after.groups if self._groups else before.queries - after.queries
-        choice = choose(spec.criterion, units, remove)
+        choice = choose(spec.request.criterion, units, remove)
         groups, queries = self._kept(choice.removed)
         slices = head_slices(self._row, queries, groups, (before.queries, before.groups), self._width)
         removal = Removal(self.reader, self._row.qkv, columns_of(choice.removed, self.unit), tuple(slices))
