@@ -22,13 +22,14 @@ def container_memory(root: Path = CGROUP, *, membership: Path = MEMBERSHIP) -> t
     """(limit, used) in bytes; (None, None) without a limit.
 
     Limit is that of the tightest group, used is the limit less what the fullest of all groups leaves. Pages of files that the kernel would drop
-    do not count as used.
+    do not count as used. Above `memory.high` a process is not ended but held back until it hardly moves: that is a limit too.
     """
     limits: list[int] = []
     room: list[int] = []
     for group in _groups("memory", root, membership):
         for limit_file, used_file, cache in (
             ("memory.max", "memory.current", "inactive_file"),
+            ("memory.high", "memory.current", "inactive_file"),
             ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
         ):
             limit = _number(group / limit_file)

@@ -64,11 +64,16 @@ def openai(reads: Sequence[Read]) -> Reply:
             reply.problem = error
             break
         reply.heard = reply.heard or bool(choices)
-        _take_usage(message.get("usage"), reply)
+        for place in (message, message.get("x_groq"), *choices):
+            _take_usage(place.get("usage") if isinstance(place, dict) else None, reply)
+        if reply.usage.completion is None:
+            _take_timings(message.get("timings"), reply)
         for choice in choices:
             _take_choice(event.t, choice, reply)
         # A last chunk of nothing but usage comes when everything was generated.
         summed = not choices and reply.usage.completion is not None
+    if reply.complete and not reply.heard:
+        reply.problem = reply.problem or "the response was empty: an end mark and no answer before it"
     reply.complete = reply.complete or bool(reply.finish) or (summed and bool(reply.pieces))
     return reply
 
@@ -95,7 +100,14 @@ def _take_choice(t: int, choice: Mapping[str, object], reply: Reply) -> None:
         reply.problem = reply.problem or f"the server gave up the response: finish reason {reply.finish}"
 
 
+def _take_timings(timings: object, reply: Reply) -> None:
+    """What llama.cpp's server counted, where it reports no usage."""
+    if isinstance(timings, dict) and (generated := _count(timings.get("predicted_n"))) is not None:
+        reply.usage = Usage(reply.usage.prompt, generated, reply.usage.cached)
+
+
 def _take_usage(usage: object, reply: Reply) -> None:
+    """From wherever it is: next to the choices, within one (Moonshot), or in a part of its own (Groq)."""
     if not isinstance(usage, dict):
         return
     details = usage.get("prompt_tokens_details")

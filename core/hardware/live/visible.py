@@ -39,7 +39,7 @@ def _marked(state: GpuState, parts: set[_Slice]) -> GpuState:
 
 
 def _find(entry: str, states: Sequence[GpuState]) -> tuple[int, _Slice] | None:
-    if entry.isdigit():
+    if entry.isascii() and entry.isdigit():
         return next(((state.index, None) for state in states if state.index == int(entry)), None)
     slices = [(state, mig) for state in states for mig in state.mig]
     if "/" in entry:  # MIG-GPU-uuid/gpu instance/compute instance, before driver 470

@@ -52,6 +52,8 @@ def groups(root: Path, membership: str, **files: str) -> dict[str, Path]:
         ("0::/user/app", {"user__memory_max": "5000", "user__memory_current": "4900", "user__app__memory_max": "1000"}, (1000, 900)),
         ("0::/a", {"a__memory_max": "1000", "a__memory_current": "900", "a__memory_stat": "anon 5\ninactive_file 600"}, (1000, 300)),
         ("0::/a", {"a__memory_max": "1000", "a__memory_current": "1200"}, (1000, 1000)),
+        ("0::/a", {"a__memory_max": "max", "a__memory_high": "800", "a__memory_current": "200"}, (800, 200)),
+        ("0::/a/b", {"a__memory_high": "600", "a__memory_current": "500", "a__b__memory_max": "900", "a__b__memory_current": "1"}, (600, 500)),
         ("0::/../x", {"memory_max": "700", "memory_current": "7"}, (700, 7)),
         ("4:memory:/job\n0::/", {"memory__job__memory_limit_in_bytes": "1000", "memory__memory_limit_in_bytes": "9223372036854771712"}, (1000, 0)),
         ("4:cpu,memory:/not/seen", {"memory__memory_limit_in_bytes": "50", "memory__memory_usage_in_bytes": "20"}, (50, 20)),

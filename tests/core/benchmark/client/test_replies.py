@@ -140,3 +140,30 @@ def test_ollama_sends_lines_and_counts_at_the_end() -> None:
     assert [piece.text for piece in reply.pieces] == ["hm", "a"]
     assert [piece.t for piece in reply.pieces] == [2, 3]
     assert (reply.usage, reply.finish, reply.complete) == (Usage(9, 2), "length", True)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        chat(None, "length", usage=USAGE),
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "length", "usage": USAGE}]},
+        chat(None, "length", x_groq={"id": "r", "usage": USAGE}),
+        {"choices": [], "object": "usage", "usage": USAGE},
+    ],
+    ids=["beside the choices", "in the choice", "x_groq", "alone"],
+)
+def test_usage_is_found_where_servers_put_it(last: dict[str, Any]) -> None:
+    reply = openai([(0, sse(chat("a"), chat("b", "length"), last))])
+    assert (reply.usage, reply.fault) == (Usage(7, 4, 3), "")
+
+
+def test_tokens_counted_by_llama_cpp_stand_in_for_usage() -> None:
+    assert openai([(0, sse(chat("a"), chat(None, "stop", timings={"prompt_n": 2, "predicted_n": 5})))]).usage == Usage(None, 5, None)
+    both = chat(None, "stop", timings={"predicted_n": 5}, usage=USAGE)
+    assert openai([(0, sse(chat("a"), both))]).usage == Usage(7, 4, 3)
+
+
+def test_an_end_mark_alone_is_no_answer() -> None:
+    assert "end mark and no answer" in openai([(0, sse())]).fault
+    assert "end mark and no answer" in openai([(0, b": ping\n\n" + sse({"object": "hello"}))]).fault
+    assert openai([(0, sse(chat(None, "stop")))]).fault == ""

@@ -21,6 +21,7 @@ STATES = (GpuState(0, uuid="GPU-12ab"), GpuState(1, uuid="GPU-12cd"), GpuState(2
         ("", []),
         ("-1", []),
         ("NoDevFiles", []),
+        ("0,\u00b2", [0]),
         ("0,-1,1", [0]),
         ("0,7,1", [0]),
         ("1,1", []),
