@@ -132,6 +132,21 @@ def test_parameters_and_cache_are_those_of_transformers_tensors(family: str) -> 
     assert sum(count * (block.keys + block.values) for block, count in cache_blocks(normalize(plain(config))).items()) * 2 * _TOKENS == held
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_files_are_counted_as_transformers_counts_what_it_wrote(family: str, tmp_path: Path) -> None:
+    """The headers of a saved model, in transformers' names for files, and a cache that was filled."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(configured(family)).eval()
+    model.save_pretrained(tmp_path)
+    card = ModelCard.from_folder(tmp_path)
+    assert card.parameters_from == "weights"
+    assert card.parameters == sum(parameter.numel() for parameter in model.parameters())
+    with torch.no_grad():
+        cache = model(input_ids=torch.arange(2, 2 + _TOKENS)[None], use_cache=True).past_key_values
+    kept = [layer for layer in cache.layers if getattr(layer, "keys", None) is not None]
+    assert card.kv_bytes(_TOKENS, bits=32) == sum(layer.keys.nbytes + layer.values.nbytes for layer in kept)
+
+
 @pytest.mark.parametrize("family", ["mamba", "falcon_mamba", "rwkv"])
 def test_models_without_attention_have_parameters_and_no_cache(family: str) -> None:
     made: Any = CONFIG_MAPPING[family]
