@@ -82,8 +82,8 @@ class CalibratedBlock(Block):
         return self._inputs.hidden
 
     @torch.no_grad()
-    def statistics(self, group: Group) -> InputStatistics:
-        """Second moments and ranges of the group's input over all windows, with the block's weights as they are now.
+    def statistics(self, group: Group, *, moments: bool = True, keep_rows: int = 0) -> InputStatistics:
+        """Statistics of the group's input over all windows, with the block's weights as they are now; arguments as of `InputStatistics`.
 
         Raises:
             RunFailed: the inputs hold NaN or infinity.
@@ -91,7 +91,14 @@ class CalibratedBlock(Block):
         name = group.names[0]
         last = name if self._calls[name] == 1 else None
         with nullcontext() if last is None else self._replay.passing(last):
-            return self._gather((name,), self._chunks(), moments=True, last=last)[name]
+            return self._gather((name,), self._chunks(), moments=moments, last=last, keep_rows=keep_rows)[name]
+
+    @torch.no_grad()
+    def all_statistics(self, *, moments: bool = True, keep_rows: int = 0) -> list[InputStatistics]:
+        """Statistics of the input of every group, in the order of `groups`, in one pass; arguments and errors as of `statistics`."""
+        names = tuple(group.names[0] for group in self.groups)
+        found = self._gather(names, self._chunks(), moments=moments, last=None, keep_rows=keep_rows)
+        return [found[name] for name in names]
 
     @torch.no_grad()
     def ranges(self, names: Iterable[str], tokens: int | None = None) -> dict[str, InputStatistics]:
@@ -134,9 +141,14 @@ class CalibratedBlock(Block):
                 handle.remove()
         return calls
 
-    def _gather(self, names: tuple[str, ...], chunks: Iterable[tuple[int, Tensor]], *, moments: bool, last: str | None) -> dict[str, InputStatistics]:
+    def _gather(
+        self, names: tuple[str, ...], chunks: Iterable[tuple[int, Tensor]], *, moments: bool, last: str | None, keep_rows: int = 0
+    ) -> dict[str, InputStatistics]:
         """Run chunks of windows; stop each run at the linear `last`, when one is named."""
-        found = {name: InputStatistics(self.linears[name].in_features, self.linears[name].weight.device, moments=moments) for name in names}
+        found = {
+            name: InputStatistics(self.linears[name].in_features, self.linears[name].weight.device, moments=moments, keep_rows=keep_rows)
+            for name in names
+        }
 
         def take(name: str, inputs: Tensor) -> None:
             found[name].add(inputs)

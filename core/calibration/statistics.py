@@ -22,9 +22,11 @@ class InputStatistics:
         features: width of the input.
         device: where the sums are kept.
         moments: False leaves out H, which takes most of the time, for methods that look at ranges only.
+        keep_rows: the first inputs themselves that are kept, for errors of outputs without H.
     """
 
-    def __init__(self, features: int, device: torch.device | str = "cpu", *, moments: bool = True) -> None:
+    def __init__(self, features: int, device: torch.device | str = "cpu", *, moments: bool = True, keep_rows: int = 0) -> None:
+        self._keep_rows, self._rows, self._n_rows = keep_rows, list[Tensor](), 0
         self._sum = torch.zeros(features, features, device=device) if moments else None
         self._absmax = torch.zeros(features, device=device)
         self._abs_sum = torch.zeros(features, dtype=torch.float64, device=device)
@@ -41,6 +43,9 @@ class InputStatistics:
         rows = inputs.detach().reshape(-1, inputs.shape[-1])
         if not len(rows):
             return
+        if self._n_rows < self._keep_rows:
+            self._rows.append(rows[: self._keep_rows - self._n_rows].to(torch.float32, copy=True))
+            self._n_rows += len(self._rows[-1])
         magnitudes = rows.abs()
         self._absmax = torch.maximum(self._absmax, magnitudes.amax(dim=0).to(torch.float32))
         self._abs_sum += magnitudes.sum(dim=0, dtype=torch.float32)
@@ -66,6 +71,12 @@ class InputStatistics:
             self._sum *= 2 / self.tokens
             self._scaled = True
         return self._sum
+
+    @property
+    def rows(self) -> Tensor:
+        """float32 [n, features]: the first inputs, at most as many as were to be kept. Raises RunFailed: no input was ever seen."""
+        self._require_tokens()
+        return torch.cat(self._rows)
 
     @property
     def has_hessian(self) -> bool:

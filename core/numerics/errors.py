@@ -73,6 +73,21 @@ def output_error(original: Tensor, approximation: Tensor, hessian: Tensor) -> Ou
     return OutputError(relative=_root_ratio(squared, energy), cosine=_cosine(energy + cross, energy, energy + 2 * cross + squared))
 
 
+def rows_error(original: Tensor, approximation: Tensor, rows: Tensor) -> float:
+    """Root of the summed squared output error over the summed squared output, for inputs that are given.
+
+    Args:
+        original: float32 [out, in].
+        approximation: float32 [out, in].
+        rows: float32 [n, in].
+    """
+    squared = energy = 0.0
+    for first, second in _rows(original, approximation):
+        outputs, difference = product_nt(rows, first), product_nt(rows, second - first)
+        squared, energy = squared + _dot(difference, difference), energy + _dot(outputs, outputs)
+    return _root_ratio(squared, energy)
+
+
 def _rows(first: Tensor, second: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Both tensors in parts of moderate size."""
     at_once = max(_AT_ONCE // max(first[0].numel(), 1), 1) if first.ndim > 1 else _AT_ONCE

@@ -27,7 +27,7 @@ from core.prune.pipeline.figures import metrics_of, speed_note
 from core.prune.pipeline.readme import readme
 from core.prune.pipeline.sparse_kernel import sparse_kernel_speedup
 from core.prune.pipeline.speed import Speed, measure_speed
-from core.prune.pipeline.writer import Written, finished_checkpoint, remember_checkpoint, writer_of
+from core.prune.pipeline.writer import Written, finished_checkpoint, remember_checkpoint, writer_of, writing_arithmetic
 from core.prune.recovery.recover import recover, windows_needed
 from core.prune.result import PruneResult
 from core.prune.spec import PruneSpec
@@ -81,14 +81,21 @@ class _Run:
         self.calibration: str | None = None
         if spec.calibrates:
             self.windows, self.calibration = windows_for(self.source, spec.calibration, spec.calibration_samples, spec.calibration_length, spec.seed)
-        identity = identity_of(spec.model_dump(mode="json"), self.folder, self.windows, self.dtype, context.device, versions())
+        identity = identity_of(
+            spec.model_dump(mode="json"),
+            self.folder,
+            self.windows,
+            writing_arithmetic(spec.method, self.card, context.device),
+            context.device,
+            versions(),
+        )
         self.store = ResumeStore(context.kept, identity, context.log)
 
     def carry_out(self) -> PruneResult:
         """All parts in order."""
         for warning in self.fit.warnings:
             self.context.log(warning)
-        with StreamedModel.open(self.source, self.dtype, self.context.device) as streamed:
+        with StreamedModel.open(self.source, writing_arithmetic(self.spec.method, self.card, self.context.device), self.context.device) as streamed:
             writing = writer_of(self.spec.method).steps(self.spec, streamed)
             steps = Steps(self.context, writing + self.spec.recover_steps + self._evaluation_steps(), self.store)
             written = self._write(streamed, steps, writing)

@@ -19,7 +19,7 @@ from core.evaluate.result import Divergence
 from core.measure.peak_memory import peak_rss_bytes
 from core.models.card import ModelCard
 from core.models.resolve import resolve
-from core.models.source import require_folder
+from core.models.source import ModelSource, require_folder
 from core.models.stream.arithmetic import arithmetic
 from core.models.stream.streaming import StreamedModel
 from core.prune.check import FitCheck
@@ -30,7 +30,7 @@ from core.prune.methods import METHODS
 from core.prune.naming import scheme_name
 from core.prune.pipeline.figures import metrics_of
 from core.prune.pipeline.speed import Speed, measure_speed
-from core.prune.pipeline.writer import Written, writer_of
+from core.prune.pipeline.writer import Written, writer_of, writing_arithmetic
 from core.prune.spec import PruneSpec
 from core.runs.steps import Steps
 
@@ -73,7 +73,7 @@ def run(spec: PruneCompareSpec, context: RunContext) -> PruneCompareResult:
             steps = Steps(context, total + evaluation.steps(1, card.layers) + blocks + len(requests))
             steps.say("checking the weights")
             original.check_weights(steps.check_cancelled)
-            made = {scheme_name(request): _make(request, original, windows, scratch, steps) for request in requests}
+            made = {scheme_name(request): _make(request, source, card, windows, scratch, steps, context.device) for request in requests}
             with ExitStack() as stack:
                 opened = {name: stack.enter_context(StreamedModel.open(each.folder, dtype, context.device)) for name, each in made.items()}
                 measured = evaluation.measure(original, opened, steps.step)
@@ -113,11 +113,12 @@ def _scratch(artifacts: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _make(request: PruneSpec, original: StreamedModel, windows: Tensor, scratch: Path, steps: Steps) -> _Made:
+def _make(request: PruneSpec, source: ModelSource, card: ModelCard, windows: Tensor, scratch: Path, steps: Steps, device: str) -> _Made:
     began = time.monotonic()
     folder = scratch / scheme_name(request)
     needed = windows if request.calibrates else None
-    written = writer_of(request.method).write(request, original, needed, folder, steps)
+    with StreamedModel.open(source, writing_arithmetic(request.method, card, device), device) as original:
+        written = writer_of(request.method).write(request, original, needed, folder, steps)
     return _Made(request, folder, written, time.monotonic() - began)
 
 

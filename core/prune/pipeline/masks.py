@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 import torch
 from pydantic import BaseModel
@@ -19,7 +19,7 @@ from core.formats.writing.shards import ShardWriter
 from core.models.disk.files import read_object
 from core.models.stream.stored_dtypes import stored_dtypes
 from core.models.stream.streaming import StreamedModel
-from core.numerics.errors import output_error, weight_error
+from core.numerics.errors import output_error, rows_error, weight_error
 from core.prune.allocate.rule import rule_of
 from core.prune.pipeline.writer import Written
 from core.prune.result import LinearFigures
@@ -37,6 +37,17 @@ from core.sanitize import clean
 Solve = Callable[[Tensor, InputStatistics | None, MaskConfig], Pruned]
 
 
+_ERROR_ROWS = 1024
+"""Inputs on which the error of a linear is measured where no second moments are gathered."""
+
+
+class Gathering(TypedDict):
+    """What is gathered of inputs."""
+
+    moments: bool
+    keep_rows: int
+
+
 class BlockFacts(BaseModel):
     """What is kept of a finished block along with its tensors."""
 
@@ -51,6 +62,8 @@ class MaskWriter:
     solve: Solve
     corrects: bool
     """Whether it changes the weights that are left."""
+    moments: bool = True
+    """Whether it needs the second moments of inputs, which take most of the time; errors are else those of the first inputs."""
 
     def steps(self, spec: PruneSpec, streamed: StreamedModel) -> int:
         """One per linear, and those of the allocation."""
@@ -139,19 +152,29 @@ class _BlockWork:
         if not isinstance(block, CalibratedBlock):
             yield from ((group, None) for group in block.groups)
         elif self.spec.within_block == "dense":
-            gathered = [(group, self._statistics(block, group)) for group in block.groups]
-            while gathered:
-                yield gathered.pop(0)
+            self.steps.say(f"calibrating block {block.index + 1} of {self.streamed.n_blocks}")
+            gathered = block.all_statistics(**self._gathering)
+            for group in block.groups:
+                yield group, self._reached(gathered.pop(0), group)
         else:
             yield from ((group, self._statistics(block, group)) for group in block.groups)
 
+    @property
+    def _gathering(self) -> Gathering:
+        moments = self.writer.moments or self.spec.swaps > 0 or self.spec.refit
+        return {"moments": moments, "keep_rows": 0 if moments else _ERROR_ROWS}
+
     def _statistics(self, block: CalibratedBlock, group: Group) -> InputStatistics:
-        where = f"{clean(', '.join(group.names), limit=120)} in block {block.index + 1} of {self.streamed.n_blocks}"
-        self.steps.say(f"calibrating {where}")
-        found = block.statistics(group)
+        self.steps.say(f"calibrating {self._place(group)}")
+        return self._reached(block.statistics(group, **self._gathering), group)
+
+    def _reached(self, found: InputStatistics, group: Group) -> InputStatistics:
         if not found.tokens:
-            raise RequestError(f"the calibration text never reaches {where}: choose method magnitude without swaps, which needs no text")
+            raise RequestError(f"the calibration text never reaches {self._place(group)}: choose method magnitude without swaps, which needs no text")
         return found
+
+    def _place(self, group: Group) -> str:
+        return f"{clean(', '.join(group.names), limit=120)} in block {self.block.index + 1} of {self.streamed.n_blocks}"
 
     @torch.no_grad()
     def _linear(self, name: str, statistics: InputStatistics | None) -> tuple[str, Tensor, LinearFigures, list[str]]:
@@ -213,7 +236,9 @@ def _solve(writer: MaskWriter, spec: PruneSpec, original: Tensor, pattern: Patte
 def _error(original: Tensor, approximation: Tensor, statistics: InputStatistics | None) -> float:
     if statistics is None:
         return weight_error(original, approximation).relative
-    return output_error(original, approximation, statistics.hessian).relative
+    if statistics.has_hessian:
+        return output_error(original, approximation, statistics.hessian).relative
+    return rows_error(original, approximation, statistics.rows)
 
 
 def _pattern(spec: PruneSpec, share: float | None) -> Pattern:
@@ -229,7 +254,7 @@ def _report(steps: Steps, figures: LinearFigures) -> None:
     steps.step(f"pruned {figures.name}")
 
 
-MAGNITUDE = MaskWriter(magnitude.prune, corrects=False)
-WANDA = MaskWriter(wanda.prune, corrects=False)
+MAGNITUDE = MaskWriter(magnitude.prune, corrects=False, moments=False)
+WANDA = MaskWriter(wanda.prune, corrects=False, moments=False)
 SPARSEGPT = MaskWriter(sparsegpt.prune, corrects=True)
 ALPS = MaskWriter(alps.prune, corrects=True)

@@ -6,9 +6,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+import torch
 from pydantic import BaseModel
 from torch import Tensor
 
+from core.models.card import ModelCard
+from core.models.stream.arithmetic import arithmetic, looking_arithmetic
 from core.models.stream.streaming import StreamedModel
 from core.prune.methods import METHODS
 from core.prune.result import BlockScore, ImportanceFigures, KeptFigures, LinearFigures, ScoreAgreement
@@ -59,6 +62,11 @@ def writer_of(method: str) -> Writer:
     """What carries out a method."""
     module, _, name = METHODS[method].solver.partition(":")
     return cast(Writer, getattr(import_module(module), name))
+
+
+def writing_arithmetic(method: str, card: ModelCard, device: str) -> torch.dtype:
+    """What a method computes in: masks only look at inputs; cuts solve for weights and measure small differences."""
+    return looking_arithmetic(card, device) if METHODS[method].kind == "weights" else arithmetic(card, device)
 
 
 def remember_checkpoint(store: ResumeStore, folder: Path, written: Written, *, recovered: bool = False) -> None:

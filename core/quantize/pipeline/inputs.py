@@ -8,21 +8,17 @@ from torch import Tensor
 from core.calibration.windows import windows_for
 from core.models.card import ModelCard
 from core.models.source import ModelSource
-from core.models.stream.arithmetic import arithmetic
-from core.numerics.products import multiplies_bfloat16
+from core.models.stream.arithmetic import arithmetic, looking_arithmetic
 from core.quantize.methods import METHODS
 from core.quantize.spec import QuantizeSpec
 
 
 def calibration_arithmetic(spec: QuantizeSpec, card: ModelCard, device: str) -> torch.dtype:
-    """As `arithmetic`; float32 for a method that needs it.
-
-    Bfloat16 for a bfloat16 model where the method only looks at inputs and the CPU has units for such products.
-    """
+    """As `looking_arithmetic` for a method that only looks at inputs; float32 for one that needs it."""
     if METHODS[spec.method].full_precision:
         return torch.float32
     looks_only = spec.calibrates and METHODS[spec.method].looks_only
-    return torch.bfloat16 if looks_only and card.dtype == "bfloat16" and multiplies_bfloat16() else arithmetic(card, device)
+    return looking_arithmetic(card, device) if looks_only else arithmetic(card, device)
 
 
 def calibration_windows_of(spec: QuantizeSpec, source: ModelSource) -> tuple[Tensor, str]:
