@@ -7,11 +7,11 @@ from typing import Any
 
 from textual import on
 from textual.binding import Binding
-from textual.widget import Widget
 
 from core.evaluate.verify.spec import VerifySpec
 from core.runs.state.store import Run
 from tui.compression.artifact import ArtifactScreen
+from tui.compression.comparison import ComparisonView
 from tui.compression.outcomes import OutcomesView
 from tui.compression.verify import VerifyScreen
 from tui.experiment.live import LiveRun
@@ -21,7 +21,7 @@ from tui.pareto.view import ParetoView
 from tui.services.services import services_of
 from tui.shell.panes import tab_of
 
-RESULTS, PARETO = "Results", "Pareto"
+RESULTS, PARETO, COMPARE = "Results", "Pareto", "Compare"
 
 
 class CompressionPane(ExperimentPane):
@@ -31,16 +31,22 @@ class CompressionPane(ExperimentPane):
         setup: the form.
         lives: registry key of a capability -> the view that follows its runs.
         results: the finished runs; its id is `RESULTS`.
-        others: views after results and Pareto.
+        comparison: the newest comparison of several ways; its id is `COMPARE`.
     """
 
-    def __init__(self, setup: SetupView[Any], lives: Mapping[str, LiveRun[Any]], results: OutcomesView[Any], *others: Widget) -> None:
-        self.results = results
+    WHOLE = frozenset({COMPARE})
+
+    def __init__(
+        self, setup: SetupView[Any], lives: Mapping[str, LiveRun[Any]], results: OutcomesView[Any], comparison: ComparisonView[Any, Any]
+    ) -> None:
+        self.results, self.comparison = results, comparison
         self.pareto = ParetoView(setup.spec_class.capability, id=PARETO)
-        super().__init__(setup, lives, (*dict.fromkeys(lives.values()), results, self.pareto, *others))
+        super().__init__(setup, lives, (*dict.fromkeys(lives.values()), results, self.pareto, comparison))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:
+            case "compare":
+                return not services_of(self).read_only
             case "copy_path" | "open_artifact":
                 return bool(self.checkpoint())
             case "verify":
@@ -50,16 +56,18 @@ class CompressionPane(ExperimentPane):
     def load_model(self, model: str) -> None:
         self.results.load(model)
         self.pareto.load(model)
+        self.comparison.load(model)
 
     def reload(self) -> None:
         self.results.reload()
         self.pareto.reload()
 
     def show_result(self, run: Run, *, follow: bool) -> None:
-        self.results.load(run.asked_model, run.id)
+        compared = run.capability == self.comparison.capability
+        (self.comparison if compared else self.results).load(run.asked_model, run.id)
         self.pareto.load(run.asked_model)
         if follow:
-            self.show_view(RESULTS)
+            self.show_view(COMPARE if compared else RESULTS)
 
     def show_run(self, run: Run) -> None:
         """Show the result of a finished run that another tab came upon."""

@@ -9,21 +9,16 @@ from textual.binding import Binding, BindingType
 from core.errors import LlmoptError
 from core.quantize.compare.spec import QuantizeCompareSpec, VariantSet
 from core.quantize.spec import QuantizeSpec
-from core.runs.state.store import Run
-from tui.compression.pane import PARETO, RESULTS, CompressionPane, compression_bindings
+from tui.compression.pane import COMPARE, PARETO, RESULTS, CompressionPane, compression_bindings
 from tui.experiment.names import LIVE, SETUP
-from tui.quantize.compare.view import ComparisonView
+from tui.quantize.compare.view import QuantizeComparisonView
 from tui.quantize.live.view import LiveView
 from tui.quantize.results.view import ResultsView
 from tui.quantize.setup.options import comparison_of, comparison_options, usual_set
 from tui.quantize.setup.setup import SetupView
-from tui.services.services import services_of
 from tui.widgets.form.table_picker import TablePicker
 
 __all__ = ["COMPARE", "LIVE", "PARETO", "RESULTS", "SETUP", "QuantizePane"]
-
-COMPARISON = QuantizeCompareSpec.capability
-COMPARE = "Compare"
 
 
 class QuantizePane(CompressionPane):
@@ -42,33 +37,11 @@ class QuantizePane(CompressionPane):
             views="setup, live, results, all runs, comparison",
         ),
     ]
-    WHOLE = frozenset({COMPARE})
 
     def __init__(self) -> None:
-        self.comparison = ComparisonView(id=COMPARE)
         live = LiveView(id=LIVE)
-        lives = {QuantizeSpec.capability: live, COMPARISON: live}
-        super().__init__(SetupView(id=SETUP), lives, ResultsView(id=RESULTS), self.comparison)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return not services_of(self).read_only if action == "compare" else super().check_action(action, parameters)
-
-    # -- results
-
-    def load_model(self, model: str) -> None:
-        super().load_model(model)
-        self.comparison.load(model)
-
-    def show_result(self, run: Run, *, follow: bool) -> None:
-        if run.capability != COMPARISON:
-            super().show_result(run, follow=follow)
-            return
-        self.comparison.load(run.asked_model, run.id)
-        self.pareto.load(run.asked_model)
-        if follow:
-            self.show_view(COMPARE)
-
-    # -- actions
+        lives = {QuantizeSpec.capability: live, QuantizeCompareSpec.capability: live}
+        super().__init__(SetupView(id=SETUP), lives, ResultsView(id=RESULTS), QuantizeComparisonView(id=COMPARE))
 
     def action_compare(self) -> None:
         spec = self.setup.spec()

@@ -6,6 +6,10 @@ import math
 from typing import Any
 
 from core.evaluate.result import Convention
+from core.prune.compare.result import PruneCompareResult
+from core.prune.compare.spec import PruneCompareSpec
+from core.prune.methods import METHODS
+from core.prune.naming import scheme_name
 from core.prune.result import PruneMetrics, PruneResult
 from core.prune.spec import PruneSpec
 from core.runs.state import events
@@ -140,3 +144,28 @@ def result_of(
         }
         | described
     )
+
+
+def compared(run: Run) -> Run:
+    """Give a comparison its result: every program, those that cut the model faster and worse."""
+    asked = run.spec
+    assert isinstance(asked, PruneCompareSpec)
+    rows = []
+    for index, variant in enumerate(asked.variants):
+        request = asked.of(variant)
+        cuts = METHODS[request.method].shrinks
+        kl = 0.12 + 0.11 * index
+        rows.append({
+            "name": scheme_name(request), "title": request.summary(), "method": request.method, "sparsity": 0.2 if cuts else request.request.share,
+            "parameters": 7_150_000 if cuts else 8_916_000, "bytes": 14_300_000 if cuts else 17_834_000, "bits_per_weight": 12.8 if cuts else 16.0,
+            "ppl": 12.34 * (1 + kl), "ppl_ratio": 1 + kl, "ln_ppl_ratio_se": 0.004, "kl_mean": kl, "kl_se": 0.004, "top1_agreement": 0.9 - kl / 3,
+            "top1_se": 0.003, "decode_speedup": 1.24 if cuts else 0.997, "decode_speedup_se": 0.011, "prefill_speedup": 1.31 if cuts else 1.004,
+            "prefill_speedup_se": 0.014, "seconds": 3.0 + index,
+        })  # fmt: skip
+    result = {
+        "llmopt_version": "0", "run": run.id, "model": asked.model, "parameters": 8_916_000, "bytes_before": 17_834_000, "ppl_before": 12.34,
+        "ppl_before_se": 0.21, "rows": rows, "evaluation": EVALUATION, "calibration": "python-stdlib/train, 16384 tokens", "seconds": 71.2,
+        "peak_rss_bytes": 690_000_000,
+    }  # fmt: skip
+    write_json(run.path / "result.json", PruneCompareResult.model_validate(result).model_dump(mode="json"))
+    return run

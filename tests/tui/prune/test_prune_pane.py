@@ -22,7 +22,7 @@ from tui.app import LlmoptApp
 from tui.compression.artifact import ArtifactScreen
 from tui.compression.verify import VerifyScreen
 from tui.experiment.fit import FitPanel
-from tui.prune.pane import LIVE, PARETO, RESULTS, SETUP, PrunePane
+from tui.prune.pane import COMPARE, LIVE, PARETO, RESULTS, SETUP, PrunePane
 from tui.quantize.pane import QuantizePane
 from tui.widgets.form.table_picker import TablePicker
 
@@ -87,7 +87,7 @@ async def test_read_only_starts_nothing(make_app: MakeApp, services: FakeService
     services.read_only = True
     async with make_app().run_test(size=(80, 24)) as pilot:
         await open_prune(pilot)
-        await pilot.press("f5")
+        await pilot.press("f5", "f6")
         await settle(pilot)
         assert runs.started == []
 
@@ -234,10 +234,10 @@ async def test_every_view_is_reached_by_f4_at_any_width(make_app: MakeApp, colum
     async with make_app().run_test(size=(columns, 24)) as pilot:
         pane = await open_prune(pilot)
         seen = set()
-        for _ in range(4):
+        for _ in range(5):
             await pilot.press("f4")
             seen.add(pane.bar.active)
-        assert seen >= {LIVE, RESULTS, PARETO}
+        assert seen >= {LIVE, RESULTS, PARETO, COMPARE}
         assert (SETUP in seen) == (columns < 110)
 
 

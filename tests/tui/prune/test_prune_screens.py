@@ -8,6 +8,7 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
+from core.prune.compare.spec import PruneCompareSpec
 from core.runs.state.events import Log, Metric
 from tests.tui.fakes import NOW
 from tests.tui.prune import made
@@ -15,7 +16,7 @@ from tests.tui.prune.conftest import open_prune, settle, until
 from tests.tui.quantize import made as quantized
 from tests.tui.quantize.made import run_of, say
 from tui.app import LlmoptApp
-from tui.prune.pane import LIVE, PARETO, RESULTS
+from tui.prune.pane import COMPARE, LIVE, PARETO, RESULTS
 
 MakeApp = Callable[..., LlmoptApp]
 RUNNING = "20260101-115940-prune-4f1d"
@@ -154,6 +155,11 @@ def test_the_importance_of_each_head(snap_compare: Any, make_app: MakeApp, size:
     }  # fmt: skip
     made.finish(run_of(made.spec(), "20260101-110000-prune-00a0", "done", created=NOW - 3600), parts=parts, **CUT)
     assert snap_compare(make_app(), terminal_size=size, run_before=picture(0, size))
+
+
+def test_the_comparison(snap_compare: Any, make_app: MakeApp, size: tuple[int, int]) -> None:
+    made.compared(run_of(PruneCompareSpec(model="bundled:base"), "20260101-113000-prune-compare-c0de", "done", created=NOW - 1800, seconds=71.2))
+    assert snap_compare(make_app(), terminal_size=size, run_before=shown(COMPARE))
 
 
 def test_all_smaller_forms_of_a_model(snap_compare: Any, make_app: MakeApp, size: tuple[int, int]) -> None:

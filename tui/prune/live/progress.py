@@ -50,12 +50,20 @@ class RunProgress(progress.RunProgress):
     def apply(self, event: Event) -> None:
         match event:
             case Metric(name=name) if name == LINEAR_ERROR:
+                if event.label in self.errors or self.block_kl:
+                    self._begin()
                 self.errors[event.label] = event.value
             case Metric(name=name) if name == LINEAR_SPARSITY:
                 self.sparsity[event.label] = event.value
             case Metric(name=name) if name == BLOCK_KL:
+                if event.step in self.block_kl or self.errors:
+                    self._begin()
                 self.block_kl[event.step] = event.value
             case Metric(name=name) if name == RECOVERY_LOSS:
                 self.recovery[event.step] = event.value
             case _:
                 super().apply(event)
+
+    def _begin(self) -> None:
+        """Another pass over the model: of a run that is resumed, or the next pruning of a comparison."""
+        self.errors, self.sparsity, self.block_kl = {}, {}, {}

@@ -27,7 +27,7 @@ def cells(outcome: Outcome, reference: Outcome) -> tuple[str, ...]:
     foreign = "≠" if outcome.convention is not None and outcome.convention != reference.convention else ""
     metrics = outcome.metrics
     return (
-        _PATTERN.sub(r"\1:\2", outcome.recipe),
+        short(outcome.recipe),
         words.percent(metrics.sparsity, 1),
         words.size(metrics.bytes_after),
         foreign + words.figure(metrics.ppl_after),
@@ -35,6 +35,11 @@ def cells(outcome: Outcome, reference: Outcome) -> tuple[str, ...]:
         words.percent(metrics.top1_agreement, 1),
         times(metrics.decode_speedup),
     )
+
+
+def short(recipe: str) -> str:
+    """What was asked, in few columns: `wanda 2:4`."""
+    return _PATTERN.sub(r"\1:\2", recipe)
 
 
 def times(ratio: float | None) -> str:
