@@ -68,6 +68,8 @@ class GgufFamily:
     """Whether llama.cpp's model applies a sliding window."""
     sliding_period: int | None = None
     """Every so many blocks one attends to everything; llama.cpp's default where the file has no pattern."""
+    square: bool = False
+    """Whether llama.cpp takes all query heads to be as wide together as the hidden state."""
     widest: int | None = None
     """Number of blocks at which llama.cpp scales attention by hidden size / heads instead of the head width."""
 
@@ -85,7 +87,7 @@ FAMILIES: dict[str, GgufFamily] = {
     for family in (
         _LLAMA,
         replace(_LLAMA, model_type="mistral", transformers="MistralForCausalLM"),
-        GgufFamily("qwen2", "qwen2", "Qwen2ForCausalLM"),
+        GgufFamily("qwen2", "qwen2", "Qwen2ForCausalLM", square=True),
         GgufFamily("qwen3", "qwen3", "Qwen3ForCausalLM", modules=_LLAMA_MODULES | _HEAD_NORMS),
         _GEMMA,
         replace(
@@ -110,7 +112,7 @@ FAMILIES: dict[str, GgufFamily] = {
             widest=62,
             head_always_tied=False,
         ),
-        GgufFamily("phi3", "phi3", "Phi3ForCausalLM", modules=_PHI3_MODULES),
+        GgufFamily("phi3", "phi3", "Phi3ForCausalLM", modules=_PHI3_MODULES, square=True),
     )
 }
 

@@ -9,6 +9,7 @@ from core.prune.methods.base import Method
 from core.prune.plan.heads import head_plan, parameters_with, require_heads
 from core.prune.plan.request import Request
 from core.prune.plan.sizes import lost_sizes
+from core.prune.plan.surgery import llama_cpp_warning
 
 
 class _Heads(Method):
@@ -20,8 +21,10 @@ class _Heads(Method):
 
     def warnings(self, request: Request, card: ModelCard) -> Iterator[str]:
         plan = head_plan(request, card)
+        if (lost := llama_cpp_warning(card, plan.after.queries, card.hidden_size)) is not None:
+            yield lost
         before, after = plan.before.queries * card.head_dim, plan.after.queries * card.head_dim
-        yield from (f"the new width of {after} at the output of attention rules out {lost}" for lost in lost_sizes(before, after))
+        yield from (f"the new width of {after} at the output of attention rules out {what}" for what in lost_sizes(before, after))
 
 
 HEADS = _Heads(

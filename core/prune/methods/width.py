@@ -8,6 +8,7 @@ from core.models.card import ModelCard
 from core.prune.methods.base import Method
 from core.prune.plan.request import Request
 from core.prune.plan.sizes import lost_sizes
+from core.prune.plan.surgery import llama_cpp_warning
 from core.prune.plan.width import kept_columns, parameters_with, require_width
 
 
@@ -20,7 +21,9 @@ class _Width(Method):
 
     def warnings(self, request: Request, card: ModelCard) -> Iterator[str]:
         kept = kept_columns(request, card)
-        yield from (f"the new hidden size of {kept} rules out {lost}" for lost in lost_sizes(card.hidden_size, kept))
+        yield from (f"the new hidden size of {kept} rules out {what}" for what in lost_sizes(card.hidden_size, kept))
+        if (lost := llama_cpp_warning(card, card.heads, kept)) is not None:
+            yield lost
         if not request.recover_steps:
             yield "nothing makes up for hidden columns that go: quality suffers until the result is recovered by training"
 

@@ -54,6 +54,6 @@ def warnings(card: ModelCard) -> Iterator[str]:
     """What leaving out blocks breaks elsewhere."""
     if 0 < card.sliding_layers < card.layers or "no_rope_layers" in card.per_block:
         yield (
-            "blocks of this family differ by their number: transformers and vLLM read the list in config.json, "
-            "llama.cpp derives the kinds from the number and would run the result wrongly"
+            "blocks of this family differ in kind: transformers reads the list in config.json and llmopt writes it into GGUF files, "
+            "but a program that derives the kind from a block's number runs the result wrongly"
         )

@@ -24,6 +24,8 @@ class Surgery:
     """Whether the embeddings are multiplied by the root of the hidden size."""
     divides: bool = False
     """Whether transformers refuses a hidden size that is not a multiple of the number of query heads, even with an explicit head_dim."""
+    square: bool = False
+    """Whether llama.cpp loads it only while all query heads are together as wide as the hidden state."""
     mlp_bias: str | None = None
     """Field of the configuration that gives biases to all linears of the feed-forward network; None: there is none."""
     attention_bias: str | None = None
@@ -35,12 +37,12 @@ _LLAMA = Surgery()
 SURGERY: dict[str, Surgery] = {
     "llama": replace(_LLAMA, divides=True, mlp_bias="mlp_bias", attention_bias="attention_bias"),
     "mistral": _LLAMA,
-    "qwen2": _LLAMA,
+    "qwen2": replace(_LLAMA, square=True),
     "qwen3": replace(_LLAMA, attention_bias="attention_bias"),
     "gemma": replace(_LLAMA, norm="rms+1", scales_embeddings=True, attention_bias="attention_bias"),
     "gemma2": replace(_LLAMA, norm="rms+1", scales_embeddings=True, divides=True, attention_bias="attention_bias"),
     "gemma3_text": replace(_LLAMA, norm="rms+1", scales_embeddings=True, divides=True, attention_bias="attention_bias"),
-    "phi3": _LLAMA,
+    "phi3": replace(_LLAMA, square=True),
     "olmo2": replace(_LLAMA, attention_bias="attention_bias"),
     "olmo3": replace(_LLAMA, attention_bias="attention_bias"),
     "smollm3": replace(_LLAMA, mlp_bias="mlp_bias", attention_bias="attention_bias"),
@@ -70,6 +72,14 @@ def require_surgery(card: ModelCard) -> Surgery:
             "choose a text-only model"
         )
     return row
+
+
+def llama_cpp_warning(card: ModelCard, heads: int, hidden: int) -> str | None:
+    """What is said where so many query heads and hidden columns can no longer be loaded by llama.cpp; None where they can."""
+    row = SURGERY.get(card.model_type)
+    if row is None or not row.square or heads * card.head_dim == hidden:
+        return None
+    return f"llama.cpp loads {card.model_type} models only while heads x head_dim equal the hidden size: the result cannot be converted to GGUF"
 
 
 def parts_of(card: ModelCard) -> Family:

@@ -205,6 +205,11 @@ def _refuse_what_llama_cpp_cannot_do(layout: Layout, config: TransformersConfig)
     expected = _ACTIVATIONS.get(family.architecture, ("silu",))
     if activation not in expected:
         raise RequestError(f"llama.cpp computes {family.model_type} models with {expected[0]} and this one uses {clean(str(activation), limit=40)!r}")
+    if family.square and layout.heads * layout.head_dim != layout.hidden:
+        raise RequestError(
+            f"llama.cpp takes {family.model_type} models only with query heads as wide together as the hidden size of {layout.hidden}, and this one "
+            f"has {layout.heads} heads of {layout.head_dim}: choose another format"
+        )
     kind = str(rope.get("rope_type", "default"))
     known = {"default", "linear", "yarn"} | ({"llama3"} if family.architecture == "llama" else set())
     if kind not in known | ({"longrope"} if family.model_type == "phi3" else set()):
