@@ -121,7 +121,7 @@ class LlmoptApp(ResilientApp):
 
     def pane(self, pane_id: str) -> Widget | None:
         """The widget of a tab, if it was opened before."""
-        return next(iter(self.query_one("#panes").query_children(f"#{pane_id}")), None)
+        return next(iter(self.query_one("#panes").query_children(f"#{pane_id}")), None) if pane_id else None
 
     async def _show(self, row: PaneEntry, prefill: dict[str, object] | None, show: Run | None) -> None:
         switcher = self.query_one("#panes", ContentSwitcher)
@@ -134,7 +134,7 @@ class LlmoptApp(ResilientApp):
             take(prefill)
         if show is not None and (bring := getattr(pane, "show_run", None)):
             bring(show)
-        if self.open_tab != row.id:
+        if self.open_tab != row.id or not pane.is_attached:
             return
         switcher.current = row.id
         if pane.focusable:

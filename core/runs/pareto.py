@@ -14,6 +14,7 @@ from core.result import Better
 from core.runs.compare.noise import NORMAL_95
 from core.runs.registry import CAPABILITIES, load
 from core.runs.state import store
+from core.runs.state.home import check_home
 from core.runs.state.store import Run
 from core.sanitize import clean
 
@@ -120,7 +121,12 @@ def pareto(model: str, by_size: Size = "bits_per_weight", by_quality: Quality = 
         by_size: figure of the result that gives the size.
         by_quality: figure of the result that gives the quality.
         runs: where to look, newest first; default: all runs.
+
+    Raises:
+        RequestError: the folder of all runs cannot be read.
     """
+    if runs is None:
+        check_home()
     found: list[tuple[tuple[str, ...], Point, Convention]] = []
     unmeasured = 0
     for run in store.list_runs() if runs is None else runs:

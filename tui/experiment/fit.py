@@ -78,6 +78,8 @@ class FitPanel(Widget):
         return self._wrapped(self.size.width or 50)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
+        # A pane of a few columns leaves none, and nothing can be wrapped to that.
+        width = max(width, 1)
         return self._wrapped(width).get_height({}, width)
 
     def _wrapped(self, width: int) -> Content:

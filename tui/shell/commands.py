@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from textual import events
 from textual.app import SystemCommand
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
@@ -56,6 +57,11 @@ class Actions(Provider):
 
 class Palette(CommandPalette):
     """Textual's palette, for terminals that are too low to show its list as well: there a page of it is nothing."""
+
+    def _on_mount(self, event: events.Mount) -> None:
+        """Begin, unless it was closed already: the first tab opens just after a key that was pressed early."""
+        if len(self.app.screen_stack) < 2:
+            event.prevent_default()
 
     def _action_command_list(self, action: str) -> None:
         if self.query_one(CommandList).size:

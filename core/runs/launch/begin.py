@@ -8,6 +8,7 @@ from core.errors import Cancelled
 from core.runs.launch.admission import Find, admit
 from core.runs.launch.launch import Launcher, cancel_for_ctrl_c
 from core.runs.state import store
+from core.runs.state.home import check_home
 from core.runs.state.store import Run
 from core.spec import Spec
 
@@ -21,10 +22,11 @@ def begin(spec: Spec, launcher: Launcher, find: Find | None = None) -> Run:
         find: as `admit` takes it.
 
     Raises:
-        RequestError: the request is wrong; no run was created.
+        RequestError: the request is wrong, or runs cannot be kept; no run was created.
         RunFailed: the run's folder cannot be written, or its worker could not be started.
         Cancelled: by ctrl+c while the worker started; so is the run.
     """
+    check_home()
     admit(spec, find)
     # No ctrl+c between a run that exists and the one place that cancels it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

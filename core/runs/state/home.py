@@ -49,8 +49,8 @@ def _unusable(place: Path, reason: str) -> RequestError:
 def disk_free_for(out: str | None) -> int | None:
     """Bytes free where a checkpoint will be: the folder that was asked for, else the runs; None when the system does not say."""
     folder = Path(out).expanduser().absolute() if out else runs_folder()
-    existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
     try:
+        existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
         return None if existing is None else shutil.disk_usage(existing).free
     except OSError:
         return None

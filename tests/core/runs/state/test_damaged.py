@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from core.errors import RequestError
+from core.quantize.spec import QuantizeSpec
 from core.runs.export import FORMATS, export_run
+from core.runs.launch.begin import begin
+from core.runs.launch.launch import LocalLauncher
+from core.runs.pareto import pareto
 from core.runs.state import events, store
 from core.runs.state.files import read_json
 from core.runs.state.store import Run
@@ -125,14 +130,20 @@ def _runs_is_a_file(folder: Path) -> Path:
     return folder / "home"
 
 
-HOMES = [_file, _loop, _nowhere, _runs_is_a_file, lambda folder: _file(folder) / "below", lambda folder: folder / ("n" * 300)]
+HOMES = [_file, _loop, _nowhere, _runs_is_a_file, lambda folder: _file(folder) / "below", lambda folder: folder / ("n" * 300), lambda folder: folder / ("n" * 5000)]
 
 
 @pytest.mark.parametrize("place", HOMES)
 def test_a_home_that_cannot_be_used_is_said(place: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert callable(place)
     monkeypatch.setenv("LLMOPT_HOME", str(place(tmp_path)))
-    for use in (lambda: store.find("last"), lambda: store.create(TickSpec(model="bundled:base"))):
+    uses: list[Callable[[], object]] = [
+        lambda: store.find("last"),
+        lambda: store.create(TickSpec(model="bundled:base")),
+        lambda: begin(QuantizeSpec(model="bundled:base"), LocalLauncher()),
+        lambda: pareto("bundled:base"),
+    ]
+    for use in uses:
         with pytest.raises(RequestError, match="set LLMOPT_HOME to a folder"):
             use()
 
