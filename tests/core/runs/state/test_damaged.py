@@ -132,14 +132,6 @@ def _runs_is_a_file(folder: Path) -> Path:
 
 LONG_NAMES = [lambda folder, length=length: folder / ("n" * length) for length in (300, 5000)]
 HOMES = [_file, _loop, _nowhere, _runs_is_a_file, lambda folder: _file(folder) / "below", *LONG_NAMES]
-    _file,
-    _loop,
-    _nowhere,
-    _runs_is_a_file,
-    lambda folder: _file(folder) / "below",
-    lambda folder: folder / ("n" * 300),
-    lambda folder: folder / ("n" * 5000),
-]
 
 
 @pytest.mark.parametrize("place", HOMES)
