@@ -12,7 +12,7 @@ from core.calibration.statistics import InputStatistics
 from core.prune.structure.inputs.activations import ActivationMeans
 from core.prune.structure.inputs.compensation import inverse_of, least_costly, lowest, unit_errors
 
-_GREEDY_PARTS = 256
+_GREEDY_PARTS = 64
 
 
 @dataclass(frozen=True)
