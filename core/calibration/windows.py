@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from core import text
 from core.errors import RequestError
+from core.measure.freed_memory import give_back_memory
 from core.models.load import load_tokenizer
 from core.models.source import ModelSource
 from core.sanitize import clean
@@ -20,7 +21,10 @@ def windows_for(source: ModelSource, calibration: str, samples: int, length: int
     """Calibration tokens int64 [N, T] of a text, `builtin` or a file, as a model's tokenizer cuts it, and where they are from; errors as below."""
     corpus = text.load(calibration, split="train")
     windows = calibration_windows(corpus, load_tokenizer(source), samples, length, seed)
-    return windows, f"{corpus.name}, {len(windows)} x {length} tokens, seed {seed}"
+    name = corpus.name
+    del corpus
+    give_back_memory()
+    return windows, f"{name}, {len(windows)} x {length} tokens, seed {seed}"
 
 
 def calibration_windows(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, samples: int, length: int, seed: int) -> Tensor:
@@ -40,12 +44,12 @@ def calibration_windows(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, samp
     """
     generator = torch.Generator().manual_seed(seed)
     span = length * _CHARACTERS_A_TOKEN
-    slots = len(corpus.text) // span
+    slots = corpus.length // span
     if slots < 2 * samples:
         return _from_all(corpus, tokenizer, samples, length, generator)
     found: list[Tensor] = []
     for slot in torch.randperm(slots, generator=generator).tolist():
-        tokens = _encode(corpus.text[slot * span : (slot + 1) * span], tokenizer)
+        tokens = _encode(corpus.piece(slot * span, (slot + 1) * span), tokenizer)
         if len(tokens) >= length:
             found.append(tokens[:length])
         if len(found) == samples:

@@ -40,11 +40,11 @@ def encode(corpus: Corpus, tokenizer: Any, tokens: int | None = None) -> Encodin
         tokenizer: a transformers tokenizer.
         tokens: at most this many; a long text is only read as far as they need.
     """
-    length = len(corpus.text) if tokens is None else (tokens + _MARGIN) * _CHARACTERS_A_TOKEN
+    length = corpus.length if tokens is None else (tokens + _MARGIN) * _CHARACTERS_A_TOKEN
     while True:
-        text = corpus.text[:length]
+        text = corpus.piece(0, length)
         ids, ends = _encode(text, tokenizer)
-        if length >= len(corpus.text) or (tokens is not None and len(ids) >= tokens + _MARGIN):
+        if length >= corpus.length or (tokens is not None and len(ids) >= tokens + _MARGIN):
             break
         length *= 2
     token_bytes = None if ends is None else _bytes_of(text, ids, ends, tokenizer)

@@ -82,7 +82,8 @@ def run(spec: EvaluateSpec, context: Context) -> EvaluateResult:
         dtype=", ".join(dict.fromkeys(_arithmetic(spec, cards, context.device))),
     )
     warnings = _warnings(spec, encoding, sources)
-    if sources[-1].kind != "gguf" and differs_from_its_file(tokenizers[-1], sources[-1].path / "tokenizer.json", corpus.text[:_COMPARED_CHARACTERS]):
+    sample = corpus.piece(0, _COMPARED_CHARACTERS)
+    if sources[-1].kind != "gguf" and differs_from_its_file(tokenizers[-1], sources[-1].path / "tokenizer.json", sample):
         warnings += (
             f"transformers' {type(tokenizers[-1]).__name__} splits this text into other tokens than tokenizer.json, by which the model was probably "
             "trained: the figures are those of transformers' tokens",

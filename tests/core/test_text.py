@@ -85,3 +85,13 @@ def test_what_is_no_text_is_refused_with_a_way_out(tmp_path: Path) -> None:
     ):
         with pytest.raises(RequestError, match=sentence):
             text.user(path)
+
+
+@given(st.lists(st.text("ab\n\U0001f600", max_size=6), min_size=1, max_size=6), st.integers(0, 40), st.integers(0, 40))
+def test_a_piece_is_a_slice_of_the_whole(documents: list[str], first: int, second: int) -> None:
+    begin, end = sorted((first, second))
+    corpus = text.Corpus("trial", tuple(documents))
+    whole = text.Corpus("trial", "\n".join(documents))
+    assert corpus.piece(begin, end) == whole.text[begin:end]
+    assert corpus.text == whole.text
+    assert (corpus.length, corpus.n_bytes, corpus.sha256) == (len(whole.text), whole.n_bytes, whole.sha256)

@@ -81,7 +81,7 @@ class Trained:
 
 def corpus() -> Corpus:
     """The built-in text to train on: modules of the training split, tests left out; nothing that quality or speed is measured on."""
-    return Corpus("python-stdlib/train, without tests", "\n".join(text for path, text in documents_of("train") if not path.startswith("test/")))
+    return Corpus("python-stdlib/train, without tests", tuple(text for path, text in documents_of("train") if not path.startswith("test/")))
 
 
 def train(
