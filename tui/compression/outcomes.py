@@ -117,7 +117,7 @@ class OutcomesView(TableOrChart, ReadsRuns[list[O]], Generic[O]):
         with self.prevent(DataTable.RowHighlighted):
             self.table.clear()
             for each in self.outcomes:
-                self.table.add_row(*map(Text, self.cells(each, chosen)), key=each.run_id)
+                self.table.add_row(*map(_cut, self.cells(each, chosen), self.COLUMNS), key=each.run_id)
             self.table.move_cursor(row=self.outcomes.index(chosen))
 
     @on(DataTable.RowHighlighted)
@@ -127,3 +127,9 @@ class OutcomesView(TableOrChart, ReadsRuns[list[O]], Generic[O]):
             self.chosen = self.outcomes[event.cursor_row]
             self.figure = min(self.figure, self.figures() - 1)
             self.draw()
+
+
+def _cut(cell: str, column: tuple[str, int]) -> Text:
+    text = Text(cell)
+    text.truncate(column[1] - 1, overflow="ellipsis")
+    return text

@@ -50,7 +50,8 @@ def plot(found: Pareto, chosen: Point | None, measure: Measure) -> Plot:
             groups["pruned" if point.capability == "prune" else "mixed" if point.method == "mixed" else "one width"].append(point)
     if not groups["pruned"]:
         del groups["pruned"]
-    series += [Series.of([point.quality for point in points], [point.size for point in points], label=label) for label, points in groups.items()]
+    for label, points in groups.items():
+        series.append(Series.of([point.quality for point in points], [point.size for point in points], label=label if points else ""))
     if scratch := [point for point in found.points if not point.checkpoint and point is not chosen]:
         series.append(Series.of([point.quality for point in scratch], [point.size for point in scratch], label="no checkpoint", mark=SCRATCH))
     return Plot(

@@ -256,7 +256,7 @@ def test_every_measure_is_shown_where_there_is_room() -> None:
 
 def test_each_head_is_shown_with_its_score_or_as_removed() -> None:
     text = plain(importance(result(importance=made.heads()), 80))
-    assert "importance kept of KV groups" in text[0]
+    assert "importance lost with KV groups" in text[0]
     assert len(text) == 11
     row = text[1].split()
     assert row[:2] == ["block", "0"]

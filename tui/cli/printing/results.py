@@ -240,7 +240,8 @@ def _print_table(rows: Sequence[Figures], columns: Columns) -> None:
     if chosen:
         print()
         cells = [[_cell(name, getattr(row, name, None)) for name in chosen] for row in rows]
-        print_table(cells, list(chosen.values()), right=range(1, len(chosen)))
+        longest = (len(chosen) - 1,) if any(isinstance(getattr(row, list(chosen)[-1], None), tuple) for row in rows) else (0,)
+        print_table(cells, list(chosen.values()), right=range(1, len(chosen)), shrink=longest)
 
 
 def _cell(name: str, value: object) -> str:

@@ -28,7 +28,7 @@ COLUMNS: tuple[Column[PruneRow], ...] = (
     Column("decode", 7, lambda row: times(row.decode_speedup), "left", below=100),
     Column("prefill", 15, lambda row: words.plus_minus(times(row.prefill_speedup), row.prefill_speedup_se), "left", needs=100),
     Column("prefill", 8, lambda row: times(row.prefill_speedup), "left", below=100),
-    Column("took", 9, lambda row: words.duration(row.seconds), "left", needs=112),
+    Column("took", 12, lambda row: words.duration(row.seconds), "left", needs=119),
 )
 
 

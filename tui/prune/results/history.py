@@ -8,7 +8,7 @@ from tui.prune.results.outcome import Outcome
 from tui.widgets import words
 
 COLUMNS: tuple[tuple[str, int], ...] = (
-    ("recipe", 20),
+    ("recipe", 21),
     ("removed", 8),
     ("size", 9),
     ("ppl", 7),

@@ -18,7 +18,7 @@ REMOVED = "×"
 
 
 def importance(result: PruneResult, width: int) -> list[Line]:
-    """A bar for each block, as long as the importance that was kept; of short axes each part, as high as its score, or removed.
+    """A bar for each block, as long as the importance that was lost with what was removed; of short axes each part, as high as its score.
 
     Args:
         result: with importance along at least one axis.
@@ -29,17 +29,19 @@ def importance(result: PruneResult, width: int) -> list[Line]:
         rows = [each for each in result.importance if each.axis == axis]
         parts = any(each.scores and each.size <= _LISTED for each in rows)
         explained = f"  {_HEIGHTS[0]} to {_HEIGHTS[-1]} score of each, {REMOVED} removed" if parts else ""
-        found.append(((f"importance kept of {axis}", "strong"), (explained, "muted")))
-        bar = min(_BAR, max(width - _NAME - 26, 6))
+        found.append(((f"importance lost with {axis}", "strong"), (explained, "muted")))
+        bar = min(_BAR, max(width - _NAME - 31, 6))
+        most = max(1 - each.kept_share for each in rows)
         for each in rows:
-            found += _row(each, bar, width)
+            found += _row(each, most, bar, width)
     return found
 
 
-def _row(each: ImportanceFigures, bar: int, width: int) -> Iterator[Line]:
+def _row(each: ImportanceFigures, most: float, bar: int, width: int) -> Iterator[Line]:
     name = "whole model" if each.block < 0 else f"block {each.block}"
-    kept = f" {words.percent(each.kept_share, 1):>7}  {each.kept} of {each.size}"
-    head: list[Run] = [(f"{name:<{_NAME}} ", ""), (meter(100 * each.kept_share, bar), "bar"), (kept, "")]
+    lost = 1 - each.kept_share
+    drawn = meter(100 * lost / most, bar) if most > 0 else " " * bar
+    head: list[Run] = [(f"{name:<{_NAME}} ", ""), (drawn, "bad"), (f" {words.percent(lost, 1):>7}  {each.kept} of {each.size} kept", "")]
     cells = list(_cells(each))
     used = sum(len(text) for text, _ in head) + 2
     if not cells:

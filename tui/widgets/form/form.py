@@ -198,7 +198,7 @@ class SpecForm(Widget):
         if focused is None or self not in focused.ancestors:
             self.remove_class("-editing")
         for row in self.rows.values():
-            row.lit = False
+            row.lit = row.lit and row.editor.as_widget() is focused  # of two fields, the one that is left may say so last
         self._filled.leave()
 
     @on(Edited)

@@ -281,6 +281,21 @@ async def test_fields_and_explanations_follow_the_guide() -> None:
         assert str(form._help.render()) == "--loaves  As many as lie flat · 1 to 12 · default 3"
 
 
+async def test_the_field_that_the_keys_lead_to_is_marked_and_its_explanation_follows_its_value() -> None:
+    def guide(given: Mapping[str, Any]) -> Guidance:
+        return Guidance(help={"method": f"In the {given.get('method', 'oven')}"})
+
+    async with Host(sections=fields("model", "method"), guide=guide).run_test(size=(100, 24)) as pilot:
+        form = app_of(pilot).form
+        form.focus()
+        await pilot.press("down")
+        await pilot.pause()
+        assert [name for name, row in form.rows.items() if row.lit] == ["method"]
+        await pilot.press("right")
+        await pilot.pause()
+        assert "In the pan" in str(form._help.render())
+
+
 class LoafSpec(Spec):
     """A spec with choices, a list and a field that may be left open."""
 
