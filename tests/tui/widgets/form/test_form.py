@@ -184,7 +184,9 @@ async def test_the_keyboard_goes_through_the_fields_and_the_choices() -> None:
         form = app_of(pilot).form
         form.focus()
         await pilot.press("down", "right")
+        await pilot.pause()
         assert form.values()["method"] == "pan"
+        assert [name for name, row in form.rows.items() if row.lit] == ["method"], "its explanation follows its value"
         await pilot.press("down", "down", "space")
         assert form.values()["lid"] is True
         await pilot.press("down", "down", "up")
@@ -279,21 +281,6 @@ async def test_fields_and_explanations_follow_the_guide() -> None:
         await pilot.pause()
         assert "note" not in shown(form)
         assert str(form._help.render()) == "--loaves  As many as lie flat · 1 to 12 · default 3"
-
-
-async def test_the_field_that_the_keys_lead_to_is_marked_and_its_explanation_follows_its_value() -> None:
-    def guide(given: Mapping[str, Any]) -> Guidance:
-        return Guidance(help={"method": f"In the {given.get('method', 'oven')}"})
-
-    async with Host(sections=fields("model", "method"), guide=guide).run_test(size=(100, 24)) as pilot:
-        form = app_of(pilot).form
-        form.focus()
-        await pilot.press("down")
-        await pilot.pause()
-        assert [name for name, row in form.rows.items() if row.lit] == ["method"]
-        await pilot.press("right")
-        await pilot.pause()
-        assert "In the pan" in str(form._help.render())
 
 
 class LoafSpec(Spec):
