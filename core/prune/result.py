@@ -57,7 +57,7 @@ class PruneMetrics(Figures):
     """Of torch's semi-structured product against the dense one, on CUDA at the shapes that it takes; None elsewhere."""
     seconds: Seconds
     seconds_pruning: Annotated[float, Figure("time to prune", "second", "lower")]
-    seconds_recovering: Annotated[float, Figure("time to recover", "second")] = 0.0
+    seconds_recovering: Annotated[float | None, Figure("time to recover", "second")] = None
     seconds_evaluating: Annotated[float, Figure("time to evaluate", "second")]
     peak_rss_bytes: PeakMemory
 

@@ -199,7 +199,7 @@ class _Run:
             update={
                 "seconds": times.done,
                 "seconds_pruning": times.pruned,
-                "seconds_recovering": times.recovered - times.pruned if spec.recover_steps else 0.0,
+                "seconds_recovering": times.recovered - times.pruned if spec.recover_steps else None,
                 "seconds_evaluating": times.done - times.recovered,
                 "sparse_kernel_speedup": self._kernel(written),
             }
