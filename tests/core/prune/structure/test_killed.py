@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.core.conftest import RecordingContext
 from tests.core.prune.structure.models import make, prune, spec_for
 
 ROOT = Path(__file__).parents[4]
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "channels": {"sparsity": 0.5, "multiple_of": 8},
     "heads": {"remove": 2},
     "width": {"sparsity": 0.25, "multiple_of": 8},
