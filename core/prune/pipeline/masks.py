@@ -26,9 +26,10 @@ from core.prune.result import LinearFigures
 from core.prune.spec import PruneSpec
 from core.prune.weights import alps, magnitude, sparsegpt, wanda
 from core.prune.weights.config import MaskConfig
+from core.prune.weights.exchange import exchange
 from core.prune.weights.pattern import USUAL_SCOPE, Pattern
 from core.prune.weights.pruned import Pruned
-from core.prune.weights.refit import refit
+from core.prune.weights.refit import normalize, refit
 from core.prune.weights.swaps import refine
 from core.runs.resume_store import KeptBlock
 from core.runs.steps import Steps
@@ -222,12 +223,16 @@ def _solve(writer: MaskWriter, spec: PruneSpec, original: Tensor, pattern: Patte
         return _Found(pruned.weight, pruned.notes)
     before = _error(original, pruned.weight, statistics)
     weight, removed, swaps = pruned.weight, pruned.removed, None
-    if spec.swaps:
-        swapped = refine(original, removed, statistics.hessian, pattern, rounds=spec.swaps)
+    if spec.swaps and not writer.corrects:
+        swapped = refine(original, removed, statistics.hessian, pattern, swaps=spec.swaps)
         removed, swaps = swapped.removed, swapped.swaps
         weight = original.masked_fill(removed, 0)
-    if spec.refit or (spec.swaps and writer.corrects):
-        weight = refit(original, removed, statistics.hessian, damp=spec.damp, start=pruned.weight if removed is pruned.removed else None)
+    start = pruned.weight if writer.corrects else None
+    if spec.swaps and (spec.refit or writer.corrects):
+        exchanged = exchange(original, removed, normalize(statistics.hessian, spec.damp), pattern, swaps=spec.swaps, start=start)
+        weight, swaps = exchanged.weight, (swaps or 0) + exchanged.swaps
+    elif spec.refit:
+        weight = refit(original, removed, statistics.hessian, damp=spec.damp, start=start)
     if _error(original, weight, statistics) > before:
         return _Found(pruned.weight, (*pruned.notes, "swaps and refit did not lower its error and were not used"), before, 0 if spec.swaps else None)
     return _Found(weight, pruned.notes, before, swaps)

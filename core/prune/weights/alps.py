@@ -26,7 +26,8 @@ _CHECK_EVERY = 3
 _LEAST_STEPS = 30
 _SETTLED = 3e-4
 """Share of the kept weights that may still change when ADMM ends after the least number of steps."""
-_EXCHANGES = 4
+_EXCHANGES = 32
+"""Most trades of a row."""
 _SHRINKING = 0.2
 """Factor of the penalty while the choice has never changed: it was too high."""
 _GROWTH = ((0.1, 1.3), (0.005, 1.2), (0.0, 1.1))
@@ -73,7 +74,7 @@ def solve(weight: Tensor, spectrum: Spectrum, pattern: Pattern, *, steps: int = 
     weights = finite_weight(weight)
     normalized = spectrum.normalized
     removed, near = _choose_by_admm(weights * normalized.norms, spectrum, pattern, steps)
-    found = exchange(weights, removed, normalized, pattern, rounds=_EXCHANGES, start=near.div_(normalized.norms))
+    found = exchange(weights, removed, normalized, pattern, swaps=_EXCHANGES, start=near.div_(normalized.norms))
     losses = column_losses((weights - found.weight).mul_(normalized.norms), normalized.gram)
     return Pruned(found.weight, found.removed, losses)
 

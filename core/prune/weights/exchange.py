@@ -37,7 +37,7 @@ class Exchanged:
     """Pairs of weights that were traded."""
 
 
-def exchange(weight: Tensor, removed: Tensor, normalized: Normalized, pattern: Pattern, *, rounds: int = 5, start: Tensor | None = None) -> Exchanged:
+def exchange(weight: Tensor, removed: Tensor, normalized: Normalized, pattern: Pattern, *, swaps: int = 64, start: Tensor | None = None) -> Exchanged:
     """Trade weights of each row, inside groups where the pattern has them, and re-fit what is kept.
 
     Args:
@@ -45,38 +45,40 @@ def exchange(weight: Tensor, removed: Tensor, normalized: Normalized, pattern: P
         removed: bool [out, in]; left unchanged.
         normalized: the damped Hessian of the inputs, from `refit.normalize`.
         pattern: whose groups are kept to.
-        rounds: most rounds; a row without a trade in one is done.
+        swaps: most trades of each row.
         start: float32 [out, in], values of the kept weights to begin at; None: those of `weight`.
     """
     target = weight * normalized.norms
     result = on_support(target, target if start is None else start * normalized.norms, removed, normalized.gram)
-    chosen, swaps = removed.clone(), 0
+    chosen, made = removed.clone(), 0
     for first in range(0, len(weight), _ROWS):
         part = slice(first, first + _ROWS)
-        swaps += _exchange(target[part], result[part], chosen[part], normalized.gram, pattern, rounds)
-    if swaps:
+        made += _exchange(target[part], result[part], chosen[part], normalized.gram, pattern, swaps)
+    if made:
         result = on_support(target, result, chosen, normalized.gram)
-    return Exchanged(result.div_(normalized.norms), chosen, swaps)
+    return Exchanged(result.div_(normalized.norms), chosen, made)
 
 
-def _exchange(target: Tensor, result: Tensor, removed: Tensor, gram: Tensor, pattern: Pattern, rounds: int) -> int:
+def _exchange(target: Tensor, result: Tensor, removed: Tensor, gram: Tensor, pattern: Pattern, most: int) -> int:
     """Some rows; `result` and `removed` are changed in place. How many trades were made."""
     active = torch.arange(len(target), device=target.device)
     gradient, errors = _measure(target, result, gram)
+    left = torch.full((len(target),), most, device=target.device)
     swaps = 0
-    for _ in range(rounds):
+    while len(active):
         values, gone = result[active], removed[active]
         table = _Table(values, gone, gradient, gram, pattern)
-        made = table.trade(_LEAST * errors.to(torch.float32))
+        made = table.trade(_LEAST * errors.to(torch.float32), left[active])
         values.scatter_add_(1, table.index, table.changes())
         gone = gone ^ torch.zeros_like(gone, dtype=torch.int8).scatter_add_(1, table.index, table.toggled()).bool()
         gradient, measured = _measure(target[active], values, gram)
         better = (measured < errors) & (made > 0)
-        active, gradient, errors = active[better], gradient[better], measured[better]
+        active, made = active[better], made[better]
         result[active], removed[active] = values[better], gone[better]
-        swaps += int(made[better].sum())
-        if not len(active):
-            break
+        left[active] -= made
+        swaps += int(made.sum())
+        again = left[active] > 0
+        active, gradient, errors = active[again], gradient[better][again], measured[better][again]
     return swaps
 
 
@@ -115,11 +117,12 @@ class _Table:
         self.matrix = torch.where(self.kept.unsqueeze(2), torch.where(self.kept.unsqueeze(1), -inverse, onto), rest)
         self.column = torch.where(self.kept, coefficients, self.explained - (self.gram @ coefficients.unsqueeze(2)).squeeze(2))
 
-    def trade(self, least: Tensor) -> Tensor:
+    def trade(self, least: Tensor, left: Tensor) -> Tensor:
         """Make trades, each the best of its row, also while the error rises; go back to where it was least.
 
         A weight that was just traded waits a little, so that trades do not undo each other (tabu search, Glover 1989): so the search leaves
-        choices that no single trade improves. A row stays as it was unless it saves more than `least` [rows].
+        choices that no single trade improves. A row stays as it was unless it saves more than `least` [rows];
+        none goes further than `left` [rows] trades.
 
         Returns:
             How many trades each row made, int64 [rows].
@@ -140,7 +143,7 @@ class _Table:
             waits[going, out] = waits[going, back] = step + 2
             made[going] += 1
             saved[going] += saving[going]
-            better = saved > most
+            better = (saved > most) & (made <= left)
             most = torch.where(better, saved, most)
             best_made = torch.where(better, made, best_made)
             best = torch.where(better.unsqueeze(1), self.kept, best)

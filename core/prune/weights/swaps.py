@@ -38,7 +38,7 @@ class Swapped:
     """Pairs of weights that were traded."""
 
 
-def refine(weight: Tensor, removed: Tensor, hessian: Tensor, pattern: Pattern, *, rounds: int = 10) -> Swapped:
+def refine(weight: Tensor, removed: Tensor, hessian: Tensor, pattern: Pattern, *, swaps: int = 100) -> Swapped:
     """Trade weights of each row, inside groups where the pattern has them.
 
     Args:
@@ -46,25 +46,26 @@ def refine(weight: Tensor, removed: Tensor, hessian: Tensor, pattern: Pattern, *
         removed: bool [out, in]; left unchanged.
         hessian: float32 [in, in], (2/N) Σ x xᵀ of the inputs, not damped.
         pattern: whose groups are kept to.
-        rounds: most rounds; in each a row makes up to 32 swaps, and one that found none is done.
+        swaps: most of each row, at least 1.
     """
     group = 0 if pattern.keep is None else pattern.keep[1]
     result = removed.clone()
     step = min(_ROWS, max(_ELEMENTS // (weight.shape[1] * max(group, 1)), 1))
-    before, after, swaps = 0.0, 0.0, 0
+    before, after, made = 0.0, 0.0, 0
     for first in range(0, len(weight), step):
-        found = _refine(weight[first : first + step], result[first : first + step], hessian, group, rounds)
-        before, after, swaps = before + found.before, after + found.after, swaps + found.swaps
-    return Swapped(result, before, after, swaps)
+        found = _refine(weight[first : first + step], result[first : first + step], hessian, group, swaps)
+        before, after, made = before + found.before, after + found.after, made + found.swaps
+    return Swapped(result, before, after, made)
 
 
-def _refine(weight: Tensor, removed: Tensor, hessian: Tensor, group: int, rounds: int) -> Swapped:
+def _refine(weight: Tensor, removed: Tensor, hessian: Tensor, group: int, most: int) -> Swapped:
     """Some rows; `removed` is changed in place."""
     gradient, errors = _measure(weight, removed, hessian)
     before, swaps = float(errors.sum()), 0
     active = torch.arange(len(weight), device=weight.device)
-    for _ in range(rounds):
-        trial, made = _round(weight[active], removed[active], gradient[active], errors[active], hessian, group)
+    left = torch.full((len(weight),), most, device=weight.device)
+    while len(active):
+        trial, made = _round(weight[active], removed[active], gradient[active], errors[active], left[active], hessian, group)
         moved = made > 0
         active, trial, made = active[moved], trial[moved], made[moved]
         if not len(active):
@@ -73,7 +74,9 @@ def _refine(weight: Tensor, removed: Tensor, hessian: Tensor, group: int, rounds
         better = measured < errors[active]
         active = active[better]
         removed[active], gradient[active], errors[active] = trial[better], changed[better], measured[better]
+        left[active] -= made[better]
         swaps += int(made[better].sum())
+        active = active[left[active] > 0]
     return Swapped(removed, before, float(errors.sum()), swaps)
 
 
@@ -84,8 +87,8 @@ def _measure(weight: Tensor, removed: Tensor, hessian: Tensor) -> tuple[Tensor, 
     return gradient, 0.5 * (gradient * difference).sum(dim=1, dtype=torch.float64)
 
 
-def _round(weight: Tensor, removed: Tensor, gradient: Tensor, errors: Tensor, hessian: Tensor, group: int) -> tuple[Tensor, Tensor]:
-    """The rows after swaps among candidates, bool [rows, in], and how many each made."""
+def _round(weight: Tensor, removed: Tensor, gradient: Tensor, errors: Tensor, left: Tensor, hessian: Tensor, group: int) -> tuple[Tensor, Tensor]:
+    """The rows after at most `left` [rows] swaps among candidates, bool [rows, in], and how many each made."""
     squared = weight.square() * hessian.diagonal()
     twice = 2 * weight * gradient
     removals = (squared + twice).masked_fill_(removed, torch.inf)
@@ -102,7 +105,7 @@ def _round(weight: Tensor, removed: Tensor, gradient: Tensor, errors: Tensor, he
     pairs = interaction[:, :half, half:]
     if group:
         pairs = pairs + torch.full((half, half), torch.inf, device=weight.device).fill_diagonal_(0)
-    return _swap(removed.clone(), values, index, interaction, pairs, -2 * _LEAST * errors.to(torch.float32))
+    return _swap(removed.clone(), values, index, interaction, pairs, -2 * _LEAST * errors.to(torch.float32), left)
 
 
 def _candidates(removals: Tensor, restorations: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,7 +133,7 @@ def _candidates_in_groups(removals: Tensor, restorations: Tensor, weight: Tensor
     return torch.cat([removals.gather(1, index[:, :half]), restorations.gather(1, index[:, half:])], dim=1), index
 
 
-def _swap(removed: Tensor, costs: Tensor, index: Tensor, interaction: Tensor, pairs: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
+def _swap(removed: Tensor, costs: Tensor, index: Tensor, interaction: Tensor, pairs: Tensor, limits: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
     """Make the best swap of each row until none lowers its error.
 
     Args:
@@ -140,13 +143,14 @@ def _swap(removed: Tensor, costs: Tensor, index: Tensor, interaction: Tensor, pa
         interaction: [rows, 2 k, 2 k], what two toggles change together beyond their sum.
         pairs: [rows, k, k], the same between removals and restorations, infinite where they may not be paired.
         limits: [rows], below which a change is worth a swap.
+        left: int64 [rows], most swaps.
     """
     half = index.shape[1] // 2
     made = torch.zeros(len(index), dtype=torch.int64, device=index.device)
     for _ in range(half):
         change = (costs[:, :half].unsqueeze(2) + pairs).add_(costs[:, half:].unsqueeze(1))
         best, at = change.flatten(1).min(dim=1)
-        rows = (best < limits).nonzero().flatten()
+        rows = ((best < limits) & (made < left)).nonzero().flatten()
         if not len(rows):
             break
         out, back = at[rows] // half, at[rows] % half + half

@@ -31,7 +31,7 @@ def test_its_error_is_below_sparsegpts(pattern: Pattern) -> None:
     assert error < 0.9 * objective(weight, again, hessian)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     shape=st.sampled_from([(1, 8), (5, 24), (16, 96), (3, 200)]),
     share=st.floats(0, 0.95),

@@ -16,7 +16,7 @@ from core.prune.weights.refit import normalize, refit
 from core.prune.weights.swaps import refine
 from tests.core.prune.weights.problems import objective, problem
 
-ROWS, COLUMNS, DAMP = 48, 8, 1e-6
+ROWS, COLUMNS, DAMP = 80, 8, 1e-6
 HALF = Pattern(0.5)
 
 
@@ -35,15 +35,15 @@ def optimum(weight: Tensor, hessian: Tensor) -> float:
 
 def test_exchanges_and_alps_come_within_two_percent_of_the_optimum() -> None:
     total = dict.fromkeys(("optimum", "wanda", "sparsegpt", "swaps and re-fit", "swaps and exchanges", "alps"), 0.0)
-    for seed in range(12):
+    for seed in range(5):
         weight, hessian = problem(ROWS, COLUMNS, seed, tokens=200)
         wandas = choose(wanda.scores(weight, hessian.diagonal() / 2), HALF)
-        swapped = refine(weight, wandas, hessian, HALF, rounds=50).removed
+        swapped = refine(weight, wandas, hessian, HALF, swaps=500).removed
         found = {
             "wanda": weight.masked_fill(wandas, 0),
             "sparsegpt": sparsegpt.solve(weight, factorize(hessian, damp=DAMP), HALF).weight,
             "swaps and re-fit": refit(weight, swapped, hessian, damp=DAMP),
-            "swaps and exchanges": exchange(weight, swapped, normalize(hessian, DAMP), HALF, rounds=20).weight,
+            "swaps and exchanges": exchange(weight, swapped, normalize(hessian, DAMP), HALF, swaps=100).weight,
             "alps": alps.solve(weight, alps.decompose(hessian, DAMP), HALF).weight,
         }
         best = optimum(weight, hessian)
