@@ -43,7 +43,6 @@ REQUEST = {
     "speed_tokens": 0,
     "calibration_samples": SAMPLES,
     "calibration_length": LENGTH,
-    "within_block": "dense",
 }
 BARS: dict[str, Bar] = {
     "time_ratio_sparsegpt": ("<=", 0.45),
