@@ -36,5 +36,5 @@ LAYERS = _Layers(
     criteria=("greedy", "perplexity", "influence", "angular"),
     calibration="yes",
     unit="layers",
-    defaults={"sparsity": 0.25, "calibration_samples": 16},
+    defaults={"sparsity": 0.25, "calibration_samples": 48},
 )
