@@ -187,7 +187,8 @@ class _Table:
 def _solved(gram: Tensor, explained: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
     """The inverse among the kept of each row, [rows, n, n], and their least-squares values, [rows, n]; zero elsewhere."""
     both = kept.unsqueeze(2) & kept.unsqueeze(1)
-    inverse = torch.linalg.inv(torch.where(both, gram, torch.eye(gram.shape[1], device=gram.device))).masked_fill_(~both, 0)
+    factor, _ = torch.linalg.cholesky_ex(torch.where(both, gram, torch.eye(gram.shape[1], device=gram.device)))
+    inverse = torch.cholesky_inverse(factor).masked_fill_(~both, 0)
     return inverse, (inverse @ explained.unsqueeze(2)).squeeze(2)
 
 
