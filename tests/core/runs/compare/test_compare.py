@@ -82,7 +82,7 @@ def test_figures_are_read_from_metrics_or_from_the_top() -> None:
         (size(1536), "1.5 KiB"),
         (size(2**30 - 1), "1.0 GiB"),
         (size(5 * 2**40), "5.0 TiB"),
-        (duration(0.05), "0.1 s"),
+        (duration(0.05), "50 ms"),
         (duration(59.4), "59 s"),
         (duration(59.6), "1 min 0 s"),
         (duration(3600 * 3 + 60 * 7), "3 h 7 min"),
