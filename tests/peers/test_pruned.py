@@ -83,8 +83,8 @@ def test_vllm_predicts_the_same(pruned: Path, windows: Tensor) -> None:
 
 
 @pytest.mark.llama
-def test_llama_cpp_predicts_the_same(pruned: Path, tmp_path: Path, context: RecordingContext) -> None:
+def test_llama_cpp_predicts_the_same(pruned: Path, tmp_path: Path) -> None:
     spec = QuantizeSpec(model=str(pruned), method="gguf", level="F16", eval_tokens=512, context=128, out=str(tmp_path / "gguf"))
-    result = quantize(spec, context)
+    result = quantize(spec, RecordingContext(tmp_path))
     assert result.metrics.kl_mean == pytest.approx(0, abs=1e-3)
     assert not any("than it was measured" in note for note in result.notes), result.notes
