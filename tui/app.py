@@ -97,7 +97,9 @@ class LlmoptApp(ResilientApp):
             self.register_theme(each)
         self.theme = self._chosen_theme()
         self._take_keymap(self.services.settings.keymap)
-        self.call_after_refresh(self._begin)
+        screen = self.default_screen
+        assert isinstance(screen, PartialRepaintScreen)
+        screen.after_paint(self._begin)
 
     def _begin(self) -> None:
         import_packages()

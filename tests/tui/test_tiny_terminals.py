@@ -24,6 +24,7 @@ KEYS = (
 async def test_a_key_before_the_first_tab_is_open_ends_nothing(make_app: Callable[..., LlmoptApp], keys: tuple[str, ...]) -> None:
     async with make_app().run_test(size=(80, 24)) as pilot:
         await pilot.press(*keys)
+        await until(pilot, lambda: pilot.app.query("#panes > *"))
         assert pilot.app.is_running
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
@@ -14,3 +16,14 @@ class PartialRepaintScreen(Screen[None]):
     """
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+
+    def after_paint(self, callback: Callable[[], None]) -> None:
+        """Call once this screen is painted, or at once where another covers it.
+
+        `call_after_refresh` hands the call to whatever screen is on top by then.
+        """
+        self._invoke_later(callback, self.app)
+
+    async def on_screen_suspend(self) -> None:
+        # A screen that is covered is not painted again before the other is closed.
+        await self._invoke_and_clear_callbacks()
