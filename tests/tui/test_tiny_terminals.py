@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 
 import pytest
+from textual.command import CommandList
 from textual.geometry import Size
 
 from tests.tui.waiting import until
 from tui.app import LlmoptApp
 from tui.experiment.fit import Fit, FitPanel
+from tui.shell.commands import Palette
 from tui.shell.panes import PANES
 
 TINY = [(width, height) for width in (1, 2, 3, 5, 8, 13, 20) for height in (1, 2, 3, 4)] + [(200, 2), (1, 60), (40, 5)]
@@ -25,6 +28,34 @@ async def test_a_key_before_the_first_tab_is_open_ends_nothing(make_app: Callabl
     async with make_app().run_test(size=(80, 24)) as pilot:
         await pilot.press(*keys)
         await until(pilot, lambda: pilot.app.query("#panes > *"))
+        assert pilot.app.is_running
+
+
+@pytest.mark.parametrize("turns", range(0, 12, 3))
+async def test_a_palette_opened_again_while_it_still_closes_ends_nothing(make_app: Callable[..., LlmoptApp], turns: int) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        app = pilot.app
+        await until(pilot, lambda: app.query("#panes > *"))
+        for _ in range(2):
+            app.action_command_palette()
+            for _ in range(3):
+                await asyncio.sleep(0)
+            app.pop_screen()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        await pilot.pause()
+        assert app.is_running
+
+
+async def test_a_search_begun_as_the_palette_closes_ends_nothing(make_app: Callable[..., LlmoptApp]) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: pilot.app.query("#panes > *"))
+        pilot.app.action_command_palette()
+        await pilot.pause()
+        palette = pilot.app.screen
+        assert isinstance(palette, Palette)
+        await palette.query_one(CommandList).remove()
+        await palette._gather_commands("theme").wait()
         assert pilot.app.is_running
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from textual import events
+from textual import events, work
 from textual.app import SystemCommand
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
@@ -62,6 +62,12 @@ class Palette(CommandPalette):
         """Begin, unless it was closed already: the first tab opens just after a key that was pressed early."""
         if len(self.app.screen_stack) < 2:
             event.prevent_default()
+
+    @work(exclusive=True, group=CommandPalette._GATHER_COMMANDS_GROUP)
+    async def _gather_commands(self, search_value: str) -> None:
+        """Look for commands, unless the list of them is gone: a letter typed just before closing is handled after it."""
+        if self.query(CommandList):
+            await CommandPalette._gather_commands.__wrapped__(self, search_value)  # type: ignore[attr-defined]
 
     def _action_command_list(self, action: str) -> None:
         if self.query_one(CommandList).size:

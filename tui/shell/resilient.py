@@ -44,7 +44,7 @@ class ResilientApp(App[None]):
         from tui.shell.commands import Palette
 
         if not any(isinstance(screen, Palette) for screen in self.screen_stack):
-            self.push_screen(Palette(id="--command-palette"))
+            self.push_screen(Palette())
 
     def search_themes(self) -> None:
         from textual.theme import ThemeProvider
