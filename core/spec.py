@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -66,6 +66,18 @@ def option(description: str, unit: Unit | None = None, /, *, when: Mapping[str, 
 def listed(value: Any) -> Any:
     """`a, b` or `a b`, as a form's entry and a saved text have it, in parts."""
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def either(values: Sequence[object]) -> str:
+    """Choices in words: `2, 3 or 4`."""
+    *others, last = (str(value) for value in values)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def require_window(eval_tokens: int, context: int) -> None:
+    """Nothing, when tokens to evaluate on fill a window, or are 0. Raises ValueError: they do not, in the words of the command line."""
+    if 0 < eval_tokens < context:
+        raise ValueError(f"eval-tokens {eval_tokens} do not fill one window of context {context}: raise eval-tokens or lower context")
 
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]

@@ -16,6 +16,8 @@ from core.errors import RunFailed
 from core.evaluate.logits.scores import kl_divergence, rows
 from core.models.stream.streaming import BlockInputs, StreamedModel
 
+HELD_BYTES = {"cpu": 192 * 2**20, "cuda": 8 * 2**30}
+"""Hidden states of changed models that wait for each other, by the kind of device."""
 _LOGIT_BYTES = {"cpu": 16 * 2**20, "cuda": 1024 * 2**20}
 
 

@@ -12,7 +12,7 @@ from core.prune.methods import CRITERIA, METHODS, using
 from core.prune.plan.request import Allocation, Compensation, HeadAxis, Inputs, Request, Scope, pattern
 from core.prune.plan.sections import SECTIONS
 from core.sanitize import clean
-from core.spec import Spec, Unit, option
+from core.spec import Spec, Unit, either, option, require_window
 
 if TYPE_CHECKING:
     MethodName = str
@@ -96,7 +96,7 @@ class PruneSpec(Spec):
     def _fields_fit_together(self) -> Self:
         method, request = METHODS[self.method], self.request
         if self.criterion not in (method.criteria or (None,)):
-            raise ValueError(f"{self.method} has no criterion {self.criterion}: choose {_either(method.criteria)}")
+            raise ValueError(f"{self.method} has no criterion {self.criterion}: choose {either(method.criteria or ('another method',))}")
         if request.keep is not None and not 0 < request.keep[0] < request.keep[1]:
             raise ValueError(f"keep {self.keep} is invalid: n:m keeps n of every m inputs, with n from 1 to m - 1, as in 2:4")
         if request.keep is not None and self.allocation != "uniform":
@@ -106,8 +106,7 @@ class PruneSpec(Spec):
         refused = method.refusal(request)
         if refused is not None:
             raise ValueError(refused)
-        if 0 < self.eval_tokens < self.context:
-            raise ValueError(f"eval-tokens {self.eval_tokens} do not fill one window of context {self.context}: raise eval-tokens or lower context")
+        require_window(self.eval_tokens, self.context)
         return self
 
     def summary(self) -> str:
@@ -139,8 +138,3 @@ def fill(values: Mapping[str, object]) -> dict[str, object]:
 def unchecked(values: Mapping[str, Any]) -> Request:
     """What methods look at in values that nothing has validated: a half-filled form, or a run of another version."""
     return PruneSpec.model_construct(**values).request
-
-
-def _either(values: tuple[object, ...]) -> str:
-    *others, last = (str(value) for value in values or ("another method",))
-    return f"{', '.join(others)} or {last}" if others else last

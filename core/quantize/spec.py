@@ -15,7 +15,7 @@ from core.quantize.plan.integers import WIDTHS
 from core.quantize.plan.request import Clipping, Float8, Granularity, Inputs, Request
 from core.quantize.plan.sections import SECTIONS
 from core.sanitize import clean
-from core.spec import Spec, Unit, option
+from core.spec import Spec, Unit, either, option, require_window
 
 if TYPE_CHECKING:
     MethodName = str
@@ -121,17 +121,17 @@ class QuantizeSpec(Spec):
     def _fields_fit_together(self) -> Self:
         method, request = METHODS[self.method], self.request
         if self.bits not in method.widths:
-            raise ValueError(f"{self.method} works with {_either(method.widths)} bits, not {self.bits}")
+            raise ValueError(f"{self.method} works with {either(method.widths)} bits, not {self.bits}")
         if self.granularity not in method.granularities:
-            raise ValueError(f"{self.method} has no granularity {self.granularity}: choose {_either(method.granularities)}")
+            raise ValueError(f"{self.method} has no granularity {self.granularity}: choose {either(method.granularities)}")
         if self.activation_bits not in method.activation_bits:
             raise ValueError(
-                f"{self.method} does not support {self.activation_bits}-bit activations: choose activation-bits {_either(method.activation_bits)}"
+                f"{self.method} does not support {self.activation_bits}-bit activations: choose activation-bits {either(method.activation_bits)}"
             )
         if not self.symmetric and not method.zero_points:
             raise ValueError(f"{self.method} has no zero points: leave symmetric at its default")
         if self.format not in method.formats:
-            raise ValueError(f"format {self.format} cannot store the result of {self.method}: choose {_either(method.formats)}")
+            raise ValueError(f"format {self.format} cannot store the result of {self.method}: choose {either(method.formats)}")
         refused = method.unstorable(request) or method.refusal(request)
         if refused is not None:
             raise ValueError(refused)
@@ -143,8 +143,7 @@ class QuantizeSpec(Spec):
             raise ValueError("budget and max-kl are alternatives: give one of them")
         if not set(self.widths) <= set(WIDTHS) or len(set(self.widths)) < len(self.widths):
             raise ValueError("widths must be distinct whole numbers from 2 to 8")
-        if 0 < self.eval_tokens < self.context:
-            raise ValueError(f"eval-tokens {self.eval_tokens} do not fill one window of context {self.context}: raise eval-tokens or lower context")
+        require_window(self.eval_tokens, self.context)
         return self
 
     def summary(self) -> str:
@@ -191,8 +190,3 @@ def fill(values: Mapping[str, object]) -> dict[str, object]:
 def unchecked(values: Mapping[str, Any]) -> Request:
     """What methods look at in values that nothing has validated: a half-filled form, or a run of another version."""
     return QuantizeSpec.model_construct(**values).request
-
-
-def _either(values: tuple[object, ...]) -> str:
-    *others, last = (str(value) for value in values)
-    return f"{', '.join(others)} or {last}" if others else last

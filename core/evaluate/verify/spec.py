@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import model_validator
 
-from core.spec import Spec, option
+from core.spec import Spec, option, require_window
 
 
 class VerifySpec(Spec):
@@ -20,6 +20,5 @@ class VerifySpec(Spec):
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:
-        if 0 < self.eval_tokens < self.context:
-            raise ValueError(f"eval-tokens {self.eval_tokens} do not fill one window of context {self.context}: raise eval-tokens or lower context")
+        require_window(self.eval_tokens, self.context)
         return self

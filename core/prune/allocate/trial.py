@@ -13,13 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from core.calibration.blocks import CalibratedBlock
-from core.calibration.probe import Probe
+from core.calibration.probe import HELD_BYTES, Probe
 from core.models.stream.streaming import StreamedModel
 from core.prune.weights.order import choose
 from core.prune.weights.pattern import Pattern
-
-HELD_BYTES = {"cpu": 192 * 2**20, "cuda": 8 * 2**30}
-"""Hidden states of models that are tried at once, by the kind of device."""
 
 
 @dataclass(frozen=True)

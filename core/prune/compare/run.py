@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from core.calibration.windows import windows_for
 from core.context import RunContext
 from core.evaluate.compared import Evaluation
 from core.evaluate.result import Divergence
+from core.formats.writing.scratch import scratch_folder
 from core.measure.peak_memory import peak_rss_bytes
 from core.models.card import ModelCard
 from core.models.resolve import resolve
@@ -66,7 +64,7 @@ def run(spec: PruneCompareSpec, context: RunContext) -> PruneCompareResult:
     evaluation = Evaluation.prepare(source, spec.text, spec.eval_tokens, spec.context)
     windows, calibration = windows_for(source, spec.calibration, spec.calibration_samples, spec.calibration_length, spec.seed)
     dtype = arithmetic(card, context.device)
-    with _scratch(context.artifacts) as scratch:
+    with scratch_folder(context.artifacts) as scratch:
         with StreamedModel.open(source, dtype, context.device) as original:
             total = sum(writer_of(request.method).steps(request, original) for request in requests)
             blocks = sum(METHODS[request.method].layers_after(request.request, card) for request in requests)
@@ -101,16 +99,6 @@ def run(spec: PruneCompareSpec, context: RunContext) -> PruneCompareResult:
         peak_rss_bytes=peak_rss_bytes(),
         notes=(*notes, *(f"{each.spec.summary()}: {note}" for each in made.values() for note in each.written.notes)),
     )
-
-
-@contextmanager
-def _scratch(artifacts: Path) -> Iterator[Path]:
-    """A folder for checkpoints that are only measured, gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix=".compare-", dir=artifacts))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make(request: PruneSpec, source: ModelSource, card: ModelCard, windows: Tensor, scratch: Path, steps: Steps, device: str) -> _Made:

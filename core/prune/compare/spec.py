@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from core.prune.methods import METHODS
 from core.prune.spec import PruneSpec
-from core.spec import Spec, option
+from core.spec import Spec, option, require_window
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,7 @@ class PruneCompareSpec(Spec):
 
     @model_validator(mode="after")
     def _tokens_fill_a_window(self) -> Self:
-        if self.eval_tokens < self.context:
-            raise ValueError(f"eval-tokens {self.eval_tokens} do not fill one window of context {self.context}: raise eval-tokens or lower context")
+        require_window(self.eval_tokens, self.context)
         return self
 
     def summary(self) -> str:

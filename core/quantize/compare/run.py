@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -18,6 +15,7 @@ from core.context import RunContext
 from core.errors import RequestError
 from core.evaluate.compared import Evaluation
 from core.evaluate.result import Divergence
+from core.formats.writing.scratch import scratch_folder
 from core.measure.peak_memory import peak_rss_bytes
 from core.models.card import ModelCard
 from core.models.disk.headers import model_tensors
@@ -68,7 +66,7 @@ def run(spec: QuantizeCompareSpec, context: RunContext) -> QuantizeCompareResult
     evaluation = Evaluation.prepare(source, spec.text, spec.eval_tokens, spec.context)
     windows, calibration = calibration_windows_of(spec.of(variants[0]), source)
     steps = Steps(context, linears * (len(variants) + 1) + evaluation.steps(len(variants) + 1, card.layers))
-    with _scratch(context.artifacts) as scratch, StreamedModel.open(source, arithmetic(card, context.device), context.device) as original:
+    with scratch_folder(context.artifacts) as scratch, StreamedModel.open(source, arithmetic(card, context.device), context.device) as original:
         shown = _shown_linear(spec, original)
         check_weights(original, steps)
         made = {variant: _make(spec, variant, original, windows, scratch, steps) for variant in variants}
@@ -97,16 +95,6 @@ def run(spec: QuantizeCompareSpec, context: RunContext) -> QuantizeCompareResult
         peak_rss_bytes=peak_rss_bytes(),
         notes=tuple(f"{variant.title(spec.group_size)}: {note}" for variant, found in made.items() for note in found.written.notes),
     )
-
-
-@contextmanager
-def _scratch(artifacts: Path) -> Iterator[Path]:
-    """A folder for checkpoints that are only measured, gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix=".compare-", dir=artifacts))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _shown_linear(spec: QuantizeCompareSpec, original: StreamedModel) -> str:

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from core.quantize.plan.request import Clipping, Granularity
 from core.quantize.spec import INTEGER, MethodName, QuantizeSpec
-from core.spec import Spec, option
+from core.spec import Spec, option, require_window
 
 VariantSet = Literal["integers", "floats"]
 
@@ -102,8 +102,7 @@ class QuantizeCompareSpec(Spec):
 
     @model_validator(mode="after")
     def _tokens_fill_a_window(self) -> Self:
-        if self.eval_tokens < self.context:
-            raise ValueError(f"eval-tokens {self.eval_tokens} do not fill one window of context {self.context}: raise eval-tokens or lower context")
+        require_window(self.eval_tokens, self.context)
         return self
 
     def summary(self) -> str:

@@ -16,7 +16,7 @@ from itertools import groupby
 from torch import Tensor, nn
 
 from core.calibration.blocks import calibrated_blocks
-from core.calibration.probe import Probe
+from core.calibration.probe import HELD_BYTES, Probe
 from core.calibration.statistics import InputStatistics
 from core.errors import RequestError, RunFailed
 from core.formats.layouts.compressed_tensors.mixed_widths import MixedWidths
@@ -32,7 +32,7 @@ from core.quantize.pipeline.stream import quantized_linears, solve
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.allocate import Assignment, Choice, least_loss, least_size
 from core.quantize.whole.reuse import conditions, measured_before
-from core.quantize.whole.sensitivity import HELD_BYTES, Sensitivity, sensitivities
+from core.quantize.whole.sensitivity import Sensitivity, sensitivities
 from core.runs.steps import Steps
 from core.sanitize import clean
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from core.calibration.blocks import Block, CalibratedBlock
-from core.calibration.probe import Probe
+from core.calibration.probe import HELD_BYTES, Probe
 from core.calibration.statistics import InputStatistics
 from core.models.stream.streaming import StreamedModel
 from core.numerics.stored import StoredWeight
@@ -24,9 +24,6 @@ Candidates = Callable[[Tensor, str, InputStatistics | None], Iterable[tuple[int,
 """(weight float32 [out, in], name in the checkpoint, statistics of its inputs) to the ways to store it, each with its width."""
 OnStep = Callable[[str], None]
 """Told what comes next after each variant; may raise to cancel."""
-
-HELD_BYTES = {"cpu": 192 * 2**20, "cuda": 8 * 2**30}
-"""Hidden states of waiting variants, by the kind of device."""
 
 
 @dataclass(frozen=True)
