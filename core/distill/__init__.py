@@ -1,5 +1,4 @@
-"""Distillation: a student learns what a teacher predicts.
+"""The experiment `llmopt distill`: a student learns what a teacher predicts, and the gain is measured.
 
-Spec, check, run, result and events, as every experiment. Its parts: `loss` (features and relations; divergences lie in `core.training`), `teacher`
-(resident, streamed, cached, a server), `data` (answers of a teacher as training text), `student` (what is trained, and how it is written).
+May import the shared rooms up to `core.runs`. Never another capability; what two need moves down.
 """

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from core.errors import Cancelled, RequestError, RunFailed
-from core.formats.writing.copy_rest import copy_rest
-from core.formats.writing.shards import ShardWriter
-from core.models.disk.files import read_object
+from core.errors import RequestError
+from core.formats.writing.trained import write_trained
 from core.models.load import load_model
-from core.models.stream.stored_dtypes import stored_dtypes
-from core.models.stream.streaming import StreamedModel
 from core.prune.spec import PruneSpec
 from core.runs.steps import Steps
-from core.sanitize import clean
+from core.runs.training import fit
 from core.training.batches import window_batches
 from core.training.divergences import forward_kl
 from core.training.objective import Loss
 from core.training.schedule import cosine
-from core.training.trainer import Settings, Step, Trainer
+from core.training.trainer import Settings, Trainer
+from core.training.zeros import held_zeros
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -77,7 +74,7 @@ def recover(spec: PruneSpec, original: Path, pruned: Path, out: Path, windows: T
     steps.say("reading the original and the pruned model")
     teacher, student = (load_model(folder, torch.float32, device) for folder in (original, pruned))
     student.requires_grad_(True)
-    held = list(_masks(student))
+    mask = held_zeros(student)
     trained, held_out = windows[:-_HELD_OUT], windows[-_HELD_OUT:].to(device)
     rows = max(spec.recover_tokens // windows.shape[1], 1)
     draw = window_batches(trained, rows, spec.seed)
@@ -87,10 +84,6 @@ def recover(spec: PruneSpec, original: Path, pruned: Path, out: Path, windows: T
             target = _predictions(teacher, tokens)
         return forward_kl(target, _predictions(student, tokens)).mean()
 
-    def mask(_step: int = 0) -> None:
-        for weight, zeros in held:
-            weight.masked_fill_(zeros, 0)
-
     trainer = Trainer(
         student,
         lambda batch: Loss(divergence(batch.tokens)),
@@ -98,11 +91,18 @@ def recover(spec: PruneSpec, original: Path, pruned: Path, out: Path, windows: T
         _settings(spec, device),
         steps.store.path_for("recovery.safetensors"),
         held_out=lambda: _mean(divergence, held_out),
-        after_step=mask,
+        after_step=lambda _step: mask(),
     )
     with torch.no_grad():
         before = _mean(divergence, held_out)
-    _fit(trainer, steps)
+    steps.say("recovering")
+    fit(
+        trainer,
+        steps,
+        "recovery_loss",
+        lambda step: f"recovering: step {min(step.step + 1, step.steps)} of {step.steps}, {step.loss:.4f} nats per token from the original",
+        "lower recover-rate",
+    )
     best = trainer.best
     if best is None or best.held_out >= before:
         return Recovered(before, before, 0)
@@ -110,7 +110,7 @@ def recover(spec: PruneSpec, original: Path, pruned: Path, out: Path, windows: T
     with torch.no_grad():
         mask()
     steps.say("writing the recovered model")
-    _write(student, pruned, out, steps)
+    write_trained(student, pruned, out, steps.check_cancelled)
     return Recovered(before, best.held_out, best.step)
 
 
@@ -137,52 +137,3 @@ def _predictions(model: PreTrainedModel, tokens: Tensor) -> Tensor:
 
 def _mean(divergence: Callable[[Tensor], Tensor], windows: Tensor) -> float:
     return sum(float(divergence(window[None])) for window in windows) / len(windows)
-
-
-def _masks(model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
-    """(weight, where it is zero) of every linear that has zeros."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            weight = module.weight.detach()
-            zeros = weight == 0
-            if bool(zeros.any()):
-                yield weight, zeros
-
-
-def _fit(trainer: Trainer, steps: Steps) -> None:
-    cancelled: list[Cancelled] = []
-    begun = False
-
-    def on_step(step: Step) -> None:
-        nonlocal begun
-        if step.loss != step.loss:
-            raise RunFailed(f"the loss of recovery step {step.step} is NaN or Inf: lower recover-rate")
-        if not begun:
-            steps.skip(step.step - 1)
-            begun = True
-        steps.measured("recovery_loss", step.loss, step.step, "")
-        try:
-            steps.step(f"recovering: step {min(step.step + 1, step.steps)} of {step.steps}, {step.loss:.4f} nats per token from the original")
-        except Cancelled as error:  # only once the state of the training is safe
-            cancelled.append(error)
-
-    steps.say("recovering")
-    trainer.fit(on_step, stop=lambda: bool(cancelled))
-    if cancelled:
-        raise cancelled[0]
-
-
-def _write(student: nn.Module, pruned: Path, out: Path, steps: Steps) -> None:
-    """The student's parameters under their names in the checkpoint and in its dtypes; the rest is copied."""
-    with StreamedModel.open(pruned) as streamed, ShardWriter(out) as writer:
-        stored, usual = stored_dtypes(streamed)
-        done: set[str] = set()
-        for name, parameter in student.named_parameters():
-            inside = streamed.checkpoint_name(name)
-            if inside not in stored:
-                raise RunFailed(f"{clean(name, limit=200)} is not stored as it is, and a recovered one could not be written: set recover-steps to 0")
-            writer.add(inside, parameter.detach().to(stored.get(inside, usual)).cpu())
-            done.add(inside)
-        tied = {streamed.checkpoint_name(name) for name, _ in student.named_parameters(remove_duplicate=False)}
-        copy_rest(writer, streamed, done | tied, steps.check_cancelled)
-        writer.finish(read_object(pruned / "config.json"), pruned)

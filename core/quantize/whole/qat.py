@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from core.errors import Cancelled, RequestError, RunFailed
+from core.errors import RequestError
 from core.measure.limits import available_memory
 from core.models.disk.headers import model_tensors
 from core.models.disk.tensors import TORCH_DTYPES
@@ -32,12 +32,13 @@ from core.quantize.pipeline.stream import figures_of, quantized_linears
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.qat_rounding import RoundedWeight
 from core.runs.steps import Steps
+from core.runs.training import fit
 from core.training.batches import Batch, window_batches
 from core.training.divergences import forward_kl
 from core.training.memory import rows_at_once, training_bytes
 from core.training.objective import Loss
 from core.training.schedule import warmup_stable_decay
-from core.training.trainer import Settings, Step, Trainer
+from core.training.trainer import Settings, Trainer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -148,33 +149,15 @@ def _train(model: PreTrainedModel, rounded: list[nn.Linear], windows: Tensor, sp
         found = model(input_ids=batch.tokens, use_cache=False).logits.float().log_softmax(-1)
         return Loss(forward_kl(target, found).mean())
 
-    progress = _Progress(steps)
     trainer = Trainer(model, objective, lambda step: draw(step).to(device), settings, steps.store.path_for("training.safetensors"))
     steps.say("training")
-    trainer.fit(progress, stop=lambda: progress.cancelled is not None)
-    if progress.cancelled is not None:
-        raise progress.cancelled
-
-
-class _Progress:
-    """Tells of each step; a request to cancel is kept until the state of the training is safe."""
-
-    def __init__(self, steps: Steps) -> None:
-        self._steps = steps
-        self._begun = False
-        self.cancelled: Cancelled | None = None
-
-    def __call__(self, step: Step) -> None:
-        if step.loss != step.loss:
-            raise RunFailed(f"the loss of step {step.step} is NaN or Inf: lower learning-rate, or use gptq")
-        if not self._begun:
-            self._steps.skip(step.step - 1)
-            self._begun = True
-        self._steps.measured("train_loss", step.loss, step.step, "")
-        try:
-            self._steps.step(f"training: step {min(step.step + 1, step.steps)} of {step.steps}, {step.loss:.4f} nats per token from the original")
-        except Cancelled as error:
-            self.cancelled = error
+    fit(
+        trainer,
+        steps,
+        "train_loss",
+        lambda step: f"training: step {min(step.step + 1, step.steps)} of {step.steps}, {step.loss:.4f} nats per token from the original",
+        "lower learning-rate, or use gptq",
+    )
 
 
 def _fast_bfloat16(device: torch.device) -> bool:
