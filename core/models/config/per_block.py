@@ -11,6 +11,13 @@ COUPLING = (
     *("cross_attention_layers", "cross_layer_kv_sharing", "cla_share_factor"),
 )
 """Blocks that share a cache, embeddings of their own for each block, blocks that predict further tokens."""
+LISTS = ("layer_types", "mlp_layer_types", "no_rope_layers")
+"""Fields with one item per block that are cut with the blocks."""
+PERIODS = (
+    *("sliding_window_pattern", "_sliding_window_pattern", "no_rope_layer_interval", "max_window_layers", "full_attention_interval"),
+    *("attn_layer_period", "attn_layer_offset", "expert_layer_period", "expert_layer_offset", "decoder_sparse_step", "first_k_dense_replace"),
+)
+"""Fields from which lists are derived by a block's number; they would give the blocks that stay other roles, so the lists replace them."""
 _NOT_PER_BLOCK = ("architectures", "eos_token_id", "bos_token_id", "pad_token_id", "suppress_tokens", "keys_to_ignore_at_inference", "bad_words_ids")
 
 
@@ -28,3 +35,11 @@ def is_per_block(name: str, value: object, layers: int) -> bool:
 def lists_per_block(fields: Mapping[str, object], layers: int) -> dict[str, list[object]]:
     """The lists of a configuration that have one item per block."""
     return {name: value for name, value in fields.items() if isinstance(value, list) and is_per_block(name, value, layers)}
+
+
+def unknown_lists(names: tuple[str, ...]) -> str | None:
+    """What is said of fields with one item per block whose meaning is not known; None when there are none."""
+    unknown = [name for name in names if name not in LISTS]
+    if not unknown:
+        return None
+    return f"config.json describes blocks one by one in {', '.join(unknown)}, which cannot be cut safely: choose another method or model"

@@ -6,17 +6,10 @@ from collections.abc import Iterator
 
 from core.errors import RequestError
 from core.models.card import ModelCard
+from core.models.config.per_block import unknown_lists
 from core.prune.plan.request import Request
 from core.prune.plan.sizes import removed_of
 from core.prune.plan.surgery import outer_parameters, require_surgery
-
-LISTS = ("layer_types", "mlp_layer_types", "no_rope_layers")
-"""Fields with one item per block that are cut with the blocks."""
-PERIODS = (
-    *("sliding_window_pattern", "_sliding_window_pattern", "no_rope_layer_interval", "max_window_layers", "full_attention_interval"),
-    *("attn_layer_period", "attn_layer_offset", "expert_layer_period", "expert_layer_offset", "decoder_sparse_step", "first_k_dense_replace"),
-)
-"""Fields from which lists are derived by a block's number; they would give the blocks that stay other roles, so the lists replace them."""
 
 
 def removed_layers(request: Request, card: ModelCard) -> int:
@@ -34,14 +27,6 @@ def require_layers(request: Request, card: ModelCard) -> None:
         raise RequestError(f"{card.name} has {card.layers} layers and none of them would be left: lower remove or sparsity")
     if (unknown := unknown_lists(card.per_block)) is not None:
         raise RequestError(unknown)
-
-
-def unknown_lists(names: tuple[str, ...]) -> str | None:
-    """What is said of fields with one item per block whose meaning is not known; None when there are none."""
-    unknown = [name for name in names if name not in LISTS]
-    if not unknown:
-        return None
-    return f"config.json describes blocks one by one in {', '.join(unknown)}, which cannot be cut safely: choose another method or model"
 
 
 def parameters_with(request: Request, card: ModelCard) -> int:

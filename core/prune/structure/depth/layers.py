@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from core.errors import RequestError, RunFailed
-from core.formats.writing.shards import ShardWriter
+from core.formats.writing.depth import config_of_blocks, write_blocks
 from core.models.card import ModelCard
-from core.models.config.per_block import lists_per_block
-from core.models.disk.files import read_object
 from core.models.stream.streaming import StreamedModel
 from core.prune.pipeline.writer import Written
-from core.prune.plan.layers import PERIODS, removed_layers, require_layers, unknown_lists
+from core.prune.plan.layers import removed_layers, require_layers
 from core.prune.result import KeptFigures
 from core.prune.spec import PruneSpec
 from core.prune.structure.depth.scores import Search, Sums, agreements, block_scores, chosen_at_once
@@ -40,18 +36,16 @@ class LayerWriter:
         card = ModelCard.from_folder(streamed.folder)
         require_layers(spec.request, card)
         remove = removed_layers(spec.request, card)
-        lists = _lists(streamed)
+        config_of_blocks(streamed, range(streamed.n_blocks - remove))
         steps.say("checking the weights")
         streamed.check_weights(steps.check_cancelled)
         search = _Search(spec, streamed, windows, steps, remove).run()
         removed = sorted(search.removed) if spec.criterion == "greedy" else chosen_at_once(spec.request.criterion, search.first, remove)
         kept = [block for block in range(streamed.n_blocks) if block not in removed]
-        config = cut_config(read_object(streamed.folder / "config.json"), lists, kept)
-        _check_config(streamed, config, lists, kept)
         written = Written(blocks=block_scores(search, removed))
         written.agreement = agreements(written.blocks)
         steps.say("writing")
-        written.bytes = _write(streamed, kept, config, out, steps)
+        written.bytes = write_blocks(streamed, kept, out, steps.check_cancelled)
         steps.step("written")
         written.parameters = ModelCard.from_folder(out).parameters
         written.kept = [KeptFigures(axis="layers", before=streamed.n_blocks, after=len(kept))]
@@ -108,58 +102,9 @@ class _Search:
         return f"{which}: block {min(block, max(alive)) + 1} of {self._streamed.n_blocks}"
 
 
-def cut_config(config: Mapping[str, Any], lists: Mapping[str, Sequence[Any]], kept: Sequence[int]) -> dict[str, Any]:
-    """The configuration of the blocks that are kept.
-
-    Args:
-        config: contents of config.json.
-        lists: fields with one item per block, as transformers fills them in.
-        kept: numbers of blocks, ascending.
-    """
-    edited = {name: value for name, value in config.items() if not (lists and name in PERIODS)}
-    return edited | {"num_hidden_layers": len(kept)} | {name: [values[block] for block in kept] for name, values in lists.items()}
-
-
-def renumbered(name: str, old: int, new: int) -> str:
-    """Name of a tensor of block `old` once the block is number `new`."""
-    parts = name.split(".")
-    parts[parts.index(str(old))] = str(new)
-    return ".".join(parts)
-
-
 def _sizes(spec: PruneSpec, streamed: StreamedModel) -> Sizes:
     width = int(streamed.config.get_text_config().hidden_size)
     return Sizes.of(spec.calibration_length, width, streamed.dtype.itemsize, streamed.n_blocks)
-
-
-def _lists(streamed: StreamedModel) -> dict[str, list[Any]]:
-    """Fields with one item per block, from the configuration as transformers fills it in. Raises RequestError: one that is not known."""
-    lists = lists_per_block(streamed.config.get_text_config().to_dict(), streamed.n_blocks)
-    if (refused := unknown_lists(tuple(lists))) is not None:
-        raise RequestError(refused)
-    return lists
-
-
-def _check_config(streamed: StreamedModel, config: Mapping[str, Any], lists: Mapping[str, Sequence[Any]], kept: Sequence[int]) -> None:
-    """Nothing, when transformers gives the blocks the roles that they had. Raises RunFailed: it does not."""
-    made = type(streamed.config).from_dict(dict(config)).to_dict()
-    for name, values in lists.items():
-        if list(made.get(name) or ()) != [values[block] for block in kept]:
-            raise RunFailed(f"transformers would read another {name} from the new config.json than the blocks had: choose another method")
-
-
-def _write(streamed: StreamedModel, kept: Sequence[int], config: Mapping[str, Any], out: Path, steps: Steps) -> int:
-    """Copy the tensors of the blocks that stay, renumbered, and all outside the blocks; returns their bytes."""
-    with ShardWriter(out) as writer:
-        for new, old in enumerate(kept):
-            for name in streamed.block_tensors(old):
-                steps.check_cancelled()
-                writer.add(renumbered(name, old, new), streamed.read_tensor(name))
-        for name in streamed.non_block_tensors():
-            steps.check_cancelled()
-            writer.add(name, streamed.read_tensor(name))
-        writer.finish(config, streamed.folder)
-        return writer.nbytes
 
 
 WRITER = LayerWriter()
