@@ -8,9 +8,10 @@ from typing import Any
 
 from core.errors import RequestError
 from core.models.card import KvBlocks, LinearShape, ModelCard
+from core.models.config.normal_config import MAX_LAYERS
 from core.models.disk.files import shown
 from core.models.disk.gguf_header import GgufHeader
-from core.models.gguf_parts import read_gguf_parts
+from core.models.disk.gguf_parts import read_gguf_parts
 from core.sanitize import clean
 
 
@@ -26,7 +27,9 @@ def gguf_card(path: Path, name: str | None = None) -> ModelCard:
     heads = fields.count("attention.head_count")
     hidden = fields.count("embedding_length")
     window = fields.optional("attention.sliding_window")
-    layers = max(fields.count("block_count") - (fields.optional("nextn_predict_layers") or 0), 1)
+    if (stated := fields.count("block_count")) > MAX_LAYERS:
+        raise RequestError(f"{shown(path)} says {fields.architecture}.block_count = {stated:,}: more than {MAX_LAYERS:,} is a damaged file")
+    layers = max(stated - (fields.optional("nextn_predict_layers") or 0), 1)
     blocks = _kv_blocks(fields, layers, heads, hidden)
     quantization = _main_type(header)
     return ModelCard(

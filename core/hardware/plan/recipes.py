@@ -15,7 +15,7 @@ from core.formats.gguf.families import FAMILIES
 from core.hardware.plan.machine import Gpu
 from core.hardware.snapshot import GIBIBYTE
 from core.models.card import ModelCard
-from core.models.gguf_parts import first_part
+from core.models.disk.gguf_parts import first_part
 from core.sanitize import clean
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")

@@ -25,7 +25,7 @@ STATE_ONLY = frozenset(("mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"))
 """Families whose blocks all keep a state of fixed size and no keys and values."""
 _NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 _LARGEST = 2**40
-_MAX_LAYERS = 100_000
+MAX_LAYERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class NormalConfig:
     def layers(self) -> int:
         """Decoder blocks."""
         layers = self.count("num_hidden_layers", len(stated_kinds(self.text) or ()) or None)
-        if layers > _MAX_LAYERS:
-            raise RequestError(f"config.json says num_hidden_layers = {layers:,}: more than {_MAX_LAYERS:,} is a damaged file")
+        if layers > MAX_LAYERS:
+            raise RequestError(f"config.json says num_hidden_layers = {layers:,}: more than {MAX_LAYERS:,} is a damaged file")
         return layers
 
     @property
@@ -137,7 +137,7 @@ def stated_kinds(text: Mapping[str, object]) -> list[str] | None:
     if isinstance(pattern, str) and pattern and set(pattern) <= set(_PATTERN):
         return [_PATTERN[letter] for letter in pattern]
     layers, cycle = text.get("num_hidden_layers"), text.get("block_types")
-    if type(layers) is not int or not 0 < layers <= _MAX_LAYERS:
+    if type(layers) is not int or not 0 < layers <= MAX_LAYERS:
         return None
     if isinstance(cycle, list) and cycle and all(isinstance(kind, str) for kind in cycle):
         kinds = ["sliding_attention" if kind == "attention" else kind for kind in cycle]

@@ -16,7 +16,7 @@ from core.errors import RequestError, RunFailed
 from core.formats.gguf.encode import decode_q8_0
 from core.models.disk.files import reason, shown
 from core.models.disk.gguf_header import GgufHeader, GgufTensor
-from core.models.gguf_parts import read_gguf_parts
+from core.models.disk.gguf_parts import read_gguf_parts
 from core.sanitize import clean
 
 _PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}

@@ -66,7 +66,7 @@ def test_card_of_a_quantized_file(tmp_path: Path) -> None:
     assert card.kv_bytes_per_token() == 2 * 2 * 2 * 32 * 2
     assert card.chat_template
     assert card.tied_embeddings
-    assert card.file_bytes == path.stat().st_size
+    assert card.file_bytes == 5000 * 64 * 34 // 32 + (64 * 4) + 2 * (128 + 64 + 96) * 64 * 34 // 32
     assert {(linear.name_suffix, linear.out_features, linear.in_features, linear.count) for linear in card.linears} == {
         ("attn_q", 128, 64, 2),
         ("attn_k", 64, 64, 2),
@@ -86,6 +86,18 @@ def test_a_model_without_its_shape_is_refused(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.close()
     with pytest.raises(RequestError, match=r"llama\.attention\.head_count"):
+        gguf_card(tmp_path / "m.gguf")
+
+
+def test_more_blocks_than_any_model_has_are_refused_before_they_are_counted(tmp_path: Path) -> None:
+    writer = GGUFWriter(tmp_path / "m.gguf", "llama")
+    writer.add_block_count(2**32 - 1)
+    writer.add_head_count(4)
+    writer.add_embedding_length(64)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(RequestError, match="block_count = 4,294,967,295"):
         gguf_card(tmp_path / "m.gguf")
 
 

@@ -25,8 +25,8 @@ class GgufParts:
 
     @property
     def bytes(self) -> int:
-        """Of all files."""
-        return sum(path.stat().st_size for path, _ in self.parts)
+        """Of the tensors in all files, paddings counted; however a model is split, the same."""
+        return sum(path.stat().st_size - header.data_begin for path, header in self.parts)
 
 
 def read_gguf_parts(path: Path, *, long_arrays: bool = False) -> GgufParts:
