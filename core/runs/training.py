@@ -13,7 +13,7 @@ Words = Callable[[Step], str]
 """From a finished step to what comes next."""
 
 
-def fit(trainer: Trainer, steps: Steps, figure: str, words: Words, advice: str) -> None:
+def fit(trainer: Trainer, steps: Steps, figure: str, words: Words, advice: str, *, enough: Callable[[], bool] = lambda: False) -> None:
     """Train to the end, resuming from the trainer's checkpoint where there is one.
 
     Args:
@@ -22,6 +22,7 @@ def fit(trainer: Trainer, steps: Steps, figure: str, words: Words, advice: str) 
         figure: name under which the loss is reported; the parts of the loss are reported with their names as labels.
         words: what comes next.
         advice: what to do about a loss that is not a number, for example `lower learning-rate`.
+        enough: asked as `stop` of the trainer, whose state it looks at: True ends the training early.
 
     Raises:
         RunFailed: the loss is NaN or Inf.
@@ -45,7 +46,7 @@ def fit(trainer: Trainer, steps: Steps, figure: str, words: Words, advice: str) 
         except Cancelled as error:
             cancelled.append(error)
 
-    trainer.fit(on_step, stop=lambda: bool(cancelled))
+    trainer.fit(on_step, stop=lambda: bool(cancelled) or enough())
     if not begun:
         steps.skip(trainer.step)
     if cancelled:

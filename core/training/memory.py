@@ -6,6 +6,8 @@ TOKENS_AT_ONCE = 2048
 """Tokens of a training step."""
 LOGITS_AT_ONCE = 2**26
 """Logits of a training step at most, unless one window has more."""
+CHUNK_BYTES = 48 * 2**20
+"""Of the logits that exist at once in float32, where a loss is computed in chunks of rows."""
 
 _TRAINED = 4 + 4 + 8
 """Bytes of a trained weight: itself, gradient, Adam's two moments."""
@@ -31,5 +33,11 @@ def training_bytes(trained: int, other: int, hidden: int, blocks: int, vocabular
         tokens: of one step.
         extra: further bytes that the method holds per trained weight.
     """
-    activations = tokens * hidden * blocks * _ACTIVATIONS * 4
+    activations = activation_bytes(tokens, hidden, blocks)
     return trained * (_TRAINED + extra) + other * 4 + activations + tokens * vocabulary * _LOGIT_COPIES * 4
+
+
+def activation_bytes(tokens: int, hidden: int, blocks: int, *, recompute: bool = False) -> int:
+    """Bytes of what the forward pass keeps for the backward pass in float32; with `recompute`, inputs of blocks and all of one block."""
+    kept = blocks + _ACTIVATIONS if recompute else blocks * _ACTIVATIONS
+    return tokens * hidden * kept * 4

@@ -29,6 +29,11 @@ def warmup_stable_decay(step: int, steps: int, warmup: int, decay_from: float = 
     return max((steps - step) / max(steps - begin, 1), 1e-3)
 
 
+def constant(step: int, steps: int, warmup: int) -> float:
+    """A linear warm-up, then 1."""
+    return _after_warmup(step, steps, warmup, 0.0, lambda _done: 1.0)
+
+
 def linear(step: int, steps: int, warmup: int, floor: float = 0.0) -> float:
     """A linear warm-up, then a line from 1 to `floor` at `steps`."""
     return _after_warmup(step, steps, warmup, floor, lambda done: 1 - done)
@@ -37,6 +42,9 @@ def linear(step: int, steps: int, warmup: int, floor: float = 0.0) -> float:
 def cosine(step: int, steps: int, warmup: int, floor: float = 0.0) -> float:
     """A linear warm-up, then half a cosine from 1 to `floor` at `steps` (SGDR, arXiv 1608.03983, without restarts)."""
     return _after_warmup(step, steps, warmup, floor, lambda done: 0.5 * (1 + cos(pi * done)))
+
+
+SCHEDULES: dict[str, Schedule] = {"cosine": cosine, "linear": linear, "constant": constant}
 
 
 def _after_warmup(step: int, steps: int, warmup: int, floor: float, shape: Callable[[float], float]) -> float:

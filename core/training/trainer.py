@@ -124,6 +124,10 @@ class Trainer:
     def fit(self, on_step: OnStep, stop: Callable[[], bool] = lambda: False) -> bool:
         """Train from the last checkpoint, if any, to the end.
 
+        Args:
+            on_step: called with the figures of each step.
+            stop: asked after each step, and before the first where a training continues; True ends the training there.
+
         Returns:
             True when all steps are done, False when `stop` asked for an end (the state is saved).
 
@@ -131,6 +135,8 @@ class Trainer:
             RunFailed: a batch without a prediction that counts.
         """
         self._load()
+        if self.step and stop():
+            return False
         with recomputed(self._recompute):
             for report in self._steps():
                 on_step(report)

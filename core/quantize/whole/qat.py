@@ -37,6 +37,7 @@ from core.training.batches import Batch, window_batches
 from core.training.divergences import forward_kl
 from core.training.memory import rows_at_once, training_bytes
 from core.training.objective import Loss
+from core.training.precision import fast_bfloat16
 from core.training.schedule import warmup_stable_decay
 from core.training.trainer import Settings, Trainer
 
@@ -139,7 +140,7 @@ def _train(model: PreTrainedModel, rounded: list[nn.Linear], windows: Tensor, sp
         warmup=max(spec.train_steps // 20, 1),
         schedule=partial(warmup_stable_decay, decay_from=0.3),
         checkpoint_every=_KEEP_EVERY,
-        autocast=_fast_bfloat16(device),
+        autocast=fast_bfloat16(device),
         muon=False,
     )
 
@@ -158,11 +159,6 @@ def _train(model: PreTrainedModel, rounded: list[nn.Linear], windows: Tensor, sp
         lambda step: f"training: step {min(step.step + 1, step.steps)} of {step.steps}, {step.loss:.4f} nats per token from the original",
         "lower learning-rate, or use gptq",
     )
-
-
-def _fast_bfloat16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are done by the hardware."""
-    return device.type == "cuda" or torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 @contextmanager

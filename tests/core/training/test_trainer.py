@@ -173,7 +173,7 @@ def test_a_resumed_training_knows_its_best_state(stopped_after: int, tmp_path: P
         toy = Toy(seed=0)
         made = trainer(tmp_path / name, toy, settings={"evaluate_every": 2, "micro_rows": 3, "schedule": cosine}, held_out=wavy(toy))
         steps = list[int]()
-        made.fit(lambda step: steps.append(step.step), stop=lambda: steps[-1] == stop)
+        made.fit(lambda step: steps.append(step.step), stop=lambda: steps[-1:] == [stop])
         return made
 
     whole = run("whole.safetensors")
