@@ -82,7 +82,7 @@ class Evaluation:
         )
         divergences = {name: divergence_of(base.nll, track.nll, track.kl, track.same_top) for name, track in zip(others, tracks, strict=True)}
         return Measured(
-            perplexity_of(base.nll, n_bytes), divergences, convention, {name: track.nll for name, track in zip(others, tracks, strict=True)}
+            perplexity_of(base.nll, n_bytes), divergences, convention, {name: track.nll for name, track in zip(others, tracks, strict=True)}, base.nll
         )
 
 
@@ -95,3 +95,5 @@ class Measured:
     convention: Convention
     nll: dict[str, Tensor]
     """Negative log-likelihood of each scored token, float64 [n] in nats."""
+    original_nll: Tensor
+    """The same of the original."""

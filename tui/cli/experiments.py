@@ -15,6 +15,7 @@ _EXPLANATIONS = {
     "quantize-compare": "Quantize one model in several ways and compare size, error and perplexity.",
     "prune": "Remove weights, channels, heads or blocks of a model, measure the quality loss and the speed, write a checkpoint.",
     "prune-compare": "Prune one model in several ways and compare size, perplexity, divergence and speed; no checkpoint is kept.",
+    "distill": "Train a student to predict what MODEL, its teacher, predicts; measure the gain, write a checkpoint.",
     "speculate": "Decode the same prompts with and without speculation, alternating: acceptance, costs, measured and predicted speed-up.",
     "speculate-test": "Test that speculation is lossless: samples against the target's distribution, greedy texts one by one; exit code 3 if not.",
     "kv-cache": "Measure KV-cache schemes on the same model and text: bytes, speed, perplexity through the cache, retrieval.",

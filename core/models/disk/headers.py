@@ -162,6 +162,11 @@ class WeightFiles:
             ) from error
 
 
+def weight_bytes(folder: Path) -> int:
+    """Bytes of a checkpoint's weight files. Raises RequestError: as `weight_files`."""
+    return sum(file.stat().st_size for file in weight_files(folder).paths)
+
+
 def weight_files(folder: Path) -> WeightFiles:
     """The files that transformers reads: the one that config.json names, else `model.safetensors`, else all shards of the index.
 

@@ -13,8 +13,8 @@ import platformdirs
 from core.errors import RequestError
 from core.models.config.defaults import causal_model_types
 from core.models.disk.files import read_object, reason, shown
+from core.models.disk.gguf_parts import is_later_part
 from core.models.find.hub_cache import cached_models
-from core.models.gguf_parts import is_later_part
 from core.models.source import ModelSource, Origin
 
 BUNDLED = Path(__file__).parents[1] / "bundled"

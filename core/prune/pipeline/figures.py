@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.evaluate.compared import Measured
 from core.models.card import ModelCard
+from core.models.disk.headers import weight_bytes
 from core.prune.methods import METHODS
 from core.prune.methods.base import Method
 from core.prune.pipeline.speed import Speed
@@ -46,9 +47,9 @@ def metrics_of(
     zeros = sum(linear.removed for linear in written.linears)
     return PruneMetrics(
         **figures,
-        bytes_before=card.file_bytes or _bytes_in(folder),
-        bytes_after=_bytes_in(out),
-        bits_per_weight=8 * _bytes_in(out) / card.parameters,
+        bytes_before=card.file_bytes or weight_bytes(folder),
+        bytes_after=weight_bytes(out),
+        bits_per_weight=8 * weight_bytes(out) / card.parameters,
         sparsity=1 - written.parameters / card.parameters if method.shrinks else zeros / max(weights, 1),
         parameters_before=card.parameters,
         parameters_after=written.parameters if method.shrinks else card.parameters,
@@ -59,10 +60,6 @@ def metrics_of(
         seconds_evaluating=0.0,
         peak_rss_bytes=memory,
     )
-
-
-def _bytes_in(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
 def _estimate(card: ModelCard, written: Written, method: Method, request: Request) -> float | None:

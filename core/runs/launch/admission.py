@@ -19,8 +19,8 @@ from core.spec import Spec
 Find = Callable[[str], ModelSource]
 """Looks a model up by its name, without fetching it; RequestError when there is none."""
 
-_MODELS = ("reference", "draft")
-_TEXTS = ("text", "calibration")
+_MODELS = ("reference", "draft", "student")
+_TEXTS = ("text", "calibration", "train_text")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from core.spec import Spec
 
 SCHEMA = "llmopt.spec/1"
 _FIELDS = {"schema", "llmopt_version", "capability", "versions", "folder", "spec"}
-_INPUTS = ("model", "reference", "draft", "text", "calibration")
+_INPUTS = ("model", "reference", "draft", "student", "text", "calibration", "train_text")
 _MEASURED_WITH = ("torch", "transformers")
 
 

@@ -40,6 +40,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "quantize-compare": (BASE, *SHORT),
     "prune": (BASE, "--method", "sparsegpt", *SHORT),
     "prune-compare": (BASE, *SHORT),
+    "distill": (BASE, "--layers", "7", *SHORT),
     "verify": (BASE,),
     "evaluate": (BASE, "--tokens", "16384"),
     "kv-cache": (BASE,),

@@ -85,6 +85,7 @@ def _print_checks(result: VerifyResult) -> None:
 
 _VERDICTS = {
     "prune": (("description", "removed"),),
+    "distill": (("student", "student"), ("objective", "learned by")),
     "speculate": (("draft", "drafted by"), ("lossless", "lossless rule"), ("identical", "greedy texts identical")),
     "speculate-test": (("draft", "drafted by"), ("lossless", "lossless")),
     "kv-cache-pages": (("label", "figures"), ("block_size", "tokens per block"), ("blocks", "blocks")),
@@ -136,6 +137,17 @@ _TABLES: Mapping[str, Mapping[str, Columns]] = {
             "top1_agreement": "top-1",
             "decode_speedup": "decode",
             "prefill_speedup": "prefill",
+        },
+    },
+    "distill": {
+        "places": {
+            "before": "after",
+            "token": "comes",
+            "teacher": "teacher expects",
+            "teacher_probability": "with",
+            "student": "student expects",
+            "student_probability": "with",
+            "kl": "KL, nat",
         },
     },
     "kv-cache": {

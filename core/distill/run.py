@@ -1,0 +1,191 @@
+"""`llmopt distill`: from a teacher and a student to a better student, and how much of the gap between them was closed."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from core.calibration.windows import windows_for
+from core.context import RunContext
+from core.distill.check import DistillFit, check
+from core.distill.figures import STUDENT, UNTRAINED, held_out_of, metrics_of
+from core.distill.naming import checkpoint_folder
+from core.distill.readme import readme
+from core.distill.result import DistillResult
+from core.distill.spec import DistillSpec
+from core.distill.student.start import new_student
+from core.distill.student.train import Training
+from core.distill.student.trained import Trained
+from core.distill.tokenizers import require_same_tokens
+from core.errors import RequestError
+from core.evaluate.compared import Evaluation, Measured
+from core.formats.writing.output import check_output
+from core.formats.writing.readme import write_readme
+from core.formats.writing.trained import write_trained
+from core.measure.peak_memory import peak_rss_bytes
+from core.models.card import ModelCard
+from core.models.load import load_model, load_tokenizer
+from core.models.resolve import resolve
+from core.models.source import ModelSource, require_folder
+from core.models.stream.arithmetic import arithmetic
+from core.models.stream.streaming import StreamedModel
+from core.runs.identity import identity_of, states
+from core.runs.resume_store import ResumeStore, was_stopped
+from core.runs.state.saved import versions
+from core.runs.steps import Steps
+
+_WRITTEN = "trained checkpoint"
+
+
+def run(spec: DistillSpec, context: RunContext) -> DistillResult:
+    """Make or take a student, train it, write its best step, and measure teacher, student before and student after on the same text.
+
+    Raises:
+        RequestError: the request does not fit the models; found before any long work.
+        RunFailed: the work could not be finished; no unfinished checkpoint is left under its final name.
+        Cancelled: by the user; the training resumes from where it was.
+    """
+    return _Run(spec, context).carry_out()
+
+
+class _Run:
+    """One run: what is known before it works, then each part of the work."""
+
+    def __init__(self, spec: DistillSpec, context: RunContext) -> None:
+        self.spec, self.context = spec, context
+        self.began = time.monotonic()
+        self.source: ModelSource = resolve(spec.model)
+        self.card: ModelCard = self.source.card()
+        self.folder = require_folder(self.source)
+        self.begun = resolve(spec.student) if spec.student is not None else None
+        stopped = was_stopped(context.kept)
+        # A run that was stopped while it evaluated has its checkpoint already.
+        self.fit: DistillFit = check(spec.model_copy(update={"out": None}) if stopped else spec, self.card)
+        self.out = Path(spec.out).expanduser() if spec.out else context.artifacts / checkpoint_folder(self.begun, self.source, self.fit.blocks, spec)
+        if not stopped:
+            check_output(self.out)
+        self.start = require_folder(self.begun) if self.begun is not None else context.artifacts / f".{self.out.name}.untrained"
+        self.dtype = arithmetic(self.card, context.device)
+        self.tokenizer = load_tokenizer(self.source)
+        self.evaluation = Evaluation.prepare(self.source, spec.text, spec.eval_tokens, spec.context) if spec.eval_tokens else None
+        self.windows, self.train_text = self._windows()
+        self.vocabulary = self._vocabulary()
+        identity = identity_of(spec.model_dump(mode="json"), self.folder, self.windows, torch.float32, context.device, versions()) | (
+            {"files_of_the_student": states(self.start)} if self.begun is not None else {}
+        )
+        self.store = ResumeStore(context.kept, identity, context.log)
+        self.notes: list[str] = []
+
+    def carry_out(self) -> DistillResult:
+        """All parts in order."""
+        for warning in self.fit.warnings:
+            self.context.log(warning)
+        steps = Steps(self.context, self.spec.steps + self._evaluation_steps(), self.store)
+        if self.begun is None:
+            new_student(self.source, self.fit.blocks, self.start, self.dtype, steps)
+        trained = self._train(steps)
+        trained_at = self._elapsed()
+        measured = self._evaluate(steps)
+        result = self._result(trained, measured, trained_at)
+        write_readme(self.out, readme(result))
+        if self.begun is None:
+            shutil.rmtree(self.start, ignore_errors=True)
+        self.context.artifact(self.out, "checkpoint")
+        for name, value in result.metrics.model_dump(exclude_none=True).items():
+            self.context.metric(name, value)
+        return result
+
+    def _windows(self) -> tuple[Tensor, str]:
+        spec = self.spec
+        needed = spec.steps * spec.rows + spec.held_out
+        windows, name = windows_for(self.source, spec.train_text, needed, spec.length, spec.seed)
+        if len(windows) < spec.held_out + spec.rows:
+            raise RequestError(
+                f"the training text has {len(windows)} sequences of {spec.length} tokens, and one step of {spec.rows} with {spec.held_out} held out "
+                f"needs {spec.held_out + spec.rows}: give a longer train-text, or lower length, tokens-per-step or held-out"
+            )
+        return windows, name
+
+    def _vocabulary(self) -> int:
+        """Words that teacher and student both know. Raises RequestError: their tokenizers differ."""
+        sample = self.tokenizer.decode(self.windows[:64].flatten().tolist())
+        other = self.tokenizer if self.begun is None else load_tokenizer(self.begun)
+        return require_same_tokens(self.tokenizer, other, str(sample))
+
+    def _elapsed(self) -> float:
+        return self.store.seconds_before + time.monotonic() - self.began
+
+    def _evaluation_steps(self) -> int:
+        return 0 if self.evaluation is None else self.evaluation.steps(1, self.card.layers) + 2 * self.fit.blocks
+
+    def _train(self, steps: Steps) -> Trained:
+        kept = self.store.get(_WRITTEN)
+        if kept is not None and self.out.is_dir() and states(self.out) == kept["files"]:
+            steps.skip(self.spec.steps)
+            return Trained.model_validate(kept["trained"])
+        check_output(self.out)
+        device = self.context.device
+        steps.say("reading teacher and student")
+        teacher, student = (load_model(folder, torch.float32, device) for folder in (self.folder, self.start))
+        training = Training(self.spec, teacher, student, self.windows, self.vocabulary, self.tokenizer, device, self.context.detail)
+        trained = training.fit(steps)
+        steps.skip(self.spec.steps - trained.steps)
+        steps.say("writing the student")
+        if trained.best_step:
+            write_trained(student, self.start, self.out, steps.check_cancelled)
+        else:
+            shutil.copytree(self.start, self.out)
+        if self.store.active:
+            self.store.put(_WRITTEN, {"files": states(self.out), "trained": trained.model_dump(mode="json")})
+        return trained
+
+    def _evaluate(self, steps: Steps) -> Measured | None:
+        if self.evaluation is None:
+            return None
+        device = self.context.device
+        with (
+            StreamedModel.open(self.source, self.dtype, device) as teacher,
+            StreamedModel.open(self.start, self.dtype, device) as before,
+            StreamedModel.open(self.out, self.dtype, device) as after,
+        ):
+            return self.evaluation.measure(teacher, {UNTRAINED: before, STUDENT: after}, steps.step)
+
+    def _result(self, trained: Trained, measured: Measured | None, trained_at: float) -> DistillResult:
+        spec = self.spec
+        parameters = ModelCard.from_folder(self.out).parameters
+        done = self._elapsed()
+        metrics = metrics_of(self.card, self.folder, self.out, parameters, trained, measured, peak_rss_bytes()).model_copy(
+            update={"seconds": done, "seconds_training": trained_at, "seconds_evaluating": done - trained_at}
+        )
+        return DistillResult(
+            model=self.source.title,
+            student=self.fit.student,
+            objective=spec.objective,
+            out=str(self.out.absolute()),
+            train_text=self.train_text,
+            metrics=metrics,
+            loss=trained.loss,
+            held_out_before=held_out_of(trained.before),
+            held_out_after=held_out_of(trained.after),
+            places=trained.after.places,
+            evaluation=measured.convention if measured else None,
+            notes=tuple(self._told(trained)),
+        )
+
+    def _told(self, trained: Trained) -> list[str]:
+        notes = list(self.fit.warnings)
+        passes = self.spec.steps * self.spec.rows / (len(self.windows) - self.spec.held_out)
+        if passes > 1:
+            notes.append(f"the training text is shorter than the training: it was read {passes:.1f} times")
+        if not trained.best_step:
+            notes.append(
+                "no step was better than the untrained student on held-out text, so the checkpoint is as it was before: lower learning-rate, "
+                "or raise steps"
+            )
+        elif trained.steps < self.spec.steps:
+            notes.append(f"the training ended after {trained.steps} steps: {self.spec.patience} held-out evaluations without improvement")
+        return notes

@@ -1,0 +1,167 @@
+"""Train a student: life cycle of one distillation, from two loaded models to the parameters of its best step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from core.distill.events import HeldOut
+from core.distill.measure.held_out import HeldOutText
+from core.distill.spec import DistillSpec
+from core.distill.student.trained import Trained
+from core.models.predictor import Predictor
+from core.models.structure import find_blocks
+from core.runs.steps import Steps
+from core.runs.training import fit
+from core.training.batches import Batch, window_batches
+from core.training.distillation import distillation, with_next_tokens
+from core.training.divergences import DIVERGENCES
+from core.training.mixture import Mixture
+from core.training.precision import fast_bfloat16
+from core.training.schedule import SCHEDULES
+from core.training.trainer import Settings, Step, Trainer
+from core.training.zeros import held_zeros
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_KEEP_EVERY = 50
+_LEAST_ZEROS = 0.1
+"""Share of zeros from which a linear counts as pruned."""
+
+
+class Training:
+    """One training.
+
+    Args:
+        spec: the request.
+        teacher: in evaluation mode; its parameters stay as they are.
+        student: its parameters are trained.
+        windows: training text int64 [N, T]; the last `spec.held_out` are held out.
+        vocabulary: words that both know.
+        tokenizer: of both.
+        device: of both.
+        report: receives every held-out evaluation.
+    """
+
+    def __init__(
+        self,
+        spec: DistillSpec,
+        teacher: PreTrainedModel,
+        student: PreTrainedModel,
+        windows: Tensor,
+        vocabulary: int,
+        tokenizer: PreTrainedTokenizerBase,
+        device: str,
+        report: Callable[[HeldOut], None],
+    ) -> None:
+        self._spec, self._student, self._report = spec, student, report
+        teacher.requires_grad_(False)
+        student.requires_grad_(True)
+        self._from, self._to = Predictor.of(teacher), Predictor.of(student)
+        words = self._vocabulary = min(vocabulary, self._from.words, self._to.words)
+        self._windows = windows[: -spec.held_out]
+        self._held_out = HeldOutText(windows[-spec.held_out :].to(device), self._from, self._to, words, tokenizer)
+        self._device = device
+
+    def fit(self, steps: Steps) -> Trained:
+        """Train from where an earlier start stopped to the end; the student has the parameters of its best step then.
+
+        Raises:
+            RunFailed: the loss is not a number.
+            Cancelled: by the user; the state of the training was kept.
+        """
+        spec = self._spec
+        hold = held_zeros(self._student, _LEAST_ZEROS) if spec.hold_zeros else lambda: None
+        draw = window_batches(self._windows, spec.rows, spec.seed)
+        mixture = Mixture(DIVERGENCES[spec.divergence], spec.alpha, spec.temperature)
+        paces: list[float] = []
+        last: list[Step] = []
+        steps.say("measuring the untrained student")
+        before = self._measure(0, steps)
+        trainer = Trainer(
+            self._student,
+            distillation(self._to, self._from, mixture, self._vocabulary),
+            lambda step: self._batch(draw(step)),
+            self._settings(),
+            steps.store.path_for("training.safetensors"),
+            held_out=lambda: self._held_out.loss(self._measure(trainer.step, steps), spec.alpha),
+            after_step=lambda _step: hold(),
+            recompute=find_blocks(self._student).modules if spec.recompute else (),
+        )
+
+        def words(step: Step) -> str:
+            paces.append(step.tokens_per_second)
+            last[:] = [step]
+            left = (step.steps - step.step) * spec.tokens_per_step / sorted(paces)[len(paces) // 2]
+            return f"step {min(step.step + 1, step.steps)} of {step.steps}, loss {step.loss:.4f}, {_duration(left)} left"
+
+        def enough() -> bool:
+            best = trainer.best
+            return bool(spec.patience and best and trainer.step - best.step >= spec.patience * spec.evaluate_every)
+
+        steps.say("training")
+        fit(trainer, steps, "distill_loss", words, "lower learning-rate", enough=enough)
+        best, untrained = trainer.best, self._held_out.loss(before, spec.alpha)
+        if best is not None and best.held_out < untrained:
+            trainer.restore_best()
+            with torch.no_grad():
+                hold()
+        else:
+            best = None
+        return Trained(
+            best_step=best.step if best else 0,
+            steps=trainer.step,
+            tokens=trainer.step * spec.rows * (spec.length - 1),
+            tokens_per_second=sorted(paces)[len(paces) // 2] if paces else 0.0,
+            loss=dict(last[0].parts) if last else {},
+            before=before,
+            after=self._measured(trainer.step),
+        )
+
+    def _batch(self, batch: Batch) -> Batch:
+        return with_next_tokens(batch.to(self._device))
+
+    def _measure(self, step: int, steps: Steps) -> HeldOut:
+        began = time.monotonic()
+        found = self._held_out.measure(step, check_cancelled=steps.check_cancelled if step == 0 else lambda: None)
+        self._report(found)
+        for name, value in (("held_out_kl", found.kl), ("held_out_top1", found.top1), ("gap_closed", found.gap_closed)):
+            if value is not None:
+                steps.measured(name, value, step, "")
+        steps.measured("held_out_seconds", time.monotonic() - began, step, "")
+        return found
+
+    def _measured(self, step: int) -> HeldOut:
+        training = self._student.training
+        self._student.train(False)
+        found = self._held_out.measure(step)
+        self._student.train(training)
+        return found
+
+    def _settings(self) -> Settings:
+        spec = self._spec
+        bfloat16 = spec.precision == "bfloat16" or (spec.precision == "auto" and self._device.startswith("cuda") and fast_bfloat16(self._device))
+        return Settings(
+            steps=spec.steps,
+            matrix_lr=spec.learning_rate,
+            other_lr=spec.learning_rate,
+            weight_decay=0.0,
+            warmup=round(spec.warmup * spec.steps),
+            schedule=partial(SCHEDULES[spec.schedule]),
+            checkpoint_every=_KEEP_EVERY,
+            autocast=bfloat16,
+            muon=False,
+            micro_rows=spec.micro_rows,
+            evaluate_every=spec.evaluate_every,
+        )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

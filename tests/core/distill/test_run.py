@@ -1,0 +1,161 @@
+"""A whole distillation: request to checkpoint, figures, what transformers makes of it, and what a stop in the middle changes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from core.distill.events import HeldOut
+from core.distill.run import run
+from core.errors import Cancelled, RequestError
+from tests.core.conftest import RecordingContext
+from tests.core.distill.requests import spec_for
+
+
+def losses(context: RecordingContext) -> list[float]:
+    return [value for name, value, _, label in context.metrics if name == "distill_loss" and not label]
+
+
+def test_a_new_student_learns_and_loads(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    from transformers import AutoModelForCausalLM
+
+    result = run(spec_for(tiny_llama_dir, steps=30), context)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(result.out, output_loading_info=True)
+    model, loading = loaded
+    assert not any(loading[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert model.config.num_hidden_layers == 1
+    metrics = result.metrics
+    assert metrics.parameters_after == model.num_parameters()
+    assert metrics.kl_mean is not None
+    assert metrics.kl_untrained is not None
+    assert metrics.kl_mean < metrics.kl_untrained
+    assert result.held_out_after.kl < result.held_out_before.kl
+    assert metrics.best_step > 0
+    assert not list(context.artifacts.glob(".*"))
+
+
+def test_quality_is_that_of_transformers_on_the_written_files(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from core.evaluate.compared import Evaluation
+    from core.models.resolve import resolve
+
+    spec = spec_for(tiny_llama_dir)
+    result = run(spec, context)
+    windows = Evaluation.prepare(resolve(str(tiny_llama_dir)), spec.text, spec.eval_tokens, spec.context).windows.tokens
+    with torch.no_grad():
+        teacher, student = (
+            AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)(windows).logits[:, :-1].double().log_softmax(-1)
+            for folder in (tiny_llama_dir, result.out)
+        )
+    assert result.metrics.kl_mean == pytest.approx(float((teacher.exp() * (teacher - student)).sum(-1).mean()), rel=1e-4)
+    for found, predictions in ((result.metrics.ppl_teacher, teacher), (result.metrics.ppl_after, student)):
+        assert found == pytest.approx(float((-predictions.gather(2, windows[:, 1:, None]).mean()).exp()), rel=1e-5)
+
+
+def test_held_out_figures_are_told_with_places_and_the_first_is_of_the_untrained(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    run(spec_for(tiny_llama_dir), context)
+    found = [HeldOut.parse(data) for kind, data in context.details if kind == HeldOut.kind]
+    assert [event.step for event in found if event] == [0, 2, 4, 6]
+    first, *_, last = [event for event in found if event]
+    assert last.kl < first.kl
+    assert last.places
+    assert [place.kl for place in last.places] == sorted((place.kl for place in last.places), reverse=True)
+    assert all(event.kl_se > 0 and 0 <= event.top1 <= 1 for event in found if event)
+
+
+def test_cross_entropy_alone_needs_no_teacher_in_the_loss(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    result = run(spec_for(tiny_llama_dir, alpha=0), context)
+    assert result.loss.keys() == {"cross_entropy"}
+    assert result.objective == "cross-entropy"
+
+
+def test_a_mixture_names_its_terms(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    result = run(spec_for(tiny_llama_dir, alpha=0.7, temperature=2, divergence="reverse-kl"), context)
+    assert result.loss.keys() == {"divergence", "cross_entropy"}
+
+
+def test_the_teacher_as_its_own_student_has_nothing_to_learn(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    result = run(spec_for(tiny_llama_dir, layers=None, student=str(tiny_llama_dir), steps=2), context)
+    assert losses(context)[0] == 0
+    assert result.metrics.best_step == 0
+    assert result.metrics.kl_mean == 0
+    assert any("no step was better" in note for note in result.notes)
+    before, after = (load_file(folder / "model.safetensors") for folder in (tiny_llama_dir, Path(result.out)))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def pruned(folder: Path, into: Path) -> Path:
+    shutil.copytree(folder, into)
+    tensors = load_file(into / "model.safetensors")
+    for name, tensor in tensors.items():
+        if "mlp" in name:
+            tensors[name] = tensor.masked_fill(torch.rand(tensor.shape, generator=torch.Generator().manual_seed(1)) < 0.5, 0)
+    save_file(tensors, into / "model.safetensors", metadata={"format": "pt"})
+    return into
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_zeros_of_a_pruned_student_are_held_where_asked(hold: bool, tiny_llama_dir: Path, tmp_path: Path, context: RecordingContext) -> None:
+    student = pruned(tiny_llama_dir, tmp_path / "pruned")
+    result = run(spec_for(tiny_llama_dir, layers=None, student=str(student), hold_zeros=hold, learning_rate=1e-5), context)
+    before, after = (load_file(folder / "model.safetensors") for folder in (student, Path(result.out)))
+    assert result.metrics.best_step > 0
+    for name, tensor in before.items():
+        if "mlp" in name:
+            assert bool((after[name][tensor == 0] == 0).all()) == hold
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 5])
+def test_a_stopped_training_goes_on_bit_for_bit(stop_at: int, tiny_llama_dir: Path, tmp_path: Path) -> None:
+    def started(name: str, **changes: Any) -> RecordingContext:
+        found = RecordingContext(tmp_path / name / "artifacts")
+        found.artifacts.mkdir(parents=True, exist_ok=True)
+        found.kept = tmp_path / name / "kept"
+        for key, value in changes.items():
+            setattr(found, key, value)
+        return found
+
+    spec = spec_for(tiny_llama_dir)
+    whole = started("whole")
+    expected = run(spec, whole)
+    broken = started("parts", cancel_when=lambda seen: len(losses(seen)) >= stop_at)
+    with pytest.raises(Cancelled):
+        run(spec, broken)
+    again = started("parts")
+    result = run(spec, again)
+    assert losses(broken) + losses(again) == losses(whole)
+    one, other = (load_file(Path(found.out) / "model.safetensors") for found in (expected, result))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_patience_ends_a_training_that_gains_nothing(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    result = run(spec_for(tiny_llama_dir, steps=40, evaluations=20, patience=2, learning_rate=0.5, schedule="constant"), context)
+    assert result.metrics.steps < 40
+    assert any("without improvement" in note for note in result.notes) or result.metrics.best_step == 0
+
+
+def test_a_text_too_short_for_a_step_is_refused(tiny_llama_dir: Path, tmp_path: Path, context: RecordingContext) -> None:
+    text = tmp_path / "short.txt"
+    text.write_text("one two three " * 5)
+    with pytest.raises(RequestError, match="give a longer train-text"):
+        run(spec_for(tiny_llama_dir, train_text=str(text)), context)
+
+
+def test_a_student_with_another_tokenizer_is_refused(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    with pytest.raises(RequestError, match="different tokenizers"):
+        run(spec_for(tiny_llama_dir, layers=None, student="bundled:draft"), context)
+
+
+def test_the_readme_and_the_configuration_tell_what_was_made(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    result = run(spec_for(tiny_llama_dir), context)
+    text = (Path(result.out) / "README.md").read_text()
+    assert "distilled from" in text
+    assert "gap in ln perplexity closed" in text or result.metrics.gap_closed is None
+    assert json.loads((Path(result.out) / "config.json").read_text())["num_hidden_layers"] == 1
