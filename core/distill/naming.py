@@ -11,7 +11,8 @@ def recipe_name(spec: DistillSpec) -> str:
     loss = "cross-entropy" if not spec.alpha else spec.divergence
     mixed = f"-a{spec.alpha:g}" if 0 < spec.alpha < 1 else ""
     warm = f"-t{spec.temperature:g}" if spec.temperature != 1 else ""
-    return f"{loss}{mixed}{warm}-{spec.steps}"
+    features = "" if spec.features == "none" else f"-{spec.features}" + ("" if spec.feature_weight == 1 else f"{spec.feature_weight:g}")
+    return f"{loss}{mixed}{warm}{features}-{spec.steps}"
 
 
 def checkpoint_folder(student: ModelSource | None, teacher: ModelSource, blocks: int | None, spec: DistillSpec) -> str:

@@ -10,6 +10,7 @@ from core.sanitize import clean
 from core.spec import Spec, option, require_window, short_name
 
 DivergenceName = Literal["forward-kl", "reverse-kl", "jensen-shannon", "skew-forward-kl", "skew-reverse-kl", "total-variation"]
+FeatureName = Literal["none", "hidden", "relations"]
 ScheduleName = Literal["cosine", "linear", "constant"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -20,7 +21,7 @@ class DistillSpec(Spec):
     capability: ClassVar[str] = "distill"
     sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
         ("student", ("model", "student", "layers", "hold_zeros")),
-        ("loss", ("divergence", "alpha", "temperature")),
+        ("loss", ("divergence", "alpha", "temperature", "features", "feature_weight")),
         ("training", ("steps", "tokens_per_step", "length", "learning_rate", "schedule", "warmup", "patience")),
         ("memory", ("precision", "micro_rows", "recompute")),
         ("text", ("train_text", "held_out", "evaluations")),
@@ -38,6 +39,12 @@ class DistillSpec(Spec):
     alpha: Annotated[float, option("Weight of the divergence; the rest is cross entropy on the text. 0: no teacher in the loss", "1", ge=0, le=1)] = (
         1.0
     )
+    features: Annotated[
+        FeatureName, option("Learned besides predictions: hidden states after every block, or relations between tokens of the last (MiniLM)")
+    ] = "none"
+    feature_weight: Annotated[
+        float, option("Weight of the features' loss, which is added", "1", when={"features": ("hidden", "relations")}, gt=0, le=1000)
+    ] = 1.0
     temperature: Annotated[float, option("Temperature of both predictions in the divergence", "1", gt=0, le=100)] = 1.0
     steps: Annotated[int, option("Optimizer steps", "step", ge=1, le=10_000_000)] = 300
     tokens_per_step: Annotated[int, option("Tokens per optimizer step", "token", ge=8, le=2**24)] = 2048
@@ -82,9 +89,12 @@ class DistillSpec(Spec):
     def objective(self) -> str:
         """The loss in short: `forward-kl`, `cross-entropy`, `0.7 forward-kl + 0.3 cross-entropy, T 2`."""
         if not self.alpha:
-            return "cross-entropy"
-        name = self.divergence if self.alpha == 1 else f"{self.alpha:g} {self.divergence} + {1 - self.alpha:g} cross-entropy"
-        return name if self.temperature == 1 else f"{name}, T {self.temperature:g}"
+            name = "cross-entropy"
+        else:
+            name = self.divergence if self.alpha == 1 else f"{self.alpha:g} {self.divergence} + {1 - self.alpha:g} cross-entropy"
+        if self.features != "none":
+            name += f" + {self.features}" if self.feature_weight == 1 else f" + {self.feature_weight:g} {self.features}"
+        return name if self.temperature == 1 or not self.alpha else f"{name}, T {self.temperature:g}"
 
     def summary(self) -> str:
         """`7 blocks, forward-kl, 300 steps`: the student, the loss and how long."""

@@ -8,9 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.distill.events import HeldOut
+from core.distill.features.matching import FeatureMatching
 from core.distill.measure.held_out import HeldOutText
 from core.distill.spec import DistillSpec
 from core.distill.student.trained import Trained
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _KEEP_EVERY = 50
+_FITTED_WINDOWS = 8
+"""On which projections are fitted."""
 _LEAST_ZEROS = 0.1
 """Share of zeros from which a linear counts as pruned."""
 
@@ -61,6 +64,7 @@ class Training:
         report: Callable[[HeldOut], None],
     ) -> None:
         self._spec, self._student, self._report = spec, student, report
+        self._teacher = teacher
         teacher.requires_grad_(False)
         student.requires_grad_(True)
         self._from, self._to = Predictor.of(teacher), Predictor.of(student)
@@ -84,9 +88,16 @@ class Training:
         last: list[Step] = []
         steps.say("measuring the untrained student")
         before = self._measure(0, steps)
+        objective = distillation(self._to, self._from, mixture, self._vocabulary)
+        trained: nn.Module = self._student
+        if spec.features != "none":
+            matching = self._matching()
+            objective = matching.added_to(objective, spec.feature_weight)
+            if len(matching.projections):
+                trained = nn.ModuleDict({"student": self._student, "projections": matching.projections})
         trainer = Trainer(
-            self._student,
-            distillation(self._to, self._from, mixture, self._vocabulary),
+            trained,
+            objective,
             lambda step: self._batch(draw(step)),
             self._settings(),
             steps.store.path_for("training.safetensors"),
@@ -123,6 +134,10 @@ class Training:
             before=before,
             after=self._measured(trainer.step),
         )
+
+    def _matching(self) -> FeatureMatching:
+        tokens = self._windows[:_FITTED_WINDOWS].to(self._device)
+        return FeatureMatching(self._spec.features, self._teacher, self._student, self._from, self._to, tokens)
 
     def _batch(self, batch: Batch) -> Batch:
         return with_next_tokens(batch.to(self._device))

@@ -81,6 +81,28 @@ def test_a_mixture_names_its_terms(tiny_llama_dir: Path, context: RecordingConte
     assert result.loss.keys() == {"divergence", "cross_entropy"}
 
 
+def narrower(folder: Path, into: Path) -> Path:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    shutil.copytree(folder, into)
+    config = AutoConfig.from_pretrained(folder)
+    config.hidden_size, config.intermediate_size, config.head_dim = config.hidden_size // 2, config.intermediate_size // 2, config.head_dim // 2
+    torch.manual_seed(1)
+    AutoModelForCausalLM.from_config(config).bfloat16().save_pretrained(into)
+    return into
+
+
+@pytest.mark.parametrize("features", ["none", "hidden", "relations"])
+def test_a_narrower_student_learns_through_projections_that_are_not_saved(
+    features: str, tiny_llama_dir: Path, tmp_path: Path, context: RecordingContext
+) -> None:
+    student = narrower(tiny_llama_dir, tmp_path / "narrow")
+    result = run(spec_for(tiny_llama_dir, layers=None, student=str(student), features=features), context)
+    assert result.metrics.best_step > 0
+    before, after = (load_file(folder / "model.safetensors") for folder in (student, Path(result.out)))
+    assert {name: tensor.shape for name, tensor in before.items()} == {name: tensor.shape for name, tensor in after.items()}
+
+
 def test_the_teacher_as_its_own_student_has_nothing_to_learn(tiny_llama_dir: Path, context: RecordingContext) -> None:
     result = run(spec_for(tiny_llama_dir, layers=None, student=str(tiny_llama_dir), steps=2), context)
     assert losses(context)[0] == 0
@@ -101,6 +123,21 @@ def pruned(folder: Path, into: Path) -> Path:
     return into
 
 
+@pytest.mark.parametrize("alpha", [1.0, 0.0])
+@pytest.mark.parametrize("features", ["hidden", "relations"])
+def test_features_are_a_part_of_the_loss_and_lowered(
+    features: str, alpha: float, tiny_llama_dir: Path, tmp_path: Path, context: RecordingContext
+) -> None:
+    student = pruned(tiny_llama_dir, tmp_path / "pruned")
+    changes = {"layers": None, "student": str(student), "learning_rate": 1e-4, "steps": 12}
+    result = run(spec_for(tiny_llama_dir, features=features, alpha=alpha, feature_weight=1000, **changes), context)
+    found = [value for name, value, _, label in context.metrics if name == "distill_loss" and label == "features"]
+    assert len(found) == 12
+    assert found[-1] < found[0]
+    assert result.loss["features"] == found[-1]
+    assert result.objective.endswith(f"+ 1000 {features}")
+
+
 @pytest.mark.parametrize("hold", [True, False])
 def test_zeros_of_a_pruned_student_are_held_where_asked(hold: bool, tiny_llama_dir: Path, tmp_path: Path, context: RecordingContext) -> None:
     student = pruned(tiny_llama_dir, tmp_path / "pruned")
@@ -112,8 +149,9 @@ def test_zeros_of_a_pruned_student_are_held_where_asked(hold: bool, tiny_llama_d
             assert bool((after[name][tensor == 0] == 0).all()) == hold
 
 
+@pytest.mark.parametrize("features", ["none", "hidden"])
 @pytest.mark.parametrize("stop_at", [1, 3, 5])
-def test_a_stopped_training_goes_on_bit_for_bit(stop_at: int, tiny_llama_dir: Path, tmp_path: Path) -> None:
+def test_a_stopped_training_resumes_bit_for_bit(stop_at: int, features: str, tiny_llama_dir: Path, tmp_path: Path) -> None:
     def started(name: str, **changes: Any) -> RecordingContext:
         found = RecordingContext(tmp_path / name / "artifacts")
         found.artifacts.mkdir(parents=True, exist_ok=True)
@@ -122,7 +160,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(stop_at: int, tiny_llama_dir: Pa
             setattr(found, key, value)
         return found
 
-    spec = spec_for(tiny_llama_dir)
+    spec = spec_for(tiny_llama_dir, features=features)
     whole = started("whole")
     expected = run(spec, whole)
     broken = started("parts", cancel_when=lambda seen: len(losses(seen)) >= stop_at)
