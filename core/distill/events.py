@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from core.event import DetailEvent, at_most, shown
+from core.event import DetailEvent, Label, at_most, shown
 
 
 class Place(DetailEvent):
@@ -31,6 +31,8 @@ class HeldOut(DetailEvent):
 
     kind: ClassVar[str] = "held-out"
 
+    label: Label = ""
+    """Which of several trainings; empty: the only one."""
     step: int
     """Finished steps; 0: untrained."""
     kl: float

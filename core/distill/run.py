@@ -7,9 +7,7 @@ import time
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from core.calibration.windows import windows_for
 from core.context import RunContext
 from core.distill.check import DistillFit, check
 from core.distill.figures import STUDENT, UNTRAINED, held_out_of, metrics_of
@@ -18,17 +16,16 @@ from core.distill.readme import readme
 from core.distill.result import DistillResult
 from core.distill.spec import DistillSpec
 from core.distill.student.start import new_student
+from core.distill.student.text import TrainingText
 from core.distill.student.train import Training
 from core.distill.student.trained import Trained
-from core.distill.tokenizers import require_same_tokens
-from core.errors import RequestError
 from core.evaluate.compared import Evaluation, Measured
 from core.formats.writing.output import check_output
 from core.formats.writing.readme import write_readme
 from core.formats.writing.trained import write_trained
 from core.measure.peak_memory import peak_rss_bytes
 from core.models.card import ModelCard
-from core.models.load import load_model, load_tokenizer
+from core.models.load import load_model
 from core.models.resolve import resolve
 from core.models.source import ModelSource, require_folder
 from core.models.stream.arithmetic import arithmetic
@@ -70,11 +67,9 @@ class _Run:
             check_output(self.out)
         self.start = require_folder(self.begun) if self.begun is not None else context.artifacts / f".{self.out.name}.untrained"
         self.dtype = arithmetic(self.card, context.device)
-        self.tokenizer = load_tokenizer(self.source)
         self.evaluation = Evaluation.prepare(self.source, spec.text, spec.eval_tokens, spec.context) if spec.eval_tokens else None
-        self.windows, self.train_text = self._windows()
-        self.vocabulary = self._vocabulary()
-        identity = identity_of(spec.model_dump(mode="json"), self.folder, self.windows, torch.float32, context.device, versions()) | (
+        self.text = TrainingText.of(spec, self.source, self.begun)
+        identity = identity_of(spec.model_dump(mode="json"), self.folder, self.text.windows, torch.float32, context.device, versions()) | (
             {"files_of_the_student": states(self.start)} if self.begun is not None else {}
         )
         self.store = ResumeStore(context.kept, identity, context.log)
@@ -99,23 +94,6 @@ class _Run:
             self.context.metric(name, value)
         return result
 
-    def _windows(self) -> tuple[Tensor, str]:
-        spec = self.spec
-        needed = spec.steps * spec.rows + spec.held_out
-        windows, name = windows_for(self.source, spec.train_text, needed, spec.length, spec.seed)
-        if len(windows) < spec.held_out + spec.rows:
-            raise RequestError(
-                f"the training text has {len(windows)} sequences of {spec.length} tokens, and one step of {spec.rows} with {spec.held_out} held out "
-                f"needs {spec.held_out + spec.rows}: give a longer train-text, or lower length, tokens-per-step or held-out"
-            )
-        return windows, name
-
-    def _vocabulary(self) -> int:
-        """Words that teacher and student both know. Raises RequestError: their tokenizers differ."""
-        sample = self.tokenizer.decode(self.windows[:64].flatten().tolist())
-        other = self.tokenizer if self.begun is None else load_tokenizer(self.begun)
-        return require_same_tokens(self.tokenizer, other, str(sample))
-
     def _elapsed(self) -> float:
         return self.store.seconds_before + time.monotonic() - self.began
 
@@ -131,7 +109,7 @@ class _Run:
         device = self.context.device
         steps.say("reading teacher and student")
         teacher, student = (load_model(folder, torch.float32, device) for folder in (self.folder, self.start))
-        training = Training(self.spec, teacher, student, self.windows, self.vocabulary, self.tokenizer, device, self.context.detail)
+        training = Training(self.spec, teacher, student, self.text, device, self.context.detail)
         trained = training.fit(steps)
         steps.skip(self.spec.steps - trained.steps)
         steps.say("writing the student")
@@ -166,7 +144,7 @@ class _Run:
             student=self.fit.student,
             objective=spec.objective,
             out=str(self.out.absolute()),
-            train_text=self.train_text,
+            train_text=self.text.name,
             metrics=metrics,
             loss=trained.loss,
             held_out_before=held_out_of(trained.before),
@@ -178,7 +156,7 @@ class _Run:
 
     def _told(self, trained: Trained) -> list[str]:
         notes = list(self.fit.warnings)
-        passes = self.spec.steps * self.spec.rows / (len(self.windows) - self.spec.held_out)
+        passes = self.text.passes(self.spec)
         if passes > 1:
             notes.append(f"the training text is shorter than the training: it was read {passes:.1f} times")
         if not trained.best_step:

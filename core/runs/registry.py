@@ -89,6 +89,13 @@ CAPABILITIES: dict[str, Capability] = {
         resumable=True,
         pareto="core.distill.points:of_run",
     ),
+    "distill-compare": Capability(
+        "core.distill.compare",
+        "DistillCompare",
+        "Compare distillations",
+        check="core.distill.compare.check:check",
+        pareto="core.distill.points:of_comparison",
+    ),
     "verify": Capability("core.evaluate.verify", "Verify", "Verify", needs_folder=False),
     "evaluate": Capability("core.evaluate", "Evaluate", "Evaluate", check="core.evaluate.check:check", needs_folder=False),
     "kv-cache": Capability("core.kvcache", "KvCache", "KV cache", check="core.kvcache.check:check", needs_folder=False),

@@ -8,12 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from core.distill.events import HeldOut
 from core.distill.features.matching import FeatureMatching
 from core.distill.measure.held_out import HeldOutText
 from core.distill.spec import DistillSpec
+from core.distill.student.text import TrainingText
 from core.distill.student.trained import Trained
 from core.models.predictor import Predictor
 from core.models.structure import find_blocks
@@ -29,7 +30,7 @@ from core.training.trainer import Settings, Step, Trainer
 from core.training.zeros import held_zeros
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 _KEEP_EVERY = 50
 _FITTED_WINDOWS = 8
@@ -45,11 +46,10 @@ class Training:
         spec: the request.
         teacher: in evaluation mode; its parameters stay as they are.
         student: its parameters are trained.
-        windows: training text int64 [N, T]; the last `spec.held_out` are held out.
-        vocabulary: words that both know.
-        tokenizer: of both.
+        text: that is learned from; its last `spec.held_out` windows are held out.
         device: of both.
         report: receives every held-out evaluation.
+        label: of the training, where a run has several.
     """
 
     def __init__(
@@ -57,20 +57,20 @@ class Training:
         spec: DistillSpec,
         teacher: PreTrainedModel,
         student: PreTrainedModel,
-        windows: Tensor,
-        vocabulary: int,
-        tokenizer: PreTrainedTokenizerBase,
+        text: TrainingText,
         device: str,
         report: Callable[[HeldOut], None],
+        label: str = "",
     ) -> None:
         self._spec, self._student, self._report = spec, student, report
         self._teacher = teacher
         teacher.requires_grad_(False)
         student.requires_grad_(True)
         self._from, self._to = Predictor.of(teacher), Predictor.of(student)
-        words = self._vocabulary = min(vocabulary, self._from.words, self._to.words)
-        self._windows = windows[: -spec.held_out]
-        self._held_out = HeldOutText(windows[-spec.held_out :].to(device), self._from, self._to, words, tokenizer)
+        words = self._vocabulary = min(text.vocabulary, self._from.words, self._to.words)
+        self._windows = text.windows[: -spec.held_out]
+        self._held_out = HeldOutText(text.windows[-spec.held_out :].to(device), self._from, self._to, words, text.tokenizer)
+        self._label = label
         self._device = device
 
     def fit(self, steps: Steps) -> Trained:
@@ -110,7 +110,8 @@ class Training:
             paces.append(step.tokens_per_second)
             last[:] = [step]
             left = (step.steps - step.step) * spec.tokens_per_step / sorted(paces)[len(paces) // 2]
-            return f"step {min(step.step + 1, step.steps)} of {step.steps}, loss {step.loss:.4f}, {_duration(left)} left"
+            begin = f"{self._label}: " if self._label else ""
+            return f"{begin}step {min(step.step + 1, step.steps)} of {step.steps}, loss {step.loss:.4f}, {_duration(left)} left"
 
         def enough() -> bool:
             best = trainer.best
@@ -145,11 +146,12 @@ class Training:
     def _measure(self, step: int, steps: Steps) -> HeldOut:
         began = time.monotonic()
         found = self._held_out.measure(step, check_cancelled=steps.check_cancelled if step == 0 else lambda: None)
+        found = found.model_copy(update={"label": self._label})
         self._report(found)
         for name, value in (("held_out_kl", found.kl), ("held_out_top1", found.top1), ("gap_closed", found.gap_closed)):
             if value is not None:
-                steps.measured(name, value, step, "")
-        steps.measured("held_out_seconds", time.monotonic() - began, step, "")
+                steps.measured(name, value, step, self._label)
+        steps.measured("held_out_seconds", time.monotonic() - began, step, self._label)
         return found
 
     def _measured(self, step: int) -> HeldOut:

@@ -41,6 +41,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "prune": (BASE, "--method", "sparsegpt", *SHORT),
     "prune-compare": (BASE, *SHORT),
     "distill": (BASE, "--layers", "7", *SHORT),
+    "distill-compare": (BASE, "--steps", "10", *SHORT),
     "verify": (BASE,),
     "evaluate": (BASE, "--tokens", "16384"),
     "kv-cache": (BASE,),

@@ -22,6 +22,7 @@ EXPERIMENTS = (
     "quantize-compare",
     "prune",
     "distill",
+    "distill-compare",
     "prune-compare",
     "evaluate",
     "verify",

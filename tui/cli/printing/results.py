@@ -150,6 +150,18 @@ _TABLES: Mapping[str, Mapping[str, Columns]] = {
             "kl": "KL, nat",
         },
     },
+    "distill-compare": {
+        "rows": {
+            "title": "learned from",
+            "ppl": "ppl",
+            "kl_mean": "KL, nat",
+            "top1_agreement": "top-1",
+            "gap_closed": "gap closed",
+            "over_text": "ln ppl below text alone",
+            "over_text_se": "±",
+            "best_step": "best step",
+        },
+    },
     "kv-cache": {
         "rows": {
             "name": "scheme",
