@@ -56,4 +56,4 @@ def metrics_of(card: ModelCard, folder: Path, out: Path, parameters: int, traine
 
 def held_out_of(event: HeldOut) -> HeldOutFigures:
     """What stays of a held-out evaluation in the result."""
-    return HeldOutFigures(kl=event.kl, kl_se=event.kl_se, top1=event.top1, top1_se=event.top1_se, nll=event.nll)
+    return HeldOutFigures.model_validate(event.model_dump(include=set(HeldOutFigures.model_fields)))

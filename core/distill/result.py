@@ -56,11 +56,15 @@ class DistillMetrics(Figures):
 class HeldOutFigures(Figures):
     """The student on held-out training text."""
 
+    step: int
+    """Finished steps; 0: untrained."""
     kl: Annotated[float, Figure("held-out KL divergence", "nat", "lower")]
     kl_se: float
     top1: Annotated[float, Figure("held-out top-1 agreement", "share", "higher")]
     top1_se: float
     nll: float
+    gap_closed: float | None = None
+    gap_closed_se: float | None = None
 
 
 class DistillResult(Result):
@@ -87,8 +91,8 @@ class DistillResult(Result):
     metrics: DistillMetrics
     loss: dict[str, float] = Field(default_factory=dict)
     """Terms of the loss at the last step, in nats."""
-    held_out_before: HeldOutFigures
-    held_out_after: HeldOutFigures
+    held_out: tuple[HeldOutFigures, ...]
+    """After each step at which it was measured, the untrained student first."""
     places: tuple[Place, ...] = ()
     """Where the student still differs from its teacher, largest divergence first."""
     evaluation: Convention | None

@@ -79,6 +79,7 @@ print(json.dumps({"modules": sorted(sys.modules)}))
         "numpy",
         "tui.hardware.pane",
         "tui.quantize.pane",
+        "tui.distill.pane",
         "tui.prune.pane",
         "tui.kvcache.pane",
         "tui.speculate.pane",

@@ -11,6 +11,8 @@ from tui.widgets import words
 from tui.widgets.chart.plot import Plot, Series
 
 ON, BEATEN, SCRATCH = "◆", "·", "○"
+_GROUPS = {"prune": "pruned", "distill": "distilled"}
+"""Capability -> its points in the legend; those of quantizations are told apart by their widths."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,19 @@ def cells(point: Point, measure: Measure) -> tuple[str, ...]:
 def plot(found: Pareto, chosen: Point | None, measure: Measure) -> Plot:
     """Every run by its sign, those without a checkpoint hollow, and the frontier as a staircase: what lies above it is beaten."""
     series = [Series.of(*_staircase(found.frontier), label=f"frontier {ON}", stroke="line")]
-    groups: dict[str, list[Point]] = {"one width": [], "mixed": [], "under the cursor": [] if chosen is None else [chosen], "pruned": []}
+    groups: dict[str, list[Point]] = {
+        "one width": [],
+        "mixed": [],
+        "under the cursor": [] if chosen is None else [chosen],
+        "pruned": [],
+        "distilled": [],
+    }
     for point in found.points:
         if point.checkpoint and point is not chosen:
-            groups["pruned" if point.capability == "prune" else "mixed" if point.method == "mixed" else "one width"].append(point)
-    if not groups["pruned"]:
-        del groups["pruned"]
+            groups[_GROUPS.get(point.capability) or ("mixed" if point.method == "mixed" else "one width")].append(point)
+    for label in _GROUPS.values():
+        if not groups[label]:
+            del groups[label]
     for label, points in groups.items():
         series.append(Series.of([point.quality for point in points], [point.size for point in points], label=label if points else ""))
     if scratch := [point for point in found.points if not point.checkpoint and point is not chosen]:

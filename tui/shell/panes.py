@@ -30,6 +30,7 @@ class PaneEntry:
 PANES = (
     PaneEntry("1", "hardware", "Hardware", "tui.hardware.pane:HardwarePane", "Live hardware, memory estimate, advice"),
     PaneEntry("2", "quantize", "Quantize", "tui.quantize.pane:QuantizePane", "Fewer bits per weight, quality measured"),
+    PaneEntry("3", "distill", "Distill", "tui.distill.pane:DistillPane", "A student learns what its teacher predicts, gain measured"),
     PaneEntry("4", "prune", "Prune", "tui.prune.pane:PrunePane", "Fewer weights, channels, heads or blocks, quality and speed measured"),
     PaneEntry("5", "kv-cache", "KV-cache", "tui.kvcache.pane:KvCachePane", "Cache schemes, live pages, what fits"),
     PaneEntry(

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _KEEP_EVERY = 50
+_CURVE = "held out"
+"""Under which evaluations are kept for a run that is resumed."""
 _FITTED_WINDOWS = 8
 """On which projections are fitted."""
 _LEAST_ZEROS = 0.1
@@ -71,6 +73,7 @@ class Training:
         self._windows = text.windows[: -spec.held_out]
         self._held_out = HeldOutText(text.windows[-spec.held_out :].to(device), self._from, self._to, words, text.tokenizer)
         self._label = label
+        self._curve: dict[int, HeldOut] = {}
         self._device = device
 
     def fit(self, steps: Steps) -> Trained:
@@ -86,6 +89,7 @@ class Training:
         mixture = Mixture(DIVERGENCES[spec.divergence], spec.alpha, spec.temperature)
         paces: list[float] = []
         last: list[Step] = []
+        self._curve = {event.step: event for event in map(HeldOut.model_validate, steps.store.get(_CURVE) or [])}
         steps.say("measuring the untrained student")
         before = self._measure(0, steps)
         objective = distillation(self._to, self._from, mixture, self._vocabulary)
@@ -109,9 +113,8 @@ class Training:
         def words(step: Step) -> str:
             paces.append(step.tokens_per_second)
             last[:] = [step]
-            left = (step.steps - step.step) * spec.tokens_per_step / sorted(paces)[len(paces) // 2]
             begin = f"{self._label}: " if self._label else ""
-            return f"{begin}step {min(step.step + 1, step.steps)} of {step.steps}, loss {step.loss:.4f}, {_duration(left)} left"
+            return f"{begin}step {min(step.step + 1, step.steps)} of {step.steps}, loss {step.loss:.4f}"
 
         def enough() -> bool:
             best = trainer.best
@@ -132,8 +135,8 @@ class Training:
             tokens=trainer.step * spec.rows * (spec.length - 1),
             tokens_per_second=sorted(paces)[len(paces) // 2] if paces else 0.0,
             loss=dict(last[0].parts) if last else {},
-            before=before,
-            after=self._measured(trainer.step),
+            held_out=list(self._curve.values()),
+            after=self._measured(best.step) if best else before,
         )
 
     def _matching(self) -> FeatureMatching:
@@ -148,6 +151,8 @@ class Training:
         found = self._held_out.measure(step, check_cancelled=steps.check_cancelled if step == 0 else lambda: None)
         found = found.model_copy(update={"label": self._label})
         self._report(found)
+        self._curve[step] = found.model_copy(update={"places": ()})
+        steps.store.put(_CURVE, [event.model_dump(mode="json") for event in self._curve.values()])
         for name, value in (("held_out_kl", found.kl), ("held_out_top1", found.top1), ("gap_closed", found.gap_closed)):
             if value is not None:
                 steps.measured(name, value, step, self._label)
@@ -177,8 +182,3 @@ class Training:
             micro_rows=spec.micro_rows,
             evaluate_every=spec.evaluate_every,
         )
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

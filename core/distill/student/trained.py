@@ -20,5 +20,7 @@ class Trained(BaseModel):
     """Median over the steps of this start."""
     loss: dict[str, float]
     """Terms of the loss at the last step, by name."""
-    before: HeldOut
+    held_out: list[HeldOut]
+    """Every held-out evaluation, of all starts of the run; places are left out."""
     after: HeldOut
+    """Of the parameters that were kept."""

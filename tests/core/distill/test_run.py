@@ -35,7 +35,8 @@ def test_a_new_student_learns_and_loads(tiny_llama_dir: Path, context: Recording
     assert metrics.kl_mean is not None
     assert metrics.kl_untrained is not None
     assert metrics.kl_mean < metrics.kl_untrained
-    assert result.held_out_after.kl < result.held_out_before.kl
+    assert [point.step for point in result.held_out] == [0, 10, 20, 30]
+    assert result.held_out[-1].kl < result.held_out[0].kl
     assert metrics.best_step > 0
     assert not list(context.artifacts.glob(".*"))
 
@@ -171,6 +172,7 @@ def test_a_stopped_training_resumes_bit_for_bit(stop_at: int, features: str, tin
     assert losses(broken) + losses(again) == losses(whole)
     one, other = (load_file(Path(found.out) / "model.safetensors") for found in (expected, result))
     assert all(torch.equal(one[name], other[name]) for name in one)
+    assert result.held_out == expected.held_out
 
 
 def test_patience_ends_a_training_that_gains_nothing(tiny_llama_dir: Path, context: RecordingContext) -> None:
