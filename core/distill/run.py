@@ -31,6 +31,7 @@ from core.models.source import ModelSource, require_folder
 from core.models.stream.arithmetic import arithmetic
 from core.models.stream.streaming import StreamedModel
 from core.runs.identity import identity_of, states
+from core.runs.launch.finish import finish_asked
 from core.runs.resume_store import ResumeStore, was_stopped
 from core.runs.state.saved import versions
 from core.runs.steps import Steps
@@ -110,7 +111,7 @@ class _Run:
         steps.say("reading teacher and student")
         teacher, student = (load_model(folder, torch.float32, device) for folder in (self.folder, self.start))
         training = Training(self.spec, teacher, student, self.text, device, self.context.detail)
-        trained = training.fit(steps)
+        trained = training.fit(steps, lambda: finish_asked(self.context))
         steps.skip(self.spec.steps - trained.steps)
         steps.say("writing the student")
         if trained.best_step:
@@ -164,5 +165,7 @@ class _Run:
                 "or raise steps"
             )
         elif trained.steps < self.spec.steps:
-            notes.append(f"the training ended after {trained.steps} steps: {self.spec.patience} held-out evaluations without improvement")
+            patience = f"{self.spec.patience} held-out evaluations without improvement"
+            asked = finish_asked(self.context)
+            notes.append(f"the training ended after {trained.steps} of {self.spec.steps} steps: {'it was asked to finish' if asked else patience}")
         return notes

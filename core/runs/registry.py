@@ -38,6 +38,8 @@ class Capability:
     """Whether a run that was stopped continues from what it kept."""
     pausable: bool = False
     """Whether a run can wait in its middle and go on."""
+    finishable: bool = False
+    """Whether a run can come to its end early with what it has."""
     report: str = ""
     """A function of named results that makes a `core.runs.export.report.Report`; none when empty: the figures alone are exported."""
     pareto: str = ""
@@ -87,6 +89,7 @@ CAPABILITIES: dict[str, Capability] = {
         "Distill",
         check="core.distill.check:check",
         resumable=True,
+        finishable=True,
         pareto="core.distill.points:of_run",
     ),
     "distill-compare": Capability(

@@ -173,9 +173,13 @@ class Trainer:
             yield Step(self.step, settings.steps, total, factor, pace, parts, self._evaluate())
 
     def _evaluate(self) -> float | None:
-        """The held-out loss where it is due; parameters that are the best so far are kept."""
+        """The held-out loss where it is due."""
         every = self.settings.evaluate_every
-        if self._held_out is None or not (self.step == self.settings.steps or (every and self.step % every == 0)):
+        return self.evaluate() if self.step == self.settings.steps or (every and self.step % every == 0) else None
+
+    def evaluate(self) -> float | None:
+        """The held-out loss of the parameters as they are, which are kept where they are the best so far; None without a held-out loss."""
+        if self._held_out is None:
             return None
         training = self.model.training
         self.model.train(False)

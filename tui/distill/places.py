@@ -15,7 +15,7 @@ _FIXED = 3 * _TOKEN + 2 * _SHARE + _KL + 6
 def place_lines(places: Sequence[Place], width: int) -> list[Line]:
     """A head, then a line for each place, largest divergence first.
 
-    The text before stands at the left, then what comes, what the teacher expects and with what probability, and the same of the student.
+    From left to right the text before, what comes, what the teacher expects and with what probability, and the same of the student.
     """
     if not places:
         return [(("nothing was measured yet of where the student differs", "muted"),)]

@@ -12,7 +12,7 @@ from tui.widgets.chart.plot import Plot, Series
 
 ON, BEATEN, SCRATCH = "◆", "·", "○"
 _GROUPS = {"prune": "pruned", "distill": "distilled"}
-"""Capability -> its points in the legend; those of quantizations are told apart by their widths."""
+"""Capability -> its points in the legend; those of quantizations are distinguished by their widths."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.runs.launch.admission import Admission, Find, admit
 from core.runs.launch.begin import begin
+from core.runs.launch.finish import finish
 from core.runs.launch.launch import LocalLauncher
 from core.runs.launch.pause import go_on, pause
 from core.runs.launch.resume import resume
@@ -48,6 +49,9 @@ class LiveRuns:
 
     def go_on(self, run: Run) -> State:
         return go_on(run, self._launcher)
+
+    def finish(self, run: Run) -> State:
+        return finish(run, self._launcher)
 
     def resume(self, run: Run) -> State:
         return resume(run, self._launcher)

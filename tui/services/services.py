@@ -51,6 +51,9 @@ class Runs(Protocol):
     def go_on(self, run: Run) -> State:
         """Let a run that waits go on; RequestError when it does not wait."""
 
+    def finish(self, run: Run) -> State:
+        """Let a run come to its end with what it has; RequestError when it cannot."""
+
     def resume(self, run: Run) -> State:
         """Let a cancelled or failed run go on from what it kept; RequestError when it cannot."""
 

@@ -76,8 +76,12 @@ class Training:
         self._curve: dict[int, HeldOut] = {}
         self._device = device
 
-    def fit(self, steps: Steps) -> Trained:
+    def fit(self, steps: Steps, finish: Callable[[], bool] = lambda: False) -> Trained:
         """Train from where an earlier start stopped to the end; the student has the parameters of its best step then.
+
+        Args:
+            steps: reports every step, raises to cancel.
+            finish: asked after each step: True ends the training with what it has.
 
         Raises:
             RunFailed: the loss is not a number.
@@ -117,11 +121,15 @@ class Training:
             return f"{begin}step {min(step.step + 1, step.steps)} of {step.steps}, loss {step.loss:.4f}"
 
         def enough() -> bool:
+            if finish():
+                return True
             best = trainer.best
             return bool(spec.patience and best and trainer.step - best.step >= spec.patience * spec.evaluate_every)
 
         steps.say("training")
         fit(trainer, steps, "distill_loss", words, "lower learning-rate", enough=enough)
+        if trainer.step not in self._curve:
+            trainer.evaluate()
         best, untrained = trainer.best, self._held_out.loss(before, spec.alpha)
         if best is not None and best.held_out < untrained:
             trainer.restore_best()

@@ -84,9 +84,10 @@ def go_on(run: Run, launcher: Launcher) -> State:
 
 
 def forget(run: Run) -> None:
-    """A run that is over waits no longer."""
+    """A run that is over waits no longer, and need not be told to end."""
     with contextlib.suppress(OSError):
         run.pause_file.unlink(missing_ok=True)
+        run.finish_file.unlink(missing_ok=True)
 
 
 def wait_while_paused(context: RunContext) -> None:

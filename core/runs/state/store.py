@@ -76,6 +76,11 @@ class Run:
         return self.path / "pause"
 
     @property
+    def finish_file(self) -> Path:
+        """There once the run shall come to its end early."""
+        return self.path / "finish"
+
+    @property
     def spec(self) -> Spec:
         """What was asked. Raises RequestError when this version cannot read it."""
         return saved.load(self.spec_file)

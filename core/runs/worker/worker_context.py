@@ -104,6 +104,10 @@ class WorkerContext:
         """Whether the user wants the run to wait."""
         return self._run.pause_file.exists()
 
+    def finish_asked(self) -> bool:
+        """Whether the user wants the run to come to its end with what it has."""
+        return self._run.finish_file.exists()
+
     def end(self, status: Status, reason: str, exit_code: int) -> int:
         """Write the final state; returns the exit code."""
         with contextlib.suppress(OSError):

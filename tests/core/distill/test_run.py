@@ -175,6 +175,22 @@ def test_a_stopped_training_resumes_bit_for_bit(stop_at: int, features: str, tin
     assert result.held_out == expected.held_out
 
 
+def test_a_training_that_is_asked_to_finish_keeps_and_measures_what_it_has(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    class Impatient(RecordingContext):
+        def finish_asked(self) -> bool:
+            return len(losses(self)) >= 3
+
+    context = Impatient(tmp_path)
+    result = run(spec_for(tiny_llama_dir), context)
+    assert result.metrics.steps == 3
+    assert [point.step for point in result.held_out] == [0, 2, 3]
+    assert result.metrics.best_step == 3
+    assert any("asked to finish" in note for note in result.notes)
+    assert context.steps[-1][0] <= context.steps[-1][1]
+    single = run(spec_for(tiny_llama_dir, eval_tokens=0), RecordingContext(tmp_path / "other"))
+    assert single.metrics.steps == 6
+
+
 def test_patience_ends_a_training_that_gains_nothing(tiny_llama_dir: Path, context: RecordingContext) -> None:
     result = run(spec_for(tiny_llama_dir, steps=40, evaluations=20, patience=2, learning_rate=0.5, schedule="constant"), context)
     assert result.metrics.steps < 40

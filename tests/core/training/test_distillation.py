@@ -109,7 +109,7 @@ def test_a_position_is_asked_for_the_token_after_it(batch: Batch) -> None:
     found = distillation(student, Model(1), Mixture(alpha=0))(batch).total
     logits = student.logits(batch.tokens)[:, :-1][next_tokens(batch)[:, :-1]]
     labels = batch.tokens[:, 1:][next_tokens(batch)[:, :-1]]
-    assert float(found) == pytest.approx(float(functional.cross_entropy(logits, labels).detach()), abs=1e-12)
+    assert float(found.detach()) == pytest.approx(float(functional.cross_entropy(logits, labels).detach()), abs=1e-12)
 
 
 def test_the_last_token_of_a_row_has_no_next_one() -> None:

@@ -130,6 +130,19 @@ async def test_cancel_asks_first_and_says_what_is_kept(make_app: MakeApp, runs: 
         assert "r resumes it" in text_of(pilot, ".live--head")
 
 
+async def test_e_ends_a_training_early(make_app: MakeApp) -> None:
+    run = run_of(made.spec(), "20260101-115900-distill-0aaa", created=NOW - 120)
+    say(run, *made.training(40, NOW - 110))
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        pane = await open_distill(pilot)
+        await until(pilot, lambda: pane.live.going)
+        assert pane.check_action("finish", ())
+        await pilot.press("e")
+        await until(pilot, run.finish_file.exists)
+        await until(pilot, lambda: not pane.check_action("finish", ()))
+        assert [note.title for note in pilot.app._notifications] == ["Training ends"]
+
+
 async def test_results_stand_beside_each_other_and_fill_the_form(make_app: MakeApp, tmp_path: Path) -> None:
     two_results(tmp_path)
     async with make_app().run_test(size=(80, 24)) as pilot:

@@ -15,6 +15,7 @@ from core.runs.compare.compare import Comparison, metrics_of
 from core.runs.compare.compare import compare as compare_runs
 from core.runs.export import Format, export_runs
 from core.runs.figures import figure, show
+from core.runs.launch.finish import finish
 from core.runs.launch.launch import GRACE
 from core.runs.launch.pause import go_on, is_paused, pause
 from core.runs.launch.resume import kept_bytes, resumable, resume
@@ -26,7 +27,7 @@ from core.runs.state.store import Run
 from tui.cli import experiment, follow
 from tui.cli.printing.output import narrate, print_document, print_facts, print_table
 
-app = App(name="runs", help="List, show, follow, pause, resume, cancel, compare, export and remove runs.", help_format="plaintext")
+app = App(name="runs", help="List, show, follow, pause, resume, finish, cancel, compare, export and remove runs.", help_format="plaintext")
 
 Json = Annotated[bool, Parameter(help="Print one JSON document", negative="", show_default=False)]
 Id = Annotated[str, Parameter(help="Id of a run, any unique prefix or suffix of it, or `last`")]
@@ -110,6 +111,14 @@ def pause_run(run_id: Id, /, *, json: Json = False) -> int:
     run = store.find(run_id)
     state = pause(run, experiment.launcher())
     return _say(run, state, f"{run.id} is paused: `llmopt runs resume {run.id}` resumes it", as_json=json)
+
+
+@app.command(name="finish")
+def finish_run(run_id: Id, /, *, json: Json = False) -> int:
+    """Let a training come to its end early: its best step so far is evaluated and written."""
+    run = store.find(run_id)
+    state = finish(run, experiment.launcher())
+    return _say(run, state, f"{run.id} comes to its end", as_json=json)
 
 
 @app.command(name="resume")

@@ -18,17 +18,17 @@ class RunProgress(progress.RunProgress):
     held_out: dict[str, dict[int, HeldOut]] = field(default_factory=dict)
     """label of a training -> step -> evaluation; the label of a single one is empty."""
     losses: dict[str, dict[int, float | None]] = field(default_factory=dict)
-    """part of the loss ("" for the whole) -> step -> value, of the training that goes on."""
+    """part of the loss ("" for the whole) -> step -> value, of the latest training."""
 
     @property
     def newest(self) -> HeldOut | None:
-        """The last evaluation of the training that goes on."""
+        """The last evaluation of the latest training."""
         curve = next(reversed(self.held_out.values()), None)
         return None if not curve else curve[max(curve)]
 
     @property
     def untrained(self) -> HeldOut | None:
-        """The first evaluation of the training that goes on."""
+        """The first evaluation of the latest training."""
         curve = next(reversed(self.held_out.values()), None)
         return None if not curve else curve[min(curve)]
 

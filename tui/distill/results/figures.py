@@ -1,4 +1,4 @@
-"""An outcome as lines: what was gained, the size, what it cost, how that was measured. Pure."""
+"""An outcome as lines: gain, size, cost, and how the gain was measured. Pure."""
 
 from __future__ import annotations
 

@@ -1,0 +1,4 @@
+"""Benchmarks of distillation.
+
+May import `core`, `tests.benchmarks.report` and peers by subprocess. Never another benchmark's parts.
+"""
