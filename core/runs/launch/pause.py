@@ -84,7 +84,7 @@ def go_on(run: Run, launcher: Launcher) -> State:
 
 
 def forget(run: Run) -> None:
-    """A run that is over waits no longer, and need not be told to end."""
+    """Neither a pause nor an early end is asked of a run that is over."""
     with contextlib.suppress(OSError):
         run.pause_file.unlink(missing_ok=True)
         run.finish_file.unlink(missing_ok=True)
