@@ -23,6 +23,8 @@ from core.runs.state.home import disk_free_for
 from core.training.memory import CHUNK_BYTES, activation_bytes
 
 _BASE_BYTES = 450 * 2**20
+_KEPT_BYTES = 8
+"""Of a word's number and its log-probability, at most."""
 _LOGIT_COPIES = 8
 """Of a chunk: logits, softmax and gradients of both models."""
 _TRAINED_BYTES = 16
@@ -47,6 +49,8 @@ class DistillFit(BaseModel):
     """Parts of the peak memory."""
     memory_available: int
     """Bytes of RAM that are free."""
+    kept_bytes: int = 0
+    """Of the teacher's predictions on disk, at most."""
     warnings: tuple[str, ...] = ()
 
 
@@ -71,7 +75,10 @@ def check(spec: DistillSpec, card: ModelCard, *, memory_available: int | None = 
     _refuse_what_cannot_be(spec, card, student, blocks)
     parameters = student.parameters if student is not None else _cut(card, blocks)
     memory = _memory(spec, card, student or card, blocks, parameters)
-    peak = sum(line.bytes for line in memory)
+    peak = max(sum(line.bytes for line in memory), _BASE_BYTES + 4 * card.parameters)
+    kept = 0 if spec.teacher == "resident" else spec.steps * spec.rows * spec.length * spec.kept_words * _KEPT_BYTES
+    if disk_free is not None and kept > disk_free:
+        raise RequestError(f"the teacher's predictions take up to {gib(kept)} on disk, and {gib(disk_free)} are free: lower kept-words or steps")
     if peak > memory_available and spec.device in ("auto", "cpu"):
         way = _way_out(spec)
         raise RequestError(f"the training takes about {gib(peak)} (estimate), and {gib(memory_available)} are free: {way}")
@@ -85,6 +92,7 @@ def check(spec: DistillSpec, card: ModelCard, *, memory_available: int | None = 
         peak_memory_bytes=peak,
         memory=memory,
         memory_available=memory_available,
+        kept_bytes=kept,
         warnings=tuple(_warnings(card, parameters, disk_free)),
     )
 
@@ -125,7 +133,7 @@ def _memory(spec: DistillSpec, teacher: ModelCard, shape: ModelCard, blocks: int
     lines = [
         FitLine("program", _BASE_BYTES, "Python with torch and transformers imported"),
         FitLine("student", _TRAINED_BYTES * parameters, "weights in float32, gradients, Adam's two moments"),
-        FitLine("teacher", 4 * teacher.parameters, "weights in float32"),
+        *([FitLine("teacher", 4 * teacher.parameters, "weights in float32")] if spec.teacher == "resident" else []),
         FitLine("activations", activations, "tokens at once x hidden size x 40 per block, in float32"),
         FitLine("logits", _LOGIT_COPIES * min(CHUNK_BYTES, 4 * tokens * teacher.vocabulary), "a chunk of rows of both models, softmax and gradients"),
     ]

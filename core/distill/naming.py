@@ -8,10 +8,12 @@ from core.models.source import ModelSource
 
 def recipe_name(spec: DistillSpec) -> str:
     """The objective in short, fit for a file name: `forward-kl-300`."""
-    loss = "cross-entropy" if not spec.alpha else spec.divergence
+    loss: str = "cross-entropy" if not spec.alpha else spec.divergence
     mixed = f"-a{spec.alpha:g}" if 0 < spec.alpha < 1 else ""
     warm = f"-t{spec.temperature:g}" if spec.temperature != 1 else ""
     features = "" if spec.features == "none" else f"-{spec.features}" + ("" if spec.feature_weight == 1 else f"{spec.feature_weight:g}")
+    if spec.teacher != "resident":
+        loss += f"-{spec.teacher}{spec.kept_words}"
     return f"{loss}{mixed}{warm}{features}-{spec.steps}"
 
 

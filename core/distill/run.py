@@ -19,6 +19,7 @@ from core.distill.student.start import new_student
 from core.distill.student.text import TrainingText
 from core.distill.student.train import Training
 from core.distill.student.trained import Trained
+from core.distill.teacher.cache import WINDOWS_A_PART
 from core.evaluate.compared import Evaluation, Measured
 from core.formats.writing.output import check_output
 from core.formats.writing.readme import write_readme
@@ -80,7 +81,7 @@ class _Run:
         """All parts in order."""
         for warning in self.fit.warnings:
             self.context.log(warning)
-        steps = Steps(self.context, self.spec.steps + self._evaluation_steps(), self.store)
+        steps = Steps(self.context, self._scoring_steps() + self.spec.steps + self._evaluation_steps(), self.store)
         if self.begun is None:
             new_student(self.source, self.fit.blocks, self.start, self.dtype, steps)
         trained = self._train(steps)
@@ -98,19 +99,24 @@ class _Run:
     def _elapsed(self) -> float:
         return self.store.seconds_before + time.monotonic() - self.began
 
+    def _scoring_steps(self) -> int:
+        return 0 if self.spec.teacher == "resident" else -(-(len(self.text.windows) - self.spec.held_out) // WINDOWS_A_PART)
+
     def _evaluation_steps(self) -> int:
         return 0 if self.evaluation is None else self.evaluation.steps(1, self.card.layers) + 2 * self.fit.blocks
 
     def _train(self, steps: Steps) -> Trained:
         kept = self.store.get(_WRITTEN)
         if kept is not None and self.out.is_dir() and states(self.out) == kept["files"]:
-            steps.skip(self.spec.steps)
+            steps.skip(self._scoring_steps() + self.spec.steps)
             return Trained.model_validate(kept["trained"])
         check_output(self.out)
         device = self.context.device
         steps.say("reading teacher and student")
-        teacher, student = (load_model(folder, torch.float32, device) for folder in (self.folder, self.start))
-        training = Training(self.spec, teacher, student, self.text, device, self.context.detail)
+        student = load_model(self.start, torch.float32, device)
+        teacher = load_model(self.folder, torch.float32, device)
+        training = Training(self.spec, teacher, student, states(self.folder), self.text, device, self.context.detail)
+        del teacher  # held by the training for as long as it needs it
         trained = training.fit(steps, lambda: finish_asked(self.context))
         steps.skip(self.spec.steps - trained.steps)
         steps.say("writing the student")

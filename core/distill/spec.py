@@ -11,6 +11,7 @@ from core.spec import Spec, option, require_window, short_name
 
 DivergenceName = Literal["forward-kl", "reverse-kl", "jensen-shannon", "skew-forward-kl", "skew-reverse-kl", "total-variation"]
 FeatureName = Literal["none", "hidden", "relations"]
+TeacherName = Literal["resident", "top", "drawn"]
 ScheduleName = Literal["cosine", "linear", "constant"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -21,6 +22,7 @@ class DistillSpec(Spec):
     capability: ClassVar[str] = "distill"
     sections: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
         ("student", ("model", "student", "layers", "hold_zeros")),
+        ("teacher", ("teacher", "kept_words")),
         ("loss", ("divergence", "alpha", "temperature", "features", "feature_weight")),
         ("training", ("steps", "tokens_per_step", "length", "learning_rate", "schedule", "warmup", "patience")),
         ("memory", ("precision", "micro_rows", "recompute")),
@@ -35,6 +37,11 @@ class DistillSpec(Spec):
         int | None, option("Blocks of the teacher that a new student keeps, evenly spread; default: two thirds, without student", ge=1)
     ] = None
     hold_zeros: Annotated[bool, option("Hold the zeros of a pruned student: weights of a linear that is at least 10 % zeros stay zero")] = True
+    teacher: Annotated[
+        TeacherName,
+        option("Where the teacher is: in memory, or its predictions on disk, kept once for all students: likeliest words, or words drawn from them"),
+    ] = "resident"
+    kept_words: Annotated[int, option("Words kept of each prediction", when={"teacher": ("top", "drawn")}, ge=1, le=4096)] = 64
     divergence: Annotated[DivergenceName, option("Divergence of the student's predictions from the teacher's")] = "forward-kl"
     alpha: Annotated[float, option("Weight of the divergence; the rest is cross entropy on the text. 0: no teacher in the loss", "1", ge=0, le=1)] = (
         1.0
@@ -72,6 +79,10 @@ class DistillSpec(Spec):
             raise ValueError(
                 f"tokens-per-step {self.tokens_per_step} do not fill one sequence of length {self.length}: raise tokens-per-step or lower length"
             )
+        if self.teacher != "resident" and not self.alpha:
+            raise ValueError("alpha 0 leaves the teacher out of the loss: omit teacher")
+        if self.teacher != "resident" and (self.divergence != "forward-kl" or self.temperature != 1 or self.features != "none"):
+            raise ValueError(f"teacher {self.teacher} keeps predictions for forward-kl at temperature 1 alone, without features: choose resident")
         require_window(self.eval_tokens, self.context)
         return self
 
@@ -92,6 +103,8 @@ class DistillSpec(Spec):
             name = "cross-entropy"
         else:
             name = self.divergence if self.alpha == 1 else f"{self.alpha:g} {self.divergence} + {1 - self.alpha:g} cross-entropy"
+        if self.teacher != "resident":
+            name += f" of {self.kept_words} {self.teacher}"
         if self.features != "none":
             name += f" + {self.features}" if self.feature_weight == 1 else f" + {self.feature_weight:g} {self.features}"
         return name if self.temperature == 1 or not self.alpha else f"{name}, T {self.temperature:g}"

@@ -20,7 +20,8 @@ _TOLERANCE = 1e-3
 class Predictor:
     """Hidden states of a model and what makes logits of them: `shaped(hidden @ weight.T + bias)`."""
 
-    model: PreTrainedModel
+    model: PreTrainedModel | None
+    """None: hidden states are there already."""
     decoder: nn.Module | None
     """Gives the last hidden states, its final norm included; None: the model is not built like that, and hidden states are logits already."""
     weight: Tensor | None = None
@@ -29,16 +30,23 @@ class Predictor:
     """[V]."""
     scale: float = 1.0
     softcap: float | None = None
+    vocabulary: int = 0
+    """Rows of the head where it has no weight."""
+
+    def head_alone(self) -> Predictor:
+        """The same head without the model, which may be given up: it makes logits of hidden states that are there already."""
+        weight, bias = (None if tensor is None else tensor.detach().clone() for tensor in (self.weight, self.bias))
+        return Predictor(None, None, weight, bias, self.scale, self.softcap, self.words)
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Predictor:
         """The two parts, tried on a few tokens: where they do not give the model's own logits, the model is taken as a whole."""
-        whole = cls(model, None)
+        config = model.config.get_text_config()
+        whole = cls(model, None, vocabulary=int(config.vocab_size))
         get_decoder, head = getattr(model, "get_decoder", None), model.get_output_embeddings()  # type: ignore[no-untyped-call]
         decoder = get_decoder() if callable(get_decoder) else None
         if not isinstance(decoder, nn.Module) or decoder is model or not isinstance(head, nn.Linear):
             return whole
-        config = model.config.get_text_config()
         softcap = _number(config, "final_logit_softcapping")
         scale = (_number(config, "logit_scale") or 1.0) / (_number(config, "logits_scaling") or 1.0)
         parts = cls(model, decoder, head.weight, head.bias, scale, softcap)
@@ -47,11 +55,12 @@ class Predictor:
     @property
     def words(self) -> int:
         """Rows of the head, padding counted."""
-        return int(self.model.config.get_text_config().vocab_size) if self.weight is None else len(self.weight)
+        return self.vocabulary if self.weight is None else len(self.weight)
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """[B, T, H], or logits [B, T, V] of a model that is taken as a whole, of tokens int64 [B, T]."""
         if self.decoder is None:
+            assert self.model is not None
             return self.model(input_ids=tokens, use_cache=False).logits  # type: ignore[no-any-return]
         return self.decoder(input_ids=tokens, use_cache=False).last_hidden_state  # type: ignore[no-any-return]
 
@@ -68,6 +77,7 @@ class Predictor:
     @torch.no_grad()
     def _agree(self) -> bool:
         assert self.weight is not None
+        assert self.model is not None
         tokens = (torch.arange(_TRIED, device=self.weight.device) % len(self.weight))[None]
         training = self.model.training
         self.model.train(False)

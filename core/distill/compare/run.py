@@ -113,7 +113,7 @@ def _make(request: DistillSpec, folder: Path, teacher: PreTrainedModel, start: P
     title = folder.name
     steps.say(f"training {title}")
     student = load_model(start, torch.float32, context.device)
-    trained = Training(request, teacher, student, text, context.device, context.detail, label=title).fit(steps)
+    trained = Training(request, teacher, student, {}, text, context.device, context.detail, label=title).fit(steps)
     if trained.best_step:
         write_trained(student, start, folder, steps.check_cancelled)
     return _Made(folder if trained.best_step else start, trained, time.monotonic() - began)

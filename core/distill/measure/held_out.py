@@ -35,17 +35,31 @@ class HeldOutText:
     def __init__(self, windows: Tensor, teacher: Predictor, student: Predictor, vocabulary: int, tokenizer: PreTrainedTokenizerBase) -> None:
         self._windows, self._teacher, self._student = windows, teacher, student
         self._vocabulary, self._tokenizer = vocabulary, tokenizer
-        self._teacher_nll: Tensor | None = None
+        self._taught: list[Tensor] = []
         self._untrained_nll: Tensor | None = None
+
+    @torch.no_grad()
+    def look_at_teacher(self, check_cancelled: Callable[[], None] = lambda: None) -> None:
+        """Keep the teacher's hidden states: from here on its head is all that is needed."""
+        if not self._taught:
+            for window in self._windows:
+                check_cancelled()
+                self._taught.append(self._teacher.hidden(window[None])[0, :-1])
+
+    def give_up_teacher(self, head: Predictor, check_cancelled: Callable[[], None]) -> None:
+        """Hold the teacher no longer; its head alone stays."""
+        self.look_at_teacher(check_cancelled)
+        self._teacher = head
 
     @torch.no_grad()
     def measure(self, step: int, *, check_cancelled: Callable[[], None] = lambda: None) -> HeldOut:
         """The student as it is now; the first call is of the untrained one, by which later ones are compared."""
+        self.look_at_teacher(check_cancelled)
         kls, agreed, of_teacher, of_student = [], [], [], []
         tops: tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]] = ([], [], [], [])
-        for window in self._windows:
+        for window, target_rows in zip(self._windows, self._taught, strict=True):
             check_cancelled()
-            target_rows, found_rows = (each.hidden(window[None])[0, :-1] for each in (self._teacher, self._student))
+            found_rows = self._student.hidden(window[None])[0, :-1]
             chunk = max(CHUNK_BYTES // (4 * self._vocabulary), 1)
             for first in range(0, len(found_rows), chunk):
                 part = slice(first, first + chunk)
@@ -61,10 +75,10 @@ class HeldOutText:
                     kept.append(value.cpu())
         kl, same = torch.cat(kls), torch.cat(agreed).double()
         nll = torch.cat(of_student).double()
-        self._teacher_nll = torch.cat(of_teacher).double()
+        teacher_nll = torch.cat(of_teacher).double()
         if self._untrained_nll is None:
             self._untrained_nll = nll
-        gap = gap_closed(self._teacher_nll, self._untrained_nll, nll)
+        gap = gap_closed(teacher_nll, self._untrained_nll, nll)
         target_words, target_shares, found_words, found_shares = (torch.cat(kept) for kept in tops)
         windows = self._windows.cpu()
         return HeldOut(

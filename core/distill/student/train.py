@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.distill.events import HeldOut
 from core.distill.features.matching import FeatureMatching
@@ -16,11 +16,14 @@ from core.distill.measure.held_out import HeldOutText
 from core.distill.spec import DistillSpec
 from core.distill.student.text import TrainingText
 from core.distill.student.trained import Trained
+from core.distill.teacher.cache import TeacherCache, cache_folder
+from core.distill.teacher.objective import kept_batches, kept_distillation
 from core.models.predictor import Predictor
 from core.models.structure import find_blocks
 from core.runs.steps import Steps
 from core.runs.training import fit
 from core.training.batches import Batch, window_batches
+from core.training.chunked import chunked_logits
 from core.training.distillation import distillation, with_next_tokens
 from core.training.divergences import DIVERGENCES
 from core.training.mixture import Mixture
@@ -48,6 +51,7 @@ class Training:
         spec: the request.
         teacher: in evaluation mode; its parameters stay as they are.
         student: its parameters are trained.
+        teacher_files: states of the teacher's files, by which its predictions on disk are known.
         text: that is learned from; its last `spec.held_out` windows are held out.
         device: of both.
         report: receives every held-out evaluation.
@@ -59,20 +63,21 @@ class Training:
         spec: DistillSpec,
         teacher: PreTrainedModel,
         student: PreTrainedModel,
+        teacher_files: Mapping[str, object],
         text: TrainingText,
         device: str,
         report: Callable[[HeldOut], None],
         label: str = "",
     ) -> None:
         self._spec, self._student, self._report = spec, student, report
-        self._teacher = teacher
+        self._teacher: PreTrainedModel | None = teacher
         teacher.requires_grad_(False)
         student.requires_grad_(True)
         self._from, self._to = Predictor.of(teacher), Predictor.of(student)
         words = self._vocabulary = min(text.vocabulary, self._from.words, self._to.words)
         self._windows = text.windows[: -spec.held_out]
         self._held_out = HeldOutText(text.windows[-spec.held_out :].to(device), self._from, self._to, words, text.tokenizer)
-        self._label = label
+        self._label, self._teacher_files = label, teacher_files
         self._curve: dict[int, HeldOut] = {}
         self._device = device
 
@@ -89,14 +94,19 @@ class Training:
         """
         spec = self._spec
         hold = held_zeros(self._student, _LEAST_ZEROS) if spec.hold_zeros else lambda: None
-        draw = window_batches(self._windows, spec.rows, spec.seed)
         mixture = Mixture(DIVERGENCES[spec.divergence], spec.alpha, spec.temperature)
         paces: list[float] = []
         last: list[Step] = []
         self._curve = {event.step: event for event in map(HeldOut.model_validate, steps.store.get(_CURVE) or [])}
+        cache = None if spec.teacher == "resident" else self._scored(steps)
         steps.say("measuring the untrained student")
         before = self._measure(0, steps)
-        objective = distillation(self._to, self._from, mixture, self._vocabulary)
+        if cache is None:
+            draw = window_batches(self._windows, spec.rows, spec.seed)
+            objective = distillation(self._to, self._from, mixture, self._vocabulary)
+        else:
+            draw = kept_batches(self._windows, spec.rows, spec.seed, cache)
+            objective = kept_distillation(self._to, cache.kind, spec.alpha, self._vocabulary)
         trained: nn.Module = self._student
         if spec.features != "none":
             matching = self._matching()
@@ -148,8 +158,29 @@ class Training:
         )
 
     def _matching(self) -> FeatureMatching:
+        assert self._teacher is not None
         tokens = self._windows[:_FITTED_WINDOWS].to(self._device)
         return FeatureMatching(self._spec.features, self._teacher, self._student, self._from, self._to, tokens)
+
+    def _scored(self, steps: Steps) -> TeacherCache:
+        """The teacher's predictions on disk; what is missing is scored now, then the teacher is given up."""
+        spec, teacher = self._spec, self._from
+        assert spec.teacher != "resident"
+        folder = cache_folder(self._teacher_files, self._windows, spec.teacher, spec.kept_words, self._vocabulary, spec.seed)
+        cache = TeacherCache(folder, self._windows, spec.teacher, spec.kept_words, spec.seed, self._vocabulary)
+        missing = cache.missing
+        steps.skip(cache.parts - len(missing))
+
+        def predict(window: Tensor) -> Tensor:
+            return chunked_logits(teacher.hidden(window[None].to(self._device))[0, :-1], teacher, self._vocabulary)
+
+        for number, part in enumerate(missing, 1):
+            steps.say(f"keeping the teacher's predictions, part {number} of {len(missing)}")
+            cache.score(part, predict)
+            steps.skip(1)
+        self._teacher, self._from = None, self._from.head_alone()
+        self._held_out.give_up_teacher(self._from, steps.check_cancelled)
+        return cache
 
     def _batch(self, batch: Batch) -> Batch:
         return with_next_tokens(batch.to(self._device))

@@ -43,7 +43,12 @@ def _hidden(given: Values) -> Iterator[str]:
         yield "layers"
     else:
         yield "hold_zeros"
-    if text_in(given, "features", "none") == "none":
+    kept = text_in(given, "teacher", "resident") != "resident"
+    if kept:
+        yield from ("divergence", "temperature", "features")
+    else:
+        yield "kept_words"
+    if kept or text_in(given, "features", "none") == "none":
         yield "feature_weight"
     if given.get("alpha") == 0:
         yield from ("divergence", "temperature")

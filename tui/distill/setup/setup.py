@@ -36,6 +36,7 @@ def _foreseen(spec: DistillSpec, admission: Admission) -> Fit:
             f"{millions(found.parameters_student)} of the teacher's {millions(found.parameters_teacher)} parameters, {words.percent(share, 1)}",
         ),
         ("estimate", f"{words.size(found.peak_memory_bytes)} peak memory, {words.size(found.memory_available)} free"),
+        *([("on disk", f"{words.size(found.kept_bytes)} of the teacher's predictions at most")] if found.kept_bytes else []),
         ("learns", f"{words.count(found.tokens)} tokens in {words.count(spec.steps)} steps: {spec.objective}"),
     )
     return Fit(lines=lines, warnings=found.warnings)
