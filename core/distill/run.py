@@ -31,6 +31,7 @@ from core.models.resolve import resolve
 from core.models.source import ModelSource, require_folder
 from core.models.stream.arithmetic import arithmetic
 from core.models.stream.streaming import StreamedModel
+from core.runs.checkpoint_room import make_room
 from core.runs.identity import identity_of, states
 from core.runs.launch.finish import finish_asked
 from core.runs.resume_store import ResumeStore, was_stopped
@@ -38,6 +39,12 @@ from core.runs.state.saved import versions
 from core.runs.steps import Steps
 
 _WRITTEN = "trained checkpoint"
+
+
+def remember_checkpoint(store: ResumeStore, folder: Path, trained: Trained) -> None:
+    """Keep what a finished checkpoint was like, for a run that is stopped while it evaluates."""
+    if store.active:
+        store.put(_WRITTEN, {"files": states(folder), "trained": trained.model_dump(mode="json")})
 
 
 def run(spec: DistillSpec, context: RunContext) -> DistillResult:
@@ -110,7 +117,7 @@ class _Run:
         if kept is not None and self.out.is_dir() and states(self.out) == kept["files"]:
             steps.skip(self._scoring_steps() + self.spec.steps)
             return Trained.model_validate(kept["trained"])
-        check_output(self.out)
+        make_room(self.store, self.out, self.context.artifacts, self.context.log)
         device = self.context.device
         steps.say("reading teacher and student")
         student = load_model(self.start, torch.float32, device)
@@ -124,8 +131,7 @@ class _Run:
             write_trained(student, self.start, self.out, steps.check_cancelled)
         else:
             shutil.copytree(self.start, self.out)
-        if self.store.active:
-            self.store.put(_WRITTEN, {"files": states(self.out), "trained": trained.model_dump(mode="json")})
+        remember_checkpoint(self.store, self.out, trained)
         return trained
 
     def _evaluate(self, steps: Steps) -> Measured | None:

@@ -31,6 +31,7 @@ from core.prune.pipeline.writer import Written, finished_checkpoint, remember_ch
 from core.prune.recovery.recover import recover, windows_needed
 from core.prune.result import PruneResult
 from core.prune.spec import PruneSpec
+from core.runs.checkpoint_room import make_room
 from core.runs.identity import identity_of
 from core.runs.resume_store import ResumeStore, was_stopped
 from core.runs.state.saved import versions
@@ -132,7 +133,7 @@ class _Run:
         if written is not None:
             steps.skip(writing)
             return written
-        check_output(self.pruned)
+        make_room(self.store, self.pruned, self.context.artifacts, self.context.log)
         streamed.check_linears()
         steps.say("checking the weights")
         streamed.check_weights(steps.check_cancelled)
@@ -144,7 +145,7 @@ class _Run:
         if finished_checkpoint(self.store, self.out, recovered=True) is not None:
             steps.skip(self.spec.recover_steps)
             return
-        check_output(self.out)
+        make_room(self.store, self.out, self.context.artifacts, self.context.log)
         spec = self.spec
         windows, _ = windows_for(self.source, spec.calibration, windows_needed(spec), spec.calibration_length, spec.seed + 1)
         found = recover(spec, self.folder, self.pruned, self.out, windows, self.context.device, steps)

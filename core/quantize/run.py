@@ -26,6 +26,7 @@ from core.quantize.pipeline.written import Written
 from core.quantize.result import MixedFigures, QuantizeMetrics, QuantizeResult
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.mixed import PLAN
+from core.runs.checkpoint_room import make_room
 from core.runs.identity import identity_of
 from core.runs.resume_store import ResumeStore, was_stopped
 from core.runs.state.saved import versions
@@ -66,7 +67,7 @@ def run(spec: QuantizeSpec, context: RunContext) -> QuantizeResult:
         if written is not None:
             steps.skip(quantizing)
         else:
-            check_output(out)
+            make_room(store, out, context.artifacts, context.log)
             check_weights(streamed, steps)
             written = write_checkpoint(spec, streamed, windows, out, steps)
             remember_checkpoint(store, written)
