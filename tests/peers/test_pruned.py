@@ -1,4 +1,4 @@
-"""Every kind of pruned checkpoint loads in transformers, in vLLM, and in llama.cpp by our converter, to equal predictions."""
+"""Every kind of pruned checkpoint, and a distilled one, loads in transformers, in vLLM, and in llama.cpp by our converter, to equal predictions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from core import text
+from core.distill.run import run as distill
+from core.distill.spec import DistillSpec
 from core.evaluate.encoding import encode
 from core.models.stream.streaming import StreamedModel, load_tokenizer
 from core.prune.methods import METHODS
@@ -36,9 +38,15 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=[name for name, values in KINDS.items() if values["method"] in METHODS])
+DISTILLED = "distilled"
+
+
+@pytest.fixture(scope="module", params=[*(name for name, values in KINDS.items() if values["method"] in METHODS), DISTILLED])
 def pruned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param.replace(":", "of"))
+    if request.param == DISTILLED:
+        spec = DistillSpec(model="bundled:base", layers=5, steps=2, tokens_per_step=256, length=128, held_out=2, evaluations=1, eval_tokens=0)
+        return Path(distill(spec, RecordingContext(folder)).out)
     result = prune(PruneSpec.model_validate({**SMALL, **KINDS[request.param], "out": str(folder / "pruned")}), RecordingContext(folder))
     return Path(result.out)
 
