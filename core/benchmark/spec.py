@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import field_validator, model_validator
 
+from core.engine_access import check_address
 from core.sanitize import clean
 from core.spec import Spec, option
 
 LoadKind = Literal["one", "concurrency", "constant", "poisson", "gamma", "ramp", "trace", "sweep"]
 SweepOver = Literal["concurrency", "rate"]
-_ADDRESS = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+|\[[0-9a-fA-F:]+\]):\d+(/|$)")
-_PATHS = ("/completions", "/models", "/generate_stream", "/api/generate", "/api/chat", "/health", "/metrics")
 PACED: tuple[LoadKind, ...] = ("constant", "poisson", "gamma")
 
 
@@ -132,9 +129,9 @@ class BenchmarkSpec(Spec):
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:
-        _check_address(self.model, "the server")
+        check_address(self.model, "the server")
         if self.quality_reference is not None:
-            _check_address(self.quality_reference, "the reference")
+            check_address(self.quality_reference, "the reference")
         if self.load == "trace" and self.trace is None:
             raise ValueError("load trace needs a trace: give a JSONL file with one timestamp per line")
         if self.load == "ramp" and self.duration is None:
@@ -196,25 +193,3 @@ class BenchmarkSpec(Spec):
 
 def _length(mean: int, deviation: float) -> str:
     return f"{mean} ± {deviation:g}" if deviation else f"{mean}"
-
-
-def _check_address(text: str, whose: str) -> None:
-    """Raises ValueError for an address without http://, without a host, or with what is secret in it, which it does not repeat."""
-    if _ADDRESS.match(text):
-        raise ValueError(f"{clean(text, limit=80)} is not a model: the address of a server starts with http:// or https://")
-    if not text.startswith(("http://", "https://")):
-        return
-    try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host:
-        raise ValueError(f"the address of {whose} has no host or an invalid port: write for example http://127.0.0.1:8000")
-    if parts.path.rstrip("/").endswith(_PATHS):
-        raise ValueError(f"the address of {whose} includes an endpoint path: give it up to the port, or up to /v1")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError(
-            f"the address of {whose} has a name, a password or a query in it, and it is written to files: "
-            "give the address alone, and the key in the variable that key-env names"
-        )

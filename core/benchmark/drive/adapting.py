@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from core.benchmark.client.outcome import Outcome
-from core.benchmark.server.address import places
 from core.benchmark.server.target import REFUSED
 from core.benchmark.spec import BenchmarkSpec
 from core.engine import Endpoint
+from core.engine_access import places
 
 _MISSING = (404, 405)
 _LATER = (408, 425, 429)

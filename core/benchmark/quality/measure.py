@@ -18,12 +18,12 @@ from core.benchmark.quality.opening import opened
 from core.benchmark.quality.passages import Passage, passages_of
 from core.benchmark.quality.truncated import DEFINITION, divergences
 from core.benchmark.result import Quality
-from core.benchmark.server.address import listed
 from core.benchmark.server.target import FastTokenizer, Target, reference_of
 from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.workload.prompts import Tokenizer
 from core.context import RunContext
 from core.engine import Endpoint, Engine, ScoringEngine, TokenScore, look_up
+from core.engine_access import listed
 from core.errors import RequestError
 from core.measure.neighbours import mean_error
 from core.models.card import ModelCard

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,21 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from core.benchmark.server.address import WITHOUT_LIST, listed, places
 from core.benchmark.server.serving import served
 from core.benchmark.spec import BenchmarkSpec
 from core.benchmark.workload.prompts import Tokenizer
 from core.engine import Endpoint, Engine, ServeSpec, look_up
+from core.engine_access import OPENAI_KEY, WITHOUT_LIST, listed, places, server_key
 from core.errors import RequestError
 from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.source import ModelSource
-from core.sanitize import clean, conceal
+from core.sanitize import clean
 
 if TYPE_CHECKING:
     from core.context import RunContext
 
-_OPENAI_KEY = "OPENAI_API_KEY"
 _NAMED = 10
 REFUSED = (401, 403)
 
@@ -80,27 +78,8 @@ def serve_spec(spec: BenchmarkSpec, needed: int) -> ServeSpec:
 
 
 def key_of(spec: BenchmarkSpec) -> str | None:
-    """The key, from the environment; nothing that this process says shows it from now on.
-
-    OpenAI's variable is only read for a server whose certificate is checked.
-
-    Raises:
-        RequestError: the named variable is not set, or holds what cannot be sent in a header.
-    """
-    if spec.key_env is None:
-        key = os.environ.get(_OPENAI_KEY) if spec.model.startswith("https://") and not spec.insecure else None
-    elif not (key := os.environ.get(spec.key_env)):
-        raise RequestError(
-            f"the environment variable {spec.key_env}, which should hold the server's key, is not set: set it, or "
-            "start on a terminal to be asked for it"
-        )
-    if not key:
-        return None
-    conceal(key)
-    if not key.isascii() or not key.isprintable() or key != key.strip():
-        name = spec.key_env or _OPENAI_KEY
-        raise RequestError(f"the key in the environment variable {name} has spaces, line breaks or non-ASCII characters: set it again")
-    return key
+    """The key of a spec, as `server_key` has it and raises."""
+    return server_key(spec.model, spec.key_env, insecure=spec.insecure)
 
 
 def reference_of(spec: BenchmarkSpec, address: str) -> Endpoint:
@@ -193,7 +172,7 @@ def refused_key(spec: BenchmarkSpec, status: int) -> str:
     if spec.key_env is not None:
         return f"{server} rejects the key in the environment variable {spec.key_env} (HTTP {status}): check that it is valid for this server"
     if key_of(spec) is not None:
-        return f"{server} rejects the key in {_OPENAI_KEY} (HTTP {status}): name the variable that holds the right one with --key-env"
+        return f"{server} rejects the key in {OPENAI_KEY} (HTTP {status}): name the variable that holds the right one with --key-env"
     return f"{server} requires a key (HTTP {status}): put it in an environment variable, and name that with --key-env"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core.benchmark.client.request import address_of
-from core.benchmark.server.address import listed, places
 from core.engine import Endpoint, look_up
+from core.engine_access import listed, places
 from core.errors import RequestError
 from tests.core.benchmark.picky import picky
 
