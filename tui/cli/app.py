@@ -23,6 +23,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("prune-compare", "tui.cli.experiments:prune_compare", "Prune one model in several ways and compare the results."),
     ("distill", "tui.cli.experiments:distill", "Train a student on a teacher's predictions, measure the gain, write a checkpoint."),
     ("distill-compare", "tui.cli.experiments:distill_compare", "Distill one student in several ways and compare the results."),
+    ("distill-data", "tui.cli.experiments:distill_data", "Have a teacher answer prompts, filter the answers, write a training file."),
     ("pareto", "tui.cli.commands.pareto:pareto", "Compare all finished quantizations and prunings of a model: size against quality."),
     ("kv-cache", "tui.cli.experiments:kv_cache", "Compare KV-cache schemes: memory, speed, perplexity through the cache."),
     ("kv-cache-why", "tui.cli.experiments:kv_cache_why", "Compare generation with and without a KV cache."),

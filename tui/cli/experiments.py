@@ -17,6 +17,7 @@ _EXPLANATIONS = {
     "prune-compare": "Prune one model in several ways and compare size, perplexity, divergence and speed; no checkpoint is kept.",
     "distill": "Train a student to predict what MODEL, its teacher, predicts; measure the gain, write a checkpoint.",
     "distill-compare": "Train one student in several ways on the same text, with MODEL as the teacher, and compare; no checkpoint is kept.",
+    "distill-data": "Have the teacher behind MODEL, the URL of a server, answer prompts; filter the answers, write a training file for distill.",
     "speculate": "Decode the same prompts with and without speculation, alternating: acceptance, costs, measured and predicted speed-up.",
     "speculate-test": "Test that speculation is lossless: samples against the target's distribution, greedy texts one by one; exit code 3 if not.",
     "kv-cache": "Measure KV-cache schemes on the same model and text: bytes, speed, perplexity through the cache, retrieval.",

@@ -162,6 +162,10 @@ _TABLES: Mapping[str, Mapping[str, Columns]] = {
             "best_step": "best step",
         },
     },
+    "distill-data": {
+        "filters": {"title": "filter", "removed": "removed", "left": "left"},
+        "failures": {"reason": "failed because", "count": "requests"},
+    },
     "kv-cache": {
         "rows": {
             "name": "scheme",

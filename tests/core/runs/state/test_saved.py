@@ -11,7 +11,7 @@ from core.runs.state.saved import summary
 from core.runs.state.store import Run
 from tests.tui.fakes import write_run
 
-REQUIRED = {"serve": {"engine": "runtime"}}
+REQUIRED = {"serve": {"engine": "runtime"}, "distill-data": {"model": "http://127.0.0.1:8000", "seeds": "tasks.jsonl"}}
 
 
 @pytest.mark.parametrize(
