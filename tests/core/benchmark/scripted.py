@@ -119,6 +119,22 @@ class ScriptedServer:
         self._tries[prompt] = self._tries.get(prompt, 0) + 1
         return await (self._busy if self._tries[prompt] == 1 else self._ok)(writer, prompt)
 
+    async def _once(self, writer: asyncio.StreamWriter, prompt: str) -> bool:
+        """What the second word says, once, then well."""
+        self._tries[prompt] = self._tries.get(prompt, 0) + 1
+        return await (getattr(self, "_" + prompt.split()[1]) if self._tries[prompt] == 1 else self._ok)(writer, prompt)
+
+    async def _echo(self, writer: asyncio.StreamWriter, _prompt: str) -> bool:
+        """Repeats the request in its error, the key included, as some servers do."""
+        return self._status(writer, "500 Internal Server Error", json.dumps({"error": {"message": self.heads[-1]}}).encode())
+
+    async def _parrot(self, writer: asyncio.StreamWriter, _prompt: str) -> bool:
+        """Answers with the request, the key included."""
+        return self._stream(writer, f"data: {json.dumps({'choices': [{'delta': {'content': self.heads[-1]}}]})}\n\ndata: [DONE]\n\n".encode())
+
+    async def _empty(self, writer: asyncio.StreamWriter, _prompt: str) -> bool:
+        return self._stream(writer, b'data: {"choices": [{"delta": {"content": ""}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n')
+
     async def _broken(self, writer: asyncio.StreamWriter, _prompt: str) -> bool:
         return self._status(writer, "500 Internal Server Error", b'{"error": {"message": "CUDA out of memory\x1b[31m"}}')
 

@@ -34,8 +34,8 @@ class Example:
 
     @property
     def conversation(self) -> Conversation:
-        """Prompt and answer."""
-        return (*self.messages, Message("assistant", self.answer))
+        """Prompt and answer, without white space around that: a chat template sets its own."""
+        return (*self.messages, Message("assistant", self.answer.strip()))
 
 
 Filter = Callable[[Sequence[Example]], Sequence[bool]]
