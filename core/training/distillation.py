@@ -67,5 +67,11 @@ def distillation(student: Predictor, teacher: Predictor, mixture: Mixture, vocab
     return objective
 
 
+def imitation(student: Predictor, teacher: Predictor, teach: Teach | None = None) -> Objective:
+    """The mean KL divergence of a student from its teacher and nothing else, for models of one vocabulary; see `distillation`."""
+    objective = distillation(student, teacher, Mixture(), teach=teach)
+    return lambda batch: Loss(objective(batch).total)
+
+
 def _words(head: Head, hidden: Tensor) -> int:
     return hidden.shape[-1] if head.weight is None else len(head.weight)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,18 +12,16 @@ from torch import Tensor
 from core.errors import RequestError
 from core.formats.writing.trained import write_trained
 from core.models.load import load_model
+from core.models.predictor import Predictor
 from core.prune.spec import PruneSpec
 from core.runs.steps import Steps
 from core.runs.training import fit
-from core.training.batches import window_batches
-from core.training.divergences import forward_kl
-from core.training.objective import Loss
+from core.training.batches import Batch, window_batches
+from core.training.distillation import imitation, with_next_tokens
+from core.training.objective import Objective
 from core.training.schedule import cosine
 from core.training.trainer import Settings, Trainer
 from core.training.zeros import held_zeros
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 _HELD_OUT = 8
 """Windows that are not trained on and decide which step was best."""
@@ -78,16 +74,11 @@ def recover(spec: PruneSpec, original: Path, pruned: Path, out: Path, windows: T
     trained, held_out = windows[:-_HELD_OUT], windows[-_HELD_OUT:].to(device)
     rows = max(spec.recover_tokens // windows.shape[1], 1)
     draw = window_batches(trained, rows, spec.seed)
-
-    def divergence(tokens: Tensor) -> Tensor:
-        with torch.no_grad():
-            target = _predictions(teacher, tokens)
-        return forward_kl(target, _predictions(student, tokens)).mean()
-
+    divergence = imitation(Predictor.of(student), Predictor.of(teacher))
     trainer = Trainer(
         student,
-        lambda batch: Loss(divergence(batch.tokens)),
-        lambda step: draw(step).to(device),
+        divergence,
+        lambda step: with_next_tokens(draw(step).to(device)),
         _settings(spec, device),
         steps.store.path_for("recovery.safetensors"),
         held_out=lambda: _mean(divergence, held_out),
@@ -129,11 +120,5 @@ def _settings(spec: PruneSpec, device: str) -> Settings:
     )
 
 
-def _predictions(model: PreTrainedModel, tokens: Tensor) -> Tensor:
-    """Log-probabilities float32 [B, T, V]."""
-    logits: Tensor = model(input_ids=tokens, use_cache=False).logits
-    return logits.float().log_softmax(-1)
-
-
-def _mean(divergence: Callable[[Tensor], Tensor], windows: Tensor) -> float:
-    return sum(float(divergence(window[None])) for window in windows) / len(windows)
+def _mean(divergence: Objective, windows: Tensor) -> float:
+    return sum(float(divergence(Batch(window[None])).total) for window in windows) / len(windows)

@@ -21,6 +21,7 @@ from core.measure.limits import available_memory
 from core.models.disk.headers import model_tensors
 from core.models.disk.tensors import TORCH_DTYPES
 from core.models.load import load_model
+from core.models.predictor import Predictor
 from core.models.stream.streaming import StreamedModel
 from core.models.structure import find_linears
 from core.numerics.tensor import QuantizedTensor
@@ -33,10 +34,9 @@ from core.quantize.spec import QuantizeSpec
 from core.quantize.whole.qat_rounding import RoundedWeight
 from core.runs.steps import Steps
 from core.runs.training import fit
-from core.training.batches import Batch, window_batches
-from core.training.divergences import forward_kl
+from core.training.batches import window_batches
+from core.training.distillation import imitation, with_next_tokens
 from core.training.memory import rows_at_once, training_bytes
-from core.training.objective import Loss
 from core.training.precision import fast_bfloat16
 from core.training.schedule import warmup_stable_decay
 from core.training.trainer import Settings, Trainer
@@ -144,13 +144,19 @@ def _train(model: PreTrainedModel, rounded: list[nn.Linear], windows: Tensor, sp
         muon=False,
     )
 
-    def objective(batch: Batch) -> Loss:
-        with torch.no_grad(), _original(rounded):
-            target = model(input_ids=batch.tokens, use_cache=False).logits.float().log_softmax(-1)
-        found = model(input_ids=batch.tokens, use_cache=False).logits.float().log_softmax(-1)
-        return Loss(forward_kl(target, found).mean())
+    predictor = Predictor.of(model)
 
-    trainer = Trainer(model, objective, lambda step: draw(step).to(device), settings, steps.store.path_for("training.safetensors"))
+    def original(tokens: Tensor) -> Tensor:
+        with _original(rounded):
+            return predictor.hidden(tokens)
+
+    trainer = Trainer(
+        model,
+        imitation(predictor, predictor, original),
+        lambda step: with_next_tokens(draw(step).to(device)),
+        settings,
+        steps.store.path_for("training.safetensors"),
+    )
     steps.say("training")
     fit(
         trainer,

@@ -9,9 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from core.errors import Cancelled, RequestError
+from core.models.load import load_model
+from core.models.stream.streaming import StreamedModel
 from core.quantize.run import run
 from core.quantize.spec import QuantizeSpec
 from core.quantize.whole import qat
+from core.runs.steps import Steps
 from tests.core.quantize.conftest import RecordingContext
 
 SMALL = {"calibration_samples": 16, "calibration_length": 64, "context": 64, "eval_tokens": 1024, "bits": 3, "granularity": "channel"}
@@ -76,6 +79,18 @@ def test_goes_on_after_a_cancel_to_the_same_checkpoint(tiny_llama_dir: Path, tmp
     assert losses(parts) == losses(whole)
     first, second = (load_file(Path(result.out) / "model.safetensors") for result in (expected, again))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_loss_is_the_divergence_from_the_unrounded_model_at_positions_with_a_next_token(tiny_llama_dir: Path, context: RecordingContext) -> None:
+    spec = spec_for(tiny_llama_dir, train_steps=1)
+    windows = torch.randint(2, 258, (6, 32), generator=torch.Generator().manual_seed(1))
+    original, model = (load_model(tiny_llama_dir, torch.float32, "cpu") for _ in range(2))
+    with StreamedModel.open(tiny_llama_dir, torch.float32) as streamed:
+        rounded = qat._round_linears(model, streamed, spec)
+    with torch.no_grad():
+        p, q = (each(input_ids=windows).logits[:, :-1].double().softmax(-1) for each in (original, model))
+    qat._train(model, list(rounded.values()), windows, spec, Steps(context, 1))
+    assert losses(context) == [pytest.approx(float((p * (p / q).log()).sum(-1).mean()), rel=1e-3)]
 
 
 def test_what_does_not_fit_the_memory_is_refused_before_it_is_read(
