@@ -55,7 +55,7 @@ def read_seeds(path: Path, system: str | None = None, limit: int | None = None) 
 
 
 def _seed(line: str, system: str | None) -> Conversation:
-    """Raises ValueError: why the line is no seed."""
+    """Raises ValueError: what is wrong with the line."""
     if len(line) > _LARGEST_LINE:
         raise ValueError(f"it has more than {_LARGEST_LINE >> 20} Mi characters")
     try:

@@ -27,7 +27,7 @@ def read_training(path: Path) -> list[Conversation]:
     """Conversations that end with an assistant's message, in the order of the file; empty lines and other fields are ignored.
 
     Raises:
-        RequestError: the file cannot be read, is empty, or a line is no such conversation; the line is named.
+        RequestError: the file cannot be read, is empty, or a line does not hold such a conversation; the line is named.
     """
     shown = clean(str(path), limit=200)
     try:
@@ -55,7 +55,7 @@ def _conversation(line: str, where: str) -> Conversation:
     try:
         conversation = conversation_in(found.get("messages") if isinstance(found, dict) else None)
     except ValueError as error:
-        raise RequestError(f"{where} is no conversation: {error}") from error
+        raise RequestError(f"{where} does not hold a conversation: {error}") from error
     if conversation[-1].role != "assistant":
         raise RequestError(f"{where} must end with an assistant's message: it has nothing to learn from")
     return conversation

@@ -88,7 +88,7 @@ def _prefix(tokens: Sequence[int], start: list[int], message: Message) -> list[i
         same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(tokens, start, strict=False)))
         raise RequestError(
             f"the chat template writes a conversation otherwise once it continues (from token {same} on), so that what an assistant said cannot be "
-            f"told from its prompt: {_shown(message)}; remove thinking from earlier turns, or correct the template"
+            f"separated from its prompt: {_shown(message)}; remove thinking from earlier turns, or correct the template"
         )
     return start
 

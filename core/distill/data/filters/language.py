@@ -1,4 +1,4 @@
-"""Answers in another language than wanted, told apart by script."""
+"""Answers in another language than wanted; languages are distinguished by their scripts."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from core.distill.data import answers as module
 from core.distill.data.answers import AnswerFile
 from core.distill.data.client.in_flight import Answered
 from core.distill.data.client.request import Reply, Request
@@ -88,7 +87,7 @@ def test_a_full_disk_leaves_only_whole_lines(tmp_path: Path, monkeypatch: pytest
 
     real = os.write
     with AnswerFile(path) as file:
-        monkeypatch.setattr(module.os, "write", half)
+        monkeypatch.setattr(os, "write", half)
         with pytest.raises(RunFailed, match="free some space and resume"):
             file.add([answered(2)])
         monkeypatch.undo()
