@@ -169,6 +169,8 @@ class _Run:
     def _told(self, trained: Trained) -> list[str]:
         notes = list(self.fit.warnings)
         passes = self.text.passes(self.spec)
+        if self.text.too_long:
+            notes.append(f"{self.text.too_long} conversations have more than {self.spec.length} tokens and were left out: raise length to learn them")
         if passes > 1:
             notes.append(f"the training text is shorter than the training: it was read {passes:.1f} times")
         if not trained.best_step:

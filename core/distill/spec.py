@@ -63,7 +63,9 @@ class DistillSpec(Spec):
     precision: Annotated[Precision, option("Arithmetic of the training; weights are float32. auto: bfloat16 on CUDA, float32 on a CPU")] = "auto"
     micro_rows: Annotated[int | None, option("Sequences that go through the models at once; default: all of a step", "sequence", ge=1)] = None
     recompute: Annotated[bool, option("Compute activations twice instead of keeping them (gradient checkpointing)")] = False
-    train_text: Annotated[str, option("Training text: builtin or a UTF-8 file")] = "builtin"
+    train_text: Annotated[str, option("Training text: builtin, a UTF-8 file, or a .jsonl file of conversations, whose answers are learned")] = (
+        "builtin"
+    )
     held_out: Annotated[int, option("Training sequences that are not trained on; they decide which step is kept", "sequence", ge=2, le=4096)] = 16
     evaluations: Annotated[int, option("Held-out evaluations during the training", ge=1, le=10000)] = 10
     text: Annotated[str, option("Evaluation text: builtin or a UTF-8 file")] = "builtin"

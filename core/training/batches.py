@@ -46,13 +46,14 @@ Batches = Callable[[int], Batch]
 """From the number of a step, from 0, to its batch: a function of the step alone, so that a resumed training sees the same."""
 
 
-def window_batches(windows: Tensor, rows: int, seed: int) -> Batches:
+def window_batches(windows: Tensor, rows: int, seed: int, mask: Tensor | None = None) -> Batches:
     """Windows int64 [rows, T] of a step. Every window is drawn once before any is drawn again.
 
     Args:
         windows: int64 [N, T].
         rows: windows of a step; no more than N are taken.
         seed: of the order.
+        mask: bool [N, T]: the predictions that count; None: all.
     """
     count = len(windows)
     rows = min(rows, count)
@@ -62,6 +63,7 @@ def window_batches(windows: Tensor, rows: int, seed: int) -> Batches:
         orders = {
             epoch: torch.randperm(count, generator=torch.Generator().manual_seed(seed + epoch)) for epoch in {place // count for place in places}
         }
-        return Batch(windows[torch.stack([orders[place // count][place % count] for place in places])])
+        drawn = torch.stack([orders[place // count][place % count] for place in places])
+        return Batch(windows[drawn], None if mask is None else mask[drawn])
 
     return batch

@@ -30,12 +30,22 @@ class HeldOutText:
         student: is measured.
         vocabulary: words that both know.
         tokenizer: of both.
+        counted: bool [N, T], the positions whose predictions count; None: all that have a next token.
     """
 
-    def __init__(self, windows: Tensor, teacher: Predictor, student: Predictor, vocabulary: int, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self,
+        windows: Tensor,
+        teacher: Predictor,
+        student: Predictor,
+        vocabulary: int,
+        tokenizer: PreTrainedTokenizerBase,
+        counted: Tensor | None = None,
+    ) -> None:
         self._windows, self._teacher, self._student = windows, teacher, student
         self._vocabulary, self._tokenizer = vocabulary, tokenizer
         self._taught: list[Tensor] = []
+        self._counted = torch.ones_like(windows[:, 1:], dtype=torch.bool, device="cpu") if counted is None else counted[:, :-1].cpu()
         self._untrained_nll: Tensor | None = None
 
     @torch.no_grad()
@@ -73,14 +83,17 @@ class HeldOutText:
                 agreed.append((target_word == found_word).cpu())
                 for kept, value in zip(tops, (target_word, target_top.exp(), found_word, found_top.exp()), strict=True):
                     kept.append(value.cpu())
-        kl, same = torch.cat(kls), torch.cat(agreed).double()
-        nll = torch.cat(of_student).double()
-        teacher_nll = torch.cat(of_teacher).double()
+        counted = self._counted.flatten()
+        everywhere = torch.cat(kls)
+        kl, same = everywhere[counted], torch.cat(agreed).double()[counted]
+        nll = torch.cat(of_student).double()[counted]
+        teacher_nll = torch.cat(of_teacher).double()[counted]
         if self._untrained_nll is None:
             self._untrained_nll = nll
         gap = gap_closed(teacher_nll, self._untrained_nll, nll)
         target_words, target_shares, found_words, found_shares = (torch.cat(kept) for kept in tops)
         windows = self._windows.cpu()
+        by_place = everywhere.where(counted, 0).view(len(windows), -1)
         return HeldOut(
             step=step,
             kl=float(kl.double().mean()),
@@ -90,7 +103,13 @@ class HeldOutText:
             nll=float(nll.mean()),
             gap_closed=None if gap is None else gap.closed,
             gap_closed_se=None if gap is None else gap.error,
-            places=places(windows, kl.view(len(windows), -1), Tops(target_words, target_shares), Tops(found_words, found_shares), self._tokenizer),
+            places=places(
+                windows,
+                by_place,
+                Tops(target_words, target_shares),
+                Tops(found_words, found_shares),
+                self._tokenizer,
+            ),
         )
 
     def loss(self, measured: HeldOut, alpha: float) -> float:

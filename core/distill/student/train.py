@@ -76,7 +76,9 @@ class Training:
         self._from, self._to = Predictor.of(teacher), Predictor.of(student)
         words = self._vocabulary = min(text.vocabulary, self._from.words, self._to.words)
         self._windows = text.windows[: -spec.held_out]
-        self._held_out = HeldOutText(text.windows[-spec.held_out :].to(device), self._from, self._to, words, text.tokenizer)
+        self._counted = None if text.counted is None else text.counted[: -spec.held_out]
+        measured = None if text.counted is None else text.counted[-spec.held_out :]
+        self._held_out = HeldOutText(text.windows[-spec.held_out :].to(device), self._from, self._to, words, text.tokenizer, measured)
         self._label, self._teacher_files = label, teacher_files
         self._curve: dict[int, HeldOut] = {}
         self._device = device
@@ -102,10 +104,10 @@ class Training:
         steps.say("measuring the untrained student")
         before = self._measure(0, steps)
         if cache is None:
-            draw = window_batches(self._windows, spec.rows, spec.seed)
+            draw = window_batches(self._windows, spec.rows, spec.seed, self._counted)
             objective = distillation(self._to, self._from, mixture, self._vocabulary)
         else:
-            draw = kept_batches(self._windows, spec.rows, spec.seed, cache)
+            draw = kept_batches(self._windows, spec.rows, spec.seed, cache, self._counted)
             objective = kept_distillation(self._to, cache.kind, spec.alpha, self._vocabulary)
         trained: nn.Module = self._student
         if spec.features != "none":
@@ -150,12 +152,20 @@ class Training:
         return Trained(
             best_step=best.step if best else 0,
             steps=trainer.step,
-            tokens=trainer.step * spec.rows * (spec.length - 1),
+            tokens=self._learned(trainer.step),
             tokens_per_second=sorted(paces)[len(paces) // 2] if paces else 0.0,
             loss=dict(last[0].parts) if last else {},
             held_out=list(self._curve.values()),
             after=self._measured(best.step) if best else before,
         )
+
+    def _learned(self, steps: int) -> int:
+        """Predictions that counted in so many steps."""
+        spec = self._spec
+        if self._counted is None:
+            return steps * spec.rows * (spec.length - 1)
+        draw = window_batches(self._windows, spec.rows, spec.seed, self._counted)
+        return sum(draw(step).count for step in range(steps))
 
     def _matching(self) -> FeatureMatching:
         assert self._teacher is not None

@@ -45,7 +45,7 @@ def kept_distillation(student: Predictor, kind: Kind, alpha: float, vocabulary: 
     return objective
 
 
-def kept_batches(windows: Tensor, rows: int, seed: int, cache: TeacherCache) -> Batches:
+def kept_batches(windows: Tensor, rows: int, seed: int, cache: TeacherCache, mask: Tensor | None = None) -> Batches:
     """The batches of `window_batches` in the same order, with what the teacher said of them.
 
     Args:
@@ -53,12 +53,13 @@ def kept_batches(windows: Tensor, rows: int, seed: int, cache: TeacherCache) -> 
         rows: windows of a step.
         seed: of the order.
         cache: of the teacher on these windows.
+        mask: bool [N, T]: the predictions that count; None: all that have a next token.
     """
     draw = window_batches(torch.arange(len(windows))[:, None], rows, seed)
 
     def batch(step: int) -> Batch:
         numbers = draw(step).tokens[:, 0]
         words, shares = cache.rows(numbers)
-        return with_next_tokens(Batch(windows[numbers], None, {_WORDS: words, _SHARES: shares}))
+        return with_next_tokens(Batch(windows[numbers], None if mask is None else mask[numbers], {_WORDS: words, _SHARES: shares}))
 
     return batch

@@ -7,6 +7,7 @@ asked to stop counts as over and is drawn again; one that did not exist yet must
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -23,6 +24,7 @@ from core.runs.launch.launch import LocalLauncher
 from core.runs.registry import CAPABILITIES
 from core.runs.state import store
 from tests.benchmarks.report import CANNOT_RUN_HERE, record
+from tests.core.benchmark.scripted import scripted_server
 from tui.cli.app import COMMANDS
 
 ROOT = Path(__file__).parents[3]
@@ -33,6 +35,8 @@ LONGEST = 8.0
 """Seconds from the start of the command to the latest cancel."""
 ON_THE_EDGE = 0.5
 """A run that ends this soon after the request to stop had ended by itself."""
+ADDRESS, SEEDS = "ADDRESS", "SEEDS"
+"""In arguments: a server that takes 0.4 s for an answer, and a file of 400 prompts for it."""
 WAYS = ("ctrl+c", "ctrl+c", "ctrl+c twice", "elsewhere")
 
 ARGUMENTS: dict[str, tuple[str, ...]] = {
@@ -42,6 +46,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "prune-compare": (BASE, *SHORT),
     "distill": (BASE, "--layers", "7", *SHORT),
     "distill-compare": (BASE, "--steps", "10", *SHORT),
+    "distill-data": (ADDRESS, "--seeds", SEEDS, "--concurrency", "4"),
     "verify": (BASE,),
     "evaluate": (BASE, "--tokens", "16384"),
     "kv-cache": (BASE,),
@@ -56,6 +61,10 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 }
 """Command-line arguments of each experiment that has a command, on the bundled model."""
 EXPERIMENTS = CAPABILITIES.keys() & {name for name, *_ in COMMANDS}
+
+
+PLACES: dict[str, str] = {}
+"""Values of `ADDRESS` and `SEEDS`."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,11 @@ def main() -> bool:
         print("the bundled model is not in this checkout")
         sys.exit(CANNOT_RUN_HERE)
     draw, counted, wrong, longest = random.Random(asked.seed), Counter[str](), list[str](), 0.0
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, scripted_server() as server:
         os.environ["LLMOPT_HOME"] = folder
+        seeds = Path(folder) / "seeds.jsonl"
+        seeds.write_text("\n".join(json.dumps({"prompt": f"slow {number}"}) for number in range(400)))
+        PLACES.update({ADDRESS: server.url, SEEDS: str(seeds)})
         while counted["cancelled"] + len(wrong) < asked.runs:
             key = asked.of[sum(counted.values()) % len(asked.of)]
             way, moment = draw.choice(WAYS), draw.uniform(0.0, LONGEST)
@@ -114,7 +126,7 @@ def cancelled_at(key: str, way: str, moment: float) -> Outcome:
     known = {run.id for run in store.list_runs()}
     options = () if key == "serve" else ("--device", "cpu")
     front = subprocess.Popen(
-        [*LLMOPT, key, *ARGUMENTS[key], *options],
+        [*LLMOPT, key, *(PLACES.get(word, word) for word in ARGUMENTS[key]), *options],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

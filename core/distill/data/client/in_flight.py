@@ -94,23 +94,16 @@ class InFlight:
         finally:
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            left_over = await asyncio.gather(*running, return_exceptions=True)
+            # Paid for already: what came while the end was decided.
+            self._store([each for each in left_over if isinstance(each, Answered)])
 
     def _take(self, done: set[asyncio.Task[Answered]]) -> None:
-        answers, failures = [], []
-        for task in done:
-            error = task.exception()
-            if error is None:
-                answers.append(task.result())
-            elif isinstance(error, RequestFailed):
-                failures.append(error)
-            else:
-                raise error
-        if answers:
-            self._keep(answers)
-            self.totals.answered += len(answers)
-            self._in_a_row = 0
-        for failure in failures:
+        errors = [error for task in done if (error := task.exception()) is not None]
+        self._store([task.result() for task in done if task.exception() is None])
+        for failure in errors:
+            if not isinstance(failure, RequestFailed):
+                raise failure
             self.totals.failed += 1
             self.totals.reasons[failure.reason] += 1
             self._in_a_row += 1
@@ -121,6 +114,12 @@ class InFlight:
                     f"{self._in_a_row} requests in a row failed, the last with: {failure.reason}; answers so far are kept, resume the run when "
                     "the server answers again"
                 )
+
+    def _store(self, answers: Sequence[Answered]) -> None:
+        if answers:
+            self._keep(answers)
+            self.totals.answered += len(answers)
+            self._in_a_row = 0
 
     async def _answered(self, request: Request) -> Answered:
         attempt = 0

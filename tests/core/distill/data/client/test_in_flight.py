@@ -121,6 +121,24 @@ def test_a_fault_of_the_program_is_not_taken_for_one_of_the_server() -> None:
         carried(Broken(), 3)
 
 
+def test_answers_that_come_with_the_end_are_kept() -> None:
+    """All of a group that one bad request is part of, and what is ready when the user cancels."""
+    gate = asyncio.Event()
+
+    async def send(request: Request) -> Reply:
+        number = int(request.messages[0].content)
+        if number == 7:
+            gate.set()
+            raise KeyError("bug")
+        await gate.wait()
+        return Reply("answer")
+
+    kept = Kept()
+    with pytest.raises(KeyError):
+        asyncio.run(InFlight(send, 8, SOON, kept, lambda _totals: None).run(requests(8)))
+    assert len(kept.answers) == 7
+
+
 def test_pauses_grow_and_a_server_that_asks_for_longer_gets_it() -> None:
     patience = Patience(first_pause=1.0)
     for attempt, most in enumerate((1, 2, 4, 8)):
