@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from core.errors import RequestError
 from core.sanitize import clean
 
+S = TypeVar("S", bound="Spec")
 Unit = Literal["bit", "weight", "token", "sequence", "step", "byte", "second", "percent", "nat", "1"]
 
 
@@ -110,6 +111,11 @@ class Spec(BaseModel):
         """What was asked, in a line, safe to show; the model is named next to it."""
         changed = (name for name, info in type(self).model_fields.items() if name not in _NOT_TOLD and getattr(self, name) != info.default)
         return clean(", ".join(f"{name.replace('_', '-')} {getattr(self, name)}" for name in changed), limit=200)
+
+
+def narrowed(spec: Spec, kind: type[S], **more: object) -> S:
+    """Another request with the fields that both have, and more. Raises RequestError when it cannot be made of them."""
+    return kind.parse({name: value for name, value in spec.model_dump().items() if name in kind.model_fields} | more)
 
 
 def short_name(model: str) -> str:

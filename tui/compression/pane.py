@@ -8,8 +8,11 @@ from typing import Any
 from textual import on
 from textual.binding import Binding
 
+from core.errors import LlmoptError
 from core.evaluate.verify.spec import VerifySpec
+from core.runs.registry import spec_class
 from core.runs.state.store import Run
+from core.spec import Spec, narrowed
 from tui.compression.artifact import ArtifactScreen
 from tui.compression.comparison import ComparisonView
 from tui.compression.outcomes import OutcomesView
@@ -84,6 +87,20 @@ class CompressionPane(ExperimentPane):
             self.shell.open_pane(tab.id, show=event.run)
 
     # -- actions
+
+    def action_compare(self) -> None:
+        """Start the comparison with what the form says of it."""
+        if (spec := self.setup.form.spec()) is None:
+            self.start(None)
+        else:
+            self.start_comparison(spec)
+
+    def start_comparison(self, spec: Spec, **more: object) -> None:
+        """Start the comparison with the fields that it shares with a request, and more."""
+        try:
+            self.start(narrowed(spec, spec_class(self.comparison.capability), **more))
+        except LlmoptError as error:
+            self.not_started(str(error))
 
     def checkpoint(self) -> str:
         """Folder of the checkpoint of the result that is shown; empty where none is."""

@@ -15,7 +15,7 @@ from tui.compression.pane import COMPARE, PARETO, RESULTS, CompressionPane, comp
 from tui.distill.compare.view import DistillComparisonView
 from tui.distill.live.view import DistillLiveView
 from tui.distill.results.view import DistillResultsView
-from tui.distill.setup.setup import SetupView, comparison_of
+from tui.distill.setup.setup import SetupView
 from tui.experiment.names import LIVE, SETUP
 from tui.services.services import services_of
 from tui.widgets.threads import in_thread
@@ -68,13 +68,3 @@ class DistillPane(CompressionPane):
             self.app.call_from_thread(self.shell.notify_text, "the best step so far is measured and written", title="Training ends")
         self.app.call_from_thread(self.live.look, always=True)
         self.app.call_from_thread(self.refresh_bindings)
-
-    def action_compare(self) -> None:
-        spec = self.setup.spec()
-        if not isinstance(spec, DistillSpec):
-            self.start(None)
-            return
-        try:
-            self.start(comparison_of(spec))
-        except LlmoptError as error:
-            self.not_started(str(error))

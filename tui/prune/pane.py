@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from core.errors import LlmoptError
 from core.prune.compare.spec import PruneCompareSpec
 from core.prune.spec import PruneSpec
 from tui.compression.pane import COMPARE, PARETO, RESULTS, CompressionPane, compression_bindings
@@ -14,7 +13,6 @@ from tui.experiment.names import LIVE, SETUP
 from tui.prune.compare.view import PruneComparisonView
 from tui.prune.live.view import PruneLiveView
 from tui.prune.results.view import PruneResultsView
-from tui.prune.setup.options import comparison_of
 from tui.prune.setup.setup import SetupView
 
 __all__ = ["COMPARE", "LIVE", "PARETO", "RESULTS", "SETUP", "PrunePane"]
@@ -43,13 +41,3 @@ class PrunePane(CompressionPane):
         live = PruneLiveView(id=LIVE)
         lives = {PruneSpec.capability: live, PruneCompareSpec.capability: live}
         super().__init__(SetupView(id=SETUP), lives, PruneResultsView(id=RESULTS), PruneComparisonView(id=COMPARE))
-
-    def action_compare(self) -> None:
-        spec = self.setup.spec()
-        if not isinstance(spec, PruneSpec):
-            self.start(None)
-            return
-        try:
-            self.start(comparison_of(spec))
-        except LlmoptError as error:
-            self.not_started(str(error))

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from core.errors import LlmoptError
 from core.quantize.compare.spec import QuantizeCompareSpec, VariantSet
 from core.quantize.spec import QuantizeSpec
 from tui.compression.pane import COMPARE, PARETO, RESULTS, CompressionPane, compression_bindings
@@ -14,7 +13,7 @@ from tui.experiment.names import LIVE, SETUP
 from tui.quantize.compare.view import QuantizeComparisonView
 from tui.quantize.live.view import LiveView
 from tui.quantize.results.view import ResultsView
-from tui.quantize.setup.options import comparison_of, comparison_options, usual_set
+from tui.quantize.setup.options import comparison_options, usual_set
 from tui.quantize.setup.setup import SetupView
 from tui.widgets.form.table_picker import TablePicker
 
@@ -50,11 +49,7 @@ class QuantizePane(CompressionPane):
             return
 
         def chosen(which: VariantSet | None) -> None:
-            if which is None:
-                return
-            try:
-                self.start(comparison_of(spec, which))
-            except LlmoptError as error:
-                self.not_started(str(error))
+            if which is not None:
+                self.start_comparison(spec, set=which)
 
         self.app.push_screen(TablePicker("compare", comparison_options, usual_set(spec.method)), chosen)

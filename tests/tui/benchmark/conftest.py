@@ -15,7 +15,7 @@ from core.spec import Spec
 from tests.tui.benchmark import made
 from tests.tui.fakes import FakeServices
 from tests.tui.kvcache.conftest import shown
-from tests.tui.quantize.conftest import FakeModels, settle, until
+from tests.tui.quantize.conftest import FakeModels, opened, settle, until
 from tests.tui.recording import RecordingRuns
 from tui.app import LlmoptApp
 from tui.benchmark.pane import BenchmarkPane
@@ -59,13 +59,7 @@ def judged(spec: S, foresee: Callable[[S, Admission], Fit]) -> Fit:
 
 async def open_tab(pilot: Pilot[None], view: str = "") -> BenchmarkPane:
     """Open the tab, let it look around, and go to a view."""
-    await settle(pilot)
-    app = pilot.app
-    assert isinstance(app, LlmoptApp)
-    app.open_pane("benchmark")
-    await settle(pilot)
-    pane = app.pane("benchmark")
-    assert isinstance(pane, BenchmarkPane)
+    pane = await opened(pilot, "benchmark", BenchmarkPane)
     if view:
         pane.show_view(view)
         await settle(pilot)

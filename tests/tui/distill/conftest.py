@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Static
 
-from tests.tui.prune.conftest import answer, runs, services, settle, text_of, until
-from tui.app import LlmoptApp
+from tests.tui.prune.conftest import answer, runs, services, settle, state_machine, text_of, until
+from tests.tui.quantize.conftest import opened
 from tui.distill.pane import DistillPane
 from tui.prune.pane import PrunePane
-from tui.shell.panes import PaneEntry
 
 __all__ = ["answer", "open_distill", "runs", "services", "settle", "text_of", "until"]
 _REAL = {"distill": DistillPane, "prune": PrunePane}
@@ -21,18 +17,9 @@ _REAL = {"distill": DistillPane, "prune": PrunePane}
 @pytest.fixture(autouse=True)
 def stated_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """6 GiB of memory and 80 GiB of disk are free; only the Distill and the Prune tab are real."""
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=6 * 2**30))
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=80 * 2**30))
-    monkeypatch.setattr(PaneEntry, "load", lambda self: _REAL.get(self.id, Static))
+    state_machine(monkeypatch, _REAL)
 
 
 async def open_distill(pilot: Pilot[None]) -> DistillPane:
     """Open the tab and let it look around."""
-    await settle(pilot)
-    app = pilot.app
-    assert isinstance(app, LlmoptApp)
-    app.open_pane("distill")
-    await settle(pilot)
-    pane = app.pane("distill")
-    assert isinstance(pane, DistillPane)
-    return pane
+    return await opened(pilot, "distill", DistillPane)

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from textual.binding import Binding
 from textual.widgets import DataTable
 
 from core.distill.compare.spec import PROGRAMS, DistillCompareSpec
 from core.distill.spec import DistillSpec
+from tests.tui.compression.panes import assert_every_action_can_be_found, assert_f4_reaches_every_view
 from tests.tui.distill import made
 from tests.tui.distill.conftest import answer, open_distill, settle, text_of, until
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.quantize.made import run_of, say
 from tests.tui.recording import RecordingRuns
 from tui.app import LlmoptApp
-from tui.distill.pane import COMPARE, LIVE, PARETO, RESULTS, SETUP, DistillPane
+from tui.distill.pane import COMPARE, LIVE, RESULTS, DistillPane
 from tui.experiment.fit import FitPanel
 
 MakeApp = Callable[..., LlmoptApp]
@@ -178,20 +178,8 @@ async def test_a_row_of_the_comparison_fills_the_form(make_app: MakeApp) -> None
 
 @pytest.mark.parametrize("columns", [60, 80, 120, 200])
 async def test_every_view_is_reached_by_f4_at_any_width(make_app: MakeApp, columns: int) -> None:
-    async with make_app().run_test(size=(columns, 24)) as pilot:
-        pane = await open_distill(pilot)
-        seen = set()
-        for _ in range(5):
-            await pilot.press("f4")
-            seen.add(pane.bar.active)
-        assert seen >= {LIVE, RESULTS, PARETO, COMPARE}
-        assert (SETUP in seen) == (columns < 110)
+    await assert_f4_reaches_every_view(make_app, "distill", DistillPane, columns)
 
 
-async def test_every_action_can_be_found_in_the_palette() -> None:
-    ids = [binding.id for binding in DistillPane.BINDINGS if isinstance(binding, Binding)]
-    assert len(set(ids)) == len(ids) == len(DistillPane.BINDINGS)
-    for binding in DistillPane.BINDINGS:
-        assert isinstance(binding, Binding)
-        assert (binding.id or "").startswith("distill.")
-        assert binding.tooltip
+def test_every_action_can_be_found_in_the_palette() -> None:
+    assert_every_action_can_be_found(DistillPane, "distill")

@@ -12,7 +12,7 @@ from textual.widgets import Static
 from core.hardware.plan.machine import Machine
 from tests.tui.fakes import FakeServices
 from tests.tui.kvcache import made
-from tests.tui.quantize.conftest import FakeModels, settle, until
+from tests.tui.quantize.conftest import FakeModels, opened, settle, until
 from tests.tui.recording import RecordingRuns
 from tui.app import LlmoptApp
 from tui.kvcache.pane import KvCachePane
@@ -48,13 +48,7 @@ MakeApp = Callable[..., LlmoptApp]
 
 async def open_tab(pilot: Pilot[None], view: str = "") -> KvCachePane:
     """Open the tab, let it look around, and go to a view."""
-    await settle(pilot)
-    app = pilot.app
-    assert isinstance(app, LlmoptApp)
-    app.open_pane("kv-cache")
-    await settle(pilot)
-    pane = app.pane("kv-cache")
-    assert isinstance(pane, KvCachePane)
+    pane = await opened(pilot, "kv-cache", KvCachePane)
     if view:
         pane.show_view(view)
         await settle(pilot)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from core.prune.compare.spec import PruneCompareSpec
 from core.prune.spec import PruneSpec
 from core.runs.state.store import Run
+from core.spec import narrowed
 from tests.tui.fakes import NOW
 from tests.tui.prune import made
 from tests.tui.prune.conftest import open_prune, settle, until
@@ -14,7 +15,6 @@ from tests.tui.quantize.made import run_of, say
 from tests.tui.recording import RecordingRuns
 from tui.app import LlmoptApp
 from tui.prune.pane import COMPARE, PARETO, SETUP
-from tui.prune.setup.options import comparison_of
 from tui.widgets.chart.chart import Chart
 
 MakeApp = Callable[..., LlmoptApp]
@@ -46,7 +46,7 @@ async def test_a_comparison_without_an_evaluation_is_refused_before_the_start(ma
 
 
 def test_a_comparison_keeps_model_texts_and_samples_of_the_form() -> None:
-    asked = comparison_of(made.spec(method="alps", sparsity=0.7, calibration_samples=8, seed=7))
+    asked = narrowed(made.spec(method="alps", sparsity=0.7, calibration_samples=8, seed=7), PruneCompareSpec)
     assert asked == PruneCompareSpec(model="bundled:base", calibration_samples=8, speed_tokens=64, seed=7)
 
 

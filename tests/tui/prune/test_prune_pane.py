@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from textual.binding import Binding
 from textual.widgets import DataTable
 
 from core.evaluate.verify.spec import VerifySpec
 from core.prune.methods import METHODS
 from core.prune.spec import PruneSpec
+from tests.tui.compression.panes import assert_every_action_can_be_found, assert_f4_reaches_every_view
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.prune import made
 from tests.tui.prune.conftest import answer, open_prune, settle, text_of, until
@@ -22,7 +22,7 @@ from tui.app import LlmoptApp
 from tui.compression.artifact import ArtifactScreen
 from tui.compression.verify import VerifyScreen
 from tui.experiment.fit import FitPanel
-from tui.prune.pane import COMPARE, LIVE, PARETO, RESULTS, SETUP, PrunePane
+from tui.prune.pane import LIVE, PARETO, RESULTS, SETUP, PrunePane
 from tui.quantize.pane import QuantizePane
 from tui.widgets.form.table_picker import TablePicker
 
@@ -231,21 +231,8 @@ async def test_prunings_and_quantizations_stand_on_one_front_and_each_opens_in_i
 
 @pytest.mark.parametrize("columns", [60, 80, 120, 200])
 async def test_every_view_is_reached_by_f4_at_any_width(make_app: MakeApp, columns: int) -> None:
-    async with make_app().run_test(size=(columns, 24)) as pilot:
-        pane = await open_prune(pilot)
-        seen = set()
-        for _ in range(5):
-            await pilot.press("f4")
-            seen.add(pane.bar.active)
-        assert seen >= {LIVE, RESULTS, PARETO, COMPARE}
-        assert (SETUP in seen) == (columns < 110)
+    await assert_f4_reaches_every_view(make_app, "prune", PrunePane, columns)
 
 
-async def test_every_action_can_be_found_in_the_palette() -> None:
-    ids = [binding.id for binding in PrunePane.BINDINGS if isinstance(binding, Binding)]
-    assert len(set(ids)) == len(ids) == len(PrunePane.BINDINGS)
-    for binding in PrunePane.BINDINGS:
-        assert isinstance(binding, Binding)
-        assert (binding.id or "").startswith("prune.")
-        assert binding.description
-        assert binding.tooltip
+def test_every_action_can_be_found_in_the_palette() -> None:
+    assert_every_action_can_be_found(PrunePane, "prune")

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Static
 
 from core.errors import RequestError
@@ -129,6 +130,7 @@ def stated_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 __all__ = ["open_quantize", "settle", "until"]
 
+P = TypeVar("P", bound=Widget)
 Open = Callable[[Pilot[None]], Awaitable[QuantizePane]]
 
 
@@ -153,16 +155,21 @@ def _at_rest(pilot: Pilot[None]) -> bool:
     return all(chart.plain and not chart.waiting for chart in charts)
 
 
-async def open_quantize(pilot: Pilot[None]) -> QuantizePane:
-    """Open the tab and let it look around."""
+async def opened(pilot: Pilot[None], tab: str, kind: type[P]) -> P:
+    """Open a tab, which has a pane of this kind, and let it look around."""
     await settle(pilot)
     app = pilot.app
     assert isinstance(app, LlmoptApp)
-    app.open_pane("quantize")
+    app.open_pane(tab)
     await settle(pilot)
-    pane = app.pane("quantize")
-    assert isinstance(pane, QuantizePane)
+    pane = app.pane(tab)
+    assert isinstance(pane, kind)
     return pane
+
+
+async def open_quantize(pilot: Pilot[None]) -> QuantizePane:
+    """Open the tab and let it look around."""
+    return await opened(pilot, "quantize", QuantizePane)
 
 
 def text_of(pilot: Pilot[None], selector: Any) -> str:

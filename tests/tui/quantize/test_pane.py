@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from core.quantize.spec import QuantizeSpec
+from tests.tui.compression.panes import assert_f4_reaches_every_view
 from tests.tui.fakes import NOW, FakeServices
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import RecordingRuns, answer, open_quantize, settle, text_of, until
 from tui.app import LlmoptApp
 from tui.experiment.fit import FitPanel
-from tui.quantize.pane import COMPARE, LIVE, PARETO, RESULTS, SETUP
+from tui.quantize.pane import LIVE, SETUP, QuantizePane
 
 MakeApp = Callable[..., LlmoptApp]
 
@@ -113,19 +114,10 @@ async def test_read_only_starts_nothing(make_app: MakeApp, services: FakeService
 
 @pytest.mark.parametrize("columns", [60, 80, 120, 200])
 async def test_every_view_is_reached_by_f4_at_any_width(make_app: MakeApp, columns: int) -> None:
-    async with make_app().run_test(size=(columns, 24)) as pilot:
-        pane = await open_quantize(pilot)
-        seen = set()
-        for _ in range(5):
-            await pilot.press("f4")
-            seen.add(pane.bar.active)
-        assert seen >= {LIVE, RESULTS, PARETO, COMPARE}
-        assert (SETUP in seen) == (columns < 110)
+    await assert_f4_reaches_every_view(make_app, "quantize", QuantizePane, columns)
 
 
 async def test_every_action_can_be_found_in_the_palette() -> None:
-    from tui.quantize.pane import QuantizePane
-
     for binding in QuantizePane.BINDINGS:
         assert binding.id, binding
         assert binding.description, binding

@@ -13,9 +13,8 @@ from core.errors import RequestError
 from core.models.resolve import resolve
 from core.models.source import ModelSource
 from tests.tui.fakes import FakeServices
-from tests.tui.quantize.conftest import FakeModels, MadeUp, settle
+from tests.tui.quantize.conftest import FakeModels, MadeUp, opened, settle
 from tests.tui.waiting import until
-from tui.app import LlmoptApp
 from tui.shell.panes import PaneEntry
 from tui.speculate.pane import SpeculatePane
 
@@ -51,11 +50,4 @@ def stated_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def open_speculate(pilot: Pilot[None]) -> SpeculatePane:
     """Open the tab and let it look around."""
-    await settle(pilot)
-    app = pilot.app
-    assert isinstance(app, LlmoptApp)
-    app.open_pane("speculate")
-    await settle(pilot)
-    pane = app.pane("speculate")
-    assert isinstance(pane, SpeculatePane)
-    return pane
+    return await opened(pilot, "speculate", SpeculatePane)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from core.distill.check import DistillFit
-from core.distill.compare.spec import DistillCompareSpec
 from core.distill.spec import DistillSpec
 from core.runs.launch.admission import Admission
-from core.spec import Spec
 from tui.distill.setup.guide import OPEN, guide
 from tui.experiment import setup
 from tui.experiment.fit import Fit
@@ -20,11 +18,6 @@ class SetupView(setup.SetupView[DistillSpec]):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(DistillSpec, _foreseen, setup.sections(DistillSpec, OPEN), {"student": ModelEditor}, guide, id=id)
-
-
-def comparison_of(spec: DistillSpec) -> Spec:
-    """The comparison on the models and texts of a request. Raises RequestError when it cannot be made of them."""
-    return DistillCompareSpec.parse({name: value for name, value in spec.model_dump().items() if name in DistillCompareSpec.model_fields})
 
 
 def _foreseen(spec: DistillSpec, admission: Admission) -> Fit:

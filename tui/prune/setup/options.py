@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.prune.compare.spec import PruneCompareSpec
 from core.prune.methods import METHODS
 from core.prune.methods.base import Kind, Method
-from core.prune.spec import PruneSpec
-from core.spec import Spec
 from tui.widgets.form.table_picker import Options, Row
 
 
@@ -43,12 +40,6 @@ def method_options() -> Options:
         for method in METHODS.values()
     ]
     return Options((("method", 13), ("removes", 17), ("text", 13), ("what gets faster", 30)), rows, "text: whether calibration text is read")
-
-
-def comparison_of(spec: PruneSpec) -> Spec:
-    """The comparison on the model and texts of a request. Raises RequestError when it cannot be made of them."""
-    shared = {name: value for name, value in spec.model_dump().items() if name in PruneCompareSpec.model_fields}
-    return PruneCompareSpec.parse(shared)
 
 
 def _text(method: Method) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from core.quantize.compare.spec import SETS, QuantizeCompareSpec, VariantSet
+from core.quantize.compare.spec import SETS, VariantSet
 from core.quantize.methods import METHODS
 from core.quantize.plan.levels import LevelRow, level_table
-from core.quantize.spec import QuantizeSpec
-from core.spec import Spec
 from tui.services.services import Models
 from tui.widgets import words
 from tui.widgets.form.table_picker import Options, Row
@@ -47,12 +45,6 @@ def comparison_options() -> Options:
 def usual_set(method: str) -> VariantSet:
     """The set that is of interest next to a method."""
     return METHODS[method].compared_in if method in METHODS else "integers"
-
-
-def comparison_of(spec: QuantizeSpec, which: VariantSet = "integers") -> Spec:
-    """The comparison on the model, texts and samples of a request. Raises RequestError when it cannot be made of them."""
-    shared = {name: value for name, value in spec.model_dump().items() if name in QuantizeCompareSpec.model_fields}
-    return QuantizeCompareSpec.parse(shared | {"set": which})
 
 
 def _level(row: LevelRow) -> Row:

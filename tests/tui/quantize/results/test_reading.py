@@ -23,6 +23,7 @@ from core.runs.compare.compare import compare
 from core.runs.pareto import pareto
 from core.runs.state.events import Log, Metric, Progress
 from core.runs.state.store import list_runs
+from core.spec import narrowed
 from tests.tui.fakes import NOW
 from tests.tui.quantize import made
 from tests.tui.quantize.conftest import MadeUp
@@ -34,7 +35,6 @@ from tui.experiment.live_head import heading
 from tui.quantize.compare import charts as comparison_data
 from tui.quantize.live.progress import RunProgress
 from tui.quantize.results import figures, history, outcome
-from tui.quantize.setup.options import comparison_of
 from tui.services.live_runs import LiveRuns
 from tui.widgets import words
 from tui.widgets.hanging import hanging
@@ -231,7 +231,7 @@ def test_a_comparison_is_read_from_the_newest_run_that_holds_one() -> None:
 
 
 def test_a_comparison_asks_for_every_variant() -> None:
-    spec = comparison_of(made.spec(group_size=64, bits=3, seed=7))
+    spec = narrowed(made.spec(group_size=64, bits=3, seed=7), QuantizeCompareSpec)
     assert isinstance(spec, QuantizeCompareSpec)
     single = [spec.of(variant) for variant in spec.variants]
     assert [(each.method, each.bits, each.granularity) for each in single] == [(each.method, each.bits, each.granularity) for each in VARIANTS]
