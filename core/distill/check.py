@@ -20,15 +20,13 @@ from core.models.card import ModelCard
 from core.models.resolve import resolve
 from core.models.source import require_folder, require_unquantized
 from core.runs.state.home import disk_free_for
-from core.training.memory import CHUNK_BYTES, activation_bytes
+from core.training.memory import CHUNK_BYTES, TRAINED_BYTES, activation_bytes
 
 _BASE_BYTES = 450 * 2**20
 _KEPT_BYTES = 8
 """Of a word's number and its log-probability, at most."""
 _LOGIT_COPIES = 8
 """Of a chunk: logits, softmax and gradients of both models."""
-_TRAINED_BYTES = 16
-"""Of a trained weight in float32: itself, its gradient, Adam's two moments."""
 
 
 class DistillFit(BaseModel):
@@ -132,7 +130,7 @@ def _memory(spec: DistillSpec, teacher: ModelCard, shape: ModelCard, blocks: int
     activations = activation_bytes(tokens, shape.hidden_size, blocks, recompute=spec.recompute)
     lines = [
         FitLine("program", _BASE_BYTES, "Python with torch and transformers imported"),
-        FitLine("student", _TRAINED_BYTES * parameters, "weights in float32, gradients, Adam's two moments"),
+        FitLine("student", TRAINED_BYTES * parameters, "weights in float32, gradients, Adam's two moments"),
         *([FitLine("teacher", 4 * teacher.parameters, "weights in float32")] if spec.teacher == "resident" else []),
         FitLine("activations", activations, "tokens at once x hidden size x 40 per block, in float32"),
         FitLine("logits", _LOGIT_COPIES * min(CHUNK_BYTES, 4 * tokens * teacher.vocabulary), "a chunk of rows of both models, softmax and gradients"),

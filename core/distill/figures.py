@@ -13,7 +13,6 @@ from core.models.card import ModelCard
 from core.models.disk.headers import weight_bytes
 
 STUDENT, UNTRAINED = "student", "untrained"
-_SHARED = ("ppl_ratio", "ln_ppl_ratio", "ln_ppl_ratio_se", "kl_mean", "kl_se", "top1_agreement", "top1_se")
 
 
 def metrics_of(card: ModelCard, folder: Path, out: Path, parameters: int, trained: Trained, measured: Measured | None, memory: int) -> DistillMetrics:
@@ -31,7 +30,7 @@ def metrics_of(card: ModelCard, folder: Path, out: Path, parameters: int, traine
     figures: dict[str, float] = {}
     if measured is not None:
         found, before = measured.others[STUDENT], measured.others[UNTRAINED]
-        figures = {"ppl_teacher": found.ppl_ref, "ppl_after": found.ppl} | {name: getattr(found, name) for name in _SHARED}
+        figures = {"ppl_teacher": found.ppl_ref, "ppl_after": found.ppl} | measured.quality_of(STUDENT)
         figures |= {"ppl_untrained": before.ppl, "kl_untrained": before.kl_mean, "top1_untrained": before.top1_agreement}
         gap = gap_closed(measured.original_nll, measured.nll[UNTRAINED], measured.nll[STUDENT])
         figures |= {} if gap is None else {"gap_closed": gap.closed, "gap_closed_se": gap.error}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.distill.result import DistillResult
+from core.evaluate.stated import evaluated_on
 from core.formats.writing.readme import plain
 
 _LOADS = "A plain Hugging Face checkpoint: it loads in transformers, in vLLM, and in llama.cpp once converted, as the student did before."
@@ -27,13 +28,8 @@ def readme(result: DistillResult) -> str:
         *(f"| {name} | {value} |" for name, value in _figures(result)),
         "",
     ]
-    if (convention := result.evaluation) is not None:
-        lines += [
-            f"Evaluated on {plain(convention.corpus)} (SHA-256 {convention.sha256}): {convention.windows} windows of {convention.context} tokens, "
-            f"stride {convention.stride}, {convention.tokens_scored} tokens scored, arithmetic in {convention.dtype}. "
-            "Perplexities under other conventions cannot be compared with these.",
-            "",
-        ]
+    if result.evaluation is not None:
+        lines += [evaluated_on(result.evaluation), ""]
     lines += [f"- {plain(note)}" for note in result.notes]
     return "\n".join([*lines, *([""] if result.notes else []), f"Made with llmopt {result.llmopt_version}.", ""])
 

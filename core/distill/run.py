@@ -19,7 +19,7 @@ from core.distill.student.start import new_student
 from core.distill.student.text import TrainingText
 from core.distill.student.train import Training
 from core.distill.student.trained import Trained
-from core.distill.teacher.cache import WINDOWS_A_PART
+from core.distill.teacher.cache import parts_of
 from core.evaluate.compared import Evaluation, Measured
 from core.formats.writing.output import check_output
 from core.formats.writing.readme import write_readme
@@ -31,7 +31,7 @@ from core.models.resolve import resolve
 from core.models.source import ModelSource, require_folder
 from core.models.stream.arithmetic import arithmetic
 from core.models.stream.streaming import StreamedModel
-from core.runs.checkpoint_room import make_room
+from core.runs.checkpoint_room import make_room, remember, remembered
 from core.runs.identity import identity_of, states
 from core.runs.launch.finish import finish_asked
 from core.runs.resume_store import ResumeStore, was_stopped
@@ -43,8 +43,7 @@ _WRITTEN = "trained checkpoint"
 
 def remember_checkpoint(store: ResumeStore, folder: Path, trained: Trained) -> None:
     """Keep what a finished checkpoint was like, for a run that is stopped while it evaluates."""
-    if store.active:
-        store.put(_WRITTEN, {"files": states(folder), "trained": trained.model_dump(mode="json")})
+    remember(store, _WRITTEN, folder, {"trained": trained.model_dump(mode="json")})
 
 
 def run(spec: DistillSpec, context: RunContext) -> DistillResult:
@@ -107,14 +106,13 @@ class _Run:
         return self.store.seconds_before + time.monotonic() - self.began
 
     def _scoring_steps(self) -> int:
-        return 0 if self.spec.teacher == "resident" else -(-(len(self.text.windows) - self.spec.held_out) // WINDOWS_A_PART)
+        return 0 if self.spec.teacher == "resident" else parts_of(len(self.text.windows) - self.spec.held_out)
 
     def _evaluation_steps(self) -> int:
         return 0 if self.evaluation is None else self.evaluation.steps(1, self.card.layers) + 2 * self.fit.blocks
 
     def _train(self, steps: Steps) -> Trained:
-        kept = self.store.get(_WRITTEN)
-        if kept is not None and self.out.is_dir() and states(self.out) == kept["files"]:
+        if (kept := remembered(self.store, _WRITTEN, self.out)) is not None:
             steps.skip(self._scoring_steps() + self.spec.steps)
             return Trained.model_validate(kept["trained"])
         make_room(self.store, self.out, self.context.artifacts, self.context.log)
@@ -167,12 +165,7 @@ class _Run:
         )
 
     def _told(self, trained: Trained) -> list[str]:
-        notes = list(self.fit.warnings)
-        passes = self.text.passes(self.spec)
-        if self.text.too_long:
-            notes.append(f"{self.text.too_long} conversations have more than {self.spec.length} tokens and were left out: raise length to learn them")
-        if passes > 1:
-            notes.append(f"the training text is shorter than the training: it was read {passes:.1f} times")
+        notes = [*self.fit.warnings, *self.text.notes(self.spec)]
         if not trained.best_step:
             notes.append(
                 "no step was better than the untrained student on held-out text, so the checkpoint is as it was before: lower learning-rate, "

@@ -20,6 +20,7 @@ from core.models.stream.streaming import StreamedModel, load_tokenizer
 from core.text import Corpus
 
 _HIDDEN_BYTES = 2**30
+_QUALITY = ("ppl_ratio", "ln_ppl_ratio", "ln_ppl_ratio_se", "kl_mean", "kl_se", "top1_agreement", "top1_se")
 
 OnStep = Callable[[str], None]
 """Called after each step with the label of the next one."""
@@ -97,3 +98,7 @@ class Measured:
     """Negative log-likelihood of each scored token, float64 [n] in nats."""
     original_nll: Tensor
     """The same of the original."""
+
+    def quality_of(self, name: str) -> dict[str, float]:
+        """The figures of one of `others` that the metrics of every compression have, by the names of their fields."""
+        return {figure: getattr(self.others[name], figure) for figure in _QUALITY}

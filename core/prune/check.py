@@ -19,12 +19,11 @@ from core.models.source import not_linears, require_unquantized
 from core.prune.methods import METHODS
 from core.prune.spec import PruneSpec
 from core.runs.state.home import disk_free_for
+from core.training.memory import TRAINED_BYTES, activation_bytes
 
 _BASE_BYTES = 450 * 2**20
 _CHUNK_TOKENS = 1024
 _WIDTHS = {"float64": 8, "float32": 4}
-_TRAINED_BYTES = 16
-"""Of a trained weight in float32: itself, its gradient, Adam's two moments."""
 
 
 class FitCheck(BaseModel):
@@ -153,8 +152,8 @@ def _memory(spec: PruneSpec, card: ModelCard, width: int) -> tuple[FitLine, ...]
 def _recovery_bytes(spec: PruneSpec, card: ModelCard, after: int) -> int:
     if not spec.recover_steps:
         return 0
-    activations = spec.recover_tokens * (card.hidden_size * card.layers * 40 + card.vocabulary * 5) * 4
-    return _BASE_BYTES + 4 * card.parameters + _TRAINED_BYTES * after + activations
+    activations = activation_bytes(spec.recover_tokens, card.hidden_size, card.layers) + spec.recover_tokens * card.vocabulary * 5 * 4
+    return _BASE_BYTES + 4 * card.parameters + TRAINED_BYTES * after + activations
 
 
 def _warnings(spec: PruneSpec, card: ModelCard, peak: int, after: int, memory_available: int, disk_free: int | None) -> Iterator[str]:

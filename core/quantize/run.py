@@ -119,8 +119,7 @@ def _metrics(
     figures: dict[str, float] = {}
     if measured is not None:
         found = measured.others["quantized"]
-        shared = ("ppl_ratio", "ln_ppl_ratio", "ln_ppl_ratio_se", "kl_mean", "kl_se", "top1_agreement", "top1_se")
-        figures = {"ppl_before": found.ppl_ref, "ppl_after": found.ppl} | {name: getattr(found, name) for name in shared}
+        figures = {"ppl_before": found.ppl_ref, "ppl_after": found.ppl} | measured.quality_of("quantized")
     return QuantizeMetrics(
         **figures,
         bytes_before=card.file_bytes or sum(file.stat().st_size for file in folder.glob("*.safetensors")),

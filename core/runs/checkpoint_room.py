@@ -1,17 +1,19 @@
-"""Room for a checkpoint at its place: a run that was killed between finishing one and remembering it writes it again."""
+"""A checkpoint of a run that may be stopped: room for it at its place, and what was known of it once it is there."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from core.formats.writing.output import check_output
 from core.models.disk.files import shown
+from core.runs.identity import states
 from core.runs.resume_store import ResumeStore
 
-_BEGUN = "checkpoints that were begun"
+_BEGUN, _FILES = "checkpoints that were begun", "files"
 
 
 def make_room(store: ResumeStore, out: Path, artifacts: Path, log: Callable[[str], None]) -> None:
@@ -42,3 +44,15 @@ def make_room(store: ResumeStore, out: Path, artifacts: Path, log: Callable[[str
     check_output(out)
     if place not in begun:
         store.put(_BEGUN, [*begun, place])
+
+
+def remember(store: ResumeStore, name: str, folder: Path, facts: Mapping[str, Any]) -> None:
+    """Keep facts of a finished checkpoint, plain data without an entry `files`, for a run that is stopped after it."""
+    if store.active:
+        store.put(name, {_FILES: states(folder), **facts})
+
+
+def remembered(store: ResumeStore, name: str, folder: Path) -> Any | None:
+    """What was kept of a checkpoint; None when nothing was, or its files are not as they were then."""
+    kept = store.get(name)
+    return kept if kept is not None and folder.is_dir() and states(folder) == kept[_FILES] else None

@@ -9,8 +9,8 @@ LOGITS_AT_ONCE = 2**26
 CHUNK_BYTES = 48 * 2**20
 """Of the logits that exist at once in float32, where a loss is computed in chunks of rows."""
 
-_TRAINED = 4 + 4 + 8
-"""Bytes of a trained weight: itself, gradient, Adam's two moments."""
+TRAINED_BYTES = 4 + 4 + 8
+"""Of a trained weight in float32: itself, its gradient, Adam's two moments."""
 _ACTIVATIONS = 40
 """Values that each token and block keeps for the backward pass, in units of the hidden size."""
 _LOGIT_COPIES = 5
@@ -34,7 +34,7 @@ def training_bytes(trained: int, other: int, hidden: int, blocks: int, vocabular
         extra: further bytes that the method holds per trained weight.
     """
     activations = activation_bytes(tokens, hidden, blocks)
-    return trained * (_TRAINED + extra) + other * 4 + activations + tokens * vocabulary * _LOGIT_COPIES * 4
+    return trained * (TRAINED_BYTES + extra) + other * 4 + activations + tokens * vocabulary * _LOGIT_COPIES * 4
 
 
 def activation_bytes(tokens: int, hidden: int, blocks: int, *, recompute: bool = False) -> int:

@@ -86,7 +86,6 @@ def run(spec: DistillCompareSpec, context: RunContext) -> DistillCompareResult:
         for figure in ("ppl", "kl_mean", "gap_closed"):
             if getattr(row, figure) is not None:
                 context.metric(figure, getattr(row, figure), label=row.title)
-    passes = text.passes(first)
     return DistillCompareResult(
         model=source.title,
         student=fit.student,
@@ -103,7 +102,7 @@ def run(spec: DistillCompareSpec, context: RunContext) -> DistillCompareResult:
         train_text=text.name,
         seconds=time.monotonic() - began,
         peak_rss_bytes=peak_rss_bytes(),
-        notes=(f"the training text is shorter than the training: it was read {passes:.1f} times",) if passes > 1 else (),
+        notes=tuple(text.notes(first)),
     )
 
 
@@ -120,7 +119,7 @@ def _make(request: DistillSpec, folder: Path, teacher: PreTrainedModel, start: P
 
 
 def _row(spec: DistillCompareSpec, variant: Variant, made: _Made, measured: Measured) -> DistillRow:
-    found, request = measured.others[variant.title], spec.of(variant)
+    request = spec.of(variant)
     nll = measured.nll[variant.title]
     gap = gap_closed(measured.original_nll, measured.nll[UNTRAINED], nll)
     below = None if variant.title == TEXT_ALONE else measured.nll[TEXT_ALONE] - nll
@@ -128,13 +127,8 @@ def _row(spec: DistillCompareSpec, variant: Variant, made: _Made, measured: Meas
         name=recipe_name(request),
         title=variant.title,
         objective=request.objective,
-        ppl=found.ppl,
-        ppl_ratio=found.ppl_ratio,
-        ln_ppl_ratio_se=found.ln_ppl_ratio_se,
-        kl_mean=found.kl_mean,
-        kl_se=found.kl_se,
-        top1_agreement=found.top1_agreement,
-        top1_se=found.top1_se,
+        ppl=measured.others[variant.title].ppl,
+        **measured.quality_of(variant.title),
         gap_closed=None if gap is None else gap.closed,
         gap_closed_se=None if gap is None else gap.error,
         over_text=None if below is None else float(below.mean()),

@@ -74,6 +74,12 @@ class TrainingText:
         sample = str(tokenizer.decode(windows[:_SAMPLE].flatten().tolist()))
         return cls(windows, name, tokenizer, require_same_tokens(tokenizer, other, sample), counted, too_long)
 
-    def passes(self, spec: DistillSpec) -> float:
-        """How often a training reads the text."""
-        return spec.steps * spec.rows / (len(self.windows) - spec.held_out)
+    def notes(self, spec: DistillSpec) -> list[str]:
+        """Sentences for the result: what was left out, and how often a training reads the text where that is more than once."""
+        notes = []
+        if self.too_long:
+            notes.append(f"{self.too_long} conversations have more than {spec.length} tokens and were left out: raise length to learn them")
+        passes = spec.steps * spec.rows / (len(self.windows) - spec.held_out)
+        if passes > 1:
+            notes.append(f"the training text is shorter than the training: it was read {passes:.1f} times")
+        return notes

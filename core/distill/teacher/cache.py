@@ -28,6 +28,11 @@ Predict = Callable[[Tensor], Tensor]
 """Logits float32 [T - 1, V] of a window int64 [T], of its next tokens."""
 
 
+def parts_of(windows: int) -> int:
+    """Parts in which so many windows are kept."""
+    return -(-windows // WINDOWS_A_PART)
+
+
 def cache_folder(teacher: Mapping[str, object], windows: Tensor, kind: Kind, count: int, vocabulary: int, seed: int) -> Path:
     """Where predictions are kept, in the home of the runs: named by everything they depend on.
 
@@ -63,7 +68,7 @@ class TeacherCache:
     def __init__(self, folder: Path, windows: Tensor, kind: Kind, count: int, seed: int, vocabulary: int) -> None:
         self._numbers = torch.int16 if vocabulary <= _SHORT else torch.int32
         self._folder, self._windows, self.kind, self._count, self._seed = folder, windows, kind, count, seed
-        self.parts = -(-len(windows) // WINDOWS_A_PART)
+        self.parts = parts_of(len(windows))
         self._read: dict[int, dict[str, Tensor]] = {}
 
     @property

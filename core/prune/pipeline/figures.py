@@ -15,7 +15,6 @@ from core.prune.plan.request import Request
 from core.prune.result import PruneMetrics
 from core.prune.spec import PruneSpec
 
-_SHARED = ("ppl_ratio", "ln_ppl_ratio", "ln_ppl_ratio_se", "kl_mean", "kl_se", "top1_agreement", "top1_se")
 _NORMAL_95 = 1.959964
 
 
@@ -37,7 +36,7 @@ def metrics_of(
     figures: dict[str, float] = {}
     if measured is not None:
         found = measured.others["pruned"]
-        figures = {"ppl_before": found.ppl_ref, "ppl_after": found.ppl} | {name: getattr(found, name) for name in _SHARED}
+        figures = {"ppl_before": found.ppl_ref, "ppl_after": found.ppl} | measured.quality_of("pruned")
         if (raw := measured.others.get("unrecovered")) is not None:
             figures |= {"ppl_unrecovered": raw.ppl, "kl_unrecovered": raw.kl_mean}
     if speed is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.evaluate.stated import evaluated_on
 from core.formats.writing.readme import plain
 from core.prune.result import PruneResult
 
@@ -13,6 +14,8 @@ _DENSE = (
     f"A plain Hugging Face checkpoint: {_LOADS}. Zeros are stored like other weights, and config.json has no sparsity_config, which vLLM refuses."
 )
 _CUT = f"A plain Hugging Face checkpoint with the same width in every block: {_LOADS}."
+
+_HIDES = "Perplexity hides part of the damage that pruning does to reasoning and knowledge: run your own tasks before you deploy."
 
 
 def readme(result: PruneResult) -> str:
@@ -35,14 +38,7 @@ def readme(result: PruneResult) -> str:
         "",
     ]
     if result.evaluation is not None:
-        convention = result.evaluation
-        lines += [
-            f"Evaluated on {plain(convention.corpus)} (SHA-256 {convention.sha256}): {convention.windows} windows of {convention.context} tokens, "
-            f"stride {convention.stride}, {convention.tokens_scored} tokens scored, arithmetic in {convention.dtype}. "
-            "Perplexities under other conventions cannot be compared with these. Perplexity hides part of the damage that pruning does to reasoning "
-            "and knowledge: run your own tasks before you deploy.",
-            "",
-        ]
+        lines += [f"{evaluated_on(result.evaluation)} {_HIDES}", ""]
     lines += [f"- {plain(note)}" for note in result.notes]
     return "\n".join([*lines, *([""] if result.notes else []), f"Made with llmopt {result.llmopt_version}.", ""])
 

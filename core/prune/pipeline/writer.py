@@ -16,7 +16,7 @@ from core.models.stream.streaming import StreamedModel
 from core.prune.methods import METHODS
 from core.prune.result import BlockScore, ImportanceFigures, KeptFigures, LinearFigures, ScoreAgreement
 from core.prune.spec import PruneSpec
-from core.runs.identity import states
+from core.runs.checkpoint_room import remember, remembered
 from core.runs.resume_store import ResumeStore
 from core.runs.steps import Steps
 
@@ -71,13 +71,10 @@ def writing_arithmetic(method: str, card: ModelCard, device: str) -> torch.dtype
 
 def remember_checkpoint(store: ResumeStore, folder: Path, written: Written, *, recovered: bool = False) -> None:
     """Keep what a finished checkpoint was like, for a run that is stopped while it recovers or evaluates."""
-    if store.active:
-        store.put(_CHECKPOINTS[recovered], {"files": states(folder), "written": written.model_dump(mode="json")})
+    remember(store, _CHECKPOINTS[recovered], folder, {"written": written.model_dump(mode="json")})
 
 
 def finished_checkpoint(store: ResumeStore, folder: Path, *, recovered: bool = False) -> Written | None:
     """What the run had written before it was stopped; None when there is none, or it was changed since."""
-    kept = store.get(_CHECKPOINTS[recovered])
-    if kept is None or not folder.is_dir() or states(folder) != kept["files"]:
-        return None
-    return Written.model_validate(kept["written"])
+    kept = remembered(store, _CHECKPOINTS[recovered], folder)
+    return None if kept is None else Written.model_validate(kept["written"])

@@ -26,9 +26,11 @@ from core.quantize.pipeline.written import Written, written_as
 from core.quantize.progress import report_layer
 from core.quantize.result import LayerFigures
 from core.quantize.spec import QuantizeSpec
-from core.runs.identity import states
+from core.runs.checkpoint_room import remember, remembered
 from core.runs.resume_store import KeptBlock, ResumeStore
 from core.runs.steps import Steps
+
+_CHECKPOINT = "checkpoint"
 
 
 def write_checkpoint(spec: QuantizeSpec, streamed: StreamedModel, windows: Tensor | None, out: Path, steps: Steps, *, whole: bool = True) -> Written:
@@ -129,13 +131,13 @@ def remember_checkpoint(store: ResumeStore, written: Written) -> None:
     """Keep what a finished checkpoint was like, for a run that is stopped while it evaluates."""
     if written.folder.is_dir():
         layers = [layer.model_dump(mode="json") for layer in written.layers]
-        store.put("checkpoint", {"files": states(written.folder), "layers": layers, "notes": written.notes, "bytes": written.bytes})
+        remember(store, _CHECKPOINT, written.folder, {"layers": layers, "notes": written.notes, "bytes": written.bytes})
 
 
 def finished_checkpoint(spec: QuantizeSpec, store: ResumeStore, folder: Path) -> Written | None:
     """The checkpoint that the run had finished before it was stopped; None when there is none, or it was changed since."""
-    kept = store.get("checkpoint")
-    if kept is None or not folder.is_dir() or states(folder) != kept["files"]:
+    kept = remembered(store, _CHECKPOINT, folder)
+    if kept is None:
         return None
     solver = solver_of(spec.method)
     if isinstance(solver, CheckpointWriter):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from core.evaluate.stated import evaluated_on
 from core.formats.writing.readme import plain
 from core.quantize.methods import METHODS
 from core.quantize.result import MixedFigures, QuantizeResult
@@ -46,13 +47,7 @@ def readme(result: QuantizeResult) -> str:
         "",
     ]
     if result.evaluation is not None:
-        convention = result.evaluation
-        lines += [
-            f"Evaluated on {plain(convention.corpus)} (SHA-256 {convention.sha256}): {convention.windows} windows of {convention.context} tokens, "
-            f"stride {convention.stride}, {convention.tokens_scored} tokens scored, arithmetic in {convention.dtype}. "
-            "Perplexities under other conventions cannot be compared with these.",
-            "",
-        ]
+        lines += [evaluated_on(result.evaluation), ""]
     lines += [f"- {plain(note)}" for note in result.notes]
     return "\n".join([*lines, *([""] if result.notes else []), f"Made with llmopt {result.llmopt_version}.", ""])
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from core.context import RunContext
-from core.errors import RequestError, RunFailed
+from core.errors import RequestError
+from core.runs.launch.asking import ask, going
 from core.runs.launch.launch import Launcher
 from core.runs.registry import CAPABILITIES
-from core.runs.state.files import why
 from core.runs.state.state import State
 from core.runs.state.store import Run
 
@@ -42,16 +42,11 @@ def finish(run: Run, launcher: Launcher) -> State:
         RequestError: it is over, was asked already, or is of a kind that has nothing before its end.
         RunFailed: its folder may not be written.
     """
-    state = launcher.refresh(run)
-    if state.is_over:
-        raise RequestError(f"run {run.id} has already ended ({state.status})")
+    state = going(run, launcher)
     if run.finish_file.exists():
         raise RequestError(f"run {run.id} was asked to finish already: it evaluates and writes what it has")
     if not finishable(run, state):
         kinds = ", ".join(sorted(key for key, entry in CAPABILITIES.items() if entry.finishable))
         raise RequestError(f"runs of {run.capability} cannot finish early, only those of {kinds}: cancel it with `llmopt runs cancel {run.id}`")
-    try:
-        run.finish_file.touch()
-    except OSError as error:
-        raise RunFailed(why(error, run.path)) from error
+    ask(run, run.finish_file)
     return state

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from core.context import RunContext
 from core.errors import RequestError, RunFailed
+from core.runs.launch.asking import ask, going
 from core.runs.launch.launch import Launcher
 from core.runs.registry import CAPABILITIES
 from core.runs.state.files import why
@@ -51,18 +52,13 @@ def pause(run: Run, launcher: Launcher) -> State:
         RequestError: it is over, waits already, or is of a kind that cannot.
         RunFailed: its folder may not be written.
     """
-    state = launcher.refresh(run)
-    if state.is_over:
-        raise RequestError(f"run {run.id} has already ended ({state.status})")
+    state = going(run, launcher)
     if not pausable(run, state):
         kinds = ", ".join(sorted(key for key, entry in CAPABILITIES.items() if entry.pausable))
         raise RequestError(f"runs of {run.capability} cannot be paused, only those of {kinds}: cancel it with `llmopt runs cancel {run.id}`")
     if run.pause_file.exists():
         raise RequestError(f"run {run.id} is already paused: `llmopt runs resume {run.id}` resumes it")
-    try:
-        run.pause_file.touch()
-    except OSError as error:
-        raise RunFailed(why(error, run.path)) from error
+    ask(run, run.pause_file)
     return state
 
 
