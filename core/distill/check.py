@@ -59,13 +59,14 @@ def check(spec: DistillSpec, card: ModelCard, *, memory_available: int | None = 
         spec: the request.
         card: the teacher's.
         memory_available: bytes of RAM that are free; by default this machine's.
-        disk_free: bytes free where the checkpoint will stand; by default this machine's.
+        disk_free: bytes free where the checkpoint and the teacher's predictions will be; by default those of the disks of either.
 
     Raises:
         RequestError: the request cannot be carried out, in one sentence.
     """
     if memory_available is None:
         memory_available = available_memory()
+    home_free = disk_free_for(None) if disk_free is None else disk_free
     if disk_free is None:
         disk_free = disk_free_for(spec.out)
     student = _student(spec)
@@ -75,8 +76,8 @@ def check(spec: DistillSpec, card: ModelCard, *, memory_available: int | None = 
     memory = _memory(spec, card, student or card, blocks, parameters)
     peak = max(sum(line.bytes for line in memory), _BASE_BYTES + 4 * card.parameters)
     kept = 0 if spec.teacher == "resident" else spec.steps * spec.rows * spec.length * spec.kept_words * _KEPT_BYTES
-    if disk_free is not None and kept > disk_free:
-        raise RequestError(f"the teacher's predictions take up to {gib(kept)} on disk, and {gib(disk_free)} are free: lower kept-words or steps")
+    if home_free is not None and kept > home_free:
+        raise RequestError(f"the teacher's predictions take up to {gib(kept)} on disk, and {gib(home_free)} are free: lower kept-words or steps")
     if peak > memory_available and spec.device in ("auto", "cpu"):
         way = _way_out(spec)
         raise RequestError(f"the training takes about {gib(peak)} (estimate), and {gib(memory_available)} are free: {way}")

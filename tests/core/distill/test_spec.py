@@ -118,6 +118,19 @@ def test_a_student_larger_than_its_teacher_is_warned_of_with_figures() -> None:
     assert any("6,952,192" in warning for warning in found.warnings)
 
 
+@pytest.mark.parametrize(("at_home", "refused"), [(2**20, True), (FREE, False)])
+def test_predictions_of_the_teacher_need_room_in_the_home_wherever_the_checkpoint_goes(
+    at_home: int, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.distill.check.disk_free_for", lambda out: at_home if out is None else FREE + 2**20 - at_home)
+    spec, card = parse(teacher="top", out=str(tmp_path / "out")), resolve(TEACHER).card()
+    if refused:
+        with pytest.raises(RequestError, match="predictions take up to"):
+            check(spec, card, memory_available=FREE)
+    else:
+        assert check(spec, card, memory_available=FREE).kept_bytes > 2**20
+
+
 def test_a_quantized_student_is_refused(tmp_path: Path, tiny_llama_dir: Path) -> None:
     import json
     import shutil
